@@ -1,0 +1,27 @@
+//! The contract between claim_process and payments: what is said, how it is wrapped, and where it is sent.
+//!
+//! Every event is a [`ClaimEvent`] on [`CLAIM_TOPIC`] or a [`PaymentEvent`] on [`PAYMENT_TOPIC`], keyed by its claim's id
+//! and wrapped in an [`Envelope`] (CloudEvents 1.0, Kafka binding, binary mode). Bodies are JSON; money is integer cents;
+//! readers ignore fields they do not know. The files under `golden/` freeze version 1: a change that alters one of them
+//! breaks every deployed reader and needs a new topic. This crate does no I/O.
+//!
+//! Nothing here carries a subscriber id or any other patient data.
+
+mod claim_event;
+mod envelope;
+mod event;
+mod payment_event;
+
+pub use claim_event::{ClaimBody, ClaimEvent, ClaimEventKind, ClaimLine, KnownOutcome, OutcomeRecorded};
+pub use envelope::{DecodeError, Envelope, Headers};
+pub use event::{Encoded, Event};
+pub use payment_event::{Cause, Compensation, OutcomeKind, PaymentEvent, Settled, Step, Unwound};
+
+/// Where claim_process says what it accepted, withdrew or recorded.
+pub const CLAIM_TOPIC: &str = "claims.claim.v1";
+
+/// Where payments says what became of a claim's payment.
+pub const PAYMENT_TOPIC: &str = "payments.payment.v1";
+
+/// Partitions of each topic. Never changed in place: the key decides the partition, so a change would split a claim.
+pub const PARTITIONS: i32 = 12;
