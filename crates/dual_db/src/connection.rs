@@ -1,0 +1,110 @@
+//! The connection: an enum with one arm a backend, transactions over it, and the database's clock.
+
+use crate::Result;
+use diesel::connection::{AnsiTransactionManager, TransactionManager};
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+use diesel::{PgConnection, SqliteConnection, sql_query};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// A connection to either database. Queries go through [`on_each_backend!`](crate::on_each_backend).
+#[allow(missing_debug_implementations)]
+pub enum Connection {
+    /// SQLite, compiled in.
+    Sqlite(SqliteConnection),
+    /// PostgreSQL, over libpq.
+    Postgres(PgConnection),
+}
+
+/// Expands one Diesel expression for each backend, so that it is written once and type-checked against both.
+///
+/// ```text
+/// let found: Option<String> = on_each_backend!(connection, |c| {
+///     claims::table.select(claims::claim_id).first(c).optional()
+/// })?;
+/// ```
+#[macro_export]
+macro_rules! on_each_backend {
+    ($connection:expr, |$c:ident| $query:expr) => {
+        match $connection {
+            $crate::Connection::Sqlite($c) => $query,
+            $crate::Connection::Postgres($c) => $query,
+        }
+    };
+}
+
+/// Loads the rows of a select for this transaction alone: on PostgreSQL locked, past rows that others hold
+/// (`FOR UPDATE SKIP LOCKED`); on SQLite, where a transaction is the only writer, as they are.
+#[macro_export]
+macro_rules! load_skipping_locked {
+    ($connection:expr, $query:expr) => {
+        match $connection {
+            $crate::Connection::Sqlite(c) => $query.load(c),
+            $crate::Connection::Postgres(c) => $query.for_update().skip_locked().load(c),
+        }
+    };
+}
+
+/// Loads the rows of a select and holds them until the transaction ends: on PostgreSQL locked (`FOR UPDATE`), waiting
+/// for whoever holds them; on SQLite a transaction is the only writer.
+#[macro_export]
+macro_rules! load_for_update {
+    ($connection:expr, $query:expr) => {
+        match $connection {
+            $crate::Connection::Sqlite(c) => $query.load(c),
+            $crate::Connection::Postgres(c) => $query.for_update().load(c),
+        }
+    };
+}
+
+#[derive(QueryableByName)]
+struct Clock {
+    #[diesel(sql_type = BigInt)]
+    now_us: i64,
+}
+
+impl Connection {
+    /// Runs `body` in one transaction: committed when it returns `Ok`, rolled back otherwise.
+    ///
+    /// On SQLite the transaction takes the write lock at its start: one that turned into a write later would get
+    /// `SQLITE_BUSY` at once, whatever the time-out.
+    pub fn transaction<T>(&mut self, body: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        match self {
+            Connection::Sqlite(c) => AnsiTransactionManager::begin_transaction_sql(c, "BEGIN IMMEDIATE")?,
+            Connection::Postgres(c) => AnsiTransactionManager::begin_transaction(c)?,
+        }
+        match body(self) {
+            Ok(value) => {
+                on_each_backend!(self, |c| AnsiTransactionManager::commit_transaction(c))?;
+                Ok(value)
+            }
+            Err(error) => {
+                // The first error is the one that matters; a connection that cannot roll back is discarded by the pool.
+                let _ = on_each_backend!(self, |c| AnsiTransactionManager::rollback_transaction(c));
+                Err(error)
+            }
+        }
+    }
+
+    /// The database's clock, in microseconds since 1970 (UTC). Every instance sees the same one, which leases and
+    /// deadlines need; SQLite's clock is this machine's.
+    pub fn now_us(&mut self) -> Result<i64> {
+        match self {
+            Connection::Sqlite(_) => Ok(SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |since| i64::try_from(since.as_micros()).unwrap_or(i64::MAX))),
+            Connection::Postgres(c) => {
+                let clock: Clock =
+                    sql_query("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now_us")
+                        .get_result(c)?;
+                Ok(clock.now_us)
+            }
+        }
+    }
+
+    /// A round trip to the database, for health checks.
+    pub fn ping(&mut self) -> Result<()> {
+        on_each_backend!(self, |c| sql_query("SELECT 1").execute(c))?;
+        Ok(())
+    }
+}

@@ -1,0 +1,180 @@
+//! A database as a service uses it: a pool to read with, a way to write in one transaction, and bounded retries.
+
+use crate::manager::{Manager, Target};
+use crate::{Connection, DatabaseSettings, Migrations, OpenError, Result, migrations};
+use r2d2::{ManageConnection, Pool};
+use std::time::Duration;
+
+/// A pool of connections to one database. Cheap to clone.
+///
+/// On SQLite all writes of a process go through one connection, which queues them fairly instead of letting them fight
+/// for the lock. On PostgreSQL reads and writes share one pool.
+#[derive(Debug, Clone)]
+pub struct Database {
+    readers: Pool<Manager>,
+    writers: Pool<Manager>,
+    max_retries: u32,
+}
+
+impl Database {
+    /// Opens the database, creating the directory of an SQLite file where it is missing.
+    ///
+    /// # Errors
+    /// One sentence for the operator when it cannot be reached, opened or written.
+    pub fn open(settings: &DatabaseSettings) -> std::result::Result<Self, OpenError> {
+        let manager = Manager { target: Target::parse(&settings.url)?, settings: settings.clone() };
+        // A first connection by hand: the pool would retry in silence and lose the reason.
+        drop(manager.connect()?);
+        let pool = |size: u32| {
+            Pool::builder()
+                .max_size(size)
+                .min_idle(Some(1.min(size)))
+                .test_on_check_out(true)
+                .connection_timeout(Duration::from_millis(settings.checkout_timeout_ms))
+                .error_handler(Box::new(LogPoolErrors))
+                .build(manager.clone())
+                .map_err(|error| OpenError(format!("the database pool could not be filled ({error})")))
+        };
+        let readers = pool(settings.max_connections)?;
+        let writers = match manager.target {
+            Target::Sqlite(_) => pool(1)?,
+            Target::Postgres(_) => readers.clone(),
+        };
+        Ok(Self { readers, writers, max_retries: settings.max_retries })
+    }
+
+    /// Applies what is missing of the given migrations, all in one transaction.
+    ///
+    /// # Errors
+    /// One sentence when a migration fails or the database is newer than this binary.
+    pub fn migrate(&self, sets: &[&Migrations]) -> std::result::Result<(), OpenError> {
+        let mut connection = self
+            .writers
+            .get()
+            .map_err(|error| OpenError(format!("the database could not be reached to migrate it ({error})")))?;
+        migrations::apply(&mut connection, sets)
+    }
+
+    /// Runs a query on a pooled connection. Blocks; call it from a thread that may.
+    pub fn read<T>(&self, query: impl FnOnce(&mut Connection) -> Result<T>) -> Result<T> {
+        query(&mut *self.readers.get()?)
+    }
+
+    /// Runs `body` in one transaction and commits it. Blocks; call it from a thread that may.
+    ///
+    /// A transaction that lost a race ([`Error::is_transient`]) is run again from its start, a bounded number of times,
+    /// so `body` must have no effect outside the database.
+    pub fn write<T>(&self, mut body: impl FnMut(&mut Connection) -> Result<T>) -> Result<T> {
+        let mut attempt = 0;
+        loop {
+            let result = self.writers.get()?.transaction(&mut body);
+            match result {
+                Err(error) if error.is_transient() && attempt < self.max_retries => {
+                    tracing::debug!(attempt, error = &error as &dyn std::error::Error, "a transaction is run again");
+                    std::thread::sleep(pause_before_retry(attempt));
+                    attempt += 1;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// Whether the database answers now.
+    pub fn ping(&self) -> Result<()> {
+        self.read(Connection::ping)
+    }
+}
+
+/// 1 ms, 2 ms, 4 ms … at most 128 ms: races are short.
+fn pause_before_retry(attempt: u32) -> Duration {
+    Duration::from_millis(1 << attempt.min(7))
+}
+
+/// The pool retries by itself and reports here; the reason may name hosts and users, never a password.
+#[derive(Debug)]
+struct LogPoolErrors;
+
+impl r2d2::HandleError<OpenError> for LogPoolErrors {
+    fn handle_error(&self, error: OpenError) {
+        tracing::warn!(%error, "a database connection could not be opened");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Connection, Error, on_each_backend, testing};
+    use diesel::prelude::*;
+    use diesel::sql_query;
+    use diesel::sql_types::BigInt;
+
+    #[derive(QueryableByName)]
+    struct Count {
+        #[diesel(sql_type = BigInt)]
+        n: i64,
+    }
+
+    fn count(database: &Database) -> i64 {
+        database
+            .read(|connection| {
+                let row: Count =
+                    on_each_backend!(connection, |c| sql_query("SELECT count(*) AS n FROM numbers").get_result(c))?;
+                Ok(row.n)
+            })
+            .expect("counts")
+    }
+
+    fn execute(connection: &mut Connection, sql: &str) -> Result<()> {
+        on_each_backend!(connection, |c| sql_query(sql).execute(c))?;
+        Ok(())
+    }
+
+    testing::on_both_databases! {
+        fn a_failed_transaction_leaves_nothing(database: &Database) {
+            database.write(|c| execute(c, "CREATE TABLE numbers (n BIGINT)")).expect("creates");
+            let failed: Result<()> = database.write(|c| {
+                execute(c, "INSERT INTO numbers VALUES (1)")?;
+                Err(Error::Query(diesel::result::Error::RollbackTransaction))
+            });
+            assert!(failed.is_err());
+            assert_eq!(count(database), 0);
+            database.write(|c| execute(c, "INSERT INTO numbers VALUES (1)")).expect("the connection still works");
+            assert_eq!(count(database), 1);
+        }
+
+        fn a_lost_race_is_run_again_a_bounded_number_of_times(database: &Database) {
+            let mut runs = 0;
+            let won = database.write(|_| { runs += 1; if runs < 3 { Err(Error::Conflict) } else { Ok(runs) } });
+            assert_eq!(won.expect("the third run wins"), 3);
+            let mut runs = 0;
+            let lost: Result<()> = database.write(|_| { runs += 1; Err(Error::Conflict) });
+            assert!(matches!(lost, Err(Error::Conflict)));
+            assert_eq!(runs, 1 + DatabaseSettings::at("").max_retries);
+        }
+
+        fn writers_on_many_threads_queue_up(database: &Database) {
+            database.write(|c| execute(c, "CREATE TABLE numbers (n BIGINT)")).expect("creates");
+            std::thread::scope(|scope| {
+                for _ in 0..8 {
+                    scope.spawn(|| for _ in 0..10 {
+                        database.write(|c| execute(c, "INSERT INTO numbers VALUES (1)")).expect("inserts");
+                    });
+                }
+            });
+            assert_eq!(count(database), 80);
+        }
+    }
+
+    #[test]
+    fn a_missing_directory_is_made_and_a_bad_url_is_explained() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let url = format!("sqlite://{}/a/b/claims.db", directory.path().display());
+        Database::open(&DatabaseSettings::at(url)).expect("opens");
+        let error = Database::open(&DatabaseSettings::at("mysql://x")).expect_err("refused").to_string();
+        assert!(error.contains("sqlite://") && error.contains("postgres://"), "{error}");
+        let file = directory.path().join("a/b/claims.db");
+        let below_a_file = format!("sqlite://{}/claims.db", file.display());
+        let error = Database::open(&DatabaseSettings::at(below_a_file)).expect_err("refused").to_string();
+        assert!(error.contains("check the path"), "{error}");
+    }
+}

@@ -1,0 +1,83 @@
+//! Which error belongs where: [`OpenError`] stops a start and is a sentence for the operator; [`Error`] is what a running
+//! query or transaction can meet, and tells the caller whether trying again can help.
+
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
+
+/// The result of a query or transaction.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What a running query or transaction can meet. None of its texts may reach a client: they can name tables and values.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No connection could be had in time, or the connection was lost.
+    #[error("the database is not available: {0}")]
+    Unavailable(String),
+    /// A row changed between being read and being written; the whole transaction is to be run again.
+    #[error("a row changed while it was being worked on")]
+    Conflict,
+    /// Everything else.
+    #[error("a database query failed")]
+    Query(#[source] DieselError),
+}
+
+impl Error {
+    /// Whether running the same transaction again at once, from its start, can succeed: a lost race, a serialization
+    /// failure (40001), a deadlock (40P01) or `SQLITE_BUSY`. Diesel maps only the first of these to a kind of its own.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Error::Conflict => true,
+            Error::Unavailable(_) => false,
+            Error::Query(DieselError::DatabaseError(DatabaseErrorKind::SerializationFailure, _)) => true,
+            Error::Query(DieselError::DatabaseError(_, information)) => {
+                let message = information.message();
+                message.contains("deadlock detected")
+                    || message.contains("database is locked")
+                    || message.contains("database table is locked")
+            }
+            Error::Query(_) => false,
+        }
+    }
+}
+
+impl From<DieselError> for Error {
+    fn from(error: DieselError) -> Self {
+        match error {
+            DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, information) => {
+                Error::Unavailable(information.message().to_owned())
+            }
+            DieselError::BrokenTransactionManager => Error::Unavailable("the transaction was lost".to_owned()),
+            other => Error::Query(other),
+        }
+    }
+}
+
+impl From<r2d2::Error> for Error {
+    fn from(error: r2d2::Error) -> Self {
+        Error::Unavailable(error.to_string())
+    }
+}
+
+/// Why a database could not be opened or migrated: one sentence that says what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct OpenError(pub String);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn database_error(kind: DatabaseErrorKind, message: &str) -> Error {
+        Error::from(DieselError::DatabaseError(kind, Box::new(message.to_owned())))
+    }
+
+    #[test]
+    fn lost_races_are_transient_and_broken_data_is_not() {
+        assert!(Error::Conflict.is_transient());
+        assert!(database_error(DatabaseErrorKind::SerializationFailure, "could not serialize access").is_transient());
+        assert!(database_error(DatabaseErrorKind::Unknown, "deadlock detected").is_transient());
+        assert!(database_error(DatabaseErrorKind::Unknown, "database is locked").is_transient());
+        assert!(!database_error(DatabaseErrorKind::UniqueViolation, "duplicate key").is_transient());
+        assert!(!database_error(DatabaseErrorKind::ClosedConnection, "server closed the connection").is_transient());
+        assert!(!Error::Query(DieselError::NotFound).is_transient());
+    }
+}

@@ -1,0 +1,144 @@
+//! Opens connections for the pool. The backend is chosen by the URL's scheme, so that an error says what is wrong with
+//! that one database instead of what every backend thought of it.
+
+use crate::{Connection, DatabaseSettings, OpenError};
+use diesel::connection::SimpleConnection;
+use diesel::sql_types::Text;
+use diesel::{Connection as _, QueryableByName, RunQueryDsl};
+use diesel::{PgConnection, SqliteConnection, sql_query};
+use std::path::{Path, PathBuf};
+
+/// SQLite before this version can lose commits when the write-ahead log is reset (<https://sqlite.org/wal.html>).
+const OLDEST_SAFE_SQLITE: (u32, u32, u32) = (3, 51, 3);
+
+/// Where a URL points.
+#[derive(Debug, Clone)]
+pub(crate) enum Target {
+    Sqlite(PathBuf),
+    Postgres(String),
+}
+
+impl Target {
+    pub(crate) fn parse(url: &str) -> Result<Self, OpenError> {
+        if let Some(path) = url.strip_prefix("sqlite://") {
+            if path.is_empty() {
+                return Err(OpenError(
+                    "the database URL 'sqlite://' names no file: write sqlite://path/to/file.db".into(),
+                ));
+            }
+            return Ok(Target::Sqlite(PathBuf::from(path)));
+        }
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            return Ok(Target::Postgres(url.to_owned()));
+        }
+        Err(OpenError(
+            "the database URL must begin with sqlite:// or postgres://, for example sqlite://.local/claims.db".into(),
+        ))
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Manager {
+    pub(crate) target: Target,
+    pub(crate) settings: DatabaseSettings,
+}
+
+impl r2d2::ManageConnection for Manager {
+    type Connection = Connection;
+    type Error = OpenError;
+
+    fn connect(&self) -> Result<Connection, OpenError> {
+        match &self.target {
+            Target::Sqlite(path) => open_sqlite(path, &self.settings).map(Connection::Sqlite),
+            Target::Postgres(url) => open_postgres(url, &self.settings).map(Connection::Postgres),
+        }
+    }
+
+    fn is_valid(&self, connection: &mut Connection) -> Result<(), OpenError> {
+        match connection {
+            Connection::Sqlite(_) => Ok(()),
+            Connection::Postgres(_) => connection.ping().map_err(|error| OpenError(error.to_string())),
+        }
+    }
+
+    fn has_broken(&self, _: &mut Connection) -> bool {
+        // A panic may have left a transaction open.
+        std::thread::panicking()
+    }
+}
+
+fn open_sqlite(path: &Path, settings: &DatabaseSettings) -> Result<SqliteConnection, OpenError> {
+    let cannot = |what: &str| {
+        OpenError(format!(
+            "the SQLite database {} {what}: check the path and that this user may write there",
+            path.display()
+        ))
+    };
+    if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
+        std::fs::create_dir_all(directory)
+            .map_err(|error| cannot(&format!("has no directory and none could be made ({error})")))?;
+    }
+    let text = path.to_str().ok_or_else(|| cannot("has a path that is not UTF-8"))?;
+    let mut connection =
+        SqliteConnection::establish(text).map_err(|error| cannot(&format!("cannot be opened ({error})")))?;
+    // busy_timeout comes first: switching to the write-ahead log already needs a lock.
+    connection
+        .batch_execute(&format!(
+            "PRAGMA busy_timeout = {}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;",
+            settings.busy_timeout_ms
+        ))
+        .map_err(|error| cannot(&format!("cannot be written ({error})")))?;
+    assert_safe_version(&mut connection)?;
+    Ok(connection)
+}
+
+#[derive(QueryableByName)]
+struct Version {
+    #[diesel(sql_type = Text)]
+    version: String,
+}
+
+fn assert_safe_version(connection: &mut SqliteConnection) -> Result<(), OpenError> {
+    let found: Version = sql_query("SELECT sqlite_version() AS version")
+        .get_result(connection)
+        .map_err(|error| OpenError(format!("SQLite does not tell its version ({error})")))?;
+    let mut parts = found.version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+    let version = (parts.next().unwrap_or(0), parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+    if version < OLDEST_SAFE_SQLITE {
+        return Err(OpenError(format!(
+            "SQLite {} can lose commits; build with the bundled libsqlite3-sys (3.51.3 or newer)",
+            found.version
+        )));
+    }
+    Ok(())
+}
+
+fn open_postgres(url: &str, settings: &DatabaseSettings) -> Result<PgConnection, OpenError> {
+    let mut connection = PgConnection::establish(&with_connect_timeout(url, settings)).map_err(|error| {
+        OpenError(format!(
+            "the PostgreSQL database cannot be reached ({}): check host, port, user, password and database name in the URL",
+            first_line(&error.to_string())
+        ))
+    })?;
+    connection
+        .batch_execute(&format!(
+            "SET statement_timeout = {}; SET lock_timeout = {}; SET idle_in_transaction_session_timeout = {};",
+            settings.statement_timeout_ms, settings.lock_timeout_ms, settings.idle_in_transaction_timeout_ms
+        ))
+        .map_err(|error| OpenError(format!("the PostgreSQL session could not be set up ({error})")))?;
+    Ok(connection)
+}
+
+/// libpq waits for ever for a host that does not answer, unless the URL says otherwise.
+fn with_connect_timeout(url: &str, settings: &DatabaseSettings) -> String {
+    if url.contains("connect_timeout=") {
+        return url.to_owned();
+    }
+    let separator = if url.contains('?') { '&' } else { '?' };
+    // libpq counts whole seconds and takes less than 2 as 2.
+    format!("{url}{separator}connect_timeout={}", settings.checkout_timeout_ms.div_ceil(1000).max(2))
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or("")
+}
