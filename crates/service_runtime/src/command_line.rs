@@ -1,0 +1,113 @@
+//! What the services' command lines have in common: a configuration file, `settings`, `migrate`, and running until a
+//! signal. A problem is a sentence on standard error: exit code 2 for settings, 1 for everything else.
+
+use crate::settings::{self, Loaded, SettingsError};
+use crate::telemetry::{self, LogSettings};
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::future::Future;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
+use validator::Validate;
+
+/// The arguments of a service.
+#[derive(Debug, Args)]
+pub struct CommandLine {
+    /// A TOML file with settings; environment variables win over it
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// What to do instead of running
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What a service does instead of running.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum Command {
+    /// Prints every setting, its value and where it came from; secrets are masked
+    Settings,
+    /// Brings the database's tables up to date and ends
+    Migrate,
+}
+
+/// What the command line needs to know of a service.
+pub struct Service<Migrate, Run> {
+    /// Its name, in its logs and traces.
+    pub name: &'static str,
+    /// What its environment variables begin with.
+    pub settings_prefix: &'static str,
+    /// Opens and migrates its database.
+    pub migrate: Migrate,
+    /// Runs it until it is told to stop.
+    pub run: Run,
+}
+
+/// Settings that say how to log.
+pub trait HasLogSettings {
+    /// How to log.
+    fn log(&self) -> &LogSettings;
+}
+
+/// Does what the command line says.
+pub async fn execute<T, Migrate, Run, Running>(arguments: CommandLine, service: Service<Migrate, Run>) -> ExitCode
+where
+    T: Default + Serialize + DeserializeOwned + Validate + HasLogSettings,
+    Migrate: FnOnce(&T) -> Result<(), String>,
+    Run: FnOnce(T) -> Running,
+    Running: Future<Output = Result<(), String>>,
+{
+    let loaded: Loaded<T> = match settings::load(service.settings_prefix, arguments.config.as_deref(), std::env::vars())
+    {
+        Ok(loaded) => loaded,
+        Err(SettingsError(problems)) => {
+            complain(&format!("{} does not start: its settings have to be put right:", service.name));
+            for problem in problems {
+                complain(&format!("  {problem}"));
+            }
+            return ExitCode::from(2);
+        }
+    };
+    let result = match arguments.command {
+        Some(Command::Settings) => {
+            print(&loaded.describe());
+            Ok(())
+        }
+        Some(Command::Migrate) => (service.migrate)(&loaded.settings),
+        None => match telemetry::start(service.name, loaded.settings.log()) {
+            Ok(()) => (service.run)(loaded.settings).await,
+            Err(error) => Err(error),
+        },
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format!("{}: {error}", service.name));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Waits for SIGTERM or SIGINT.
+pub async fn stop_signal() {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        // Without handlers the signals end the process by themselves.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+#[allow(clippy::print_stdout, reason = "the answer to a command belongs on standard output")]
+fn print(text: &str) {
+    print!("{text}");
+}
+
+#[allow(clippy::print_stderr, reason = "a command's complaint belongs on standard error")]
+fn complain(text: &str) {
+    eprintln!("{text}");
+}

@@ -1,0 +1,72 @@
+//! Alive and ready: `/healthz` says that the process answers, `/readyz` whether each dependency, by name, does.
+
+use crate::background::{Pace, Periodic};
+use actix_web::{HttpResponse, web};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// What is known of each dependency. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Health {
+    dependencies: Arc<Mutex<BTreeMap<&'static str, Result<(), String>>>>,
+}
+
+impl Health {
+    /// Checks a dependency at every interval, on a thread of its own, and logs when its state changes. Until the first
+    /// check is over it is not ready.
+    pub fn watch(
+        &self,
+        name: &'static str,
+        interval: Duration,
+        mut check: impl FnMut() -> Result<(), String> + Send + 'static,
+    ) -> Periodic {
+        self.set(name, Err("not reached yet".to_owned()));
+        let health = self.clone();
+        Periodic::spawn(&format!("health {name}"), interval, move || {
+            health.set(name, check());
+            Pace::Pause
+        })
+    }
+
+    /// Notes the state of a dependency.
+    pub fn set(&self, name: &'static str, state: Result<(), String>) {
+        let mut dependencies = self.dependencies.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = dependencies.insert(name, state.clone());
+        drop(dependencies);
+        match (before, state) {
+            (Some(Err(_)), Ok(())) => tracing::info!(dependency = name, "ready"),
+            (Some(Ok(())), Err(reason)) => tracing::warn!(dependency = name, reason, "not ready any more"),
+            _ => {}
+        }
+    }
+
+    /// Whether every dependency is ready.
+    pub fn is_ready(&self) -> bool {
+        self.snapshot().values().all(Result::is_ok)
+    }
+
+    fn snapshot(&self) -> BTreeMap<&'static str, Result<(), String>> {
+        self.dependencies.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Adds `/healthz` and `/readyz`.
+pub fn routes(config: &mut web::ServiceConfig) {
+    config.route("/healthz", web::get().to(healthz)).route("/readyz", web::get().to(readyz));
+}
+
+async fn healthz() -> HttpResponse {
+    HttpResponse::Ok().json(serde_json::json!({"status": "alive"}))
+}
+
+async fn readyz(health: web::Data<Health>) -> HttpResponse {
+    let dependencies: BTreeMap<_, _> = health
+        .snapshot()
+        .into_iter()
+        .map(|(name, state)| (name, state.err().unwrap_or_else(|| "ready".to_owned())))
+        .collect();
+    let ready = dependencies.values().all(|state| state == "ready");
+    let mut answer = if ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
+    answer.json(serde_json::json!({"ready": ready, "dependencies": dependencies}))
+}

@@ -1,0 +1,13 @@
+//! The edges of a process: settings, telemetry, problem+json, request ids, health, background threads and the HTTP server.
+//!
+//! Everything a long-running service needs whatever it is about; it knows nothing of claims.
+
+pub mod background;
+pub mod command_line;
+pub mod health;
+pub mod http_server;
+pub mod metrics;
+pub mod problem;
+pub mod request_context;
+pub mod settings;
+pub mod telemetry;

@@ -1,0 +1,99 @@
+//! Errors as HTTP answers: RFC 9457 `application/problem+json`.
+//!
+//! A problem's texts are written for whoever sent the request. What happened inside is logged where it happened; a 500
+//! carries the request's id and nothing else.
+
+use crate::request_context;
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, ResponseError};
+use serde_json::{Map, Value, json};
+use std::fmt;
+
+/// A problem detail. Money, names, queries and other insides never belong in one.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    status: StatusCode,
+    kind: &'static str,
+    title: &'static str,
+    detail: String,
+    retry_after_s: Option<u64>,
+    extensions: Map<String, Value>,
+}
+
+impl Problem {
+    /// A problem with a status, a stable kind (the last part of its `type`), a title that is the same each time and a
+    /// detail for this occurrence.
+    pub fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, kind, title, detail: detail.into(), retry_after_s: None, extensions: Map::new() }
+    }
+
+    /// 400: the request cannot be read.
+    pub fn malformed(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "malformed", "The request cannot be read", detail)
+    }
+
+    /// 404.
+    pub fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not-found", "Not found", detail)
+    }
+
+    /// 500: the cause is in the log, under the request's id.
+    pub fn internal() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "Something went wrong here",
+            "the request was not carried out; quote the request_id when you ask about it",
+        )
+    }
+
+    /// 503 with `Retry-After`.
+    pub fn unavailable(detail: impl Into<String>, retry_after_s: u64) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not available just now", detail)
+            .retry_after(retry_after_s)
+    }
+
+    /// Adds `Retry-After`, in seconds; never 0, which clients read as "at once".
+    pub fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after_s = Some(seconds.max(1));
+        self
+    }
+
+    /// Adds a member beside the standard ones.
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.extensions.insert(name.to_owned(), value.into());
+        self
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.status.as_u16(), self.kind)
+    }
+}
+
+impl std::error::Error for Problem {}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        self.status
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut body = json!({
+            "type": format!("urn:claims-to-payments:problem:{}", self.kind),
+            "title": self.title,
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+            "request_id": request_context::current_request_id(),
+        });
+        if let Value::Object(members) = &mut body {
+            members.extend(self.extensions.clone());
+        }
+        let mut answer = HttpResponse::build(self.status);
+        if let Some(seconds) = self.retry_after_s {
+            answer.insert_header(("retry-after", seconds.to_string()));
+        }
+        answer.content_type("application/problem+json").body(body.to_string())
+    }
+}

@@ -1,0 +1,79 @@
+//! Gives every request an id, a duration and a place in its caller's trace: in the answer's headers and in the log.
+
+use crate::telemetry;
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+use std::time::Instant;
+use tracing::Instrument;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const PROCESS_TIME: HeaderName = HeaderName::from_static("x-process-time-ms");
+const LONGEST_FOREIGN_ID: usize = 64;
+
+tokio::task_local! {
+    static CURRENT: String;
+}
+
+/// The id of the request being served, or none outside of one.
+pub fn current_request_id() -> Option<String> {
+    CURRENT.try_with(Clone::clone).ok()
+}
+
+/// The middleware, for `actix_web::middleware::from_fn`.
+///
+/// A caller's own `x-request-id` is kept when it is 1 to 64 letters, digits, `-`, `_` or `.`; anything else is replaced,
+/// so that nothing a caller writes there can forge a log line.
+///
+/// # Errors
+/// Whatever the handler returns.
+pub async fn track(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    let started = Instant::now();
+    let id = request_id(&request);
+    let method = request.method().clone();
+    // The pattern, not the path: what a caller puts into a path may be anything.
+    let route = request.match_pattern().unwrap_or_else(|| "(no such route)".to_owned());
+    let span = tracing::info_span!("request", request_id = %id, %method, route);
+    if let Some(traceparent) = request.headers().get("traceparent").and_then(|value| value.to_str().ok()) {
+        telemetry::continue_trace(&span, traceparent);
+    }
+    let called = CURRENT.scope(id.clone(), next.call(request)).instrument(span.clone()).await;
+    let mut response = called?;
+    let elapsed_ms = started.elapsed().as_secs_f64() * 1000.0;
+    let status = response.status();
+    span.in_scope(|| {
+        if status.is_server_error() {
+            tracing::warn!(status = status.as_u16(), elapsed_ms, "answered");
+        } else if matches!(route.as_str(), "/healthz" | "/readyz" | "/metrics") {
+            tracing::debug!(status = status.as_u16(), elapsed_ms, "answered");
+        } else {
+            tracing::info!(status = status.as_u16(), elapsed_ms, "answered");
+        }
+    });
+    metrics::histogram!("http_request_seconds", "method" => method.to_string(), "route" => route, "status" => status.as_u16().to_string())
+        .record(elapsed_ms / 1000.0);
+    let headers = response.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        headers.insert(REQUEST_ID, value);
+    }
+    if let Ok(value) = HeaderValue::from_str(&format!("{elapsed_ms:.3}")) {
+        headers.insert(PROCESS_TIME, value);
+    }
+    Ok(response)
+}
+
+fn request_id(request: &ServiceRequest) -> String {
+    request
+        .headers()
+        .get(REQUEST_ID)
+        .and_then(|value| value.to_str().ok())
+        .filter(|id| {
+            (1..=LONGEST_FOREIGN_ID).contains(&id.len())
+                && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+        })
+        .map_or_else(|| nanoid::nanoid!(), str::to_owned)
+}
