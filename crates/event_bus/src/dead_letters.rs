@@ -1,0 +1,65 @@
+//! The dead letter table: messages that can never be applied, with their original bytes and the reason. It lives in the
+//! service's database, so it survives a Kafka that lost its data, and is written in the batch's own transaction.
+
+use crate::IncomingMessage;
+use crate::schema::dead_letters;
+use diesel::prelude::*;
+use dual_db::{Connection, Result, on_each_backend};
+
+/// A message that cannot be applied, and why.
+#[derive(Debug, Clone)]
+pub struct DeadLetter {
+    /// The message.
+    pub message: IncomingMessage,
+    /// Why; never a part of the body.
+    pub reason: String,
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = dead_letters)]
+#[diesel(treat_none_as_default_value = false)]
+struct NewRow<'a> {
+    topic: &'a str,
+    partition: i64,
+    message_offset: i64,
+    message_time_ms: i64,
+    message_key: Option<&'a [u8]>,
+    headers: String,
+    body: &'a [u8],
+    reason: &'a str,
+    received_at_us: i64,
+}
+
+/// Sets messages aside, inside the caller's transaction. A message that comes again is kept once: it is known by its
+/// place and time (the place alone comes again when Kafka was wiped).
+pub fn insert(connection: &mut Connection, letters: &[DeadLetter], now_us: i64) -> Result<()> {
+    for DeadLetter { message, reason } in letters {
+        let headers: Vec<(&str, String)> = message
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value).into_owned()))
+            .collect();
+        let row = NewRow {
+            topic: &message.topic,
+            partition: message.partition.into(),
+            message_offset: message.offset,
+            message_time_ms: message.time_ms,
+            message_key: message.key.as_deref(),
+            headers: serde_json::to_string(&headers).expect("pairs of text always serialize"),
+            body: &message.body,
+            reason,
+            received_at_us: now_us,
+        };
+        on_each_backend!(connection, |c| {
+            diesel::insert_into(dead_letters::table).values(&row).on_conflict_do_nothing().execute(c)
+        })?;
+        metrics::counter!("dead_letters_total", "topic" => message.topic.clone()).increment(1);
+        tracing::error!(?message, reason, "a message cannot be applied and was set aside as a dead letter");
+    }
+    Ok(())
+}
+
+/// How many messages were set aside.
+pub fn count(connection: &mut Connection) -> Result<i64> {
+    Ok(on_each_backend!(connection, |c| dead_letters::table.count().get_result(c))?)
+}

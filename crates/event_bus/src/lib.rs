@@ -1,0 +1,28 @@
+//! Kafka mechanics over rdkafka: one way out (outbox, hand-off, sweeper) and one way in (batches, offsets after the
+//! commit, dead letters). It moves keys, headers and bodies, and knows nothing of claims.
+//!
+//! It owns two tables, `outbox` and `dead_letters`, and their migrations; a service applies [`MIGRATIONS`] beside its own.
+
+mod client;
+mod consumer;
+mod dead_letters;
+mod message;
+mod outbox;
+mod producer;
+mod relay;
+mod schema;
+mod settings;
+
+pub use consumer::{Consumer, Handler};
+pub use dead_letters::{DeadLetter, count as count_dead_letters, insert as insert_dead_letters};
+pub use message::{IncomingMessage, OutgoingMessage};
+pub use outbox::{OutboxRow, insert as insert_into_outbox, pending as pending_in_outbox};
+pub use relay::Relay;
+pub use settings::{ConsumerSettings, KafkaSettings, OutboxSettings, ProducerSettings};
+
+use diesel_migrations::embed_migrations;
+use dual_db::Migrations;
+
+/// The tables of this crate.
+pub static MIGRATIONS: Migrations =
+    Migrations { sqlite: embed_migrations!("migrations/sqlite"), postgres: embed_migrations!("migrations/postgres") };

@@ -1,0 +1,154 @@
+//! The outbox table: what is still to be sent. A row is written in the transaction that made its event true and deleted
+//! once Kafka has acknowledged it, so an event is never lost between the database and Kafka, and may be sent twice.
+//!
+//! Order between rows does not matter: every event carries its version.
+
+use crate::OutgoingMessage;
+use crate::schema::outbox;
+use diesel::prelude::*;
+use dual_db::{Connection, Result, load_skipping_locked, on_each_backend};
+
+/// Rows in one INSERT: below SQLite's bound on parameters.
+const ROWS_PER_INSERT: usize = 1_000;
+
+#[derive(Insertable)]
+#[diesel(table_name = outbox, treat_none_as_default_value = false)]
+struct NewRow {
+    event_id: String,
+    topic: String,
+    message_key: String,
+    headers: String,
+    body: String,
+    created_at_us: i64,
+    send_after_us: i64,
+}
+
+/// A message that is still to be sent.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
+#[diesel(table_name = outbox)]
+pub struct OutboxRow {
+    /// The row's id, by which a delivery report finds it.
+    pub id: i64,
+    /// Where it goes.
+    pub topic: String,
+    /// What decides its partition.
+    pub message_key: String,
+    /// The headers as a JSON array of pairs.
+    pub headers: String,
+    /// The body.
+    pub body: String,
+}
+
+/// Writes messages into the outbox, inside the caller's transaction. The rows are handed to the relay after the commit;
+/// the sweeper leaves them alone until `grace_us` from `now_us` has passed, which gives that hand-off its time.
+pub fn insert(
+    connection: &mut Connection,
+    messages: &[OutgoingMessage],
+    now_us: i64,
+    grace_us: i64,
+) -> Result<Vec<OutboxRow>> {
+    let rows: Vec<NewRow> = messages
+        .iter()
+        .map(|message| NewRow {
+            event_id: message.event_id.clone(),
+            topic: message.topic.clone(),
+            message_key: message.key.clone(),
+            headers: serde_json::to_string(&message.headers).expect("pairs of text always serialize"),
+            body: message.body.clone(),
+            created_at_us: now_us,
+            send_after_us: now_us + grace_us,
+        })
+        .collect();
+    let mut inserted = Vec::with_capacity(rows.len());
+    for chunk in rows.chunks(ROWS_PER_INSERT) {
+        let mut written: Vec<OutboxRow> = on_each_backend!(connection, |c| {
+            diesel::insert_into(outbox::table).values(chunk).returning(OutboxRow::as_returning()).get_results(c)
+        })?;
+        inserted.append(&mut written);
+    }
+    Ok(inserted)
+}
+
+/// Takes rows whose time has come, oldest first, and puts their next time off by `lease_us`, so that no other sweeper
+/// takes them meanwhile.
+pub(crate) fn take_due(connection: &mut Connection, now_us: i64, limit: i64, lease_us: i64) -> Result<Vec<OutboxRow>> {
+    let rows: Vec<OutboxRow> = load_skipping_locked!(
+        connection,
+        outbox::table
+            .filter(outbox::send_after_us.le(now_us))
+            .order(outbox::send_after_us)
+            .limit(limit)
+            .select(OutboxRow::as_select())
+    )?;
+    let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
+    on_each_backend!(connection, |c| {
+        diesel::update(outbox::table.filter(outbox::id.eq_any(&ids)))
+            .set(outbox::send_after_us.eq(now_us + lease_us))
+            .execute(c)
+    })?;
+    Ok(rows)
+}
+
+/// Whether [`take_due`] would find anything: a read, so that an idle sweeper takes no lock.
+pub(crate) fn any_due(connection: &mut Connection, now_us: i64) -> Result<bool> {
+    let first: Option<i64> = on_each_backend!(connection, |c| {
+        outbox::table.filter(outbox::send_after_us.le(now_us)).select(outbox::id).first(c).optional()
+    })?;
+    Ok(first.is_some())
+}
+
+/// Deletes rows that were delivered.
+pub(crate) fn delete(connection: &mut Connection, ids: &[i64]) -> Result<()> {
+    on_each_backend!(connection, |c| diesel::delete(outbox::table.filter(outbox::id.eq_any(ids))).execute(c))?;
+    Ok(())
+}
+
+/// How many messages wait to be sent or acknowledged.
+pub fn pending(connection: &mut Connection) -> Result<i64> {
+    Ok(on_each_backend!(connection, |c| outbox::table.count().get_result(c))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dual_db::{Database, testing::on_both_databases};
+
+    fn message(n: usize) -> OutgoingMessage {
+        OutgoingMessage {
+            event_id: format!("event-{n}"),
+            topic: "topic".into(),
+            key: format!("key-{n}"),
+            headers: vec![("a".into(), "b".into())],
+            body: "{}".into(),
+        }
+    }
+
+    on_both_databases! {
+        fn a_row_is_left_to_its_hand_off_then_taken_once_until_its_lease_is_over(database: &Database) {
+            database.migrate(&[&crate::MIGRATIONS]).unwrap();
+            let messages: Vec<_> = (0..2_500).map(message).collect();
+            let rows = database.write(|c| insert(c, &messages, 1_000, 500)).unwrap();
+            assert_eq!(rows.len(), 2_500);
+            assert!(!database.read(|c| any_due(c, 1_499)).unwrap());
+            assert!(database.write(|c| take_due(c, 1_499, 10, 100)).unwrap().is_empty());
+            assert!(database.read(|c| any_due(c, 1_500)).unwrap());
+            let taken = database.write(|c| take_due(c, 1_500, 2_000, 100)).unwrap();
+            let others = database.write(|c| take_due(c, 1_500, 2_000, 100)).unwrap();
+            assert_eq!((taken.len(), others.len()), (2_000, 500));
+            assert!(others.iter().all(|row| !taken.contains(row)));
+            assert_eq!(database.write(|c| take_due(c, 1_600, 5_000, 100)).unwrap().len(), 2_500);
+            database.write(|c| delete(c, &taken.iter().map(|row| row.id).collect::<Vec<_>>())).unwrap();
+            assert_eq!(database.read(pending).unwrap(), 500);
+        }
+
+        fn a_rolled_back_event_is_never_sent(database: &Database) {
+            database.migrate(&[&crate::MIGRATIONS]).unwrap();
+            let failed = database.write(|c| {
+                insert(c, &[message(1)], 0, 0)?;
+                Err::<(), _>(diesel::result::Error::RollbackTransaction.into())
+            });
+            assert!(failed.is_err());
+            assert_eq!(database.read(pending).unwrap(), 0);
+        }
+    }
+}
