@@ -1,0 +1,266 @@
+//! Claims with their lines and timeline: reading them, noting outcomes, and finding those that are due to be asked for.
+
+use super::schema::{claim_lines, claim_timeline, claims};
+use crate::domain::transition::{State, Status};
+use claim_events::{KnownOutcome, OutcomeKind};
+use diesel::prelude::*;
+use dual_db::{Connection, Result, load_for_update, load_skipping_locked, on_each_backend};
+use std::collections::HashMap;
+
+/// A row of `claims`.
+#[derive(Clone, Queryable, Selectable)]
+#[diesel(table_name = claims)]
+#[allow(missing_docs)]
+pub struct ClaimRow {
+    pub id: i64,
+    pub claim_id: String,
+    pub external_claim_id: Option<String>,
+    pub status: String,
+    pub needs_attention: bool,
+    pub plan_group: String,
+    pub subscriber_id: String,
+    pub provider_npi: String,
+    pub net_fee_cents: i64,
+    pub submitted_at_us: i64,
+    pub warnings: String,
+    pub correlation_id: String,
+    pub traceparent: Option<String>,
+    pub version: i64,
+    pub ask: i64,
+    pub outcome_type: Option<String>,
+    pub outcome_version: Option<i64>,
+    pub outcome_at_us: Option<i64>,
+    pub outcome: Option<String>,
+    pub due_at_us: Option<i64>,
+    pub times_asked: i64,
+}
+
+/// A row of `claim_lines`.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
+#[diesel(table_name = claim_lines, treat_none_as_default_value = false)]
+#[allow(missing_docs)]
+pub struct LineRow {
+    pub claim_key: i64,
+    pub line: i64,
+    pub service_date: String,
+    pub submitted_procedure: String,
+    pub quadrant: Option<String>,
+    pub provider_fees_cents: i64,
+    pub allowed_fees_cents: i64,
+    pub member_coinsurance_cents: i64,
+    pub member_copay_cents: i64,
+    pub net_fee_cents: i64,
+}
+
+/// Something that happened to a claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimelineEntry {
+    /// When.
+    pub at_us: i64,
+    /// The type of the event.
+    pub event: String,
+}
+
+/// A claim as it is stored.
+#[derive(Debug, Clone)]
+#[allow(missing_docs)]
+pub struct StoredClaim {
+    pub row: ClaimRow,
+    pub lines: Vec<LineRow>,
+    /// What happened after the submission, oldest first.
+    pub timeline: Vec<TimelineEntry>,
+}
+
+/// The row holds a subscriber id, which must not reach a log by way of a `{:?}`.
+impl std::fmt::Debug for ClaimRow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ClaimRow({} {})", self.claim_id, self.status)
+    }
+}
+
+impl ClaimRow {
+    /// Where the claim stands.
+    pub fn status(&self) -> Status {
+        Status::parse(&self.status).expect("the status column is only written from Status::name")
+    }
+
+    /// The outcome it has.
+    pub fn known_outcome(&self) -> Option<KnownOutcome> {
+        let kind = OutcomeKind::from_event_type(self.outcome_type.as_deref()?)?;
+        Some(KnownOutcome { kind, version: self.outcome_version? })
+    }
+
+    /// What decides what an outcome does to it.
+    pub fn state(&self) -> State {
+        State { status: self.status(), version: self.version, ask: self.ask, outcome: self.known_outcome() }
+    }
+}
+
+impl StoredClaim {
+    /// The claim as it was when it was first answered, which is what a repeated `Idempotency-Key` gets.
+    pub fn as_first_answered(mut self) -> Self {
+        self.row.status = Status::Submitted.name().to_owned();
+        self.row.needs_attention = false;
+        self.row.outcome = None;
+        self.row.outcome_type = None;
+        self.row.outcome_version = None;
+        self.row.outcome_at_us = None;
+        self.timeline.clear();
+        self
+    }
+}
+
+/// Which claims to list.
+#[derive(Debug, Clone, Default)]
+pub struct ListFilter {
+    /// Only those with this status.
+    pub status: Option<Status>,
+    /// Only those of this provider.
+    pub provider_npi: Option<String>,
+    /// Only those before this key.
+    pub before: Option<i64>,
+}
+
+/// A claim by its public id.
+pub fn find(connection: &mut Connection, claim_id: &str) -> Result<Option<StoredClaim>> {
+    let rows = on_each_backend!(connection, |c| {
+        claims::table.filter(claims::claim_id.eq(claim_id)).select(ClaimRow::as_select()).load(c)
+    })?;
+    Ok(with_details(connection, rows)?.pop())
+}
+
+/// A page of claims, newest first.
+pub fn list(connection: &mut Connection, filter: &ListFilter, limit: i64) -> Result<Vec<StoredClaim>> {
+    let rows = on_each_backend!(connection, |c| {
+        let mut query = claims::table.select(ClaimRow::as_select()).order(claims::id.desc()).limit(limit).into_boxed();
+        if let Some(status) = filter.status {
+            query = query.filter(claims::status.eq(status.name()));
+        }
+        if let Some(provider_npi) = &filter.provider_npi {
+            query = query.filter(claims::provider_npi.eq(provider_npi));
+        }
+        if let Some(before) = filter.before {
+            query = query.filter(claims::id.lt(before));
+        }
+        query.load(c)
+    })?;
+    with_details(connection, rows)
+}
+
+/// Takes claims whose time to be asked for has come, oldest first, past those that another instance is taking.
+pub fn take_due(connection: &mut Connection, now_us: i64, limit: i64) -> Result<Vec<StoredClaim>> {
+    let rows: Vec<ClaimRow> = load_skipping_locked!(
+        connection,
+        claims::table
+            .filter(claims::due_at_us.le(now_us))
+            .order(claims::due_at_us)
+            .limit(limit)
+            .select(ClaimRow::as_select())
+    )?;
+    with_details(connection, rows)
+}
+
+/// Whether [`take_due`] would find anything.
+pub fn any_due(connection: &mut Connection, now_us: i64) -> Result<bool> {
+    let first: Option<i64> = on_each_backend!(connection, |c| {
+        claims::table.filter(claims::due_at_us.le(now_us)).select(claims::id).first(c).optional()
+    })?;
+    Ok(first.is_some())
+}
+
+/// Notes that a claim was asked for again.
+pub fn note_asked(
+    connection: &mut Connection,
+    id: i64,
+    due_at_us: i64,
+    times_asked: i64,
+    needs_attention: bool,
+) -> Result<()> {
+    on_each_backend!(connection, |c| {
+        diesel::update(claims::table.find(id))
+            .set((
+                claims::due_at_us.eq(due_at_us),
+                claims::times_asked.eq(times_asked),
+                claims::needs_attention.eq(needs_attention),
+            ))
+            .execute(c)
+    })?;
+    Ok(())
+}
+
+/// Claims by their public ids, held until the transaction ends.
+pub fn find_for_update(connection: &mut Connection, claim_ids: &[&str]) -> Result<Vec<ClaimRow>> {
+    Ok(load_for_update!(
+        connection,
+        claims::table.filter(claims::claim_id.eq_any(claim_ids)).order(claims::id).select(ClaimRow::as_select())
+    )?)
+}
+
+/// Notes a new outcome and what it made of the claim, with an entry in the timeline.
+pub fn note_outcome(connection: &mut Connection, claim: &ClaimRow) -> Result<()> {
+    on_each_backend!(connection, |c| {
+        diesel::update(claims::table.find(claim.id))
+            .set((
+                claims::status.eq(&claim.status),
+                claims::outcome_type.eq(&claim.outcome_type),
+                claims::outcome_version.eq(claim.outcome_version),
+                claims::outcome_at_us.eq(claim.outcome_at_us),
+                claims::outcome.eq(&claim.outcome),
+            ))
+            .execute(c)
+    })?;
+    on_each_backend!(connection, |c| {
+        diesel::insert_into(claim_timeline::table)
+            .values((
+                claim_timeline::claim_key.eq(claim.id),
+                claim_timeline::at_us.eq(claim.outcome_at_us.unwrap_or_default()),
+                claim_timeline::event.eq(claim.outcome_type.as_deref().unwrap_or_default()),
+            ))
+            .execute(c)
+    })?;
+    Ok(())
+}
+
+/// Notes that a claim's current event is answered: nobody need ask for it again.
+pub fn note_answered(connection: &mut Connection, id: i64) -> Result<()> {
+    on_each_backend!(connection, |c| {
+        diesel::update(claims::table.find(id).filter(claims::due_at_us.is_not_null()))
+            .set((claims::due_at_us.eq(None::<i64>), claims::needs_attention.eq(false)))
+            .execute(c)
+    })?;
+    Ok(())
+}
+
+fn with_details(connection: &mut Connection, rows: Vec<ClaimRow>) -> Result<Vec<StoredClaim>> {
+    let keys: Vec<i64> = rows.iter().map(|row| row.id).collect();
+    let lines: Vec<LineRow> = on_each_backend!(connection, |c| {
+        claim_lines::table
+            .filter(claim_lines::claim_key.eq_any(&keys))
+            .order((claim_lines::claim_key, claim_lines::line))
+            .select(LineRow::as_select())
+            .load(c)
+    })?;
+    let entries: Vec<(i64, i64, String)> = on_each_backend!(connection, |c| {
+        claim_timeline::table
+            .filter(claim_timeline::claim_key.eq_any(&keys))
+            .order(claim_timeline::id)
+            .select((claim_timeline::claim_key, claim_timeline::at_us, claim_timeline::event))
+            .load(c)
+    })?;
+    let mut lines_of: HashMap<i64, Vec<LineRow>> = HashMap::new();
+    for line in lines {
+        lines_of.entry(line.claim_key).or_default().push(line);
+    }
+    let mut timeline_of: HashMap<i64, Vec<TimelineEntry>> = HashMap::new();
+    for (key, at_us, event) in entries {
+        timeline_of.entry(key).or_default().push(TimelineEntry { at_us, event });
+    }
+    Ok(rows
+        .into_iter()
+        .map(|row| {
+            let lines = lines_of.remove(&row.id).unwrap_or_default();
+            let timeline = timeline_of.remove(&row.id).unwrap_or_default();
+            StoredClaim { row, lines, timeline }
+        })
+        .collect())
+}

@@ -1,0 +1,57 @@
+//! Idempotency keys: which claim a key made. The unique key of the table decides between racing requests.
+
+use super::ROWS_PER_INSERT;
+use super::schema::idempotency_keys;
+use diesel::prelude::*;
+use dual_db::{Connection, Result, on_each_backend};
+use std::collections::HashMap;
+
+/// A key as it is written.
+#[derive(Debug, Clone, Insertable)]
+#[diesel(table_name = idempotency_keys, treat_none_as_default_value = false)]
+pub struct NewKey {
+    /// The `Idempotency-Key` header.
+    pub idempotency_key: String,
+    /// SHA-256 of the body, in hex.
+    pub body_hash: String,
+    /// The claim that the request makes if the key is new.
+    pub claim_id: String,
+    /// When.
+    pub created_at_us: i64,
+}
+
+/// What a key stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// The body it was first used with.
+    pub body_hash: String,
+    /// The claim it made.
+    pub claim_id: String,
+}
+
+/// Claims the keys that are new, and returns who holds each of them, new or old.
+pub fn claim_keys(connection: &mut Connection, keys: &[NewKey]) -> Result<HashMap<String, Holder>> {
+    let mut holders = HashMap::new();
+    for chunk in keys.chunks(ROWS_PER_INSERT) {
+        on_each_backend!(connection, |c| {
+            diesel::insert_into(idempotency_keys::table).values(chunk).on_conflict_do_nothing().execute(c)
+        })?;
+        let names: Vec<&str> = chunk.iter().map(|key| key.idempotency_key.as_str()).collect();
+        let rows: Vec<(String, String, String)> = on_each_backend!(connection, |c| {
+            idempotency_keys::table
+                .filter(idempotency_keys::idempotency_key.eq_any(&names))
+                .select((idempotency_keys::idempotency_key, idempotency_keys::body_hash, idempotency_keys::claim_id))
+                .load(c)
+        })?;
+        holders.extend(rows.into_iter().map(|(key, body_hash, claim_id)| (key, Holder { body_hash, claim_id })));
+    }
+    Ok(holders)
+}
+
+/// Gives a key back whose claim was refused after all.
+pub fn release_key(connection: &mut Connection, claim_id: &str) -> Result<()> {
+    on_each_backend!(connection, |c| {
+        diesel::delete(idempotency_keys::table.filter(idempotency_keys::claim_id.eq(claim_id))).execute(c)
+    })?;
+    Ok(())
+}

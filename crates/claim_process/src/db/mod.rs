@@ -1,0 +1,17 @@
+//! The database: one file an aggregate, its queries beside its table. Nothing here decides anything; `domain` does.
+
+pub mod claims;
+pub mod idempotency;
+pub mod provider_totals;
+mod schema;
+pub mod submit;
+
+use diesel_migrations::embed_migrations;
+use dual_db::Migrations;
+
+/// The tables of this service; the event bus brings its own.
+pub static MIGRATIONS: Migrations =
+    Migrations { sqlite: embed_migrations!("migrations/sqlite"), postgres: embed_migrations!("migrations/postgres") };
+
+/// Rows in one INSERT: below SQLite's bound of 32,766 parameters for the widest table.
+pub(crate) const ROWS_PER_INSERT: usize = 1_000;

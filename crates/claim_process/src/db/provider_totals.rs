@@ -1,0 +1,73 @@
+//! Each provider's total, kept in the transactions that change it, so that the top providers cost the same at ten claims
+//! and at ten million.
+
+use super::schema::provider_totals;
+use diesel::prelude::*;
+use diesel::upsert::excluded;
+use dual_db::{Connection, Result, on_each_backend};
+use std::collections::BTreeMap;
+
+/// A provider's total.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Insertable)]
+#[diesel(table_name = provider_totals)]
+pub struct ProviderTotal {
+    /// The provider.
+    pub provider_npi: String,
+    /// The sum of the net fees of its claims that are not unwound.
+    pub net_fee_cents: i64,
+    /// How many claims those are.
+    pub claims: i64,
+}
+
+/// Changes to totals, gathered for one transaction. They are applied in the order of the NPIs, so that two transactions
+/// never wait for each other in a circle.
+#[derive(Debug, Default)]
+pub struct Changes(BTreeMap<String, (i64, i64)>);
+
+impl Changes {
+    /// A claim counts from now on.
+    pub fn add(&mut self, provider_npi: &str, net_fee_cents: i64) {
+        self.change(provider_npi, net_fee_cents, 1);
+    }
+
+    /// A claim counts no more.
+    pub fn remove(&mut self, provider_npi: &str, net_fee_cents: i64) {
+        self.change(provider_npi, -net_fee_cents, -1);
+    }
+
+    fn change(&mut self, provider_npi: &str, cents: i64, claims: i64) {
+        let entry = self.0.entry(provider_npi.to_owned()).or_default();
+        *entry = (entry.0 + cents, entry.1 + claims);
+    }
+
+    /// Writes the changes.
+    pub fn apply(self, connection: &mut Connection) -> Result<()> {
+        for (provider_npi, (net_fee_cents, claims)) in self.0 {
+            let change = ProviderTotal { provider_npi, net_fee_cents, claims };
+            on_each_backend!(connection, |c| {
+                diesel::insert_into(provider_totals::table)
+                    .values(&change)
+                    .on_conflict(provider_totals::provider_npi)
+                    .do_update()
+                    .set((
+                        provider_totals::net_fee_cents
+                            .eq(provider_totals::net_fee_cents + excluded(provider_totals::net_fee_cents)),
+                        provider_totals::claims.eq(provider_totals::claims + excluded(provider_totals::claims)),
+                    ))
+                    .execute(c)
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// The providers with the highest totals, ties by NPI. A provider all of whose claims are unwound is not listed.
+pub fn top(connection: &mut Connection, limit: i64) -> Result<Vec<ProviderTotal>> {
+    Ok(on_each_backend!(connection, |c| {
+        provider_totals::table
+            .filter(provider_totals::claims.gt(0))
+            .order((provider_totals::net_fee_cents.desc(), provider_totals::provider_npi))
+            .limit(limit)
+            .load(c)
+    })?)
+}

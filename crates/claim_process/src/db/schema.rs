@@ -1,0 +1,70 @@
+//! The tables of claim_process, the same on both databases. Times are microseconds since 1970 (UTC), money is cents.
+
+diesel::table! {
+    claims (id) {
+        id -> BigInt,
+        claim_id -> Text,
+        external_claim_id -> Nullable<Text>,
+        status -> Text,
+        needs_attention -> Bool,
+        plan_group -> Text,
+        subscriber_id -> Text,
+        provider_npi -> Text,
+        net_fee_cents -> BigInt,
+        submitted_at_us -> BigInt,
+        warnings -> Text,
+        correlation_id -> Text,
+        traceparent -> Nullable<Text>,
+        version -> BigInt,
+        ask -> BigInt,
+        outcome_type -> Nullable<Text>,
+        outcome_version -> Nullable<BigInt>,
+        outcome_at_us -> Nullable<BigInt>,
+        outcome -> Nullable<Text>,
+        due_at_us -> Nullable<BigInt>,
+        times_asked -> BigInt,
+    }
+}
+
+diesel::table! {
+    claim_lines (claim_key, line) {
+        claim_key -> BigInt,
+        line -> BigInt,
+        service_date -> Text,
+        submitted_procedure -> Text,
+        quadrant -> Nullable<Text>,
+        provider_fees_cents -> BigInt,
+        allowed_fees_cents -> BigInt,
+        member_coinsurance_cents -> BigInt,
+        member_copay_cents -> BigInt,
+        net_fee_cents -> BigInt,
+    }
+}
+
+diesel::table! {
+    claim_timeline (id) {
+        id -> BigInt,
+        claim_key -> BigInt,
+        at_us -> BigInt,
+        event -> Text,
+    }
+}
+
+diesel::table! {
+    idempotency_keys (idempotency_key) {
+        idempotency_key -> Text,
+        body_hash -> Text,
+        claim_id -> Text,
+        created_at_us -> BigInt,
+    }
+}
+
+diesel::table! {
+    provider_totals (provider_npi) {
+        provider_npi -> Text,
+        net_fee_cents -> BigInt,
+        claims -> BigInt,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(claims, claim_lines, claim_timeline);

@@ -1,0 +1,288 @@
+//! Storing a group of claims in one transaction: keys, claims, lines, provider totals and events.
+//!
+//! Ids are chosen before the first try. A COMMIT whose answer was lost may have happened, so the group can be tried again
+//! as it is: a claim that is there already under its own id was stored by the earlier try, and changes no total and
+//! sends no event a second time.
+
+use super::claims::{ClaimRow, LineRow, StoredClaim};
+use super::idempotency::{self, NewKey};
+use super::provider_totals::Changes;
+use super::schema::{claim_lines, claims};
+use super::{ROWS_PER_INSERT, claims as claim_queries};
+use crate::domain::claim::Claim;
+use crate::domain::form::Finding;
+use crate::domain::identifiers::ClaimId;
+use crate::domain::transition::Status;
+use diesel::prelude::*;
+use dual_db::{Connection, Result, on_each_backend};
+use std::collections::{HashMap, HashSet};
+
+/// Rows of `claims` in one INSERT: 18 columns each.
+const CLAIMS_PER_INSERT: usize = 500;
+
+/// A claim on its way into the database.
+#[derive(Debug, Clone)]
+pub struct Submission {
+    /// Its id, fixed before the first try.
+    pub claim_id: ClaimId,
+    /// The claim.
+    pub claim: Claim,
+    /// What its sender is warned about.
+    pub warnings: Vec<Finding>,
+    /// The sender's key and the hash of the body it came with.
+    pub idempotency: Option<IdempotencyKey>,
+    /// The id of the request.
+    pub correlation_id: String,
+    /// The trace it belongs to.
+    pub traceparent: Option<String>,
+}
+
+/// A sender's key and the hash of the body it came with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdempotencyKey {
+    /// The `Idempotency-Key` header.
+    pub key: String,
+    /// SHA-256 of the body, in hex.
+    pub body_hash: String,
+}
+
+/// What became of a submission.
+#[derive(Debug, Clone)]
+pub enum Submitted {
+    /// It is stored.
+    Accepted(Box<StoredClaim>),
+    /// The same request was answered before: this claim.
+    Replayed(Box<StoredClaim>),
+    /// The key was used with another body.
+    KeyReused,
+    /// The sender's own id belongs to this claim.
+    ExternalIdTaken {
+        /// The claim that has it.
+        claim_id: String,
+    },
+}
+
+/// What became of a group, in its order, and which claims this try really inserted.
+#[derive(Debug)]
+pub struct Group {
+    /// One for each submission.
+    pub results: Vec<Submitted>,
+    /// Those to be announced, in no particular order.
+    pub inserted: Vec<StoredClaim>,
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = claims, treat_none_as_default_value = false)]
+struct NewClaim<'a> {
+    claim_id: &'a str,
+    external_claim_id: Option<&'a str>,
+    status: &'a str,
+    needs_attention: bool,
+    plan_group: &'a str,
+    subscriber_id: &'a str,
+    provider_npi: &'a str,
+    net_fee_cents: i64,
+    submitted_at_us: i64,
+    warnings: &'a str,
+    correlation_id: &'a str,
+    traceparent: Option<&'a str>,
+    version: i64,
+    ask: i64,
+    due_at_us: Option<i64>,
+    times_asked: i64,
+}
+
+/// Stores a group. `due_at_us` is when the watchdog asks for an outcome that has not come.
+pub fn store(connection: &mut Connection, group: &[Submission], now_us: i64, due_at_us: i64) -> Result<Group> {
+    let mut results: Vec<Option<Submitted>> = vec![None; group.len()];
+    let twins = settle_keys(connection, group, now_us, &mut results)?;
+
+    let mut open: HashMap<&str, usize> = HashMap::new();
+    let mut stored = Vec::new();
+    for (index, submission) in group.iter().enumerate() {
+        if results[index].is_some() || twins.contains_key(&index) {
+            continue;
+        }
+        open.insert(submission.claim_id.as_str(), index);
+        stored.push(to_stored(submission, now_us, due_at_us));
+    }
+    let keys = insert_claims(connection, &stored)?;
+    let mut inserted = Vec::new();
+    for mut claim in stored {
+        let Some(key) = keys.get(&claim.row.claim_id) else { continue };
+        claim.row.id = *key;
+        for line in &mut claim.lines {
+            line.claim_key = *key;
+        }
+        if let Some(index) = open.remove(claim.row.claim_id.as_str()) {
+            results[index] = Some(Submitted::Accepted(Box::new(claim.clone())));
+        }
+        inserted.push(claim);
+    }
+    for (_, index) in open {
+        results[index] = Some(explain_missing(connection, &group[index])?);
+    }
+
+    for (twin, first) in twins {
+        results[twin] = match &results[first] {
+            Some(Submitted::Accepted(claim)) => Some(Submitted::Replayed(claim.clone())),
+            other => other.clone(),
+        };
+    }
+
+    let lines: Vec<&LineRow> = inserted.iter().flat_map(|claim| &claim.lines).collect();
+    for chunk in lines.chunks(ROWS_PER_INSERT) {
+        on_each_backend!(connection, |c| diesel::insert_into(claim_lines::table).values(chunk.to_vec()).execute(c))?;
+    }
+    let mut totals = Changes::default();
+    for claim in &inserted {
+        totals.add(&claim.row.provider_npi, claim.row.net_fee_cents);
+    }
+    totals.apply(connection)?;
+
+    let results = results.into_iter().map(|result| result.expect("every submission was settled above")).collect();
+    Ok(Group { results, inserted })
+}
+
+/// Claims the group's idempotency keys and settles the submissions whose key another request holds. Returns the twins:
+/// repeats of a request in this very group, each with the place of the first, whose fate they share.
+fn settle_keys(
+    connection: &mut Connection,
+    group: &[Submission],
+    now_us: i64,
+    results: &mut [Option<Submitted>],
+) -> Result<HashMap<usize, usize>> {
+    let mut twins = HashMap::new();
+    let mut seen = HashSet::new();
+    let mut keys: Vec<NewKey> = group
+        .iter()
+        .filter_map(|submission| Some((submission, submission.idempotency.as_ref()?)))
+        .filter(|(_, idempotency)| seen.insert(idempotency.key.as_str()))
+        .map(|(submission, idempotency)| NewKey {
+            idempotency_key: idempotency.key.clone(),
+            body_hash: idempotency.body_hash.clone(),
+            claim_id: submission.claim_id.as_str().to_owned(),
+            created_at_us: now_us,
+        })
+        .collect();
+    if keys.is_empty() {
+        return Ok(twins);
+    }
+    keys.sort_by(|a, b| a.idempotency_key.cmp(&b.idempotency_key));
+    let holders = idempotency::claim_keys(connection, &keys)?;
+    let own: HashMap<&str, usize> =
+        group.iter().enumerate().map(|(index, submission)| (submission.claim_id.as_str(), index)).collect();
+    for (index, submission) in group.iter().enumerate() {
+        let Some(idempotency) = &submission.idempotency else { continue };
+        let Some(holder) = holders.get(&idempotency.key) else { continue };
+        if holder.claim_id == submission.claim_id.as_str() {
+            continue;
+        }
+        if holder.body_hash != idempotency.body_hash {
+            results[index] = Some(Submitted::KeyReused);
+        } else if let Some(first) = own.get(holder.claim_id.as_str()) {
+            twins.insert(index, *first);
+        } else {
+            let claim = claim_queries::find(connection, &holder.claim_id)?.ok_or(dual_db::Error::Conflict)?;
+            results[index] = Some(Submitted::Replayed(Box::new(claim.as_first_answered())));
+        }
+    }
+    Ok(twins)
+}
+
+/// Inserts the claims that are new and returns their keys by public id.
+fn insert_claims(connection: &mut Connection, stored: &[StoredClaim]) -> Result<HashMap<String, i64>> {
+    let mut keys = HashMap::with_capacity(stored.len());
+    for chunk in stored.chunks(CLAIMS_PER_INSERT) {
+        let rows: Vec<NewClaim<'_>> = chunk.iter().map(|claim| new_claim(&claim.row)).collect();
+        let inserted: Vec<(String, i64)> = on_each_backend!(connection, |c| {
+            diesel::insert_into(claims::table)
+                .values(&rows)
+                .on_conflict_do_nothing()
+                .returning((claims::claim_id, claims::id))
+                .get_results(c)
+        })?;
+        keys.extend(inserted);
+    }
+    Ok(keys)
+}
+
+/// Why a claim was not inserted: an earlier try stored it, or its external id is taken.
+fn explain_missing(connection: &mut Connection, submission: &Submission) -> Result<Submitted> {
+    if let Some(own) = claim_queries::find(connection, submission.claim_id.as_str())? {
+        return Ok(Submitted::Accepted(Box::new(own.as_first_answered())));
+    }
+    let external = submission.claim.external_claim_id.as_ref().map(|id| id.as_str());
+    let holder: Option<String> = on_each_backend!(connection, |c| {
+        claims::table.filter(claims::external_claim_id.eq(external)).select(claims::claim_id).first(c).optional()
+    })?;
+    idempotency::release_key(connection, submission.claim_id.as_str())?;
+    // Not found any more: whoever had it was rolled back meanwhile, so the group is worth another try.
+    holder.map(|claim_id| Submitted::ExternalIdTaken { claim_id }).ok_or(dual_db::Error::Conflict)
+}
+
+fn to_stored(submission: &Submission, now_us: i64, due_at_us: i64) -> StoredClaim {
+    let claim = &submission.claim;
+    let row = ClaimRow {
+        id: 0,
+        claim_id: submission.claim_id.as_str().to_owned(),
+        external_claim_id: claim.external_claim_id.as_ref().map(|id| id.as_str().to_owned()),
+        status: Status::Submitted.name().to_owned(),
+        needs_attention: false,
+        plan_group: claim.plan_group.as_str().to_owned(),
+        subscriber_id: claim.subscriber_id.as_str().to_owned(),
+        provider_npi: claim.provider_npi.as_str().to_owned(),
+        net_fee_cents: claim.net_fee().0,
+        submitted_at_us: now_us,
+        warnings: serde_json::to_string(&submission.warnings).expect("findings are plain data"),
+        correlation_id: submission.correlation_id.clone(),
+        traceparent: submission.traceparent.clone(),
+        version: 1,
+        ask: 0,
+        outcome_type: None,
+        outcome_version: None,
+        outcome_at_us: None,
+        outcome: None,
+        due_at_us: Some(due_at_us),
+        times_asked: 0,
+    };
+    let lines = claim
+        .lines
+        .iter()
+        .zip(1_i64..)
+        .map(|(line, number)| LineRow {
+            claim_key: 0,
+            line: number,
+            service_date: line.service_date.to_string(),
+            submitted_procedure: line.submitted_procedure.as_str().to_owned(),
+            quadrant: line.quadrant.map(|quadrant| quadrant.as_str().to_owned()),
+            provider_fees_cents: line.provider_fees.0,
+            allowed_fees_cents: line.allowed_fees.0,
+            member_coinsurance_cents: line.member_coinsurance.0,
+            member_copay_cents: line.member_copay.0,
+            net_fee_cents: line.net_fee().0,
+        })
+        .collect();
+    StoredClaim { row, lines, timeline: Vec::new() }
+}
+
+fn new_claim(row: &ClaimRow) -> NewClaim<'_> {
+    NewClaim {
+        claim_id: &row.claim_id,
+        external_claim_id: row.external_claim_id.as_deref(),
+        status: &row.status,
+        needs_attention: row.needs_attention,
+        plan_group: &row.plan_group,
+        subscriber_id: &row.subscriber_id,
+        provider_npi: &row.provider_npi,
+        net_fee_cents: row.net_fee_cents,
+        submitted_at_us: row.submitted_at_us,
+        warnings: &row.warnings,
+        correlation_id: &row.correlation_id,
+        traceparent: row.traceparent.as_deref(),
+        version: row.version,
+        ask: row.ask,
+        due_at_us: row.due_at_us,
+        times_asked: row.times_asked,
+    }
+}

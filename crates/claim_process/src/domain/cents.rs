@@ -1,0 +1,169 @@
+//! Money: whole cents in an `i64`, read from what senders write and never through a float.
+
+use std::fmt;
+use std::iter::Sum;
+use std::ops::{Add, Sub};
+
+/// The largest amount a field may hold, in cents: one below a hundred million dollars. A claim of 100 lines then stays
+/// far inside an `i64`.
+pub const MOST_CENTS: i64 = 9_999_999_999;
+
+/// An amount of money in cents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Cents(pub i64);
+
+/// Why a text is not an amount.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotMoney {
+    /// It is not a number as money is written.
+    Format,
+    /// It has more than two decimals.
+    Decimals,
+    /// It is below zero.
+    Negative,
+    /// It is more than [`MOST_CENTS`].
+    TooLarge,
+}
+
+impl Cents {
+    /// Reads an amount as `100`, `100.0`, `$100.00 ` or `$1,234.50`: a dollar sign, thousands commas and blanks around
+    /// it are allowed, at most two decimals, nothing below zero.
+    ///
+    /// # Errors
+    /// What is wrong with the text.
+    pub fn parse(text: &str) -> Result<Self, NotMoney> {
+        let text = text.trim();
+        let (negative, text) = match text.strip_prefix('-') {
+            Some(rest) => (true, rest.trim_start()),
+            None => (false, text),
+        };
+        let text = text.strip_prefix('$').unwrap_or(text).trim_start();
+        let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
+        let whole = without_thousands_commas(whole).ok_or(NotMoney::Format)?;
+        if !decimals.bytes().all(|byte| byte.is_ascii_digit()) || (text.contains('.') && decimals.is_empty()) {
+            return Err(NotMoney::Format);
+        }
+        if decimals.len() > 2 {
+            return Err(NotMoney::Decimals);
+        }
+        if negative {
+            return Err(NotMoney::Negative);
+        }
+        let digits = whole.trim_start_matches('0');
+        if digits.len() > 9 {
+            return Err(NotMoney::TooLarge);
+        }
+        let dollars: i64 = if digits.is_empty() { 0 } else { digits.parse().map_err(|_| NotMoney::Format)? };
+        let cents: i64 = format!("{decimals:0<2}").parse().map_err(|_| NotMoney::Format)?;
+        let total = dollars * 100 + cents;
+        if total > MOST_CENTS { Err(NotMoney::TooLarge) } else { Ok(Self(total)) }
+    }
+}
+
+/// The digits of a whole number, where commas stand, if at all, between groups of three.
+fn without_thousands_commas(whole: &str) -> Option<String> {
+    let mut groups = whole.split(',');
+    let first = groups.next()?;
+    let is_digits = |group: &str| group.bytes().all(|byte| byte.is_ascii_digit());
+    if first.is_empty() || !is_digits(first) || (whole.contains(',') && first.len() > 3) {
+        return None;
+    }
+    let mut digits = first.to_owned();
+    for group in groups {
+        if group.len() != 3 || !is_digits(group) {
+            return None;
+        }
+        digits.push_str(group);
+    }
+    Some(digits)
+}
+
+/// Two decimals, as in `116.85` or `-0.31`.
+impl fmt::Display for Cents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.0 < 0 { "-" } else { "" };
+        let absolute = self.0.unsigned_abs();
+        write!(f, "{sign}{}.{:02}", absolute / 100, absolute % 100)
+    }
+}
+
+impl Add for Cents {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        Self(self.0 + other.0)
+    }
+}
+
+impl Sub for Cents {
+    type Output = Self;
+    fn sub(self, other: Self) -> Self {
+        Self(self.0 - other.0)
+    }
+}
+
+impl Sum for Cents {
+    fn sum<I: Iterator<Item = Self>>(amounts: I) -> Self {
+        amounts.fold(Self(0), Add::add)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn reads_what_senders_write() {
+        for (text, cents) in [
+            ("$100.00 ", 10_000),
+            ("$1,234.50", 123_450),
+            ("100.00", 10_000),
+            ("100.0", 10_000),
+            ("100", 10_000),
+            ("1000", 100_000),
+            (" $ 7.5", 750),
+            ("0", 0),
+            ("000.10", 10),
+            ("1,234,567", 123_456_700),
+            ("99999999.99", MOST_CENTS),
+        ] {
+            assert_eq!(Cents::parse(text), Ok(Cents(cents)), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_not_money_and_says_why() {
+        for (text, why) in [
+            ("-100.0", NotMoney::Negative),
+            ("-$5", NotMoney::Negative),
+            ("1.234", NotMoney::Decimals),
+            ("1.000", NotMoney::Decimals),
+            ("", NotMoney::Format),
+            ("$", NotMoney::Format),
+            ("1.", NotMoney::Format),
+            (".50", NotMoney::Format),
+            ("1,23", NotMoney::Format),
+            ("1234,567", NotMoney::Format),
+            ("12 34", NotMoney::Format),
+            ("1e5", NotMoney::Format),
+            ("NaN", NotMoney::Format),
+            ("١٢", NotMoney::Format),
+            ("100000000.00", NotMoney::TooLarge),
+            ("99999999999999999999999999", NotMoney::TooLarge),
+        ] {
+            assert_eq!(Cents::parse(text), Err(why), "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(cents in 0..=MOST_CENTS) {
+            prop_assert_eq!(Cents::parse(&Cents(cents).to_string()), Ok(Cents(cents)));
+        }
+
+        #[test]
+        fn no_text_panics(text in "\\PC*") {
+            let _ = Cents::parse(&text);
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! The fields of a claim and the names senders give them.
+//!
+//! A name is folded (convert_case, punctuation to one underscore) and then looked up here. A new spelling is one word in
+//! [`Field::aliases`].
+
+use convert_case::{Case, Casing};
+
+/// A field of a claim or of one of its lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Field {
+    /// The sender's own id for the claim.
+    ExternalClaimId,
+    /// The day of the service.
+    ServiceDate,
+    /// The procedure code.
+    SubmittedProcedure,
+    /// The quadrant.
+    Quadrant,
+    /// The plan or group.
+    PlanGroup,
+    /// The subscriber.
+    SubscriberId,
+    /// The provider's NPI.
+    ProviderNpi,
+    /// What the provider charges.
+    ProviderFees,
+    /// What the plan allows.
+    AllowedFees,
+    /// The member's share by percentage.
+    MemberCoinsurance,
+    /// The member's fixed share.
+    MemberCopay,
+}
+
+impl Field {
+    /// All there are, in the order in which findings are listed.
+    pub const ALL: [Field; 11] = [
+        Field::ExternalClaimId,
+        Field::ServiceDate,
+        Field::SubmittedProcedure,
+        Field::Quadrant,
+        Field::PlanGroup,
+        Field::SubscriberId,
+        Field::ProviderNpi,
+        Field::ProviderFees,
+        Field::AllowedFees,
+        Field::MemberCoinsurance,
+        Field::MemberCopay,
+    ];
+
+    /// The canonical name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Field::ExternalClaimId => "external_claim_id",
+            Field::ServiceDate => "service_date",
+            Field::SubmittedProcedure => "submitted_procedure",
+            Field::Quadrant => "quadrant",
+            Field::PlanGroup => "plan_group",
+            Field::SubscriberId => "subscriber_id",
+            Field::ProviderNpi => "provider_npi",
+            Field::ProviderFees => "provider_fees",
+            Field::AllowedFees => "allowed_fees",
+            Field::MemberCoinsurance => "member_coinsurance",
+            Field::MemberCopay => "member_copay",
+        }
+    }
+
+    /// Other folded names that mean the field.
+    fn aliases(self) -> &'static [&'static str] {
+        match self {
+            Field::ExternalClaimId => &["claim_reference", "external_id", "claim_number"],
+            Field::ServiceDate => &["service_dt", "date_of_service"],
+            Field::SubmittedProcedure => &["submitted_proc", "procedure_code", "proc_code", "procedure"],
+            Field::Quadrant => &["quad"],
+            Field::PlanGroup => {
+                &["plan_group_number", "group_plan", "group_id", "group_number", "plan_number", "plan_group_no"]
+            }
+            Field::SubscriberId => &["subscriber", "subscriber_number", "subscriber_no", "member_id"],
+            Field::ProviderNpi => &["npi"],
+            Field::ProviderFees => &["billed_amount", "provider_fee"],
+            Field::AllowedFees => &["allowed_amount", "allowed_fee"],
+            Field::MemberCoinsurance => {
+                &["member_co_insurance", "member_co_ins", "member_coins", "coinsurance", "co_insurance"]
+            }
+            Field::MemberCopay => &["member_co_pay", "member_copayment", "member_co_payment", "copay", "co_pay"],
+        }
+    }
+
+    /// The field that a sender's name means, if any.
+    pub fn from_sent(name: &str) -> Option<Self> {
+        let folded = fold(name);
+        Self::ALL.into_iter().find(|field| field.name() == folded || field.aliases().contains(&folded.as_str()))
+    }
+}
+
+/// Folds a name into snake_case: `Plan/Group #`, `planGroup` and ` PLAN GROUP ` all become `plan_group`.
+pub fn fold(name: &str) -> String {
+    let words: Vec<String> = name
+        .split(|character: char| !character.is_ascii_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(|word| word.to_case(Case::Snake))
+        .collect();
+    words.join("_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Every spelling seen in the wild, field by field.
+    const SEEN: [(Field, &[&str]); 10] = [
+        (
+            Field::ServiceDate,
+            &[
+                "service date",
+                "Service Date",
+                " Service Date ",
+                "SERVICE DATE",
+                "service_date",
+                "serviceDate",
+                "service_dt",
+            ],
+        ),
+        (
+            Field::SubmittedProcedure,
+            &[
+                "submitted procedure",
+                "Submitted Procedure",
+                "SUBMITTED PROCEDURE",
+                "submitted_proc",
+                "procedure_code",
+                "proc_code",
+            ],
+        ),
+        (Field::Quadrant, &["quadrant", "QUADRANT", "quad", "quadrant\n", "Quadrant\r\n"]),
+        (
+            Field::PlanGroup,
+            &[
+                "Plan/Group #",
+                "plan/Group #",
+                "PLAN/GROUP #",
+                "Plan Group",
+                "Plan_group",
+                "plan_group_number",
+                "group_plan",
+                "group_id",
+                "group_number",
+                "plan_number",
+            ],
+        ),
+        (
+            Field::SubscriberId,
+            &[
+                "Subscriber#",
+                "subscriber#",
+                "Subscriber #",
+                "Subscriber",
+                "subscriber_number",
+                "subscriber_id",
+                "subscriber_no",
+                "member_id",
+            ],
+        ),
+        (
+            Field::ProviderNpi,
+            &["Provider NPI", "provider Npi", "PROVIDER NPI", "Provider_NPI", "provider_npi", "npi", "providerNPI"],
+        ),
+        (Field::ProviderFees, &["provider fees", "provider Fees", "billed_amount"]),
+        (Field::AllowedFees, &["Allowed fees", "allowed Fees", "Allowed_fees", "allowed_amount"]),
+        (
+            Field::MemberCoinsurance,
+            &["member coinsurance", "member CoInsurance", "member_co_ins", "member_coins", "coinsurance"],
+        ),
+        (Field::MemberCopay, &["member copay", "member coPay", "member_co_pay", "member_copayment", "copay"]),
+    ];
+
+    #[test]
+    fn every_spelling_seen_is_understood() {
+        for (field, spellings) in SEEN {
+            for spelling in spellings {
+                assert_eq!(Field::from_sent(spelling), Some(field), "{spelling:?} folds to {:?}", fold(spelling));
+            }
+        }
+        assert_eq!(Field::from_sent("claim_reference"), Some(Field::ExternalClaimId));
+        assert_eq!(Field::from_sent("tooth"), None);
+        assert_eq!(Field::from_sent(""), None);
+    }
+
+    #[test]
+    fn no_name_means_two_fields() {
+        let names: Vec<&str> =
+            Field::ALL.into_iter().flat_map(|field| field.aliases().iter().copied().chain([field.name()])).collect();
+        let mut unique = names.clone();
+        unique.sort_unstable();
+        unique.dedup();
+        assert_eq!(unique.len(), names.len());
+    }
+
+    proptest! {
+        #[test]
+        fn folding_twice_is_folding_once(name in "\\PC{0,40}") {
+            prop_assert_eq!(fold(&fold(&name)), fold(&name));
+        }
+    }
+}

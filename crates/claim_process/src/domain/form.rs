@@ -1,0 +1,249 @@
+//! A claim as it was sent: text in fields, with the name and place each had, and what is wrong with its shape.
+//!
+//! The shape is what it takes to become a typed [`Claim`](super::claim::Claim): a field that must be there is there, and
+//! reads as a date, an amount, an NPI. It is written down once, in the `validate` attributes of [`LineForm`]. Whether a
+//! well-shaped claim is *acceptable* is for the [`rules`](super::rules) to say.
+
+use super::field::Field;
+use super::identifiers::Identifier;
+use super::shape;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use validator::Validate;
+
+/// One thing that is wrong with a claim, or worth a warning.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// The line, from 1; none where the claim as a whole is meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
+    /// The field's canonical name; for an unknown field the sender's.
+    pub field: String,
+    /// How the sender spelt the field, where that differs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sent_as: Option<String>,
+    /// A JSON pointer (RFC 6901) into what was sent; none for CSV.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pointer: Option<String>,
+    /// A stable code.
+    pub code: String,
+    /// What to write instead. Never the value that was sent.
+    pub message: String,
+}
+
+/// The name and place a value had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SentAs {
+    /// The name as sent.
+    pub name: String,
+    /// The JSON pointer, where it was JSON.
+    pub pointer: Option<String>,
+}
+
+/// A claim as it was sent.
+#[derive(Debug, Default)]
+pub struct ClaimForm {
+    /// The claim's own fields.
+    pub header: HeaderForm,
+    /// The lines.
+    pub lines: Vec<LineForm>,
+    /// What is wrong with how it was written: a field sent twice, a list where text belongs.
+    pub misread: Vec<Finding>,
+    /// What was ignored.
+    pub ignored: Vec<Finding>,
+}
+
+/// The claim's own fields as they were sent.
+#[derive(Default, Validate)]
+pub struct HeaderForm {
+    #[validate(custom(function = "shape::identifier"))]
+    external_claim_id: Option<String>,
+    sent: BTreeMap<Field, SentAs>,
+}
+
+/// One line as it was sent. A field that was empty, null or absent is `None`.
+#[derive(Default, Clone, Validate)]
+pub struct LineForm {
+    #[validate(
+        required(code = "required", message = "is required: write a date, as in 2018-03-28"),
+        custom(function = "shape::service_date")
+    )]
+    service_date: Option<String>,
+    #[validate(
+        required(code = "required", message = "is required: write a procedure code, as in D0180"),
+        custom(function = "shape::procedure")
+    )]
+    submitted_procedure: Option<String>,
+    #[validate(custom(function = "shape::quadrant"))]
+    quadrant: Option<String>,
+    #[validate(
+        required(code = "required", message = "is required: write the plan or group number, as in GRP-1000"),
+        custom(function = "shape::identifier")
+    )]
+    plan_group: Option<String>,
+    #[validate(
+        required(code = "required", message = "is required: write the subscriber's number"),
+        custom(function = "shape::identifier")
+    )]
+    subscriber_id: Option<String>,
+    #[validate(
+        required(code = "required", message = "is required: write the provider's ten-digit NPI, as in 1497775530"),
+        custom(function = "shape::npi")
+    )]
+    provider_npi: Option<String>,
+    #[validate(
+        required(code = "required", message = "is required: write an amount, as in 100.00"),
+        custom(function = "shape::money")
+    )]
+    provider_fees: Option<String>,
+    #[validate(
+        required(code = "required", message = "is required: write an amount, as in 100.00"),
+        custom(function = "shape::money")
+    )]
+    allowed_fees: Option<String>,
+    #[validate(
+        required(code = "required", message = "is required: write an amount, as in 0.00"),
+        custom(function = "shape::money")
+    )]
+    member_coinsurance: Option<String>,
+    #[validate(
+        required(code = "required", message = "is required: write an amount, as in 0.00"),
+        custom(function = "shape::money")
+    )]
+    member_copay: Option<String>,
+    sent: BTreeMap<Field, SentAs>,
+    place: Option<String>,
+}
+
+impl HeaderForm {
+    /// Notes the sender's own id for the claim.
+    pub fn set_external_claim_id(&mut self, text: &str, sent_as: SentAs) {
+        self.external_claim_id = not_blank(text);
+        self.sent.insert(Field::ExternalClaimId, sent_as);
+    }
+
+    /// How the field was sent, if it was.
+    pub fn sent_as(&self, field: Field) -> Option<&SentAs> {
+        self.sent.get(&field)
+    }
+
+    /// The sender's own id, where it is one.
+    pub fn external_claim_id(&self) -> Option<Identifier> {
+        self.external_claim_id.as_deref().and_then(Identifier::parse)
+    }
+}
+
+impl LineForm {
+    /// An empty line; `place` is its JSON pointer, where it was JSON.
+    pub fn at(place: Option<String>) -> Self {
+        Self { place, ..Self::default() }
+    }
+
+    /// Notes a field's text.
+    pub fn set(&mut self, field: Field, text: &str, sent_as: SentAs) {
+        if let Some(slot) = self.slot(field) {
+            *slot = not_blank(text);
+            self.sent.insert(field, sent_as);
+        }
+    }
+
+    /// How the field was sent, if it was.
+    pub fn sent_as(&self, field: Field) -> Option<&SentAs> {
+        self.sent.get(&field)
+    }
+
+    /// The field's text, where it is not blank.
+    pub fn text(&self, field: Field) -> Option<&str> {
+        match field {
+            Field::ServiceDate => self.service_date.as_deref(),
+            Field::SubmittedProcedure => self.submitted_procedure.as_deref(),
+            Field::Quadrant => self.quadrant.as_deref(),
+            Field::PlanGroup => self.plan_group.as_deref(),
+            Field::SubscriberId => self.subscriber_id.as_deref(),
+            Field::ProviderNpi => self.provider_npi.as_deref(),
+            Field::ProviderFees => self.provider_fees.as_deref(),
+            Field::AllowedFees => self.allowed_fees.as_deref(),
+            Field::MemberCoinsurance => self.member_coinsurance.as_deref(),
+            Field::MemberCopay => self.member_copay.as_deref(),
+            Field::ExternalClaimId => None,
+        }
+    }
+
+    fn slot(&mut self, field: Field) -> Option<&mut Option<String>> {
+        match field {
+            Field::ServiceDate => Some(&mut self.service_date),
+            Field::SubmittedProcedure => Some(&mut self.submitted_procedure),
+            Field::Quadrant => Some(&mut self.quadrant),
+            Field::PlanGroup => Some(&mut self.plan_group),
+            Field::SubscriberId => Some(&mut self.subscriber_id),
+            Field::ProviderNpi => Some(&mut self.provider_npi),
+            Field::ProviderFees => Some(&mut self.provider_fees),
+            Field::AllowedFees => Some(&mut self.allowed_fees),
+            Field::MemberCoinsurance => Some(&mut self.member_coinsurance),
+            Field::MemberCopay => Some(&mut self.member_copay),
+            Field::ExternalClaimId => None,
+        }
+    }
+}
+
+fn not_blank(text: &str) -> Option<String> {
+    let trimmed = text.trim();
+    (!trimmed.is_empty()).then(|| trimmed.to_owned())
+}
+
+impl ClaimForm {
+    /// A finding about `field`, with the name and place the sender gave it. `line` counts from 1.
+    pub fn finding(&self, line: Option<usize>, field: Field, code: &str, message: String) -> Finding {
+        let form = line.and_then(|line| self.lines.get(line - 1));
+        let sent = form.map_or_else(|| self.header.sent_as(field), |form| form.sent_as(field));
+        let place = form.and_then(|form| form.place.as_deref());
+        Finding {
+            line,
+            field: field.name().to_owned(),
+            sent_as: sent.map(|sent| sent.name.clone()).filter(|name| name != field.name()),
+            pointer: match sent {
+                Some(sent) => sent.pointer.clone(),
+                None => place.map(|place| format!("{place}/{}", field.name())),
+            },
+            code: code.to_owned(),
+            message,
+        }
+    }
+
+    /// Everything that is wrong with the shape, line by line and in the order of the fields.
+    pub fn shape_findings(&self) -> Vec<Finding> {
+        let mut findings = self.shape_findings_of(None, self.header.validate());
+        for (index, line) in self.lines.iter().enumerate() {
+            findings.extend(self.shape_findings_of(Some(index + 1), line.validate()));
+        }
+        findings
+    }
+
+    fn shape_findings_of(&self, line: Option<usize>, result: Result<(), validator::ValidationErrors>) -> Vec<Finding> {
+        let Err(errors) = result else { return Vec::new() };
+        let by_field = errors.field_errors();
+        Field::ALL
+            .into_iter()
+            .filter_map(|field| by_field.get(field.name()).map(|errors| (field, errors)))
+            .flat_map(|(field, errors)| errors.iter().map(move |error| (field, error)))
+            .map(|(field, error)| {
+                let message = error.message.as_deref().unwrap_or("is not as it should be").to_owned();
+                self.finding(line, field, &error.code, message)
+            })
+            .collect()
+    }
+}
+
+/// Text that holds patient data, so it is not shown.
+impl std::fmt::Debug for HeaderForm {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("HeaderForm(masked)")
+    }
+}
+
+/// Text that holds patient data, so it is not shown.
+impl std::fmt::Debug for LineForm {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("LineForm(masked)")
+    }
+}

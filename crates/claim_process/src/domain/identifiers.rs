@@ -1,0 +1,190 @@
+//! The identifiers of a claim as types that cannot hold a wrong one.
+
+use std::fmt;
+
+/// The letters of a claim id: letters and digits only, so that an id survives a shell, a URL and a double click.
+const ALPHABET: [char; 62] = [
+    '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F', 'G', 'H', 'I', 'J', 'K', 'L', 'M',
+    'N', 'O', 'P', 'Q', 'R', 'S', 'T', 'U', 'V', 'W', 'X', 'Y', 'Z', 'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j',
+    'k', 'l', 'm', 'n', 'o', 'p', 'q', 'r', 's', 't', 'u', 'v', 'w', 'x', 'y', 'z',
+];
+
+/// 22 letters of 62 hold 131 random bits, more than a UUID.
+const CLAIM_ID_LENGTH: usize = 22;
+
+/// A claim's public id: a nanoid of 22 letters and digits.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClaimId(String);
+
+impl ClaimId {
+    /// A new, random id.
+    pub fn random() -> Self {
+        Self(nanoid::nanoid!(CLAIM_ID_LENGTH, &ALPHABET))
+    }
+
+    /// Reads an id; `None` for what cannot be one.
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_id = text.len() == CLAIM_ID_LENGTH && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        is_id.then(|| Self(text.to_owned()))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ClaimId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A National Provider Identifier: ten digits (<https://www.cms.gov/Regulations-and-Guidance/Administrative-Simplification/NationalProvIdentStand>).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Npi(String);
+
+impl Npi {
+    /// Reads ten digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        (text.len() == 10 && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| Self(text.to_owned()))
+    }
+
+    /// Whether the check digit is right: Luhn over `80840` and the ten digits (45 CFR 162.406, ISO/IEC 7812).
+    pub fn has_valid_check_digit(&self) -> bool {
+        let digits = format!("80840{}", self.0);
+        let sum: u32 = digits
+            .bytes()
+            .rev()
+            .enumerate()
+            .map(|(place, byte)| {
+                let digit = u32::from(byte - b'0');
+                match (place % 2, digit * 2) {
+                    (0, _) => digit,
+                    (_, doubled) if doubled > 9 => doubled - 9,
+                    (_, doubled) => doubled,
+                }
+            })
+            .sum();
+        sum.is_multiple_of(10)
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A procedure code, upper case: letters and digits only. Whether it is a CDT code is for the rules to say.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ProcedureCode(String);
+
+impl ProcedureCode {
+    /// The longest code, in characters.
+    pub const MOST_CHARACTERS: usize = 10;
+
+    /// Reads 1 to 10 letters and digits, and makes them upper case.
+    pub fn parse(text: &str) -> Option<Self> {
+        let fits =
+            (1..=Self::MOST_CHARACTERS).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        fits.then(|| Self(text.to_ascii_uppercase()))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A quadrant or area of the oral cavity: the letters that dental offices write, or the codes of the ADA claim form
+/// (ISO 3950: 00 whole mouth, 01 upper arch, 02 lower arch, 10 UR, 20 UL, 30 LL, 40 LR).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Quadrant(&'static str);
+
+impl Quadrant {
+    /// All there are.
+    pub const ALL: [&str; 11] = ["UR", "UL", "LR", "LL", "10", "20", "30", "40", "00", "01", "02"];
+
+    /// Reads one, in either case.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| known.eq_ignore_ascii_case(text)).map(Self)
+    }
+
+    /// The text.
+    pub fn as_str(self) -> &'static str {
+        self.0
+    }
+}
+
+/// A text that names a plan, a subscriber or a sender's own claim: 1 to 64 printable characters.
+///
+/// Its `Debug` is masked: a subscriber id is patient data and must not reach a log by way of a `{:?}`.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Identifier(String);
+
+impl Identifier {
+    /// The longest, in characters.
+    pub const MOST_CHARACTERS: usize = 64;
+
+    /// Reads one.
+    pub fn parse(text: &str) -> Option<Self> {
+        let length = text.chars().count();
+        let fits = (1..=Self::MOST_CHARACTERS).contains(&length) && !text.chars().any(char::is_control);
+        fits.then(|| Self(text.to_owned()))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Identifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Identifier(masked)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn claim_ids_are_22_letters_and_digits_and_differ() {
+        let (one, other) = (ClaimId::random(), ClaimId::random());
+        assert_ne!(one, other);
+        assert_eq!(ClaimId::parse(one.as_str()), Some(one));
+        for wrong in ["", "4fXk0aV1StGXR8Z5jdHi6", "4fXk0aV1StGXR8Z5jdHi6-", "4fXk0aV1StGXR8Z5jdHi6BB"] {
+            assert_eq!(ClaimId::parse(wrong), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn npi_is_ten_digits_and_its_check_digit_is_luhn_over_80840() {
+        for valid in ["1497775530", "1234567893", "1993999998", "1245319599"] {
+            assert!(Npi::parse(valid).unwrap().has_valid_check_digit(), "{valid}");
+        }
+        for invalid in ["1234567890", "1497775531", "1245319598"] {
+            assert!(!Npi::parse(invalid).unwrap().has_valid_check_digit(), "{invalid}");
+        }
+        for wrong in ["123456789", "12345678901", "1234567890A", "123456789٠"] {
+            assert_eq!(Npi::parse(wrong), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn codes_are_upper_cased_and_quadrants_are_known_ones() {
+        assert_eq!(ProcedureCode::parse("d0180").unwrap().as_str(), "D0180");
+        assert_eq!(ProcedureCode::parse("D 180"), None);
+        assert_eq!(Quadrant::parse("ur").unwrap().as_str(), "UR");
+        assert_eq!(Quadrant::parse("Upper"), None);
+    }
+
+    #[test]
+    fn an_identifier_does_not_show_itself_to_debug() {
+        let subscriber = Identifier::parse("3730189502").unwrap();
+        assert!(!format!("{subscriber:?}").contains("3730189502"));
+        assert_eq!(Identifier::parse("a\nb"), None);
+        assert_eq!(Identifier::parse(&"x".repeat(65)), None);
+    }
+}

@@ -1,0 +1,18 @@
+//! The last digit of an NPI is a check digit (45 CFR 162.406). Most sample data fails it, so it warns.
+
+use super::{Rule, Severity};
+use crate::domain::field::Field;
+
+pub(super) const RULE: Rule = Rule {
+    code: "npi_checksum",
+    severity: Severity::Warn,
+    check: |claim, _| {
+        // One warning a claim: all its lines have the same provider.
+        let mut violations = claim.each_line(Field::ProviderNpi, |line| {
+            let npi = line.provider_npi.as_ref()?;
+            (!npi.has_valid_check_digit()).then_some("has a wrong check digit: compare it with the provider's card")
+        });
+        violations.truncate(1);
+        violations
+    },
+};

@@ -1,0 +1,29 @@
+//! The same procedure in the same quadrant on the same day, twice in one claim, is often a slip: a warning. The same
+//! procedure on another day is fine.
+
+use super::{Rule, Severity, Violation};
+use crate::domain::field::Field;
+use std::collections::HashMap;
+
+pub(super) const RULE: Rule = Rule {
+    code: "repeated_line",
+    severity: Severity::Warn,
+    check: |claim, _| {
+        let mut first_seen = HashMap::new();
+        let mut violations = Vec::new();
+        for (index, line) in claim.lines.iter().enumerate() {
+            let (Some(date), Some(procedure)) = (line.service_date, line.submitted_procedure.as_ref()) else {
+                continue;
+            };
+            let number = index + 1;
+            let first = *first_seen.entry((date, procedure, line.quadrant)).or_insert(number);
+            if first != number {
+                let message = format!(
+                    "is the same procedure, day and quadrant as line {first}: void the claim if that is a slip"
+                );
+                violations.push(Violation { line: Some(number), field: Field::SubmittedProcedure, message });
+            }
+        }
+        violations
+    },
+};

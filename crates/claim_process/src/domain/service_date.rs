@@ -1,0 +1,122 @@
+//! The date of service, in the spellings senders use. The time of day, where one is sent, is checked and dropped.
+
+use jiff::civil::{Date, Time};
+use std::fmt;
+
+/// The day on which a service was rendered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServiceDate(Date);
+
+/// The text is not a date as senders write it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotADate;
+
+const TIMES: [&str; 4] = ["%H:%M", "%H:%M:%S", "%H:%M:%S%.f", "%I:%M %p"];
+
+impl ServiceDate {
+    /// Reads `2018-03-28`, `3/28/18` or `3/28/2018`, each with or without a time behind a blank or a `T`. A year of two
+    /// digits is 1969 to 2068, as in POSIX.
+    ///
+    /// # Errors
+    /// When the text is none of these or no day of the calendar.
+    pub fn parse(text: &str) -> Result<Self, NotADate> {
+        let text = text.trim();
+        let split = text.find(|character: char| character == 'T' || character.is_whitespace());
+        let (date, time) = match split {
+            Some(at) => (&text[..at], Some(text[at..].trim_start_matches(|c: char| c == 'T' || c.is_whitespace()))),
+            None => (text, None),
+        };
+        if let Some(time) = time {
+            check_time(time)?;
+        }
+        let format = match (date.matches('/').count(), date.matches('-').count()) {
+            (0, 2) if has_widths(date, '-', [4..=4, 1..=2, 1..=2]) => "%Y-%m-%d",
+            (2, 0) if has_widths(date, '/', [1..=2, 1..=2, 4..=4]) => "%m/%d/%Y",
+            (2, 0) if has_widths(date, '/', [1..=2, 1..=2, 2..=2]) => "%m/%d/%y",
+            _ => return Err(NotADate),
+        };
+        Date::strptime(format, date).map(Self).map_err(|_| NotADate)
+    }
+}
+
+fn has_widths(date: &str, separator: char, widths: [std::ops::RangeInclusive<usize>; 3]) -> bool {
+    date.split(separator)
+        .zip(widths)
+        .all(|(part, width)| width.contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+fn check_time(time: &str) -> Result<(), NotADate> {
+    let time = time.strip_suffix('Z').unwrap_or(time);
+    let time = without_offset(time).trim_end();
+    if TIMES.iter().any(|format| Time::strptime(format, time).is_ok()) { Ok(()) } else { Err(NotADate) }
+}
+
+/// Cuts `+02:00` or `-0500` from the end.
+fn without_offset(time: &str) -> &str {
+    match time.rfind(['+', '-']) {
+        Some(at)
+            if matches!(time[at + 1..].replace(':', "").len(), 2 | 4)
+                && time[at + 1..].bytes().all(|byte| byte.is_ascii_digit() || byte == b':') =>
+        {
+            &time[..at]
+        }
+        _ => time,
+    }
+}
+
+/// `YYYY-MM-DD`.
+impl fmt::Display for ServiceDate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn reads_every_spelling_seen() {
+        for (text, date) in [
+            ("3/28/18 0:00", "2018-03-28"),
+            ("02/19/19 03:01", "2019-02-19"),
+            ("3/28/2018 0:00:00", "2018-03-28"),
+            ("2018-03-28 0:00:00", "2018-03-28"),
+            ("2024-06-24", "2024-06-24"),
+            ("2025-04-17T11:30:00", "2025-04-17"),
+            ("2023-10-01T00:00:00Z", "2023-10-01"),
+            (" 2023-10-01T00:00:00.125+02:00 ", "2023-10-01"),
+            ("3/28/2018 4:30 PM", "2018-03-28"),
+            ("2/29/24", "2024-02-29"),
+        ] {
+            assert_eq!(ServiceDate::parse(text).map(|date| date.to_string()), Ok(date.to_owned()), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_no_day() {
+        for text in [
+            "",
+            "yesterday",
+            "2023-02-29",
+            "13/1/2020",
+            "2020-1",
+            "10000-01-01",
+            "20200101",
+            "1/2/3",
+            "2020-01-01 25:00",
+            "2020-01-01T",
+            "2020-01-01 noon",
+        ] {
+            assert_eq!(ServiceDate::parse(text), Err(NotADate), "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in "\\PC*") {
+            let _ = ServiceDate::parse(&text);
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! What an outcome makes of a claim: the table of states, as one pure function.
+//!
+//! An outcome is applied only if its version is higher than the one the claim has, so a repeat or a late arrival changes
+//! nothing; the same version with other content is an alarm.
+
+use claim_events::{KnownOutcome, OutcomeKind};
+use serde::{Deserialize, Serialize};
+
+/// Where a claim stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Accepted, and to be paid.
+    Submitted,
+    /// Withdrawn, and to be unwound.
+    VoidRequested,
+    /// Paid.
+    Settled,
+    /// Not paid, or paid back. For good.
+    Unwound,
+}
+
+impl Status {
+    /// All there are.
+    pub const ALL: [Status; 4] = [Status::Submitted, Status::VoidRequested, Status::Settled, Status::Unwound];
+
+    /// Its name in the API and in the database.
+    pub fn name(self) -> &'static str {
+        match self {
+            Status::Submitted => "submitted",
+            Status::VoidRequested => "void_requested",
+            Status::Settled => "settled",
+            Status::Unwound => "unwound",
+        }
+    }
+
+    /// Reads a name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.name() == name)
+    }
+}
+
+/// What of a claim decides what an outcome does to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct State {
+    /// Where it stands.
+    pub status: Status,
+    /// The version of its current event: 1 submitted, 2 void requested.
+    pub version: i64,
+    /// How often it was asked for anew.
+    pub ask: i64,
+    /// The outcome it has.
+    pub outcome: Option<KnownOutcome>,
+}
+
+/// An outcome as it arrives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Arrival {
+    /// Settled or unwound.
+    pub kind: OutcomeKind,
+    /// The payment's version.
+    pub version: i64,
+    /// The version of the claim that it answers.
+    pub claim_version: i64,
+    /// The ask that it echoes.
+    pub ask: i64,
+}
+
+/// What an arrival does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing: it echoes an older ask, or it is no newer than the outcome the claim has. `answers` tells whether it is
+    /// nevertheless the answer that was waited for, so that nobody need ask again.
+    Nothing {
+        /// Whether the claim's current event is answered by it.
+        answers: bool,
+    },
+    /// The same version says another end: somebody made a mistake, and somebody must look.
+    Alarm,
+    /// The outcome is noted.
+    Applied {
+        /// Where the claim stands now.
+        status: Status,
+        /// Whether it is unwound by this: its net fee leaves the provider's total, once.
+        entered_unwound: bool,
+        /// Whether the claim's current event is answered by it.
+        answers: bool,
+    },
+}
+
+/// What `arrival` does to a claim in `state`.
+pub fn apply(state: State, arrival: Arrival) -> Effect {
+    if arrival.ask < state.ask {
+        return Effect::Nothing { answers: false };
+    }
+    let answers = answers(state, arrival);
+    if let Some(known) = state.outcome {
+        if arrival.version == known.version && arrival.kind != known.kind {
+            return Effect::Alarm;
+        }
+        let is_news = arrival.version > known.version;
+        let undoes_unwound = known.kind == OutcomeKind::Unwound && arrival.kind == OutcomeKind::Settled;
+        if !is_news || undoes_unwound {
+            return Effect::Nothing { answers };
+        }
+    }
+    let status = match (state.status, arrival.kind) {
+        (Status::Unwound, _) | (_, OutcomeKind::Unwound) => Status::Unwound,
+        // The settlement is noted; the void is still to be answered.
+        (Status::VoidRequested, OutcomeKind::Settled) => Status::VoidRequested,
+        (Status::Submitted | Status::Settled, OutcomeKind::Settled) => Status::Settled,
+    };
+    let entered_unwound = status == Status::Unwound && state.status != Status::Unwound;
+    Effect::Applied { status, entered_unwound, answers }
+}
+
+/// Whether an arrival answers the claim's current event. A settlement does not answer a void; an unwinding answers
+/// everything, because nothing can follow it.
+fn answers(state: State, arrival: Arrival) -> bool {
+    match arrival.kind {
+        OutcomeKind::Unwound => true,
+        OutcomeKind::Settled => state.version == 1 && arrival.claim_version >= state.version,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use OutcomeKind::{Settled, Unwound};
+    use proptest::prelude::*;
+
+    const NEW: State = State { status: Status::Submitted, version: 1, ask: 0, outcome: None };
+
+    fn arrival(kind: OutcomeKind, version: i64, claim_version: i64) -> Arrival {
+        Arrival { kind, version, claim_version, ask: 0 }
+    }
+
+    fn applied(status: Status, entered_unwound: bool, answers: bool) -> Effect {
+        Effect::Applied { status, entered_unwound, answers }
+    }
+
+    #[test]
+    fn the_table_of_states() {
+        let voided = State { status: Status::VoidRequested, version: 2, ..NEW };
+        let settled =
+            State { status: Status::Settled, outcome: Some(KnownOutcome { kind: Settled, version: 1 }), ..NEW };
+        assert_eq!(apply(NEW, arrival(Settled, 1, 1)), applied(Status::Settled, false, true));
+        assert_eq!(apply(NEW, arrival(Unwound, 1, 1)), applied(Status::Unwound, true, true));
+        assert_eq!(apply(settled, arrival(Unwound, 2, 1)), applied(Status::Unwound, true, true));
+        assert_eq!(apply(voided, arrival(Settled, 1, 1)), applied(Status::VoidRequested, false, false));
+        assert_eq!(apply(voided, arrival(Unwound, 1, 2)), applied(Status::Unwound, true, true));
+    }
+
+    #[test]
+    fn repeats_and_latecomers_change_nothing_and_a_contradiction_is_an_alarm() {
+        let unwound =
+            State { status: Status::Unwound, outcome: Some(KnownOutcome { kind: Unwound, version: 2 }), ..NEW };
+        assert_eq!(apply(unwound, arrival(Unwound, 2, 1)), Effect::Nothing { answers: true });
+        assert_eq!(apply(unwound, arrival(Settled, 1, 1)), Effect::Nothing { answers: true });
+        assert_eq!(apply(unwound, arrival(Settled, 3, 1)), Effect::Nothing { answers: true });
+        assert_eq!(apply(unwound, arrival(Settled, 2, 1)), Effect::Alarm);
+        assert_eq!(apply(unwound, arrival(Unwound, 3, 1)), applied(Status::Unwound, false, true));
+    }
+
+    #[test]
+    fn an_answer_to_an_older_ask_is_ignored() {
+        let asked = State { ask: 5, ..NEW };
+        assert_eq!(apply(asked, Arrival { ask: 4, ..arrival(Settled, 1, 1) }), Effect::Nothing { answers: false });
+        assert_eq!(apply(asked, Arrival { ask: 5, ..arrival(Settled, 1, 1) }), applied(Status::Settled, false, true));
+    }
+
+    proptest! {
+        /// In whatever order outcomes come, and however often, unwound stays unwound and is entered at most once.
+        #[test]
+        fn unwound_is_absorbing_and_entered_once(arrivals in proptest::collection::vec((any::<bool>(), 1..4_i64, 1..3_i64), 0..12)) {
+            let mut state = NEW;
+            let mut entered = 0;
+            for (settled, version, claim_version) in arrivals {
+                let kind = if settled { Settled } else { Unwound };
+                let before = state.status;
+                if let Effect::Applied { status, entered_unwound, .. } = apply(state, arrival(kind, version, claim_version)) {
+                    entered += u32::from(entered_unwound);
+                    state.status = status;
+                    state.outcome = Some(KnownOutcome { kind, version });
+                }
+                prop_assert!(before != Status::Unwound || state.status == Status::Unwound);
+            }
+            prop_assert_eq!(entered, u32::from(state.status == Status::Unwound));
+        }
+    }
+}

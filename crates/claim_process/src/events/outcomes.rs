@@ -1,0 +1,133 @@
+//! Applies what payments says: each outcome moves its claim as [`transition::apply`] decides, once.
+
+use crate::db::claims::{self, ClaimRow};
+use crate::db::provider_totals::Changes;
+use crate::domain::transition::{self, Arrival, Effect};
+use crate::events::outgoing;
+use claim_events::{Envelope, Event, PaymentEvent};
+use dual_db::{Connection, Database, Result};
+use event_bus::{DeadLetter, Handler, IncomingMessage, OutgoingMessage, Relay};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// The consumer of payments' topic.
+#[derive(Debug)]
+pub struct Outcomes {
+    database: Database,
+    relay: Arc<Relay>,
+}
+
+/// An outcome that can be read, with the message it came in.
+struct Outcome<'a> {
+    envelope: Envelope,
+    event: PaymentEvent,
+    message: &'a IncomingMessage,
+}
+
+/// What applying a batch leaves to be written.
+#[derive(Default)]
+struct Applied {
+    totals: Changes,
+    answers: Vec<OutgoingMessage>,
+    dead_letters: Vec<DeadLetter>,
+}
+
+impl Outcomes {
+    /// Applies outcomes to this database and answers through this relay.
+    pub fn new(database: Database, relay: Arc<Relay>) -> Self {
+        Self { database, relay }
+    }
+}
+
+impl Handler for Outcomes {
+    fn handle(&mut self, batch: &[IncomingMessage]) -> Result<()> {
+        let mut unreadable = Vec::new();
+        let mut outcomes = Vec::new();
+        for message in batch {
+            match PaymentEvent::decode(message.key.as_deref(), |name| message.header(name), &message.body) {
+                Ok((envelope, event)) => outcomes.push(Outcome { envelope, event, message }),
+                Err(error) => unreadable.push(DeadLetter { message: message.clone(), reason: error.to_string() }),
+            }
+        }
+        let rows = self.database.write(|connection| {
+            let now_us = connection.now_us()?;
+            let mut applied = apply_all(connection, &outcomes, now_us)?;
+            applied.dead_letters.extend(unreadable.iter().cloned());
+            std::mem::take(&mut applied.totals).apply(connection)?;
+            event_bus::insert_dead_letters(connection, &applied.dead_letters, now_us)?;
+            self.relay.enqueue(connection, &applied.answers, now_us)
+        })?;
+        self.relay.hand_off(&rows);
+        Ok(())
+    }
+}
+
+fn apply_all(connection: &mut Connection, outcomes: &[Outcome<'_>], now_us: i64) -> Result<Applied> {
+    let ids: BTreeSet<&str> = outcomes.iter().map(|outcome| outcome.event.claim_id()).collect();
+    let ids: Vec<&str> = ids.into_iter().collect();
+    let mut rows: HashMap<String, ClaimRow> =
+        claims::find_for_update(connection, &ids)?.into_iter().map(|row| (row.claim_id.clone(), row)).collect();
+    let mut applied = Applied::default();
+    for outcome in outcomes {
+        match rows.get_mut(outcome.event.claim_id()) {
+            Some(row) => apply_one(connection, row, outcome, now_us, &mut applied)?,
+            None => applied.set_aside(outcome, "there is no such claim in this database"),
+        }
+    }
+    Ok(applied)
+}
+
+fn apply_one(
+    connection: &mut Connection,
+    row: &mut ClaimRow,
+    outcome: &Outcome<'_>,
+    now_us: i64,
+    applied: &mut Applied,
+) -> Result<()> {
+    let arrival = Arrival {
+        kind: outcome.event.kind(),
+        version: outcome.envelope.version,
+        claim_version: outcome.event.claim_version(),
+        ask: outcome.event.ask(),
+    };
+    let answered = match transition::apply(row.state(), arrival) {
+        Effect::Nothing { answers } => answers,
+        Effect::Alarm => {
+            metrics::counter!("outcome_contradictions_total").increment(1);
+            applied.set_aside(outcome, "it says another outcome than the one recorded under the same version");
+            false
+        }
+        Effect::Applied { status, entered_unwound, answers } => {
+            row.status = status.name().to_owned();
+            row.outcome_type = Some(outcome.event.event_type().to_owned());
+            row.outcome_version = Some(arrival.version);
+            row.outcome_at_us = Some(now_us);
+            row.outcome = Some(outcome.event.body());
+            claims::note_outcome(connection, row)?;
+            if entered_unwound {
+                applied.totals.remove(&row.provider_npi, row.net_fee_cents);
+            }
+            metrics::counter!("outcomes_applied_total", "type" => outcome.event.event_type()).increment(1);
+            tracing::info!(
+                claim_id = row.claim_id,
+                status = row.status,
+                version = arrival.version,
+                "an outcome was applied"
+            );
+            answers
+        }
+    };
+    if answered && row.due_at_us.take().is_some() {
+        claims::note_answered(connection, row.id)?;
+    }
+    if outcome.event.unasked() {
+        applied.answers.extend(outgoing::outcome_recorded(row, &outcome.envelope.id));
+    }
+    Ok(())
+}
+
+impl Applied {
+    fn set_aside(&mut self, outcome: &Outcome<'_>, reason: &str) {
+        self.dead_letters.push(DeadLetter { message: outcome.message.clone(), reason: reason.to_owned() });
+    }
+}

@@ -1,0 +1,55 @@
+//! From a stored claim to the event that says what is now true of it.
+
+use crate::db::claims::{ClaimRow, LineRow, StoredClaim};
+use claim_events::{ClaimBody, ClaimEvent, ClaimLine, Encoded, Event, OutcomeRecorded};
+use event_bus::OutgoingMessage;
+
+/// The claim's current event: `claim.submitted`, or `claim.void_requested` once it is withdrawn. It can be said again at
+/// any time, with the same id and what is known since.
+pub fn current_event(claim: &StoredClaim) -> OutgoingMessage {
+    let row = &claim.row;
+    let body = ClaimBody {
+        claim_id: row.claim_id.clone(),
+        plan_group: row.plan_group.clone(),
+        provider_npi: row.provider_npi.clone(),
+        net_fee_cents: row.net_fee_cents,
+        submitted_at: rfc3339(row.submitted_at_us),
+        lines: claim.lines.iter().map(line).collect(),
+        known_outcome: row.known_outcome(),
+        ask: row.ask,
+    };
+    let event = if row.version == 1 { ClaimEvent::Submitted(body) } else { ClaimEvent::VoidRequested(body) };
+    encode(row, &event, row.version, &row.correlation_id)
+}
+
+/// The answer to an outcome nobody had asked for; `None` while the claim has none.
+pub fn outcome_recorded(row: &ClaimRow, cause: &str) -> Option<OutgoingMessage> {
+    let known_outcome = row.known_outcome()?;
+    let recorded = OutcomeRecorded { claim_id: row.claim_id.clone(), known_outcome, ask: row.ask };
+    Some(encode(row, &ClaimEvent::OutcomeRecorded(recorded), known_outcome.version, cause))
+}
+
+/// Microseconds since 1970 as RFC 3339 in UTC, with six decimals.
+pub fn rfc3339(us: i64) -> String {
+    jiff::Timestamp::from_microsecond(us).map_or_else(|_| String::new(), |time| format!("{time:.6}"))
+}
+
+fn encode(row: &ClaimRow, event: &ClaimEvent, version: i64, cause: &str) -> OutgoingMessage {
+    let Encoded { topic, key, event_id, headers, body } =
+        event.encode(version, rfc3339(row.submitted_at_us), &row.correlation_id, cause, row.traceparent.clone());
+    OutgoingMessage { event_id, topic: topic.to_owned(), key, headers, body }
+}
+
+fn line(row: &LineRow) -> ClaimLine {
+    ClaimLine {
+        line: row.line,
+        service_date: row.service_date.clone(),
+        submitted_procedure: row.submitted_procedure.clone(),
+        quadrant: row.quadrant.clone(),
+        provider_fees_cents: row.provider_fees_cents,
+        allowed_fees_cents: row.allowed_fees_cents,
+        member_coinsurance_cents: row.member_coinsurance_cents,
+        member_copay_cents: row.member_copay_cents,
+        net_fee_cents: row.net_fee_cents,
+    }
+}

@@ -1,0 +1,80 @@
+//! Asks again: says the current event of every claim whose outcome is overdue once more. A message lost anywhere, or a
+//! whole Kafka, so costs time and not claims. It only writes outbox rows; the sweeper and the relay do the sending.
+
+use crate::db::claims;
+use crate::events::outgoing;
+use crate::settings::WatchdogSettings;
+use dual_db::{Database, Result};
+use event_bus::Relay;
+use service_runtime::background::{Pace, Periodic};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Starts the watchdog.
+pub fn start(database: Database, relay: Arc<Relay>, settings: WatchdogSettings) -> Periodic {
+    Periodic::spawn("watchdog", Duration::from_millis(settings.interval_ms), move || {
+        if let Err(error) = ask_for_overdue(&database, &relay, &settings) {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "overdue claims could not be asked for; trying again"
+            );
+        }
+        Pace::Pause
+    })
+}
+
+/// Asks for the claims that are due, at most as many as the settings allow. Returns how many.
+///
+/// # Errors
+/// The database's.
+pub fn ask_for_overdue(database: &Database, relay: &Relay, settings: &WatchdogSettings) -> Result<usize> {
+    let any = database.read(|connection| {
+        let now_us = connection.now_us()?;
+        claims::any_due(connection, now_us)
+    })?;
+    if !any {
+        return Ok(0);
+    }
+    let rows = database.write(|connection| {
+        let now_us = connection.now_us()?;
+        let due = claims::take_due(connection, now_us, settings.max_claims)?;
+        for claim in &due {
+            let times_asked = claim.row.times_asked + 1;
+            let needs_attention = times_asked >= settings.attention_after;
+            claims::note_asked(
+                connection,
+                claim.row.id,
+                now_us + pause_us(settings, times_asked),
+                times_asked,
+                needs_attention,
+            )?;
+        }
+        let messages: Vec<_> = due.iter().map(outgoing::current_event).collect();
+        relay.enqueue(connection, &messages, now_us)
+    })?;
+    metrics::counter!("claims_asked_again_total").increment(rows.len() as u64);
+    tracing::info!(claims = rows.len(), "asked again for outcomes that are overdue");
+    relay.hand_off(&rows);
+    Ok(rows.len())
+}
+
+/// The first pause, doubled each time, up to the longest.
+fn pause_us(settings: &WatchdogSettings, times_asked: i64) -> i64 {
+    let doublings = u32::try_from(times_asked).unwrap_or(u32::MAX).min(30);
+    let pause_ms = settings.first_pause_ms.saturating_mul(1 << doublings).min(settings.max_pause_ms);
+    i64::try_from(pause_ms).unwrap_or(i64::MAX / 1_000).saturating_mul(1_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Settings;
+
+    #[test]
+    fn the_pause_doubles_up_to_its_bound() {
+        let settings = WatchdogSettings { first_pause_ms: 100, max_pause_ms: 1_000, ..Settings::default().watchdog };
+        let pauses: Vec<i64> = (1..6).map(|times| pause_us(&settings, times) / 1_000).collect();
+        assert_eq!(pauses, [200, 400, 800, 1_000, 1_000]);
+        assert_eq!(pause_us(&settings, i64::MAX), 1_000_000);
+    }
+}

@@ -1,0 +1,141 @@
+//! `POST /v1/claims`: one claim, as JSON or CSV.
+
+use super::Api;
+use super::answer::ClaimAnswer;
+use crate::db::submit::{IdempotencyKey, Submission, Submitted};
+use crate::domain::form::{ClaimForm, Finding};
+use crate::domain::identifiers::ClaimId;
+use crate::ingest::NotStored;
+use crate::intake::{Malformed, read_csv, read_json};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CONTENT_TYPE, LOCATION};
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::json;
+use service_runtime::http_server::read_body;
+use service_runtime::problem::Problem;
+use service_runtime::{request_context, telemetry};
+use sha2::{Digest, Sha256};
+
+/// How soon a sender that found the queue full should try again, in seconds.
+const RETRY_AFTER_S: u64 = 1;
+const LONGEST_KEY: usize = 255;
+
+pub(super) async fn post(
+    request: HttpRequest,
+    payload: web::Payload,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, Problem> {
+    let idempotency_key = idempotency_key(&request)?;
+    let format = Format::of(&request)?;
+    let body = read_body(payload, &api.settings.http).await?;
+    let form = format.read(&body).map_err(|Malformed(detail)| Problem::malformed(detail))?;
+    let (claim, warnings) = api.rules.read(&form).map_err(refused)?;
+    let submission = Submission {
+        claim_id: ClaimId::random(),
+        claim,
+        warnings,
+        idempotency: idempotency_key.map(|key| IdempotencyKey { key, body_hash: hash(&body) }),
+        correlation_id: request_context::current_request_id().unwrap_or_default(),
+        traceparent: telemetry::current_traceparent(),
+    };
+    let submitted = api.ingest.submit(submission).await.map_err(not_stored)?;
+    match submitted {
+        Submitted::Accepted(claim) => {
+            tracing::info!(claim_id = claim.row.claim_id, lines = claim.lines.len(), "a claim was accepted");
+            metrics::counter!("claims_accepted_total").increment(1);
+            let location = format!("/v1/claims/{}", claim.row.claim_id);
+            Ok(HttpResponse::Created().insert_header((LOCATION, location)).json(ClaimAnswer::from(*claim)))
+        }
+        Submitted::Replayed(claim) => {
+            Ok(HttpResponse::Ok().insert_header(("idempotency-replayed", "true")).json(ClaimAnswer::from(*claim)))
+        }
+        Submitted::KeyReused => Err(Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "idempotency-key-reused",
+            "The Idempotency-Key was used before",
+            "the same Idempotency-Key came with another body: use a new key for a new claim",
+        )),
+        Submitted::ExternalIdTaken { claim_id } => Err(Problem::new(
+            StatusCode::CONFLICT,
+            "external-claim-id-taken",
+            "The claim exists already",
+            format!("a claim with this external_claim_id exists: it is /v1/claims/{claim_id}"),
+        )
+        .with("claim_id", claim_id)),
+    }
+}
+
+enum Format {
+    Json,
+    Csv,
+    /// Not said, or what `curl --data` says by itself: the first character tells.
+    Unsaid,
+}
+
+impl Format {
+    fn of(request: &HttpRequest) -> Result<Self, Problem> {
+        let said = request.headers().get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?"));
+        let kind = said.map(|said| said.split(';').next().unwrap_or("").trim().to_ascii_lowercase());
+        match kind.as_deref() {
+            Some("application/json") => Ok(Format::Json),
+            Some("text/csv") => Ok(Format::Csv),
+            None | Some("application/x-www-form-urlencoded") => Ok(Format::Unsaid),
+            Some(_) => Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "media-type",
+                "This kind of body is not read here",
+                "send application/json or text/csv, and say so in Content-Type",
+            )),
+        }
+    }
+
+    fn read(&self, body: &[u8]) -> Result<ClaimForm, Malformed> {
+        match self {
+            Format::Json => read_json(body),
+            Format::Csv => read_csv(body),
+            Format::Unsaid => match body.iter().find(|byte| !byte.is_ascii_whitespace()) {
+                Some(b'{' | b'[') => read_json(body),
+                _ => read_csv(body),
+            },
+        }
+    }
+}
+
+fn idempotency_key(request: &HttpRequest) -> Result<Option<String>, Problem> {
+    let Some(value) = request.headers().get("idempotency-key") else { return Ok(None) };
+    let key = value.to_str().ok().map(str::trim).filter(|key| (1..=LONGEST_KEY).contains(&key.len()));
+    key.map(|key| Some(key.to_owned())).ok_or_else(|| {
+        Problem::malformed(format!("the Idempotency-Key must be 1 to {LONGEST_KEY} printable ASCII characters"))
+    })
+}
+
+fn hash(body: &[u8]) -> String {
+    use std::fmt::Write as _;
+    Sha256::digest(body).iter().fold(String::with_capacity(64), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn refused(findings: Vec<Finding>) -> Problem {
+    metrics::counter!("claims_refused_total").increment(1);
+    let detail = match findings.len() {
+        1 => "1 thing has to be put right; nothing was stored".to_owned(),
+        count => format!("{count} things have to be put right; nothing was stored"),
+    };
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "claim-refused", "The claim cannot be accepted", detail)
+        .with("errors", json!(findings))
+}
+
+fn not_stored(error: NotStored) -> Problem {
+    match error {
+        NotStored::QueueFull => {
+            Problem::unavailable("too many claims are waiting: send this one again shortly", RETRY_AFTER_S)
+        }
+        NotStored::Unavailable => Problem::unavailable(
+            "the claim could not be stored for certain: send it again with the same Idempotency-Key",
+            RETRY_AFTER_S,
+        ),
+        NotStored::Refused => Problem::internal(),
+    }
+}

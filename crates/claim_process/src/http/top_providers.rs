@@ -1,0 +1,52 @@
+//! `GET /v1/providers/top`: the providers with the highest net fees, aggregated in the database.
+
+use super::Api;
+use crate::db::provider_totals;
+use crate::domain::cents::Cents;
+use crate::events::outgoing::rfc3339;
+use actix_web::{HttpResponse, web};
+use serde::{Deserialize, Serialize};
+use service_runtime::problem::Problem;
+
+const DEFAULT_LIMIT: i64 = 10;
+const MOST: i64 = 100;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TopQuery {
+    limit: Option<i64>,
+}
+
+#[derive(Serialize)]
+struct TopProviders {
+    providers: Vec<Provider>,
+    as_of: String,
+}
+
+#[derive(Serialize)]
+struct Provider {
+    rank: usize,
+    provider_npi: String,
+    net_fee: String,
+    claims: i64,
+}
+
+pub(super) async fn top(query: web::Query<TopQuery>, api: web::Data<Api>) -> Result<HttpResponse, Problem> {
+    let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
+    if !(1..=MOST).contains(&limit) {
+        return Err(Problem::malformed(format!("limit must be 1 to {MOST}")));
+    }
+    let (totals, now_us) =
+        api.reader.read(move |connection| Ok((provider_totals::top(connection, limit)?, connection.now_us()?))).await?;
+    let providers = totals
+        .into_iter()
+        .zip(1..)
+        .map(|(total, rank)| Provider {
+            rank,
+            provider_npi: total.provider_npi,
+            net_fee: Cents(total.net_fee_cents).to_string(),
+            claims: total.claims,
+        })
+        .collect();
+    Ok(HttpResponse::Ok().json(TopProviders { providers, as_of: rfc3339(now_us) }))
+}

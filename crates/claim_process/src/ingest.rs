@@ -1,0 +1,160 @@
+//! The bounded queue in front of the database and the writer that empties it: group commit.
+//!
+//! The writer takes whatever waits, up to a bound and without waiting for more, and stores it in one transaction, so the
+//! cost of the commit is shared and no request blocks the event loop.
+
+use crate::db::submit::{self, Submission, Submitted};
+use crate::events::outgoing;
+use crate::settings::{IngestSettings, WatchdogSettings};
+use dual_db::{Database, Error};
+use event_bus::{OutboxRow, Relay};
+use service_runtime::background;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+/// Why a claim was not stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotStored {
+    /// Too many claims wait already.
+    #[error("too many claims are waiting to be stored")]
+    QueueFull,
+    /// The database is not available, or did not answer in time. The claim may be stored or not; its sender finds out by
+    /// sending the request again with the same `Idempotency-Key`.
+    #[error("the database is not available")]
+    Unavailable,
+    /// The database refuses the claim; the log has the reason.
+    #[error("the claim could not be stored")]
+    Refused,
+}
+
+/// The way to the writer. Cheap to clone; the writer ends when all clones are gone.
+#[derive(Debug, Clone)]
+pub struct IngestQueue {
+    sender: mpsc::Sender<Waiting>,
+    answer_timeout: Duration,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    submission: Submission,
+    answer: oneshot::Sender<Result<Submitted, NotStored>>,
+}
+
+impl IngestQueue {
+    /// Hands a claim to the writer and waits until it is stored and announced.
+    ///
+    /// # Errors
+    /// [`NotStored`].
+    pub async fn submit(&self, submission: Submission) -> Result<Submitted, NotStored> {
+        let (answer, answered) = oneshot::channel();
+        self.sender.try_send(Waiting { submission, answer }).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => NotStored::QueueFull,
+            mpsc::error::TrySendError::Closed(_) => NotStored::Unavailable,
+        })?;
+        match tokio::time::timeout(self.answer_timeout, answered).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) | Err(_) => Err(NotStored::Unavailable),
+        }
+    }
+}
+
+/// Starts the writer.
+pub fn start(
+    database: Database,
+    relay: Arc<Relay>,
+    ingest: &IngestSettings,
+    watchdog: &WatchdogSettings,
+) -> (IngestQueue, JoinHandle<()>) {
+    let (sender, mut queue) = mpsc::channel(ingest.max_queued_claims);
+    let most = ingest.max_group_claims;
+    let writer = Writer {
+        database,
+        relay,
+        max_attempts: ingest.max_attempts,
+        due_after_us: i64::try_from(watchdog.first_pause_ms).unwrap_or(i64::MAX / 1_000) * 1_000,
+    };
+    let thread = background::spawn("ingest writer", move || {
+        let mut group = Vec::with_capacity(most);
+        while queue.blocking_recv_many(&mut group, most) > 0 {
+            metrics::histogram!("ingest_group_claims").record(u32::try_from(group.len()).unwrap_or(u32::MAX));
+            writer.store_and_answer(std::mem::take(&mut group));
+        }
+    });
+    let queue = IngestQueue { sender, answer_timeout: Duration::from_millis(ingest.answer_timeout_ms) };
+    (queue, thread)
+}
+
+struct Writer {
+    database: Database,
+    relay: Arc<Relay>,
+    max_attempts: u32,
+    due_after_us: i64,
+}
+
+/// A group that is committed: what its senders are told, and the events that go out.
+struct Committed {
+    results: Vec<Submitted>,
+    outbox: Vec<OutboxRow>,
+}
+
+impl Writer {
+    fn store_and_answer(&self, group: Vec<Waiting>) {
+        let (submissions, answers): (Vec<_>, Vec<_>) =
+            group.into_iter().map(|waiting| (waiting.submission, waiting.answer)).unzip();
+        let results = match self.store(&submissions) {
+            Ok(results) => results.into_iter().map(Ok).collect(),
+            // One claim must not fail its neighbours.
+            Err(NotStored::Refused) if submissions.len() > 1 => submissions
+                .chunks(1)
+                .map(|one| self.store(one).and_then(|mut results| results.pop().ok_or(NotStored::Refused)))
+                .collect(),
+            Err(error) => vec![Err(error); submissions.len()],
+        };
+        for (answer, result) in answers.into_iter().zip(results) {
+            // A sender that is gone does not need its answer.
+            let _ = answer.send(result);
+        }
+    }
+
+    fn store(&self, submissions: &[Submission]) -> Result<Vec<Submitted>, NotStored> {
+        let committed = self.commit(submissions)?;
+        // Between the commit and the hand-off: this is where a journal of what was accepted is appended, so that nothing
+        // is sent or answered that the journal does not have.
+        self.relay.hand_off(&committed.outbox);
+        Ok(committed.results)
+    }
+
+    /// Commits a group. A failed COMMIT may have happened, which is why the same submissions can be tried again.
+    fn commit(&self, submissions: &[Submission]) -> Result<Committed, NotStored> {
+        let mut attempt = 1;
+        loop {
+            let result = self.database.write(|connection| {
+                let now_us = connection.now_us()?;
+                let group = submit::store(connection, submissions, now_us, now_us + self.due_after_us)?;
+                let messages: Vec<_> = group.inserted.iter().map(outgoing::current_event).collect();
+                let outbox = self.relay.enqueue(connection, &messages, now_us)?;
+                Ok(Committed { results: group.results, outbox })
+            });
+            match result {
+                Ok(committed) => return Ok(committed),
+                Err(Error::Unavailable(_)) if attempt < self.max_attempts => {
+                    std::thread::sleep(Duration::from_millis(50 << attempt.min(4)));
+                    attempt += 1;
+                }
+                Err(error) => {
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        claims = submissions.len(),
+                        "claims could not be stored"
+                    );
+                    return Err(match error {
+                        Error::Unavailable(_) | Error::Conflict => NotStored::Unavailable,
+                        Error::Query(_) => NotStored::Refused,
+                    });
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! JSON: a claim with `lines`, one flat line, or an array of lines that are one claim.
+//!
+//! Objects are read member by member, so that a name sent twice is seen, and numbers as they are written, so that money
+//! never passes through a float.
+
+use super::{Malformed, Place, note_repeated, note_unknown};
+use crate::domain::field::{Field, fold};
+use crate::domain::form::{ClaimForm, LineForm, SentAs};
+use serde::Deserialize;
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Fields that a claim with `lines` may name once for all its lines.
+const SHARED: [Field; 4] = [Field::ServiceDate, Field::PlanGroup, Field::SubscriberId, Field::ProviderNpi];
+
+/// Reads one claim.
+///
+/// # Errors
+/// When the body is not JSON, or neither an object nor an array of objects.
+pub fn read_json(body: &[u8]) -> Result<ClaimForm, Malformed> {
+    let text = std::str::from_utf8(body).map_err(|error| {
+        Malformed(format!("the body is not UTF-8: byte {} cannot be read", error.valid_up_to() + 1))
+    })?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let root: &RawValue = serde_json::from_str(text).map_err(|error| broken(&error))?;
+    let mut form = ClaimForm::default();
+    match parse(root)? {
+        Json::Object(members) if members.iter().any(|(name, _)| fold(name) == "lines") => {
+            read_claim_object(&mut form, members)?;
+        }
+        Json::Object(members) => {
+            read_line(&mut form, Place { line: Some(1), pointer: Some(String::new()) }, members, &BTreeMap::new());
+        }
+        Json::Array(items) => read_lines(&mut form, "", items, &BTreeMap::new())?,
+        _ => return Err(Malformed("the body must be a claim: a JSON object, or an array of lines".to_owned())),
+    }
+    Ok(form)
+}
+
+/// serde_json's own texts for broken syntax name what was expected and where, and nothing of the input.
+fn broken(error: &serde_json::Error) -> Malformed {
+    let text = error.to_string();
+    let what = text.split(" at line ").next().unwrap_or("it cannot be read");
+    Malformed(format!("the JSON is broken at line {}, column {}: {what}", error.line(), error.column()))
+}
+
+enum Json<'a> {
+    Null,
+    Text(String),
+    Number(&'a str),
+    Other,
+    Array(Vec<&'a RawValue>),
+    Object(Vec<(String, &'a RawValue)>),
+}
+
+/// One level of JSON. The whole body was checked before; what can still be wrong is a text with half a surrogate pair.
+fn parse(raw: &RawValue) -> Result<Json<'_>, Malformed> {
+    let text = raw.get();
+    let unreadable =
+        |error: serde_json::Error| Malformed(format!("a text in the JSON cannot be read: {}", broken(&error).0));
+    Ok(match text.as_bytes().first() {
+        Some(b'{') => Json::Object(serde_json::from_str::<Members>(text).map_err(unreadable)?.0),
+        Some(b'[') => Json::Array(serde_json::from_str::<Items>(text).map_err(unreadable)?.0),
+        Some(b'"') => Json::Text(serde_json::from_str(text).map_err(unreadable)?),
+        Some(b'n') => Json::Null,
+        Some(b't' | b'f') => Json::Other,
+        _ => Json::Number(text),
+    })
+}
+
+fn read_claim_object(form: &mut ClaimForm, members: Vec<(String, &RawValue)>) -> Result<(), Malformed> {
+    let mut shared: BTreeMap<Field, Shared> = BTreeMap::new();
+    let mut lines = None;
+    for (name, raw) in members {
+        let pointer = format!("/{}", escape(&name));
+        let place = Place { line: None, pointer: Some(pointer.clone()) };
+        if fold(&name) == "lines" {
+            if lines.replace((pointer, raw)).is_some() {
+                form.misread.push(place.finding(
+                    "lines",
+                    &name,
+                    "sent_twice",
+                    "is sent twice: send it once".to_owned(),
+                ));
+            }
+            continue;
+        }
+        let Some(field) = Field::from_sent(&name) else {
+            note_unknown(form, &place, &name);
+            continue;
+        };
+        let Some(text) = scalar(form, &place, field, &name, raw)? else { continue };
+        let sent_as = SentAs { name: name.clone(), pointer: Some(pointer) };
+        if field == Field::ExternalClaimId {
+            if let Some(first) = form.header.sent_as(field).map(|sent| sent.name.clone()) {
+                note_repeated(form, &place, field, &first, &name);
+            }
+            form.header.set_external_claim_id(&text, sent_as);
+        } else if SHARED.contains(&field) {
+            if let Some(first) = shared.insert(field, Shared { text, sent_as }) {
+                note_repeated(form, &place, field, &first.sent_as.name, &name);
+            }
+        } else {
+            let message = "belongs into each line, beside 'lines' it says nothing and was ignored".to_owned();
+            form.ignored.push(place.finding(field.name(), &name, "ignored_field", message));
+        }
+    }
+    let Some((pointer, raw)) = lines else { return Ok(()) };
+    match parse(raw)? {
+        Json::Array(items) => read_lines(form, &pointer, items, &shared),
+        _ => Err(Malformed("'lines' must be an array of objects, one for each line of the claim".to_owned())),
+    }
+}
+
+/// A value given once for all lines.
+struct Shared {
+    text: String,
+    sent_as: SentAs,
+}
+
+fn read_lines(
+    form: &mut ClaimForm,
+    base: &str,
+    items: Vec<&RawValue>,
+    shared: &BTreeMap<Field, Shared>,
+) -> Result<(), Malformed> {
+    for (index, raw) in items.into_iter().enumerate() {
+        let place = Place { line: Some(index + 1), pointer: Some(format!("{base}/{index}")) };
+        match parse(raw)? {
+            Json::Object(members) => read_line(form, place, members, shared),
+            _ => {
+                return Err(Malformed(format!(
+                    "line {} must be a JSON object with the fields of a claim line",
+                    index + 1
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn read_line(form: &mut ClaimForm, place: Place, members: Vec<(String, &RawValue)>, shared: &BTreeMap<Field, Shared>) {
+    let base = place.pointer.clone().unwrap_or_default();
+    let mut line = LineForm::at(Some(base.clone()));
+    for (field, shared) in shared {
+        line.set(*field, &shared.text, shared.sent_as.clone());
+    }
+    let mut seen: BTreeMap<Field, String> = BTreeMap::new();
+    for (name, raw) in members {
+        let pointer = format!("{base}/{}", escape(&name));
+        let place = Place { line: place.line, pointer: Some(pointer.clone()) };
+        let Some(field) = Field::from_sent(&name) else {
+            note_unknown(form, &place, &name);
+            continue;
+        };
+        if let Some(first) = seen.insert(field, name.clone()) {
+            note_repeated(form, &place, field, &first, &name);
+            continue;
+        }
+        let Ok(Some(text)) = scalar(form, &place, field, &name, raw) else { continue };
+        let sent_as = SentAs { name, pointer: Some(pointer) };
+        if field == Field::ExternalClaimId {
+            form.header.set_external_claim_id(&text, sent_as);
+            continue;
+        }
+        let contradicts =
+            shared.get(&field).is_some_and(|shared| !text.trim().is_empty() && shared.text.trim() != text.trim());
+        if contradicts {
+            let message = "differs from the value given for the whole claim: send it once".to_owned();
+            form.misread.push(place.finding(field.name(), &sent_as.name, "contradiction", message));
+        }
+        if !shared.contains_key(&field) || !text.trim().is_empty() {
+            line.set(field, &text, sent_as);
+        }
+    }
+    form.lines.push(line);
+}
+
+/// A value as text; a list, an object or a truth value is a finding.
+fn scalar(
+    form: &mut ClaimForm,
+    place: &Place,
+    field: Field,
+    name: &str,
+    raw: &RawValue,
+) -> Result<Option<String>, Malformed> {
+    let text = match parse(raw) {
+        Ok(Json::Null) => String::new(),
+        Ok(Json::Text(text)) => text,
+        Ok(Json::Number(number)) => number.to_owned(),
+        Ok(Json::Other | Json::Array(_) | Json::Object(_)) => {
+            let message = "must be text or a number".to_owned();
+            form.misread.push(place.finding(field.name(), name, "not_text", message));
+            return Ok(None);
+        }
+        Err(_) => {
+            let message = "must be text of whole Unicode characters".to_owned();
+            form.misread.push(place.finding(field.name(), name, "not_text", message));
+            return Ok(None);
+        }
+    };
+    Ok(Some(text))
+}
+
+/// A name as a step of a JSON pointer (RFC 6901).
+fn escape(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
+/// The members of an object in the order sent, repeats included.
+struct Members<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Collect;
+        impl<'de> Visitor<'de> for Collect {
+            type Value = Members<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(Collect)
+    }
+}
+
+/// The items of an array.
+struct Items<'a>(Vec<&'a RawValue>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Items<'a> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Collect;
+        impl<'de> Visitor<'de> for Collect {
+            type Value = Items<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                let mut items = Vec::new();
+                while let Some(item) = seq.next_element()? {
+                    items.push(item);
+                }
+                Ok(Items(items))
+            }
+        }
+        deserializer.deserialize_seq(Collect)
+    }
+}

@@ -1,0 +1,56 @@
+//! From what a sender sends to a [`ClaimForm`]: JSON in its three shapes, or CSV. No value is interpreted here.
+
+mod csv;
+mod json;
+
+use crate::domain::field::Field;
+use crate::domain::form::{ClaimForm, Finding};
+
+pub use csv::read_csv;
+pub use json::read_json;
+
+/// The body is not JSON or CSV at all. The text says where it breaks and never echoes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Malformed(pub String);
+
+/// The longest name of an unknown field that a warning repeats.
+const LONGEST_ECHOED_NAME: usize = 64;
+
+/// Where a name or value stands in a claim that is being read.
+#[derive(Debug, Clone)]
+struct Place {
+    line: Option<usize>,
+    pointer: Option<String>,
+}
+
+impl Place {
+    fn finding(&self, field: &str, name: &str, code: &str, message: String) -> Finding {
+        let name = printable(name);
+        Finding {
+            line: self.line,
+            field: field.to_owned(),
+            sent_as: (name != field).then_some(name),
+            pointer: self.pointer.clone(),
+            code: code.to_owned(),
+            message,
+        }
+    }
+}
+
+/// Notes a field that nobody knows: it is ignored, with a warning.
+fn note_unknown(form: &mut ClaimForm, place: &Place, name: &str) {
+    let known: Vec<&str> = Field::ALL.into_iter().map(Field::name).collect();
+    let message = format!("is not a field of a claim and was ignored; the fields are {}", known.join(", "));
+    form.ignored.push(place.finding(&printable(name), &printable(name), "unknown_field", message));
+}
+
+/// Notes a field that was sent twice under names that mean the same.
+fn note_repeated(form: &mut ClaimForm, place: &Place, field: Field, first: &str, second: &str) {
+    let message = format!("is sent twice, as '{}' and as '{}': send it once", printable(first), printable(second));
+    form.misread.push(place.finding(field.name(), second, "sent_twice", message));
+}
+
+/// A sender's name for a field, short and without control characters.
+fn printable(name: &str) -> String {
+    name.trim().chars().filter(|character| !character.is_control()).take(LONGEST_ECHOED_NAME).collect()
+}

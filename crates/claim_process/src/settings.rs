@@ -1,0 +1,130 @@
+//! Settings of claim_process. Defaults here, then a TOML file, then `CLAIM_PROCESS__SECTION__FIELD`.
+
+use crate::domain::rules::{Severity, default_severities};
+use dual_db::DatabaseSettings;
+use event_bus::KafkaSettings;
+use serde::{Deserialize, Serialize};
+use service_runtime::command_line::HasLogSettings;
+use service_runtime::http_server::HttpSettings;
+use service_runtime::telemetry::LogSettings;
+use std::collections::BTreeMap;
+use validator::Validate;
+
+/// What environment variables begin with.
+pub const PREFIX: &str = "CLAIM_PROCESS";
+
+/// Everything that can be set.
+#[derive(Debug, Clone, Serialize, Deserialize, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// The HTTP server.
+    #[validate(nested)]
+    pub http: HttpSettings,
+    /// The database.
+    #[validate(nested)]
+    pub database: DatabaseSettings,
+    /// Kafka.
+    #[validate(nested)]
+    pub kafka: KafkaSettings,
+    /// Logging.
+    #[validate(nested)]
+    pub log: LogSettings,
+    /// Storing claims.
+    #[validate(nested)]
+    pub ingest: IngestSettings,
+    /// Reading claims and totals.
+    #[validate(nested)]
+    pub query: QuerySettings,
+    /// Asking again for outcomes that do not come.
+    #[validate(nested)]
+    pub watchdog: WatchdogSettings,
+    /// `reject`, `warn` or `off`, by the code of a rule.
+    pub rules: BTreeMap<String, Severity>,
+}
+
+/// Storing claims.
+#[derive(Debug, Clone, Serialize, Deserialize, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct IngestSettings {
+    /// The most lines a claim may have.
+    #[validate(range(min = 1, max = 1000, message = "must be 1 to 1000"))]
+    pub max_lines: usize,
+    /// Claims waiting to be stored; more are answered with 503.
+    #[validate(range(min = 1, message = "must be at least 1"))]
+    pub max_queued_claims: usize,
+    /// Claims stored in one transaction.
+    #[validate(range(min = 1, max = 10_000, message = "must be 1 to 10000"))]
+    pub max_group_claims: usize,
+    /// How often a group is tried when the database fails, before its senders are told.
+    #[validate(range(min = 1, max = 100, message = "must be 1 to 100"))]
+    pub max_attempts: u32,
+    /// How long a request waits for its claim to be stored, in milliseconds.
+    #[validate(range(min = 1, message = "must be at least 1"))]
+    pub answer_timeout_ms: u64,
+}
+
+/// Reading claims and totals.
+#[derive(Debug, Clone, Serialize, Deserialize, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct QuerySettings {
+    /// Reads waiting for or using a connection; more are answered with 503.
+    #[validate(range(min = 1, message = "must be at least 1"))]
+    pub max_waiting_reads: usize,
+    /// Requests a minute that one client may make for the top providers.
+    #[validate(range(min = 1, max = 60_000, message = "must be 1 to 60000"))]
+    pub top_providers_per_minute: u32,
+}
+
+/// Asking again for outcomes that do not come.
+#[derive(Debug, Clone, Serialize, Deserialize, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct WatchdogSettings {
+    /// How often it looks, in milliseconds.
+    #[validate(range(min = 10, message = "must be at least 10"))]
+    pub interval_ms: u64,
+    /// Claims it asks for at each look: with the interval, the bound on its rate.
+    #[validate(range(min = 1, max = 10_000, message = "must be 1 to 10000"))]
+    pub max_claims: i64,
+    /// How long an outcome may take before it is asked for, in milliseconds. The pause doubles each time.
+    #[validate(range(min = 1, message = "must be at least 1"))]
+    pub first_pause_ms: u64,
+    /// The longest pause, in milliseconds.
+    #[validate(range(min = 1, message = "must be at least 1"))]
+    pub max_pause_ms: u64,
+    /// How often a claim is asked for before it is marked as needing attention. It goes on being asked for.
+    #[validate(range(min = 1, message = "must be at least 1"))]
+    pub attention_after: i64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            http: HttpSettings::on_port(8000),
+            database: DatabaseSettings::at("sqlite://.local/claims.db"),
+            kafka: KafkaSettings::for_group("claim_process"),
+            log: LogSettings::default(),
+            ingest: IngestSettings {
+                max_lines: 100,
+                max_queued_claims: 4_096,
+                max_group_claims: 256,
+                max_attempts: 3,
+                answer_timeout_ms: 30_000,
+            },
+            query: QuerySettings { max_waiting_reads: 64, top_providers_per_minute: 10 },
+            watchdog: WatchdogSettings {
+                interval_ms: 1_000,
+                max_claims: 200,
+                first_pause_ms: 15_000,
+                max_pause_ms: 600_000,
+                attention_after: 10,
+            },
+            rules: default_severities(),
+        }
+    }
+}
+
+impl HasLogSettings for Settings {
+    fn log(&self) -> &LogSettings {
+        &self.log
+    }
+}
