@@ -1,0 +1,119 @@
+#!/usr/bin/env bash
+# Sets up what building and running this workspace needs and this machine lacks, and nothing else; safe to repeat.
+# On Debian and Ubuntu it installs packages, elsewhere it names them; Rust comes from rustup everywhere.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
+
+# A Debian package, and what it is for.
+readonly needs=(
+  "gcc: compiles SQLite and librdkafka"
+  "g++: compiles librdkafka, and brings the C library's headers"
+  "make: builds librdkafka"
+  "pkg-config: finds the libraries below"
+  "libpq-dev: the PostgreSQL client library"
+  "zlib1g-dev: compression, for librdkafka"
+  "curl: downloads Rust, and asks the services whether they are ready"
+  "ca-certificates: lets downloads check whom they talk to"
+  "git: tells the scripts which files belong to the project"
+  "util-linux: setsid and setpriv, which keep the services apart from the terminal"
+)
+
+say() { printf 'bootstrap: %s\n' "$*"; }
+fail() { printf 'bootstrap: %s\n' "$*" >&2; exit 1; }
+
+has() {
+  case $1 in
+    libpq-dev) pkg-config --exists libpq ;;
+    zlib1g-dev) pkg-config --exists zlib ;;
+    ca-certificates) [ -e /etc/ssl/certs/ca-certificates.crt ] || [ -e /etc/ssl/cert.pem ] || [ -d /etc/pki/tls/certs ] ;;
+    util-linux) command -v setsid && command -v setpriv ;;
+    *) command -v "$1" ;;
+  esac >/dev/null 2>&1
+}
+
+root=()
+[ "$(id -u)" = 0 ] || root=(sudo)
+
+# apt-get as root, never waiting without bound for a lock or a server.
+apt() {
+  "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 \
+    -o Acquire::Retries=3 -o Acquire::http::Timeout=30 -o Acquire::https::Timeout=30 "$@"
+}
+
+set_up_packages() {
+  local need missing=()
+  for need in "${needs[@]}"; do
+    has "${need%%:*}" && continue
+    say "missing $need"
+    missing+=("${need%%:*}")
+  done
+  [ ${#missing[@]} -gt 0 ] || return 0
+  changed=yes
+  command -v apt-get >/dev/null ||
+    fail "this system has no apt-get: install what Debian calls ${missing[*]}, then run this again."
+  [ ${#root[@]} = 0 ] || command -v sudo >/dev/null ||
+    fail "there is no sudo: run 'apt-get update && apt-get install -y ${missing[*]}' as root, then this again."
+  say "installing ${missing[*]}"
+  apt update || fail "the package lists could not be fetched: look at the network and /etc/apt, then run this again."
+  apt install -y --no-install-recommends "${missing[@]}" ||
+    fail "apt could not install ${missing[*]}: mend what it says above, then run this again."
+  for need in "${missing[@]}"; do
+    has "$need" || fail "$need is installed and still not found: look at PATH and PKG_CONFIG_PATH, then run this again."
+  done
+}
+
+wanted_rust=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
+readonly wanted_rust
+readonly rust_parts=(--profile minimal -c rustfmt -c clippy)
+
+has_rust() {
+  local -x RUSTUP_AUTO_INSTALL=0
+  local found
+  found=$(rustc --version | cut -d ' ' -f 2) || return 1
+  printf '%s\n' "$wanted_rust" "${found%%-*}" | sort -VC &&
+    cargo --version && cargo fmt --version && cargo clippy --version
+} >/dev/null 2>&1
+
+# Rust's own installer; its two addresses serve the same script.
+install_rustup() {
+  local installer url
+  installer=$(mktemp)
+  for url in https://sh.rustup.rs https://static.rust-lang.org/rustup/rustup-init.sh; do
+    if curl -fsS --proto '=https' --retry 2 --connect-timeout 15 --max-time 60 -o "$installer" "$url"; then
+      timeout --foreground 1200 sh "$installer" -y "${rust_parts[@]}" && break
+    fi
+  done
+  rm -f "$installer"
+  hash -r
+  has_rust
+}
+
+# Adds to, or updates, the toolchain of a rustup that is there; this directory then uses it.
+update_rustup() {
+  timeout --foreground 1200 rustup toolchain install stable "${rust_parts[@]}" --no-self-update || return 1
+  has_rust || { rustup override set stable && has_rust; }
+}
+
+set_up_rust() {
+  has_rust && return
+  changed=yes
+  local remedy="install Rust $wanted_rust or later with rustfmt and clippy as https://rustup.rs says, then run this again."
+  if command -v rustup >/dev/null; then
+    say "updating Rust: this workspace needs $wanted_rust or later, with rustfmt and clippy"
+    update_rustup || fail "rustup could not bring a Rust that fits: $remedy"
+    return
+  fi
+  say "installing Rust with its own installer: this workspace needs $wanted_rust or later, with rustfmt and clippy"
+  install_rustup && return
+  if command -v apt-get >/dev/null; then
+    say "the installer did not do it: trying the package rustup, which newer Debian and Ubuntu have"
+    apt update && apt install -y --no-install-recommends rustup && update_rustup && return
+  fi
+  fail "Rust could not be installed: $remedy"
+}
+
+changed=
+set_up_packages
+set_up_rust
+say "everything is ${changed:+now }here"

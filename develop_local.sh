@@ -1,0 +1,358 @@
+#!/usr/bin/env bash
+# Runs the whole system on this machine, or its tests. `runserver` is a small supervisor: it starts the processes in
+# order, shows what they print, starts again what dies, and leaves nothing behind when it ends.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+usage() {
+  cat <<'END'
+usage: bash develop_local.sh runserver [--release] [--payments N]
+       bash develop_local.sh test [arguments for cargo test]
+
+runserver  builds and starts the local broker, the simulated gateway, claim_process and N payments (default 1, at most
+           32), and stops them all on Ctrl-C. Data and logs are under .local/. What the environment sets is kept:
+             LOCAL_BROKER__LISTEN (127.0.0.1:9092), SIMULATED_GATEWAY__HTTP__PORT (8090), CLAIM_PROCESS__HTTP__PORT
+             (8000), PAYMENTS__HTTP__PORT (8001, the first of N), and every other setting of the services
+             RUNSERVER_READY_SECONDS (60)  how long each may take to be ready
+             RUNSERVER_STOP_SECONDS (20)   how long each may take to stop before it is killed
+             RUNSERVER_RESTARTS (5)        how often each is started again within 60 s before everything stops
+test       runs cargo test and ends with one line: how many passed, failed and were skipped.
+END
+}
+
+fail() { printf 'develop_local.sh: %s\n' "$*" >&2; exit 1; }
+((BASH_VERSINFO[0] >= 5)) || fail "this needs bash 5 and runs in $BASH_VERSION: install a newer bash."
+misused() { printf 'develop_local.sh: %s\n' "$*" >&2; exit 2; }
+
+bootstrap() {
+  bash bootstrap.sh
+  export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
+}
+
+# --- test ---------------------------------------------------------------------------------------------------------
+
+run_tests() {
+  local argument scope=(--workspace) status=0
+  for argument in "$@"; do
+    case $argument in
+      --) break ;;
+      -p* | --package | --package=* | --workspace) scope=() ;;
+    esac
+  done
+  bootstrap
+
+  transcript=$(mktemp)
+  trap 'rm -f "$transcript"' EXIT
+  cargo test "${scope[@]}" "$@" | tee "$transcript" || status=${PIPESTATUS[0]}
+
+  local results passed failed skipped filtered
+  read -r results passed failed skipped filtered < <(awk '
+    /^test result: / {
+      results++
+      for (i = 2; i <= NF; i++) {
+        if ($i == "passed;") passed += $(i - 1)
+        if ($i == "failed;") failed += $(i - 1)
+        if ($i == "ignored;") skipped += $(i - 1)
+        if ($i == "filtered") filtered += $(i - 1)
+      }
+    }
+    END { print results + 0, passed + 0, failed + 0, skipped + 0, filtered + 0 }' "$transcript")
+  # A name that fits nothing, `--no-run` and the like may run no test; a plain run must find some.
+  if [ "$status" = 0 ] && [ $((passed + failed + filtered)) = 0 ] && { [ "$results" -gt 0 ] || [ $# = 0 ]; }; then
+    printf 'develop_local.sh: no test ran: look at what cargo says above.\n' >&2
+    status=1
+  fi
+  printf '%s passed, %s failed, %s skipped\n' "$passed" "$failed" "$skipped"
+  exit "$status"
+}
+
+# --- runserver: what to run ---------------------------------------------------------------------------------------
+
+names=()           # in the order of starting
+declare -A address # where each listens, host:port
+declare -A setting # the environment variable that moves it
+declare -A colour  # of its name on a terminal
+readonly colours=(36 33 35 32 34 96)
+if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then coloured=yes; else coloured=; fi
+
+default() { [ -n "${!1:-}" ] || printf -v "$1" '%s' "$2"; export "${1?}"; }
+
+# A whole number from $3 to $4 in the variable $1, which the user knows as $2.
+whole_number() {
+  if ! [[ ${!1} =~ ^(0|[1-9][0-9]{0,4})$ ]] || ((${!1} < $3 || ${!1} > $4)); then
+    misused "$2 is '${!1}': give it a whole number from $3 to $4."
+  fi
+}
+
+# Where to reach what listens on host $1, port $2.
+reached_at() {
+  case $1 in
+    '' | 0.0.0.0 | ::) printf '127.0.0.1:%s' "$2" ;;
+    *) printf '%s:%s' "$1" "$2" ;;
+  esac
+}
+
+add() {
+  colour[$1]=${colours[${#names[@]} % ${#colours[@]}]}
+  names+=("$1")
+  address[$1]=$2
+  setting[$1]=$3
+}
+
+plan() {
+  local i
+  default LOCAL_BROKER__LISTEN 127.0.0.1:9092
+  default SIMULATED_GATEWAY__HTTP__PORT 8090
+  default CLAIM_PROCESS__HTTP__PORT 8000
+  default PAYMENTS__HTTP__PORT 8001
+  default RUNSERVER_READY_SECONDS 60
+  default RUNSERVER_STOP_SECONDS 20
+  default RUNSERVER_RESTARTS 5
+  for i in SIMULATED_GATEWAY__HTTP__PORT CLAIM_PROCESS__HTTP__PORT PAYMENTS__HTTP__PORT; do
+    whole_number "$i" "$i" 1 65535
+  done
+  whole_number RUNSERVER_READY_SECONDS RUNSERVER_READY_SECONDS 1 3600
+  whole_number RUNSERVER_STOP_SECONDS RUNSERVER_STOP_SECONDS 0 3600
+  whole_number RUNSERVER_RESTARTS RUNSERVER_RESTARTS 0 1000
+  [[ $LOCAL_BROKER__LISTEN == ?*:* ]] ||
+    misused "LOCAL_BROKER__LISTEN is '$LOCAL_BROKER__LISTEN': give it a host and a port, as in 127.0.0.1:9092."
+
+  local gateway
+  gateway=$(reached_at "${SIMULATED_GATEWAY__HTTP__HOST:-}" "$SIMULATED_GATEWAY__HTTP__PORT")
+  add local_broker "$LOCAL_BROKER__LISTEN" LOCAL_BROKER__LISTEN
+  add simulated_gateway "$gateway" SIMULATED_GATEWAY__HTTP__PORT
+  add claim_process "$(reached_at "${CLAIM_PROCESS__HTTP__HOST:-}" "$CLAIM_PROCESS__HTTP__PORT")" CLAIM_PROCESS__HTTP__PORT
+  for ((i = 1; i <= payments; i++)); do
+    add "payments-$i" "$(reached_at "${PAYMENTS__HTTP__HOST:-}" $((PAYMENTS__HTTP__PORT + i - 1)))" PAYMENTS__HTTP__PORT
+  done
+
+  default SIMULATED_GATEWAY__DATABASE__URL sqlite://.local/gateway.db
+  default CLAIM_PROCESS__DATABASE__URL sqlite://.local/claims.db
+  default CLAIM_PROCESS__KAFKA__BROKERS "$LOCAL_BROKER__LISTEN"
+  default PAYMENTS__DATABASE__URL sqlite://.local/payments.db
+  default PAYMENTS__KAFKA__BROKERS "$LOCAL_BROKER__LISTEN"
+  default PAYMENTS__GATEWAY__URL "http://$gateway"
+}
+
+# Sets `command` to what starts the process $1.
+command_of() {
+  case $1 in
+    local_broker) command=("$binaries/local_broker" --listen "$LOCAL_BROKER__LISTEN") ;;
+    payments-*) command=(env "PAYMENTS__HTTP__PORT=${address[$1]##*:}" "$binaries/payments") ;;
+    *) command=("$binaries/$1") ;;
+  esac
+}
+
+# shellcheck disable=SC2016 # the inner shell expands it
+accepts() { timeout 2 bash -c 'exec 3<>"/dev/tcp/${0%:*}/${0##*:}"' "${address[$1]}" 2>/dev/null; }
+answers() { curl -fs -o /dev/null --noproxy '*' --max-time 2 "http://${address[$1]}$2" 2>/dev/null; }
+is_ready() {
+  case $1 in
+    local_broker) accepts "$1" ;;
+    simulated_gateway) answers "$1" /healthz ;;
+    *) answers "$1" /readyz ;;
+  esac
+}
+
+check_ports() {
+  local name taken=0
+  for name in "${names[@]}"; do
+    accepts "$name" || continue
+    printf 'develop_local.sh: %s is taken, and %s needs it: stop what listens there, or set %s to move %s.\n' \
+      "${address[$name]}" "$name" "${setting[$name]}" "${name%-*}" >&2
+    taken=1
+  done
+  [ "$taken" = 0 ] || exit 1
+}
+
+# --- runserver: keeping it running --------------------------------------------------------------------------------
+
+declare -A pid       # of the running process; empty while it waits to be started again
+declare -A follower  # the process that shows its log
+declare -A was_ready # set once it has been
+declare -A restarts  # when it was started again, in the shell's SECONDS
+declare -A due       # when it is to be started again
+last_words_of=       # whose death ends it all
+readonly restart_window_seconds=60 longest_pause_seconds=16
+
+log_of() { printf '.local/logs/%s.log' "$1"; }
+
+# The name before a line, aligned; on a terminal in the colour $2.
+prefix() {
+  local text
+  printf -v text '%-17s | ' "$1"
+  if [ -n "$coloured" ]; then text=$'\e['"$2m$text"$'\e[0m'; fi
+  printf '%s' "$text"
+}
+say() { printf '%s%s\n' "$(prefix runserver 1)" "$*"; }
+
+# Starts the process in a session of its own, so that the terminal's Ctrl-C and hang-up reach only this script, which
+# then stops everything in order; were this script killed, the kernel would send each process its SIGTERM. What it
+# prints goes to its log, and from there, line by line, to the terminal: a slow terminal holds nothing up.
+start() {
+  local name=$1 log from command
+  log=$(log_of "$name")
+  mkdir -p .local/logs
+  touch "$log"
+  from=$(($(wc -c <"$log") + 1))
+  command_of "$name"
+  setsid setpriv --pdeathsig TERM "${command[@]}" >>"$log" 2>&1 </dev/null &
+  pid[$name]=$!
+  setsid tail -c "+$from" -s 0.2 --pid "${pid[$name]}" -f "$log" 2>/dev/null |
+    setsid stdbuf -oL sed "s/^/$(prefix "$name" "${colour[$name]}")/" &
+  follower[$name]=$!
+}
+
+# Without what bash itself would say here of a process that was killed: handle_death says it better.
+rest() { sleep 0.2; } 2>/dev/null
+
+alive() { [ -n "${pid[$1]:-}" ] && kill -0 "${pid[$1]}" 2>/dev/null; }
+
+# Collects the ended process's status, and ends what it may have started itself.
+reap() {
+  local status=0
+  wait "${pid[$1]}" 2>/dev/null || status=$?
+  kill -KILL -- "-${pid[$1]}" 2>/dev/null || true
+  pid[$1]=
+  return "$status"
+}
+
+give_up() {
+  last_words_of=$1
+  say "$2" >&2
+  exit 1
+}
+
+handle_death() {
+  local name=$1 status=0 at recent=() ended pause
+  reap "$name" || status=$?
+  ended="$name ended with exit status $status"
+  if [ "$status" -gt 128 ]; then ended+=" ($(kill -l "$status" 2>/dev/null || printf 'unknown signal'))"; fi
+  [ -n "${was_ready[$name]:-}" ] || give_up "$name" "$ended before it was ready: everything stops."
+  for at in ${restarts[$name]:-}; do
+    if ((SECONDS - at < restart_window_seconds)); then recent+=("$at"); fi
+  done
+  if ((${#recent[@]} >= RUNSERVER_RESTARTS)); then
+    give_up "$name" "$ended after ${#recent[@]} restarts within $restart_window_seconds s: everything stops."
+  fi
+  pause=$((${#recent[@]} < 4 ? 1 << ${#recent[@]} : longest_pause_seconds))
+  due[$name]=$((SECONDS + pause))
+  restarts[$name]="${recent[*]} ${due[$name]}"
+  say "$ended: starting it again in $pause s, restart $((${#recent[@]} + 1)) of $RUNSERVER_RESTARTS" >&2
+}
+
+look_after_all() {
+  local name
+  for name in "${!pid[@]}"; do
+    if [ -z "${pid[$name]}" ]; then
+      if ((SECONDS >= due[$name])); then start "$name"; fi
+    elif ! alive "$name"; then
+      handle_death "$name"
+    fi
+  done
+}
+
+start_and_await() {
+  local name=$1 deadline=$((SECONDS + RUNSERVER_READY_SECONDS))
+  start "$name"
+  until is_ready "$name" && alive "$name"; do
+    look_after_all
+    ((SECONDS < deadline)) ||
+      give_up "$name" "$name was not ready within $RUNSERVER_READY_SECONDS s at ${address[$name]}: everything stops."
+    rest
+  done
+  was_ready[$name]=yes
+  say "$name is ready at ${address[$name]}"
+}
+
+stop() {
+  local name=$1 since=$SECONDS
+  [ -n "${pid[$name]:-}" ] || return 0
+  kill -TERM "${pid[$name]}" 2>/dev/null
+  while alive "$name" && ((SECONDS - since < RUNSERVER_STOP_SECONDS)); do rest; done
+  if alive "$name"; then
+    say "$name did not stop in time: killed"
+    kill -KILL "${pid[$name]}"
+  fi
+  reap "$name"
+}
+
+# Runs whenever the script ends, whatever ended it; nothing may cut it short, not even a terminal that has gone.
+stop_all() {
+  local status=$? i
+  set +e
+  trap '' TERM HUP PIPE
+  trap 'RUNSERVER_STOP_SECONDS=0' INT
+  say "stopping everything; Ctrl-C again kills at once"
+  for ((i = ${#names[@]} - 1; i >= 0; i--)); do stop "${names[i]}"; done
+  # The followers end by themselves once they have shown the last line, unless nobody reads it.
+  for ((i = 0; i < 10; i++)); do
+    kill -0 "${follower[@]}" 2>/dev/null || break
+    rest
+  done
+  kill -KILL "${follower[@]}" 2>/dev/null
+  if [ -n "$last_words_of" ]; then
+    say "the last words of $last_words_of ($(log_of "$last_words_of")):" >&2
+    tail -n 20 "$(log_of "$last_words_of")" >&2
+  fi
+  say stopped
+  exit "$status"
+}
+
+show_addresses() {
+  local claims="http://${address[claim_process]}/v1/claims"
+  printf '\nReady. Try:\n\n'
+  printf "  curl -s -H 'content-type: text/csv' --data-binary @scripts/claim_1234.csv %s\n" "$claims"
+  printf '  curl -s %s/<the id in the answer>\n' "$claims"
+  if [ "$payments" -gt 0 ]; then
+    printf '  curl -s http://%s/v1/ledger/audit\n' "${address[payments-1]}"
+  else
+    printf '  (no payments was started: claims stay submitted until one is)\n'
+  fi
+  printf '\nLogs and data are in .local/. Ctrl-C stops everything.\n\n'
+}
+
+runserver() {
+  local name profile=debug build=(cargo build --workspace --bins)
+  payments=1
+  while [ $# -gt 0 ]; do
+    case $1 in
+      --release) profile=release build+=(--release) ;;
+      --payments)
+        [ $# -gt 1 ] || misused "--payments needs a number, as in --payments 2."
+        payments=$2
+        whole_number payments --payments 0 32
+        shift
+        ;;
+      -h | --help) usage && exit ;;
+      *) misused "runserver does not know '$1': there are --release and --payments N." ;;
+    esac
+    shift
+  done
+  plan
+  bootstrap
+  check_ports
+  setpriv --pdeathsig TERM "${build[@]}"
+  binaries=${CARGO_TARGET_DIR:-target}/$profile
+
+  mkdir -p .local/logs
+  for name in "${names[@]}"; do : >"$(log_of "$name")"; done
+  trap 'exit 129' HUP
+  trap 'exit 130' INT
+  trap 'exit 141' PIPE
+  trap 'exit 143' TERM
+  trap stop_all EXIT
+  for name in "${names[@]}"; do start_and_await "$name"; done
+  show_addresses
+  while true; do
+    look_after_all
+    rest
+  done
+}
+
+case ${1:-} in
+  runserver) shift && runserver "$@" ;;
+  test) shift && run_tests "$@" ;;
+  '' | -h | --help | help) usage ;;
+  *) misused "there is no '$1': there are runserver and test; --help says more." ;;
+esac

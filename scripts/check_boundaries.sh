@@ -1,0 +1,108 @@
+#!/usr/bin/env bash
+# Holds the workspace to its shape: who may depend on whom, what the domain may touch, what may lie where.
+# Says every violation in a sentence, and why. Reads only; needs the dependencies fetched (any cargo build does that).
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+violations=0
+violation() {
+  printf '%s\n' "$*"
+  violations=$((violations + 1))
+}
+fail() { printf 'check_boundaries.sh: %s\n' "$*" >&2; exit 1; }
+
+# What git has or would add, as far as it is there.
+git rev-parse --is-inside-work-tree >/dev/null 2>&1 || fail "this is not a git checkout: clone the repository and run it there."
+mapfile -t files < <(git ls-files --cached --others --exclude-standard | sort -u | while read -r file; do
+  [ ! -e "$file" ] || printf '%s\n' "$file"
+done)
+files_like() { printf '%s\n' "${files[@]}" | grep -E "$1" || true; }
+
+# --- who depends on whom ------------------------------------------------------------------------------------------
+
+# must_not_depend CRATE KINDS WHY OTHER...: none of the others is in CRATE's tree of dependencies of these kinds.
+must_not_depend() {
+  local crate=$1 kinds=$2 why=$3 tree other
+  shift 3
+  tree=$(cargo tree --frozen --package "$crate" --edges "$kinds" --prefix none --format '{p}') ||
+    fail "cargo could not list what $crate depends on: mend what it says above ('cargo fetch' gets what is missing)."
+  for other in "$@"; do
+    if grep -q "^$other v" <<<"$tree"; then
+      violation "$crate depends on $other, directly or through another crate ('cargo tree -p $crate -i $other' shows how): $why."
+    fi
+  done
+}
+
+no_claims="it is mechanics that knows nothing of claims"
+by_events="the services talk only through events, and neither knows how the other or its surroundings work"
+must_not_depend claim_events normal "the contract does no I/O" tokio actix-web diesel rdkafka reqwest
+must_not_depend dual_db normal "$no_claims" claim_events claim_process payments
+must_not_depend event_bus normal "$no_claims" claim_events claim_process payments
+must_not_depend service_runtime normal "$no_claims" claim_events claim_process payments
+must_not_depend claim_process normal "$by_events" payments simulated_gateway local_broker
+must_not_depend payments normal "$by_events" claim_process simulated_gateway local_broker
+must_not_depend simulated_gateway normal "it stands for somebody else's system" payments claim_process claim_events
+must_not_depend system_tests normal,dev "it sees the system from outside, as its users do" claim_process payments
+
+# --- what the domain touches --------------------------------------------------------------------------------------
+
+# One line a find, as file:line: code, with comments cut off and what spans lines joined.
+in_code() {
+  local pattern=$1 file
+  while read -r file; do
+    [ -n "$file" ] || continue
+    sed 's://.*$::' "$file" | grep -nE "$pattern" | sed "s|^|$file:|" || true
+  done
+}
+domain=$(files_like '^crates/[^/]+/src/domain(/.*)?\.rs$')
+while read -r found; do
+  [ -z "$found" ] || violation "$found: the domain is pure; what does I/O belongs into an adapter folder beside it."
+done < <(in_code '\b(actix[a-z_]*|diesel[a-z_]*|rdkafka|tokio|reqwest)\b|\bstd::(fs|net|thread|process|env)\b' <<<"$domain")
+while read -r found; do
+  [ -z "$found" ] || violation "$found: the domain does not look at the clock; pass the time in."
+done < <(in_code '\b(SystemTime|Instant|Timestamp|Zoned)::now\b' <<<"$domain")
+# `use std::{…}` may span lines.
+while read -r file; do
+  [ -n "$file" ] || continue
+  if sed 's://.*$::' "$file" | tr '\n' ' ' | grep -qE 'use std::\{([^;]*[^:[:alnum:]_])?(fs|net|thread|process|env)\b[^;]*;'; then
+    violation "$file: the domain is pure; it uses fs, net, thread, process or env of std, which belong into an adapter folder."
+  fi
+done <<<"$domain"
+
+# --- names, sizes, first lines ------------------------------------------------------------------------------------
+
+while read -r file; do
+  [ -z "$file" ] || violation "$file: 'common' and 'utils' say nothing; name the module after what it is for."
+done < <(files_like '^crates/(.*/)?(common|utils)(\.rs$|/)')
+while read -r found; do
+  [ -z "$found" ] || violation "$found: 'common' and 'utils' say nothing; name it after what it is for."
+done < <(files_like '^crates/.*(\.rs|/Cargo\.toml)$' | xargs -r -d '\n' grep -nE '\bmod (common|utils)\b|^name = "(common|utils)"' /dev/null || true)
+
+readonly longest=600
+while read -r file; do
+  [ -n "$file" ] || continue
+  lines=$(wc -l <"$file")
+  if ((lines > longest)); then
+    violation "$file has $lines lines, and $longest is the limit: it holds more than one idea, so split it."
+  fi
+done < <(files_like '^crates/[^/]+/src/')
+
+while read -r file; do
+  [ -n "$file" ] || continue
+  head -n 1 "$file" | grep -q '^//!' ||
+    violation "$file does not begin with a '//!' line: say there what it is for and what it must not do."
+done < <(files_like '^crates/[^/]+/src/.*\.rs$')
+
+# --- the top level ------------------------------------------------------------------------------------------------
+
+readonly top_level="Cargo.toml Cargo.lock crates deploy docker-compose.yml bootstrap.sh develop_local.sh scripts README.md LICENSE CHANGELOG.md"
+while read -r entry; do
+  case $entry in
+    .*) ;;
+    *) [[ " $top_level " == *" $entry "* ]] ||
+      violation "$entry does not belong at the top level, which holds $top_level and dotfiles." ;;
+  esac
+done < <(printf '%s\n' "${files[@]}" | cut -d / -f 1 | sort -u)
+
+((violations == 0)) || fail "violations found: $violations."
+printf 'boundaries hold: %s crates, %s files\n' "$(files_like '^crates/[^/]+/Cargo\.toml$' | wc -l)" "${#files[@]}"
