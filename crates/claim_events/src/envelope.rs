@@ -120,3 +120,9 @@ impl Envelope {
 fn data_schema(event_type: &str) -> String {
     format!("urn:claims-to-payments:{event_type}:v1")
 }
+
+/// Microseconds since 1970 as the contract writes times: RFC 3339 in UTC with six decimals. A time outside the years -9999
+/// to 9999 is empty.
+pub fn rfc3339(us: i64) -> String {
+    jiff::Timestamp::from_microsecond(us).map_or_else(|_| String::new(), |time| format!("{time:.6}"))
+}

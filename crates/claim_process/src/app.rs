@@ -13,7 +13,7 @@ use dual_db::Database;
 use event_bus::{Consumer, Relay};
 use service_runtime::background::{Pace, Periodic};
 use service_runtime::health::Health;
-use service_runtime::{health, http_server, metrics, request_context};
+use service_runtime::{health, http_server, metrics, problem, request_context};
 use std::future::Future;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -81,7 +81,7 @@ impl Application {
                 .configure(health::routes)
                 .configure(metrics::routes)
                 .configure(|config| http::routes(config, &api, &limit))
-                .default_service(web::to(http::no_such_route))
+                .default_service(web::to(problem::no_such_route))
         })
         .workers(http_settings.workers)
         .client_request_timeout(Duration::from_millis(http_settings.header_timeout_ms))

@@ -8,6 +8,7 @@ pub mod health;
 pub mod http_server;
 pub mod metrics;
 pub mod problem;
+pub mod reader;
 pub mod request_context;
 pub mod settings;
 pub mod telemetry;

@@ -5,7 +5,7 @@
 
 use crate::request_context;
 use actix_web::http::StatusCode;
-use actix_web::{HttpResponse, ResponseError};
+use actix_web::{HttpResponse, ResponseError, Route, web};
 use serde_json::{Map, Value, json};
 use std::fmt;
 
@@ -96,4 +96,29 @@ impl ResponseError for Problem {
         }
         answer.content_type("application/problem+json").body(body.to_string())
     }
+}
+
+/// Answers a query string that cannot be read with a problem.
+pub fn query_config() -> web::QueryConfig {
+    web::QueryConfig::default().error_handler(|_, _| {
+        Problem::malformed("the query cannot be read: check the names and values behind the '?'").into()
+    })
+}
+
+/// The answer where there is no route.
+pub async fn no_such_route() -> HttpResponse {
+    Problem::not_found("there is no such route").error_response()
+}
+
+/// The answer where a route has no such method.
+pub fn wrong_method() -> Route {
+    web::to(|| async {
+        Problem::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "wrong-method",
+            "Not done this way",
+            "this route has no such method",
+        )
+        .error_response()
+    })
 }

@@ -43,24 +43,25 @@ pub async fn track(
     }
     let called = CURRENT.scope(id.clone(), next.call(request)).instrument(span.clone()).await;
     let mut response = called?;
-    let elapsed_ms = started.elapsed().as_secs_f64() * 1000.0;
+    let elapsed = started.elapsed();
+    let elapsed_ms = format!("{:.3}", elapsed.as_secs_f64() * 1000.0);
     let status = response.status();
     span.in_scope(|| {
         if status.is_server_error() {
-            tracing::warn!(status = status.as_u16(), elapsed_ms, "answered");
+            tracing::warn!(status = status.as_u16(), elapsed_ms = %elapsed_ms, "answered");
         } else if matches!(route.as_str(), "/healthz" | "/readyz" | "/metrics") {
-            tracing::debug!(status = status.as_u16(), elapsed_ms, "answered");
+            tracing::debug!(status = status.as_u16(), elapsed_ms = %elapsed_ms, "answered");
         } else {
-            tracing::info!(status = status.as_u16(), elapsed_ms, "answered");
+            tracing::info!(status = status.as_u16(), elapsed_ms = %elapsed_ms, "answered");
         }
     });
     metrics::histogram!("http_request_seconds", "method" => method.to_string(), "route" => route, "status" => status.as_u16().to_string())
-        .record(elapsed_ms / 1000.0);
+        .record(elapsed);
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, value);
     }
-    if let Ok(value) = HeaderValue::from_str(&format!("{elapsed_ms:.3}")) {
+    if let Ok(value) = HeaderValue::from_str(&elapsed_ms) {
         headers.insert(PROCESS_TIME, value);
     }
     Ok(response)

@@ -5,6 +5,7 @@ use opentelemetry::trace::{TraceContextExt, TracerProvider};
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::io::IsTerminal;
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::layer::SubscriberExt;
@@ -25,7 +26,7 @@ pub struct LogSettings {
 
 impl Default for LogSettings {
     fn default() -> Self {
-        Self { format: "text".to_owned(), filter: "info".to_owned() }
+        Self { format: "text".to_owned(), filter: "info,actix_server=warn".to_owned() }
     }
 }
 
@@ -47,7 +48,7 @@ pub fn start(service: &'static str, settings: &LogSettings) -> Result<(), String
     let lines = if settings.format == "json" {
         tracing_subscriber::fmt::layer().json().flatten_event(true).with_current_span(true).boxed()
     } else {
-        tracing_subscriber::fmt::layer().with_target(false).compact().boxed()
+        tracing_subscriber::fmt::layer().with_target(false).with_ansi(std::io::stdout().is_terminal()).compact().boxed()
     };
     opentelemetry::global::set_text_map_propagator(opentelemetry_sdk::propagation::TraceContextPropagator::new());
     let traces = SdkTracerProvider::builder().build().tracer(service);

@@ -1,7 +1,7 @@
 //! From a stored claim to the event that says what is now true of it.
 
 use crate::db::claims::{ClaimRow, LineRow, StoredClaim};
-use claim_events::{ClaimBody, ClaimEvent, ClaimLine, Encoded, Event, OutcomeRecorded};
+use claim_events::{ClaimBody, ClaimEvent, ClaimLine, Encoded, Event, OutcomeRecorded, rfc3339};
 use event_bus::OutgoingMessage;
 
 /// The claim's current event: `claim.submitted`, or `claim.void_requested` once it is withdrawn. It can be said again at
@@ -27,11 +27,6 @@ pub fn outcome_recorded(row: &ClaimRow, cause: &str) -> Option<OutgoingMessage> 
     let known_outcome = row.known_outcome()?;
     let recorded = OutcomeRecorded { claim_id: row.claim_id.clone(), known_outcome, ask: row.ask };
     Some(encode(row, &ClaimEvent::OutcomeRecorded(recorded), known_outcome.version, cause))
-}
-
-/// Microseconds since 1970 as RFC 3339 in UTC, with six decimals.
-pub fn rfc3339(us: i64) -> String {
-    jiff::Timestamp::from_microsecond(us).map_or_else(|_| String::new(), |time| format!("{time:.6}"))
 }
 
 fn encode(row: &ClaimRow, event: &ClaimEvent, version: i64, cause: &str) -> OutgoingMessage {

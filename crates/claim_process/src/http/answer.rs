@@ -3,8 +3,7 @@
 use crate::db::claims::{LineRow, StoredClaim};
 use crate::domain::cents::Cents;
 use crate::domain::form::Finding;
-use crate::events::outgoing::rfc3339;
-use claim_events::{Cause, Compensation, Event, OutcomeKind, PaymentEvent, Step};
+use claim_events::{Cause, Compensation, Event, OutcomeKind, PaymentEvent, Step, rfc3339};
 use serde::Serialize;
 
 /// A claim.

@@ -3,8 +3,8 @@
 use super::Api;
 use crate::db::provider_totals;
 use crate::domain::cents::Cents;
-use crate::events::outgoing::rfc3339;
 use actix_web::{HttpResponse, web};
+use claim_events::rfc3339;
 use serde::{Deserialize, Serialize};
 use service_runtime::problem::Problem;
 

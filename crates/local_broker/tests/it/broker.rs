@@ -1,0 +1,212 @@
+//! What clients see.
+
+use claim_events::{CLAIM_TOPIC, PARTITIONS};
+use local_broker::{LocalBroker, TOPICS};
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{Message, OwnedMessage};
+use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use std::collections::BTreeSet;
+use std::net::TcpStream;
+use std::sync::mpsc::{Sender, channel};
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn start() -> LocalBroker {
+    LocalBroker::start("127.0.0.1:0").expect("the broker starts")
+}
+
+/// On a port below those that the operating system gives away, so that nobody takes it while it is free for a moment.
+fn start_on_a_port_of_its_own() -> LocalBroker {
+    let first = 20_000 + std::process::id() % 10_000;
+    (first..first + 1_000)
+        .find_map(|port| LocalBroker::start(&format!("127.0.0.1:{port}")).ok())
+        .expect("one of a thousand ports is free")
+}
+
+fn client(address: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", address)
+        .set("partitioner", "murmur2_random")
+        .set("reconnect.backoff.ms", "50")
+        .set("reconnect.backoff.max.ms", "200")
+        .set("linger.ms", "5");
+    config
+}
+
+fn producer(address: &str) -> ThreadedProducer<DefaultProducerContext> {
+    client(address).create().expect("a producer")
+}
+
+fn send(producer: &ThreadedProducer<DefaultProducerContext>, key: &str, body: &str) {
+    producer.send(BaseRecord::to(CLAIM_TOPIC).key(key).payload(body)).map_err(|(error, _)| error).expect("queued");
+}
+
+fn member(address: &str, group: &str) -> BaseConsumer {
+    let consumer: BaseConsumer = client(address)
+        .set("group.id", group)
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("auto.offset.reset", "earliest")
+        .set("session.timeout.ms", "3000")
+        .set("heartbeat.interval.ms", "500")
+        .set("fetch.wait.max.ms", "10")
+        .create()
+        .expect("a consumer");
+    consumer.subscribe(&[CLAIM_TOPIC]).expect("subscribes");
+    consumer
+}
+
+/// Polls until `wanted` messages with distinct bodies have come.
+fn receive(consumer: &BaseConsumer, wanted: usize) -> Vec<OwnedMessage> {
+    let until = Instant::now() + PATIENCE;
+    let mut bodies = BTreeSet::new();
+    let mut messages = Vec::new();
+    while messages.len() < wanted {
+        assert!(Instant::now() < until, "{} of {wanted} messages came", messages.len());
+        if let Some(Ok(message)) = consumer.poll(Duration::from_millis(50))
+            && bodies.insert(message.payload().map(<[u8]>::to_vec))
+        {
+            messages.push(message.detach());
+        }
+    }
+    messages
+}
+
+fn partitions_of(consumer: &BaseConsumer) -> usize {
+    consumer.assignment().map_or(0, |assignment| assignment.count())
+}
+
+#[test]
+fn both_topics_are_there_from_the_start_under_the_fixed_address() {
+    let broker = start();
+    let address = broker.address().to_string();
+    let outside: BaseProducer = client(&address).create().unwrap();
+    for topic in TOPICS {
+        let metadata = outside.client().fetch_metadata(Some(topic), PATIENCE).unwrap();
+        let found = &metadata.topics()[0];
+        assert_eq!((found.name(), found.partitions().len()), (topic, usize::try_from(PARTITIONS).unwrap()));
+        let brokers: Vec<_> = metadata.brokers().iter().map(|b| format!("{}:{}", b.host(), b.port())).collect();
+        assert_eq!(brokers.concat(), address);
+    }
+}
+
+#[test]
+fn a_group_joins_quickly_and_gets_every_message_a_key_in_one_partition() {
+    let broker = start();
+    let address = broker.address().to_string();
+    let outside = producer(&address);
+    for n in 0..600 {
+        send(&outside, &format!("claim-{}", n % 30), &n.to_string());
+    }
+    outside.flush(PATIENCE).unwrap();
+
+    let began = Instant::now();
+    let consumer = member(&address, "payments");
+    let first = receive(&consumer, 1);
+    let took = began.elapsed();
+    println!("a group's first join and its first message took {took:?}");
+    assert!(took < Duration::from_secs(2), "a group's first join took {took:?}");
+
+    let mut messages = receive(&consumer, 599);
+    messages.extend(first);
+    let places: BTreeSet<_> =
+        messages.iter().map(|message| (message.key().unwrap().to_vec(), message.partition().unsigned_abs())).collect();
+    assert_eq!(places.len(), 30, "a key was seen in more than one partition");
+    for (key, partition) in places {
+        assert_eq!(partition, reference_partition(&key), "as every Kafka client has it");
+    }
+}
+
+/// Kafka's default partitioner for keyed messages, as the Java client has it (`Utils.murmur2`).
+fn reference_partition(key: &[u8]) -> u32 {
+    const M: u32 = 0x5bd1_e995;
+    let mut hash = 0x9747_b28c ^ u32::try_from(key.len()).expect("a short key");
+    let mut words = key.chunks_exact(4);
+    for word in &mut words {
+        let mut k = u32::from_le_bytes(word.try_into().expect("four bytes")).wrapping_mul(M);
+        k = (k ^ (k >> 24)).wrapping_mul(M);
+        hash = hash.wrapping_mul(M) ^ k;
+    }
+    let rest = words.remainder();
+    if !rest.is_empty() {
+        for (position, byte) in rest.iter().enumerate() {
+            hash ^= u32::from(*byte) << (8 * position);
+        }
+        hash = hash.wrapping_mul(M);
+    }
+    hash = (hash ^ (hash >> 13)).wrapping_mul(M);
+    hash ^= hash >> 15;
+    (hash & 0x7fff_ffff) % PARTITIONS.unsigned_abs()
+}
+
+#[test]
+fn two_members_share_the_partitions() {
+    let broker = start();
+    let address = broker.address().to_string();
+    let first = member(&address, "payments");
+    let until = Instant::now() + PATIENCE;
+    while partitions_of(&first) < 12 {
+        assert!(Instant::now() < until);
+        first.poll(Duration::from_millis(50));
+    }
+    let began = Instant::now();
+    let second = member(&address, "payments");
+    while (partitions_of(&first), partitions_of(&second)) != (6, 6) {
+        assert!(began.elapsed() < PATIENCE, "{} and {}", partitions_of(&first), partitions_of(&second));
+        first.poll(Duration::from_millis(20));
+        second.poll(Duration::from_millis(20));
+    }
+    println!("a second member had its share after {:?}", began.elapsed());
+}
+
+#[test]
+fn clients_live_on_when_the_broker_is_started_again() {
+    let broker = start_on_a_port_of_its_own();
+    let address = broker.address().to_string();
+    let outside = producer(&address);
+    let consumer = member(&address, "payments");
+    for n in 0..10 {
+        send(&outside, "a", &format!("before {n}"));
+    }
+    assert_eq!(receive(&consumer, 10).len(), 10);
+
+    drop(broker);
+    // Sent while nobody listens: it waits for the broker and is not lost.
+    send(&outside, "a", "meanwhile");
+    let began = Instant::now();
+    let _broker = LocalBroker::start(&address).expect("the same address can be had again");
+    send(&outside, "b", "after");
+    let delivered = outside.flush(PATIENCE);
+    println!("the producer went on after {:?}", began.elapsed());
+    delivered.expect("everything is delivered");
+    // The consumer stood beyond the end of what is there now, and so begins anew.
+    let bodies: BTreeSet<_> = receive(&consumer, 2).iter().map(|message| message.payload().unwrap().to_vec()).collect();
+    println!("the consumer went on after {:?}", began.elapsed());
+    assert_eq!(bodies, BTreeSet::from([b"meanwhile".to_vec(), b"after".to_vec()]));
+}
+
+#[test]
+fn connections_are_bounded_and_end_together() {
+    let broker = start();
+    let open: Vec<_> = (0..256).map(|_| TcpStream::connect(broker.address()).expect("connects")).collect();
+    let ended = |stream: &TcpStream| {
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        std::io::Read::read(&mut &*stream, &mut [0]).map_or(true, |read| read == 0)
+    };
+    let one_too_many = TcpStream::connect(broker.address()).expect("the operating system accepts it");
+    assert!(ended(&one_too_many), "a connection above the bound is closed");
+    drop(open);
+    // As soon as the others are gone there is room again.
+    let address = broker.address().to_string();
+    let outside: BaseProducer = client(&address).create().unwrap();
+    outside.client().fetch_metadata(None, PATIENCE).expect("answers again");
+
+    let idle = TcpStream::connect(broker.address()).unwrap();
+    let (closed, seen): (Sender<bool>, _) = channel();
+    std::thread::spawn(move || closed.send(ended(&idle)));
+    std::thread::sleep(Duration::from_millis(100));
+    drop(broker);
+    assert_eq!(seen.recv_timeout(PATIENCE), Ok(true), "a broker that ends closes its connections");
+}

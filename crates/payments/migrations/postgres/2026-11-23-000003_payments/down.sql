@@ -1,0 +1,3 @@
+DROP TABLE plan_budgets;
+DROP TABLE ledger_transfers;
+DROP TABLE sagas;

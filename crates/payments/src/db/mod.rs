@@ -1,0 +1,13 @@
+//! The database: one file an aggregate, its queries beside its table. Nothing here decides anything; `domain` does.
+
+pub mod budgets;
+pub mod ledger;
+pub mod sagas;
+mod schema;
+
+use diesel_migrations::embed_migrations;
+use dual_db::Migrations;
+
+/// The tables of this service; the event bus brings its own.
+pub static MIGRATIONS: Migrations =
+    Migrations { sqlite: embed_migrations!("migrations/sqlite"), postgres: embed_migrations!("migrations/postgres") };

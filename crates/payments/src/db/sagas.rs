@@ -1,0 +1,174 @@
+//! Sagas as they are written. Every write compares and raises the revision, so that what a worker knew before it was
+//! stopped can never overwrite what others did since.
+
+use super::schema::sagas;
+use crate::domain::saga::Saga;
+use diesel::prelude::*;
+use dual_db::{Connection, Error, Result, load_for_update, load_skipping_locked, on_each_backend};
+
+/// A saga and what is known of its work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredSaga {
+    /// The facts.
+    pub saga: Saga,
+    /// Hash of the content of the claim's event, by version: the same version with other content is an alarm.
+    pub content_hash: String,
+    /// Raised by every write; 0 before the first.
+    pub revision: i64,
+    /// When somebody should take it up: later while a worker has it or a pause lasts; none at rest.
+    pub due_at_us: Option<i64>,
+    /// The instance that has it, or had it last.
+    pub worker: Option<String>,
+    /// Why an operator should look, where one should.
+    pub stuck_reason: Option<String>,
+    /// The id of the request that began it all.
+    pub correlation_id: String,
+    /// The id of the event that the next outcome answers.
+    pub cause_id: String,
+    /// The trace it belongs to.
+    pub traceparent: Option<String>,
+    /// When it began.
+    pub started_at_us: i64,
+    /// When it was last written.
+    pub updated_at_us: i64,
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = sagas)]
+struct Row {
+    facts: String,
+    content_hash: String,
+    revision: i64,
+    due_at_us: Option<i64>,
+    worker: Option<String>,
+    stuck_reason: Option<String>,
+    correlation_id: String,
+    cause_id: String,
+    traceparent: Option<String>,
+    started_at_us: i64,
+    updated_at_us: i64,
+}
+
+#[derive(Insertable, AsChangeset)]
+#[diesel(table_name = sagas, treat_none_as_default_value = false, treat_none_as_null = true)]
+struct NewRow<'a> {
+    claim_id: &'a str,
+    state: &'a str,
+    amount_cents: i64,
+    facts: String,
+    content_hash: &'a str,
+    revision: i64,
+    due_at_us: Option<i64>,
+    worker: Option<&'a str>,
+    stuck_reason: Option<&'a str>,
+    correlation_id: &'a str,
+    cause_id: &'a str,
+    traceparent: Option<&'a str>,
+    started_at_us: i64,
+    updated_at_us: i64,
+}
+
+impl Row {
+    fn into_stored(self) -> Result<StoredSaga> {
+        let saga = serde_json::from_str(&self.facts)
+            .map_err(|error| Error::Query(diesel::result::Error::DeserializationError(Box::new(error))))?;
+        Ok(StoredSaga {
+            saga,
+            content_hash: self.content_hash,
+            revision: self.revision,
+            due_at_us: self.due_at_us,
+            worker: self.worker,
+            stuck_reason: self.stuck_reason,
+            correlation_id: self.correlation_id,
+            cause_id: self.cause_id,
+            traceparent: self.traceparent,
+            started_at_us: self.started_at_us,
+            updated_at_us: self.updated_at_us,
+        })
+    }
+}
+
+fn new_row(stored: &StoredSaga) -> NewRow<'_> {
+    NewRow {
+        claim_id: &stored.saga.claim_id,
+        state: stored.saga.state().name(),
+        amount_cents: stored.saga.amount_cents,
+        facts: serde_json::to_string(&stored.saga).expect("a saga is plain data"),
+        content_hash: &stored.content_hash,
+        revision: stored.revision + 1,
+        due_at_us: stored.due_at_us,
+        worker: stored.worker.as_deref(),
+        stuck_reason: stored.stuck_reason.as_deref(),
+        correlation_id: &stored.correlation_id,
+        cause_id: &stored.cause_id,
+        traceparent: stored.traceparent.as_deref(),
+        started_at_us: stored.started_at_us,
+        updated_at_us: stored.updated_at_us,
+    }
+}
+
+/// A claim's saga.
+pub fn find(connection: &mut Connection, claim_id: &str) -> Result<Option<StoredSaga>> {
+    let row: Option<Row> = on_each_backend!(connection, |c| {
+        sagas::table.filter(sagas::claim_id.eq(claim_id)).select(Row::as_select()).first(c).optional()
+    })?;
+    row.map(Row::into_stored).transpose()
+}
+
+/// Sagas of claims, held until the transaction ends.
+pub fn find_for_update(connection: &mut Connection, claim_ids: &[&str]) -> Result<Vec<StoredSaga>> {
+    let rows: Vec<Row> = load_for_update!(
+        connection,
+        sagas::table.filter(sagas::claim_id.eq_any(claim_ids)).order(sagas::id).select(Row::as_select())
+    )?;
+    rows.into_iter().map(Row::into_stored).collect()
+}
+
+/// Sagas whose time has come, longest waiting first, past those that another instance is taking.
+pub fn take_due(connection: &mut Connection, now_us: i64, limit: i64) -> Result<Vec<StoredSaga>> {
+    let rows: Vec<Row> = load_skipping_locked!(
+        connection,
+        sagas::table.filter(sagas::due_at_us.le(now_us)).order(sagas::due_at_us).limit(limit).select(Row::as_select())
+    )?;
+    rows.into_iter().map(Row::into_stored).collect()
+}
+
+/// Whether [`take_due`] would find anything.
+pub fn any_due(connection: &mut Connection, now_us: i64) -> Result<bool> {
+    let first: Option<i64> = on_each_backend!(connection, |c| {
+        sagas::table.filter(sagas::due_at_us.le(now_us)).select(sagas::id).first(c).optional()
+    })?;
+    Ok(first.is_some())
+}
+
+/// Writes a saga under the revision it was read with, and raises it.
+///
+/// # Errors
+/// [`Error::Conflict`] when somebody else wrote it meanwhile: the transaction is to be run again.
+pub fn write(connection: &mut Connection, stored: &mut StoredSaga) -> Result<()> {
+    let row = new_row(stored);
+    let written = if stored.revision == 0 {
+        on_each_backend!(connection, |c| {
+            diesel::insert_into(sagas::table).values(&row).on_conflict_do_nothing().execute(c)
+        })?
+    } else {
+        on_each_backend!(connection, |c| {
+            diesel::update(sagas::table)
+                .filter(sagas::claim_id.eq(&stored.saga.claim_id).and(sagas::revision.eq(stored.revision)))
+                .set(&row)
+                .execute(c)
+        })?
+    };
+    if written == 0 {
+        return Err(Error::Conflict);
+    }
+    stored.revision += 1;
+    Ok(())
+}
+
+/// How many sagas stand where.
+pub fn counts(connection: &mut Connection) -> Result<Vec<(String, i64)>> {
+    Ok(on_each_backend!(connection, |c| {
+        sagas::table.group_by(sagas::state).select((sagas::state, diesel::dsl::count_star())).load(c)
+    })?)
+}

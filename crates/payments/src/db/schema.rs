@@ -1,0 +1,45 @@
+//! The tables of payments, the same on both databases. Times are microseconds since 1970 (UTC), money is cents.
+
+diesel::table! {
+    sagas (id) {
+        id -> BigInt,
+        claim_id -> Text,
+        state -> Text,
+        amount_cents -> BigInt,
+        facts -> Text,
+        content_hash -> Text,
+        revision -> BigInt,
+        due_at_us -> Nullable<BigInt>,
+        worker -> Nullable<Text>,
+        stuck_reason -> Nullable<Text>,
+        correlation_id -> Text,
+        cause_id -> Text,
+        traceparent -> Nullable<Text>,
+        started_at_us -> BigInt,
+        updated_at_us -> BigInt,
+    }
+}
+
+diesel::table! {
+    ledger_transfers (id) {
+        id -> Text,
+        claim_id -> Text,
+        kind -> Text,
+        debit_account -> Text,
+        credit_account -> Text,
+        amount_cents -> BigInt,
+        weight -> Text,
+        ends_pending -> Nullable<Text>,
+        reverses -> Nullable<Text>,
+        booked_at_us -> BigInt,
+    }
+}
+
+diesel::table! {
+    plan_budgets (plan_group) {
+        plan_group -> Text,
+        used_cents -> BigInt,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(sagas, ledger_transfers);

@@ -1,0 +1,179 @@
+//! The ledger: double entry, whole cents, append-only. A transfer moves an amount from one account's credit to another's
+//! debit; nothing is ever changed or deleted, a mistake is undone by a transfer that names the one it reverses.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// An account.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Account {
+    /// What a plan pays from.
+    PlanBudget(String),
+    /// What is owed to a provider.
+    ProviderPayable(String),
+    /// What a provider owes.
+    Receivable(String),
+    /// Money at the gateway: what the gateway's own book must agree with.
+    Cash,
+}
+
+/// `plan_budget:GRP-1000`, `provider_payable:1497775530`, `receivable:1497775530` or `cash`.
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Account::PlanBudget(plan) => write!(f, "plan_budget:{plan}"),
+            Account::ProviderPayable(npi) => write!(f, "provider_payable:{npi}"),
+            Account::Receivable(npi) => write!(f, "receivable:{npi}"),
+            Account::Cash => f.write_str("cash"),
+        }
+    }
+}
+
+/// What a transfer is for. There is at most one of each kind for a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Plan budget to provider payable, pending.
+    Reserve,
+    /// Makes the reservation final.
+    Post,
+    /// Voids the reservation.
+    Release,
+    /// Provider payable to cash: the gateway paid.
+    Disburse,
+    /// Cash back to provider payable: the gateway took the payment back at our wish.
+    Refund,
+    /// Cash back to provider payable: the payment came back by itself.
+    Return,
+    /// Undoes a posted reservation or a receivable.
+    Reverse,
+    /// A net fee below zero: the provider owes the plan.
+    Receivable,
+}
+
+impl Kind {
+    /// Its name, in ids and in the database.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Reserve => "reserve",
+            Kind::Post => "post",
+            Kind::Release => "release",
+            Kind::Disburse => "disburse",
+            Kind::Refund => "refund",
+            Kind::Return => "return",
+            Kind::Reverse => "reverse",
+            Kind::Receivable => "receivable",
+        }
+    }
+}
+
+/// Whether a transfer counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Weight {
+    /// It is set aside until it is posted or voided.
+    Pending,
+    /// It counts.
+    Posted,
+    /// It ends a pending transfer and moves nothing.
+    Void,
+}
+
+impl Weight {
+    /// Its name in the database.
+    pub fn name(self) -> &'static str {
+        match self {
+            Weight::Pending => "pending",
+            Weight::Posted => "posted",
+            Weight::Void => "void",
+        }
+    }
+}
+
+/// One transfer. Its id is derived from the claim and the kind, so that writing it twice is refused by the database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transfer {
+    /// `<claim id>.<kind>`.
+    pub id: String,
+    /// The claim it belongs to.
+    pub claim_id: String,
+    /// What it is for.
+    pub kind: Kind,
+    /// The account that is debited.
+    pub debit: Account,
+    /// The account that is credited.
+    pub credit: Account,
+    /// More than zero.
+    pub amount_cents: i64,
+    /// Whether it counts.
+    pub weight: Weight,
+    /// The pending transfer that it posts or voids; at most one transfer does.
+    pub ends_pending: Option<String>,
+    /// The transfer that it undoes; at most one transfer does, so money never comes back twice.
+    pub reverses: Option<String>,
+}
+
+/// The id of a claim's transfer of a kind.
+pub fn transfer_id(claim_id: &str, kind: Kind) -> String {
+    format!("{claim_id}.{}", kind.name())
+}
+
+/// Whose money it is about: what every transfer of a claim needs to know.
+#[derive(Debug, Clone, Copy)]
+pub struct Parties<'a> {
+    /// The claim.
+    pub claim_id: &'a str,
+    /// The plan that pays.
+    pub plan_group: &'a str,
+    /// The provider that is paid.
+    pub provider_npi: &'a str,
+}
+
+impl Parties<'_> {
+    /// The transfer of a kind; `amount_cents` is more than zero. `undone` is the transfer that a reverse undoes.
+    pub fn transfer(&self, kind: Kind, amount_cents: i64) -> Transfer {
+        let budget = || Account::PlanBudget(self.plan_group.to_owned());
+        let payable = || Account::ProviderPayable(self.provider_npi.to_owned());
+        let receivable = || Account::Receivable(self.provider_npi.to_owned());
+        let (debit, credit) = match kind {
+            Kind::Reserve | Kind::Post | Kind::Release => (budget(), payable()),
+            Kind::Disburse => (payable(), Account::Cash),
+            Kind::Refund | Kind::Return => (Account::Cash, payable()),
+            Kind::Reverse => (payable(), budget()),
+            Kind::Receivable => (receivable(), budget()),
+        };
+        let weight = match kind {
+            Kind::Reserve => Weight::Pending,
+            Kind::Release => Weight::Void,
+            _ => Weight::Posted,
+        };
+        let id_of = |kind| Some(transfer_id(self.claim_id, kind));
+        Transfer {
+            id: transfer_id(self.claim_id, kind),
+            claim_id: self.claim_id.to_owned(),
+            kind,
+            debit,
+            credit,
+            amount_cents,
+            weight,
+            ends_pending: if matches!(kind, Kind::Post | Kind::Release) { id_of(Kind::Reserve) } else { None },
+            reverses: match kind {
+                Kind::Refund | Kind::Return => id_of(Kind::Disburse),
+                Kind::Reverse => id_of(Kind::Post),
+                _ => None,
+            },
+        }
+    }
+
+    /// Undoes a receivable.
+    pub fn reverse_receivable(&self, amount_cents: i64) -> Transfer {
+        let booked = self.transfer(Kind::Receivable, amount_cents);
+        Transfer {
+            id: transfer_id(self.claim_id, Kind::Reverse),
+            kind: Kind::Reverse,
+            debit: booked.credit,
+            credit: booked.debit,
+            reverses: Some(booked.id),
+            ..booked
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Hears what claim_process says: a batch's sagas are begun or moved on in one transaction. From there the database
+//! drives them, so a slow gateway never holds Kafka back.
+
+use crate::domain::saga::ClaimSays;
+use crate::executor::{ClaimEventRead, Executor};
+use crate::gateway::Dispatcher;
+use claim_events::{ClaimBody, ClaimEvent, Event};
+use dual_db::Result;
+use event_bus::{DeadLetter, Handler, IncomingMessage};
+use sha2::{Digest, Sha256};
+
+/// The consumer of claim_process's topic.
+#[derive(Debug)]
+pub struct Claims {
+    executor: Executor,
+    dispatcher: Dispatcher,
+}
+
+impl Claims {
+    /// Applies events with this executor and makes calls with this dispatcher.
+    pub fn new(executor: Executor, dispatcher: Dispatcher) -> Self {
+        Self { executor, dispatcher }
+    }
+}
+
+impl Handler for Claims {
+    fn has_room(&self) -> bool {
+        self.dispatcher.room() > 0
+    }
+
+    fn handle(&mut self, batch: &[IncomingMessage]) -> Result<()> {
+        let mut events = Vec::new();
+        let mut unreadable = Vec::new();
+        for message in batch {
+            match read(message) {
+                Ok(Some(event)) => events.push(event),
+                Ok(None) => {}
+                Err(reason) => unreadable.push(DeadLetter { message: message.clone(), reason }),
+            }
+        }
+        let calls = self.executor.apply_events(&events, &unreadable)?;
+        self.dispatcher.dispatch(calls);
+        Ok(())
+    }
+}
+
+/// Reads a message; none for an event that asks nothing of payments: outcomes that nobody asked for are not repeated by
+/// this version, so there is nothing that their recording could end.
+fn read(message: &IncomingMessage) -> std::result::Result<Option<ClaimEventRead>, String> {
+    let decoded = ClaimEvent::decode(message.key.as_deref(), |name| message.header(name), &message.body);
+    let (envelope, event) = decoded.map_err(|error| error.to_string())?;
+    let (claim, expected_version) = match &event {
+        ClaimEvent::Submitted(claim) => (claim, 1),
+        ClaimEvent::VoidRequested(claim) => (claim, 2),
+        ClaimEvent::OutcomeRecorded(_) => return Ok(None),
+    };
+    if envelope.version != expected_version {
+        return Err(format!("{} must have version {expected_version} of its claim", envelope.event_type));
+    }
+    let says = ClaimSays {
+        claim_id: claim.claim_id.clone(),
+        plan_group: claim.plan_group.clone(),
+        provider_npi: claim.provider_npi.clone(),
+        amount_cents: claim.net_fee_cents,
+        version: envelope.version,
+        ask: claim.ask,
+    };
+    Ok(Some(ClaimEventRead {
+        says,
+        content_hash: content_hash(claim),
+        event_id: envelope.id,
+        correlation_id: envelope.correlation_id,
+        traceparent: envelope.traceparent,
+        message: message.clone(),
+    }))
+}
+
+/// Hash of what an event says of the claim itself: the same in its submission, its void and every repeat.
+fn content_hash(claim: &ClaimBody) -> String {
+    use std::fmt::Write as _;
+    let content = ClaimBody { known_outcome: None, ask: 0, ..claim.clone() };
+    let json = serde_json::to_vec(&content).expect("a claim body is plain data");
+    Sha256::digest(json).iter().take(16).fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

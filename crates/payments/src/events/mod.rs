@@ -1,0 +1,4 @@
+//! Events: hearing what claim_process says, and saying what became of payments.
+
+pub mod claims;
+pub mod outgoing;

@@ -1,0 +1,14 @@
+//! From a saga's outcome to the event that says it.
+
+use crate::db::sagas::StoredSaga;
+use claim_events::{Encoded, Event, PaymentEvent, rfc3339};
+use event_bus::OutgoingMessage;
+
+/// The message that says a saga's outcome; none while it has none.
+pub fn outcome(stored: &StoredSaga, event: &PaymentEvent) -> Option<OutgoingMessage> {
+    let version = stored.saga.outcome?.version;
+    let at = rfc3339(stored.updated_at_us);
+    let Encoded { topic, key, event_id, headers, body } =
+        event.encode(version, at, &stored.correlation_id, &stored.cause_id, stored.traceparent.clone());
+    Some(OutgoingMessage { event_id, topic: topic.to_owned(), key, headers, body })
+}

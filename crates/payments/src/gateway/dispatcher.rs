@@ -1,0 +1,110 @@
+//! Makes gateway calls, so many at once, and hands their answers to the thread that writes them.
+
+use super::{Gateway, PayRequest, RefundRequest};
+use crate::domain::saga::{Call, Input};
+use crate::executor::{Answer, PlannedCall};
+use crate::settings::Settings;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::Sender;
+use std::time::Instant;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+
+type Calling = Pin<Box<dyn Future<Output = Input> + Send>>;
+
+/// Makes calls. Cheap to clone.
+#[derive(Clone)]
+pub struct Dispatcher {
+    runtime: Handle,
+    call: Arc<dyn Fn(Call) -> Calling + Send + Sync>,
+    permits: Arc<Semaphore>,
+    in_flight: Arc<AtomicUsize>,
+    max_in_flight: usize,
+    answers: Sender<Answered>,
+}
+
+/// An answer on its way to being written; it counts as in flight until it is dropped.
+#[derive(Debug)]
+pub struct Answered {
+    /// The answer.
+    pub answer: Answer,
+    _in_flight: InFlight,
+}
+
+#[derive(Debug)]
+struct InFlight(Arc<AtomicUsize>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl std::fmt::Debug for Dispatcher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dispatcher").field("in_flight", &self.in_flight()).finish_non_exhaustive()
+    }
+}
+
+impl Dispatcher {
+    /// Makes calls of `gateway` on `runtime`; answers go to `answers`.
+    pub fn new(gateway: Arc<impl Gateway>, runtime: Handle, settings: &Settings, answers: Sender<Answered>) -> Self {
+        Self {
+            runtime,
+            call: Arc::new(move |call| {
+                let gateway = Arc::clone(&gateway);
+                Box::pin(async move { make(&*gateway, &call).await })
+            }),
+            permits: Arc::new(Semaphore::new(settings.gateway.max_concurrent_calls)),
+            in_flight: Arc::new(AtomicUsize::new(0)),
+            max_in_flight: settings.saga.max_in_flight,
+            answers,
+        }
+    }
+
+    /// Calls that are made, wait to be made, or whose answers wait to be written.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::SeqCst)
+    }
+
+    /// How many more there may be.
+    pub fn room(&self) -> usize {
+        self.max_in_flight.saturating_sub(self.in_flight())
+    }
+
+    /// Makes calls as permits allow. Returns at once.
+    pub fn dispatch(&self, calls: Vec<PlannedCall>) {
+        for PlannedCall { claim_id, revision, call } in calls {
+            self.in_flight.fetch_add(1, Ordering::SeqCst);
+            let in_flight = InFlight(Arc::clone(&self.in_flight));
+            let permits = Arc::clone(&self.permits);
+            let answers = self.answers.clone();
+            let making = Arc::clone(&self.call);
+            self.runtime.spawn(async move {
+                // The semaphore is never closed.
+                let Ok(_permit) = permits.acquire().await else { return };
+                let started = Instant::now();
+                let input = making(call).await;
+                metrics::histogram!("gateway_call_seconds").record(started.elapsed().as_secs_f64());
+                let answer = Answer { claim_id, revision, input };
+                // Nobody writes any more only when the service is stopping: others take the saga up.
+                let _ = answers.send(Answered { answer, _in_flight: in_flight });
+            });
+        }
+        metrics::gauge!("gateway_calls_in_flight").set(f64::from(u32::try_from(self.in_flight()).unwrap_or(u32::MAX)));
+    }
+}
+
+async fn make(gateway: &impl Gateway, call: &Call) -> Input {
+    match call {
+        Call::Pay { key, reference, payee, amount_cents } => {
+            Input::PayAnswer(gateway.pay(PayRequest { key, reference, payee, amount_cents: *amount_cents }).await)
+        }
+        Call::Refund { key, reference, amount_cents } => {
+            Input::RefundAnswer(gateway.refund(RefundRequest { key, reference, amount_cents: *amount_cents }).await)
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! The HTTP adapter. It decides what counts as a definite answer: only a well-formed one, to this request, in the right
+//! currency. Everything else is unknown, and asked again under the same key.
+
+use super::{Gateway, PayRequest, RefundRequest};
+use crate::domain::saga::{PayAnswer, RefundAnswer};
+use crate::settings::GatewaySettings;
+use reqwest::{Client, Response, StatusCode};
+use serde::Deserialize;
+use serde_json::json;
+use std::time::Duration;
+
+const CURRENCY: &str = "USD";
+/// The longest answer that is read.
+const MAX_ANSWER_BYTES: u64 = 64 * 1024;
+/// The longest pause a gateway may ask for.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
+
+/// A gateway reached over HTTP.
+#[derive(Debug, Clone)]
+pub struct HttpGateway {
+    client: Client,
+    url: String,
+}
+
+/// The fields of every answer; which are there depends on the status.
+#[derive(Debug, Deserialize)]
+struct AnswerBody {
+    status: String,
+    reference: Option<String>,
+    amount_cents: Option<i64>,
+    currency: Option<String>,
+    code: Option<String>,
+}
+
+/// An answer that is not definite, and when to ask again.
+struct Indefinite {
+    retry_after_ms: Option<u64>,
+}
+
+impl HttpGateway {
+    /// The gateway that the settings name.
+    ///
+    /// # Errors
+    /// A sentence when the client cannot be made.
+    pub fn new(settings: &GatewaySettings) -> Result<Self, String> {
+        let client = Client::builder()
+            .connect_timeout(Duration::from_millis(settings.connect_timeout_ms))
+            .timeout(Duration::from_millis(settings.request_timeout_ms))
+            .pool_max_idle_per_host(settings.max_concurrent_calls)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|error| format!("the gateway's HTTP client could not be made ({error})"))?;
+        Ok(Self { client, url: settings.url.trim_end_matches('/').to_owned() })
+    }
+
+    async fn post(
+        &self,
+        path: &str,
+        key: &str,
+        body: serde_json::Value,
+    ) -> Result<(StatusCode, AnswerBody), Indefinite> {
+        let sent =
+            self.client.post(format!("{}{path}", self.url)).header("Idempotency-Key", key).json(&body).send().await;
+        let response = sent.map_err(|error| indefinite(if error.is_timeout() { "timeout" } else { "connection" }))?;
+        let status = response.status();
+        if status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::SERVICE_UNAVAILABLE {
+            metrics::counter!("gateway_indefinite_total", "reason" => "busy").increment(1);
+            return Err(Indefinite { retry_after_ms: retry_after_ms(&response) });
+        }
+        if status.is_server_error() {
+            return Err(indefinite("server_error"));
+        }
+        if response.content_length().is_some_and(|length| length > MAX_ANSWER_BYTES) {
+            return Err(alarming("its answer is too long"));
+        }
+        let bytes = response.bytes().await.map_err(|_| indefinite("connection"))?;
+        let body = serde_json::from_slice(&bytes).map_err(|_| alarming("its answer is not the JSON it should be"))?;
+        Ok((status, body))
+    }
+}
+
+impl AnswerBody {
+    /// Whether the answer is to this request and in our currency.
+    fn check(&self, reference: &str) -> Result<(), Indefinite> {
+        if self.reference.as_deref() != Some(reference) {
+            return Err(alarming("it answers for another reference"));
+        }
+        if self.currency.as_deref().is_some_and(|currency| currency != CURRENCY) {
+            return Err(alarming("it answers in another currency"));
+        }
+        Ok(())
+    }
+}
+
+impl Gateway for HttpGateway {
+    async fn pay(&self, request: PayRequest<'_>) -> PayAnswer {
+        let body = json!({
+            "reference": request.reference,
+            "amount_cents": request.amount_cents,
+            "currency": CURRENCY,
+            "payee": request.payee,
+        });
+        let answered = self.post("/payments", request.key, body).await;
+        let definite = answered.and_then(|(status, answer)| {
+            answer.check(request.reference)?;
+            match (status, answer.status.as_str(), answer.amount_cents) {
+                (StatusCode::OK, "approved", Some(amount_cents)) if amount_cents > 0 => {
+                    Ok(PayAnswer::Approved { amount_cents })
+                }
+                (StatusCode::PAYMENT_REQUIRED, "declined", _) => {
+                    Ok(PayAnswer::Declined { code: answer.code.unwrap_or_else(|| "declined".to_owned()) })
+                }
+                _ => Err(alarming("its answer to a payment is none that it may give")),
+            }
+        });
+        definite.unwrap_or_else(|Indefinite { retry_after_ms }| PayAnswer::Unknown { retry_after_ms })
+    }
+
+    async fn refund(&self, request: RefundRequest<'_>) -> RefundAnswer {
+        let body = json!({"reference": request.reference, "amount_cents": request.amount_cents, "currency": CURRENCY});
+        let answered = self.post("/refunds", request.key, body).await;
+        let definite = answered.and_then(|(status, answer)| {
+            answer.check(request.reference)?;
+            match (status, answer.status.as_str()) {
+                // Already refunded under another key is the same fact: the money is back, once.
+                (StatusCode::OK, "refunded" | "already_refunded") => Ok(RefundAnswer::Refunded),
+                (StatusCode::OK, "already_returned") => Ok(RefundAnswer::AlreadyReturned),
+                _ => Err(alarming("its answer to a refund is none that it may give")),
+            }
+        });
+        definite.unwrap_or_else(|Indefinite { retry_after_ms }| RefundAnswer::Unknown { retry_after_ms })
+    }
+
+    async fn check(&self) -> Result<(), String> {
+        let unreachable = "the payment gateway does not answer: check the setting gateway.url";
+        let answered = self.client.get(format!("{}/healthz", self.url)).send().await;
+        match answered {
+            Ok(response) if response.status().is_success() => Ok(()),
+            _ => Err(unreachable.to_owned()),
+        }
+    }
+}
+
+fn indefinite(reason: &'static str) -> Indefinite {
+    metrics::counter!("gateway_indefinite_total", "reason" => reason).increment(1);
+    Indefinite { retry_after_ms: None }
+}
+
+/// An answer that a gateway should never give: somebody must look, and nothing is concluded from it.
+fn alarming(what: &'static str) -> Indefinite {
+    tracing::error!("the payment gateway cannot be understood: {what}");
+    metrics::counter!("gateway_alarms_total").increment(1);
+    indefinite("nonsense")
+}
+
+fn retry_after_ms(response: &Response) -> Option<u64> {
+    let seconds: u64 = response.headers().get("retry-after")?.to_str().ok()?.trim().parse().ok()?;
+    u64::try_from(Duration::from_secs(seconds).min(MAX_RETRY_AFTER).as_millis()).ok()
+}

@@ -1,0 +1,114 @@
+//! `GET /v1/ledger/audit`: debits and credits overall and claim by claim, and every claim whose money is not where its
+//! saga says. Computed in the database.
+
+use super::money;
+use crate::db::ledger::{self, ClaimBooks, Turnover};
+use crate::db::sagas;
+use actix_web::{HttpResponse, web};
+use serde::{Deserialize, Serialize};
+use service_runtime::problem::Problem;
+use service_runtime::reader::Reader;
+use std::collections::BTreeMap;
+
+const DEFAULT_LIMIT: i64 = 100;
+const MOST: i64 = 1_000;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AuditQuery {
+    /// Claims in `claims`.
+    limit: Option<i64>,
+    /// The last claim of the page before.
+    after: Option<String>,
+}
+
+#[derive(Serialize)]
+struct AuditAnswer {
+    balanced: bool,
+    debits: String,
+    credits: String,
+    /// Money out less money back: what the gateway's own book must say.
+    cash_out: String,
+    cash_out_cents: i64,
+    accounts: Vec<AccountAnswer>,
+    payments: BTreeMap<String, i64>,
+    off: Vec<BooksAnswer>,
+    claims: Vec<BooksAnswer>,
+    next_after: Option<String>,
+}
+
+#[derive(Serialize)]
+struct AccountAnswer {
+    account: String,
+    debits: String,
+    credits: String,
+}
+
+#[derive(Serialize)]
+struct BooksAnswer {
+    claim_id: String,
+    state: String,
+    amount: String,
+    debits: String,
+    credits: String,
+    cash_out: String,
+    payable: String,
+    pending: String,
+}
+
+pub(super) async fn audit(query: web::Query<AuditQuery>, reader: web::Data<Reader>) -> Result<HttpResponse, Problem> {
+    let AuditQuery { limit, after } = query.into_inner();
+    let limit = limit.unwrap_or(DEFAULT_LIMIT);
+    if !(1..=MOST).contains(&limit) {
+        return Err(Problem::malformed(format!("limit must be 1 to {MOST}")));
+    }
+    let (turnovers, counts, off, claims) = reader
+        .read(move |connection| {
+            Ok((
+                ledger::turnovers(connection)?,
+                sagas::counts(connection)?,
+                ledger::books_that_are_off(connection, MOST)?,
+                ledger::books(connection, after.as_deref().unwrap_or(""), limit)?,
+            ))
+        })
+        .await?;
+    let debits: i64 = turnovers.iter().map(|turnover| turnover.debits_cents).sum();
+    let credits: i64 = turnovers.iter().map(|turnover| turnover.credits_cents).sum();
+    let cash = turnovers.iter().find(|turnover| turnover.account == "cash");
+    let cash_out_cents = cash.map_or(0, |cash| cash.credits_cents - cash.debits_cents);
+    let page_is_full = i64::try_from(claims.len()).is_ok_and(|found| found == limit);
+    let next_after = claims.last().filter(|_| page_is_full).map(|books| books.claim_id.clone());
+    Ok(HttpResponse::Ok().json(AuditAnswer {
+        balanced: debits == credits && off.is_empty(),
+        debits: money(debits),
+        credits: money(credits),
+        cash_out: money(cash_out_cents),
+        cash_out_cents,
+        accounts: turnovers.into_iter().map(AccountAnswer::from).collect(),
+        payments: counts.into_iter().collect(),
+        off: off.into_iter().map(BooksAnswer::from).collect(),
+        claims: claims.into_iter().map(BooksAnswer::from).collect(),
+        next_after,
+    }))
+}
+
+impl From<Turnover> for AccountAnswer {
+    fn from(turnover: Turnover) -> Self {
+        Self { account: turnover.account, debits: money(turnover.debits_cents), credits: money(turnover.credits_cents) }
+    }
+}
+
+impl From<ClaimBooks> for BooksAnswer {
+    fn from(books: ClaimBooks) -> Self {
+        Self {
+            claim_id: books.claim_id,
+            state: books.state,
+            amount: money(books.amount_cents),
+            debits: money(books.debits_cents),
+            credits: money(books.credits_cents),
+            cash_out: money(books.cash_out_cents),
+            payable: money(books.payable_cents),
+            pending: money(books.pending_cents),
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! `GET /v1/payments/{claim_id}`: where a claim's payment stands, step by step, with its transfers.
+
+use super::money;
+use crate::db::ledger::TransferRow;
+use crate::db::sagas::StoredSaga;
+use crate::db::{ledger, sagas};
+use crate::domain::saga::{Disbursement, Reservation, Unwinding};
+use actix_web::{HttpResponse, web};
+use claim_events::{Cause, Compensation, OutcomeKind, Step, rfc3339};
+use serde::Serialize;
+use service_runtime::problem::Problem;
+use service_runtime::reader::Reader;
+
+#[derive(Serialize)]
+struct PaymentAnswer {
+    claim_id: String,
+    state: &'static str,
+    amount: String,
+    plan_group: String,
+    provider_npi: String,
+    claim_version: i64,
+    revision: i64,
+    steps: Vec<StepAnswer>,
+    compensations: Vec<Compensation>,
+    unwinding: Option<UnwindingAnswer>,
+    outcome: Option<OutcomeAnswer>,
+    stuck_reason: Option<String>,
+    worker: Option<String>,
+    due_at: Option<String>,
+    started_at: String,
+    updated_at: String,
+    transfers: Vec<TransferAnswer>,
+}
+
+#[derive(Serialize)]
+struct StepAnswer {
+    step: Step,
+    status: &'static str,
+    /// Requests that had no definite answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempts_without_answer: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct UnwindingAnswer {
+    cause: Cause,
+    failed_step: Option<Step>,
+    reason_code: String,
+    reason: String,
+    refund_attempts_without_answer: u32,
+}
+
+#[derive(Serialize)]
+struct OutcomeAnswer {
+    #[serde(rename = "type")]
+    kind: OutcomeKind,
+    version: i64,
+}
+
+#[derive(Serialize)]
+struct TransferAnswer {
+    id: String,
+    kind: String,
+    debit: String,
+    credit: String,
+    amount: String,
+    weight: String,
+    ends_pending: Option<String>,
+    reverses: Option<String>,
+    booked_at: String,
+}
+
+pub(super) async fn one(claim_id: web::Path<String>, reader: web::Data<Reader>) -> Result<HttpResponse, Problem> {
+    let claim_id = claim_id.into_inner();
+    let found = reader
+        .read(move |connection| {
+            let Some(stored) = sagas::find(connection, &claim_id)? else { return Ok(None) };
+            let transfers = ledger::of_claim(connection, &claim_id)?;
+            Ok(Some((stored, transfers)))
+        })
+        .await?;
+    let (stored, transfers) =
+        found.ok_or_else(|| Problem::not_found("there is no payment for a claim with this id"))?;
+    Ok(HttpResponse::Ok().json(PaymentAnswer::new(stored, transfers)))
+}
+
+impl PaymentAnswer {
+    fn new(stored: StoredSaga, transfers: Vec<TransferRow>) -> Self {
+        let StoredSaga { saga, revision, stuck_reason, worker, due_at_us, started_at_us, updated_at_us, .. } = stored;
+        let refund_attempts_without_answer = saga.attempts.refund;
+        Self {
+            state: if stuck_reason.is_some() { "stuck" } else { saga.state().name() },
+            amount: money(saga.amount_cents),
+            claim_version: saga.claim_version,
+            revision,
+            steps: vec![
+                StepAnswer {
+                    step: Step::Reserve,
+                    status: reserve_status(saga.reservation),
+                    attempts_without_answer: None,
+                },
+                StepAnswer {
+                    step: Step::Disburse,
+                    status: disburse_status(saga.disbursement),
+                    attempts_without_answer: Some(saga.attempts.disburse),
+                },
+                StepAnswer { step: Step::Post, status: post_status(saga.reservation), attempts_without_answer: None },
+            ],
+            unwinding: saga.unwinding.map(|Unwinding { cause, failed_step, reason }| UnwindingAnswer {
+                cause,
+                failed_step,
+                reason_code: reason.code,
+                reason: reason.words,
+                refund_attempts_without_answer,
+            }),
+            outcome: saga.outcome.map(|outcome| OutcomeAnswer { kind: outcome.kind, version: outcome.version }),
+            compensations: saga.compensations,
+            claim_id: saga.claim_id,
+            plan_group: saga.plan_group,
+            provider_npi: saga.provider_npi,
+            stuck_reason,
+            worker,
+            due_at: due_at_us.map(rfc3339),
+            started_at: rfc3339(started_at_us),
+            updated_at: rfc3339(updated_at_us),
+            transfers: transfers.into_iter().map(TransferAnswer::from).collect(),
+        }
+    }
+}
+
+impl From<TransferRow> for TransferAnswer {
+    fn from(row: TransferRow) -> Self {
+        Self {
+            id: row.id,
+            kind: row.kind,
+            debit: row.debit_account,
+            credit: row.credit_account,
+            amount: money(row.amount_cents),
+            weight: row.weight,
+            ends_pending: row.ends_pending,
+            reverses: row.reverses,
+            booked_at: rfc3339(row.booked_at_us),
+        }
+    }
+}
+
+fn reserve_status(reservation: Reservation) -> &'static str {
+    match reservation {
+        Reservation::None => "not_done",
+        Reservation::Refused => "failed",
+        Reservation::Pending | Reservation::Posted => "done",
+        Reservation::Released | Reservation::Reversed => "undone",
+    }
+}
+
+fn disburse_status(disbursement: Disbursement) -> &'static str {
+    match disbursement {
+        Disbursement::None => "not_done",
+        Disbursement::Intended => "under_way",
+        Disbursement::Declined => "failed",
+        Disbursement::Paid { .. } => "done",
+        Disbursement::RefundIntended { .. } => "being_undone",
+        Disbursement::Refunded | Disbursement::Returned => "undone",
+    }
+}
+
+fn post_status(reservation: Reservation) -> &'static str {
+    match reservation {
+        Reservation::Posted => "done",
+        Reservation::Reversed => "undone",
+        Reservation::None | Reservation::Refused | Reservation::Pending | Reservation::Released => "not_done",
+    }
+}

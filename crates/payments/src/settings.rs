@@ -1,0 +1,165 @@
+//! Settings of payments. Defaults here, then a TOML file, then `PAYMENTS__SECTION__FIELD`.
+
+use dual_db::DatabaseSettings;
+use event_bus::KafkaSettings;
+use serde::{Deserialize, Serialize};
+use service_runtime::command_line::HasLogSettings;
+use service_runtime::http_server::HttpSettings;
+use service_runtime::telemetry::LogSettings;
+use validator::{Validate, ValidationError};
+
+/// What environment variables begin with.
+pub const PREFIX: &str = "PAYMENTS";
+
+/// Everything that can be set.
+#[derive(Debug, Clone, Serialize, Deserialize, Validate)]
+#[serde(deny_unknown_fields)]
+#[validate(schema(function = "lease_outlasts_call"))]
+pub struct Settings {
+    /// The HTTP server.
+    #[validate(nested)]
+    pub http: HttpSettings,
+    /// The database.
+    #[validate(nested)]
+    pub database: DatabaseSettings,
+    /// Kafka.
+    #[validate(nested)]
+    pub kafka: KafkaSettings,
+    /// Logging.
+    #[validate(nested)]
+    pub log: LogSettings,
+    /// The payment gateway.
+    #[validate(nested)]
+    pub gateway: GatewaySettings,
+    /// Working on sagas.
+    #[validate(nested)]
+    pub saga: SagaSettings,
+    /// Plans whose budget can run out; all others have none.
+    #[validate(nested)]
+    pub budgets: Vec<BudgetSettings>,
+}
+
+/// The payment gateway.
+#[derive(Debug, Clone, Serialize, Deserialize, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct GatewaySettings {
+    /// Where it is. There is no default: nobody should pay through a gateway they did not name.
+    #[validate(custom(function = "http_url"))]
+    pub url: String,
+    /// How long connecting may take, in milliseconds.
+    #[validate(range(min = 1, message = "must be at least 1"))]
+    pub connect_timeout_ms: u64,
+    /// How long a call may take in all, in milliseconds.
+    #[validate(range(min = 1, message = "must be at least 1"))]
+    pub request_timeout_ms: u64,
+    /// Calls under way at once.
+    #[validate(range(min = 1, max = 10_000, message = "must be 1 to 10000"))]
+    pub max_concurrent_calls: usize,
+}
+
+/// Working on sagas.
+#[derive(Debug, Clone, Serialize, Deserialize, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct SagaSettings {
+    /// Calls made or waiting to be made by this instance; at the bound it takes no new claims.
+    #[validate(range(min = 1, message = "must be at least 1"))]
+    pub max_in_flight: usize,
+    /// How long a worker has a saga for itself, in milliseconds; longer than a call may take.
+    #[validate(range(min = 1, message = "must be at least 1"))]
+    pub lease_ms: u64,
+    /// How often sagas are looked for whose worker stopped or whose pause is over, in milliseconds.
+    #[validate(range(min = 10, message = "must be at least 10"))]
+    pub resume_interval_ms: u64,
+    /// The first pause after an answer that was not definite, in milliseconds; it doubles from there.
+    #[validate(range(min = 1, message = "must be at least 1"))]
+    pub retry_pause_ms: u64,
+    /// The longest such pause, in milliseconds.
+    #[validate(range(min = 1, message = "must be at least 1"))]
+    pub max_retry_pause_ms: u64,
+    /// How many answers may be indefinite before the saga is reported as stuck. It is still tried, at the longest pause:
+    /// the money rule forbids giving up.
+    #[validate(range(min = 1, message = "must be at least 1"))]
+    pub stuck_after_attempts: u32,
+    /// Answers written in one transaction.
+    #[validate(range(min = 1, max = 10_000, message = "must be 1 to 10000"))]
+    pub max_answer_batch: usize,
+    /// How long a stopping instance waits for calls in hand, in milliseconds; others take up what is left.
+    #[validate(range(min = 1, message = "must be at least 1"))]
+    pub drain_timeout_ms: u64,
+}
+
+/// A plan, or plans with a common beginning, whose budget can run out.
+#[derive(Debug, Clone, Serialize, Deserialize, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct BudgetSettings {
+    /// What the plan's name begins with.
+    #[validate(length(min = 1, message = "name a plan or the beginning of its name"))]
+    pub plan_prefix: String,
+    /// What each such plan can pay in all, in cents.
+    #[validate(range(min = 0, message = "must not be below zero"))]
+    pub limit_cents: i64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            http: HttpSettings::on_port(8001),
+            database: DatabaseSettings::at("sqlite://.local/payments.db"),
+            kafka: KafkaSettings::for_group("payments"),
+            log: LogSettings::default(),
+            gateway: GatewaySettings {
+                url: String::new(),
+                connect_timeout_ms: 1_000,
+                request_timeout_ms: 5_000,
+                max_concurrent_calls: 32,
+            },
+            saga: SagaSettings {
+                max_in_flight: 1_000,
+                lease_ms: 15_000,
+                resume_interval_ms: 200,
+                retry_pause_ms: 100,
+                max_retry_pause_ms: 30_000,
+                stuck_after_attempts: 20,
+                max_answer_batch: 256,
+                drain_timeout_ms: 5_000,
+            },
+            // So that anyone can see a refused reservation: a plan named BROKE-… has nothing to spend.
+            budgets: vec![BudgetSettings { plan_prefix: "BROKE-".to_owned(), limit_cents: 0 }],
+        }
+    }
+}
+
+impl Settings {
+    /// The budget of a plan, where it has one: that of the longest prefix that fits.
+    pub fn budget_limit_cents(&self, plan_group: &str) -> Option<i64> {
+        self.budgets
+            .iter()
+            .filter(|budget| plan_group.starts_with(&budget.plan_prefix))
+            .max_by_key(|budget| budget.plan_prefix.len())
+            .map(|budget| budget.limit_cents)
+    }
+}
+
+impl HasLogSettings for Settings {
+    fn log(&self) -> &LogSettings {
+        &self.log
+    }
+}
+
+fn http_url(url: &str) -> Result<(), ValidationError> {
+    if url.starts_with("http://") || url.starts_with("https://") {
+        return Ok(());
+    }
+    let message =
+        "name the payment gateway, for example PAYMENTS__GATEWAY__URL=http://127.0.0.1:8090 for the simulated one";
+    Err(ValidationError::new("gateway_url").with_message(message.into()))
+}
+
+fn lease_outlasts_call(settings: &Settings) -> Result<(), ValidationError> {
+    if settings.saga.lease_ms > settings.gateway.request_timeout_ms {
+        return Ok(());
+    }
+    let message =
+        "saga.lease_ms must be longer than gateway.request_timeout_ms, or two workers would have a saga at once";
+    Err(ValidationError::new("lease").with_message(message.into()))
+}

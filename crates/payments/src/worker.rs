@@ -1,0 +1,107 @@
+//! The threads that move sagas on: one writes the gateway's answers, many in a transaction; one takes up what nobody has.
+
+use crate::executor::{Answer, Executor};
+use crate::gateway::{Answered, Dispatcher};
+use crate::settings::SagaSettings;
+use service_runtime::background::{self, Pace, Periodic};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How often writing answers is tried before they are left to whoever takes the sagas up next.
+const WRITE_ATTEMPTS: u32 = 5;
+/// How often the writer looks whether it should stop.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// The thread that writes answers.
+#[derive(Debug)]
+pub struct AnswerWriter {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+    dispatcher: Dispatcher,
+}
+
+impl AnswerWriter {
+    /// Starts it.
+    pub fn start(
+        executor: Executor,
+        dispatcher: Dispatcher,
+        answers: Receiver<Answered>,
+        settings: &SagaSettings,
+    ) -> Self {
+        let most = settings.max_answer_batch;
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopping = Arc::clone(&stop);
+        let making = dispatcher.clone();
+        let thread = background::spawn("answer writer", move || {
+            while !stopping.load(Ordering::SeqCst) {
+                let first = match answers.recv_timeout(LOOK_EVERY) {
+                    Ok(first) => first,
+                    Err(RecvTimeoutError::Timeout) => continue,
+                    Err(RecvTimeoutError::Disconnected) => return,
+                };
+                let mut batch = vec![first];
+                batch.extend(answers.try_iter().take(most - 1));
+                let plain: Vec<Answer> = batch.iter().map(|answered| answered.answer.clone()).collect();
+                write(&executor, &making, &plain);
+            }
+        });
+        Self { stop, thread, dispatcher }
+    }
+
+    /// Waits a bounded time for the calls in hand to be answered and written, then ends the thread. What is left is taken
+    /// up by another instance when its lease is over.
+    pub fn drain(self, timeout: Duration) {
+        let until = Instant::now() + timeout;
+        while self.dispatcher.in_flight() > 0 && Instant::now() < until {
+            std::thread::sleep(LOOK_EVERY);
+        }
+        self.stop.store(true, Ordering::SeqCst);
+        // The thread cannot have panicked: that would have ended the process.
+        let _ = self.thread.join();
+    }
+}
+
+fn write(executor: &Executor, dispatcher: &Dispatcher, answers: &[Answer]) {
+    for attempt in 1..=WRITE_ATTEMPTS {
+        match executor.apply_answers(answers) {
+            Ok(calls) => return dispatcher.dispatch(calls),
+            Err(error) if attempt < WRITE_ATTEMPTS => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    attempt,
+                    "answers could not be written; trying again"
+                );
+                std::thread::sleep(Duration::from_millis(100 << attempt));
+            }
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    answers = answers.len(),
+                    "answers could not be written; the gateway is asked again when their sagas' leases are over"
+                );
+            }
+        }
+    }
+}
+
+/// Starts the thread that takes up sagas whose worker stopped or whose pause is over.
+pub fn start_resuming(executor: Executor, dispatcher: Dispatcher, settings: &SagaSettings) -> Periodic {
+    Periodic::spawn("saga resumer", Duration::from_millis(settings.resume_interval_ms), move || {
+        let room = i64::try_from(dispatcher.room()).unwrap_or(i64::MAX);
+        match executor.resume(room) {
+            Ok(calls) => {
+                if !calls.is_empty() {
+                    tracing::debug!(sagas = calls.len(), "sagas were taken up");
+                }
+                dispatcher.dispatch(calls);
+            }
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "sagas could not be taken up; trying again");
+            }
+        }
+        Pace::Pause
+    })
+}

@@ -1,0 +1,3 @@
+DROP TABLE book;
+DROP TABLE refunds;
+DROP TABLE payments;

@@ -1,0 +1,43 @@
+//! The tables, the same on both databases. Times are microseconds since 1970 (UTC), money is cents.
+
+diesel::table! {
+    payments (id) {
+        id -> BigInt,
+        idempotency_key -> Text,
+        reference -> Text,
+        amount_cents -> BigInt,
+        payee -> Text,
+        attempts -> BigInt,
+        refund_attempts -> BigInt,
+        status -> Text,
+        payment_id -> Nullable<Text>,
+        paid_cents -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    refunds (id) {
+        id -> BigInt,
+        idempotency_key -> Text,
+        reference -> Text,
+        amount_cents -> BigInt,
+        attempts -> BigInt,
+        status -> Text,
+        refund_id -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    book (id) {
+        id -> BigInt,
+        at_us -> BigInt,
+        kind -> Text,
+        payment_key -> BigInt,
+        reference -> Text,
+        amount_cents -> BigInt,
+        entry_id -> Text,
+    }
+}
+
+diesel::joinable!(book -> payments (payment_key));
+diesel::allow_tables_to_appear_in_same_query!(book, payments);

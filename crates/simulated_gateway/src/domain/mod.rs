@@ -1,0 +1,6 @@
+//! What a gateway is asked, what it answers and why. Pure: no HTTP, no database, no clock.
+
+pub mod answer;
+pub mod book;
+pub mod fate;
+pub mod request;

@@ -1,0 +1,102 @@
+//! The book, for whoever checks that the payer's books agree with it.
+
+use super::answers;
+use super::gate::Gate;
+use super::input::reference_of_query;
+use super::payments::ByReference;
+use crate::db::{self, MOST_ROWS};
+use crate::domain::book::{ClaimTotals, Entry};
+use crate::domain::request::Reference;
+use actix_web::HttpResponse;
+use actix_web::web::{Data, Query};
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use service_runtime::problem::Problem;
+
+/// `GET /book?reference=`
+pub(super) async fn entries(query: Query<ByReference>, gate: Data<Gate>) -> Result<HttpResponse, Problem> {
+    let reference = reference_of_query(query.reference.as_deref())?;
+    let (entries, totals) =
+        gate.run(move |database| database.read(|c| db::book::entries(c, reference.as_str()))).await?;
+    let entries: Vec<Value> = entries.iter().map(shown_entry).collect();
+    Ok(HttpResponse::Ok().json(json!({
+        "entries": entries,
+        "money_out_cents": totals.money_out_cents,
+        "money_back_cents": totals.money_back_cents,
+    })))
+}
+
+fn shown_entry(entry: &Entry) -> Value {
+    json!({
+        "at": Timestamp::from_microsecond(entry.at_us).map(|at| format!("{at:.6}")).ok(),
+        "kind": entry.kind.name(),
+        "reference": entry.reference,
+        "amount_cents": entry.amount_cents,
+    })
+}
+
+/// `GET /book/summary`
+pub(super) async fn summary(gate: Data<Gate>) -> Result<HttpResponse, Problem> {
+    let summary = gate.run(|database| database.read(db::book::summary)).await?;
+    Ok(HttpResponse::Ok().json(json!({
+        "payments": summary.payments,
+        "refunds": summary.refunds,
+        "claims": summary.claims,
+        "money_out_cents": summary.totals.money_out_cents,
+        "money_back_cents": summary.totals.money_back_cents,
+        "net_cents": summary.totals.money_out_cents - summary.totals.money_back_cents,
+    })))
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Page {
+    after: Option<String>,
+    limit: Option<String>,
+}
+
+/// `GET /book/claims?after=&limit=`
+pub(super) async fn claims(query: Query<Page>, gate: Data<Gate>) -> Result<HttpResponse, Problem> {
+    let Page { after, limit } = query.into_inner();
+    let limit = match limit.as_deref().map_or(Ok(MOST_ROWS), str::parse) {
+        Ok(limit) if (1..=MOST_ROWS).contains(&limit) => limit,
+        _ => {
+            return Err(answers::invalid(vec![json!({
+                "field": "limit",
+                "code": "wrong",
+                "message": format!("must be a whole number from 1 to {MOST_ROWS}"),
+            })]));
+        }
+    };
+    let after = match after.as_deref() {
+        None | Some("") => String::new(),
+        Some(text) => match Reference::parse(text) {
+            Some(reference) => reference.to_string(),
+            None => {
+                return Err(answers::invalid(vec![json!({
+                    "field": "after",
+                    "code": "wrong",
+                    "message": "must be the next_after of the page before",
+                })]));
+            }
+        },
+    };
+    let mut claims = gate.run(move |database| database.read(|c| db::book::claims(c, &after, limit + 1))).await?;
+    // One more was asked for than is shown, to know whether there is another page.
+    let there_is_more = i64::try_from(claims.len()).is_ok_and(|found| found > limit);
+    if there_is_more {
+        claims.pop();
+    }
+    let next_after = claims.last().filter(|_| there_is_more).map(|claim| claim.reference.clone());
+    let claims: Vec<Value> = claims.iter().map(shown_claim).collect();
+    Ok(HttpResponse::Ok().json(json!({ "claims": claims, "next_after": next_after })))
+}
+
+fn shown_claim(claim: &ClaimTotals) -> Value {
+    json!({
+        "reference": claim.reference,
+        "payments": claim.payments,
+        "money_out_cents": claim.totals.money_out_cents,
+        "money_back_cents": claim.totals.money_back_cents,
+    })
+}

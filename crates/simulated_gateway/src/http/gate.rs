@@ -1,0 +1,97 @@
+//! The gate before the database: bounds how many requests are worked on, and keeps them off the threads that serve HTTP.
+
+use crate::settings::BehaviourSettings;
+use actix_web::web;
+use dual_db::{Database, Error};
+use service_runtime::problem::Problem;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// When a refused request may come again, in seconds.
+const RETRY_AFTER_S: u64 = 1;
+
+/// The gate. One for all threads that serve HTTP.
+#[derive(Debug)]
+pub struct Gate {
+    database: Database,
+    places: Arc<Semaphore>,
+    latency: Duration,
+}
+
+impl Gate {
+    /// A gate before `database`.
+    pub fn new(database: Database, settings: &BehaviourSettings) -> Self {
+        Self {
+            database,
+            places: Arc::new(Semaphore::new(settings.capacity)),
+            latency: Duration::from_millis(settings.latency_ms),
+        }
+    }
+
+    /// Runs `work` for a payer: after the gateway's latency, during which the request holds its place.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub async fn run_for_payer<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Database) -> dual_db::Result<T> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let place = self.enter()?;
+        tokio::time::sleep(self.latency).await;
+        self.work(place, work).await
+    }
+
+    /// Runs `work` on a thread that may block.
+    ///
+    /// # Errors
+    /// 503 when all places are taken or the database is away; 500, with the cause in the log, when a query fails.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Database) -> dual_db::Result<T> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let place = self.enter()?;
+        self.work(place, work).await
+    }
+
+    fn enter(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
+            Problem::unavailable("the gateway is working on as many requests as it can: come again", RETRY_AFTER_S)
+        })
+    }
+
+    async fn work<T: Send + 'static>(
+        &self,
+        place: OwnedSemaphorePermit,
+        work: impl FnOnce(&Database) -> dual_db::Result<T> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let database = self.database.clone();
+        // The place goes along: a client that hangs up ends this future, but not the work.
+        let working = web::block(move || {
+            let result = work(&database);
+            drop(place);
+            result
+        });
+        match working.await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(explain(&error)),
+            Err(_) => {
+                tracing::error!("a thread that worked on a request panicked");
+                Err(Problem::internal())
+            }
+        }
+    }
+}
+
+fn explain(error: &Error) -> Problem {
+    match error {
+        Error::Unavailable(_) | Error::Conflict => {
+            tracing::warn!(%error, "the book is not available");
+            Problem::unavailable("the gateway cannot reach its book: come again", RETRY_AFTER_S)
+        }
+        Error::Query(_) => {
+            tracing::error!(error = error as &dyn std::error::Error, "a query failed");
+            Problem::internal()
+        }
+    }
+}

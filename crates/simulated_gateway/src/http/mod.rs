@@ -1,0 +1,51 @@
+//! HTTP: reading requests, passing them through the gate to the database, and wording the answers.
+
+mod answers;
+mod book;
+pub(crate) mod gate;
+mod input;
+mod lost;
+mod payments;
+mod refunds;
+
+use actix_web::http::StatusCode;
+use actix_web::web::{QueryConfig, ServiceConfig};
+use actix_web::{HttpResponse, Route, web};
+use service_runtime::problem::Problem;
+
+/// Adds the gateway's own routes.
+pub fn routes(config: &mut ServiceConfig) {
+    config
+        .app_data(QueryConfig::default().error_handler(|_, _| {
+            Problem::malformed("the query cannot be read: write each parameter once, as in ?after=abc&limit=100").into()
+        }))
+        .service(
+            web::resource("/payments")
+                .route(web::post().to(payments::pay))
+                .route(web::get().to(payments::look_up))
+                .default_service(takes_only("GET and POST")),
+        )
+        .service(web::resource("/refunds").route(web::post().to(refunds::refund)).default_service(takes_only("POST")))
+        .service(web::resource("/book").route(web::get().to(book::entries)).default_service(takes_only("GET")))
+        .service(web::resource("/book/summary").route(web::get().to(book::summary)).default_service(takes_only("GET")))
+        .service(web::resource("/book/claims").route(web::get().to(book::claims)).default_service(takes_only("GET")))
+        .default_service(web::to(no_such_route));
+}
+
+/// 405 for whatever a route does not take.
+fn takes_only(methods: &'static str) -> Route {
+    web::to(move || async move {
+        Err::<HttpResponse, _>(Problem::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method-not-allowed",
+            "Not with this method",
+            format!("this route takes {methods} only"),
+        ))
+    })
+}
+
+async fn no_such_route() -> Result<HttpResponse, Problem> {
+    Err(Problem::not_found(
+        "there is no such route; there are POST /payments and /refunds, and GET /payments, /book, /book/summary, /book/claims, /healthz, /readyz and /metrics",
+    ))
+}

@@ -1,0 +1,120 @@
+//! A gateway under test and a payer that talks to it.
+
+use dual_db::testing::TestDatabase;
+use reqwest::{RequestBuilder, Response};
+use serde_json::{Value, json};
+use simulated_gateway::app::Application;
+use simulated_gateway::settings::Settings;
+use std::time::Duration;
+
+/// Longer than anything here may take: a lost answer must show itself as a broken connection, not as silence.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A payer of a running gateway. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Payer {
+    client: reqwest::Client,
+    base: String,
+}
+
+/// An answer: the status, `Retry-After`, and the body.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    pub status: u16,
+    pub retry_after: Option<String>,
+    pub body: Value,
+}
+
+/// Runs `test` against a gateway with this database, and stops the gateway.
+pub fn with_gateway<F: Future<Output = ()>>(database: &TestDatabase, test: impl FnOnce(Payer) -> F) {
+    with_settings(database, |_| (), test);
+}
+
+/// The same, with other settings.
+pub fn with_settings<F: Future<Output = ()>>(
+    database: &TestDatabase,
+    change: impl FnOnce(&mut Settings),
+    test: impl FnOnce(Payer) -> F,
+) {
+    let mut settings = Settings { database: database.settings().clone(), ..Settings::default() };
+    settings.http.port = 0;
+    change(&mut settings);
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let application = Application::build(settings).expect("the gateway starts");
+        let payer = Payer::of(&format!("http://127.0.0.1:{}", application.port()));
+        let handle = application.handle();
+        let running = tokio::spawn(application.run_until_stopped());
+        test(payer).await;
+        handle.stop(true).await;
+        running.await.expect("no panic").expect("stops cleanly");
+    });
+}
+
+impl Payer {
+    pub fn of(base: &str) -> Self {
+        let client = reqwest::Client::builder().timeout(PATIENCE).build().expect("a client");
+        Self { client, base: base.to_owned() }
+    }
+
+    pub fn post_to(&self, path: &str) -> RequestBuilder {
+        self.client.post(format!("{}{path}", self.base))
+    }
+
+    pub fn request(&self, method: reqwest::Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.base))
+    }
+
+    pub async fn pay(&self, key: &str, reference: &str, cents: i64) -> Result<Answer, reqwest::Error> {
+        let body = json!({"reference": reference, "amount_cents": cents, "currency": "USD", "payee": "1497775530"});
+        answer(self.post_to("/payments").header("idempotency-key", key).json(&body).send().await?).await
+    }
+
+    /// Sends the same request again until its answer is definite, as a payer should.
+    pub async fn pay_until_definite(&self, key: &str, reference: &str, cents: i64) -> Answer {
+        for _ in 0..5 {
+            match self.pay(key, reference, cents).await {
+                Ok(answer) if matches!(answer.status, 200 | 402) => return answer,
+                _ => {}
+            }
+        }
+        panic!("no definite answer for {key}");
+    }
+
+    pub async fn refund(&self, key: &str, reference: &str, cents: i64) -> Answer {
+        let body = json!({"reference": reference, "amount_cents": cents, "currency": "USD"});
+        let response = self.post_to("/refunds").header("idempotency-key", key).json(&body).send().await;
+        answer(response.expect("answers")).await.expect("has a body")
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        let response = self.client.get(format!("{}{path}", self.base)).send().await;
+        answer(response.expect("answers")).await.expect("has a body")
+    }
+
+    /// The payments of a reference, as the look-up shows them.
+    pub async fn look_up(&self, reference: &str) -> Vec<Value> {
+        let answer = self.get(&format!("/payments?reference={reference}")).await;
+        answer.body["payments"].as_array().expect("a list").clone()
+    }
+
+    /// Money out and back of a reference, and its entries' kinds, as the book has them.
+    pub async fn book_of(&self, reference: &str) -> (i64, i64, Vec<String>) {
+        let book = self.get(&format!("/book?reference={reference}")).await.body;
+        let kinds = book["entries"].as_array().expect("a list").iter();
+        (
+            book["money_out_cents"].as_i64().expect("a number"),
+            book["money_back_cents"].as_i64().expect("a number"),
+            kinds.map(|entry| entry["kind"].as_str().expect("a text").to_owned()).collect(),
+        )
+    }
+}
+
+/// Reads an answer to its end; a body that is not JSON is a text.
+pub async fn answer(response: Response) -> Result<Answer, reqwest::Error> {
+    let status = response.status().as_u16();
+    let retry_after = response.headers().get("retry-after").map(|value| value.to_str().expect("text").to_owned());
+    let text = response.text().await?;
+    let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+    Ok(Answer { status, retry_after, body })
+}

@@ -1,0 +1,10 @@
+//! The gateway from outside: over real HTTP on a free port, with a fresh database a test, on both databases.
+
+#![allow(clippy::unwrap_used, reason = "clippy does not see that what on_both_databases! writes are tests")]
+
+mod book;
+mod gateway;
+mod input;
+mod payments;
+mod program;
+mod refunds;

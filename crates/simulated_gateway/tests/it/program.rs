@@ -1,0 +1,106 @@
+//! The program: its subcommands, its exit codes, and a book that outlives a SIGKILL.
+
+use crate::gateway::Payer;
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+fn program(directory: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_simulated_gateway"));
+    command.current_dir(directory).env_clear().env("SIMULATED_GATEWAY__HTTP__PORT", "0");
+    command
+}
+
+fn ended(command: &mut Command) -> (Output, String, String) {
+    let output = command.output().expect("runs");
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("UTF-8");
+    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    (output, stdout, stderr)
+}
+
+/// Starts it and reads from its log where it listens.
+fn start(directory: &Path) -> (Child, Payer) {
+    let mut running = program(directory).stdout(Stdio::piped()).spawn().expect("starts");
+    let log = BufReader::new(running.stdout.take().expect("piped"));
+    let line = log.lines().map_while(Result::ok).find(|line| line.contains("listens on")).expect("says where");
+    let address = line.split("http://").nth(1).expect("an address");
+    let end = address.find(|c: char| !c.is_ascii_digit() && c != '.' && c != ':').unwrap_or(address.len());
+    (running, Payer::of(&format!("http://{}", &address[..end])))
+}
+
+#[test]
+fn killing_it_forgets_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (mut first, payer) = start(directory.path());
+    let paid = runtime.block_on(async {
+        payer.pay("lost", "claim2", 141).await.unwrap_err();
+        payer.pay("k1", "claim1", 4_200).await.unwrap()
+    });
+    first.kill().unwrap();
+    first.wait().unwrap();
+    assert!(directory.path().join(".local/gateway.db").exists(), "the default place, whose directory was made");
+
+    let (mut second, payer) = start(directory.path());
+    runtime.block_on(async {
+        assert_eq!(payer.pay("k1", "claim1", 4_200).await.unwrap(), paid);
+        assert_eq!(payer.pay("lost", "claim2", 141).await.unwrap().status, 200);
+        assert_eq!(payer.book_of("claim1").await.0, 4_200);
+    });
+    second.kill().unwrap();
+    second.wait().unwrap();
+}
+
+#[test]
+fn wrong_settings_are_all_listed_with_exit_code_2() {
+    let directory = tempfile::tempdir().unwrap();
+    let (output, _, stderr) = ended(
+        program(directory.path())
+            .env("SIMULATED_GATEWAY__BEHAVIOUR__CAPACITY", "0")
+            .env("SIMULATED_GATEWAY__DATABASE__URL", "")
+            .env("SIMULATED_GATEWAY__HTTP__PROT", "1"),
+    );
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    for named in ["behaviour.capacity", "database.url", "SIMULATED_GATEWAY__HTTP__PROT"] {
+        assert!(stderr.contains(named), "{named} in {stderr}");
+    }
+}
+
+#[test]
+fn what_hinders_its_start_is_one_sentence_with_exit_code_1() {
+    let directory = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    std::fs::write(directory.path().join("file"), "").unwrap();
+    for (variable, value, said) in [
+        ("SIMULATED_GATEWAY__HTTP__PORT", port.as_str(), "is in use"),
+        ("SIMULATED_GATEWAY__DATABASE__URL", "sqlite://file/below.db", "check the path"),
+        ("SIMULATED_GATEWAY__DATABASE__URL", "mysql://x", "sqlite://"),
+    ] {
+        let (output, _, stderr) = ended(program(directory.path()).env(variable, value));
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        assert!(stderr.starts_with("simulated_gateway: ") && stderr.contains(said), "{stderr}");
+    }
+}
+
+#[test]
+fn settings_are_shown_and_migrations_run_by_themselves() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("gateway.toml");
+    std::fs::write(&file, "[behaviour]\nlatency_ms = 7\n").unwrap();
+    let (output, stdout, _) = ended(program(directory.path()).args(["settings", "--config"]).arg(&file));
+    assert!(output.status.success());
+    for line in [
+        "behaviour.latency_ms = 7  # file",
+        "http.port = 0  # environment SIMULATED_GATEWAY__HTTP__PORT",
+        "database.url = \"sqlite://.local/gateway.db\"  # default",
+    ] {
+        assert!(stdout.lines().any(|shown| shown == line), "{line} in {stdout}");
+    }
+    for _ in 0..2 {
+        let (output, stdout, stderr) = ended(program(directory.path()).arg("migrate"));
+        assert!(output.status.success() && stdout.contains("up to date"), "{stdout}{stderr}");
+    }
+}
