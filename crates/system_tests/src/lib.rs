@@ -1,1 +1,12 @@
-//! x
+//! The whole system from outside: real processes, real sockets, real kills. It knows the services by their settings and
+//! their HTTP API alone and reaches into none of them.
+//!
+//! [`Stack`](stack::Stack) runs the system in a directory of its own; [`fates`] says how each claim must end;
+//! [`audit`](audit::check) compares what the services and the gateway say in the end.
+
+pub mod api;
+pub mod audit;
+pub mod binaries;
+pub mod fates;
+pub mod process;
+pub mod stack;

@@ -1,0 +1,102 @@
+//! What must be true when everything has come to rest: every claim ended as its cents say, the ledger balances, its cash
+//! is the gateway's own book claim by claim, and the providers' totals are the sums of their claims.
+
+use crate::api::Api;
+use crate::fates::{Fate, cents};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// Checks all of it over the claims that were accepted, each with its fate. `timeout` bounds how long they may take to end.
+///
+/// # Panics
+/// At the first thing that is not true.
+pub async fn check(api: &Api, accepted: &[(String, Fate)], timeout: Duration) {
+    let until = Instant::now() + timeout;
+    for (id, fate) in accepted {
+        let claim = api.ended(id, until).await;
+        check_end(&claim, *fate);
+    }
+    let claims = api.all_claims().await;
+    check_claims(&claims, accepted);
+    check_totals(api, &claims).await;
+    check_books(api, &claims).await;
+}
+
+/// Whether a claim ended as its fate says.
+///
+/// # Panics
+/// When it did not.
+pub fn check_end(claim: &Value, fate: Fate) {
+    let end = fate.end();
+    assert_eq!(claim["status"], end.status, "{fate:?}: {claim}");
+    let outcome = &claim["outcome"];
+    if end.status == "unwound" {
+        assert_eq!(outcome["failed_step"].as_str(), end.failed_step, "{fate:?}: {claim}");
+        assert_eq!(outcome["compensations"], serde_json::json!(end.compensations), "{fate:?}: {claim}");
+        assert_eq!(outcome["cause"], "step_failed", "{fate:?}: {claim}");
+    } else {
+        assert_eq!(outcome["amount"], claim["net_fee"], "{fate:?}: {claim}");
+    }
+    assert_eq!(outcome["version"], 1, "one end, once: {claim}");
+    assert_eq!(claim["timeline"].as_array().map(Vec::len), Some(2), "applied once: {claim}");
+}
+
+/// Nothing that was answered is missing, and nothing is there twice.
+fn check_claims(claims: &[Value], accepted: &[(String, Fate)]) {
+    let mut stored: Vec<&str> = claims.iter().filter_map(|claim| claim["id"].as_str()).collect();
+    let mut expected: Vec<&str> = accepted.iter().map(|(id, _)| id.as_str()).collect();
+    stored.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(stored, expected, "the claims stored are those that were answered");
+}
+
+async fn check_totals(api: &Api, claims: &[Value]) {
+    let mut expected: BTreeMap<String, (i64, i64)> = BTreeMap::new();
+    for claim in claims.iter().filter(|claim| claim["status"] != "unwound") {
+        let provider = claim["provider_npi"].as_str().expect("a provider").to_owned();
+        let total = expected.entry(provider).or_default();
+        *total = (total.0 + cents(&claim["net_fee"]), total.1 + 1);
+    }
+    let top = api.top_providers().await.expect("the top providers answer");
+    let listed: BTreeMap<String, (i64, i64)> = top["providers"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|provider| {
+            let npi = provider["provider_npi"].as_str().expect("a provider").to_owned();
+            (npi, (cents(&provider["net_fee"]), provider["claims"].as_i64().expect("a count")))
+        })
+        .collect();
+    assert_eq!(listed, expected, "the providers' totals are the sums of their claims");
+}
+
+async fn check_books(api: &Api, claims: &[Value]) {
+    let audit = api.audit().await;
+    let summary = api.book_summary().await;
+    assert_eq!(audit["balanced"], true, "{audit}");
+    assert_eq!(audit["cash_out_cents"], summary["net_cents"], "the ledger's cash is the gateway's book");
+    let paid: i64 = claims
+        .iter()
+        .filter(|claim| claim["status"] == "settled")
+        .map(|claim| cents(&claim["net_fee"]).max(0))
+        .sum();
+    assert_eq!(summary["net_cents"].as_i64(), Some(paid), "what was paid is what was due on settled claims");
+
+    let book: BTreeMap<String, i64> = api
+        .book_claims()
+        .await
+        .iter()
+        .map(|entry| {
+            assert!(entry["payments"].as_i64() <= Some(1), "paid twice: {entry}");
+            let net = entry["money_out_cents"].as_i64().unwrap_or(0) - entry["money_back_cents"].as_i64().unwrap_or(0);
+            (entry["reference"].as_str().expect("a reference").to_owned(), net)
+        })
+        .collect();
+    let ledger = api.ledger_claims().await;
+    assert_eq!(ledger.len(), claims.len(), "each claim has its payment");
+    for books in &ledger {
+        let id = books["claim_id"].as_str().expect("a claim id");
+        assert_eq!(cents(&books["cash_out"]), book.get(id).copied().unwrap_or(0), "claim {id}: {books}");
+    }
+}

@@ -1,0 +1,29 @@
+//! The programs under test, built before they are needed: cargo builds no other package's programs for a test.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+
+static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
+
+/// The path of a program of the workspace.
+///
+/// # Panics
+/// When the workspace does not build.
+pub fn path(program: &str) -> PathBuf {
+    DIRECTORY.get_or_init(build).join(program)
+}
+
+/// Builds all programs, in the profile of the running test, and returns where they are.
+fn build() -> PathBuf {
+    let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--workspace", "--bins", "--quiet", "--profile", profile])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .status()
+        .expect("cargo can be run");
+    assert!(built.success(), "the workspace's programs do not build");
+    // …/target/debug/deps/it-0123456789abcdef
+    let test = std::env::current_exe().expect("a test knows its own path");
+    test.ancestors().nth(2).expect("tests are two levels below the programs").to_owned()
+}

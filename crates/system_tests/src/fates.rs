@@ -1,0 +1,127 @@
+//! Claims of all fates: the cents of a claim's net fee choose what the simulated gateway does with its payment, and so
+//! how the claim must end.
+
+use serde_json::{Value, json};
+
+/// What is to become of a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// Paid at once.
+    Approved,
+    /// `.31`: declined.
+    Declined,
+    /// `.37`: paid, but the answer is lost at first.
+    AnswerLost,
+    /// `.41`: the request is lost at first.
+    RequestLost,
+    /// `.43`: "too many requests" twice.
+    Throttled,
+    /// `.47`: another amount is paid.
+    WrongAmount,
+    /// `.59`: another amount is paid, and the first refund fails.
+    WrongAmountRefundFails,
+    /// The plan has no money.
+    Broke,
+    /// Nothing is due.
+    NothingDue,
+    /// The provider owes the plan.
+    Debt,
+}
+
+/// All there are.
+pub const ALL: [Fate; 10] = [
+    Fate::Approved,
+    Fate::Declined,
+    Fate::AnswerLost,
+    Fate::RequestLost,
+    Fate::Throttled,
+    Fate::WrongAmount,
+    Fate::WrongAmountRefundFails,
+    Fate::Broke,
+    Fate::NothingDue,
+    Fate::Debt,
+];
+
+/// How a claim must end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct End {
+    /// `settled` or `unwound`.
+    pub status: &'static str,
+    /// The step that failed, for an unwound claim.
+    pub failed_step: Option<&'static str>,
+    /// What was undone, in order.
+    pub compensations: &'static [&'static str],
+}
+
+impl Fate {
+    /// How it must end.
+    pub fn end(self) -> End {
+        let settled = End { status: "settled", failed_step: None, compensations: &[] };
+        let unwound = |failed_step, compensations| End { status: "unwound", failed_step: Some(failed_step), compensations };
+        match self {
+            Fate::Approved | Fate::AnswerLost | Fate::RequestLost | Fate::Throttled | Fate::NothingDue | Fate::Debt => settled,
+            Fate::Declined => unwound("disburse", &["release"]),
+            Fate::WrongAmount | Fate::WrongAmountRefundFails => unwound("disburse", &["refund", "release"]),
+            Fate::Broke => unwound("reserve", &[]),
+        }
+    }
+
+    /// A net fee, in cents, that brings the fate about.
+    fn net_fee_cents(self, number: i64) -> i64 {
+        let dollars = (1 + number % 400) * 100;
+        match self {
+            Fate::Approved | Fate::Broke => dollars + 85,
+            Fate::Declined => dollars + 31,
+            Fate::AnswerLost => dollars + 37,
+            Fate::RequestLost => dollars + 41,
+            Fate::Throttled => dollars + 43,
+            Fate::WrongAmount => dollars + 47,
+            Fate::WrongAmountRefundFails => dollars + 59,
+            Fate::NothingDue => 0,
+            Fate::Debt => -dollars,
+        }
+    }
+
+    /// The claim with this number: of one to three lines and one of seven providers.
+    pub fn claim(self, number: i64) -> Value {
+        let net_fee = self.net_fee_cents(number);
+        let count = 1 + number % 3;
+        let lines: Vec<Value> = (0..count)
+            .map(|line| {
+                // The last line makes up what the others, of which each leaves 1.00, do not.
+                let due = if line + 1 == count { net_fee - 100 * (count - 1) } else { 100 };
+                let allowed = 50_000;
+                json!({
+                    "service_date": format!("2026-03-{:02}", 1 + (number + line) % 28),
+                    "submitted_procedure": format!("D{:04}", 100 + line),
+                    "provider_fees": money(allowed + due),
+                    "allowed_fees": money(allowed),
+                    "member_coinsurance": "0.00",
+                    "member_copay": "0.00",
+                })
+            })
+            .collect();
+        json!({
+            "plan_group": if self == Fate::Broke { "BROKE-1".to_owned() } else { format!("GRP-{}", number % 5) },
+            "subscriber_id": format!("S{number:06}"),
+            "provider_npi": format!("{:010}", 1_000_000_000 + number % 7),
+            "lines": lines,
+        })
+    }
+}
+
+fn money(cents: i64) -> String {
+    assert!(cents >= 0, "a line's amounts are not below zero");
+    format!("{}.{:02}", cents / 100, cents % 100)
+}
+
+/// Money as the API writes it, in cents.
+///
+/// # Panics
+/// When it is not money.
+pub fn cents(text: &Value) -> i64 {
+    let text = text.as_str().expect("money is text");
+    let (sign, text) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
+    let (dollars, cents) = text.split_once('.').expect("money has two decimals");
+    sign * (dollars.parse::<i64>().expect("dollars") * 100 + cents.parse::<i64>().expect("cents"))
+}

@@ -1,0 +1,79 @@
+//! A claim goes in and its payment comes out, on a system that nobody disturbs.
+
+use serde_json::Value;
+use std::time::{Duration, Instant};
+use system_tests::audit;
+use system_tests::fates::{ALL, Fate};
+use system_tests::stack::Stack;
+
+const REAL_CLAIM: &str = include_str!("../../../../scripts/claim_1234.csv");
+/// No subscriber is called this, unless a log line or an event shows one.
+const CANARY: &str = "CANARY7714935028";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_real_claim_settles_within_two_seconds() {
+    let stack = Stack::start(1).await;
+    // The first claim waits until the consumer groups have formed; the second shows what a claim takes.
+    let first = post_csv(&stack, REAL_CLAIM).await;
+    stack.api.ended(first["id"].as_str().unwrap(), Instant::now() + Duration::from_secs(20)).await;
+
+    let claim = post_csv(&stack, REAL_CLAIM).await;
+    assert_eq!(claim["net_fee"], "116.85");
+    let net_fees: Vec<&str> = claim["lines"].as_array().unwrap().iter().filter_map(|line| line["net_fee"].as_str()).collect();
+    assert_eq!(net_fees, ["0.00", "0.00", "81.25", "35.60"]);
+    let ended = stack.api.ended(claim["id"].as_str().unwrap(), Instant::now() + Duration::from_secs(2)).await;
+    audit::check_end(&ended, Fate::Approved);
+}
+
+async fn post_csv(stack: &Stack, body: &str) -> Value {
+    let answer = stack.api.post("text/csv", body, None).await.expect("it answers");
+    assert_eq!(answer.status(), 201);
+    answer.json().await.expect("a claim")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_fate_ends_as_its_cents_say_over_two_consumers() {
+    let mut stack = Stack::start(2).await;
+    let mut accepted = Vec::new();
+    for number in 0..40 {
+        let fate = ALL[usize::try_from(number).unwrap() % ALL.len()];
+        let claim = stack.api.submit(&fate.claim(number), &format!("key-{number}")).await;
+        accepted.push((claim["id"].as_str().unwrap().to_owned(), fate));
+    }
+    audit::check(&stack.api, &accepted, Duration::from_secs(60)).await;
+
+    for service in stack.payments.iter_mut().chain([&mut stack.claim_process, &mut stack.gateway]) {
+        let status = service.stop();
+        assert!(status.success(), "{} ended with {status}: {}", service.name(), service.last_words());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_log_line_and_no_error_shows_a_subscriber() {
+    let stack = Stack::start(1).await;
+    let with_canary = REAL_CLAIM.replace("3730189502", CANARY);
+    let accepted = post_csv(&stack, &with_canary).await;
+    stack.api.ended(accepted["id"].as_str().unwrap(), Instant::now() + Duration::from_secs(30)).await;
+    let bad = [
+        with_canary.replace("D0180", "E0180"),
+        with_canary.replace("$100.00", CANARY),
+        format!("{{\"subscriber_id\": {CANARY}}}"),
+        format!("[{{\"subscriber_id\": \"{CANARY}\", \"{CANARY}\": 1}}]"),
+    ];
+    for body in bad {
+        let kind = if body.starts_with(['{', '[']) { "application/json" } else { "text/csv" };
+        let answer = stack.api.post(kind, body.clone(), None).await.unwrap();
+        assert!(answer.status().is_client_error());
+        let text = answer.text().await.unwrap();
+        // The last one uses it as the name of a field, which the sender is told back.
+        assert!(!text.contains(CANARY) || body.ends_with("1}]"), "{text}");
+    }
+    let payment = stack.api.payment(accepted["id"].as_str().unwrap()).await.unwrap();
+    assert!(!payment.to_string().contains(CANARY));
+    assert!(!stack.all_output().contains(CANARY));
+    let payments_database = std::fs::read(stack.directory().join("payments.db")).unwrap();
+    let wal = std::fs::read(stack.directory().join("payments.db-wal")).unwrap_or_default();
+    for bytes in [payments_database, wal] {
+        assert!(!bytes.windows(CANARY.len()).any(|window| window == CANARY.as_bytes()), "an event carried it to payments");
+    }
+}

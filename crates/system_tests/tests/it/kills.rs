@@ -1,0 +1,83 @@
+//! Processes are killed with SIGKILL and started again while claims of all fates go through. Every claim that was
+//! answered ends as its cents say, paid once or not at all, and the books agree.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+use system_tests::api::Api;
+use system_tests::audit;
+use system_tests::fates::{ALL, Fate};
+use system_tests::stack::Stack;
+
+const CLAIMS: i64 = 300;
+const SENDERS: usize = 4;
+
+/// Sends claims with the numbers that `next` hands out, until there are none left.
+async fn send(api: Api, next: Arc<AtomicI64>) -> Vec<(String, Fate)> {
+    let mut accepted = Vec::new();
+    loop {
+        let number = next.fetch_add(1, Ordering::SeqCst);
+        if number >= CLAIMS {
+            return accepted;
+        }
+        let fate = ALL[usize::try_from(number).expect("small") % ALL.len()];
+        let claim = api.submit(&fate.claim(number), &format!("key-{number}")).await;
+        accepted.push((claim["id"].as_str().expect("an id").to_owned(), fate));
+        // Slow enough that the kills come in the middle.
+        tokio::time::sleep(Duration::from_millis(40)).await;
+    }
+}
+
+async fn sent(next: &AtomicI64, number: i64) {
+    while next.load(Ordering::SeqCst) < number {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_hundred_claims_end_as_they_should_while_both_services_are_killed() {
+    let mut stack = Stack::start(1).await;
+    let next = Arc::new(AtomicI64::new(0));
+    let senders: Vec<_> = (0..SENDERS).map(|_| tokio::spawn(send(stack.api.clone(), Arc::clone(&next)))).collect();
+
+    sent(&next, CLAIMS / 4).await;
+    stack.payments[0].kill();
+    sent(&next, CLAIMS / 3).await;
+    stack.payments[0].start();
+
+    sent(&next, CLAIMS / 2).await;
+    stack.claim_process.kill();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    stack.claim_process.start();
+
+    sent(&next, CLAIMS * 3 / 4).await;
+    stack.payments[0].kill();
+    stack.claim_process.kill();
+    stack.payments[0].start();
+    stack.claim_process.start();
+
+    let mut accepted = Vec::new();
+    for sender in senders {
+        accepted.extend(sender.await.expect("the sender has all its answers"));
+    }
+    assert_eq!(accepted.len(), usize::try_from(CLAIMS).expect("small"));
+    audit::check(&stack.api, &accepted, Duration::from_secs(120)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_forgets_everything_costs_time_and_no_claims() {
+    let mut stack = Stack::start(2).await;
+    let mut accepted = Vec::new();
+    for number in 0..60 {
+        if number == 20 || number == 40 {
+            stack.broker.kill();
+        }
+        if number == 30 || number == 50 {
+            stack.broker.start();
+        }
+        let fate = ALL[usize::try_from(number).expect("small") % ALL.len()];
+        let claim = stack.api.submit(&fate.claim(number), &format!("key-{number}")).await;
+        accepted.push((claim["id"].as_str().expect("an id").to_owned(), fate));
+    }
+    audit::check(&stack.api, &accepted, Duration::from_secs(120)).await;
+}

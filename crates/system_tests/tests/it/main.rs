@@ -1,0 +1,5 @@
+//! The whole system from outside.
+
+mod end_to_end;
+mod kills;
+mod startup;
