@@ -208,7 +208,8 @@ impl Executor {
         Ok(stored)
     }
 
-    /// One write of a saga with everything it brings.
+    /// One write of a saga with everything it brings. The saga's row comes before its bookings: of two instances that
+    /// hear the same event at once, the slower one finds the row taken and runs its transaction again.
     fn carry_out(
         &self,
         connection: &mut Connection,
@@ -220,6 +221,7 @@ impl Executor {
         let only_says_again = stored.revision > 0
             && saga == stored.saga
             && effects.iter().all(|effect| matches!(effect, Effect::Announce(_)));
+        let mut bookings = Vec::new();
         let mut announced = Vec::new();
         let mut call = None;
         let mut retry_at_us = None;
@@ -227,12 +229,15 @@ impl Executor {
             for effect in std::mem::take(&mut effects) {
                 match effect {
                     Effect::Reserve(transfer) => {
-                        let covered = self.reserve(connection, &saga.plan_group, &transfer, now_us)?;
+                        let covered = self.covers(connection, &saga.plan_group, transfer.amount_cents)?;
+                        if covered {
+                            bookings.push(transfer);
+                        }
                         let (next, more) = saga::advance(saga, Input::Reserved { covered });
                         saga = next;
                         effects.extend(more);
                     }
-                    Effect::Book(transfer) => self.book(connection, &saga.plan_group, &transfer, now_us)?,
+                    Effect::Book(transfer) => bookings.push(transfer),
                     Effect::Announce(event) => announced.push(event),
                     Effect::Call(made) => call = Some(made),
                     Effect::RetryLater { attempts, retry_after_ms } => {
@@ -257,6 +262,9 @@ impl Executor {
             }
             sagas::write(connection, stored)?;
         }
+        for transfer in &bookings {
+            self.book(connection, &stored.saga.plan_group, transfer, now_us)?;
+        }
         for event in announced {
             metrics::counter!("payments_announced_total", "state" => stored.saga.state().name()).increment(1);
             out.messages.extend(outgoing::outcome(stored, &event));
@@ -268,15 +276,12 @@ impl Executor {
         Ok(())
     }
 
-    fn reserve(&self, connection: &mut Connection, plan_group: &str, transfer: &Transfer, now_us: i64) -> Result<bool> {
-        let covered = match self.settings.budget_limit_cents(plan_group) {
-            Some(limit_cents) => budgets::take(connection, plan_group, transfer.amount_cents, limit_cents)?,
-            None => true,
-        };
-        if covered {
-            ledger::book(connection, transfer, now_us)?;
+    /// Takes the amount from the plan's budget, if it has one that covers it.
+    fn covers(&self, connection: &mut Connection, plan_group: &str, amount_cents: i64) -> Result<bool> {
+        match self.settings.budget_limit_cents(plan_group) {
+            Some(limit_cents) => budgets::take(connection, plan_group, amount_cents, limit_cents),
+            None => Ok(true),
         }
-        Ok(covered)
     }
 
     fn book(&self, connection: &mut Connection, plan_group: &str, transfer: &Transfer, now_us: i64) -> Result<()> {

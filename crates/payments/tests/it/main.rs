@@ -1,4 +1,9 @@
-//! payments from outside: its reducer against a model of the world, its ledger on both databases, its gateway adapter and
-//! its API.
+//! payments from outside: its reducer against a model of the world, its executor and ledger on both databases, its
+//! gateway adapter against a scripted gateway, and its start.
 
+mod executor;
+mod gateway_adapter;
+mod harness;
+mod ledger;
+mod messages;
 mod saga_model;

@@ -1,0 +1,182 @@
+//! The executor on both databases: one write each, calls after the commit, answers only against their revision.
+
+use crate::harness::{CLAIM, Instance, approved, event, refunded, settings, unknown};
+use claim_events::OutcomeKind;
+use dual_db::{Database, testing::on_both_databases};
+use payments::domain::saga::{Call, Disbursement, Input, PayAnswer, Reservation, State};
+use payments::settings::BudgetSettings;
+
+fn outcome(instance: &Instance) -> Option<(OutcomeKind, i64)> {
+    instance.saga(CLAIM).saga.outcome.map(|outcome| (outcome.kind, outcome.version))
+}
+
+on_both_databases! {
+    fn the_intent_is_stored_before_the_call_is_made(database: &Database) {
+        let instance = Instance::new(database, "one");
+        let calls = instance.hear(&event(CLAIM, 11_685, 1));
+        let stored = instance.saga(CLAIM);
+        assert_eq!(calls.len(), 1);
+        assert_eq!((stored.saga.reservation, stored.saga.disbursement), (Reservation::Pending, Disbursement::Intended));
+        assert_eq!((stored.revision, calls[0].revision, stored.worker.as_deref()), (1, 1, Some("one")));
+        assert_eq!(instance.transfer_kinds(CLAIM), ["reserve"]);
+        assert!(matches!(&calls[0].call, Call::Pay { key, amount_cents: 11_685, .. } if *key == format!("{CLAIM}.disburse")));
+        assert_eq!(instance.announced(), 0);
+    }
+
+    fn an_approval_settles_in_one_write(database: &Database) {
+        let instance = Instance::new(database, "one");
+        let calls = instance.hear(&event(CLAIM, 11_685, 1));
+        assert_eq!(instance.answer(&calls[0], approved(11_685)), []);
+        assert_eq!(instance.transfer_kinds(CLAIM), ["disburse", "post", "reserve"]);
+        assert_eq!(outcome(&instance), Some((OutcomeKind::Settled, 1)));
+        let stored = instance.saga(CLAIM);
+        assert_eq!((stored.revision, stored.due_at_us, stored.worker), (2, None, None));
+        assert_eq!((instance.announced(), instance.books_off()), (1, 0));
+        assert_eq!(instance.resume(), []);
+    }
+
+    fn a_repeated_event_makes_no_second_payment_and_is_answered_again_once_there_is_an_outcome(database: &Database) {
+        let instance = Instance::new(database, "one");
+        let calls = instance.hear(&event(CLAIM, 100, 1));
+        assert_eq!(instance.hear(&event(CLAIM, 100, 1)), []);
+        assert_eq!((instance.announced(), instance.saga(CLAIM).revision), (0, 1));
+        instance.answer(&calls[0], approved(100));
+        assert_eq!(instance.hear(&event(CLAIM, 100, 1)), []);
+        assert_eq!((instance.announced(), instance.saga(CLAIM).revision), (2, 2));
+    }
+
+    fn a_stopped_worker_is_replaced_and_its_late_answer_is_not_written(database: &Database) {
+        let (stopped, other) = (Instance::new(database, "stopped"), Instance::new(database, "other"));
+        let old = stopped.hear(&event(CLAIM, 100, 1));
+        let new = other.resume();
+        assert_eq!(new.len(), 1);
+        assert_eq!(new[0].call, old[0].call, "the same key is sent again");
+        assert_eq!(other.saga(CLAIM).worker.as_deref(), Some("other"));
+
+        // The zombie wakes up with an answer that was true under a revision that is past.
+        stopped.answer(&old[0], Input::PayAnswer(PayAnswer::Declined { code: "stale".into() }));
+        assert_eq!(outcome(&other), None);
+        other.answer(&new[0], approved(100));
+        stopped.answer(&old[0], approved(100));
+        assert_eq!(other.transfer_kinds(CLAIM), ["disburse", "post", "reserve"]);
+        assert_eq!(outcome(&other), Some((OutcomeKind::Settled, 1)));
+    }
+
+    fn an_unknown_answer_is_asked_again_under_the_same_key(database: &Database) {
+        let instance = Instance::new(database, "one");
+        let first = instance.hear(&event(CLAIM, 100, 1));
+        assert_eq!(instance.answer(&first[0], unknown()), []);
+        assert_eq!(instance.saga(CLAIM).saga.attempts.disburse, 1);
+        let second = instance.resume();
+        assert_eq!(second[0].call, first[0].call);
+        instance.answer(&second[0], approved(100));
+        assert_eq!(outcome(&instance), Some((OutcomeKind::Settled, 1)));
+    }
+
+    fn a_pause_that_the_gateway_asks_for_is_kept(database: &Database) {
+        let instance = Instance::new(database, "one");
+        let calls = instance.hear(&event(CLAIM, 100, 1));
+        instance.answer(&calls[0], Input::PayAnswer(PayAnswer::Unknown { retry_after_ms: Some(60_000) }));
+        assert_eq!(instance.resume(), []);
+        let stored = instance.saga(CLAIM);
+        let pause_us = stored.due_at_us.expect("it is taken up again") - stored.updated_at_us;
+        assert_eq!(pause_us, 60_000_000);
+    }
+
+    fn a_saga_without_a_definite_answer_is_reported_as_stuck_and_still_ends(database: &Database) {
+        let mut few = settings();
+        few.saga.stuck_after_attempts = 3;
+        let instance = Instance::with_settings(database, "one", few);
+        let mut calls = instance.hear(&event(CLAIM, 100, 1));
+        for _ in 0..3 {
+            assert_eq!(instance.saga(CLAIM).stuck_reason, None);
+            instance.answer(&calls[0], unknown());
+            calls = instance.resume();
+        }
+        assert!(instance.saga(CLAIM).stuck_reason.expect("stuck").contains("3 requests"));
+        instance.answer(&calls[0], approved(100));
+        assert_eq!((instance.saga(CLAIM).stuck_reason, outcome(&instance)), (None, Some((OutcomeKind::Settled, 1))));
+    }
+
+    fn a_void_after_settlement_reverses_and_refunds(database: &Database) {
+        let instance = Instance::new(database, "one");
+        let calls = instance.hear(&event(CLAIM, 100, 1));
+        instance.answer(&calls[0], approved(100));
+        let refund = instance.hear(&event(CLAIM, 100, 2));
+        assert!(matches!(refund[0].call, Call::Refund { amount_cents: 100, .. }));
+        assert_eq!(instance.saga(CLAIM).saga.state(), State::Unwinding);
+        instance.answer(&refund[0], refunded());
+        assert_eq!(instance.transfer_kinds(CLAIM), ["disburse", "post", "refund", "reserve", "reverse"]);
+        assert_eq!((outcome(&instance), instance.books_off()), (Some((OutcomeKind::Unwound, 2)), 0));
+    }
+
+    fn a_void_and_its_submission_in_one_batch_pay_nothing_that_is_not_paid_back(database: &Database) {
+        let instance = Instance::new(database, "one");
+        let both = [event(CLAIM, 100, 1), event(CLAIM, 100, 2)];
+        let calls = instance.executor.apply_events(&both, &[]).expect("applies");
+        assert_eq!(calls.len(), 1, "one saga, one call");
+        let refund = instance.answer(&calls[0], approved(100));
+        instance.answer(&refund[0], refunded());
+        assert_eq!((outcome(&instance), instance.books_off()), (Some((OutcomeKind::Unwound, 1)), 0));
+    }
+
+    fn the_same_claim_with_other_content_is_set_aside(database: &Database) {
+        let instance = Instance::new(database, "one");
+        instance.hear(&event(CLAIM, 100, 1));
+        assert_eq!(instance.hear(&event(CLAIM, 999, 2)), []);
+        assert_eq!((instance.dead_letters(), instance.saga(CLAIM).saga.claim_version), (1, 1));
+    }
+
+    fn many_instances_that_hear_the_same_events_at_once_begin_one_saga_each(database: &Database) {
+        let instances: Vec<Instance> = (0..4).map(|n| Instance::new(database, &n.to_string())).collect();
+        let events: Vec<_> = (0..25).map(|n| event(&format!("claim{n:017}"), 100, 1)).collect();
+        let calls: usize = std::thread::scope(|scope| {
+            let hearing: Vec<_> = instances
+                .iter()
+                .map(|instance| scope.spawn(|| instance.executor.apply_events(&events, &[]).expect("applies").len()))
+                .collect();
+            hearing.into_iter().map(|thread| thread.join().expect("no panic")).sum()
+        });
+        assert_eq!(calls, events.len(), "each claim is paid by one of them");
+    }
+
+    fn many_instances_that_take_up_work_at_once_have_each_saga_to_themselves(database: &Database) {
+        let mut long = settings();
+        let instance = Instance::new(database, "gone");
+        let events: Vec<_> = (0..40).map(|n| event(&format!("claim{n:017}"), 100, 1)).collect();
+        instance.executor.apply_events(&events, &[]).expect("applies");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        long.saga.lease_ms = 60_000;
+        let instances: Vec<Instance> = (0..4).map(|n| Instance::with_settings(database, &n.to_string(), long.clone())).collect();
+        let mut taken: Vec<String> = std::thread::scope(|scope| {
+            let taking: Vec<_> = instances.iter().map(|instance| scope.spawn(|| instance.executor.resume(100).expect("takes up"))).collect();
+            taking.into_iter().flat_map(|thread| thread.join().expect("no panic")).map(|call| call.claim_id).collect()
+        });
+        taken.sort();
+        let before = taken.len();
+        taken.dedup();
+        assert_eq!((before, taken.len()), (40, 40));
+    }
+
+    fn concurrent_reserves_cannot_overdraw_a_budget(database: &Database) {
+        let mut limited = settings();
+        limited.budgets = vec![BudgetSettings { plan_prefix: "GRP-".into(), limit_cents: 1_000 }];
+        let instance = Instance::with_settings(database, "one", limited);
+        std::thread::scope(|scope| {
+            for n in 0..64 {
+                let instance = &instance;
+                scope.spawn(move || instance.hear(&event(&format!("claim{n:017}"), 100, 1)));
+            }
+        });
+        let sagas: Vec<_> = (0..64).map(|n| instance.saga(&format!("claim{n:017}")).saga).collect();
+        let reserved = sagas.iter().filter(|saga| saga.reservation == Reservation::Pending).count();
+        let refused = sagas.iter().filter(|saga| saga.reservation == Reservation::Refused && saga.state() == State::Unwound).count();
+        assert_eq!((reserved, refused), (10, 54));
+        // What is given back can be spent again.
+        let first = sagas.iter().find(|saga| saga.reservation == Reservation::Pending).expect("one");
+        let call = instance.executor.resume(100).expect("takes up").into_iter().find(|call| call.claim_id == first.claim_id);
+        instance.answer(&call.expect("its call"), Input::PayAnswer(PayAnswer::Declined { code: "no".into() }));
+        assert_eq!(instance.hear(&event("one more", 100, 1)).len(), 1);
+        assert_eq!(instance.hear(&event("one too many", 100, 1)).len(), 0);
+    }
+}

@@ -1,0 +1,109 @@
+//! The HTTP adapter against a gateway that says anything: only a well-formed answer to this very request is definite.
+
+use actix_web::{App, HttpResponse, HttpServer, web};
+use payments::domain::saga::{PayAnswer, RefundAnswer};
+use payments::gateway::{Gateway, HttpGateway, PayRequest, RefundRequest};
+use payments::settings::{GatewaySettings, Settings};
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+const PAY: PayRequest<'_> =
+    PayRequest { key: "claim.disburse", reference: "claim", payee: "1497775530", amount_cents: 100 };
+const REFUND: RefundRequest<'_> = RefundRequest { key: "claim.refund", reference: "claim", amount_cents: 100 };
+
+/// A gateway that always answers like this.
+fn gateway(status: u16, body: &'static str, headers: &'static [(&'static str, &'static str)]) -> HttpGateway {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("bound").port();
+    let server = HttpServer::new(move || {
+        App::new().default_service(web::to(move || async move {
+            let status = actix_web::http::StatusCode::from_u16(status).expect("a status");
+            let mut answer = HttpResponse::build(status);
+            for header in headers {
+                answer.insert_header(*header);
+            }
+            answer.body(body)
+        }))
+    });
+    actix_web::rt::spawn(server.workers(1).disable_signals().listen(listener).expect("listens").run());
+    adapter(&format!("http://127.0.0.1:{port}/"))
+}
+
+fn adapter(url: &str) -> HttpGateway {
+    let settings = GatewaySettings { url: url.to_owned(), request_timeout_ms: 500, ..Settings::default().gateway };
+    HttpGateway::new(&settings).expect("a client")
+}
+
+fn unknown(retry_after_ms: Option<u64>) -> PayAnswer {
+    PayAnswer::Unknown { retry_after_ms }
+}
+
+#[actix_web::test]
+async fn definite_answers_are_read() {
+    let approved =
+        r#"{"status":"approved","payment_id":"p","reference":"claim","amount_cents":147,"currency":"USD","more":1}"#;
+    assert_eq!(gateway(200, approved, &[]).pay(PAY).await, PayAnswer::Approved { amount_cents: 147 });
+    let declined = r#"{"status":"declined","code":"insufficient_funds","reference":"claim"}"#;
+    assert_eq!(gateway(402, declined, &[]).pay(PAY).await, PayAnswer::Declined { code: "insufficient_funds".into() });
+    for (status, answer) in [
+        ("refunded", RefundAnswer::Refunded),
+        ("already_refunded", RefundAnswer::Refunded),
+        ("already_returned", RefundAnswer::AlreadyReturned),
+    ] {
+        let body: &'static str = format!(r#"{{"status":"{status}","reference":"claim","amount_cents":100}}"#).leak();
+        assert_eq!(gateway(200, body, &[]).refund(REFUND).await, answer);
+    }
+}
+
+#[actix_web::test]
+async fn whatever_is_not_a_definite_answer_to_this_request_is_unknown() {
+    let cases = [
+        (200, "", "empty"),
+        (200, "<html>", "not JSON"),
+        (
+            200,
+            r#"{"status":"approved","reference":"another","amount_cents":100,"currency":"USD"}"#,
+            "another reference",
+        ),
+        (200, r#"{"status":"approved","amount_cents":100,"currency":"USD"}"#, "no reference"),
+        (200, r#"{"status":"approved","reference":"claim","amount_cents":100,"currency":"EUR"}"#, "another currency"),
+        (200, r#"{"status":"approved","reference":"claim","currency":"USD"}"#, "no amount"),
+        (200, r#"{"status":"approved","reference":"claim","amount_cents":-1,"currency":"USD"}"#, "a negative amount"),
+        (200, r#"{"status":"declined","reference":"claim"}"#, "a decline that says 200"),
+        (402, r#"{"status":"approved","reference":"claim","amount_cents":100}"#, "an approval that says 402"),
+        (402, "payment required", "a 402 of some proxy"),
+        (409, r#"{"status":409}"#, "a key used for something else"),
+        (404, "", "not found"),
+        (500, r#"{"status":"declined","reference":"claim"}"#, "a server error"),
+        (302, "", "a redirect"),
+    ];
+    for (status, body, what) in cases {
+        let gateway = gateway(status, body, &[]);
+        assert_eq!(gateway.pay(PAY).await, unknown(None), "{what}");
+        assert_eq!(gateway.refund(REFUND).await, RefundAnswer::Unknown { retry_after_ms: None }, "{what}");
+    }
+}
+
+#[actix_web::test]
+async fn a_gateway_that_asks_to_be_left_alone_is_heard_within_reason() {
+    for status in [429, 503] {
+        assert_eq!(gateway(status, "", &[("retry-after", "7")]).pay(PAY).await, unknown(Some(7_000)));
+        assert_eq!(gateway(status, "", &[("retry-after", "99999999")]).pay(PAY).await, unknown(Some(300_000)));
+        assert_eq!(gateway(status, "", &[("retry-after", "tomorrow")]).pay(PAY).await, unknown(None));
+        assert_eq!(gateway(status, "", &[]).pay(PAY).await, unknown(None));
+    }
+}
+
+#[actix_web::test]
+async fn silence_and_absence_are_unknown_within_the_time_out() {
+    // It accepts connections and never answers.
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", silent.local_addr().expect("bound"));
+    let started = Instant::now();
+    assert_eq!(adapter(&url).pay(PAY).await, unknown(None));
+    assert!(started.elapsed() < Duration::from_secs(5));
+    drop(silent);
+    assert_eq!(adapter(&url).pay(PAY).await, unknown(None));
+    adapter(&url).check().await.expect_err("nobody is there");
+    gateway(200, "", &[]).check().await.expect("somebody is there");
+}

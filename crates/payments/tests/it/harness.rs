@@ -1,0 +1,119 @@
+//! An instance of payments without Kafka and without a gateway: what it would send stays in its outbox, and its calls are
+//! answered by the test.
+
+use dual_db::Database;
+use event_bus::{IncomingMessage, KafkaSettings, Relay};
+use payments::db;
+use payments::db::sagas::StoredSaga;
+use payments::domain::saga::{ClaimSays, Input, PayAnswer, RefundAnswer};
+use payments::executor::{Answer, ClaimEventRead, Executor, PlannedCall};
+use payments::settings::Settings;
+use std::sync::Arc;
+
+pub const CLAIM: &str = "4fXk0aV1StGXR8Z5jdHi6B";
+
+/// One instance on a database that others may share.
+pub struct Instance {
+    pub database: Database,
+    pub executor: Executor,
+}
+
+/// Settings with a lease that is over at once, so that a test need not wait for it.
+pub fn settings() -> Settings {
+    let mut settings = Settings::default();
+    settings.kafka = KafkaSettings { brokers: "127.0.0.1:1".to_owned(), ..settings.kafka };
+    settings.saga.lease_ms = 1;
+    settings.saga.retry_pause_ms = 1;
+    settings.saga.max_retry_pause_ms = 1;
+    settings
+}
+
+impl Instance {
+    pub fn new(database: &Database, worker: &str) -> Self {
+        Self::with_settings(database, worker, settings())
+    }
+
+    pub fn with_settings(database: &Database, worker: &str, settings: Settings) -> Self {
+        database.migrate(&[&event_bus::MIGRATIONS, &db::MIGRATIONS]).expect("migrates");
+        let relay = Relay::start(database, &settings.kafka).expect("a relay needs no broker to start");
+        let executor = Executor::new(database.clone(), relay, Arc::new(settings), worker.to_owned());
+        Self { database: database.clone(), executor }
+    }
+
+    pub fn hear(&self, event: &ClaimEventRead) -> Vec<PlannedCall> {
+        self.executor.apply_events(std::slice::from_ref(event), &[]).expect("applies")
+    }
+
+    pub fn answer(&self, call: &PlannedCall, input: Input) -> Vec<PlannedCall> {
+        let answer = Answer { claim_id: call.claim_id.clone(), revision: call.revision, input };
+        self.executor.apply_answers(&[answer]).expect("writes")
+    }
+
+    /// Waits until a lease or a pause of one millisecond is over and takes up what nobody has.
+    pub fn resume(&self) -> Vec<PlannedCall> {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        self.executor.resume(100).expect("takes up")
+    }
+
+    pub fn saga(&self, claim_id: &str) -> StoredSaga {
+        self.database.read(|c| db::sagas::find(c, claim_id)).expect("reads").expect("there is a saga")
+    }
+
+    pub fn transfer_kinds(&self, claim_id: &str) -> Vec<String> {
+        let mut transfers = self.database.read(|c| db::ledger::of_claim(c, claim_id)).expect("reads");
+        transfers.sort_by(|a, b| a.kind.cmp(&b.kind));
+        transfers.into_iter().map(|transfer| transfer.kind).collect()
+    }
+
+    pub fn announced(&self) -> i64 {
+        self.database.read(event_bus::pending_in_outbox).expect("counts")
+    }
+
+    pub fn dead_letters(&self) -> i64 {
+        self.database.read(event_bus::count_dead_letters).expect("counts")
+    }
+
+    pub fn books_off(&self) -> usize {
+        self.database.read(|c| db::ledger::books_that_are_off(c, 100)).expect("audits").len()
+    }
+}
+
+/// A claim's event: version 1 submits, 2 voids.
+pub fn event(claim_id: &str, amount_cents: i64, version: i64) -> ClaimEventRead {
+    let message = IncomingMessage {
+        topic: "claims.claim.v1".into(),
+        partition: 0,
+        offset: version,
+        time_ms: 0,
+        key: Some(claim_id.as_bytes().to_vec()),
+        headers: vec![],
+        body: vec![],
+    };
+    ClaimEventRead {
+        says: ClaimSays {
+            claim_id: claim_id.into(),
+            plan_group: "GRP-1000".into(),
+            provider_npi: "1497775530".into(),
+            amount_cents,
+            version,
+            ask: 0,
+        },
+        content_hash: format!("{amount_cents}"),
+        event_id: format!("{claim_id}.event.{version}"),
+        correlation_id: "req-1".into(),
+        traceparent: None,
+        message,
+    }
+}
+
+pub fn approved(amount_cents: i64) -> Input {
+    Input::PayAnswer(PayAnswer::Approved { amount_cents })
+}
+
+pub fn unknown() -> Input {
+    Input::PayAnswer(PayAnswer::Unknown { retry_after_ms: None })
+}
+
+pub fn refunded() -> Input {
+    Input::RefundAnswer(RefundAnswer::Refunded)
+}

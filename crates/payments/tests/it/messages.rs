@@ -1,0 +1,115 @@
+//! What comes from Kafka: events are applied, and what can never be applied is set aside while the rest goes on.
+
+use crate::harness::{CLAIM, Instance, settings};
+use claim_events::{ClaimBody, ClaimEvent, Event, KnownOutcome, OutcomeKind, OutcomeRecorded};
+use dual_db::{Database, testing::on_both_databases};
+use event_bus::{Handler, IncomingMessage};
+use payments::domain::saga::{PayAnswer, RefundAnswer};
+use payments::events::claims::Claims;
+use payments::gateway::{Dispatcher, Gateway, PayRequest, RefundRequest};
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+/// A gateway that approves.
+struct Approving;
+
+impl Gateway for Approving {
+    async fn pay(&self, request: PayRequest<'_>) -> PayAnswer {
+        PayAnswer::Approved { amount_cents: request.amount_cents }
+    }
+
+    async fn refund(&self, _: RefundRequest<'_>) -> RefundAnswer {
+        RefundAnswer::Refunded
+    }
+
+    async fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+fn body(claim_id: &str) -> ClaimBody {
+    ClaimBody {
+        claim_id: claim_id.into(),
+        plan_group: "GRP-1000".into(),
+        provider_npi: "1497775530".into(),
+        net_fee_cents: 100,
+        submitted_at: "2026-11-22T09:30:00.123456Z".into(),
+        lines: vec![],
+        known_outcome: None,
+        ask: 0,
+    }
+}
+
+fn message(event: &ClaimEvent, version: i64, offset: i64) -> IncomingMessage {
+    let encoded = event.encode(version, "2026-11-22T09:30:00.123456Z".into(), "req-1", "req-1", None);
+    IncomingMessage {
+        topic: encoded.topic.into(),
+        partition: 0,
+        offset,
+        time_ms: 0,
+        key: Some(encoded.key.into_bytes()),
+        headers: encoded.headers.into_iter().map(|(name, value)| (name, value.into_bytes())).collect(),
+        body: encoded.body.into_bytes(),
+    }
+}
+
+fn submitted(claim_id: &str, offset: i64) -> IncomingMessage {
+    message(&ClaimEvent::Submitted(body(claim_id)), 1, offset)
+}
+
+on_both_databases! {
+    fn poison_is_set_aside_with_its_neighbours_applied(database: &Database) {
+        let instance = Instance::new(database, "one");
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("starts");
+        let (answers, answered) = channel();
+        let dispatcher = Dispatcher::new(Arc::new(Approving), runtime.handle().clone(), &settings(), answers);
+        let mut claims = Claims::new(instance.executor.clone(), dispatcher.clone());
+
+        let mut batch = vec![submitted(CLAIM, 0)];
+        let mut broken = submitted("broken", 1);
+        broken.body = b"{\"claim_id\": ".to_vec();
+        let mut headerless = submitted("headerless", 2);
+        headerless.headers.retain(|(name, _)| name != "ce_aggregateversion");
+        let mut foreign = submitted("foreign", 3);
+        foreign.key = Some(b"another".to_vec());
+        let mut tombstone = submitted("tombstone", 4);
+        tombstone.body.clear();
+        let of_another_version = message(&ClaimEvent::VoidRequested(body("versions")), 7, 5);
+        batch.extend([broken, headerless, foreign, tombstone, of_another_version, submitted("neighbour", 6)]);
+        let recorded = OutcomeRecorded {
+            claim_id: CLAIM.into(),
+            known_outcome: KnownOutcome { kind: OutcomeKind::Unwound, version: 2 },
+            ask: 0,
+        };
+        batch.push(message(&ClaimEvent::OutcomeRecorded(recorded), 2, 7));
+
+        claims.handle(&batch).expect("the batch is applied");
+        assert_eq!(instance.dead_letters(), 5);
+        claims.handle(&batch).expect("a batch that comes again is applied again");
+        assert_eq!(instance.dead_letters(), 5, "a message that comes again is set aside once");
+        for _ in 0..2 {
+            let answered = answered.recv_timeout(Duration::from_secs(10)).expect("both neighbours are paid");
+            instance.executor.apply_answers(std::slice::from_ref(&answered.answer)).expect("writes");
+        }
+        assert_eq!(instance.saga("neighbour").saga.state().name(), "settled");
+        assert_eq!(instance.announced(), 2);
+        assert_eq!(dispatcher.in_flight(), 0);
+    }
+
+    fn at_the_bound_no_new_claims_are_taken(database: &Database) {
+        let instance = Instance::new(database, "one");
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("starts");
+        let (answers, answered) = channel();
+        let mut small = settings();
+        small.saga.max_in_flight = 2;
+        let dispatcher = Dispatcher::new(Arc::new(Approving), runtime.handle().clone(), &small, answers);
+        let mut claims = Claims::new(instance.executor.clone(), dispatcher);
+        assert!(claims.has_room());
+        claims.handle(&[submitted("one", 0), submitted("two", 1)]).expect("applies");
+        let waiting: Vec<_> = (0..2).map(|_| answered.recv_timeout(Duration::from_secs(10)).expect("answers")).collect();
+        assert!(!claims.has_room(), "an answer that is not written yet takes up room");
+        drop(waiting);
+        assert!(claims.has_room());
+    }
+}
