@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Sets up what building and running this workspace needs and this machine lacks, and nothing else; safe to repeat.
 # On Debian and Ubuntu it installs packages, elsewhere it names them; Rust comes from rustup everywhere.
+# With the argument 'postgres' it also sets up a PostgreSQL server, the second database that the tests run on.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
 
 # A Debian package, and what it is for.
-readonly needs=(
+needs=(
   "gcc: compiles SQLite and librdkafka"
   "g++: compiles librdkafka, and brings the C library's headers"
   "make: builds librdkafka"
@@ -18,6 +19,8 @@ readonly needs=(
   "git: tells the scripts which files belong to the project"
   "util-linux: setsid and setpriv, which keep the services apart from the terminal"
 )
+[ "${1:-}" != postgres ] || needs+=("postgresql: the server that the tests run on beside SQLite")
+readonly needs
 
 say() { printf 'bootstrap: %s\n' "$*"; }
 fail() { printf 'bootstrap: %s\n' "$*" >&2; exit 1; }
@@ -28,6 +31,7 @@ has() {
     zlib1g-dev) pkg-config --exists zlib ;;
     ca-certificates) [ -e /etc/ssl/certs/ca-certificates.crt ] || [ -e /etc/ssl/cert.pem ] || [ -d /etc/pki/tls/certs ] ;;
     util-linux) command -v setsid && command -v setpriv ;;
+    postgresql) compgen -G '/usr/lib/postgresql/*/bin/initdb' || command -v initdb ;;
     *) command -v "$1" ;;
   esac >/dev/null 2>&1
 }

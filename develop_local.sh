@@ -16,7 +16,9 @@ runserver  builds and starts the local broker, the simulated gateway, claim_proc
              RUNSERVER_READY_SECONDS (60)  how long each may take to be ready
              RUNSERVER_STOP_SECONDS (20)   how long each may take to stop before it is killed
              RUNSERVER_RESTARTS (5)        how often each is started again within 60 s before everything stops
-test       runs cargo test and ends with one line: how many passed, failed and were skipped.
+test       runs cargo test, on SQLite and on a PostgreSQL server of its own (or the one that TEST_POSTGRES_URL names), and
+           ends with one line: how many passed, failed and were skipped. Without a server its tests are skipped, except
+           in CI, where that is a failure.
 END
 }
 
@@ -42,7 +44,10 @@ run_tests() {
   bootstrap
 
   transcript=$(mktemp)
-  trap 'rm -f "$transcript"' EXIT
+  TEST_SKIPS_FILE=$(mktemp)
+  export TEST_SKIPS_FILE
+  trap 'rm -f "$transcript" "$TEST_SKIPS_FILE"' EXIT
+  start_test_postgres
   cargo test "${scope[@]}" "$@" | tee "$transcript" || status=${PIPESTATUS[0]}
 
   local results passed failed skipped filtered
@@ -62,8 +67,27 @@ run_tests() {
     printf 'develop_local.sh: no test ran: look at what cargo says above.\n' >&2
     status=1
   fi
-  printf '%s passed, %s failed, %s skipped\n' "$passed" "$failed" "$skipped"
+  local without_server
+  without_server=$(wc -l <"$TEST_SKIPS_FILE")
+  if [ "$without_server" -gt 0 ]; then
+    printf '%s tests were skipped: %s\n' "$without_server" "$(sort -u "$TEST_SKIPS_FILE" | paste -sd ';')"
+  fi
+  printf '%s passed, %s failed, %s skipped\n' $((passed - without_server)) "$failed" $((skipped + without_server))
   exit "$status"
+}
+
+# Names a PostgreSQL server in TEST_POSTGRES_URL, if one can be had.
+start_test_postgres() {
+  [ -z "${TEST_POSTGRES_URL:-}" ] || return 0
+  if bash bootstrap.sh postgres && bash scripts/services.sh start postgres; then
+    TEST_POSTGRES_URL=$(bash scripts/services.sh env postgres)
+    export TEST_POSTGRES_URL
+    trap 'rm -f "$transcript" "$TEST_SKIPS_FILE"; bash scripts/services.sh stop postgres' EXIT
+  elif [ -n "${CI:-}" ]; then
+    fail "no PostgreSQL server could be started, and in CI the tests must run on both databases: see above."
+  else
+    printf 'develop_local.sh: no PostgreSQL server could be started (see above): its tests are skipped.\n' >&2
+  fi
 }
 
 # --- runserver: what to run ---------------------------------------------------------------------------------------
@@ -132,6 +156,9 @@ plan() {
   default PAYMENTS__DATABASE__URL sqlite://.local/payments.db
   default PAYMENTS__KAFKA__BROKERS "$LOCAL_BROKER__LISTEN"
   default PAYMENTS__GATEWAY__URL "http://$gateway"
+  # The local broker gives a restarted instance its partitions back only when the old one's session is over.
+  default CLAIM_PROCESS__KAFKA__CONSUMER__SESSION_TIMEOUT_MS 3000
+  default PAYMENTS__KAFKA__CONSUMER__SESSION_TIMEOUT_MS 3000
 }
 
 # Sets `command` to what starts the process $1.

@@ -16,16 +16,6 @@ pub enum ClaimEvent {
     OutcomeRecorded(OutcomeRecorded),
 }
 
-/// Which of the two events about the claim itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ClaimEventKind {
-    /// `claim.submitted`.
-    Submitted,
-    /// `claim.void_requested`.
-    VoidRequested,
-}
-
 /// All that payments needs to know of a claim, and what claim_process knows of its outcome.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClaimBody {

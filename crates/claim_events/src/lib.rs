@@ -12,7 +12,7 @@ mod envelope;
 mod event;
 mod payment_event;
 
-pub use claim_event::{ClaimBody, ClaimEvent, ClaimEventKind, ClaimLine, KnownOutcome, OutcomeRecorded};
+pub use claim_event::{ClaimBody, ClaimEvent, ClaimLine, KnownOutcome, OutcomeRecorded};
 pub use envelope::{DecodeError, Envelope, Headers, rfc3339};
 pub use event::{Encoded, Event};
 pub use payment_event::{Cause, Compensation, OutcomeKind, PaymentEvent, Settled, Step, Unwound};

@@ -266,7 +266,14 @@ impl Executor {
             self.book(connection, &stored.saga.plan_group, transfer, now_us)?;
         }
         for event in announced {
-            metrics::counter!("payments_announced_total", "state" => stored.saga.state().name()).increment(1);
+            let state = stored.saga.state().name();
+            metrics::counter!("payments_announced_total", "state" => state).increment(1);
+            tracing::info!(
+                claim_id = stored.saga.claim_id,
+                state,
+                said_again = only_says_again,
+                "a payment's outcome goes out"
+            );
             out.messages.extend(outgoing::outcome(stored, &event));
         }
         if let Some(call) = call {

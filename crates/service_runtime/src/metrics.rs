@@ -1,15 +1,28 @@
 //! Prometheus metrics: one recorder for the process, read at `/metrics`.
 
+use crate::background::{Pace, Periodic};
 use actix_web::{HttpResponse, web};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use std::sync::OnceLock;
+use std::time::Duration;
 
-static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
+static RECORDER: OnceLock<(PrometheusHandle, Periodic)> = OnceLock::new();
+
+/// How often samples are folded into their summaries: where nobody reads the metrics they would pile up.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
 /// Installs the recorder, once; later calls (several services in one test process) share it.
 pub fn install() {
     RECORDER.get_or_init(|| {
-        PrometheusBuilder::new().install_recorder().expect("no other metrics recorder is installed in this process")
+        let recorder = PrometheusBuilder::new()
+            .install_recorder()
+            .expect("no other metrics recorder is installed in this process");
+        let upkept = recorder.clone();
+        let upkeep = Periodic::spawn("metrics upkeep", UPKEEP_EVERY, move || {
+            upkept.run_upkeep();
+            Pace::Pause
+        });
+        (recorder, upkeep)
     });
 }
 
@@ -20,9 +33,6 @@ pub fn routes(config: &mut web::ServiceConfig) {
 
 async fn render() -> HttpResponse {
     install();
-    let text = RECORDER.get().map(|recorder| {
-        recorder.run_upkeep();
-        recorder.render()
-    });
-    HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(text.unwrap_or_default())
+    let text = RECORDER.get().map(|(recorder, _)| recorder.render()).unwrap_or_default();
+    HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(text)
 }

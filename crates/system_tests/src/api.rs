@@ -46,8 +46,14 @@ impl Api {
     ///
     /// # Errors
     /// The connection's.
-    pub async fn post(&self, content_type: &str, body: impl Into<String>, key: Option<&str>) -> reqwest::Result<Response> {
-        let mut request = self.client.post(format!("{}/v1/claims", self.claims_url)).header("content-type", content_type);
+    pub async fn post(
+        &self,
+        content_type: &str,
+        body: impl Into<String>,
+        key: Option<&str>,
+    ) -> reqwest::Result<Response> {
+        let mut request =
+            self.client.post(format!("{}/v1/claims", self.claims_url)).header("content-type", content_type);
         if let Some(key) = key {
             request = request.header("idempotency-key", key);
         }
@@ -92,7 +98,11 @@ impl Api {
             if let (Some("settled" | "unwound"), Some(claim)) = (status, &last) {
                 return claim.clone();
             }
-            assert!(Instant::now() < until, "claim {id} did not end: {last:?}; its payment: {:?}", self.payment(id).await);
+            assert!(
+                Instant::now() < until,
+                "claim {id} did not end: {last:?}; its payment: {:?}",
+                self.payment(id).await
+            );
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }

@@ -76,11 +76,8 @@ async fn check_books(api: &Api, claims: &[Value]) {
     let summary = api.book_summary().await;
     assert_eq!(audit["balanced"], true, "{audit}");
     assert_eq!(audit["cash_out_cents"], summary["net_cents"], "the ledger's cash is the gateway's book");
-    let paid: i64 = claims
-        .iter()
-        .filter(|claim| claim["status"] == "settled")
-        .map(|claim| cents(&claim["net_fee"]).max(0))
-        .sum();
+    let paid: i64 =
+        claims.iter().filter(|claim| claim["status"] == "settled").map(|claim| cents(&claim["net_fee"]).max(0)).sum();
     assert_eq!(summary["net_cents"].as_i64(), Some(paid), "what was paid is what was due on settled claims");
 
     let book: BTreeMap<String, i64> = api

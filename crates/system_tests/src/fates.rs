@@ -57,9 +57,12 @@ impl Fate {
     /// How it must end.
     pub fn end(self) -> End {
         let settled = End { status: "settled", failed_step: None, compensations: &[] };
-        let unwound = |failed_step, compensations| End { status: "unwound", failed_step: Some(failed_step), compensations };
+        let unwound =
+            |failed_step, compensations| End { status: "unwound", failed_step: Some(failed_step), compensations };
         match self {
-            Fate::Approved | Fate::AnswerLost | Fate::RequestLost | Fate::Throttled | Fate::NothingDue | Fate::Debt => settled,
+            Fate::Approved | Fate::AnswerLost | Fate::RequestLost | Fate::Throttled | Fate::NothingDue | Fate::Debt => {
+                settled
+            }
             Fate::Declined => unwound("disburse", &["release"]),
             Fate::WrongAmount | Fate::WrongAmountRefundFails => unwound("disburse", &["refund", "release"]),
             Fate::Broke => unwound("reserve", &[]),

@@ -48,18 +48,26 @@ impl Stack {
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
         let at = directory.path();
         let broker_address = format!("127.0.0.1:{}", free_port());
-        let broker = Process::new(at, "local_broker", "local_broker", vec!["--listen".into(), broker_address.clone()], vec![]);
+        let broker =
+            Process::new(at, "local_broker", "local_broker", vec!["--listen".into(), broker_address.clone()], vec![]);
 
         let gateway_port = free_port();
         let gateway_url = format!("http://127.0.0.1:{gateway_port}");
-        let gateway = service(at, "simulated_gateway", "simulated_gateway", "SIMULATED_GATEWAY", gateway_port, "gateway.db", &[
-            ("LOG__FILTER", "info,actix_server=warn".to_owned()),
-        ]);
+        let gateway = service(
+            at,
+            "simulated_gateway",
+            "simulated_gateway",
+            "SIMULATED_GATEWAY",
+            gateway_port,
+            "gateway.db",
+            &[("LOG__FILTER", "info,actix_server=warn".to_owned())],
+        );
 
         let mut settings: Vec<(&str, String)> = SHARED.map(|(name, value)| (name, value.to_owned())).to_vec();
         settings.push(("KAFKA__BROKERS", broker_address));
         let claims_port = free_port();
-        let claim_settings = [settings.clone(), CLAIM_PROCESS.map(|(name, value)| (name, value.to_owned())).to_vec()].concat();
+        let claim_settings =
+            [settings.clone(), CLAIM_PROCESS.map(|(name, value)| (name, value.to_owned())).to_vec()].concat();
         let claim_process =
             service(at, "claim_process", "claim_process", "CLAIM_PROCESS", claims_port, "claims.db", &claim_settings);
 
@@ -98,7 +106,12 @@ impl Stack {
         for (process, url) in services {
             let until = Instant::now() + READY_TIMEOUT;
             while !self.api.is_ready(url).await {
-                assert!(Instant::now() < until, "{} is not ready; its last words:\n{}", process.name(), process.last_words());
+                assert!(
+                    Instant::now() < until,
+                    "{} is not ready; its last words:\n{}",
+                    process.name(),
+                    process.last_words()
+                );
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
@@ -125,11 +138,10 @@ fn service(
     database: &str,
     settings: &[(&str, String)],
 ) -> Process {
-    let own = [
-        ("HTTP__PORT", port.to_string()),
-        ("DATABASE__URL", format!("sqlite://{}/{database}", directory.display())),
-    ];
-    let environment = own.iter().chain(settings).map(|(name, value)| (format!("{prefix}__{name}"), value.clone())).collect();
+    let own =
+        [("HTTP__PORT", port.to_string()), ("DATABASE__URL", format!("sqlite://{}/{database}", directory.display()))];
+    let environment =
+        own.iter().chain(settings).map(|(name, value)| (format!("{prefix}__{name}"), value.clone())).collect();
     Process::new(directory, name, program, vec![], environment)
 }
 

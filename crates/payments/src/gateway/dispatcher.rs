@@ -23,6 +23,7 @@ pub struct Dispatcher {
     permits: Arc<Semaphore>,
     in_flight: Arc<AtomicUsize>,
     max_in_flight: usize,
+    /// Never holds more than what is in flight, which is bounded.
     answers: Sender<Answered>,
 }
 

@@ -19,7 +19,8 @@ async fn the_real_claim_settles_within_two_seconds() {
 
     let claim = post_csv(&stack, REAL_CLAIM).await;
     assert_eq!(claim["net_fee"], "116.85");
-    let net_fees: Vec<&str> = claim["lines"].as_array().unwrap().iter().filter_map(|line| line["net_fee"].as_str()).collect();
+    let net_fees: Vec<&str> =
+        claim["lines"].as_array().unwrap().iter().filter_map(|line| line["net_fee"].as_str()).collect();
     assert_eq!(net_fees, ["0.00", "0.00", "81.25", "35.60"]);
     let ended = stack.api.ended(claim["id"].as_str().unwrap(), Instant::now() + Duration::from_secs(2)).await;
     audit::check_end(&ended, Fate::Approved);
@@ -74,6 +75,9 @@ async fn no_log_line_and_no_error_shows_a_subscriber() {
     let payments_database = std::fs::read(stack.directory().join("payments.db")).unwrap();
     let wal = std::fs::read(stack.directory().join("payments.db-wal")).unwrap_or_default();
     for bytes in [payments_database, wal] {
-        assert!(!bytes.windows(CANARY.len()).any(|window| window == CANARY.as_bytes()), "an event carried it to payments");
+        assert!(
+            !bytes.windows(CANARY.len()).any(|window| window == CANARY.as_bytes()),
+            "an event carried it to payments"
+        );
     }
 }

@@ -35,7 +35,7 @@ async fn sent(next: &AtomicI64, number: i64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn three_hundred_claims_end_as_they_should_while_both_services_are_killed() {
+async fn three_hundred_claims_end_as_they_should_while_both_services_and_the_gateway_are_killed() {
     let mut stack = Stack::start(1).await;
     let next = Arc::new(AtomicI64::new(0));
     let senders: Vec<_> = (0..SENDERS).map(|_| tokio::spawn(send(stack.api.clone(), Arc::clone(&next)))).collect();
@@ -53,8 +53,10 @@ async fn three_hundred_claims_end_as_they_should_while_both_services_are_killed(
     sent(&next, CLAIMS * 3 / 4).await;
     stack.payments[0].kill();
     stack.claim_process.kill();
+    stack.gateway.kill();
     stack.payments[0].start();
     stack.claim_process.start();
+    stack.gateway.start();
 
     let mut accepted = Vec::new();
     for sender in senders {

@@ -58,7 +58,8 @@ fn a_database_that_cannot_be_written_is_named() {
 
 #[test]
 fn every_wrong_setting_is_listed() {
-    let wrong = [("HTTP__PORT", "many".to_owned()), ("HTTP__POTR", "1".to_owned()), ("WATCHDOG__MAX_CLAIMS", "0".to_owned())];
+    let wrong =
+        [("HTTP__PORT", "many".to_owned()), ("HTTP__POTR", "1".to_owned()), ("WATCHDOG__MAX_CLAIMS", "0".to_owned())];
     let (code, words) = refused("claim_process", &wrong);
     assert_eq!(code, 2);
     for named in ["CLAIM_PROCESS__HTTP__PORT", "CLAIM_PROCESS__HTTP__POTR", "watchdog.max_claims"] {
