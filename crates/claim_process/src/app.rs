@@ -7,13 +7,12 @@ use crate::http::{self, Api, TopProvidersLimit};
 use crate::ingest;
 use crate::settings::Settings;
 use actix_web::dev::Server;
-use actix_web::{App, HttpServer, middleware::from_fn, web};
 use claim_events::PAYMENT_TOPIC;
 use dual_db::Database;
 use event_bus::{Consumer, Relay};
 use service_runtime::background::{Pace, Periodic};
 use service_runtime::health::Health;
-use service_runtime::{health, http_server, metrics, problem, request_context};
+use service_runtime::{http_server, metrics};
 use std::future::Future;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -39,9 +38,8 @@ pub struct Application {
 /// # Errors
 /// One sentence for the operator.
 pub fn open_database(settings: &Settings) -> Result<Database, String> {
-    let database = Database::open(&settings.database).map_err(|error| error.to_string())?;
-    database.migrate(&[&event_bus::MIGRATIONS, &db::MIGRATIONS]).map_err(|error| error.to_string())?;
-    Ok(database)
+    Database::open_migrated(&settings.database, &[&event_bus::MIGRATIONS, &db::MIGRATIONS])
+        .map_err(|error| error.to_string())
 }
 
 impl Application {
@@ -52,8 +50,7 @@ impl Application {
     /// One sentence for the operator.
     pub fn build(settings: Settings) -> Result<Self, String> {
         metrics::install();
-        let listener = http_server::bind(&settings.http)?;
-        let port = listener.local_addr().map_err(|error| format!("the bound port is not known ({error})"))?.port();
+        let bound = http_server::bind(&settings.http)?;
         let database = open_database(&settings)?;
         let relay = Relay::start(&database, &settings.kafka)?;
         let (ingest, ingest_writer) =
@@ -62,35 +59,20 @@ impl Application {
         let consumer = Consumer::start(&settings.kafka, PAYMENT_TOPIC, database.clone(), outcomes)?;
 
         let health = Health::default();
+        let every = Duration::from_millis(settings.kafka.health_interval_ms);
         let limit = TopProvidersLimit::per_minute(settings.query.top_providers_per_minute);
+        let kafka = Arc::clone(&relay);
         let periodic = vec![
             watchdog::start(database.clone(), Arc::clone(&relay), settings.watchdog.clone()),
-            watch_database(&health, &database, &settings),
-            watch_kafka(&health, &relay, &settings),
+            health.watch_database(&database, every),
+            health.watch("kafka", every, move || kafka.check()),
             forget_idle_clients(&limit),
         ];
 
         let rules = RuleBook::new(settings.rules.clone(), Limits { max_lines: settings.ingest.max_lines });
-        let http_settings = settings.http.clone();
         let api = Api::new(ingest, rules, settings, database);
-        let shared_health = health.clone();
-        let server = HttpServer::new(move || {
-            App::new()
-                .wrap(from_fn(request_context::track))
-                .app_data(web::Data::new(shared_health.clone()))
-                .configure(health::routes)
-                .configure(metrics::routes)
-                .configure(|config| http::routes(config, &api, &limit))
-                .default_service(web::to(problem::no_such_route))
-        })
-        .workers(http_settings.workers)
-        .client_request_timeout(Duration::from_millis(http_settings.header_timeout_ms))
-        .shutdown_timeout(http_settings.shutdown_timeout_s)
-        .disable_signals()
-        .listen(listener)
-        .map_err(|error| format!("the HTTP server could not be started ({error})"))?
-        .run();
-        tracing::info!(port, "claim_process listens");
+        let port = bound.port();
+        let server = bound.serve(&health, move |config| http::routes(config, &api, &limit))?;
         Ok(Self { port, server, health, ingest_writer, consumer, relay, periodic })
     }
 
@@ -99,49 +81,22 @@ impl Application {
         self.port
     }
 
-    /// Runs until `stop` is there, then stops in order: not ready, no new requests, requests in hand, writer, consumer,
-    /// messages on their way.
+    /// Runs until `stop` is there, then stops in order: requests in hand, the consumer, the writer, messages on their way.
     ///
     /// # Errors
-    /// One sentence when the server failed.
+    /// One sentence when the server broke or the consumer did not leave its group in time.
     pub async fn run_until(self, stop: impl Future<Output = ()>) -> Result<(), String> {
-        let handle = self.server.handle();
-        let serving = tokio::spawn(self.server);
-        stop.await;
-        tracing::info!("stopping");
-        self.health.set("this instance", Err("stopping".to_owned()));
-        handle.stop(true).await;
-        let served = serving.await;
-        let left = web::block(move || {
-            let left = self.consumer.stop();
-            drop(self.periodic);
+        let Self { server, health, ingest_writer, consumer, relay, periodic, .. } = self;
+        http_server::run_until(server, &health, stop, move || {
+            let left = consumer.stop();
+            drop(periodic);
             // The server's workers held the only ways to the writer, so it ends by itself.
-            let _ = self.ingest_writer.join();
-            self.relay.stop();
+            let _ = ingest_writer.join();
+            relay.stop();
             left
         })
         .await
-        .map_err(|error| format!("stopping broke off ({error})"))?;
-        tracing::info!("stopped");
-        match served {
-            Ok(Ok(())) if left => Ok(()),
-            Ok(Ok(())) => Err("the consumer did not leave its group in time".to_owned()),
-            Ok(Err(error)) => Err(format!("the HTTP server failed ({error})")),
-            Err(error) => Err(format!("the HTTP server failed ({error})")),
-        }
     }
-}
-
-fn watch_database(health: &Health, database: &Database, settings: &Settings) -> Periodic {
-    let database = database.clone();
-    health.watch("database", Duration::from_millis(settings.kafka.health_interval_ms), move || {
-        database.ping().map_err(|_| "the database does not answer".to_owned())
-    })
-}
-
-fn watch_kafka(health: &Health, relay: &Arc<Relay>, settings: &Settings) -> Periodic {
-    let relay = Arc::clone(relay);
-    health.watch("kafka", Duration::from_millis(settings.kafka.health_interval_ms), move || relay.check())
 }
 
 fn forget_idle_clients(limit: &TopProvidersLimit) -> Periodic {

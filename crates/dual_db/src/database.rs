@@ -43,6 +43,16 @@ impl Database {
         Ok(Self { readers, writers, max_retries: settings.max_retries })
     }
 
+    /// Opens the database and applies what is missing of the given migrations: what every service does first.
+    ///
+    /// # Errors
+    /// One sentence for the operator.
+    pub fn open_migrated(settings: &DatabaseSettings, sets: &[&Migrations]) -> std::result::Result<Self, OpenError> {
+        let database = Self::open(settings)?;
+        database.migrate(sets)?;
+        Ok(database)
+    }
+
     /// Applies what is missing of the given migrations, all in one transaction.
     ///
     /// # Errors

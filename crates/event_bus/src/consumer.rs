@@ -70,20 +70,20 @@ impl Consumer {
     }
 
     /// Finishes the batch in hand, commits the stored offsets and leaves the group, within the close time-out.
-    /// `false`: it took longer and was left behind; the process should end.
-    pub fn stop(self) -> bool {
+    ///
+    /// # Errors
+    /// A sentence when it took longer: the process should end without it, and its partitions wait for the session
+    /// time-out.
+    pub fn stop(self) -> Result<(), String> {
         self.stop.store(true, Ordering::SeqCst);
         let until = Instant::now() + self.close_timeout;
         while !self.thread.is_finished() {
             if Instant::now() >= until {
-                tracing::error!(
-                    "the consumer did not leave its group in time; its partitions wait for the session time-out"
-                );
-                return false;
+                return Err("the consumer did not leave its group in time".to_owned());
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        true
+        Ok(())
     }
 }
 

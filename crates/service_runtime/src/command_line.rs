@@ -74,7 +74,7 @@ where
             print(&loaded.describe());
             Ok(())
         }
-        Some(Command::Migrate) => (service.migrate)(&loaded.settings),
+        Some(Command::Migrate) => (service.migrate)(&loaded.settings).map(|()| print("the database is up to date\n")),
         None => match telemetry::start(service.name, loaded.settings.log()) {
             Ok(()) => (service.run)(loaded.settings).await,
             Err(error) => Err(error),

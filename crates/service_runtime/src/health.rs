@@ -2,6 +2,7 @@
 
 use crate::background::{Pace, Periodic};
 use actix_web::{HttpResponse, web};
+use dual_db::Database;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -27,6 +28,12 @@ impl Health {
             health.set(name, check());
             Pace::Pause
         })
+    }
+
+    /// Checks a database at every interval.
+    pub fn watch_database(&self, database: &Database, interval: Duration) -> Periodic {
+        let database = database.clone();
+        self.watch("database", interval, move || database.ping().map_err(|_| "the database does not answer".to_owned()))
     }
 
     /// Notes the state of a dependency.

@@ -1,10 +1,16 @@
-//! Settings of an HTTP server, binding its port, and reading a body within its limits.
+//! The HTTP server of a service: its settings, its port, its life, and reading a body within its limits.
 
-use crate::problem::Problem;
+use crate::health::{self, Health};
+use crate::problem::{self, Problem};
+use crate::{metrics, request_context};
+use actix_web::dev::Server;
 use actix_web::http::StatusCode;
-use actix_web::web::{Bytes, BytesMut, Payload};
+use actix_web::middleware::from_fn;
+use actix_web::web::{self, Bytes, BytesMut, Payload};
+use actix_web::{App, HttpServer};
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
+use std::future::Future;
 use std::net::TcpListener;
 use std::time::Duration;
 use validator::Validate;
@@ -24,6 +30,9 @@ pub struct HttpSettings {
     /// The largest body, in bytes.
     #[validate(range(min = 1, message = "must be at least 1"))]
     pub max_body_bytes: usize,
+    /// How long an idle connection is kept, in milliseconds.
+    #[validate(range(min = 1, message = "must be at least 1"))]
+    pub keep_alive_ms: u64,
     /// How long a client may take to send its headers, in milliseconds.
     #[validate(range(min = 1, message = "must be at least 1"))]
     pub header_timeout_ms: u64,
@@ -43,6 +52,7 @@ impl HttpSettings {
             port,
             workers: 2,
             max_body_bytes: 1024 * 1024,
+            keep_alive_ms: 75_000,
             header_timeout_ms: 10_000,
             body_timeout_ms: 30_000,
             shutdown_timeout_s: 10,
@@ -50,12 +60,20 @@ impl HttpSettings {
     }
 }
 
+/// A port that is bound and not served yet.
+#[derive(Debug)]
+pub struct Bound {
+    listener: TcpListener,
+    port: u16,
+    settings: HttpSettings,
+}
+
 /// Binds the port.
 ///
 /// # Errors
 /// One sentence that says what to do.
-pub fn bind(settings: &HttpSettings) -> Result<TcpListener, String> {
-    TcpListener::bind((settings.host.as_str(), settings.port)).map_err(|error| match error.kind() {
+pub fn bind(settings: &HttpSettings) -> Result<Bound, String> {
+    let listener = TcpListener::bind((settings.host.as_str(), settings.port)).map_err(|error| match error.kind() {
         std::io::ErrorKind::AddrInUse => format!(
             "port {} on {} is in use: stop what uses it or choose another port with the setting http.port",
             settings.port, settings.host
@@ -64,38 +82,121 @@ pub fn bind(settings: &HttpSettings) -> Result<TcpListener, String> {
             "{}:{} cannot be bound ({error}): check the settings http.host and http.port",
             settings.host, settings.port
         ),
-    })
+    })?;
+    let port = listener.local_addr().map_err(|error| format!("the bound port is not known ({error})"))?.port();
+    Ok(Bound { listener, port, settings: settings.clone() })
 }
 
-/// Reads a whole body within the settings' limits.
+impl Bound {
+    /// The port; a free one was taken where the settings say 0.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Serves `routes` beside health and metrics. The server runs once it is awaited, as [`run_until`] does.
+    ///
+    /// # Errors
+    /// A sentence when the server cannot be started.
+    pub fn serve(
+        self,
+        health: &Health,
+        routes: impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
+    ) -> Result<Server, String> {
+        let Self { listener, port, settings } = self;
+        let health = web::Data::new(health.clone());
+        let server = HttpServer::new(move || {
+            App::new()
+                .wrap(from_fn(request_context::track))
+                .app_data(health.clone())
+                .configure(health::routes)
+                .configure(metrics::routes)
+                .configure(routes.clone())
+                .default_service(web::to(problem::no_such_route))
+        })
+        .workers(settings.workers)
+        .keep_alive(Duration::from_millis(settings.keep_alive_ms))
+        .client_request_timeout(Duration::from_millis(settings.header_timeout_ms))
+        .shutdown_timeout(settings.shutdown_timeout_s)
+        .disable_signals()
+        .listen(listener)
+        .map_err(|error| format!("the HTTP server could not be started ({error})"))?
+        .run();
+        tracing::info!("listens on http://{}:{port}", settings.host);
+        Ok(server)
+    }
+}
+
+/// Runs a server until `stop` is there, then stops in order: not ready, no new requests, requests in hand, and at last
+/// `wind_down`, on a thread that may block: whatever the requests were handed to.
+///
+/// # Errors
+/// One sentence when the server broke or winding down failed.
+pub async fn run_until(
+    server: Server,
+    health: &Health,
+    stop: impl Future<Output = ()>,
+    wind_down: impl FnOnce() -> Result<(), String> + Send + 'static,
+) -> Result<(), String> {
+    let handle = server.handle();
+    let mut serving = tokio::spawn(server);
+    let broke = tokio::select! {
+        () = stop => false,
+        _ = &mut serving => true,
+    };
+    tracing::info!("stopping");
+    health.set("this instance", Err("stopping".to_owned()));
+    if !broke {
+        handle.stop(true).await;
+        // It was told to stop, so how it ended says nothing.
+        let _ = serving.await;
+    }
+    web::block(wind_down).await.map_err(|error| format!("stopping broke off ({error})"))??;
+    tracing::info!("stopped");
+    if broke { Err("the HTTP server broke off: the log may say why".to_owned()) } else { Ok(()) }
+}
+
+/// How long the rest of a body that was refused is held unread, so that its connection is closed behind the answer.
+const HOLD_UNREAD_BODY: Duration = Duration::from_secs(1);
+
+/// Reads a whole body within the settings' limits. The connection of a sender who keeps to none is closed behind the
+/// answer.
 ///
 /// # Errors
 /// 413 for one that is too large, 408 for one that takes too long, 400 for one that breaks off.
 pub async fn read_body(mut payload: Payload, settings: &HttpSettings) -> Result<Bytes, Problem> {
-    let limit = settings.max_body_bytes;
-    let reading = async {
-        let mut body = BytesMut::new();
-        while let Some(chunk) = payload.next().await {
-            let chunk = chunk.map_err(|_| Problem::malformed("the body broke off before its end: send it again"))?;
-            if body.len() + chunk.len() > limit {
-                return Err(Problem::new(
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    "too-large",
-                    "The body is too large",
-                    format!("a body may have at most {limit} bytes: send fewer lines in one request"),
-                ));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(body.freeze())
-    };
-    match tokio::time::timeout(Duration::from_millis(settings.body_timeout_ms), reading).await {
-        Ok(result) => result,
-        Err(_) => Err(Problem::new(
+    let reading = read_up_to(&mut payload, settings.max_body_bytes);
+    let problem = match tokio::time::timeout(Duration::from_millis(settings.body_timeout_ms), reading).await {
+        Ok(Ok(body)) => return Ok(body),
+        Ok(Err(problem)) => problem,
+        Err(_) => Problem::new(
             StatusCode::REQUEST_TIMEOUT,
             "too-slow",
             "The body took too long",
             format!("a body must arrive within {} ms: send it again", settings.body_timeout_ms),
-        )),
+        ),
+    };
+    // actix waits for the end of a chunked body that was dropped, however long that takes; behind one that is still held
+    // it closes the connection.
+    actix_web::rt::spawn(async move {
+        tokio::time::sleep(HOLD_UNREAD_BODY).await;
+        drop(payload);
+    });
+    Err(problem)
+}
+
+async fn read_up_to(payload: &mut Payload, limit: usize) -> Result<Bytes, Problem> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|_| Problem::malformed("the body broke off before its end: send it again"))?;
+        if body.len() + chunk.len() > limit {
+            return Err(Problem::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "too-large",
+                "The body is too large",
+                format!("a body may have at most {limit} bytes: send fewer lines in one request"),
+            ));
+        }
+        body.extend_from_slice(&chunk);
     }
+    Ok(body.freeze())
 }

@@ -5,6 +5,7 @@
 
 use crate::request_context;
 use actix_web::http::StatusCode;
+use actix_web::http::header::{ALLOW, HeaderValue};
 use actix_web::{HttpResponse, ResponseError, Route, web};
 use serde_json::{Map, Value, json};
 use std::fmt;
@@ -112,13 +113,18 @@ pub async fn no_such_route() -> HttpResponse {
 
 /// The answer where a route has no such method.
 pub fn wrong_method() -> Route {
-    web::to(|| async {
-        Problem::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "wrong-method",
-            "Not done this way",
-            "this route has no such method",
-        )
-        .error_response()
+    web::to(|| async { wrong_method_problem().error_response() })
+}
+
+/// The same, and names the methods that there are: `only("GET, POST")`.
+pub fn only(allowed: &'static str) -> Route {
+    web::to(move || async move {
+        let mut answer = wrong_method_problem().error_response();
+        answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+        answer
     })
+}
+
+fn wrong_method_problem() -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "wrong-method", "Not done this way", "this route has no such method")
 }

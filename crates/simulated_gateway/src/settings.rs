@@ -2,10 +2,9 @@
 
 use dual_db::DatabaseSettings;
 use serde::{Deserialize, Serialize};
+use service_runtime::command_line::HasLogSettings;
 use service_runtime::http_server::HttpSettings;
-use service_runtime::settings::{Loaded, SettingsError, load};
 use service_runtime::telemetry::LogSettings;
-use std::path::Path;
 use validator::Validate;
 
 /// What every variable of this program begins with.
@@ -52,12 +51,8 @@ impl Default for Settings {
     }
 }
 
-impl Settings {
-    /// Loads them: the defaults, then the file, then this process's environment.
-    ///
-    /// # Errors
-    /// All the problems, one sentence each.
-    pub fn load(file: Option<&Path>) -> Result<Loaded<Self>, SettingsError> {
-        load(PREFIX, file, std::env::vars())
+impl HasLogSettings for Settings {
+    fn log(&self) -> &LogSettings {
+        &self.log
     }
 }

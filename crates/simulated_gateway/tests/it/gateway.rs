@@ -43,10 +43,12 @@ pub fn with_settings<F: Future<Output = ()>>(
     runtime.block_on(async {
         let application = Application::build(settings).expect("the gateway starts");
         let payer = Payer::of(&format!("http://127.0.0.1:{}", application.port()));
-        let handle = application.handle();
-        let running = tokio::spawn(application.run_until_stopped());
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let running = tokio::spawn(application.run_until(async {
+            let _ = stopped.await;
+        }));
         test(payer).await;
-        handle.stop(true).await;
+        drop(stop);
         running.await.expect("no panic").expect("stops cleanly");
     });
 }
