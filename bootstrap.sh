@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Sets up what building and running this workspace needs and this machine lacks, and nothing else; safe to repeat.
 # On Debian and Ubuntu it installs packages, elsewhere it names them; Rust comes from rustup everywhere.
-# With the argument 'postgres' it also sets up a PostgreSQL server, the second database that the tests run on.
+# With the argument 'postgres' or 'kafka' it also sets up what scripts/services.sh needs to run that server.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
@@ -19,7 +19,13 @@ needs=(
   "git: tells the scripts which files belong to the project"
   "util-linux: setsid and setpriv, which keep the services apart from the terminal"
 )
-[ "${1:-}" != postgres ] || needs+=("postgresql: the server that the tests run on beside SQLite")
+for service in "$@"; do
+  case $service in
+    postgres) needs+=("postgresql: the database server") ;;
+    kafka) needs+=("default-jre-headless: runs Kafka" "maven: fetches Kafka's published jars") ;;
+    *) printf "bootstrap: there is no '%s': there are postgres and kafka.\n" "$service" >&2 && exit 2 ;;
+  esac
+done
 readonly needs
 
 say() { printf 'bootstrap: %s\n' "$*"; }
@@ -31,6 +37,8 @@ has() {
     zlib1g-dev) pkg-config --exists zlib ;;
     ca-certificates) [ -e /etc/ssl/certs/ca-certificates.crt ] || [ -e /etc/ssl/cert.pem ] || [ -d /etc/pki/tls/certs ] ;;
     util-linux) command -v setsid && command -v setpriv ;;
+    default-jre-headless) command -v java ;;
+    maven) command -v mvn ;;
     postgresql) compgen -G '/usr/lib/postgresql/*/bin/initdb' || command -v initdb ;;
     *) command -v "$1" ;;
   esac >/dev/null 2>&1

@@ -1,92 +1,173 @@
 #!/usr/bin/env bash
-# A real PostgreSQL server on loopback, without Docker, for tests and trials. Its data is this checkout's own.
+# A real PostgreSQL and a real Kafka on loopback, without Docker, for tests and trials. Their data is this checkout's own.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 usage() {
   cat <<'END'
-usage: bash scripts/services.sh start|stop|status|wipe|env postgres
+usage: bash scripts/services.sh start|stop|status|wipe|env postgres|kafka
 
 start   starts the server, making its data directory the first time
 stop    stops it
 status  says whether it runs
 wipe    stops it and deletes its data
-env     prints the URL by which it is reached
+env     prints how it is reached: a postgres:// URL, or a host and port
 
-The port is POSTGRES_PORT (55432). Data, log and password are under .local/postgres, or, for root in a directory that
-other users may not enter, under /var/tmp, because PostgreSQL refuses to run as root.
+The ports are POSTGRES_PORT (55432) and KAFKA_PORT (59092; the next one is its controller's). Data and logs are under
+.local/postgres and .local/kafka. PostgreSQL refuses to run as root: for root, in a directory that other users may not
+enter, its data is under /var/tmp.
 END
 }
 
 say() { printf 'services: %s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
 
-readonly port=${POSTGRES_PORT:-55432}
-as_server=()
-directory=$PWD/.local/postgres
+# --- PostgreSQL ---------------------------------------------------------------------------------------------------
 
-# PostgreSQL refuses to run as root: then the user that its package made runs it, where that user can reach the data.
-choose_user_and_directory() {
+# Sets who runs the server, where its data is, and where its programs are.
+prepare_postgres() {
+  port=${POSTGRES_PORT:-55432}
+  as_server=()
+  directory=$PWD/.local/postgres
   mkdir -p "$directory"
-  [ "$(id -u)" = 0 ] || return 0
-  id postgres >/dev/null 2>&1 || fail "PostgreSQL does not run as root and there is no user 'postgres': run 'bash bootstrap.sh postgres' first."
-  as_server=(runuser -u postgres --)
-  if ! "${as_server[@]}" test -x "$directory"; then
-    directory=/var/tmp/claims-to-payments-postgres-$(printf %s "$PWD" | cksum | cut -d ' ' -f 1)
-    mkdir -p "$directory"
+  if [ "$(id -u)" = 0 ]; then
+    id postgres >/dev/null 2>&1 ||
+      fail "PostgreSQL does not run as root and there is no user 'postgres': run 'bash bootstrap.sh postgres' first."
+    as_server=(runuser -u postgres --)
+    if ! "${as_server[@]}" test -x "$directory"; then
+      directory=/var/tmp/claims-to-payments-postgres-$(printf %s "$PWD" | cksum | cut -d ' ' -f 1)
+      mkdir -p "$directory"
+    fi
+    chown postgres "$directory"
   fi
-  chown postgres "$directory"
-}
-
-find_programs() {
-  local candidate
-  for candidate in /usr/lib/postgresql/*/bin "$(command -v initdb >/dev/null && dirname "$(command -v initdb)")"; do
+  local candidate programs=
+  for candidate in /usr/lib/postgresql/*/bin "$(dirname "$(command -v initdb || echo /nowhere/initdb)")"; do
     [ -x "$candidate/initdb" ] && programs=$candidate
   done
-  [ -n "${programs:-}" ] || fail "there is no PostgreSQL server here: run 'bash bootstrap.sh postgres' first."
+  [ -n "$programs" ] || fail "there is no PostgreSQL server here: run 'bash bootstrap.sh postgres' first."
+  pg_ctl=("${as_server[@]}" "$programs/pg_ctl" -D "$directory/data")
+  initdb=("${as_server[@]}" "$programs/initdb" -D "$directory/data")
 }
 
-running() { "${as_server[@]}" "$programs/pg_ctl" -D "$directory/data" status >/dev/null 2>&1; }
+running_postgres() { "${pg_ctl[@]}" status >/dev/null 2>&1; }
 
-start() {
-  if running; then
-    say "PostgreSQL runs already on port $port"
-    return
-  fi
+start_postgres() {
   if [ ! -e "$directory/data/PG_VERSION" ]; then
-    say "making a PostgreSQL data directory in $directory"
+    say "making a data directory in $directory"
     (umask 077 && head -c 24 /dev/urandom | base64 | tr -d '/+=\n' >"$directory/password")
     [ ${#as_server[@]} = 0 ] || chown postgres "$directory/password"
-    "${as_server[@]}" "$programs/initdb" -D "$directory/data" -U postgres -A scram-sha-256 --pwfile="$directory/password" \
-      -E UTF8 --no-locale >"$directory/initdb.log" 2>&1 || fail "initdb failed; $directory/initdb.log says why."
+    "${initdb[@]}" -U postgres -A scram-sha-256 --pwfile="$directory/password" -E UTF8 --no-locale \
+      >"$directory/initdb.log" 2>&1 || fail "initdb failed; $directory/initdb.log says why."
   fi
-  "${as_server[@]}" "$programs/pg_ctl" -D "$directory/data" -l "$directory/log" -w -t 60 start \
+  "${pg_ctl[@]}" -l "$directory/log" -w -t 60 start \
     -o "-p $port -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=300" >/dev/null ||
     fail "PostgreSQL did not start; $directory/log says why. If port $port is taken, choose another with POSTGRES_PORT."
-  say "PostgreSQL runs on port $port"
 }
 
-stop() {
-  running || { say "PostgreSQL does not run"; return; }
-  "${as_server[@]}" "$programs/pg_ctl" -D "$directory/data" -w -t 60 -m fast stop >/dev/null ||
-    fail "PostgreSQL did not stop; $directory/log says why."
-  say "PostgreSQL stopped"
+stop_postgres() { "${pg_ctl[@]}" -w -t 60 -m "${1:-fast}" stop >/dev/null || fail "PostgreSQL did not stop; $directory/log says why."; }
+
+env_postgres() {
+  [ -r "$directory/password" ] ||
+    fail "PostgreSQL was never started here: run 'bash scripts/services.sh start postgres' first."
+  printf 'postgres://postgres:%s@127.0.0.1:%s/postgres\n' "$(cat "$directory/password")" "$port"
 }
 
-case "${1:-} ${2:-}" in
-  'start postgres' | 'stop postgres' | 'status postgres' | 'wipe postgres' | 'env postgres') ;;
-  '-h ' | '--help ' | 'help ') usage && exit ;;
+# --- Kafka --------------------------------------------------------------------------------------------------------
+
+prepare_kafka() {
+  port=${KAFKA_PORT:-59092}
+  directory=$PWD/.local/kafka
+  mkdir -p "$directory"
+  if ! command -v java >/dev/null || ! command -v mvn >/dev/null; then
+    fail "Kafka needs Java and Maven: run 'bash bootstrap.sh kafka' first."
+  fi
+}
+
+kafka_java() {
+  java -cp "$directory/libs/*" -Dlog4j2.configurationFile=deploy/kafka/log4j2.properties "$@"
+}
+
+running_kafka() { [ -s "$directory/pid" ] && kill -0 "$(cat "$directory/pid")" 2>/dev/null; }
+
+answers_kafka() { timeout 2 bash -c "exec 3<>/dev/tcp/127.0.0.1/$port" 2>/dev/null; }
+
+start_kafka() {
+  if ! cmp -s deploy/kafka/pom.xml "$directory/libs/pom.xml"; then
+    say "fetching Kafka's jars"
+    rm -rf "$directory/libs"
+    timeout 600 mvn -q -B -f deploy/kafka/pom.xml dependency:copy-dependencies -DincludeScope=runtime \
+      -DoutputDirectory="$directory/libs" >"$directory/maven.log" 2>&1 ||
+      fail "Kafka's jars could not be fetched; $directory/maven.log says why."
+    cp deploy/kafka/pom.xml "$directory/libs/pom.xml"
+  fi
+  sed -e "s|@PORT@|$port|g; s|@CONTROLLER_PORT@|$((port + 1))|g; s|@DIRECTORY@|$directory|g" \
+    deploy/kafka/server.properties >"$directory/server.properties"
+  if [ ! -e "$directory/data/meta.properties" ]; then
+    say "making a data directory in $directory"
+    kafka_java kafka.tools.StorageTool format -t "$(kafka_java kafka.tools.StorageTool random-uuid)" \
+      -c "$directory/server.properties" >"$directory/format.log" 2>&1 ||
+      fail "Kafka's data directory could not be made; $directory/format.log says why."
+  fi
+  ! answers_kafka || fail "port $port is taken: choose another with KAFKA_PORT."
+  setsid java -Xmx512m -cp "$directory/libs/*" -Dlog4j2.configurationFile=deploy/kafka/log4j2.properties \
+    kafka.Kafka "$directory/server.properties" >>"$directory/log" 2>&1 </dev/null &
+  echo $! >"$directory/pid"
+  local i
+  for ((i = 0; i < 300; i++)); do
+    answers_kafka && return
+    running_kafka || break
+    sleep 0.2
+  done
+  fail "Kafka did not start; $directory/log says why."
+}
+
+stop_kafka() {
+  local pid i
+  pid=$(cat "$directory/pid")
+  kill -TERM "$pid"
+  for ((i = 0; i < 150; i++)); do
+    kill -0 "$pid" 2>/dev/null || { rm -f "$directory/pid" && return; }
+    sleep 0.2
+  done
+  say "Kafka did not stop in time: killed"
+  kill -KILL "$pid" 2>/dev/null || true
+  rm -f "$directory/pid"
+}
+
+env_kafka() { printf '127.0.0.1:%s\n' "$port"; }
+
+# --- what to do ---------------------------------------------------------------------------------------------------
+
+case ${1:-} in
+  start | stop | status | wipe | env) ;;
+  -h | --help | help) usage && exit ;;
   *) usage >&2 && exit 2 ;;
 esac
-choose_user_and_directory
-find_programs
+case ${2:-} in
+  postgres | kafka) service=$2 ;;
+  *) usage >&2 && exit 2 ;;
+esac
+
+"prepare_$service"
 case $1 in
-  start) start ;;
-  stop) stop ;;
-  status) if running; then echo "running on port $port"; else echo "stopped"; fi ;;
-  wipe) stop && rm -rf "$directory" && say "PostgreSQL's data is gone" ;;
-  env)
-    [ -r "$directory/password" ] || fail "PostgreSQL was never started here: run 'bash scripts/services.sh start postgres' first."
-    printf 'postgres://postgres:%s@127.0.0.1:%s/postgres\n' "$(cat "$directory/password")" "$port"
+  start)
+    if "running_$service"; then
+      say "$service runs already on port $port"
+    else
+      "start_$service"
+      say "$service runs on port $port"
+    fi
     ;;
+  stop | wipe)
+    if "running_$service"; then
+      "stop_$service"
+      say "$service stopped"
+    fi
+    if [ "$1" = wipe ]; then
+      rm -rf "$directory"
+      say "$service's data is gone"
+    fi
+    ;;
+  status) if "running_$service"; then echo "running on port $port"; else echo "stopped"; fi ;;
+  env) "env_$service" ;;
 esac
