@@ -16,9 +16,9 @@ runserver  builds and starts the local broker, the simulated gateway, claim_proc
              RUNSERVER_READY_SECONDS (60)  how long each may take to be ready
              RUNSERVER_STOP_SECONDS (20)   how long each may take to stop before it is killed
              RUNSERVER_RESTARTS (5)        how often each is started again within 60 s before everything stops
-test       runs cargo test, on SQLite and on a PostgreSQL server of its own (or the one that TEST_POSTGRES_URL names), and
-           ends with one line: how many passed, failed and were skipped. Without a server its tests are skipped, except
-           in CI, where that is a failure.
+test       runs cargo test on SQLite and the local broker, and on a PostgreSQL and a Kafka that it starts for that (or
+           those that TEST_POSTGRES_URL and TEST_KAFKA_BROKERS name), and ends with one line: how many passed, failed and
+           were skipped. Where a server cannot be started its tests are skipped; in CI that is a failure.
 END
 }
 
@@ -46,8 +46,10 @@ run_tests() {
   transcript=$(mktemp)
   TEST_SKIPS_FILE=$(mktemp)
   export TEST_SKIPS_FILE
-  trap 'rm -f "$transcript" "$TEST_SKIPS_FILE"' EXIT
-  start_test_postgres
+  started=()
+  trap clean_up_after_tests EXIT
+  start_test_server postgres TEST_POSTGRES_URL
+  start_test_server kafka TEST_KAFKA_BROKERS
   cargo test "${scope[@]}" "$@" | tee "$transcript" || status=${PIPESTATUS[0]}
 
   local results passed failed skipped filtered
@@ -76,18 +78,24 @@ run_tests() {
   exit "$status"
 }
 
-# Names a PostgreSQL server in TEST_POSTGRES_URL, if one can be had.
-start_test_postgres() {
-  [ -z "${TEST_POSTGRES_URL:-}" ] || return 0
-  if bash bootstrap.sh postgres && bash scripts/services.sh start postgres; then
-    TEST_POSTGRES_URL=$(bash scripts/services.sh env postgres)
-    export TEST_POSTGRES_URL
-    trap 'rm -f "$transcript" "$TEST_SKIPS_FILE"; bash scripts/services.sh stop postgres' EXIT
+# Starts the server $1 unless the variable $2 names one already, and names it there.
+start_test_server() {
+  [ -z "${!2:-}" ] || return 0
+  if bash bootstrap.sh "$1" && bash scripts/services.sh start "$1"; then
+    started+=("$1")
+    printf -v "$2" '%s' "$(bash scripts/services.sh env "$1")"
+    export "${2?}"
   elif [ -n "${CI:-}" ]; then
-    fail "no PostgreSQL server could be started, and in CI the tests must run on both databases: see above."
+    fail "$1 could not be started (see above), and in CI every test must run."
   else
-    printf 'develop_local.sh: no PostgreSQL server could be started (see above): its tests are skipped.\n' >&2
+    printf 'develop_local.sh: %s could not be started (see above): the tests that need it are skipped.\n' "$1" >&2
   fi
+}
+
+clean_up_after_tests() {
+  local service
+  rm -f "$transcript" "$TEST_SKIPS_FILE"
+  for service in "${started[@]}"; do bash scripts/services.sh stop "$service"; done
 }
 
 # --- runserver: what to run ---------------------------------------------------------------------------------------

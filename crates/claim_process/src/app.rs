@@ -7,7 +7,7 @@ use crate::http::{self, Api, TopProvidersLimit};
 use crate::ingest;
 use crate::settings::Settings;
 use actix_web::dev::Server;
-use claim_events::PAYMENT_TOPIC;
+use claim_events::{CLAIM_TOPIC, PAYMENT_TOPIC};
 use dual_db::Database;
 use event_bus::{Consumer, Relay};
 use service_runtime::background::{Pace, Periodic};
@@ -65,7 +65,7 @@ impl Application {
         let periodic = vec![
             watchdog::start(database.clone(), Arc::clone(&relay), settings.watchdog.clone()),
             health.watch_database(&database, every),
-            health.watch("kafka", every, move || kafka.check()),
+            health.watch("kafka", every, move || kafka.check(&[CLAIM_TOPIC, PAYMENT_TOPIC])),
             forget_idle_clients(&limit),
         ];
 

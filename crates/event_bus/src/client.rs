@@ -12,7 +12,8 @@ pub(crate) fn configuration(settings: &KafkaSettings) -> ClientConfig {
         .set("bootstrap.servers", &settings.brokers)
         .set("client.id", env!("CARGO_PKG_NAME"))
         .set("message.max.bytes", settings.max_message_bytes.to_string())
-        .set("topic.metadata.refresh.interval.ms", "30000")
+        // Also how soon a consumer that came before its topic finds it.
+        .set("topic.metadata.refresh.interval.ms", "5000")
         .set("reconnect.backoff.ms", "100")
         .set("reconnect.backoff.max.ms", "2000")
         .set("socket.keepalive.enable", "true")

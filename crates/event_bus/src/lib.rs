@@ -12,13 +12,14 @@ mod producer;
 mod relay;
 mod schema;
 mod settings;
+mod topics;
 
 pub use consumer::{Consumer, Handler};
 pub use dead_letters::{DeadLetter, count as count_dead_letters, insert as insert_dead_letters};
 pub use message::{IncomingMessage, OutgoingMessage};
 pub use outbox::{OutboxRow, insert as insert_into_outbox, pending as pending_in_outbox};
 pub use relay::Relay;
-pub use settings::{ConsumerSettings, KafkaSettings, OutboxSettings, ProducerSettings};
+pub use settings::{ConsumerSettings, KafkaSettings, OutboxSettings, ProducerSettings, TopicSettings};
 
 use diesel_migrations::embed_migrations;
 use dual_db::Migrations;

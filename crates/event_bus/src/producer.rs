@@ -6,6 +6,7 @@ use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
+use rdkafka::metadata::Metadata;
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
 use std::sync::mpsc::Sender;
 use std::time::Duration;
@@ -83,12 +84,11 @@ impl Producer {
         }
     }
 
-    /// Whether the cluster answers.
-    pub(crate) fn check(&self) -> Result<(), String> {
+    /// What the cluster says of itself. All topics are asked for: some brokers make one that is asked for by its name.
+    pub(crate) fn metadata(&self) -> Result<Metadata, String> {
         self.inner
             .client()
             .fetch_metadata(None, self.metadata_timeout)
-            .map(|_| ())
             .map_err(|error| format!("the Kafka brokers do not answer ({error}): check the setting kafka.brokers"))
     }
 

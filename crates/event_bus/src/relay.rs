@@ -2,7 +2,7 @@
 
 use crate::outbox::{self, OutboxRow};
 use crate::producer::Producer;
-use crate::{KafkaSettings, OutgoingMessage};
+use crate::{KafkaSettings, OutgoingMessage, topics};
 use dual_db::{Connection, Database};
 use service_runtime::background::{self, Pace, Periodic};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -16,6 +16,7 @@ const GRACE_BEYOND_DELIVERY_MS: u64 = 2_000;
 /// Sends what is in the outbox. Shared by all that write into it.
 pub struct Relay {
     producer: Arc<Producer>,
+    settings: KafkaSettings,
     grace_us: i64,
     flush_timeout: Duration,
     threads: Mutex<Option<Threads>>,
@@ -49,6 +50,7 @@ impl Relay {
         };
         Ok(Arc::new(Self {
             producer,
+            settings: settings.clone(),
             grace_us,
             flush_timeout: Duration::from_millis(settings.producer.flush_timeout_ms),
             threads: Mutex::new(Some(threads)),
@@ -82,12 +84,14 @@ impl Relay {
         }
     }
 
-    /// Whether Kafka answers, for health checks. Blocks for a bounded time.
+    /// Whether Kafka answers and has `topics`, for health checks; what is missing of them is made. Blocks for a bounded
+    /// time.
     ///
     /// # Errors
     /// A sentence that says what to check.
-    pub fn check(&self) -> Result<(), String> {
-        self.producer.check()
+    pub fn check(&self, topics: &[&str]) -> Result<(), String> {
+        let missing = topics::missing(&self.producer.metadata()?, &self.settings, topics)?;
+        if missing.is_empty() { Ok(()) } else { topics::create(&self.settings, &missing) }
     }
 
     /// Stops the sweeper, waits a bounded time for messages on their way, and deletes the rows of those that arrived.

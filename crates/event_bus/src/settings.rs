@@ -16,6 +16,9 @@ pub struct KafkaSettings {
     /// How often readiness asks the cluster for its metadata, and how long it waits for it.
     #[validate(range(min = 100, message = "must be at least 100"))]
     pub health_interval_ms: u64,
+    /// The topics, should they be missing.
+    #[validate(nested)]
+    pub topics: TopicSettings,
     /// Sending.
     #[validate(nested)]
     pub producer: ProducerSettings,
@@ -25,6 +28,24 @@ pub struct KafkaSettings {
     /// Receiving.
     #[validate(nested)]
     pub consumer: ConsumerSettings,
+}
+
+/// How a topic is made that is missing.
+#[derive(Debug, Clone, Serialize, Deserialize, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct TopicSettings {
+    /// Partitions. A topic that is there with others is reported and never altered.
+    #[validate(range(min = 1, max = 10_000, message = "must be 1 to 10000"))]
+    pub partitions: i32,
+    /// On how many brokers each partition is kept.
+    #[validate(range(min = 1, max = 100, message = "must be 1 to 100"))]
+    pub replication_factor: i32,
+    /// How long messages are kept.
+    #[validate(range(min = 1, message = "must be at least 1"))]
+    pub retention_ms: i64,
+    /// How long looking for topics and making them may take.
+    #[validate(range(min = 1, message = "must be at least 1"))]
+    pub create_timeout_ms: u64,
 }
 
 /// Sending. Acknowledged by all replicas; not idempotent, because versions in the events make repeats harmless, and
@@ -107,6 +128,12 @@ impl KafkaSettings {
             brokers: "127.0.0.1:9092".to_owned(),
             max_message_bytes: 1_000_000,
             health_interval_ms: 2_000,
+            topics: TopicSettings {
+                partitions: 12,
+                replication_factor: 1,
+                retention_ms: 7 * 24 * 3_600 * 1_000,
+                create_timeout_ms: 5_000,
+            },
             producer: ProducerSettings {
                 linger_ms: 5,
                 max_queued_messages: 50_000,

@@ -8,7 +8,7 @@ use crate::http;
 use crate::settings::Settings;
 use crate::worker::{self, AnswerWriter};
 use actix_web::dev::Server;
-use claim_events::CLAIM_TOPIC;
+use claim_events::{CLAIM_TOPIC, PAYMENT_TOPIC};
 use dual_db::Database;
 use event_bus::{Consumer, Relay};
 use service_runtime::background::Periodic;
@@ -84,7 +84,7 @@ impl Application {
         let periodic = vec![
             worker::start_resuming(executor, dispatcher, &settings.saga),
             health.watch_database(&database, every),
-            health.watch("kafka", every, move || kafka.check()),
+            health.watch("kafka", every, move || kafka.check(&[CLAIM_TOPIC, PAYMENT_TOPIC])),
             health.watch("gateway", every, move || asking.block_on(gateway.check())),
         ];
 

@@ -8,5 +8,6 @@ pub mod api;
 pub mod audit;
 pub mod binaries;
 pub mod fates;
+pub mod ground;
 pub mod process;
 pub mod stack;

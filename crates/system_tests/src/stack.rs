@@ -1,7 +1,8 @@
-//! The whole system on one machine: embedded broker, simulated gateway, claim_process and any number of payments, with
-//! their data in a directory that goes away with it.
+//! The whole system on one machine: simulated gateway, claim_process and any number of payments, on whatever
+//! [`Ground`] it is given, with data that goes away with it.
 
 use crate::api::Api;
+use crate::ground::Ground;
 use crate::process::Process;
 use std::net::TcpListener;
 use std::path::Path;
@@ -14,8 +15,6 @@ const READY_TIMEOUT: Duration = Duration::from_secs(60);
 /// The running system.
 #[derive(Debug)]
 pub struct Stack {
-    /// The embedded broker.
-    pub broker: Process,
     /// The simulated gateway.
     pub gateway: Process,
     /// The HTTP service.
@@ -24,6 +23,8 @@ pub struct Stack {
     pub payments: Vec<Process>,
     /// The system's HTTP API.
     pub api: Api,
+    /// The broker and the databases.
+    pub ground: Ground,
     payments_urls: Vec<String>,
     directory: TempDir,
 }
@@ -32,7 +33,7 @@ pub struct Stack {
 const SHARED: [(&str, &str); 4] = [
     ("KAFKA__CONSUMER__SESSION_TIMEOUT_MS", "3000"),
     ("KAFKA__PRODUCER__DELIVERY_TIMEOUT_MS", "3000"),
-    ("KAFKA__HEALTH_INTERVAL_MS", "200"),
+    ("KAFKA__HEALTH_INTERVAL_MS", "500"),
     ("LOG__FILTER", "info,actix_server=warn"),
 ];
 const CLAIM_PROCESS: [(&str, &str); 2] = [("WATCHDOG__FIRST_PAUSE_MS", "4000"), ("WATCHDOG__MAX_PAUSE_MS", "8000")];
@@ -40,53 +41,54 @@ const PAYMENTS: [(&str, &str); 3] =
     [("GATEWAY__REQUEST_TIMEOUT_MS", "2000"), ("SAGA__LEASE_MS", "5000"), ("SAGA__MAX_RETRY_PAUSE_MS", "2000")];
 
 impl Stack {
-    /// Starts the system with so many payments instances and waits until it is ready.
+    /// Starts the system on the embedded default with so many payments instances, and waits until it is ready.
     ///
     /// # Panics
     /// When a part of it does not become ready.
     pub async fn start(payments: usize) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
+        let mut ground = Ground::embedded(directory.path());
+        ground.start_broker();
+        Self::start_on(ground, directory, payments).await
+    }
+
+    /// Starts the system on PostgreSQL and Kafka; `None`, noted as skipped, where there are no such servers.
+    ///
+    /// # Panics
+    /// When a part of it does not become ready.
+    pub async fn start_on_servers(payments: usize) -> Option<Self> {
+        let directory = tempfile::tempdir().expect("a temporary directory can be made");
+        let ground = Ground::servers().await?;
+        Some(Self::start_on(ground, directory, payments).await)
+    }
+
+    async fn start_on(ground: Ground, directory: TempDir, payments: usize) -> Self {
         let at = directory.path();
-        let broker_address = format!("127.0.0.1:{}", free_port());
-        let broker =
-            Process::new(at, "local_broker", "local_broker", vec!["--listen".into(), broker_address.clone()], vec![]);
-
         let gateway_port = free_port();
-        let gateway_url = format!("http://127.0.0.1:{gateway_port}");
-        let gateway = service(
-            at,
-            "simulated_gateway",
-            "simulated_gateway",
-            "SIMULATED_GATEWAY",
-            gateway_port,
-            "gateway.db",
-            &[("LOG__FILTER", "info,actix_server=warn".to_owned())],
-        );
+        let gateway_url = url(gateway_port);
+        let gateway_database = format!("sqlite://{}/gateway.db", at.display());
+        let quiet = [("LOG__FILTER", "info,actix_server=warn".to_owned())];
+        let gateway = service(at, "simulated_gateway", 0, gateway_port, &gateway_database, &quiet);
 
-        let mut settings: Vec<(&str, String)> = SHARED.map(|(name, value)| (name, value.to_owned())).to_vec();
-        settings.push(("KAFKA__BROKERS", broker_address));
+        let with = |own: &[(&'static str, &str)], more: (&'static str, String)| -> Vec<(&'static str, String)> {
+            let given = SHARED.iter().chain(own).map(|(name, value)| (*name, (*value).to_owned()));
+            given.chain([more, ("KAFKA__BROKERS", ground.brokers.clone())]).collect()
+        };
         let claims_port = free_port();
-        let claim_settings =
-            [settings.clone(), CLAIM_PROCESS.map(|(name, value)| (name, value.to_owned())).to_vec()].concat();
-        let claim_process =
-            service(at, "claim_process", "claim_process", "CLAIM_PROCESS", claims_port, "claims.db", &claim_settings);
+        let claim_settings = with(&CLAIM_PROCESS, ("DATABASE__MAX_CONNECTIONS", "8".to_owned()));
+        let claim_process = service(at, "claim_process", 0, claims_port, &ground.claims_url, &claim_settings);
 
-        settings.extend(PAYMENTS.map(|(name, value)| (name, value.to_owned())));
-        settings.push(("GATEWAY__URL", gateway_url.clone()));
+        let payments_settings = with(&PAYMENTS, ("GATEWAY__URL", gateway_url.clone()));
         let ports: Vec<u16> = (0..payments).map(|_| free_port()).collect();
-        let payments = ports.iter().zip(1..).map(|(port, number)| {
-            service(at, &format!("payments-{number}"), "payments", "PAYMENTS", *port, "payments.db", &settings)
-        });
-        let payments = payments.collect();
-        let payments_urls: Vec<String> = ports.iter().map(|port| format!("http://127.0.0.1:{port}")).collect();
+        let payments = ports
+            .iter()
+            .zip(1..)
+            .map(|(port, number)| service(at, "payments", number, *port, &ground.payments_url, &payments_settings))
+            .collect();
+        let payments_urls: Vec<String> = ports.into_iter().map(url).collect();
 
-        let api = Api::new(
-            format!("http://127.0.0.1:{claims_port}"),
-            payments_urls.first().cloned().unwrap_or_default(),
-            gateway_url,
-        );
-        let mut stack = Self { broker, gateway, claim_process, payments, api, payments_urls, directory };
-        stack.broker.start();
+        let api = Api::new(url(claims_port), payments_urls.first().cloned().unwrap_or_default(), gateway_url);
+        let mut stack = Self { gateway, claim_process, payments, api, ground, payments_urls, directory };
         stack.gateway.start();
         stack.claim_process.start();
         for payments in &mut stack.payments {
@@ -119,8 +121,8 @@ impl Stack {
 
     /// Everything every process said, for searching.
     pub fn all_output(&self) -> String {
-        let services = [&self.broker, &self.gateway, &self.claim_process].into_iter().chain(&self.payments);
-        services.map(Process::output).collect()
+        let services = [&self.gateway, &self.claim_process].into_iter().chain(&self.payments);
+        services.chain(&self.ground.local_broker).map(Process::output).collect()
     }
 
     /// Where the system keeps its data.
@@ -129,20 +131,25 @@ impl Stack {
     }
 }
 
+/// A service with its settings. A number above 0 tells instances of one program apart.
 fn service(
     directory: &Path,
-    name: &str,
     program: &'static str,
-    prefix: &str,
+    number: usize,
     port: u16,
-    database: &str,
+    database_url: &str,
     settings: &[(&str, String)],
 ) -> Process {
-    let own =
-        [("HTTP__PORT", port.to_string()), ("DATABASE__URL", format!("sqlite://{}/{database}", directory.display()))];
+    let name = if number == 0 { program.to_owned() } else { format!("{program}-{number}") };
+    let prefix = program.to_uppercase();
+    let own = [("HTTP__PORT", port.to_string()), ("DATABASE__URL", database_url.to_owned())];
     let environment =
         own.iter().chain(settings).map(|(name, value)| (format!("{prefix}__{name}"), value.clone())).collect();
-    Process::new(directory, name, program, vec![], environment)
+    Process::new(directory, &name, program, vec![], environment)
+}
+
+fn url(port: u16) -> String {
+    format!("http://127.0.0.1:{port}")
 }
 
 /// A port that was free a moment ago. A process that is started again must find its old one, so 0 would not do.

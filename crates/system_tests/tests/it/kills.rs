@@ -36,7 +36,17 @@ async fn sent(next: &AtomicI64, number: i64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_hundred_claims_end_as_they_should_while_both_services_and_the_gateway_are_killed() {
-    let mut stack = Stack::start(1).await;
+    kill_while_claims_go_through(Stack::start(1).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_on_postgresql_and_kafka() {
+    if let Some(stack) = Stack::start_on_servers(3).await {
+        kill_while_claims_go_through(stack).await;
+    }
+}
+
+async fn kill_while_claims_go_through(mut stack: Stack) {
     let next = Arc::new(AtomicI64::new(0));
     let senders: Vec<_> = (0..SENDERS).map(|_| tokio::spawn(send(stack.api.clone(), Arc::clone(&next)))).collect();
 
@@ -72,10 +82,10 @@ async fn a_broker_that_forgets_everything_costs_time_and_no_claims() {
     let mut accepted = Vec::new();
     for number in 0..60 {
         if number == 20 || number == 40 {
-            stack.broker.kill();
+            stack.ground.stop_broker();
         }
         if number == 30 || number == 50 {
-            stack.broker.start();
+            stack.ground.start_broker();
         }
         let fate = ALL[usize::try_from(number).expect("small") % ALL.len()];
         let claim = stack.api.submit(&fate.claim(number), &format!("key-{number}")).await;
