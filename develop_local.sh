@@ -6,11 +6,13 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 
 usage() {
   cat <<'END'
-usage: bash develop_local.sh runserver [--release] [--payments N]
+usage: bash develop_local.sh runserver [--release] [--postgres] [--kafka] [--payments N]
        bash develop_local.sh test [arguments for cargo test]
 
 runserver  builds and starts the local broker, the simulated gateway, claim_process and N payments (default 1, at most
-           32), and stops them all on Ctrl-C. Data and logs are under .local/. What the environment sets is kept:
+           32), and stops them all on Ctrl-C. Data and logs are under .local/. With --postgres and --kafka it starts a
+           real PostgreSQL for the two services and a real Kafka instead of the local broker (see scripts/services.sh).
+           What the environment sets is kept:
              LOCAL_BROKER__LISTEN (127.0.0.1:9092), SIMULATED_GATEWAY__HTTP__PORT (8090), CLAIM_PROCESS__HTTP__PORT
              (8000), PAYMENTS__HTTP__PORT (8001, the first of N), and every other setting of the services
              RUNSERVER_READY_SECONDS (60)  how long each may take to be ready
@@ -151,7 +153,7 @@ plan() {
 
   local gateway
   gateway=$(reached_at "${SIMULATED_GATEWAY__HTTP__HOST:-}" "$SIMULATED_GATEWAY__HTTP__PORT")
-  add local_broker "$LOCAL_BROKER__LISTEN" LOCAL_BROKER__LISTEN
+  [[ " ${servers[*]} " == *" kafka "* ]] || add local_broker "$LOCAL_BROKER__LISTEN" LOCAL_BROKER__LISTEN
   add simulated_gateway "$gateway" SIMULATED_GATEWAY__HTTP__PORT
   add claim_process "$(reached_at "${CLAIM_PROCESS__HTTP__HOST:-}" "$CLAIM_PROCESS__HTTP__PORT")" CLAIM_PROCESS__HTTP__PORT
   for ((i = 1; i <= payments; i++)); do
@@ -159,11 +161,29 @@ plan() {
   done
 
   default SIMULATED_GATEWAY__DATABASE__URL sqlite://.local/gateway.db
-  default CLAIM_PROCESS__DATABASE__URL sqlite://.local/claims.db
-  default CLAIM_PROCESS__KAFKA__BROKERS "$LOCAL_BROKER__LISTEN"
-  default PAYMENTS__DATABASE__URL sqlite://.local/payments.db
-  default PAYMENTS__KAFKA__BROKERS "$LOCAL_BROKER__LISTEN"
   default PAYMENTS__GATEWAY__URL "http://$gateway"
+}
+
+# Starts the servers that were asked for, and tells both services where their database and their Kafka are.
+start_servers() {
+  local server claims=sqlite://.local/claims.db payments=sqlite://.local/payments.db brokers=$LOCAL_BROKER__LISTEN
+  for server in "${servers[@]}"; do
+    bash bootstrap.sh "$server"
+    [ "$(bash scripts/services.sh status "$server")" != stopped ] || started+=("$server")
+    bash scripts/services.sh start "$server"
+    case $server in
+      postgres)
+        claims=$(bash scripts/services.sh env postgres claims)
+        payments=$(bash scripts/services.sh env postgres payments)
+        ;;
+      kafka) brokers=$(bash scripts/services.sh env kafka) ;;
+    esac
+  done
+  default CLAIM_PROCESS__DATABASE__URL "$claims"
+  default PAYMENTS__DATABASE__URL "$payments"
+  default CLAIM_PROCESS__KAFKA__BROKERS "$brokers"
+  default PAYMENTS__KAFKA__BROKERS "$brokers"
+  [ "$brokers" = "$LOCAL_BROKER__LISTEN" ] || return 0
   # The local broker gives a restarted instance its partitions back only when the old one's session is over.
   default CLAIM_PROCESS__KAFKA__CONSUMER__SESSION_TIMEOUT_MS 3000
   default PAYMENTS__KAFKA__CONSUMER__SESSION_TIMEOUT_MS 3000
@@ -314,7 +334,7 @@ stop() {
 
 # Runs whenever the script ends, whatever ended it; nothing may cut it short, not even a terminal that has gone.
 stop_all() {
-  local status=$? i
+  local status=$? i service
   set +e
   trap '' TERM HUP PIPE
   trap 'RUNSERVER_STOP_SECONDS=0' INT
@@ -326,6 +346,7 @@ stop_all() {
     rest
   done
   kill -KILL "${follower[@]}" 2>/dev/null
+  for service in "${started[@]}"; do bash scripts/services.sh stop "$service"; done
   if [ -n "$last_words_of" ]; then
     say "the last words of $last_words_of ($(log_of "$last_words_of")):" >&2
     tail -n 20 "$(log_of "$last_words_of")" >&2
@@ -350,9 +371,12 @@ show_addresses() {
 runserver() {
   local name profile=debug build=(cargo build --workspace --bins)
   payments=1
+  servers=() # that are to be real: postgres, kafka
+  started=() # of these, the ones that did not run before
   while [ $# -gt 0 ]; do
     case $1 in
       --release) profile=release build+=(--release) ;;
+      --postgres | --kafka) servers+=("${1#--}") ;;
       --payments)
         [ $# -gt 1 ] || misused "--payments needs a number, as in --payments 2."
         payments=$2
@@ -360,7 +384,7 @@ runserver() {
         shift
         ;;
       -h | --help) usage && exit ;;
-      *) misused "runserver does not know '$1': there are --release and --payments N." ;;
+      *) misused "runserver does not know '$1': there are --release, --postgres, --kafka and --payments N." ;;
     esac
     shift
   done
@@ -377,6 +401,7 @@ runserver() {
   trap 'exit 141' PIPE
   trap 'exit 143' TERM
   trap stop_all EXIT
+  start_servers
   for name in "${names[@]}"; do start_and_await "$name"; done
   show_addresses
   while true; do

@@ -6,12 +6,13 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 usage() {
   cat <<'END'
 usage: bash scripts/services.sh start|stop|status|wipe|env postgres|kafka
+       bash scripts/services.sh env postgres DATABASE
 
 start   starts the server, making its data directory the first time
 stop    stops it
 status  says whether it runs
 wipe    stops it and deletes its data
-env     prints how it is reached: a postgres:// URL, or a host and port
+env     prints how it is reached: a postgres:// URL, or a host and port; with a DATABASE, its URL, and makes it if missing
 
 The ports are POSTGRES_PORT (55432) and KAFKA_PORT (59092; the next one is its controller's). Data and logs are under
 .local/postgres and .local/kafka. PostgreSQL refuses to run as root: for root, in a directory that other users may not
@@ -69,7 +70,14 @@ stop_postgres() { "${pg_ctl[@]}" -w -t 60 -m "${1:-fast}" stop >/dev/null || fai
 env_postgres() {
   [ -r "$directory/password" ] ||
     fail "PostgreSQL was never started here: run 'bash scripts/services.sh start postgres' first."
-  printf 'postgres://postgres:%s@127.0.0.1:%s/postgres\n' "$(cat "$directory/password")" "$port"
+  local server database=${1:-postgres}
+  server=postgres://postgres:$(cat "$directory/password")@127.0.0.1:$port
+  [[ $database =~ ^[a-z][a-z0-9_]*$ ]] || fail "'$database' is no name for a database: use small letters, digits and _."
+  if [ "$database" != postgres ] &&
+    [ -z "$(psql -qtA "$server/postgres" -c "SELECT 1 FROM pg_database WHERE datname = '$database'")" ]; then
+    psql -qtA "$server/postgres" -c "CREATE DATABASE $database" >/dev/null
+  fi
+  printf '%s/%s\n' "$server" "$database"
 }
 
 # --- Kafka --------------------------------------------------------------------------------------------------------
@@ -169,5 +177,5 @@ case $1 in
     fi
     ;;
   status) if "running_$service"; then echo "running on port $port"; else echo "stopped"; fi ;;
-  env) "env_$service" ;;
+  env) "env_$service" "${@:3}" ;;
 esac
