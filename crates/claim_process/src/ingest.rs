@@ -150,8 +150,9 @@ impl Writer {
                         "claims could not be stored"
                     );
                     return Err(match error {
-                        Error::Unavailable(_) | Error::Conflict => NotStored::Unavailable,
-                        Error::Query(_) => NotStored::Refused,
+                        // A lock that others held too long says nothing about the claims.
+                        Error::Query(_) if !error.is_transient() => NotStored::Refused,
+                        Error::Query(_) | Error::Unavailable(_) | Error::Conflict => NotStored::Unavailable,
                     });
                 }
             }

@@ -1,5 +1,6 @@
 //! Settings of claim_process. Defaults here, then a TOML file, then `CLAIM_PROCESS__SECTION__FIELD`.
 
+use crate::domain::form::MOST_LINES;
 use crate::domain::rules::{Severity, default_severities};
 use dual_db::DatabaseSettings;
 use event_bus::KafkaSettings;
@@ -47,7 +48,7 @@ pub struct Settings {
 #[serde(deny_unknown_fields)]
 pub struct IngestSettings {
     /// The most lines a claim may have.
-    #[validate(range(min = 1, max = 1000, message = "must be 1 to 1000"))]
+    #[validate(range(min = 1, max = MOST_LINES, message = "must be 1 to 1000"))]
     pub max_lines: usize,
     /// Claims waiting to be stored; more are answered with 503.
     #[validate(range(min = 1, message = "must be at least 1"))]

@@ -1,6 +1,6 @@
 //! A database as a service uses it: a pool to read with, a way to write in one transaction, and bounded retries.
 
-use crate::manager::{Manager, Target};
+use crate::manager::{Manager, Target, assert_writable};
 use crate::{Connection, DatabaseSettings, Migrations, OpenError, Result, migrations};
 use r2d2::{ManageConnection, Pool};
 use std::time::Duration;
@@ -24,7 +24,7 @@ impl Database {
     pub fn open(settings: &DatabaseSettings) -> std::result::Result<Self, OpenError> {
         let manager = Manager { target: Target::parse(&settings.url)?, settings: settings.clone() };
         // A first connection by hand: the pool would retry in silence and lose the reason.
-        drop(manager.connect()?);
+        assert_writable(&mut manager.connect()?)?;
         let pool = |size: u32| {
             Pool::builder()
                 .max_size(size)
@@ -113,7 +113,8 @@ impl r2d2::HandleError<OpenError> for LogPoolErrors {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Connection, Error, on_each_backend, testing};
+    use crate::testing::{self, TestDatabase};
+    use crate::{Connection, Error, on_each_backend};
     use diesel::prelude::*;
     use diesel::sql_query;
     use diesel::sql_types::BigInt;
@@ -160,6 +161,49 @@ mod tests {
             let lost: Result<()> = database.write(|_| { runs += 1; Err(Error::Conflict) });
             assert!(matches!(lost, Err(Error::Conflict)));
             assert_eq!(runs, 1 + DatabaseSettings::at("").max_retries);
+        }
+
+        fn a_database_that_can_do_nothing_just_now_is_unavailable_and_refuses_nothing(test: &TestDatabase) {
+            let database = test.database();
+            let attempt = |prepare: &str, sql: &str| database.write(|connection| {
+                execute(connection, prepare)?;
+                execute(connection, sql)
+            });
+            database.write(|c| execute(c, "CREATE TABLE numbers (n BIGINT)")).expect("creates");
+            let on_postgres = database.read(|c| Ok(matches!(c, Connection::Postgres(_)))).expect("reads");
+            let outages = if on_postgres {
+                vec![
+                    attempt("SET LOCAL statement_timeout = 20", "SELECT pg_sleep(10)"),
+                    attempt("SET LOCAL transaction_read_only = on", "INSERT INTO numbers VALUES (1)"),
+                    attempt("SELECT 1", "SELECT pg_terminate_backend(pg_backend_pid())"),
+                ]
+            } else {
+                let full = attempt("PRAGMA max_page_count = 1", "INSERT INTO numbers SELECT zeroblob(1000000)");
+                database.write(|c| execute(c, "PRAGMA max_page_count = 1000000")).expect("there is room again");
+                vec![full]
+            };
+            for outage in outages {
+                assert!(matches!(outage, Err(Error::Unavailable(_))), "{outage:?}");
+            }
+            database.write(|c| execute(c, "INSERT INTO numbers VALUES (1)")).expect("it is well again");
+            let refused = database.write(|c| execute(c, "INSERT INTO nowhere VALUES (1)")).expect_err("no such table");
+            assert!(matches!(&refused, Error::Query(_)) && !refused.is_transient(), "{refused:?}");
+        }
+
+        fn a_lock_that_is_not_had_in_time_is_a_lost_race(test: &TestDatabase) {
+            let database = test.database();
+            database.write(|c| execute(c, "CREATE TABLE numbers (n BIGINT)")).expect("creates");
+            let hasty = DatabaseSettings { busy_timeout_ms: 20, lock_timeout_ms: 20, max_retries: 1, ..test.settings().clone() };
+            let hasty = Database::open(&hasty).expect("opens");
+            database.write(|connection| {
+                if matches!(connection, Connection::Postgres(_)) {
+                    execute(connection, "LOCK TABLE numbers IN EXCLUSIVE MODE")?;
+                }
+                let error = hasty.write(|c| execute(c, "INSERT INTO numbers VALUES (1)")).expect_err("it is locked");
+                assert!(error.is_transient(), "{error:?}");
+                Ok(())
+            }).expect("nothing else is wrong");
+            hasty.write(|c| execute(c, "INSERT INTO numbers VALUES (1)")).expect("the lock is gone");
         }
 
         fn writers_on_many_threads_queue_up(database: &Database) {

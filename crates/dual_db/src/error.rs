@@ -9,7 +9,8 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// What a running query or transaction can meet. None of its texts may reach a client: they can name tables and values.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No connection could be had in time, or the connection was lost.
+    /// No connection could be had in time, the connection was lost, or the database can do nothing just now, whatever it is
+    /// asked for: its disk is full, it only reads, it is too slow.
     #[error("the database is not available: {0}")]
     Unavailable(String),
     /// A row changed between being read and being written; the whole transaction is to be run again.
@@ -22,7 +23,8 @@ pub enum Error {
 
 impl Error {
     /// Whether running the same transaction again at once, from its start, can succeed: a lost race, a serialization
-    /// failure (40001), a deadlock (40P01) or `SQLITE_BUSY`. Diesel maps only the first of these to a kind of its own.
+    /// failure (40001), a deadlock (40P01), a lock not had in time (55P03) or `SQLITE_BUSY`. Diesel maps only the first of
+    /// these to a kind of its own.
     pub fn is_transient(&self) -> bool {
         match self {
             Error::Conflict => true,
@@ -30,9 +32,14 @@ impl Error {
             Error::Query(DieselError::DatabaseError(DatabaseErrorKind::SerializationFailure, _)) => true,
             Error::Query(DieselError::DatabaseError(_, information)) => {
                 let message = information.message();
-                message.contains("deadlock detected")
-                    || message.contains("database is locked")
-                    || message.contains("database table is locked")
+                [
+                    "deadlock detected",
+                    "canceling statement due to lock timeout",
+                    "database is locked",
+                    "database table is locked",
+                ]
+                .iter()
+                .any(|known| message.contains(known))
             }
             Error::Query(_) => false,
         }
@@ -42,13 +49,28 @@ impl Error {
 impl From<DieselError> for Error {
     fn from(error: DieselError) -> Self {
         match error {
-            DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, information) => {
+            DieselError::DatabaseError(kind, information) if is_outage(kind, information.message()) => {
                 Error::Unavailable(information.message().to_owned())
             }
             DieselError::BrokenTransactionManager => Error::Unavailable("the transaction was lost".to_owned()),
             other => Error::Query(other),
         }
     }
+}
+
+/// Whether an error says nothing about what was asked for: the same will do when the database is well again. Taken for a
+/// refusal, it would turn good messages into dead letters.
+fn is_outage(kind: DatabaseErrorKind, message: &str) -> bool {
+    matches!(kind, DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::ReadOnlyTransaction)
+        || [
+            "canceling statement due to statement timeout",
+            "No space left on device",
+            "database or disk is full",
+            "disk I/O error",
+            "attempt to write a readonly database",
+        ]
+        .iter()
+        .any(|known| message.contains(known))
 }
 
 impl From<r2d2::Error> for Error {
@@ -76,6 +98,7 @@ mod tests {
         assert!(database_error(DatabaseErrorKind::SerializationFailure, "could not serialize access").is_transient());
         assert!(database_error(DatabaseErrorKind::Unknown, "deadlock detected").is_transient());
         assert!(database_error(DatabaseErrorKind::Unknown, "database is locked").is_transient());
+        assert!(database_error(DatabaseErrorKind::Unknown, "canceling statement due to lock timeout").is_transient());
         assert!(!database_error(DatabaseErrorKind::UniqueViolation, "duplicate key").is_transient());
         assert!(!database_error(DatabaseErrorKind::ClosedConnection, "server closed the connection").is_transient());
         assert!(!Error::Query(DieselError::NotFound).is_transient());

@@ -92,6 +92,15 @@ fn open_sqlite(path: &Path, settings: &DatabaseSettings) -> Result<SqliteConnect
     Ok(connection)
 }
 
+/// Whether the database can be written: on SQLite a file that may only be read opens, and even begins transactions.
+pub(crate) fn assert_writable(connection: &mut Connection) -> Result<(), OpenError> {
+    let Connection::Sqlite(sqlite) = connection else { return Ok(()) };
+    // Nobody uses this number, but it cannot be set without writing.
+    sqlite.batch_execute("PRAGMA user_version = 0").map_err(|error| {
+        OpenError(format!("the SQLite database cannot be written ({error}): check that this user may write the file"))
+    })
+}
+
 #[derive(QueryableByName)]
 struct Version {
     #[diesel(sql_type = Text)]

@@ -163,6 +163,13 @@ impl Member {
         }
     }
 
+    /// Polls while everything is paused, so that the member keeps its place in the group. A message that slips through
+    /// (from a partition assigned this moment) is held back.
+    fn hold_back(&mut self, timeout: Duration) {
+        let slipped = self.poll(timeout);
+        self.held_back.extend(slipped);
+    }
+
     /// Pauses or resumes everything assigned, also what was assigned since.
     fn set_paused(&mut self, paused: bool) {
         let changed = self.consumer.context().assignment_changed.swap(false, Ordering::SeqCst);
@@ -209,7 +216,12 @@ struct Loop {
 impl Loop {
     fn run(&mut self) {
         while !self.stopping() {
-            self.member.set_paused(!self.handler.has_room());
+            let has_room = self.handler.has_room();
+            self.member.set_paused(!has_room);
+            if !has_room {
+                self.member.hold_back(POLL);
+                continue;
+            }
             let batch = self.gather();
             if batch.is_empty() {
                 continue;
@@ -266,10 +278,7 @@ impl Loop {
             if refused && part.len() > 1 {
                 work.extend(part.into_iter().rev().map(|message| vec![message]));
                 attempt = 0;
-            } else if refused && attempt >= self.settings.max_attempts {
-                if self.set_aside(&part).is_err() {
-                    work.push(part);
-                }
+            } else if refused && attempt >= self.settings.max_attempts && self.set_aside(&part) {
                 attempt = 0;
             } else {
                 work.push(part);
@@ -279,27 +288,30 @@ impl Loop {
         true
     }
 
-    fn set_aside(&self, messages: &[IncomingMessage]) -> dual_db::Result<()> {
+    /// `false`: that was refused as well, so the messages must be kept.
+    fn set_aside(&self, messages: &[IncomingMessage]) -> bool {
         let letters: Vec<DeadLetter> = messages
             .iter()
             .map(|message| DeadLetter { message: message.clone(), reason: "the database refuses it".to_owned() })
             .collect();
-        self.database.write(|connection| {
+        let kept = self.database.write(|connection| {
             let now_us = connection.now_us()?;
             dead_letters::insert(connection, &letters, now_us)
-        })
+        });
+        if let Err(error) = &kept {
+            tracing::warn!(error = error as &dyn std::error::Error, "messages could not be set aside; trying again");
+        }
+        kept.is_ok()
     }
 
-    /// A growing pause in which the member keeps polling, with its partitions paused. A message that slips through
-    /// (from a partition assigned this moment) is held back.
+    /// A growing pause in which the member keeps polling, with its partitions paused.
     fn wait_while_polling(&mut self, attempt: u32) {
         let longest = Duration::from_millis(self.settings.max_retry_pause_ms);
         let first = Duration::from_millis(self.settings.retry_pause_ms);
         let until = Instant::now() + (first * 2_u32.saturating_pow(attempt.saturating_sub(1).min(16))).min(longest);
         while Instant::now() < until && !self.stopping() {
             self.member.set_paused(true);
-            let slipped = self.member.poll(POLL.min(until.saturating_duration_since(Instant::now())));
-            self.member.held_back.extend(slipped);
+            self.member.hold_back(POLL.min(until.saturating_duration_since(Instant::now())));
         }
         self.member.set_paused(false);
     }

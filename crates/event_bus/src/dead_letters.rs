@@ -50,9 +50,12 @@ pub fn insert(connection: &mut Connection, letters: &[DeadLetter], now_us: i64) 
             reason,
             received_at_us: now_us,
         };
-        on_each_backend!(connection, |c| {
+        let inserted = on_each_backend!(connection, |c| {
             diesel::insert_into(dead_letters::table).values(&row).on_conflict_do_nothing().execute(c)
         })?;
+        if inserted == 0 {
+            continue;
+        }
         metrics::counter!("dead_letters_total", "topic" => message.topic.clone()).increment(1);
         tracing::error!(?message, reason, "a message cannot be applied and was set aside as a dead letter");
     }

@@ -41,18 +41,21 @@ pub async fn track(
     if let Some(traceparent) = request.headers().get("traceparent").and_then(|value| value.to_str().ok()) {
         telemetry::continue_trace(&span, traceparent);
     }
-    let called = CURRENT.scope(id.clone(), next.call(request)).instrument(span.clone()).await;
+    // Inside of the scope from the call on: a middleware may answer before there is anything to wait for.
+    let called = CURRENT.scope(id.clone(), async { next.call(request).await }).instrument(span.clone()).await;
     let mut response = called?;
     let elapsed = started.elapsed();
     let elapsed_ms = format!("{:.3}", elapsed.as_secs_f64() * 1000.0);
     let status = response.status();
     span.in_scope(|| {
-        if status.is_server_error() {
-            tracing::warn!(status = status.as_u16(), elapsed_ms = %elapsed_ms, "answered");
-        } else if matches!(route.as_str(), "/healthz" | "/readyz" | "/metrics") {
-            tracing::debug!(status = status.as_u16(), elapsed_ms = %elapsed_ms, "answered");
+        let status = status.as_u16();
+        // Whoever asks whether a service is ready asks all the time, and health logs when the answer changes.
+        if matches!(route.as_str(), "/healthz" | "/readyz" | "/metrics") {
+            tracing::debug!(status, elapsed_ms = %elapsed_ms, "answered");
+        } else if status >= 500 {
+            tracing::warn!(status, elapsed_ms = %elapsed_ms, "answered");
         } else {
-            tracing::info!(status = status.as_u16(), elapsed_ms = %elapsed_ms, "answered");
+            tracing::info!(status, elapsed_ms = %elapsed_ms, "answered");
         }
     });
     metrics::histogram!("http_request_seconds", "method" => method.to_string(), "route" => route, "status" => status.as_u16().to_string())

@@ -40,17 +40,25 @@ pub struct SentAs {
     pub pointer: Option<String>,
 }
 
+/// The most lines that are read, and so the most that a deployment may allow. A reader stops one line later: what a body
+/// holds beyond that need not be in memory to be refused.
+pub const MOST_LINES: usize = 1_000;
+
+/// The most findings that are kept of how a claim was written: a body can hold many times as many mistakes as anybody
+/// reads.
+const MOST_NOTED: usize = 100;
+
 /// A claim as it was sent.
 #[derive(Debug, Default)]
 pub struct ClaimForm {
     /// The claim's own fields.
     pub header: HeaderForm,
-    /// The lines.
+    /// The lines, at most one more than [`MOST_LINES`].
     pub lines: Vec<LineForm>,
     /// What is wrong with how it was written: a field sent twice, a list where text belongs.
-    pub misread: Vec<Finding>,
+    pub(super) misread: Vec<Finding>,
     /// What was ignored.
-    pub ignored: Vec<Finding>,
+    pub(super) ignored: Vec<Finding>,
 }
 
 /// The claim's own fields as they were sent.
@@ -192,6 +200,28 @@ fn not_blank(text: &str) -> Option<String> {
 }
 
 impl ClaimForm {
+    /// Whether there are more lines than any claim may have, so that reading on is of no use.
+    pub fn is_overfull(&self) -> bool {
+        self.lines.len() > MOST_LINES
+    }
+
+    /// Notes something that is wrong with how the claim was written. Only the first hundred are kept.
+    pub fn note_misread(&mut self, finding: Finding) {
+        if self.misread.len() < MOST_NOTED {
+            self.misread.push(finding);
+        }
+    }
+
+    /// Notes something that was ignored. Only the first hundred are kept; the last of them says that there are more.
+    pub fn note_ignored(&mut self, mut finding: Finding) {
+        if self.ignored.len() < MOST_NOTED {
+            if self.ignored.len() + 1 == MOST_NOTED {
+                finding.message.push_str("; what was ignored after this is not listed");
+            }
+            self.ignored.push(finding);
+        }
+    }
+
     /// A finding about `field`, with the name and place the sender gave it. `line` counts from 1.
     pub fn finding(&self, line: Option<usize>, field: Field, code: &str, message: String) -> Finding {
         let form = line.and_then(|line| self.lines.get(line - 1));

@@ -19,19 +19,20 @@ pub fn current_event(claim: &StoredClaim) -> OutgoingMessage {
         ask: row.ask,
     };
     let event = if row.version == 1 { ClaimEvent::Submitted(body) } else { ClaimEvent::VoidRequested(body) };
-    encode(row, &event, row.version, &row.correlation_id)
+    encode(row, &event, row.version, row.submitted_at_us, &row.correlation_id)
 }
 
 /// The answer to an outcome nobody had asked for; `None` while the claim has none.
 pub fn outcome_recorded(row: &ClaimRow, cause: &str) -> Option<OutgoingMessage> {
     let known_outcome = row.known_outcome()?;
     let recorded = OutcomeRecorded { claim_id: row.claim_id.clone(), known_outcome, ask: row.ask };
-    Some(encode(row, &ClaimEvent::OutcomeRecorded(recorded), known_outcome.version, cause))
+    let recorded_at_us = row.outcome_at_us?;
+    Some(encode(row, &ClaimEvent::OutcomeRecorded(recorded), known_outcome.version, recorded_at_us, cause))
 }
 
-fn encode(row: &ClaimRow, event: &ClaimEvent, version: i64, cause: &str) -> OutgoingMessage {
+fn encode(row: &ClaimRow, event: &ClaimEvent, version: i64, at_us: i64, cause: &str) -> OutgoingMessage {
     let Encoded { topic, key, event_id, headers, body } =
-        event.encode(version, rfc3339(row.submitted_at_us), &row.correlation_id, cause, row.traceparent.clone());
+        event.encode(version, rfc3339(at_us), &row.correlation_id, cause, row.traceparent.clone());
     OutgoingMessage { event_id, topic: topic.to_owned(), key, headers, body }
 }
 

@@ -81,5 +81,6 @@ fn write_cursor(key: i64) -> String {
 }
 
 fn read_cursor(cursor: &str) -> Option<i64> {
-    i64::from_str_radix(cursor.strip_prefix('c')?, 16).ok()
+    let digits = cursor.strip_prefix('c').filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
+    i64::from_str_radix(digits, 16).ok()
 }

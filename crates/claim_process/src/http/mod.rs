@@ -47,13 +47,13 @@ pub fn routes(config: &mut web::ServiceConfig, api: &Api, limit: &ClientLimit) {
             web::resource("/v1/claims")
                 .post(post_claim::post)
                 .get(get_claims::list)
-                .default_service(problem::wrong_method()),
+                .default_service(problem::only("GET, POST")),
         )
         .service(
             web::resource("/v1/providers/top")
                 .wrap(limit.middleware())
                 .get(top_providers::top)
-                .default_service(problem::wrong_method()),
+                .default_service(problem::only("GET")),
         )
-        .service(web::resource("/v1/claims/{id}").get(get_claims::one).default_service(problem::wrong_method()));
+        .service(web::resource("/v1/claims/{id}").get(get_claims::one).default_service(problem::only("GET")));
 }

@@ -20,6 +20,9 @@ pub fn read_csv(body: &[u8]) -> Result<ClaimForm, Malformed> {
         ));
     }
     for record in reader.records() {
+        if form.is_overfull() {
+            break;
+        }
         let record = record.map_err(|error| unreadable(&error))?;
         let number = form.lines.len() + 1;
         let mut line = LineForm::at(None);
@@ -30,7 +33,7 @@ pub fn read_csv(body: &[u8]) -> Result<ClaimForm, Malformed> {
                 names.len()
             );
             let place = Place { line: Some(number), pointer: None };
-            form.misread.push(place.finding("row", "row", "ragged_row", message));
+            form.note_misread(place.finding("row", "row", "ragged_row", message));
         }
         for (cell, column) in record.iter().zip(&columns) {
             let Some((field, name)) = column else { continue };

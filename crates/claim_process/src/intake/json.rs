@@ -78,7 +78,7 @@ fn read_claim_object(form: &mut ClaimForm, members: Vec<(String, &RawValue)>) ->
         let place = Place { line: None, pointer: Some(pointer.clone()) };
         if fold(&name) == "lines" {
             if lines.replace((pointer, raw)).is_some() {
-                form.misread.push(place.finding(
+                form.note_misread(place.finding(
                     "lines",
                     &name,
                     "sent_twice",
@@ -104,7 +104,7 @@ fn read_claim_object(form: &mut ClaimForm, members: Vec<(String, &RawValue)>) ->
             }
         } else {
             let message = "belongs into each line, beside 'lines' it says nothing and was ignored".to_owned();
-            form.ignored.push(place.finding(field.name(), &name, "ignored_field", message));
+            form.note_ignored(place.finding(field.name(), &name, "ignored_field", message));
         }
     }
     let Some((pointer, raw)) = lines else { return Ok(()) };
@@ -127,6 +127,9 @@ fn read_lines(
     shared: &BTreeMap<Field, Shared>,
 ) -> Result<(), Malformed> {
     for (index, raw) in items.into_iter().enumerate() {
+        if form.is_overfull() {
+            break;
+        }
         let place = Place { line: Some(index + 1), pointer: Some(format!("{base}/{index}")) };
         match parse(raw)? {
             Json::Object(members) => read_line(form, place, members, shared),
@@ -169,7 +172,7 @@ fn read_line(form: &mut ClaimForm, place: Place, members: Vec<(String, &RawValue
             shared.get(&field).is_some_and(|shared| !text.trim().is_empty() && shared.text.trim() != text.trim());
         if contradicts {
             let message = "differs from the value given for the whole claim: send it once".to_owned();
-            form.misread.push(place.finding(field.name(), &sent_as.name, "contradiction", message));
+            form.note_misread(place.finding(field.name(), &sent_as.name, "contradiction", message));
         }
         if !shared.contains_key(&field) || !text.trim().is_empty() {
             line.set(field, &text, sent_as);
@@ -192,12 +195,12 @@ fn scalar(
         Ok(Json::Number(number)) => number.to_owned(),
         Ok(Json::Other | Json::Array(_) | Json::Object(_)) => {
             let message = "must be text or a number".to_owned();
-            form.misread.push(place.finding(field.name(), name, "not_text", message));
+            form.note_misread(place.finding(field.name(), name, "not_text", message));
             return Ok(None);
         }
         Err(_) => {
             let message = "must be text of whole Unicode characters".to_owned();
-            form.misread.push(place.finding(field.name(), name, "not_text", message));
+            form.note_misread(place.finding(field.name(), name, "not_text", message));
             return Ok(None);
         }
     };

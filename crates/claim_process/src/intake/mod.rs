@@ -41,13 +41,13 @@ impl Place {
 fn note_unknown(form: &mut ClaimForm, place: &Place, name: &str) {
     let known: Vec<&str> = Field::ALL.into_iter().map(Field::name).collect();
     let message = format!("is not a field of a claim and was ignored; the fields are {}", known.join(", "));
-    form.ignored.push(place.finding(&printable(name), &printable(name), "unknown_field", message));
+    form.note_ignored(place.finding(&printable(name), &printable(name), "unknown_field", message));
 }
 
 /// Notes a field that was sent twice under names that mean the same.
 fn note_repeated(form: &mut ClaimForm, place: &Place, field: Field, first: &str, second: &str) {
     let message = format!("is sent twice, as '{}' and as '{}': send it once", printable(first), printable(second));
-    form.misread.push(place.finding(field.name(), second, "sent_twice", message));
+    form.note_misread(place.finding(field.name(), second, "sent_twice", message));
 }
 
 /// A sender's name for a field, short and without control characters.

@@ -1,3 +1,19 @@
 //! claim_process from outside: its intake, its HTTP API on both databases, and its events on a broker.
 
+#![allow(clippy::unwrap_used, reason = "clippy does not see that what on_both_databases! writes are tests")]
+
+mod canary;
+mod group_commit;
+mod idempotency;
 mod intake;
+mod kafka;
+mod listing;
+mod lost_commit;
+mod outcomes;
+mod post_claim;
+mod program;
+mod publishing;
+mod refusals;
+mod service;
+mod top_providers;
+mod watchdog;

@@ -129,13 +129,18 @@ impl RuleBook {
     /// # Errors
     /// All findings at once, shape before rules.
     pub fn read(&self, form: &ClaimForm) -> Result<(Claim, Vec<Finding>), Vec<Finding>> {
+        // What is wrong with each of so many lines would fill an answer many times as long as what was sent.
+        if form.is_overfull() || (self.severity(&line_count::RULE) == Severity::Reject && self.has_too_many_lines(form))
+        {
+            let found = line_count::too_many(&self.limits);
+            return Err(vec![form.finding(found.line, found.field, line_count::RULE.code, found.message)]);
+        }
         let mut refused = form.misread.clone();
         let mut warnings = form.ignored.clone();
         refused.extend(form.shape_findings());
         let draft = Draft { lines: form.lines.iter().map(draft_line).collect() };
         for rule in REGISTRY {
-            let severity = self.severities.get(rule.code).copied().unwrap_or(rule.severity);
-            let findings = match severity {
+            let findings = match self.severity(&rule) {
                 Severity::Reject => &mut refused,
                 Severity::Warn => &mut warnings,
                 Severity::Off => continue,
@@ -153,6 +158,14 @@ impl RuleBook {
                 Err(refused)
             }
         }
+    }
+
+    fn severity(&self, rule: &Rule) -> Severity {
+        self.severities.get(rule.code).copied().unwrap_or(rule.severity)
+    }
+
+    fn has_too_many_lines(&self, form: &ClaimForm) -> bool {
+        form.lines.len() > self.limits.max_lines
     }
 }
 

@@ -1,0 +1,177 @@
+//! `Idempotency-Key` and `external_claim_id`: repeats make no second claim, and what contradicts is refused.
+
+use crate::service::{Answer, PROVIDERS, REAL_CLAIM, assert_totals_agree, claim, count, execute, line, with_service};
+use dual_db::testing::{TestDatabase, on_both_databases};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+on_both_databases! {
+    fn a_repeat_gets_the_first_answer_and_another_body_is_refused(database: &TestDatabase) {
+        with_service(database, async |service| {
+            let paid = claim(PROVIDERS[0], "116.85");
+            let first = service.post_with_key("key-1", &paid).await;
+            assert_eq!((first.status, first.header("idempotency-replayed")), (201, ""));
+            for _ in 0..2 {
+                let again = service.post_with_key("key-1", &paid).await;
+                assert_eq!((again.status, again.header("idempotency-replayed")), (200, "true"));
+                assert_eq!(again.body, first.body);
+                assert!(!again.header("x-request-id").is_empty());
+            }
+            // A blank more is another body: it is the bytes that were sent that count.
+            let other = format!("{paid} ");
+            let answer = Answer::of(
+                service
+                    .claims()
+                    .header("idempotency-key", "key-1")
+                    .header("content-type", "application/json")
+                    .body(other),
+            )
+            .await;
+            assert_eq!(answer.problem(422), "idempotency-key-reused");
+            assert!(!answer.body.to_string().contains("3730189502"), "{}", answer.body);
+            // Another key, or none, is another claim.
+            assert_eq!(service.post_with_key("key-2", &paid).await.status, 201);
+            assert_eq!(service.post(&paid).await.status, 201);
+            let csv = async || Answer::of(service.claims().header("idempotency-key", "csv").body(REAL_CLAIM)).await;
+            let (first, again) = (csv().await, csv().await);
+            assert_eq!((first.status, again.status), (201, 200));
+            assert_eq!(first.body, again.body);
+        });
+        assert_eq!(count(database.database(), "claims"), 4);
+        assert_eq!(count(database.database(), "outbox"), 4);
+        assert_totals_agree(database.database());
+    }
+
+    fn a_repeat_gets_the_first_answer_also_when_the_claim_has_its_outcome(database: &TestDatabase) {
+        with_service(database, async |service| {
+            let odd = json!({"external_claim_id": "A-17", "lines": [line(&[("tooth", json!("14"))])]});
+            let first = service.post_with_key("key-1", &odd).await;
+            assert_eq!(first.status, 201);
+            let id = first.body["id"].as_str().unwrap();
+            database.database().write(|connection| {
+                execute(connection, &format!(
+                    "UPDATE claims SET status = 'settled', needs_attention = TRUE, outcome_type = 'payment.settled', \
+                     outcome_version = 1, outcome_at_us = 5, \
+                     outcome = '{{\"claim_id\":\"{id}\",\"claim_version\":1,\"ask\":0,\
+                     \"unasked\":false,\"amount_cents\":1000,\"transfer_ids\":[\"t\"]}}' WHERE claim_id = '{id}'"
+                ))?;
+                execute(
+                    connection,
+                    "INSERT INTO claim_timeline (claim_key, at_us, event) \
+                     SELECT id, 5, 'payment.settled' FROM claims",
+                )
+            }).unwrap();
+            let now = service.claim(id).await;
+            assert_eq!((&now["status"], &now["outcome"]["amount"]), (&json!("settled"), &json!("10.00")));
+            let again = service.post_with_key("key-1", &odd).await;
+            assert_eq!(again.status, 200);
+            assert_eq!(again.body, first.body);
+        });
+    }
+
+    fn many_posts_of_one_key_at_once_make_one_claim(database: &TestDatabase) {
+        with_service(database, async |service| {
+            for round in 0..5 {
+                let key = format!("key-{round}");
+                let mut posts = JoinSet::new();
+                for _ in 0..20 {
+                    let (service, key) = (service.clone(), key.clone());
+                    posts.spawn(async move { service.post_with_key(&key, &claim(PROVIDERS[1], "5.00")).await });
+                }
+                let answers = posts.join_all().await;
+                assert!(answers.iter().all(|answer| answer.body == answers[0].body), "{answers:#?}");
+                let statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
+                assert_eq!(statuses.iter().filter(|status| **status == 201).count(), 1, "{statuses:?}");
+                assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 19, "{statuses:?}");
+            }
+        });
+        for table in ["claims", "claim_lines", "outbox", "idempotency_keys"] {
+            assert_eq!(count(database.database(), table), 5, "{table}");
+        }
+        assert_eq!(assert_totals_agree(database.database())[PROVIDERS[1]], (2_500, 5));
+    }
+
+    fn many_bodies_under_one_key_at_once_make_one_claim(database: &TestDatabase) {
+        with_service(database, async |service| {
+            let mut posts = JoinSet::new();
+            for n in 0..20 {
+                let service = service.clone();
+                posts
+                    .spawn(async move { service.post_with_key("key", &claim(PROVIDERS[1], &format!("{n}.00"))).await });
+            }
+            let mut statuses: Vec<u16> = posts.join_all().await.iter().map(|answer| answer.status).collect();
+            statuses.sort_unstable();
+            assert_eq!(statuses[0], 201);
+            assert!(statuses[1..].iter().all(|status| *status == 422), "{statuses:?}");
+        });
+        assert_eq!(count(database.database(), "claims"), 1);
+    }
+
+    fn a_refused_claim_leaves_its_key_free(database: &TestDatabase) {
+        with_service(database, async |service| {
+            let bad = json!([line(&[("provider_npi", json!("1"))])]);
+            assert_eq!(service.post_with_key("key", &bad).await.problem(422), "claim-refused");
+            assert_eq!(service.post_with_key("key", &claim(PROVIDERS[0], "1.00")).await.status, 201);
+        });
+        assert_eq!(count(database.database(), "claims"), 1);
+    }
+
+    fn an_external_id_belongs_to_one_claim_and_a_conflict_frees_the_key(database: &TestDatabase) {
+        let named = |id: &str, net_fee: &str| -> Value {
+            let mut claim = claim(PROVIDERS[0], net_fee);
+            claim["external_claim_id"] = json!(id);
+            claim
+        };
+        with_service(database, async |service| {
+            let first = service.post_with_key("key-1", &named("A-17", "1.00")).await;
+            assert_eq!((first.status, &first.body["external_claim_id"]), (201, &json!("A-17")));
+            for key in ["key-2", "key-2"] {
+                let conflict = service.post_with_key(key, &named("A-17", "2.00")).await;
+                assert_eq!(conflict.problem(409), "external-claim-id-taken");
+                assert_eq!(conflict.body["claim_id"], first.body["id"]);
+                assert!(
+                    conflict.body["detail"].as_str().unwrap().contains(first.header("location")),
+                    "{}",
+                    conflict.body
+                );
+            }
+            // Nothing came of the key, so it can be used for the claim put right.
+            let right = service.post_with_key("key-2", &named("A-18", "2.00")).await;
+            assert_eq!(right.status, 201, "{}", right.body);
+            // The same request again is a repeat, and no conflict with itself.
+            let again = service.post_with_key("key-1", &named("A-17", "1.00")).await;
+            assert_eq!((again.status, again.body), (200, first.body));
+        });
+        assert_eq!(count(database.database(), "claims"), 2);
+        assert_eq!(assert_totals_agree(database.database())[PROVIDERS[0]], (300, 2));
+    }
+
+    fn many_posts_of_one_external_id_at_once_make_one_claim(database: &TestDatabase) {
+        with_service(database, async |service| {
+            let mut posts = JoinSet::new();
+            for n in 0..20 {
+                let service = service.clone();
+                let mut claim = claim(PROVIDERS[2], "3.00");
+                claim["external_claim_id"] = json!("A-17");
+                // Half of them with a key of their own: a key must not outlive the conflict of its claim.
+                posts.spawn(async move {
+                    if n % 2 == 0 {
+                        service.post(&claim).await
+                    } else {
+                        service.post_with_key(&format!("key-{n}"), &claim).await
+                    }
+                });
+            }
+            let answers = posts.join_all().await;
+            let made: Vec<&Answer> = answers.iter().filter(|answer| answer.status == 201).collect();
+            assert_eq!(made.len(), 1, "{answers:#?}");
+            for answer in answers.iter().filter(|answer| answer.status != 201) {
+                assert_eq!(answer.problem(409), "external-claim-id-taken");
+                assert_eq!(answer.body["claim_id"], made[0].body["id"]);
+            }
+        });
+        assert_eq!(count(database.database(), "claims"), 1);
+        assert!(count(database.database(), "idempotency_keys") <= 1);
+        assert_eq!(assert_totals_agree(database.database())[PROVIDERS[2]], (300, 1));
+    }
+}

@@ -1,0 +1,150 @@
+//! A broker for one test, with a witness of what the service says there and a stand-in for payments.
+
+use crate::service::{PATIENCE, eventually};
+use claim_events::{
+    CLAIM_TOPIC, Cause, ClaimEvent, Compensation, Encoded, Envelope, Event, PARTITIONS, PAYMENT_TOPIC, PaymentEvent,
+    Settled, Step, Unwound,
+};
+use claim_process::settings::Settings;
+use local_broker::LocalBroker;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use std::time::Duration;
+
+/// A broker and what this test does with it.
+pub struct Kafka {
+    producer: ThreadedProducer<DefaultProducerContext>,
+    witness: BaseConsumer,
+    // Dropped last: its clients are gone by then.
+    broker: LocalBroker,
+}
+
+/// A message that the service sent.
+#[derive(Debug, Clone)]
+pub struct Said {
+    pub partition: i32,
+    pub key: String,
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+}
+
+impl Kafka {
+    /// A broker on a free port.
+    pub fn start() -> Self {
+        Self::start_at("127.0.0.1:0")
+    }
+
+    /// A broker on the port that somebody was told before.
+    pub fn start_at(address: &str) -> Self {
+        let broker = LocalBroker::start(address).expect("the broker starts");
+        let mut client = ClientConfig::new();
+        client.set("bootstrap.servers", broker.address().to_string()).set("partitioner", "murmur2_random");
+        let witness: BaseConsumer =
+            client.clone().set("group.id", "witness").set("fetch.wait.max.ms", "10").create().expect("a consumer");
+        let mut all = TopicPartitionList::new();
+        for partition in 0..PARTITIONS {
+            all.add_partition_offset(CLAIM_TOPIC, partition, Offset::Beginning).expect("an offset");
+        }
+        witness.assign(&all).expect("assigns");
+        let producer = client.set("linger.ms", "1").create().expect("a producer");
+        Self { producer, witness, broker }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> String {
+        self.broker.address().to_string()
+    }
+
+    /// Points a service here.
+    pub fn use_it(&self, settings: &mut Settings) {
+        settings.kafka.brokers = self.address();
+        settings.kafka.consumer.session_timeout_ms = 2_000;
+        settings.kafka.producer.flush_timeout_ms = 5_000;
+        settings.kafka.health_interval_ms = 500;
+    }
+
+    /// The next messages of the service, in the order in which they come.
+    pub async fn said(&self, wanted: usize) -> Vec<Said> {
+        let mut said = Vec::new();
+        eventually(&format!("{wanted} messages of the service"), async || {
+            while said.len() < wanted {
+                said.push(self.said_now()?);
+            }
+            Some(())
+        })
+        .await;
+        said
+    }
+
+    /// A message that has come already.
+    pub fn said_now(&self) -> Option<Said> {
+        let message = self.witness.poll(Duration::from_millis(20))?.ok()?;
+        let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap_or_default().to_vec()).expect("UTF-8");
+        let headers = message.headers().expect("headers").iter();
+        Some(Said {
+            partition: message.partition(),
+            key: text(message.key()),
+            headers: headers.map(|header| (header.key.to_owned(), text(header.value))).collect(),
+            body: text(message.payload()),
+        })
+    }
+
+    /// Says what payments says: an outcome with a version.
+    pub fn outcome(&self, version: i64, event: &PaymentEvent) {
+        let Encoded { key, headers, body, .. } = encoded(version, event);
+        self.send(BaseRecord::to(PAYMENT_TOPIC).key(&key).payload(&body), &headers);
+    }
+
+    /// Puts any message on payments' topic.
+    pub fn send(&self, record: BaseRecord<'_, String, String>, headers: &[(String, String)]) {
+        let headers = headers.iter().fold(OwnedHeaders::new(), |headers, (name, value)| {
+            headers.insert(Header { key: name, value: Some(value) })
+        });
+        self.producer.send(record.headers(headers)).map_err(|(error, _)| error).expect("queued");
+        self.producer.flush(PATIENCE).expect("delivered");
+    }
+}
+
+impl Said {
+    /// Reads the message as payments would.
+    pub fn decode(&self) -> (Envelope, ClaimEvent) {
+        let header =
+            |name: &str| self.headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.as_str());
+        ClaimEvent::decode(Some(self.key.as_bytes()), header, self.body.as_bytes()).expect("an event of the contract")
+    }
+}
+
+/// An outcome as payments encodes it.
+pub fn encoded(version: i64, event: &PaymentEvent) -> Encoded {
+    let time = "2026-11-22T09:30:00.123456Z".to_owned();
+    event.encode(version, time, "request", "cause", None)
+}
+
+/// `payment.settled`.
+pub fn settled(claim_id: &str, amount_cents: i64) -> PaymentEvent {
+    PaymentEvent::Settled(Settled {
+        claim_id: claim_id.to_owned(),
+        claim_version: 1,
+        ask: 0,
+        unasked: false,
+        amount_cents,
+        transfer_ids: vec!["transfer".to_owned()],
+    })
+}
+
+/// What `payment.unwound` says; wrap it in [`PaymentEvent::Unwound`].
+pub fn unwound(claim_id: &str) -> Unwound {
+    Unwound {
+        claim_id: claim_id.to_owned(),
+        claim_version: 1,
+        ask: 0,
+        unasked: false,
+        cause: Cause::StepFailed,
+        failed_step: Some(Step::Disburse),
+        reason_code: Some("declined".to_owned()),
+        reason: Some("the gateway declined the payment".to_owned()),
+        compensations: vec![Compensation::Refund, Compensation::Release],
+    }
+}

@@ -1,0 +1,141 @@
+//! `GET /v1/claims`: the order, pages that miss and repeat nothing, filters, and queries that cannot be read.
+
+use crate::service::{PROVIDERS, Service, claim, execute, with_service};
+use dual_db::testing::{TestDatabase, on_both_databases};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// The ids of a page, and where the next one begins.
+async fn page(service: &Service, query: &str) -> (Vec<String>, Option<String>) {
+    let answer = service.get(&format!("/v1/claims{query}")).await;
+    assert_eq!(answer.status, 200, "{query}: {}", answer.body);
+    (ids(&answer.body), answer.body["next_cursor"].as_str().map(str::to_owned))
+}
+
+/// The ids of a list of claims.
+fn ids(body: &Value) -> Vec<String> {
+    let claims = body["claims"].as_array().expect("a list").iter();
+    claims.map(|claim| claim["id"].as_str().expect("an id").to_owned()).collect()
+}
+
+/// Posts `count` claims, one after the other, and returns their ids, newest first.
+async fn posted(service: &Service, count: usize) -> Vec<String> {
+    let mut ids = Vec::new();
+    for n in 0..count {
+        ids.insert(0, service.accepted(&claim(PROVIDERS[n % 2], "1.00")).await);
+    }
+    ids
+}
+
+on_both_databases! {
+    fn claims_are_listed_newest_first_with_everything_a_claim_has(database: &TestDatabase) {
+        with_service(database, async |service| {
+            assert_eq!(service.get("/v1/claims").await.body, json!({"claims": [], "next_cursor": null}));
+            let newest_first = posted(&service, 7).await;
+            assert_eq!(page(&service, "").await, (newest_first.clone(), None));
+            let listed = service.get("/v1/claims").await.body;
+            for (id, listed) in newest_first.iter().zip(listed["claims"].as_array().unwrap()) {
+                assert_eq!(&service.claim(id).await, listed);
+            }
+        });
+    }
+
+    fn pages_miss_and_repeat_nothing_while_claims_come_in(database: &TestDatabase) {
+        with_service(database, async |service| {
+            let mut everything = posted(&service, 23).await;
+            for limit in [22, 23, 24, 500, 5, 1] {
+                let mut seen = Vec::new();
+                let mut next = Some(format!("?limit={limit}"));
+                let mut newcomers = 0;
+                while let Some(query) = next {
+                    let (ids, cursor) = page(&service, &query).await;
+                    assert!(ids.len() == limit || cursor.is_none(), "only the last page is short");
+                    seen.extend(ids);
+                    next = cursor.map(|cursor| format!("?limit={limit}&cursor={cursor}"));
+                    service.accepted(&claim(PROVIDERS[3], "1.00")).await;
+                    newcomers += 1;
+                }
+                // What came while the pages were read is newer than all of them, and on none.
+                assert_eq!(seen, everything, "limit {limit}");
+                everything = page(&service, "?limit=500").await.0;
+                assert_eq!(everything.len(), seen.len() + newcomers);
+            }
+        });
+    }
+
+    fn filters_hold_on_every_page(database: &TestDatabase) {
+        with_service(database, async |service| {
+            let newest_first = posted(&service, 12).await;
+            for (n, id) in newest_first.iter().enumerate() {
+                let status = ["submitted", "settled", "unwound"][n % 3];
+                database
+                    .database()
+                    .write(|c| execute(c, &format!("UPDATE claims SET status = '{status}' WHERE claim_id = '{id}'")))
+                    .unwrap();
+            }
+            let expected = |wanted: &dyn Fn(usize) -> bool| -> Vec<String> {
+                newest_first.iter().enumerate().filter(|(n, _)| wanted(*n)).map(|(_, id)| id.clone()).collect()
+            };
+            // The newest was posted last, for the second provider.
+            let of_second = |n: usize| n.is_multiple_of(2);
+            for (query, expected) in [
+                ("status=submitted".to_owned(), expected(&|n| n % 3 == 0)),
+                ("status=settled".to_owned(), expected(&|n| n % 3 == 1)),
+                ("status=unwound".to_owned(), expected(&|n| n % 3 == 2)),
+                ("status=void_requested".to_owned(), vec![]),
+                (format!("provider_npi={}", PROVIDERS[1]), expected(&of_second)),
+                (format!("provider_npi={}", PROVIDERS[2]), vec![]),
+                (format!("status=settled&provider_npi={}", PROVIDERS[1]), expected(&|n| n % 3 == 1 && of_second(n))),
+            ] {
+                assert_eq!(page(&service, &format!("?{query}")).await, (expected.clone(), None), "{query}");
+                let mut seen = Vec::new();
+                let mut next = Some(String::new());
+                while let Some(cursor) = next {
+                    let cursor = if cursor.is_empty() { cursor } else { format!("&cursor={cursor}") };
+                    let (ids, following) = page(&service, &format!("?{query}&limit=1{cursor}")).await;
+                    seen.extend(ids);
+                    next = following;
+                }
+                assert_eq!(seen, expected, "{query}, one a page");
+            }
+        });
+    }
+}
+
+#[test]
+fn a_query_that_cannot_be_read_is_a_problem_that_says_what_to_write() {
+    let database = TestDatabase::sqlite();
+    with_service(&database, async |service| {
+        posted(&service, 2).await;
+        let (_, cursor) = page(&service, "?limit=1").await;
+        let cursor = cursor.unwrap();
+        for (query, said) in [
+            ("limit=0", "limit must be 1 to 500"),
+            ("limit=501", "limit must be 1 to 500"),
+            ("limit=-1", "limit must be 1 to 500"),
+            ("limit=many", "the query cannot be read"),
+            ("limit=", "the query cannot be read"),
+            ("limit=99999999999999999999", "the query cannot be read"),
+            ("status=paid", "status must be one of submitted, void_requested, settled, unwound"),
+            ("status=", "status must be one of"),
+            ("status=SETTLED", "status must be one of"),
+            ("provider_npi=149777553", "provider_npi must be ten digits"),
+            ("provider_npi=149777553O", "provider_npi must be ten digits"),
+            ("cursor=", "the cursor must be one that this route returned"),
+            ("cursor=7", "the cursor must be one"),
+            ("cursor=c", "the cursor must be one"),
+            ("cursor=c-1", "the cursor must be one"),
+            ("cursor=c%2B1", "the cursor must be one"),
+            ("cursor=c1%27%20OR%201=1", "the cursor must be one"),
+            (&format!("cursor=x{cursor}"), "the cursor must be one"),
+            ("page=2", "the query cannot be read"),
+            ("limit=1&limit=2", "the query cannot be read"),
+        ] {
+            let answer = service.get(&format!("/v1/claims?{query}")).await;
+            assert_eq!(answer.problem(400), "malformed", "{query}: {}", answer.body);
+            assert!(answer.body["detail"].as_str().unwrap().contains(said), "{query}: {}", answer.body);
+        }
+        let all: BTreeSet<String> = page(&service, "?limit=500").await.0.into_iter().collect();
+        assert_eq!(all.len(), 2);
+    });
+}

@@ -1,0 +1,143 @@
+//! The lost answer to a COMMIT: the transaction happened, nobody was told, and the writer stores the same group again.
+//! Whoever posted must be told the same as if the answer had come, and nothing may be there twice.
+
+use crate::service::{PROVIDERS, assert_totals_agree, claim, count, execute};
+use claim_process::db;
+use claim_process::db::submit::{IdempotencyKey, Submission, Submitted, store};
+use claim_process::domain::identifiers::ClaimId;
+use claim_process::domain::rules::{Limits, RuleBook, default_severities};
+use claim_process::events::outgoing;
+use claim_process::intake::read_json;
+use dual_db::testing::on_both_databases;
+use dual_db::{Connection, Database};
+use serde_json::json;
+
+/// A claim on its way into the database, with a key and an external id where they are not empty.
+fn submission(provider_npi: &str, net_fee: &str, key: &str, external_id: &str) -> Submission {
+    let mut body = claim(provider_npi, net_fee);
+    if !external_id.is_empty() {
+        body["external_claim_id"] = json!(external_id);
+    }
+    let form = read_json(body.to_string().as_bytes()).unwrap();
+    let rules = RuleBook::new(default_severities(), Limits { max_lines: 100 });
+    let (claim, warnings) = rules.read(&form).unwrap();
+    let idempotency =
+        (!key.is_empty()).then(|| IdempotencyKey { key: key.to_owned(), body_hash: format!("hash of {net_fee}") });
+    Submission {
+        claim_id: ClaimId::random(),
+        claim,
+        warnings,
+        idempotency,
+        correlation_id: "request".to_owned(),
+        traceparent: None,
+    }
+}
+
+/// What each sender is told, in one word, and of which claim.
+fn told(results: &[Submitted]) -> Vec<(&'static str, String)> {
+    let told = results.iter().map(|result| match result {
+        Submitted::Accepted(claim) => ("accepted", claim.row.claim_id.clone()),
+        Submitted::Replayed(claim) => ("replayed", claim.row.claim_id.clone()),
+        Submitted::KeyReused => ("key reused", String::new()),
+        Submitted::ExternalIdTaken { claim_id } => ("taken", claim_id.clone()),
+    });
+    told.collect()
+}
+
+/// What the writer does with a group, in one transaction.
+fn try_to_store(connection: &mut Connection, group: &[Submission]) -> dual_db::Result<Vec<Submitted>> {
+    let now_us = connection.now_us()?;
+    let stored = store(connection, group, now_us, now_us + 60_000_000)?;
+    let messages: Vec<_> = stored.inserted.iter().map(outgoing::current_event).collect();
+    event_bus::insert_into_outbox(connection, &messages, now_us, 60_000_000)?;
+    Ok(stored.results)
+}
+
+fn stored(database: &Database) -> Vec<i64> {
+    let tables = ["claims", "claim_lines", "claim_timeline", "idempotency_keys", "provider_totals", "outbox"];
+    tables.iter().map(|table| count(database, table)).collect()
+}
+
+on_both_databases! {
+    fn a_group_whose_commit_answer_was_lost_is_stored_once_and_answered_as_if_it_had_come(database: &Database) {
+        database.migrate(&[&event_bus::MIGRATIONS, &db::MIGRATIONS]).unwrap();
+        let group = [
+            submission(PROVIDERS[0], "1.00", "", ""),
+            submission(PROVIDERS[1], "2.00", "key-1", ""),
+            // A repeat of the one before, in the same group.
+            submission(PROVIDERS[1], "2.00", "key-1", ""),
+            // Another body under the same key.
+            submission(PROVIDERS[1], "3.00", "key-1", ""),
+            submission(PROVIDERS[0], "4.00", "key-2", "A-17"),
+            // Another claim under the same external id, with a key that must stay free.
+            submission(PROVIDERS[0], "5.00", "key-3", "A-17"),
+            submission(PROVIDERS[2], "6.00", "", "A-18"),
+        ];
+        let id = |n: usize| group[n].claim_id.as_str().to_owned();
+        let expected = [
+            ("accepted", id(0)),
+            ("accepted", id(1)),
+            ("replayed", id(1)),
+            ("key reused", String::new()),
+            ("accepted", id(4)),
+            ("taken", id(4)),
+            ("accepted", id(6)),
+        ];
+
+        let first = database.write(|connection| try_to_store(connection, &group)).unwrap();
+        assert_eq!(told(&first), expected);
+        let once = stored(database);
+        assert_eq!(once, [4, 4, 0, 2, 3, 4]);
+        let totals = assert_totals_agree(database);
+        assert_eq!((totals[PROVIDERS[0]], totals[PROVIDERS[1]], totals[PROVIDERS[2]]), ((500, 2), (200, 1), (600, 1)));
+
+        for _ in 0..3 {
+            let again = database.write(|connection| try_to_store(connection, &group)).unwrap();
+            assert_eq!(told(&again), expected);
+            assert_eq!(stored(database), once, "claims, lines, timeline, keys, totals and events");
+            assert_eq!(assert_totals_agree(database), totals);
+            for (first, again) in first.iter().zip(&again) {
+                if let (Submitted::Accepted(first), Submitted::Accepted(again)) = (first, again) {
+                    assert_eq!(first.lines, again.lines);
+                    assert_eq!(first.row.net_fee_cents, again.row.net_fee_cents);
+                    assert_eq!(
+                        first.row.submitted_at_us, again.row.submitted_at_us,
+                        "it was stored when it was stored"
+                    );
+                }
+            }
+        }
+    }
+
+    fn a_part_of_the_group_that_others_stored_meanwhile_is_no_hindrance(database: &Database) {
+        database.migrate(&[&event_bus::MIGRATIONS, &db::MIGRATIONS]).unwrap();
+        let group = [submission(PROVIDERS[0], "1.00", "key-1", "A-17"), submission(PROVIDERS[0], "2.00", "key-2", "")];
+        database.write(|connection| try_to_store(connection, &group[..1])).unwrap();
+        let results = database.write(|connection| try_to_store(connection, &group)).unwrap();
+        let id = |n: usize| group[n].claim_id.as_str().to_owned();
+        assert_eq!(told(&results), [("accepted", id(0)), ("accepted", id(1))]);
+        assert_eq!(stored(database), [2, 2, 0, 2, 1, 2]);
+        assert_eq!(assert_totals_agree(database)[PROVIDERS[0]], (300, 2));
+    }
+
+    fn an_outcome_that_comes_before_the_second_try_is_kept(database: &Database) {
+        database.migrate(&[&event_bus::MIGRATIONS, &db::MIGRATIONS]).unwrap();
+        let group = [submission(PROVIDERS[0], "1.00", "", "")];
+        let first = database.write(|connection| try_to_store(connection, &group)).unwrap();
+        database
+            .write(|connection| {
+                execute(
+                    connection,
+                    "UPDATE claims SET status = 'unwound', outcome_type = 'payment.unwound', outcome_version = 1",
+                )?;
+                execute(connection, "UPDATE provider_totals SET net_fee_cents = 0, claims = 0")
+            })
+            .unwrap();
+        let again = database.write(|connection| try_to_store(connection, &group)).unwrap();
+        assert_eq!(told(&again), told(&first));
+        let Submitted::Accepted(answered) = &again[0] else { panic!("{again:?}") };
+        assert_eq!(answered.row.status, "submitted", "the sender is told what was true when the claim was stored");
+        assert_eq!(count(database, "claims WHERE status = 'unwound'"), 1);
+        assert!(assert_totals_agree(database).is_empty(), "its net fee does not come back");
+    }
+}

@@ -1,0 +1,373 @@
+//! What the service does with what payments says on `payments.payment.v1`.
+
+use crate::kafka::{Kafka, encoded, settled, unwound};
+use crate::service::{
+    PROVIDERS, Service, assert_totals_agree, claim, count, eventually, execute, number, with_settings,
+};
+use claim_events::{
+    Cause, ClaimEvent, Compensation, Event, Headers, KnownOutcome, OutcomeKind, PAYMENT_TOPIC, PaymentEvent, Unwound,
+};
+use dual_db::testing::{TestDatabase, on_both_databases};
+use rdkafka::producer::BaseRecord;
+use serde_json::{Value, json};
+
+/// Waits until a claim has this status and returns it.
+async fn with_status(service: &Service, id: &str, status: &str) -> Value {
+    eventually(&format!("{id} is {status}"), async || {
+        let claim = service.claim(id).await;
+        (claim["status"] == status).then_some(claim)
+    })
+    .await
+}
+
+/// Waits until what was sent before is handled, too: a claim of its own, settled on the same partition, comes after it.
+async fn handled(service: &Service, kafka: &Kafka, partition: i32) {
+    let marker = service.accepted(&claim(PROVIDERS[3], "0.00")).await;
+    let event = encoded(1, &settled(&marker, 0));
+    kafka.send(BaseRecord::to(PAYMENT_TOPIC).partition(partition).key(&event.key).payload(&event.body), &event.headers);
+    with_status(service, &marker, "settled").await;
+}
+
+/// Posts a claim of 81.25 and waits for its event: its id and its partition.
+async fn posted(service: &Service, kafka: &Kafka) -> (String, i32) {
+    let id = service.accepted(&claim(PROVIDERS[0], "81.25")).await;
+    let said = kafka.said(1).await.remove(0);
+    assert_eq!(said.key, id);
+    (id, said.partition)
+}
+
+on_both_databases! {
+    fn a_settlement_is_noted(database: &TestDatabase) {
+        let kafka = Kafka::start();
+        with_settings(
+            database,
+            |settings| kafka.use_it(settings),
+            async |service| {
+                let (id, partition) = posted(&service, &kafka).await;
+                kafka.outcome(1, &settled(&id, 8_125));
+                let claim = with_status(&service, &id, "settled").await;
+                let at = claim["outcome"]["at"].as_str().expect("a time");
+                assert_eq!(
+                    claim["outcome"],
+                    json!({"type": "payment.settled", "version": 1, "at": at, "amount": "81.25"})
+                );
+                let expected = json!([
+                    {"at": claim["submitted_at"], "event": "claim.submitted"},
+                    {"at": at, "event": "payment.settled"},
+                ]);
+                assert_eq!(claim["timeline"], expected);
+                assert!(claim["submitted_at"].as_str().unwrap() <= at);
+                assert_eq!(count(database.database(), "claims WHERE due_at_us IS NOT NULL"), 0, "nobody asks again");
+                // Again: nothing happens twice.
+                kafka.outcome(1, &settled(&id, 8_125));
+                handled(&service, &kafka, partition).await;
+                assert_eq!(service.claim(&id).await, claim);
+            },
+        );
+        assert_eq!(count(database.database(), "dead_letters"), 0);
+        assert_eq!(assert_totals_agree(database.database())[PROVIDERS[0]], (8_125, 1));
+    }
+
+    fn an_unwinding_takes_the_net_fee_out_of_the_total_once(database: &TestDatabase) {
+        let kafka = Kafka::start();
+        with_settings(
+            database,
+            |settings| kafka.use_it(settings),
+            async |service| {
+                let (id, partition) = posted(&service, &kafka).await;
+                let (other, _) = posted(&service, &kafka).await;
+                assert_eq!(assert_totals_agree(database.database())[PROVIDERS[0]], (16_250, 2));
+                for _ in 0..3 {
+                    kafka.outcome(1, &PaymentEvent::Unwound(unwound(&id)));
+                }
+                // A newer version of the same, which only updates the detail.
+                let newer = Unwound {
+                    cause: Cause::Operator,
+                    failed_step: None,
+                    compensations: vec![Compensation::Reverse],
+                    ..unwound(&id)
+                };
+                kafka.outcome(3, &PaymentEvent::Unwound(newer));
+                kafka.outcome(1, &PaymentEvent::Unwound(unwound(&id)));
+                handled(&service, &kafka, partition).await;
+                let claim = service.claim(&id).await;
+                assert_eq!(claim["status"], "unwound");
+                assert_eq!(
+                    claim["outcome"],
+                    json!({
+                        "type": "payment.unwound", "version": 3, "at": claim["outcome"]["at"], "cause": "operator", "failed_step": null,
+                        "reason_code": "declined", "reason": "the gateway declined the payment", "compensations": ["reverse"],
+                    })
+                );
+                let events: Vec<&Value> =
+                    claim["timeline"].as_array().unwrap().iter().map(|entry| &entry["event"]).collect();
+                assert_eq!(events, ["claim.submitted", "payment.unwound", "payment.unwound"]);
+                assert_eq!(service.claim(&other).await["status"], "submitted");
+                assert_eq!(service.claim(&id).await["net_fee"], "81.25", "what the claim was stays");
+            },
+        );
+        assert_eq!(count(database.database(), "dead_letters"), 0);
+        assert_eq!(assert_totals_agree(database.database())[PROVIDERS[0]], (8_125, 1));
+    }
+
+    fn the_steps_of_an_unwinding_are_shown_in_the_order_done(database: &TestDatabase) {
+        let kafka = Kafka::start();
+        with_settings(
+            database,
+            |settings| kafka.use_it(settings),
+            async |service| {
+                let (id, _) = posted(&service, &kafka).await;
+                kafka.outcome(1, &PaymentEvent::Unwound(unwound(&id)));
+                let claim = with_status(&service, &id, "unwound").await;
+                assert_eq!(claim["outcome"]["failed_step"], "disburse");
+                assert_eq!(claim["outcome"]["compensations"], json!(["refund", "release"]));
+                assert_eq!(claim["outcome"]["cause"], "step_failed");
+                let top = service.get("/v1/providers/top").await;
+                assert_eq!(top.body["providers"], json!([]), "a provider without claims that count is not listed");
+            },
+        );
+    }
+
+    fn a_late_return_unwinds_a_settled_claim_and_is_answered_each_time(database: &TestDatabase) {
+        let kafka = Kafka::start();
+        with_settings(
+            database,
+            |settings| kafka.use_it(settings),
+            async |service| {
+                let (id, partition) = posted(&service, &kafka).await;
+                kafka.outcome(1, &settled(&id, 8_125));
+                with_status(&service, &id, "settled").await;
+                let returned = Unwound {
+                    unasked: true,
+                    cause: Cause::LateReturn,
+                    failed_step: None,
+                    reason_code: None,
+                    reason: None,
+                    compensations: vec![Compensation::Reverse],
+                    ..unwound(&id)
+                };
+                let returned = PaymentEvent::Unwound(returned);
+                // Twice: payments says it again until it is answered, and an answer may get lost as well.
+                for _ in 0..2 {
+                    kafka.outcome(2, &returned);
+                    let said = kafka.said(1).await.remove(0);
+                    let (envelope, event) = said.decode();
+                    let ClaimEvent::OutcomeRecorded(recorded) = event else { panic!("{event:?}") };
+                    assert_eq!(recorded.claim_id, id);
+                    assert_eq!(recorded.known_outcome, KnownOutcome { kind: OutcomeKind::Unwound, version: 2 });
+                    assert_eq!((said.partition, envelope.version), (partition, 2));
+                    assert_eq!(envelope.id, format!("{id}.claim.outcome_recorded.2"));
+                    assert_eq!(envelope.causation_id, format!("{id}.payment.unwound.2"));
+                    let claim = service.claim(&id).await;
+                    assert_eq!(claim["status"], "unwound");
+                    assert_eq!(envelope.time, claim["outcome"]["at"], "when it became true");
+                }
+                // Older news under way for long: it is answered with the outcome there is, too.
+                let old =
+                    PaymentEvent::Settled(claim_events::Settled { unasked: true, ..as_settled(settled(&id, 8_125)) });
+                kafka.outcome(1, &old);
+                let ClaimEvent::OutcomeRecorded(recorded) = kafka.said(1).await.remove(0).decode().1 else {
+                    panic!("another event")
+                };
+                assert_eq!(recorded.known_outcome, KnownOutcome { kind: OutcomeKind::Unwound, version: 2 });
+                assert_eq!(service.claim(&id).await["status"], "unwound");
+            },
+        );
+        assert!(assert_totals_agree(database.database()).is_empty());
+        assert_eq!(count(database.database(), "dead_letters"), 0);
+    }
+
+    fn whatever_order_outcomes_come_in_unwound_stays_unwound(database: &TestDatabase) {
+        let kafka = Kafka::start();
+        with_settings(
+            database,
+            |settings| kafka.use_it(settings),
+            async |service| {
+                let (id, partition) = posted(&service, &kafka).await;
+                kafka.outcome(2, &PaymentEvent::Unwound(unwound(&id)));
+                kafka.outcome(1, &settled(&id, 8_125));
+                kafka.outcome(3, &settled(&id, 8_125));
+                handled(&service, &kafka, partition).await;
+                let claim = service.claim(&id).await;
+                assert_eq!((&claim["status"], &claim["outcome"]["version"]), (&json!("unwound"), &json!(2)));
+            },
+        );
+        assert!(!assert_totals_agree(database.database()).contains_key(PROVIDERS[0]));
+    }
+
+    fn an_answer_to_an_older_ask_changes_nothing(database: &TestDatabase) {
+        let kafka = Kafka::start();
+        with_settings(
+            database,
+            |settings| kafka.use_it(settings),
+            async |service| {
+                let (id, partition) = posted(&service, &kafka).await;
+                database.database().write(|c| execute(c, "UPDATE claims SET ask = 5")).unwrap();
+                for ask in [0, 4] {
+                    kafka.outcome(
+                        1,
+                        &PaymentEvent::Settled(claim_events::Settled { ask, ..as_settled(settled(&id, 8_125)) }),
+                    );
+                    kafka.outcome(1, &PaymentEvent::Unwound(Unwound { ask, ..unwound(&id) }));
+                }
+                handled(&service, &kafka, partition).await;
+                let claim = service.claim(&id).await;
+                assert_eq!((&claim["status"], &claim["outcome"]), (&json!("submitted"), &Value::Null));
+                let due = format!("claims WHERE claim_id = '{id}' AND due_at_us IS NOT NULL");
+                assert_eq!(count(database.database(), &due), 1, "it still waits for its answer");
+                kafka.outcome(
+                    1,
+                    &PaymentEvent::Settled(claim_events::Settled { ask: 5, ..as_settled(settled(&id, 8_125)) }),
+                );
+                with_status(&service, &id, "settled").await;
+            },
+        );
+        assert_eq!(count(database.database(), "dead_letters"), 0);
+    }
+
+    fn another_end_under_the_same_version_is_set_aside(database: &TestDatabase) {
+        let kafka = Kafka::start();
+        with_settings(
+            database,
+            |settings| kafka.use_it(settings),
+            async |service| {
+                let (id, partition) = posted(&service, &kafka).await;
+                kafka.outcome(1, &settled(&id, 8_125));
+                kafka.outcome(1, &PaymentEvent::Unwound(unwound(&id)));
+                handled(&service, &kafka, partition).await;
+                assert_eq!(service.claim(&id).await["status"], "settled");
+                let letter = format!(
+                    "dead_letters WHERE topic = 'payments.payment.v1' AND partition = {partition} AND message_offset = 1 \
+                 AND reason = 'it says another outcome than the one recorded under the same version'"
+                );
+                assert_eq!((count(database.database(), &letter), count(database.database(), "dead_letters")), (1, 1));
+                kafka.outcome(2, &PaymentEvent::Unwound(unwound(&id)));
+                with_status(&service, &id, "unwound").await;
+            },
+        );
+        assert!(!assert_totals_agree(database.database()).contains_key(PROVIDERS[0]));
+    }
+
+    fn poison_is_set_aside_and_its_partition_goes_on(database: &TestDatabase) {
+        let kafka = Kafka::start();
+        with_settings(
+            database,
+            |settings| kafka.use_it(settings),
+            async |service| {
+                let (id, partition) = posted(&service, &kafka).await;
+                let good = encoded(1, &settled(&id, 8_125));
+                let send = |key: Option<&str>, body: &str, change: &dyn Fn(&mut Headers)| {
+                    let (key, body) = (key.map(str::to_owned), body.to_owned());
+                    let mut headers = good.headers.clone();
+                    change(&mut headers);
+                    let record = BaseRecord::to(PAYMENT_TOPIC).partition(partition).payload(&body);
+                    kafka.send(
+                        match &key {
+                            Some(key) => record.key(key),
+                            None => record,
+                        },
+                        &headers,
+                    );
+                };
+                let keep = |_: &mut Headers| ();
+                let set = |name: &'static str, value: &'static str| {
+                    move |headers: &mut Headers| {
+                        headers.iter_mut().find(|(header, _)| header == name).expect("the header").1 = value.to_owned();
+                    }
+                };
+                let unknown_claim = encoded(1, &settled("AAAAAAAAAAAAAAAAAAAAAA", 1));
+                send(Some(&id), "{\"claim_id\": SECRET", &keep);
+                send(Some(&id), "", &keep);
+                send(Some(&id), "{}", &keep);
+                send(Some(&id), &good.body, &|headers| headers.retain(|(name, _)| name != "ce_type"));
+                send(Some(&id), &good.body, &|headers| headers.clear());
+                send(Some(&id), &good.body, &set("ce_type", "payment.lost"));
+                send(Some(&id), &good.body, &set("ce_aggregateversion", "0"));
+                send(Some(&id), &good.body, &set("ce_time", "yesterday"));
+                send(Some("AAAAAAAAAAAAAAAAAAAAAA"), &good.body, &keep);
+                send(None, &good.body, &keep);
+                send(Some(&id), &unknown_claim.body, &keep);
+                send(Some(&unknown_claim.key), &unknown_claim.body, &|headers| {
+                    headers.clone_from(&unknown_claim.headers)
+                });
+                send(Some(&id), &good.body, &keep);
+                with_status(&service, &id, "settled").await;
+                kafka.outcome(2, &PaymentEvent::Unwound(unwound(&id)));
+                with_status(&service, &id, "unwound").await;
+            },
+        );
+        let database = database.database();
+        assert_eq!(count(database, "dead_letters"), 12);
+        for (reason, letters) in [
+            ("the body is not JSON of the shape of 'payment.settled' (line 1, column 14)", 1),
+            ("the body is not JSON of the shape of 'payment.settled' (line 1, column 0)", 1),
+            ("the body is not JSON of the shape of 'payment.settled' (line 1, column 2)", 1),
+            ("the header 'ce_type' is missing", 1),
+            ("the header 'ce_specversion' is missing", 1),
+            (
+                "the header 'ce_aggregateversion' is not as the contract says: it must be a whole number of at least 1",
+                1,
+            ),
+            ("the header 'ce_time' is not as the contract says: it must be an RFC 3339 time", 1),
+            ("the key, the subject and the body do not name the same claim", 3),
+            ("there is no such claim in this database", 1),
+        ] {
+            let like = reason.replace('\'', "''");
+            assert_eq!(count(database, &format!("dead_letters WHERE reason = '{like}'")), letters, "{reason}");
+        }
+        // What was set aside is whole: it can be looked at, and sent again.
+        assert_eq!(number(database, "SELECT COUNT(DISTINCT message_offset) AS n FROM dead_letters"), 12);
+        assert_eq!(count(database, "dead_letters WHERE headers LIKE '%ce_dataschema%'"), 11);
+        assert_eq!(count(database, "dead_letters WHERE message_key IS NULL"), 1);
+        assert_eq!(
+            number(
+                database,
+                "SELECT CAST(MAX(LENGTH(body)) AS BIGINT) AS n FROM dead_letters WHERE reason LIKE '%column 14%'"
+            ),
+            19
+        );
+    }
+
+    fn a_batch_of_all_sorts_leaves_the_totals_right(database: &TestDatabase) {
+        let kafka = Kafka::start();
+        with_settings(
+            database,
+            |settings| kafka.use_it(settings),
+            async |service| {
+                let mut ids = Vec::new();
+                for n in 0..40 {
+                    ids.push(service.accepted(&claim(PROVIDERS[n % 3], &format!("{n}.07"))).await);
+                }
+                for (n, id) in ids.iter().enumerate() {
+                    for _ in 0..=n % 2 {
+                        match n % 4 {
+                            0 => kafka.outcome(1, &settled(id, 1)),
+                            1 => kafka.outcome(1, &PaymentEvent::Unwound(unwound(id))),
+                            2 => {
+                                kafka.outcome(1, &settled(id, 1));
+                                kafka.outcome(2, &PaymentEvent::Unwound(unwound(id)));
+                            }
+                            _ => {
+                                kafka.outcome(2, &PaymentEvent::Unwound(unwound(id)));
+                                kafka.outcome(1, &settled(id, 1));
+                            }
+                        }
+                    }
+                }
+                for (n, id) in ids.iter().enumerate() {
+                    with_status(&service, id, if n % 4 == 0 { "settled" } else { "unwound" }).await;
+                }
+            },
+        );
+        let totals = assert_totals_agree(database.database());
+        assert_eq!(totals.values().map(|(_, claims)| claims).sum::<i64>(), 10);
+        assert_eq!(count(database.database(), "dead_letters"), 0);
+    }
+}
+
+fn as_settled(event: PaymentEvent) -> claim_events::Settled {
+    match event {
+        PaymentEvent::Settled(settled) => settled,
+        PaymentEvent::Unwound(_) => panic!("{} is no settlement", event.event_type()),
+    }
+}

@@ -1,0 +1,333 @@
+//! The program: how it starts, what hinders its start, and how it stops.
+
+use crate::kafka::Kafka;
+use crate::service::{Answer, PATIENCE, PROVIDERS, REAL_CLAIM, Service, claim, count};
+use dual_db::testing::{TestDatabase, on_both_databases};
+use dual_db::{Database, DatabaseSettings};
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// The program with nothing set but a free port and a Kafka that nobody waits for.
+pub fn program(directory: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_claim_process"));
+    command
+        .current_dir(directory)
+        .env_clear()
+        .env("CLAIM_PROCESS__HTTP__PORT", "0")
+        .env("CLAIM_PROCESS__KAFKA__BROKERS", "127.0.0.1:1")
+        .env("CLAIM_PROCESS__KAFKA__PRODUCER__FLUSH_TIMEOUT_MS", "200");
+    command
+}
+
+/// A running program; everything it writes is kept.
+pub struct Running {
+    child: Child,
+    written: Arc<Mutex<String>>,
+    readers: Vec<JoinHandle<()>>,
+    pub service: Service,
+}
+
+impl Running {
+    /// Starts it and waits until it says where it listens.
+    pub fn start(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
+        let written = Arc::new(Mutex::new(String::new()));
+        let readers = vec![
+            keep(child.stdout.take().expect("piped"), &written),
+            keep(child.stderr.take().expect("piped"), &written),
+        ];
+        let until = Instant::now() + PATIENCE;
+        let address = loop {
+            let text = written.lock().expect("no panic").clone();
+            if let Some((_, rest)) = text.split_once("listens on http://") {
+                let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.' && c != ':').unwrap_or(rest.len());
+                break rest[..end].to_owned();
+            }
+            let ended = child.try_wait().expect("can be asked");
+            assert!(ended.is_none() && Instant::now() < until, "it did not start ({ended:?}): {text}");
+            std::thread::sleep(Duration::from_millis(10));
+        };
+        let service = Service::of(&format!("http://{address}"));
+        Self { child, written, readers, service }
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("sh").arg("-c").arg(format!("kill -{name} {}", self.child.id())).status();
+        assert!(sent.expect("a shell").success());
+    }
+
+    /// Waits until it ends: how, and everything it wrote.
+    pub fn ended(mut self) -> (ExitStatus, String) {
+        let until = Instant::now() + PATIENCE;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("can be asked") {
+                break status;
+            }
+            assert!(Instant::now() < until, "it does not end");
+            std::thread::sleep(Duration::from_millis(10));
+        };
+        for reader in self.readers.drain(..) {
+            reader.join().expect("no panic");
+        }
+        let written = self.written.lock().expect("no panic").clone();
+        (status, written)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Only a test that failed leaves it running.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn keep(from: impl Read + Send + 'static, into: &Arc<Mutex<String>>) -> JoinHandle<()> {
+    let into = Arc::clone(into);
+    std::thread::spawn(move || {
+        for line in BufReader::new(from).lines().map_while(Result::ok) {
+            let mut written = into.lock().expect("no panic");
+            written.push_str(&line);
+            written.push('\n');
+        }
+    })
+}
+
+/// Runs it to its end: how it ended, what it wrote on standard output and on standard error.
+fn ended(command: &mut Command) -> (Output, String, String) {
+    let output = command.output().expect("runs");
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("UTF-8");
+    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    (output, stdout, stderr)
+}
+
+fn block_on<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Runtime::new().expect("a runtime").block_on(work)
+}
+
+#[test]
+fn it_makes_its_database_where_nothing_is_and_stops_at_sigterm() {
+    let directory = tempfile::tempdir().unwrap();
+    let running = Running::start(&mut program(directory.path()));
+    let id = block_on(async {
+        let answer = running.service.post_csv(REAL_CLAIM).await;
+        assert_eq!(answer.status, 201, "{}", answer.body);
+        answer.body["id"].as_str().unwrap().to_owned()
+    });
+    assert!(directory.path().join(".local/claims.db").exists(), "the default place, whose directory was made");
+    let began = Instant::now();
+    running.signal("TERM");
+    let (status, log) = running.ended();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(log.contains("stopped") && !log.contains("panicked"), "{log}");
+
+    let again = Running::start(&mut program(directory.path()));
+    block_on(async { assert_eq!(again.service.claim(&id).await["net_fee"], "116.85") });
+    again.signal("INT");
+    assert_eq!(again.ended().0.code(), Some(0));
+}
+
+#[test]
+fn it_stops_at_sigterm_with_a_kafka_that_answers_and_the_events_are_sent() {
+    let kafka = Kafka::start();
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = program(directory.path());
+    command.env("CLAIM_PROCESS__KAFKA__BROKERS", kafka.address());
+    let running = Running::start(&mut command);
+    block_on(async {
+        // The caller's trace goes on in the event, and so in whatever payments does.
+        let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let request = running.service.claims().header("traceparent", trace).body(REAL_CLAIM);
+        assert_eq!(Answer::of(request).await.status, 201);
+        let said = kafka.said(1).await.remove(0);
+        let envelope = said.decode().0;
+        let traceparent = envelope.traceparent.expect("a trace");
+        assert!(traceparent.starts_with("00-0af7651916cd43dd8448eb211c80319c-"), "{traceparent}");
+        assert_ne!(traceparent, trace, "a span of its own");
+        running.service.accepted(&claim(PROVIDERS[0], "1.00")).await;
+        running.signal("TERM");
+        kafka.said(1).await;
+    });
+    let (status, log) = running.ended();
+    assert_eq!(status.code(), Some(0), "{log}");
+    let url = format!("sqlite://{}/.local/claims.db", directory.path().display());
+    let database = Database::open(&DatabaseSettings::at(url)).unwrap();
+    assert_eq!(count(&database, "outbox"), 0, "what was delivered is not left for the next start");
+}
+
+on_both_databases! {
+    fn what_was_acknowledged_outlives_a_kill(database: &TestDatabase) {
+        let directory = tempfile::tempdir().unwrap();
+        let mut command = program(directory.path());
+        command.env("CLAIM_PROCESS__DATABASE__URL", &database.settings().url);
+        let running = Running::start(&mut command);
+        let acknowledged = block_on(async {
+            let mut posts = tokio::task::JoinSet::new();
+            for n in 0..40 {
+                let service = running.service.clone();
+                posts.spawn(async move {
+                    let key = format!("key-{n}");
+                    let request = service.claims().header("idempotency-key", key).json(&claim(PROVIDERS[0], "1.00"));
+                    // Those that are killed get no answer.
+                    let response = request.send().await.ok()?;
+                    (response.status() == 201).then_some(n)
+                });
+            }
+            let mut acknowledged = Vec::new();
+            while let Some(answered) = posts.join_next().await {
+                acknowledged.extend(answered.unwrap());
+                if acknowledged.len() == 5 {
+                    running.signal("KILL");
+                }
+            }
+            acknowledged
+        });
+        assert!(acknowledged.len() >= 5);
+        assert_eq!(running.ended().0.code(), None);
+        let again = Running::start(&mut command);
+        block_on(async {
+            for n in &acknowledged {
+                let answer = again.service.post_with_key(&format!("key-{n}"), &claim(PROVIDERS[0], "1.00")).await;
+                assert_eq!(answer.status, 200, "it is there: {}", answer.body);
+            }
+        });
+        again.signal("TERM");
+        assert_eq!(again.ended().0.code(), Some(0));
+        crate::service::assert_totals_agree(database.database());
+        assert_eq!(count(database.database(), "claims"), count(database.database(), "outbox"));
+    }
+
+    fn migrations_run_by_themselves_and_as_often_as_one_likes(database: &TestDatabase) {
+        let directory = tempfile::tempdir().unwrap();
+        for _ in 0..2 {
+            let (output, _, stderr) = ended(
+                program(directory.path()).env("CLAIM_PROCESS__DATABASE__URL", &database.settings().url).arg("migrate"),
+            );
+            assert!(output.status.success(), "{stderr}");
+            crate::service::assert_empty(database.database());
+        }
+        // A newer version was here: this one keeps its hands off.
+        database
+            .database()
+            .write(|c| {
+                crate::service::execute(c, "INSERT INTO __diesel_schema_migrations (version) VALUES ('99991231')")
+            })
+            .unwrap();
+        for arguments in [&["migrate"][..], &[]] {
+            let (output, _, stderr) = ended(
+                program(directory.path()).env("CLAIM_PROCESS__DATABASE__URL", &database.settings().url).args(arguments),
+            );
+            assert_eq!(output.status.code(), Some(1));
+            assert!(stderr.contains("newer version of this program"), "{stderr}");
+        }
+    }
+}
+
+#[test]
+fn wrong_settings_are_all_listed_with_exit_code_2() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("settings.toml");
+    std::fs::write(&file, "[watchdog]\nmax_claims = 0\n[ingest]\nmax_lines = 1001\n").unwrap();
+    let (output, stdout, stderr) = ended(
+        program(directory.path())
+            .args(["--config", "settings.toml"])
+            .env("CLAIM_PROCESS__HTTP__WORKERS", "0")
+            .env("CLAIM_PROCESS__HTTP__PORT", "eighty")
+            .env("CLAIM_PROCESS__DATABASE__URL", "")
+            .env("CLAIM_PROCESS__KAFKA__BROKERS", "")
+            .env("CLAIM_PROCESS__LOG__FORMAT", "xml")
+            .env("CLAIM_PROCESS__RULES__PROCEDURE_PREFIX", "perhaps")
+            .env("CLAIM_PROCESS__HTTP__PROT", "1"),
+    );
+    assert_eq!((output.status.code(), stdout.as_str()), (Some(2), ""), "{stderr}");
+    for named in [
+        "watchdog.max_claims",
+        "ingest.max_lines",
+        "http.workers",
+        "CLAIM_PROCESS__HTTP__PORT",
+        "database.url",
+        "kafka.brokers",
+        "log.format",
+        "CLAIM_PROCESS__RULES__PROCEDURE_PREFIX",
+        "CLAIM_PROCESS__HTTP__PROT",
+    ] {
+        assert_eq!(stderr.lines().filter(|line| line.trim().starts_with(named)).count(), 1, "{named} in {stderr}");
+    }
+    assert_eq!(stderr.lines().count(), 10, "a first line and one for each: {stderr}");
+    assert!(!directory.path().join(".local").exists(), "nothing was begun");
+
+    std::fs::write(&file, "[http\n").unwrap();
+    for (file, said) in [("settings.toml", "is not TOML"), ("nowhere.toml", "cannot be read")] {
+        let (output, _, stderr) = ended(program(directory.path()).args(["--config", file]));
+        assert_eq!(output.status.code(), Some(2));
+        assert!(stderr.contains(file) && stderr.contains(said), "{stderr}");
+    }
+    assert_eq!(ended(program(directory.path()).arg("fly")).0.status.code(), Some(2));
+}
+
+#[test]
+fn what_hinders_its_start_is_one_sentence_with_exit_code_1() {
+    let directory = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    std::fs::write(directory.path().join("file"), "").unwrap();
+    assert!(ended(program(directory.path()).arg("migrate")).0.status.success());
+    std::fs::write(directory.path().join("letter"), "Dear Sirs, this is no database. ".repeat(100)).unwrap();
+    for (variable, value, said) in [
+        ("HTTP__PORT", port.as_str(), "choose another port with the setting http.port"),
+        ("HTTP__HOST", "203.0.113.7", "check the settings http.host and http.port"),
+        ("DATABASE__URL", "sqlite://file/below.db", "check the path and that this user may write there"),
+        ("DATABASE__URL", "sqlite://.", "check the path and that this user may write there"),
+        ("DATABASE__URL", "sqlite://letter", "check the path and that this user may write there"),
+        ("DATABASE__URL", "sqlite:///proc/claims.db", "check the path and that this user may write there"),
+        ("DATABASE__URL", "sqlite://file:.local/claims.db?mode=ro", "check that this user may write the file"),
+        ("DATABASE__URL", "mysql://x", "must begin with sqlite:// or postgres://"),
+        ("DATABASE__URL", "postgres://claims:hunter2@127.0.0.1:1/claims", "check host, port, user, password"),
+        ("LOG__FILTER", "claim_process=loud", "the log filter cannot be read"),
+    ] {
+        let (output, _, stderr) = ended(program(directory.path()).env(format!("CLAIM_PROCESS__{variable}"), value));
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        assert!(stderr.starts_with("claim_process: ") && stderr.contains(said), "{stderr}");
+        assert!(!stderr.contains("hunter2"), "{stderr}");
+    }
+}
+
+#[test]
+fn settings_are_shown_with_where_they_came_from_and_without_passwords() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(
+        directory.path().join("claims.toml"),
+        "[http]\nworkers = 7\nport = 9\n[rules]\nnpi_checksum = \"off\"\n",
+    )
+    .unwrap();
+    let (output, stdout, _) = ended(
+        program(directory.path())
+            .args(["settings", "--config", "claims.toml"])
+            .env("CLAIM_PROCESS__DATABASE__URL", "postgres://claims:hunter2@db.example:5432/claims"),
+    );
+    assert!(output.status.success());
+    for line in [
+        "database.url = \"postgres://claims:********@db.example:5432/claims\"  # environment CLAIM_PROCESS__DATABASE__URL",
+        "http.workers = 7  # file",
+        "http.port = 0  # environment CLAIM_PROCESS__HTTP__PORT",
+        "http.host = \"127.0.0.1\"  # default",
+        "rules.npi_checksum = \"off\"  # file",
+        "rules.procedure_prefix = \"reject\"  # default",
+    ] {
+        assert!(stdout.lines().any(|shown| shown == line), "{line} in {stdout}");
+    }
+    assert!(!stdout.contains("hunter2"), "{stdout}");
+    let (output, stdout, _) = ended(program(directory.path()).arg("--help"));
+    assert!(output.status.success());
+    for word in ["settings", "migrate", "--config"] {
+        assert!(stdout.contains(word), "{word} in {stdout}");
+    }
+}

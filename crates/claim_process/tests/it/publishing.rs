@@ -1,0 +1,183 @@
+//! What the service says on `claims.claim.v1`: every accepted claim as the contract has it, whatever Kafka does.
+
+use crate::kafka::Kafka;
+use crate::service::{Answer, PROVIDERS, REAL_CLAIM, claim, count, eventually, execute, with_service, with_settings};
+use claim_events::ClaimEvent;
+use dual_db::Database;
+use dual_db::testing::{TestDatabase, on_both_databases};
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicU32, Ordering};
+use tokio::task::JoinSet;
+
+/// Waits until everything was delivered and its rows are gone.
+async fn outbox_empties(database: &Database) {
+    eventually("the outbox is empty", async || (count(database, "outbox") == 0).then_some(())).await;
+}
+
+/// An address where nobody listens, below the ports that the operating system gives away.
+fn free_address() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let first = 22_000 + std::process::id() % 8_000;
+    for _ in 0..500 {
+        let address = format!("127.0.0.1:{}", first + NEXT.fetch_add(1, Ordering::Relaxed));
+        if TcpListener::bind(&address).is_ok() {
+            return address;
+        }
+    }
+    panic!("none of five hundred ports is free");
+}
+
+on_both_databases! {
+    fn an_accepted_claim_is_said_as_the_contract_has_it(database: &TestDatabase) {
+        let kafka = Kafka::start();
+        with_settings(
+            database,
+            |settings| kafka.use_it(settings),
+            async |service| {
+                let request = service.claims().header("content-type", "text/csv").header("x-request-id", "request-1");
+                let answer = Answer::of(request.body(REAL_CLAIM)).await;
+                assert_eq!(answer.status, 201, "{}", answer.body);
+                let id = answer.body["id"].as_str().unwrap();
+                let said = kafka.said(1).await.remove(0);
+                assert_eq!(said.key, id);
+                let expected = [
+                    ("ce_specversion", "1.0"),
+                    ("ce_id", &format!("{id}.claim.submitted.1")),
+                    ("ce_type", "claim.submitted"),
+                    ("ce_source", "/claim_process"),
+                    ("ce_subject", id),
+                    ("ce_time", answer.body["submitted_at"].as_str().unwrap()),
+                    ("ce_dataschema", "urn:claims-to-payments:claim.submitted:v1"),
+                    ("content-type", "application/json"),
+                    ("ce_aggregateversion", "1"),
+                    ("ce_correlationid", "request-1"),
+                    ("ce_causationid", "request-1"),
+                ];
+                assert_eq!(said.headers, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+                let body: serde_json::Value = serde_json::from_str(&said.body).unwrap();
+                assert_eq!(
+                    body,
+                    json!({
+                        "claim_id": id, "plan_group": "GRP-1000", "provider_npi": "1497775530", "net_fee_cents": 11_685,
+                        "submitted_at": answer.body["submitted_at"], "known_outcome": null, "ask": 0,
+                        "lines": [
+                            {"line": 1, "service_date": "2018-03-28", "submitted_procedure": "D0180", "quadrant": null,
+                             "provider_fees_cents": 10_000, "allowed_fees_cents": 10_000, "member_coinsurance_cents": 0,
+                             "member_copay_cents": 0, "net_fee_cents": 0},
+                            {"line": 2, "service_date": "2018-03-28", "submitted_procedure": "D0210", "quadrant": null,
+                             "provider_fees_cents": 10_800, "allowed_fees_cents": 10_800, "member_coinsurance_cents": 0,
+                             "member_copay_cents": 0, "net_fee_cents": 0},
+                            {"line": 3, "service_date": "2018-03-28", "submitted_procedure": "D4346", "quadrant": null,
+                             "provider_fees_cents": 13_000, "allowed_fees_cents": 6_500, "member_coinsurance_cents": 1_625,
+                             "member_copay_cents": 0, "net_fee_cents": 8_125},
+                            {"line": 4, "service_date": "2018-03-28", "submitted_procedure": "D4211", "quadrant": "UR",
+                             "provider_fees_cents": 17_800, "allowed_fees_cents": 17_800, "member_coinsurance_cents": 3_560,
+                             "member_copay_cents": 0, "net_fee_cents": 3_560},
+                        ],
+                    })
+                );
+                let (envelope, event) = said.decode();
+                assert!(matches!(event, ClaimEvent::Submitted(_)) && envelope.version == 1);
+                let everything = format!("{said:?}");
+                assert!(!everything.contains("3730189502"), "no subscriber id in {everything}");
+                outbox_empties(database.database()).await;
+                assert!(kafka.said_now().is_none(), "it is said once");
+            },
+        );
+    }
+
+    fn every_claim_is_said_once_under_its_own_key(database: &TestDatabase) {
+        let kafka = Kafka::start();
+        with_settings(
+            database,
+            |settings| kafka.use_it(settings),
+            async |service| {
+                let mut posts = JoinSet::new();
+                for _ in 0..100 {
+                    let service = service.clone();
+                    posts.spawn(async move { service.accepted(&claim(PROVIDERS[0], "1.00")).await });
+                }
+                let ids: BTreeSet<String> = posts.join_all().await.into_iter().collect();
+                // Refused claims and repeats are not said.
+                service.post_with_key("key", &claim(PROVIDERS[0], "1.00")).await;
+                service.post_with_key("key", &claim(PROVIDERS[0], "1.00")).await;
+                service.post(&claim("12", "1.00")).await;
+                let said = kafka.said(101).await;
+                let keys: BTreeSet<String> = said
+                    .iter()
+                    .map(|said| said.decode().1)
+                    .map(|event| match event {
+                        ClaimEvent::Submitted(body) => body.claim_id,
+                        other => panic!("{other:?}"),
+                    })
+                    .collect();
+                assert_eq!(keys.len(), 101);
+                assert!(keys.is_superset(&ids));
+                let partitions: BTreeSet<i32> = said.iter().map(|said| said.partition).collect();
+                assert!(partitions.len() > 6, "spread over the partitions: {partitions:?}");
+                outbox_empties(database.database()).await;
+                assert!(kafka.said_now().is_none());
+            },
+        );
+    }
+
+    fn a_claim_is_accepted_without_kafka_and_said_when_it_comes(database: &TestDatabase) {
+        let address = free_address();
+        let change = |settings: &mut claim_process::settings::Settings| settings.kafka.brokers.clone_from(&address);
+        with_settings(database, change, async |service| {
+            let id = service.accepted(&claim(PROVIDERS[0], "1.00")).await;
+            assert_eq!(count(database.database(), "outbox"), 1);
+            let kafka = Kafka::start_at(&address);
+            assert_eq!(kafka.said(1).await[0].key, id);
+            outbox_empties(database.database()).await;
+            eventually("the service is ready", async || (service.get("/readyz").await.status == 200).then_some(()))
+                .await;
+            let next = service.accepted(&claim(PROVIDERS[0], "1.00")).await;
+            assert_eq!(kafka.said(1).await[0].key, next);
+        });
+    }
+
+    fn a_claim_whose_delivery_was_given_up_is_swept(database: &TestDatabase) {
+        let address = free_address();
+        let change = |settings: &mut claim_process::settings::Settings| {
+            settings.kafka.brokers.clone_from(&address);
+            settings.kafka.producer.delivery_timeout_ms = 200;
+            settings.kafka.outbox.sweep_interval_ms = 50;
+        };
+        with_settings(database, change, async |service| {
+            let id = service.accepted(&claim(PROVIDERS[0], "1.00")).await;
+            // The second time the sweeper takes it, so it has given up the first.
+            let taken_at = || crate::service::number(database.database(), "SELECT MAX(send_after_us) AS n FROM outbox");
+            let first = taken_at();
+            eventually("the sweeper takes it", async || (taken_at() > first).then_some(())).await;
+            let kafka = Kafka::start_at(&address);
+            assert_eq!(kafka.said(1).await[0].key, id);
+            outbox_empties(database.database()).await;
+        });
+    }
+
+    fn what_a_crash_left_behind_is_said_at_the_next_start(database: &TestDatabase) {
+        let mut ids = BTreeSet::new();
+        with_service(database, async |service| {
+            for _ in 0..3 {
+                ids.insert(service.accepted(&claim(PROVIDERS[0], "1.00")).await);
+            }
+        });
+        let database_now = database.database();
+        assert_eq!(count(database_now, "outbox"), 3, "it stopped before Kafka had them");
+        // As long ago as it takes until nobody else can be about to send them.
+        database_now.write(|c| execute(c, "UPDATE outbox SET send_after_us = 1")).unwrap();
+        let kafka = Kafka::start();
+        with_settings(
+            database,
+            |settings| kafka.use_it(settings),
+            async |_| {
+                let said: BTreeSet<String> = kafka.said(3).await.into_iter().map(|said| said.key).collect();
+                assert_eq!(said, ids);
+                outbox_empties(database_now).await;
+            },
+        );
+    }
+}

@@ -1,0 +1,280 @@
+//! What is refused over HTTP: how the answer says so, that it echoes no patient data, and that nothing is stored.
+
+use crate::service::{
+    Answer, PROVIDERS, REAL_CLAIM, Service, assert_empty, claim, count, line, with_service, with_settings,
+};
+use dual_db::testing::{TestDatabase, on_both_databases};
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+const MIB: usize = 1024 * 1024;
+
+async fn post_json(service: &Service, body: impl Into<reqwest::Body>) -> Answer {
+    Answer::of(service.claims().header("content-type", "application/json").body(body)).await
+}
+
+/// Every route that shows what is stored shows nothing.
+async fn assert_shows_nothing(service: &Service) {
+    assert_eq!(service.get("/v1/claims").await.body, json!({"claims": [], "next_cursor": null}));
+    assert_eq!(service.get("/v1/providers/top").await.body["providers"], json!([]));
+}
+
+on_both_databases! {
+    fn a_refused_claim_says_everything_at_once_and_leaves_nothing(database: &TestDatabase) {
+        with_service(database, async |service| {
+            let bad = json!({"lines": [{
+                "Service Date": "soon", "proc_code": "E1", "Plan/Group #": "GRP-1000", "member_id": "777000111",
+                "npi": "149777553", "provider fees": "-1.00", "Allowed fees": "1.234", "copay": "0.00",
+            }]});
+            let answer = Answer::of(service.claims().header("idempotency-key", "k").json(&bad)).await;
+            assert_eq!(answer.problem(422), "claim-refused");
+            let errors = answer.body["errors"].as_array().unwrap();
+            assert_eq!(
+                answer.body["detail"],
+                format!("{} things have to be put right; nothing was stored", errors.len())
+            );
+            let expected = json!({
+                "line": 1, "field": "submitted_procedure", "sent_as": "proc_code", "pointer": "/lines/0/proc_code",
+                "code": "procedure_prefix", "message": "must start with 'D', as in D0180",
+            });
+            assert!(errors.contains(&expected), "{errors:#?}");
+            for (field, code, sent_as) in [
+                ("service_date", "date_format", json!("Service Date")),
+                ("provider_npi", "npi_digits", json!("npi")),
+                ("provider_fees", "money_negative", json!("provider fees")),
+                ("allowed_fees", "money_decimals", json!("Allowed fees")),
+                ("member_coinsurance", "required", Value::Null),
+            ] {
+                let found = errors.iter().find(|error| error["field"] == field && error["code"] == code);
+                let found = found.unwrap_or_else(|| panic!("{field} {code} in {errors:#?}"));
+                assert_eq!((&found["line"], &found["sent_as"]), (&json!(1), &sent_as));
+                let name = sent_as.as_str().unwrap_or(field);
+                assert_eq!(found["pointer"], format!("/lines/0/{name}"));
+                assert!(found["message"].as_str().is_some_and(|message| message.len() > 10), "{found}");
+            }
+            // The values that were sent are nobody's business in an answer, patient data least of all.
+            let text = answer.body.to_string();
+            for value in ["777000111", "149777553\"", "1.234", "soon"] {
+                assert!(!text.contains(value), "{value} in {text}");
+            }
+            assert_shows_nothing(&service).await;
+        });
+        assert_empty(database.database());
+    }
+
+    fn a_good_line_with_a_bad_line_is_not_stored(database: &TestDatabase) {
+        with_service(database, async |service| {
+            let mixed = json!([line(&[]), line(&[("submitted_procedure", json!("0180"))])]);
+            let answer = service.post(&mixed).await;
+            assert_eq!(answer.problem(422), "claim-refused");
+            let errors = answer.body["errors"].as_array().unwrap();
+            assert!(!errors.is_empty() && errors.iter().all(|error| error["line"] == 2), "{errors:#?}");
+
+            let csv = REAL_CLAIM.replace("D4346", "X4346");
+            let answer = service.post_csv(&csv).await;
+            assert_eq!(answer.problem(422), "claim-refused");
+            let error = &answer.body["errors"][0];
+            assert_eq!((&error["line"], &error["sent_as"]), (&json!(3), &json!("submitted procedure")));
+            assert_eq!(error.get("pointer"), None, "there are no pointers into a CSV");
+            assert_shows_nothing(&service).await;
+        });
+        assert_empty(database.database());
+    }
+}
+
+#[test]
+fn a_body_that_cannot_be_read_is_placed_and_not_echoed() {
+    let database = TestDatabase::sqlite();
+    with_service(&database, async |service| {
+        for (body, place) in [
+            ("{\"lines\": [{\"subscriber_id\": 3730189502,}]}", "line 1, column 41"),
+            ("{\n \"subscriber_id\": SECRET-3730189502\n}", "line 2, column 19"),
+            ("", "line 1, column 0"),
+            ("[1, 2", "line 1, column 5"),
+            ("{\"lines\": \"3730189502\"}", "'lines' must be an array"),
+            ("\"3730189502\"", "must be a claim"),
+            ("[\"3730189502\"]", "line 1 must be a JSON object"),
+        ] {
+            let answer = post_json(&service, body).await;
+            assert_eq!(answer.problem(400), "malformed", "{body}");
+            let text = answer.body.to_string();
+            assert!(text.contains(place), "{place} in {text}");
+            assert!(!text.contains("SECRET") && !text.contains("3730189502"), "{text}");
+        }
+        assert_eq!(post_json(&service, b"\xff\xfe{}".to_vec()).await.problem(400), "malformed");
+        let csv = async |csv: &str| service.post_csv(csv).await;
+        assert_eq!(csv("apples,pears\n1,2").await.problem(400), "malformed");
+        assert_eq!(csv("").await.problem(400), "malformed");
+        assert_eq!(csv(&REAL_CLAIM.replace("3730189502,", "")).await.problem(422), "claim-refused");
+        for key in ["", "   ", &"k".repeat(256)] {
+            let answer = service.post_with_key(key, &claim(PROVIDERS[0], "1.00")).await;
+            assert_eq!(answer.problem(400), "malformed", "{key:?}");
+        }
+    });
+    assert_empty(database.database());
+}
+
+#[test]
+fn a_body_over_the_limit_is_too_large_however_it_is_sent() {
+    let database = TestDatabase::sqlite();
+    with_service(&database, async |service| {
+        let padded = |length: usize| {
+            let mut body = claim(PROVIDERS[0], "1.00").to_string();
+            body.push_str(&" ".repeat(length - body.len()));
+            body
+        };
+        assert_eq!(post_json(&service, padded(MIB)).await.status, 201, "exactly the limit is fine");
+        for length in [MIB + 1, 2 * MIB, 16 * MIB] {
+            let answer = post_json(&service, padded(length)).await;
+            assert_eq!(answer.problem(413), "too-large", "{length} bytes");
+            assert!(answer.body["detail"].as_str().unwrap().contains("1048576"), "{}", answer.body);
+        }
+        // Without a length beforehand: chunk after chunk.
+        let answer = raw(service.address(), |stream| {
+            stream.write_all(b"POST /v1/claims HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n")?;
+            let chunk = format!("{:x}\r\n{}\r\n", 64 * 1024, " ".repeat(64 * 1024));
+            (0..32).try_for_each(|_| stream.write_all(chunk.as_bytes()))
+        });
+        assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+        assert_eq!(service.get("/healthz").await.status, 200);
+    });
+    assert_eq!(count(database.database(), "claims"), 1);
+}
+
+#[test]
+fn the_number_of_lines_and_of_findings_is_bounded() {
+    let database = TestDatabase::sqlite();
+    with_service(&database, async |service| {
+        let lines = |count: usize| json!((0..count).map(|n| line(&[("provider_fees", json!(n))])).collect::<Vec<_>>());
+        assert_eq!(service.post(&lines(100)).await.status, 201);
+        let answer = service.post(&lines(101)).await;
+        assert_eq!((answer.problem(422), &answer.body["errors"][0]["code"]), ("claim-refused", &json!("line_count")));
+
+        // As many lines as a body holds, and everything is wrong with each: the answer stays small, and quick.
+        let began = Instant::now();
+        for body in [
+            format!("[{}{{}}]", "{},".repeat(MIB / 3 - 10)),
+            format!("[{}{{}}]", "{\"npi\":1,\"npi\":2},".repeat(50_000)),
+        ] {
+            let answer = post_json(&service, body).await;
+            assert_eq!(answer.problem(422), "claim-refused");
+            assert!(answer.body.to_string().len() < MIB / 4, "{} bytes", answer.body.to_string().len());
+        }
+        let csv = format!("npi\n{}", "1\n".repeat(MIB / 2 - 10));
+        let answer = service.post_csv(&csv).await;
+        assert_eq!((answer.problem(422), &answer.body["errors"][0]["code"]), ("claim-refused", &json!("line_count")));
+        assert!(answer.body.to_string().len() < MIB / 4);
+        assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    });
+    assert_eq!(count(database.database(), "claims"), 1);
+}
+
+#[test]
+fn the_number_of_warnings_is_bounded() {
+    let database = TestDatabase::sqlite();
+    with_service(&database, async |service| {
+        let mut odd = line(&[]);
+        for n in 0..20_000 {
+            odd[format!("unknown {n}")] = json!(1);
+        }
+        let answer = service.post(&odd).await;
+        assert_eq!(answer.status, 201, "{}", answer.body);
+        let warnings = answer.body["warnings"].as_array().unwrap();
+        assert!((1..=200).contains(&warnings.len()), "{} warnings", warnings.len());
+        assert_eq!(warnings[0]["sent_as"], Value::Null);
+        assert_eq!((&warnings[0]["field"], &warnings[0]["code"]), (&json!("unknown 0"), &json!("unknown_field")));
+    });
+}
+
+#[test]
+fn a_body_that_stalls_is_not_waited_for() {
+    let database = TestDatabase::sqlite();
+    with_settings(
+        &database,
+        |settings| settings.http.body_timeout_ms = 300,
+        async |service| {
+            let answer = raw(service.address(), |stream| {
+                stream.write_all(b"POST /v1/claims HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{\"lines\"")
+            });
+            assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+            assert!(answer.contains("application/problem+json") && answer.contains("problem:too-slow"), "{answer}");
+            // Nor is the rest of one without a length, so the connection is not held for ever.
+            let answer = raw(service.address(), |stream| {
+                stream.write_all(
+                    b"POST /v1/claims HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n5\r\nservi\r\n",
+                )
+            });
+            assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+            // A body that breaks off is nobody's fault here, and stores nothing.
+            let mut stream = TcpStream::connect(service.address()).unwrap();
+            stream.write_all(b"POST /v1/claims HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\nservice").unwrap();
+            drop(stream);
+            assert_eq!(service.get("/healthz").await.status, 200);
+        },
+    );
+    assert_empty(database.database());
+}
+
+#[test]
+fn headers_that_stall_are_not_waited_for() {
+    let database = TestDatabase::sqlite();
+    with_settings(
+        &database,
+        |settings| settings.http.header_timeout_ms = 300,
+        async |service| {
+            let answer = raw(service.address(), |stream| stream.write_all(b"POST /v1/claims HTTP/1.1\r\nhost: x\r\n"));
+            assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+        },
+    );
+}
+
+#[test]
+fn what_is_not_there_and_what_is_not_done_are_problems() {
+    let database = TestDatabase::sqlite();
+    with_service(&database, async |service| {
+        for path in ["/", "/v1", "/v1/claim", "/v1/claims/", "/v1/claims/x/y", "/v2/claims", "/v1/claims/3730189502"] {
+            assert_eq!(service.get(path).await.problem(404), "not-found", "{path}");
+        }
+        for id in ["4fXk0aV1StGXR8Z5jdHi6B", "%00", "..%2f..", "'%20OR%201=1", &"x".repeat(2_000)] {
+            let answer = service.get(&format!("/v1/claims/{id}")).await;
+            assert_eq!(answer.problem(404), "not-found", "{id}");
+            assert!(!answer.body.to_string().contains(id), "{}", answer.body);
+        }
+        for (method, path, allowed) in [
+            (Method::PUT, "/v1/claims", "GET, POST"),
+            (Method::DELETE, "/v1/claims", "GET, POST"),
+            (Method::POST, "/v1/claims/4fXk0aV1StGXR8Z5jdHi6B", "GET"),
+            (Method::DELETE, "/v1/claims/4fXk0aV1StGXR8Z5jdHi6B", "GET"),
+            (Method::POST, "/v1/providers/top", "GET"),
+        ] {
+            let answer = Answer::of(service.request(method.clone(), path)).await;
+            assert_eq!(answer.problem(405), "wrong-method", "{method} {path}");
+            assert_eq!(answer.header("allow"), allowed, "{method} {path}");
+        }
+    });
+}
+
+/// Writes to the service over a plain connection and reads what it answers until it closes the connection.
+fn raw(address: &str, write: impl FnOnce(&mut TcpStream) -> std::io::Result<()>) -> String {
+    let mut stream = TcpStream::connect(address).expect("connects");
+    stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a time-out can be set");
+    // A service that has answered already may close the connection under the writer.
+    let _ = write(&mut stream);
+    let mut answer = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(read) => answer.extend_from_slice(&buffer[..read]),
+            Err(error) if !answer.is_empty() => {
+                assert_ne!(error.kind(), std::io::ErrorKind::WouldBlock, "the connection was left open");
+                break;
+            }
+            Err(error) => panic!("no answer: {error}"),
+        }
+    }
+    String::from_utf8_lossy(&answer).into_owned()
+}

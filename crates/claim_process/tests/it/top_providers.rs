@@ -1,0 +1,129 @@
+//! `GET /v1/providers/top`: the order, and the limit on how often one client may ask.
+
+use crate::service::{Answer, PROVIDERS, assert_totals_agree, claim, execute, with_service, with_settings};
+use dual_db::testing::{TestDatabase, on_both_databases};
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+/// What is listed of each provider: rank, NPI, net fee, claims.
+fn listed(answer: &Answer) -> Vec<Value> {
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let time = answer.body["as_of"].as_str().expect("a time");
+    assert!(time.ends_with('Z') && time.contains('T'), "{time}");
+    let providers = answer.body["providers"].as_array().expect("a list").iter();
+    providers.map(|p| json!([p["rank"], p["provider_npi"], p["net_fee"], p["claims"]])).collect()
+}
+
+on_both_databases! {
+    fn providers_are_ranked_by_net_fee_and_ties_by_npi(database: &TestDatabase) {
+        with_service(database, async |service| {
+            assert_eq!(listed(&service.get("/v1/providers/top").await), Vec::<Value>::new());
+            // 1497775530 and 1234567893 end up with the same total, the latter in two claims.
+            for (provider, net_fee) in [
+                ("1497775530", "30.00"),
+                ("1234567893", "10.00"),
+                ("1993999998", "100.00"),
+                ("1234567893", "20.00"),
+                ("1245319599", "0.00"),
+            ] {
+                service.accepted(&claim(provider, net_fee)).await;
+            }
+            let mut owes = claim("1999999984", "0.00");
+            owes["lines"][0]["allowed_fees"] = json!("5.00");
+            service.accepted(&owes).await;
+            let all = [
+                json!([1, "1993999998", "100.00", 1]),
+                json!([2, "1234567893", "30.00", 2]),
+                json!([3, "1497775530", "30.00", 1]),
+                json!([4, "1245319599", "0.00", 1]),
+                json!([5, "1999999984", "-5.00", 1]),
+            ];
+            assert_eq!(listed(&service.get("/v1/providers/top").await), all);
+            assert_eq!(listed(&service.get("/v1/providers/top?limit=3").await), all[..3]);
+            assert_eq!(listed(&service.get("/v1/providers/top?limit=100").await), all);
+            for wrong in ["limit=0", "limit=101", "limit=x", "limit=-3", "offset=3"] {
+                assert_eq!(
+                    service.get(&format!("/v1/providers/top?{wrong}")).await.problem(400),
+                    "malformed",
+                    "{wrong}"
+                );
+            }
+        });
+        assert_totals_agree(database.database());
+    }
+
+    fn ten_are_listed_unless_more_are_asked_for_and_none_without_claims(database: &TestDatabase) {
+        with_service(database, async |service| {
+            database
+                .database()
+                .write(|connection| {
+                    for n in 0..120 {
+                        let claims = i32::from(n != 119);
+                        let net_fee = if claims == 0 { 0 } else { n };
+                        execute(
+                            connection,
+                            &format!(
+                                "INSERT INTO provider_totals (provider_npi, net_fee_cents, claims) \
+                         VALUES ('{:010}', {net_fee}, {claims})",
+                                1_000_000_000 + n
+                            ),
+                        )?;
+                    }
+                    Ok(())
+                })
+                .unwrap();
+            let top = listed(&service.get("/v1/providers/top").await);
+            assert_eq!(top.len(), 10);
+            assert_eq!(
+                top[0],
+                json!([1, "1000000118", "1.18", 1]),
+                "all claims of the last are unwound: it is not listed"
+            );
+            assert_eq!(listed(&service.get("/v1/providers/top?limit=100").await).len(), 100);
+        });
+    }
+}
+
+#[test]
+fn the_eleventh_request_of_a_minute_is_told_to_come_back() {
+    let database = TestDatabase::sqlite();
+    with_service(&database, async |service| {
+        let began = Instant::now();
+        for n in 1..=10 {
+            assert_eq!(service.get("/v1/providers/top").await.status, 200, "request {n}");
+        }
+        for _ in 0..3 {
+            let answer = service.get("/v1/providers/top").await;
+            assert_eq!(answer.problem(429), "rate-limited");
+            let seconds: u64 = answer.header("retry-after").parse().expect("whole seconds");
+            assert!((1..=6).contains(&seconds), "{seconds} s until the next of ten a minute");
+        }
+        assert!(began.elapsed() < Duration::from_secs(5), "all of it within the time of one request");
+        // Nothing else is limited.
+        for path in ["/v1/claims", "/healthz", "/metrics"] {
+            assert_eq!(service.get(path).await.status, 200, "{path}");
+        }
+        assert_eq!(service.post(&claim(PROVIDERS[0], "1.00")).await.status, 201);
+    });
+}
+
+#[test]
+fn who_comes_back_when_told_is_served() {
+    let database = TestDatabase::sqlite();
+    with_settings(
+        &database,
+        |settings| settings.query.top_providers_per_minute = 60,
+        async |service| {
+            let refused = loop {
+                let answer = service.get("/v1/providers/top").await;
+                if answer.status == 429 {
+                    break answer;
+                }
+            };
+            let seconds: u64 = refused.header("retry-after").parse().expect("whole seconds");
+            assert!((1..=2).contains(&seconds), "{seconds}");
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            assert_eq!(service.get("/v1/providers/top").await.status, 200);
+        },
+    );
+}

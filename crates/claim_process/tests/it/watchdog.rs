@@ -1,0 +1,149 @@
+//! Asking again: a claim whose outcome does not come is said again and marked after a while, and let be when it comes.
+
+use crate::kafka::{Kafka, settled};
+use crate::service::{PROVIDERS, claim, count, eventually, execute, number, with_settings};
+use claim_events::ClaimEvent;
+use claim_process::settings::Settings;
+use dual_db::testing::{TestDatabase, on_both_databases};
+use serde_json::json;
+
+/// Asks soon and often, and marks a claim after the third time.
+fn impatient(settings: &mut Settings) {
+    settings.watchdog.interval_ms = 20;
+    settings.watchdog.first_pause_ms = 50;
+    settings.watchdog.max_pause_ms = 200;
+    settings.watchdog.attention_after = 3;
+}
+
+on_both_databases! {
+    fn an_overdue_claim_is_said_again_and_marked_until_its_outcome_comes(database: &TestDatabase) {
+        let kafka = Kafka::start();
+        let change = |settings: &mut Settings| {
+            kafka.use_it(settings);
+            impatient(settings);
+        };
+        with_settings(database, change, async |service| {
+            let id = service.accepted(&claim(PROVIDERS[0], "1.00")).await;
+            let said = kafka.said(5).await;
+            for again in &said[1..] {
+                assert_eq!(again.headers, said[0].headers, "the same event, with the same id");
+                assert_eq!((&again.body, again.partition), (&said[0].body, said[0].partition));
+            }
+            assert!(matches!(said[4].decode().1, ClaimEvent::Submitted(body) if body.claim_id == id && body.ask == 0));
+            let marked = eventually("the claim is marked", async || {
+                let claim = service.claim(&id).await;
+                (claim["needs_attention"] == true).then_some(claim)
+            })
+            .await;
+            assert_eq!(marked["status"], "submitted");
+            assert!(number(database.database(), "SELECT times_asked AS n FROM claims") >= 3);
+            // Marked or not, it goes on being asked for.
+            kafka.said(2).await;
+
+            kafka.outcome(1, &settled(&id, 100));
+            let done = eventually("the claim is settled", async || {
+                let claim = service.claim(&id).await;
+                (claim["status"] == "settled").then_some(claim)
+            })
+            .await;
+            assert_eq!(done["needs_attention"], false);
+            let asked = number(database.database(), "SELECT times_asked AS n FROM claims");
+            assert_eq!(count(database.database(), "claims WHERE due_at_us IS NOT NULL"), 0);
+            // Another claim is asked for several times meanwhile, and this one not once.
+            service.accepted(&claim(PROVIDERS[0], "1.00")).await;
+            eventually("the other is asked for", async || {
+                (count(database.database(), "claims WHERE times_asked >= 3 AND status = 'submitted'") == 1)
+                    .then_some(())
+            })
+            .await;
+            assert_eq!(
+                number(database.database(), "SELECT MIN(times_asked) AS n FROM claims WHERE status = 'settled'"),
+                asked
+            );
+        });
+    }
+
+    fn a_claim_is_not_asked_for_before_its_time(database: &TestDatabase) {
+        let kafka = Kafka::start();
+        let change = |settings: &mut Settings| {
+            kafka.use_it(settings);
+            impatient(settings);
+            settings.watchdog.first_pause_ms = 60_000;
+            settings.watchdog.max_pause_ms = 600_000;
+        };
+        with_settings(database, change, async |service| {
+            let patient = service.accepted(&claim(PROVIDERS[0], "1.00")).await;
+            let overdue = service.accepted(&claim(PROVIDERS[0], "1.00")).await;
+            kafka.said(2).await;
+            database
+                .database()
+                .write(|c| execute(c, &format!("UPDATE claims SET due_at_us = 1 WHERE claim_id = '{overdue}'")))
+                .unwrap();
+            assert_eq!(kafka.said(1).await[0].key, overdue);
+            let asked = |id: &str| {
+                number(database.database(), &format!("SELECT times_asked AS n FROM claims WHERE claim_id = '{id}'"))
+            };
+            assert_eq!((asked(&overdue), asked(&patient)), (1, 0));
+            // The next pause is longer than the first.
+            let pause = number(
+                database.database(),
+                &format!("SELECT due_at_us - submitted_at_us AS n FROM claims WHERE claim_id = '{overdue}'"),
+            );
+            assert!(pause > 60_000_000, "{pause} µs");
+        });
+    }
+
+    fn what_is_known_of_the_outcome_is_said_with_the_question(database: &TestDatabase) {
+        let kafka = Kafka::start();
+        let change = |settings: &mut Settings| {
+            kafka.use_it(settings);
+            settings.watchdog.interval_ms = 20;
+        };
+        with_settings(database, change, async |service| {
+            let id = service.accepted(&claim(PROVIDERS[0], "1.00")).await;
+            kafka.said(1).await;
+            // As after a settlement that answered less than is asked.
+            database
+                .database()
+                .write(|c| {
+                    execute(
+                        c,
+                        "UPDATE claims SET status = 'settled', outcome_type = 'payment.settled', outcome_version = 4, \
+                 ask = 2, due_at_us = 1",
+                    )
+                })
+                .unwrap();
+            let said = kafka.said(1).await.remove(0);
+            let body: serde_json::Value = serde_json::from_str(&said.body).unwrap();
+            assert_eq!(body["known_outcome"], json!({"type": "payment.settled", "version": 4}));
+            assert_eq!((&body["ask"], &body["claim_id"]), (&json!(2), &json!(id)));
+        });
+    }
+
+    fn a_look_asks_for_no_more_claims_than_its_bound(database: &TestDatabase) {
+        let kafka = Kafka::start();
+        let change = |settings: &mut Settings| {
+            kafka.use_it(settings);
+            settings.watchdog.interval_ms = 60_000;
+            settings.watchdog.max_claims = 3;
+        };
+        with_settings(database, change, async |service| {
+            for _ in 0..7 {
+                service.accepted(&claim(PROVIDERS[0], "1.00")).await;
+            }
+            kafka.said(7).await;
+        });
+        database.database().write(|c| execute(c, "UPDATE claims SET due_at_us = id")).unwrap();
+        with_settings(database, change, async |_| {
+            // Only the look at the start falls into this test.
+            let said = kafka.said(3).await;
+            assert_eq!(said.len(), 3);
+            assert_eq!(count(database.database(), "claims WHERE times_asked = 1"), 3);
+            assert_eq!(
+                count(database.database(), "claims WHERE times_asked = 1 AND id <= 3"),
+                3,
+                "the longest overdue first"
+            );
+        });
+    }
+}

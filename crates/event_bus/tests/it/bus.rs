@@ -1,0 +1,281 @@
+//! A broker for one test, an outside sender and an outside witness, and a handler that records what it is given.
+
+use diesel::sql_types::BigInt;
+use diesel::{QueryableByName, RunQueryDsl, sql_query};
+use dual_db::{Connection, Database, on_each_backend};
+use event_bus::{Handler, IncomingMessage, KafkaSettings, OutgoingMessage};
+use local_broker::{LocalBroker, TOPICS};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{Header, Headers, Message, OwnedHeaders, OwnedMessage};
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// Longer than anything here may take.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The topic of these tests; the broker makes it with twelve partitions.
+pub const TOPIC: &str = TOPICS[0];
+
+/// A broker, and clients of it that know nothing of the event bus.
+pub struct Broker {
+    sender: ThreadedProducer<DefaultProducerContext>,
+    witness: BaseConsumer,
+    // Dropped last: its clients are gone by then.
+    broker: LocalBroker,
+}
+
+impl Broker {
+    /// A broker on a free port.
+    pub fn start() -> Self {
+        Self::start_at("127.0.0.1:0")
+    }
+
+    /// A broker on the port that somebody was told before.
+    pub fn start_at(address: &str) -> Self {
+        let broker = LocalBroker::start(address).expect("the broker starts");
+        let mut client = ClientConfig::new();
+        client.set("bootstrap.servers", broker.address().to_string()).set("partitioner", "murmur2_random");
+        let witness: BaseConsumer =
+            client.clone().set("group.id", "witness").set("fetch.wait.max.ms", "10").create().expect("a consumer");
+        let mut all = TopicPartitionList::new();
+        for partition in 0..12 {
+            all.add_partition_offset(TOPIC, partition, Offset::Beginning).expect("an offset");
+        }
+        witness.assign(&all).expect("assigns");
+        let sender = client.set("linger.ms", "1").create().expect("a producer");
+        Self { sender, witness, broker }
+    }
+
+    /// Settings for a member of a group of this broker, with short times.
+    pub fn settings(&self, group: &str) -> KafkaSettings {
+        settings_for(&self.broker.address().to_string(), group)
+    }
+
+    /// Sends messages from outside, with the given keys and bodies, and waits until the broker has them.
+    pub fn send<'a>(&self, messages: impl IntoIterator<Item = (&'a str, String)>) {
+        for (key, body) in messages {
+            let headers = OwnedHeaders::new().insert(Header { key: "name", value: Some("value") });
+            let record = BaseRecord::to(TOPIC).key(key).payload(&body).headers(headers);
+            self.sender.send(record).map_err(|(error, _)| error).expect("queued");
+        }
+        self.sender.flush(PATIENCE).expect("delivered");
+    }
+
+    /// Sends one message with an explicit partition, and whatever else there is or is not.
+    pub fn send_raw(&self, partition: i32, key: Option<&[u8]>, body: Option<&[u8]>) {
+        let mut record = BaseRecord::to(TOPIC).partition(partition);
+        record.key = key;
+        record.payload = body;
+        self.sender.send(record).map_err(|(error, _)| error).expect("queued");
+        self.sender.flush(PATIENCE).expect("delivered");
+    }
+
+    /// The next messages on the topic, as the witness sees them.
+    pub fn seen(&self, wanted: usize) -> Vec<OwnedMessage> {
+        let mut seen = Vec::new();
+        wait_until(&format!("{wanted} messages are on the topic"), || {
+            seen.extend(self.seen_now());
+            seen.len() >= wanted
+        });
+        seen
+    }
+
+    /// A message that has come already.
+    pub fn seen_now(&self) -> Option<OwnedMessage> {
+        Some(self.witness.poll(Duration::from_millis(20))?.ok()?.detach())
+    }
+}
+
+/// Settings for a member of a group of a broker at `address`, with short times.
+pub fn settings_for(address: &str, group: &str) -> KafkaSettings {
+    let mut settings = KafkaSettings::for_group(group);
+    settings.brokers = address.to_owned();
+    settings.consumer.session_timeout_ms = 2_000;
+    settings.consumer.retry_pause_ms = 20;
+    settings.consumer.max_retry_pause_ms = 100;
+    settings.outbox.sweep_interval_ms = 20;
+    settings.outbox.delete_linger_ms = 5;
+    settings
+}
+
+/// An address where nobody listens, below the ports that the operating system gives away.
+pub fn free_address() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let first = 22_000 + std::process::id() % 8_000;
+    for _ in 0..500 {
+        let address = format!("127.0.0.1:{}", first + NEXT.fetch_add(1, Ordering::Relaxed));
+        if TcpListener::bind(&address).is_ok() {
+            return address;
+        }
+    }
+    panic!("none of five hundred ports is free");
+}
+
+/// The text of a message.
+pub fn text(bytes: Option<&[u8]>) -> String {
+    String::from_utf8(bytes.unwrap_or_default().to_vec()).expect("UTF-8")
+}
+
+/// The bodies of messages, in order.
+pub fn bodies(messages: &[OwnedMessage]) -> Vec<String> {
+    messages.iter().map(|message| text(message.payload())).collect()
+}
+
+/// The headers of a message.
+pub fn headers(message: &OwnedMessage) -> Vec<(String, String)> {
+    let headers = message.headers().expect("headers").iter();
+    headers.map(|header| (header.key.to_owned(), text(header.value))).collect()
+}
+
+/// A message on its way out; its key and body are made of `n`.
+pub fn outgoing(n: usize) -> OutgoingMessage {
+    OutgoingMessage {
+        event_id: format!("event-{n}"),
+        topic: TOPIC.to_owned(),
+        key: format!("key-{n}"),
+        headers: vec![("first".to_owned(), n.to_string()), ("second".to_owned(), "ü".to_owned())],
+        body: format!("{{\"n\":{n}}}"),
+    }
+}
+
+/// Looks again and again until it is so.
+pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let until = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < until, "still waiting for this: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[derive(QueryableByName)]
+struct Number {
+    #[diesel(sql_type = BigInt)]
+    n: i64,
+}
+
+/// The one number `n` that a query returns.
+pub fn number(database: &Database, sql: &str) -> i64 {
+    let found: dual_db::Result<Number> =
+        database.read(|connection| Ok(on_each_backend!(connection, |c| sql_query(sql).get_result(c))?));
+    found.unwrap_or_else(|error| panic!("{sql}: {error:?}")).n
+}
+
+/// How many rows a table has.
+pub fn count(database: &Database, table: &str) -> i64 {
+    number(database, &format!("SELECT count(*) AS n FROM {table}"))
+}
+
+pub fn execute(connection: &mut Connection, sql: &str) -> dual_db::Result<()> {
+    on_each_backend!(connection, |c| sql_query(sql).execute(c))?;
+    Ok(())
+}
+
+/// Makes a table refuse what is done to it: `INSERT`, `DELETE`.
+pub fn forbid(database: &Database, operation: &str, table: &str) {
+    let made = database.write(|connection| match connection {
+        Connection::Sqlite(_) => execute(
+            connection,
+            &format!("CREATE TRIGGER forbid BEFORE {operation} ON {table} BEGIN SELECT RAISE(ABORT, 'forbidden'); END"),
+        ),
+        Connection::Postgres(_) => {
+            let function = "CREATE OR REPLACE FUNCTION forbid() RETURNS trigger LANGUAGE plpgsql AS \
+                            $$ BEGIN RAISE EXCEPTION 'forbidden'; END $$";
+            execute(connection, function)?;
+            let trigger =
+                format!("CREATE TRIGGER forbid BEFORE {operation} ON {table} FOR EACH ROW EXECUTE FUNCTION forbid()");
+            execute(connection, &trigger)
+        }
+    });
+    made.expect("a trigger can be made");
+}
+
+/// Takes back what [`forbid`] did.
+pub fn allow(database: &Database, table: &str) {
+    let dropped = database.write(|connection| match connection {
+        Connection::Sqlite(_) => execute(connection, "DROP TRIGGER forbid"),
+        Connection::Postgres(_) => execute(connection, &format!("DROP TRIGGER forbid ON {table}")),
+    });
+    dropped.expect("the trigger can be dropped");
+}
+
+/// What to do with a batch that was just noted as tried.
+type Behaviour = dyn FnMut(&[IncomingMessage]) -> dual_db::Result<()> + Send;
+
+/// A handler that records; clones share what is recorded.
+#[derive(Clone)]
+pub struct Recorder {
+    applied: Arc<Mutex<Vec<IncomingMessage>>>,
+    tried: Arc<Mutex<Vec<IncomingMessage>>>,
+    room: Arc<AtomicBool>,
+    asked_for_room: Arc<AtomicU32>,
+    behaviour: Arc<Mutex<Box<Behaviour>>>,
+}
+
+impl Recorder {
+    /// A handler that applies everything.
+    pub fn new() -> Self {
+        Self::that(|_| Ok(()))
+    }
+
+    /// A handler that applies what `behaviour` returns `Ok` for.
+    pub fn that(behaviour: impl FnMut(&[IncomingMessage]) -> dual_db::Result<()> + Send + 'static) -> Self {
+        Self {
+            applied: Arc::default(),
+            tried: Arc::default(),
+            room: Arc::new(AtomicBool::new(true)),
+            asked_for_room: Arc::default(),
+            behaviour: Arc::new(Mutex::new(Box::new(behaviour))),
+        }
+    }
+
+    /// What was applied, in order.
+    pub fn applied(&self) -> Vec<IncomingMessage> {
+        self.applied.lock().expect("no panic").clone()
+    }
+
+    /// The bodies of what was applied, in order.
+    pub fn bodies(&self) -> Vec<String> {
+        self.applied().iter().map(|message| text(Some(&message.body))).collect()
+    }
+
+    /// The bodies of what was tried, in order, each as often as it was tried.
+    pub fn tried(&self) -> Vec<String> {
+        self.tried.lock().expect("no panic").iter().map(|message| text(Some(&message.body))).collect()
+    }
+
+    /// Whether there is room for more.
+    pub fn set_room(&self, room: bool) {
+        self.room.store(room, Ordering::SeqCst);
+    }
+
+    /// Waits until the consumer has asked so many times more whether there is room.
+    pub fn wait_for_questions(&self, more: u32) {
+        let before = self.asked_for_room.load(Ordering::SeqCst);
+        wait_until("the consumer goes on", || self.asked_for_room.load(Ordering::SeqCst) >= before + more);
+    }
+
+    /// Waits until so many messages were applied.
+    pub fn wait_for(&self, wanted: usize) {
+        wait_until(&format!("{wanted} messages are applied"), || {
+            self.applied.lock().expect("no panic").len() >= wanted
+        });
+    }
+}
+
+impl Handler for Recorder {
+    fn has_room(&self) -> bool {
+        self.asked_for_room.fetch_add(1, Ordering::SeqCst);
+        self.room.load(Ordering::SeqCst)
+    }
+
+    fn handle(&mut self, batch: &[IncomingMessage]) -> dual_db::Result<()> {
+        self.tried.lock().expect("no panic").extend_from_slice(batch);
+        (self.behaviour.lock().expect("no panic"))(batch)?;
+        self.applied.lock().expect("no panic").extend_from_slice(batch);
+        Ok(())
+    }
+}

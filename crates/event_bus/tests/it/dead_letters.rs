@@ -1,0 +1,159 @@
+//! Messages that the database refuses: each is set aside with its bytes and the reason, and the others go on.
+
+use crate::bus::{Broker, Recorder, TOPIC, allow, count, execute, forbid, number, wait_until};
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use dual_db::testing::on_both_databases;
+use dual_db::{Database, Error};
+use event_bus::{Consumer, DeadLetter, IncomingMessage, MIGRATIONS, count_dead_letters, insert_dead_letters};
+
+/// A handler as a service has one: it writes each body into a table, in one transaction.
+fn writing_into(database: &Database) -> Recorder {
+    database.write(|c| execute(c, "CREATE TABLE bodies (body BIGINT NOT NULL)")).unwrap();
+    let database = database.clone();
+    Recorder::that(move |batch| {
+        database.write(|connection| {
+            for message in batch {
+                // What is no number is refused by the database.
+                let body = std::str::from_utf8(&message.body).unwrap();
+                let value = if body.starts_with("poison") { "NULL" } else { body };
+                execute(connection, &format!("INSERT INTO bodies (body) VALUES ({value})"))?;
+            }
+            Ok(())
+        })
+    })
+}
+
+fn message(offset: i64, time_ms: i64) -> IncomingMessage {
+    IncomingMessage {
+        topic: TOPIC.to_owned(),
+        partition: 3,
+        offset,
+        time_ms,
+        key: Some(b"\xffkey".to_vec()),
+        headers: vec![("name".to_owned(), b"\xffvalue".to_vec())],
+        body: b"\x00\xff\xfe".to_vec(),
+    }
+}
+
+on_both_databases! {
+    fn what_the_database_refuses_is_set_aside_and_the_others_go_on(database: &Database) {
+        database.migrate(&[&MIGRATIONS]).unwrap();
+        let broker = Broker::start();
+        let recorder = writing_into(database);
+        let mut settings = broker.settings("group");
+        settings.consumer.max_attempts = 3;
+        settings.consumer.retry_pause_ms = 5;
+        // One partition, so that the poison stands in the way of what follows.
+        let body = |n: usize| if n % 10 == 7 { format!("poison {n}") } else { n.to_string() };
+        broker.send((0..30).map(|n| ("a", body(n))));
+        let consumer = Consumer::start(&settings, TOPIC, database.clone(), recorder.clone()).unwrap();
+        recorder.wait_for(27);
+        wait_until("the poison is set aside", || database.read(count_dead_letters).unwrap() == 3);
+        broker.send([("a", "100".to_owned())]);
+        recorder.wait_for(28);
+        consumer.stop().unwrap();
+        assert_eq!(count(database, "bodies"), 28, "each is applied once, though its batch failed");
+        assert_eq!(number(database, "SELECT COUNT(DISTINCT body) AS n FROM bodies"), 28);
+        let tried = recorder.tried();
+        for n in [7, 17, 27] {
+            // Once with its batch, which the refusal rolled back, and then by itself.
+            let alone = tried.iter().filter(|tried| **tried == format!("poison {n}")).count();
+            assert!((3..=5).contains(&alone), "{alone} tries of poison {n}");
+        }
+        let letter = format!(
+            "dead_letters WHERE topic = '{TOPIC}' AND reason = 'the database refuses it' AND message_offset IN (7, 17, 27)"
+        );
+        assert_eq!(count(database, &letter), 3);
+        assert_eq!(
+            number(database, "SELECT CAST(MIN(LENGTH(body)) AS BIGINT) AS n FROM dead_letters"),
+            8,
+            "the body as it came"
+        );
+        assert_eq!(count(database, "dead_letters WHERE headers = '[[\"name\",\"value\"]]'"), 3);
+
+        // Nothing of it comes again.
+        let next = Recorder::new();
+        let consumer = Consumer::start(&settings, TOPIC, database.clone(), next.clone()).unwrap();
+        broker.send([("a", "101".to_owned())]);
+        next.wait_for(1);
+        consumer.stop().unwrap();
+        assert_eq!(next.bodies(), ["101"]);
+    }
+
+    fn a_message_is_not_lost_while_it_cannot_be_set_aside(database: &Database) {
+        database.migrate(&[&MIGRATIONS]).unwrap();
+        let broker = Broker::start();
+        let recorder = writing_into(database);
+        let mut settings = broker.settings("group");
+        settings.consumer.max_attempts = 1;
+        settings.consumer.max_retry_pause_ms = 20;
+        broker.send([("a", "poison".to_owned()), ("a", "2".to_owned())]);
+        forbid(database, "INSERT", "dead_letters");
+        let consumer = Consumer::start(&settings, TOPIC, database.clone(), recorder.clone()).unwrap();
+        wait_until("it is tried again and again", || recorder.tried().len() > 10);
+        assert_eq!(count(database, "bodies"), 0, "what follows waits: an offset behind it would skip the poison");
+        let tries = recorder.tried().len();
+        let began = std::time::Instant::now();
+        wait_until("and again", || recorder.tried().len() > tries + 10);
+        assert!(began.elapsed() >= std::time::Duration::from_millis(100), "with pauses: {:?}", began.elapsed());
+        allow(database, "dead_letters");
+        recorder.wait_for(1);
+        consumer.stop().unwrap();
+        assert_eq!((count(database, "dead_letters"), count(database, "bodies")), (1, 1));
+    }
+
+    fn a_lost_race_is_no_refusal(database: &Database) {
+        database.migrate(&[&MIGRATIONS]).unwrap();
+        let broker = Broker::start();
+        let mut left = 10;
+        let recorder = Recorder::that(move |_| {
+            left -= 1;
+            let lost = |kind, text: &str| Err(Error::from(DieselError::DatabaseError(kind, Box::new(text.to_owned()))));
+            match left {
+                ..0 => Ok(()),
+                n if n % 3 == 0 => lost(DatabaseErrorKind::SerializationFailure, "could not serialize access"),
+                n if n % 3 == 1 => lost(DatabaseErrorKind::Unknown, "database is locked"),
+                _ => lost(DatabaseErrorKind::Unknown, "canceling statement due to lock timeout"),
+            }
+        });
+        let mut settings = broker.settings("group");
+        settings.consumer.max_attempts = 2;
+        settings.consumer.max_retry_pause_ms = 20;
+        broker.send([("a", "1".to_owned()), ("a", "2".to_owned())]);
+        let consumer = Consumer::start(&settings, TOPIC, database.clone(), recorder.clone()).unwrap();
+        recorder.wait_for(2);
+        consumer.stop().unwrap();
+        assert_eq!(database.read(count_dead_letters).unwrap(), 0);
+    }
+
+    fn a_message_that_comes_again_is_kept_once(database: &Database) {
+        database.migrate(&[&MIGRATIONS]).unwrap();
+        let letter =
+            |offset, time_ms| DeadLetter { message: message(offset, time_ms), reason: "it's poison".to_owned() };
+        let set_aside = |letters: &[DeadLetter]| database.write(|c| insert_dead_letters(c, letters, 5)).unwrap();
+        set_aside(&[letter(1, 10), letter(2, 10), letter(1, 10)]);
+        set_aside(&[letter(1, 10)]);
+        assert_eq!(database.read(count_dead_letters).unwrap(), 2);
+        // The same place at another time is another message: Kafka was wiped.
+        set_aside(&[letter(1, 11)]);
+        assert_eq!(database.read(count_dead_letters).unwrap(), 3);
+        set_aside(&[]);
+        let failed = database.write(|c| {
+            insert_dead_letters(c, &[letter(9, 9)], 5)?;
+            Err::<(), _>(Error::Query(DieselError::RollbackTransaction))
+        });
+        assert!(failed.is_err());
+        assert_eq!(database.read(count_dead_letters).unwrap(), 3, "it is part of its batch's transaction");
+        assert_eq!(
+            number(database, "SELECT CAST(LENGTH(body) AS BIGINT) AS n FROM dead_letters WHERE message_time_ms = 11"),
+            3
+        );
+        assert_eq!(
+            number(
+                database,
+                "SELECT CAST(LENGTH(message_key) AS BIGINT) AS n FROM dead_letters WHERE message_time_ms = 11"
+            ),
+            4
+        );
+    }
+}

@@ -1,0 +1,116 @@
+//! Several members of one group: they share the partitions, and a member that comes or goes costs no message.
+
+use crate::bus::{Broker, Recorder, TOPIC, wait_until};
+use dual_db::testing::TestDatabase;
+use event_bus::{Consumer, MIGRATIONS};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+/// Sends numbers, again and again, until it is told to stop.
+struct Traffic {
+    broker: Arc<Broker>,
+    stop: Arc<AtomicBool>,
+    sent: Arc<AtomicUsize>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl Traffic {
+    fn start(broker: &Arc<Broker>) -> Self {
+        let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let thread = std::thread::spawn({
+            let (broker, stop, sent) = (Arc::clone(broker), Arc::clone(&stop), Arc::clone(&sent));
+            move || {
+                while !stop.load(Ordering::SeqCst) {
+                    let first = sent.load(Ordering::SeqCst);
+                    let keys: Vec<String> = (first..first + 24).map(|n| format!("key {}", n % 100)).collect();
+                    broker.send(keys.iter().zip(first..).map(|(key, n)| (key.as_str(), n.to_string())));
+                    sent.store(first + 24, Ordering::SeqCst);
+                    std::thread::sleep(std::time::Duration::from_millis(5));
+                }
+            }
+        });
+        Self { broker: Arc::clone(broker), stop, sent, thread }
+    }
+
+    /// Ends it: how many numbers were sent.
+    fn end(self) -> usize {
+        self.stop.store(true, Ordering::SeqCst);
+        self.thread.join().expect("no panic");
+        drop(self.broker);
+        self.sent.load(Ordering::SeqCst)
+    }
+}
+
+fn numbers(recorders: &[&Recorder]) -> BTreeSet<usize> {
+    recorders.iter().flat_map(|recorder| recorder.bodies()).map(|body| body.parse().unwrap()).collect()
+}
+
+fn partitions(recorder: &Recorder, since: usize) -> BTreeSet<i32> {
+    recorder.applied()[since..].iter().map(|message| message.partition).collect()
+}
+
+#[test]
+fn members_share_the_partitions_and_nothing_is_lost_when_one_comes_and_one_goes() {
+    let test = TestDatabase::sqlite();
+    test.database().migrate(&[&MIGRATIONS]).unwrap();
+    let broker = Arc::new(Broker::start());
+    let settings = broker.settings("group");
+    let (first, second) = (Recorder::new(), Recorder::new());
+    let start =
+        |recorder: &Recorder| Consumer::start(&settings, TOPIC, test.database().clone(), recorder.clone()).unwrap();
+    let traffic = Traffic::start(&broker);
+    let consumer = start(&first);
+    first.wait_for(100);
+
+    let joined = start(&second);
+    second.wait_for(100);
+    // Both work, each on its own half.
+    let since = (first.applied().len(), second.applied().len());
+    first.wait_for(since.0 + 300);
+    second.wait_for(since.1 + 300);
+    let (of_first, of_second) = (partitions(&first, since.0), partitions(&second, since.1));
+    assert!(of_first.is_disjoint(&of_second), "{of_first:?} and {of_second:?}");
+    assert_eq!((of_first.len(), of_second.len()), (6, 6));
+
+    consumer.stop().unwrap();
+    let since = second.applied().len();
+    wait_until("the other takes all partitions over", || partitions(&second, since).len() == 12);
+    let sent = traffic.end();
+    wait_until("everything is applied", || numbers(&[&first, &second]).len() == sent);
+    joined.stop().unwrap();
+    assert_eq!(numbers(&[&first, &second]), (0..sent).collect());
+    // What a member applied before it left is not handed to the other again.
+    let twice = first.bodies().len() + second.bodies().len() - sent;
+    assert!(twice < sent / 4, "{twice} of {sent} were applied twice");
+}
+
+#[test]
+fn a_member_that_is_failing_when_its_partitions_move_loses_nothing() {
+    let test = TestDatabase::sqlite();
+    test.database().migrate(&[&MIGRATIONS]).unwrap();
+    let broker = Arc::new(Broker::start());
+    let settings = broker.settings("group");
+    let down = Arc::new(AtomicBool::new(false));
+    let first = Recorder::that({
+        let down = Arc::clone(&down);
+        move |_| {
+            if down.load(Ordering::SeqCst) { Err(dual_db::Error::Unavailable("gone".to_owned())) } else { Ok(()) }
+        }
+    });
+    let second = Recorder::new();
+    let traffic = Traffic::start(&broker);
+    let consumer = Consumer::start(&settings, TOPIC, test.database().clone(), first.clone()).unwrap();
+    first.wait_for(100);
+    down.store(true, Ordering::SeqCst);
+    let joined = Consumer::start(&settings, TOPIC, test.database().clone(), second.clone()).unwrap();
+    second.wait_for(100);
+    down.store(false, Ordering::SeqCst);
+    let since = first.applied().len();
+    first.wait_for(since + 100);
+    let sent = traffic.end();
+    wait_until("everything is applied", || numbers(&[&first, &second]).len() == sent);
+    assert_eq!(numbers(&[&first, &second]), (0..sent).collect());
+    consumer.stop().unwrap();
+    joined.stop().unwrap();
+}
