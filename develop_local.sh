@@ -11,7 +11,7 @@ usage: bash develop_local.sh runserver [--release] [--postgres] [--kafka] [--pay
 
 runserver  builds and starts the local broker, the simulated gateway, claim_process and N payments (default 1, at most
            32), and stops them all on Ctrl-C. Data and logs are under .local/. With --postgres and --kafka it starts a
-           real PostgreSQL for the two services and a real Kafka instead of the local broker (see scripts/services.sh).
+           real PostgreSQL for all data and a real Kafka instead of the local broker (see scripts/services.sh).
            What the environment sets is kept:
              LOCAL_BROKER__LISTEN (127.0.0.1:9092), SIMULATED_GATEWAY__HTTP__PORT (8090), CLAIM_PROCESS__HTTP__PORT
              (8000), PAYMENTS__HTTP__PORT (8001, the first of N), and every other setting of the services
@@ -50,6 +50,10 @@ run_tests() {
   export TEST_SKIPS_FILE
   started=()
   trap clean_up_after_tests EXIT
+  # Servers of the tests' own: they wipe them, and a running system must not notice.
+  default SERVICES_DIRECTORY .local/test
+  default POSTGRES_PORT 25432
+  default KAFKA_PORT 29092
   start_test_server postgres TEST_POSTGRES_URL
   start_test_server kafka TEST_KAFKA_BROKERS
   cargo test "${scope[@]}" "$@" | tee "$transcript" || status=${PIPESTATUS[0]}
@@ -160,13 +164,13 @@ plan() {
     add "payments-$i" "$(reached_at "${PAYMENTS__HTTP__HOST:-}" $((PAYMENTS__HTTP__PORT + i - 1)))" PAYMENTS__HTTP__PORT
   done
 
-  default SIMULATED_GATEWAY__DATABASE__URL sqlite://.local/gateway.db
   default PAYMENTS__GATEWAY__URL "http://$gateway"
 }
 
-# Starts the servers that were asked for, and tells both services where their database and their Kafka are.
+# Starts the servers that were asked for, and tells each process where its database and its Kafka are.
 start_servers() {
-  local server claims=sqlite://.local/claims.db payments=sqlite://.local/payments.db brokers=$LOCAL_BROKER__LISTEN
+  local server brokers=$LOCAL_BROKER__LISTEN
+  local claims=sqlite://.local/claims.db payments=sqlite://.local/payments.db gateway=sqlite://.local/gateway.db
   for server in "${servers[@]}"; do
     bash bootstrap.sh "$server"
     [ "$(bash scripts/services.sh status "$server")" != stopped ] || started+=("$server")
@@ -175,12 +179,14 @@ start_servers() {
       postgres)
         claims=$(bash scripts/services.sh env postgres claims)
         payments=$(bash scripts/services.sh env postgres payments)
+        gateway=$(bash scripts/services.sh env postgres gateway)
         ;;
       kafka) brokers=$(bash scripts/services.sh env kafka) ;;
     esac
   done
   default CLAIM_PROCESS__DATABASE__URL "$claims"
   default PAYMENTS__DATABASE__URL "$payments"
+  default SIMULATED_GATEWAY__DATABASE__URL "$gateway"
   default CLAIM_PROCESS__KAFKA__BROKERS "$brokers"
   default PAYMENTS__KAFKA__BROKERS "$brokers"
   [ "$brokers" = "$LOCAL_BROKER__LISTEN" ] || return 0
@@ -365,7 +371,7 @@ show_addresses() {
   else
     printf '  (no payments was started: claims stay submitted until one is)\n'
   fi
-  printf '\nLogs and data are in .local/. Ctrl-C stops everything.\n\n'
+  printf '\nLogs are in .local/logs. Ctrl-C stops everything.\n\n'
 }
 
 runserver() {

@@ -78,7 +78,7 @@ while read -r found; do
   [ -z "$found" ] || violation "$found: 'common' and 'utils' say nothing; name it after what it is for."
 done < <(files_like '^crates/.*(\.rs|/Cargo\.toml)$' | xargs -r -d '\n' grep -nE '\bmod (common|utils)\b|^name = "(common|utils)"' /dev/null || true)
 
-readonly longest=600
+readonly longest=500
 while read -r file; do
   [ -n "$file" ] || continue
   lines=$(wc -l <"$file")

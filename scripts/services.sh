@@ -14,8 +14,8 @@ status  says whether it runs
 wipe    stops it and deletes its data
 env     prints how it is reached: a postgres:// URL, or a host and port; with a DATABASE, its URL, and makes it if missing
 
-The ports are POSTGRES_PORT (55432) and KAFKA_PORT (59092; the next one is its controller's). Data and logs are under
-.local/postgres and .local/kafka. PostgreSQL refuses to run as root: for root, in a directory that other users may not
+The ports are POSTGRES_PORT (15432) and KAFKA_PORT (19092; the next one is its controller's). Data and logs are in postgres
+and kafka under SERVICES_DIRECTORY (.local). PostgreSQL refuses to run as root: for root, in a directory that other users may not
 enter, its data is under /var/tmp.
 END
 }
@@ -23,20 +23,22 @@ END
 say() { printf 'services: %s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
 
+services=$(realpath -m "${SERVICES_DIRECTORY:-.local}")
+
 # --- PostgreSQL ---------------------------------------------------------------------------------------------------
 
 # Sets who runs the server, where its data is, and where its programs are.
 prepare_postgres() {
-  port=${POSTGRES_PORT:-55432}
+  port=${POSTGRES_PORT:-15432}
   as_server=()
-  directory=$PWD/.local/postgres
+  directory=$services/postgres
   mkdir -p "$directory"
   if [ "$(id -u)" = 0 ]; then
     id postgres >/dev/null 2>&1 ||
       fail "PostgreSQL does not run as root and there is no user 'postgres': run 'bash bootstrap.sh postgres' first."
     as_server=(runuser -u postgres --)
     if ! "${as_server[@]}" test -x "$directory"; then
-      directory=/var/tmp/claims-to-payments-postgres-$(printf %s "$PWD" | cksum | cut -d ' ' -f 1)
+      directory=/var/tmp/claims-to-payments-postgres-$(printf %s "$services" | cksum | cut -d ' ' -f 1)
       mkdir -p "$directory"
     fi
     chown postgres "$directory"
@@ -83,8 +85,8 @@ env_postgres() {
 # --- Kafka --------------------------------------------------------------------------------------------------------
 
 prepare_kafka() {
-  port=${KAFKA_PORT:-59092}
-  directory=$PWD/.local/kafka
+  port=${KAFKA_PORT:-19092}
+  directory=$services/kafka
   mkdir -p "$directory"
   if ! command -v java >/dev/null || ! command -v mvn >/dev/null; then
     fail "Kafka needs Java and Maven: run 'bash bootstrap.sh kafka' first."

@@ -129,6 +129,22 @@ impl PaymentEvent {
         }
     }
 
+    /// Whether it tells the same end as `other`. What it answers and echoes may differ each time it is said.
+    pub fn tells_the_same_end_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (PaymentEvent::Settled(one), PaymentEvent::Settled(other)) => {
+                let Settled { claim_version, ask, unasked, .. } = *other;
+                Settled { claim_version, ask, unasked, ..one.clone() } == *other
+            }
+            (PaymentEvent::Unwound(one), PaymentEvent::Unwound(other)) => {
+                let Unwound { claim_version, ask, unasked, .. } = *other;
+                Unwound { claim_version, ask, unasked, ..one.clone() } == *other
+            }
+            (PaymentEvent::Settled(_), PaymentEvent::Unwound(_))
+            | (PaymentEvent::Unwound(_), PaymentEvent::Settled(_)) => false,
+        }
+    }
+
     /// Whether nobody asked for it.
     pub fn unasked(&self) -> bool {
         match self {

@@ -1,8 +1,8 @@
 //! A database as a service uses it: a pool to read with, a way to write in one transaction, and bounded retries.
 
-use crate::manager::{Manager, Target, assert_writable};
+use crate::manager::{Manager, Target};
 use crate::{Connection, DatabaseSettings, Migrations, OpenError, Result, migrations};
-use r2d2::{ManageConnection, Pool};
+use r2d2::Pool;
 use std::time::Duration;
 
 /// A pool of connections to one database. Cheap to clone.
@@ -24,11 +24,13 @@ impl Database {
     pub fn open(settings: &DatabaseSettings) -> std::result::Result<Self, OpenError> {
         let manager = Manager { target: Target::parse(&settings.url)?, settings: settings.clone() };
         // A first connection by hand: the pool would retry in silence and lose the reason.
-        assert_writable(&mut manager.connect()?)?;
+        drop(manager.connect_to_write()?);
         let pool = |size: u32| {
             Pool::builder()
                 .max_size(size)
-                .min_idle(Some(1.min(size)))
+                // None are opened in advance: a connection that is being opened while the process ends can bring libpq
+                // down in the middle of it.
+                .min_idle(Some(0))
                 .test_on_check_out(true)
                 .connection_timeout(Duration::from_millis(settings.checkout_timeout_ms))
                 .error_handler(Box::new(LogPoolErrors))

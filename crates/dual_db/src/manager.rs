@@ -43,6 +43,29 @@ pub(crate) struct Manager {
     pub(crate) settings: DatabaseSettings,
 }
 
+impl Manager {
+    /// A connection to a database that can be written, which an SQLite file that opens need not be.
+    pub(crate) fn connect_to_write(&self) -> Result<Connection, OpenError> {
+        let mut connection = r2d2::ManageConnection::connect(self)?;
+        if let (Connection::Sqlite(sqlite), Target::Sqlite(path)) = (&mut connection, &self.target) {
+            // Nobody uses this number, but it cannot be set without writing.
+            sqlite.batch_execute("PRAGMA user_version = 0").map_err(|error| cannot_be_written(path, &error))?;
+        }
+        Ok(connection)
+    }
+}
+
+fn cannot_be_written(path: &Path, error: &diesel::result::Error) -> OpenError {
+    sqlite_error(path, &format!("cannot be written ({error})"))
+}
+
+fn sqlite_error(path: &Path, what: &str) -> OpenError {
+    OpenError(format!(
+        "the SQLite database {} {what}: check the path and that this user may write there",
+        path.display()
+    ))
+}
+
 impl r2d2::ManageConnection for Manager {
     type Connection = Connection;
     type Error = OpenError;
@@ -68,12 +91,7 @@ impl r2d2::ManageConnection for Manager {
 }
 
 fn open_sqlite(path: &Path, settings: &DatabaseSettings) -> Result<SqliteConnection, OpenError> {
-    let cannot = |what: &str| {
-        OpenError(format!(
-            "the SQLite database {} {what}: check the path and that this user may write there",
-            path.display()
-        ))
-    };
+    let cannot = |what: &str| sqlite_error(path, what);
     if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
         std::fs::create_dir_all(directory)
             .map_err(|error| cannot(&format!("has no directory and none could be made ({error})")))?;
@@ -87,18 +105,9 @@ fn open_sqlite(path: &Path, settings: &DatabaseSettings) -> Result<SqliteConnect
             "PRAGMA busy_timeout = {}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;",
             settings.busy_timeout_ms
         ))
-        .map_err(|error| cannot(&format!("cannot be written ({error})")))?;
+        .map_err(|error| cannot_be_written(path, &error))?;
     assert_safe_version(&mut connection)?;
     Ok(connection)
-}
-
-/// Whether the database can be written: on SQLite a file that may only be read opens, and even begins transactions.
-pub(crate) fn assert_writable(connection: &mut Connection) -> Result<(), OpenError> {
-    let Connection::Sqlite(sqlite) = connection else { return Ok(()) };
-    // Nobody uses this number, but it cannot be set without writing.
-    sqlite.batch_execute("PRAGMA user_version = 0").map_err(|error| {
-        OpenError(format!("the SQLite database cannot be written ({error}): check that this user may write the file"))
-    })
 }
 
 #[derive(QueryableByName)]

@@ -58,7 +58,12 @@ where
     let mut known = BTreeMap::new();
     for source in sources {
         for migration in MigrationSource::<Backend>::migrations(source).map_err(failed)? {
-            known.insert(migration.name().version().to_string(), migration);
+            let version = migration.name().version().to_string();
+            if known.insert(version.clone(), migration).is_some() {
+                return Err(OpenError(format!(
+                    "two migrations of this program have the version {version}: rename one"
+                )));
+            }
         }
     }
     for applied in harness.applied_migrations().map_err(failed)? {

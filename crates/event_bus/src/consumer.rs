@@ -106,12 +106,13 @@ impl ConsumerContext for Context {
     fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         self.assignment_changed.store(true, Ordering::SeqCst);
         match rebalance {
-            Rebalance::Assign(partitions) => {
-                tracing::info!(partitions = partitions.count(), "partitions were given to this instance")
+            Rebalance::Assign(partitions) if partitions.count() > 0 => {
+                tracing::info!(partitions = partitions.count(), "partitions were given to this instance");
             }
-            Rebalance::Revoke(partitions) => {
-                tracing::info!(partitions = partitions.count(), "partitions went to another instance")
+            Rebalance::Revoke(partitions) if partitions.count() > 0 => {
+                tracing::info!(partitions = partitions.count(), "partitions were taken from this instance");
             }
+            Rebalance::Assign(_) | Rebalance::Revoke(_) => {}
             Rebalance::Error(error) => tracing::warn!(%error, "the consumer group could not be rebalanced"),
         }
     }

@@ -61,22 +61,20 @@ where
     let loaded: Loaded<T> = match settings::load(service.settings_prefix, arguments.config.as_deref(), std::env::vars())
     {
         Ok(loaded) => loaded,
-        Err(SettingsError(problems)) => {
-            complain(&format!("{} does not start: its settings have to be put right:", service.name));
-            for problem in problems {
-                complain(&format!("  {problem}"));
-            }
-            return ExitCode::from(2);
-        }
+        Err(SettingsError(problems)) => return refuse(service.name, &problems),
+    };
+    if let Some(Command::Settings) = arguments.command {
+        print(&loaded.describe());
+    }
+    let settings = match loaded.checked() {
+        Ok(settings) => settings,
+        Err(SettingsError(problems)) => return refuse(service.name, &problems),
     };
     let result = match arguments.command {
-        Some(Command::Settings) => {
-            print(&loaded.describe());
-            Ok(())
-        }
-        Some(Command::Migrate) => (service.migrate)(&loaded.settings).map(|()| print("the database is up to date\n")),
-        None => match telemetry::start(service.name, loaded.settings.log()) {
-            Ok(()) => (service.run)(loaded.settings).await,
+        Some(Command::Settings) => Ok(()),
+        Some(Command::Migrate) => (service.migrate)(&settings).map(|()| print("the database is up to date\n")),
+        None => match telemetry::start(service.name, settings.log()) {
+            Ok(()) => (service.run)(settings).await,
             Err(error) => Err(error),
         },
     };
@@ -87,6 +85,14 @@ where
             ExitCode::FAILURE
         }
     }
+}
+
+fn refuse(name: &str, problems: &[String]) -> ExitCode {
+    complain(&format!("{name} does not start: its settings have to be put right:"));
+    for problem in problems {
+        complain(&format!("  {problem}"));
+    }
+    ExitCode::from(2)
 }
 
 /// Waits for SIGTERM or SIGINT.

@@ -27,6 +27,8 @@ pub enum Origin {
 pub struct Loaded<T> {
     /// The settings.
     pub settings: T,
+    /// What is wrong with them, one sentence each.
+    pub problems: Vec<String>,
     origins: BTreeMap<String, Origin>,
 }
 
@@ -37,8 +39,11 @@ pub struct SettingsError(pub Vec<String>);
 
 /// Loads settings of the type `T`, whose `Default` names every field.
 ///
+/// What is wrong with a value (an unknown name, a wrong type, out of range) is among [`Loaded::problems`], and the default
+/// stands in its place.
+///
 /// # Errors
-/// All the problems: unknown names, values of the wrong type, values out of range.
+/// When the file cannot be read.
 pub fn load<T>(
     prefix: &str,
     file: Option<&Path>,
@@ -96,7 +101,17 @@ where
     if let Err(errors) = settings.validate() {
         collect_problems("", &errors, &mut problems);
     }
-    if problems.is_empty() { Ok(Loaded { settings, origins }) } else { Err(SettingsError(problems)) }
+    Ok(Loaded { settings, problems, origins })
+}
+
+impl<T> Loaded<T> {
+    /// The settings, if nothing is wrong with them.
+    ///
+    /// # Errors
+    /// All the problems.
+    pub fn checked(self) -> Result<T, SettingsError> {
+        if self.problems.is_empty() { Ok(self.settings) } else { Err(SettingsError(self.problems)) }
+    }
 }
 
 impl<T: Serialize> Loaded<T> {
@@ -225,7 +240,7 @@ mod tests {
             ("EXAMPLE__LOG__FORMAT", "xml"),
             ("EXAMPLE__HTTP__POTR", "1"),
         ]);
-        let SettingsError(problems) = load::<Example>("EXAMPLE", None, wrong).unwrap_err();
+        let SettingsError(problems) = load::<Example>("EXAMPLE", None, wrong).unwrap().checked().unwrap_err();
         assert_eq!(problems.len(), 4, "{problems:#?}");
         for named in ["EXAMPLE__HTTP__PORT", "http.workers", "log.format", "EXAMPLE__HTTP__POTR"] {
             assert!(problems.iter().any(|problem| problem.starts_with(named)), "{named} in {problems:#?}");

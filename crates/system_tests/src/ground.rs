@@ -5,7 +5,7 @@ use crate::process::Process;
 use crate::stack::free_port;
 use dual_db::testing::{TestDatabase, note_skipped};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
@@ -59,6 +59,8 @@ impl Ground {
             return None;
         };
         let payments = TestDatabase::postgres()?;
+        // Only a Kafka that the script runs can be wiped and stopped; nobody's own should be.
+        assert_eq!(brokers, services("env"), "{KAFKA_VARIABLE} must name the Kafka of scripts/services.sh");
         let turn = std::sync::Arc::clone(&TURN).lock_owned().await;
         services("wipe");
         services("start");
@@ -76,7 +78,7 @@ impl Ground {
     pub fn stop_broker(&mut self) {
         match &mut self.local_broker {
             Some(broker) => broker.kill(),
-            None => services("stop"),
+            None => drop(services("stop")),
         }
     }
 
@@ -84,13 +86,20 @@ impl Ground {
     pub fn start_broker(&mut self) {
         match &mut self.local_broker {
             Some(broker) => broker.start(),
-            None => services("start"),
+            None => drop(services("start")),
         }
     }
 }
 
-fn services(what: &str) {
+/// Calls the script that runs Kafka, and returns what it says on standard output.
+fn services(what: &str) -> String {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let done = Command::new("bash").args(["scripts/services.sh", what, "kafka"]).current_dir(root).status();
-    assert!(done.is_ok_and(|status| status.success()), "scripts/services.sh {what} kafka failed");
+    let done = Command::new("bash")
+        .args(["scripts/services.sh", what, "kafka"])
+        .current_dir(root)
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("bash can be run");
+    assert!(done.status.success(), "scripts/services.sh {what} kafka failed");
+    String::from_utf8_lossy(&done.stdout).trim().to_owned()
 }

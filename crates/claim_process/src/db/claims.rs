@@ -2,7 +2,7 @@
 
 use super::schema::{claim_lines, claim_timeline, claims};
 use crate::domain::transition::{State, Status};
-use claim_events::{KnownOutcome, OutcomeKind};
+use claim_events::{Event, KnownOutcome, OutcomeKind, PaymentEvent};
 use diesel::prelude::*;
 use dual_db::{Connection, Result, load_for_update, load_skipping_locked, on_each_backend};
 use std::collections::HashMap;
@@ -88,6 +88,11 @@ impl ClaimRow {
     pub fn known_outcome(&self) -> Option<KnownOutcome> {
         let kind = OutcomeKind::from_event_type(self.outcome_type.as_deref()?)?;
         Some(KnownOutcome { kind, version: self.outcome_version? })
+    }
+
+    /// The outcome it has, as it was told.
+    pub fn outcome_event(&self) -> Option<PaymentEvent> {
+        PaymentEvent::from_body(self.outcome_type.as_deref()?, self.outcome.as_deref()?.as_bytes()).ok()
     }
 
     /// What decides what an outcome does to it.

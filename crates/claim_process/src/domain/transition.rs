@@ -64,6 +64,8 @@ pub struct Arrival {
     pub claim_version: i64,
     /// The ask that it echoes.
     pub ask: i64,
+    /// Whether it tells another end than the outcome the claim has: another kind, amount, reason or compensations.
+    pub differs: bool,
 }
 
 /// What an arrival does.
@@ -95,7 +97,7 @@ pub fn apply(state: State, arrival: Arrival) -> Effect {
     }
     let answers = answers(state, arrival);
     if let Some(known) = state.outcome {
-        if arrival.version == known.version && arrival.kind != known.kind {
+        if arrival.version == known.version && arrival.differs {
             return Effect::Alarm;
         }
         let is_news = arrival.version > known.version;
@@ -132,7 +134,7 @@ mod tests {
     const NEW: State = State { status: Status::Submitted, version: 1, ask: 0, outcome: None };
 
     fn arrival(kind: OutcomeKind, version: i64, claim_version: i64) -> Arrival {
-        Arrival { kind, version, claim_version, ask: 0 }
+        Arrival { kind, version, claim_version, ask: 0, differs: false }
     }
 
     fn applied(status: Status, entered_unwound: bool, answers: bool) -> Effect {
@@ -158,7 +160,8 @@ mod tests {
         assert_eq!(apply(unwound, arrival(Unwound, 2, 1)), Effect::Nothing { answers: true });
         assert_eq!(apply(unwound, arrival(Settled, 1, 1)), Effect::Nothing { answers: true });
         assert_eq!(apply(unwound, arrival(Settled, 3, 1)), Effect::Nothing { answers: true });
-        assert_eq!(apply(unwound, arrival(Settled, 2, 1)), Effect::Alarm);
+        assert_eq!(apply(unwound, Arrival { differs: true, ..arrival(Settled, 2, 1) }), Effect::Alarm);
+        assert_eq!(apply(unwound, Arrival { differs: true, ..arrival(Unwound, 2, 1) }), Effect::Alarm);
         assert_eq!(apply(unwound, arrival(Unwound, 3, 1)), applied(Status::Unwound, false, true));
     }
 
@@ -178,7 +181,9 @@ mod tests {
             for (settled, version, claim_version) in arrivals {
                 let kind = if settled { Settled } else { Unwound };
                 let before = state.status;
-                if let Effect::Applied { status, entered_unwound, .. } = apply(state, arrival(kind, version, claim_version)) {
+                let differs = state.outcome.is_some_and(|known| known.kind != kind);
+                let arrival = Arrival { differs, ..arrival(kind, version, claim_version) };
+                if let Effect::Applied { status, entered_unwound, .. } = apply(state, arrival) {
                     entered += u32::from(entered_unwound);
                     state.status = status;
                     state.outcome = Some(KnownOutcome { kind, version });

@@ -89,6 +89,7 @@ fn apply_one(
         version: outcome.envelope.version,
         claim_version: outcome.event.claim_version(),
         ask: outcome.event.ask(),
+        differs: row.outcome_event().is_some_and(|known| !known.tells_the_same_end_as(&outcome.event)),
     };
     let answered = match transition::apply(row.state(), arrival) {
         Effect::Nothing { answers } => answers,

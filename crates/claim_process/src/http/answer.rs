@@ -3,7 +3,7 @@
 use crate::db::claims::{LineRow, StoredClaim};
 use crate::domain::cents::Cents;
 use crate::domain::form::Finding;
-use claim_events::{Cause, Compensation, Event, OutcomeKind, PaymentEvent, Step, rfc3339};
+use claim_events::{Cause, Compensation, OutcomeKind, PaymentEvent, Step, rfc3339};
 use serde::Serialize;
 
 /// A claim.
@@ -112,7 +112,7 @@ impl From<LineRow> for LineAnswer {
 
 fn outcome(claim: &StoredClaim) -> Option<OutcomeAnswer> {
     let row = &claim.row;
-    let event = PaymentEvent::from_body(row.outcome_type.as_deref()?, row.outcome.as_deref()?.as_bytes()).ok()?;
+    let event = row.outcome_event()?;
     let kind = event.kind();
     let detail = match event {
         PaymentEvent::Settled(settled) => Detail::Settled { amount: Cents(settled.amount_cents).to_string() },

@@ -202,6 +202,16 @@ fn a_csv_row_with_the_wrong_number_of_columns_is_named() {
 }
 
 #[test]
+fn no_deployment_can_turn_off_a_rule_without_which_a_claim_cannot_be_paid_rightly() {
+    let severities = ["lines_disagree", "line_count"].map(|code| (code.to_owned(), Severity::Off));
+    let careless = RuleBook::new(severities.into(), Limits { max_lines: 100 });
+    let two_plans = json!([line(&[]), line(&[("plan_group", json!("another plan"))])]);
+    assert_eq!(careless.read(&from_json(&two_plans).unwrap()).unwrap_err()[0].code, "lines_disagree");
+    assert_eq!(careless.read(&from_json(&json!({"lines": []})).unwrap()).unwrap_err()[0].code, "line_count");
+    assert!(!default_severities().contains_key("lines_disagree"), "it is not offered as a setting");
+}
+
+#[test]
 fn a_deployment_chooses_what_a_rule_does() {
     let mut severities = default_severities();
     severities.insert("procedure_format".into(), Severity::Warn);

@@ -287,7 +287,11 @@ fn what_hinders_its_start_is_one_sentence_with_exit_code_1() {
         ("DATABASE__URL", "sqlite://.", "check the path and that this user may write there"),
         ("DATABASE__URL", "sqlite://letter", "check the path and that this user may write there"),
         ("DATABASE__URL", "sqlite:///proc/claims.db", "check the path and that this user may write there"),
-        ("DATABASE__URL", "sqlite://file:.local/claims.db?mode=ro", "check that this user may write the file"),
+        (
+            "DATABASE__URL",
+            "sqlite://file:.local/claims.db?mode=ro",
+            "check the path and that this user may write there",
+        ),
         ("DATABASE__URL", "mysql://x", "must begin with sqlite:// or postgres://"),
         ("DATABASE__URL", "postgres://claims:hunter2@127.0.0.1:1/claims", "check host, port, user, password"),
         ("LOG__FILTER", "claim_process=loud", "the log filter cannot be read"),

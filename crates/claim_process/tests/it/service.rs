@@ -50,6 +50,8 @@ pub fn with_settings(database: &TestDatabase, change: impl FnOnce(&mut Settings)
     settings.kafka.brokers = "127.0.0.1:1".to_owned();
     settings.kafka.producer.flush_timeout_ms = 100;
     settings.kafka.health_interval_ms = 100;
+    // On the embedded broker a group takes about as long to form and to leave.
+    settings.kafka.consumer.session_timeout_ms = 2_000;
     change(&mut settings);
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {

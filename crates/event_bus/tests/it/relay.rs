@@ -103,7 +103,7 @@ on_both_databases! {
         let rows = enqueue(&relay, database, 0..100);
         let began = Instant::now();
         relay.hand_off(&rows);
-        assert!(began.elapsed() < Duration::from_millis(200), "a hand-off waits for nobody: {:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(2), "a hand-off waits for nobody: {:?}", began.elapsed());
         let broker = Broker::start_at(&address);
         let mut seen = BTreeSet::new();
         wait_until("all hundred arrive", || {

@@ -11,7 +11,7 @@ use dual_db::{Connection, Error, Result, load_for_update, load_skipping_locked, 
 pub struct StoredSaga {
     /// The facts.
     pub saga: Saga,
-    /// Hash of the content of the claim's event, by version: the same version with other content is an alarm.
+    /// Hash of what the claim's events say of the claim itself, which is the same in all of them; another is an alarm.
     pub content_hash: String,
     /// Raised by every write; 0 before the first.
     pub revision: i64,

@@ -8,6 +8,7 @@
 //! whatever else has happened meanwhile; only then is it refunded, if the saga is unwinding. No look-up, time-out or
 //! void may stand in for an answer, because a request that was sent can still be delivered at any later time.
 
+pub use super::gateway_call::{Call, PayAnswer, RefundAnswer};
 use super::ledger::{Kind, Parties, Transfer, transfer_id};
 use super::reasons::Reason;
 use claim_events::{Cause, Compensation, OutcomeKind, PaymentEvent, Settled, Step, Unwound};
@@ -150,40 +151,6 @@ pub enum Input {
     RefundAnswer(RefundAnswer),
 }
 
-/// The gateway's answer to a request to pay.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PayAnswer {
-    /// It paid.
-    Approved {
-        /// What it paid, in cents.
-        amount_cents: i64,
-    },
-    /// It did not and will not, for this key.
-    Declined {
-        /// Its own code.
-        code: String,
-    },
-    /// Nobody knows: a time-out, a 5xx, a lost connection, nonsense, or "come back later".
-    Unknown {
-        /// How long the gateway asked to be left alone, in milliseconds.
-        retry_after_ms: Option<u64>,
-    },
-}
-
-/// The gateway's answer to a request to refund.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RefundAnswer {
-    /// The money is back.
-    Refunded,
-    /// It had come back by itself.
-    AlreadyReturned,
-    /// Nobody knows.
-    Unknown {
-        /// How long the gateway asked to be left alone, in milliseconds.
-        retry_after_ms: Option<u64>,
-    },
-}
-
 /// What one write of a saga brings with it. All but calls are part of that write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
@@ -201,31 +168,6 @@ pub enum Effect {
         attempts: u32,
         /// How long the gateway asked to be left alone, in milliseconds.
         retry_after_ms: Option<u64>,
-    },
-}
-
-/// A call of the gateway. The key is the same however often it is made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Call {
-    /// Pay the provider.
-    Pay {
-        /// The idempotency key.
-        key: String,
-        /// The claim id, by which the gateway's book knows it.
-        reference: String,
-        /// Who is paid.
-        payee: String,
-        /// How much, in cents.
-        amount_cents: i64,
-    },
-    /// Take a payment back.
-    Refund {
-        /// The idempotency key.
-        key: String,
-        /// The claim id.
-        reference: String,
-        /// How much was paid, in cents.
-        amount_cents: i64,
     },
 }
 

@@ -25,6 +25,18 @@ fn payments_does_not_start_without_a_gateway() {
 }
 
 #[test]
+fn all_settings_are_listed_even_where_one_has_still_to_be_set() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut process = Process::new(directory.path(), "payments", "payments", vec!["settings".into()], vec![]);
+    process.start();
+    assert_eq!(process.wait(Duration::from_secs(20)).code(), Some(2));
+    let words = process.output();
+    for named in ["gateway.url = \"\"", "saga.lease_ms = 15000", "PAYMENTS__GATEWAY__URL="] {
+        assert!(words.contains(named), "{named}: {words}");
+    }
+}
+
+#[test]
 fn a_port_in_use_is_named_with_the_setting_that_moves_it() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = taken.local_addr().expect("bound").port().to_string();

@@ -6,6 +6,7 @@ use crate::domain::field::Field;
 pub(super) const RULE: Rule = Rule {
     code: "line_count",
     severity: Severity::Reject,
+    settable: false,
     check: |claim, limits| match claim.lines.len() {
         0 => vec![violation("a claim needs at least one line".to_owned())],
         count if count > limits.max_lines => vec![too_many(limits)],

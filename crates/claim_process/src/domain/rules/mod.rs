@@ -1,7 +1,7 @@
 //! The rules: what makes a well-shaped claim acceptable.
 //!
-//! To add a rule, write a file beside this one with a `RULE` and name it in [`REGISTRY`]; its severity can then be set
-//! per deployment (`rules.<code>`).
+//! To add a rule, write a file beside this one with a `RULE` and name it in [`REGISTRY`]; where it is `settable`, its
+//! severity can then be set per deployment (`rules.<code>`).
 
 use super::claim::{Claim, Line};
 use super::field::Field;
@@ -19,7 +19,7 @@ mod procedure_prefix;
 mod repeated_line;
 
 /// All the rules, in the order in which their findings are listed.
-pub const REGISTRY: [Rule; 6] = [
+pub const REGISTRY: &[Rule] = &[
     line_count::RULE,
     one_claim::RULE,
     procedure_prefix::RULE,
@@ -35,6 +35,8 @@ pub struct Rule {
     pub code: &'static str,
     /// What it does where the settings do not say.
     pub severity: Severity,
+    /// Whether the settings may say otherwise: not where a claim that breaks it could not be paid rightly.
+    pub settable: bool,
     /// Finds what breaks it. A field whose shape is wrong is `None`: that was found already.
     pub check: fn(&Draft, &Limits) -> Vec<Violation>,
 }
@@ -113,9 +115,9 @@ pub struct RuleBook {
     limits: Limits,
 }
 
-/// The severity of every rule where the settings do not say.
+/// The severity of every rule that can be set, where the settings do not say.
 pub fn default_severities() -> BTreeMap<String, Severity> {
-    REGISTRY.iter().map(|rule| (rule.code.to_owned(), rule.severity)).collect()
+    REGISTRY.iter().filter(|rule| rule.settable).map(|rule| (rule.code.to_owned(), rule.severity)).collect()
 }
 
 impl RuleBook {
@@ -130,8 +132,7 @@ impl RuleBook {
     /// All findings at once, shape before rules.
     pub fn read(&self, form: &ClaimForm) -> Result<(Claim, Vec<Finding>), Vec<Finding>> {
         // What is wrong with each of so many lines would fill an answer many times as long as what was sent.
-        if form.is_overfull() || (self.severity(&line_count::RULE) == Severity::Reject && self.has_too_many_lines(form))
-        {
+        if form.is_overfull() || form.lines.len() > self.limits.max_lines {
             let found = line_count::too_many(&self.limits);
             return Err(vec![form.finding(found.line, found.field, line_count::RULE.code, found.message)]);
         }
@@ -140,7 +141,7 @@ impl RuleBook {
         refused.extend(form.shape_findings());
         let draft = Draft { lines: form.lines.iter().map(draft_line).collect() };
         for rule in REGISTRY {
-            let findings = match self.severity(&rule) {
+            let findings = match self.severity(rule) {
                 Severity::Reject => &mut refused,
                 Severity::Warn => &mut warnings,
                 Severity::Off => continue,
@@ -161,11 +162,7 @@ impl RuleBook {
     }
 
     fn severity(&self, rule: &Rule) -> Severity {
-        self.severities.get(rule.code).copied().unwrap_or(rule.severity)
-    }
-
-    fn has_too_many_lines(&self, form: &ClaimForm) -> bool {
-        form.lines.len() > self.limits.max_lines
+        self.severities.get(rule.code).copied().filter(|_| rule.settable).unwrap_or(rule.severity)
     }
 }
 

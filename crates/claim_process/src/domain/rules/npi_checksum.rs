@@ -6,6 +6,7 @@ use crate::domain::field::Field;
 pub(super) const RULE: Rule = Rule {
     code: "npi_checksum",
     severity: Severity::Warn,
+    settable: true,
     check: |claim, _| {
         // One warning a claim: all its lines have the same provider.
         let mut violations = claim.each_line(Field::ProviderNpi, |line| {

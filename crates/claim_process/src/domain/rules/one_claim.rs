@@ -6,6 +6,7 @@ use crate::domain::field::Field;
 pub(super) const RULE: Rule = Rule {
     code: "lines_disagree",
     severity: Severity::Reject,
+    settable: false,
     check: |claim, _| {
         let mut violations = disagreeing(claim, Field::PlanGroup, |line| line.plan_group.as_ref());
         violations.extend(disagreeing(claim, Field::SubscriberId, |line| line.subscriber_id.as_ref()));

@@ -6,6 +6,7 @@ use crate::domain::field::Field;
 pub(super) const RULE: Rule = Rule {
     code: "procedure_format",
     severity: Severity::Reject,
+    settable: true,
     check: |claim, _| {
         claim.each_line(Field::SubmittedProcedure, |line| {
             let digits = line.submitted_procedure.as_ref()?.as_str().strip_prefix('D')?;

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 pub(super) const RULE: Rule = Rule {
     code: "repeated_line",
     severity: Severity::Warn,
+    settable: true,
     check: |claim, _| {
         let mut first_seen = HashMap::new();
         let mut violations = Vec::new();
@@ -18,9 +19,8 @@ pub(super) const RULE: Rule = Rule {
             let number = index + 1;
             let first = *first_seen.entry((date, procedure, line.quadrant)).or_insert(number);
             if first != number {
-                let message = format!(
-                    "is the same procedure, day and quadrant as line {first}: void the claim if that is a slip"
-                );
+                let message =
+                    format!("is the same procedure, day and quadrant as line {first}: check whether that is a slip");
                 violations.push(Violation { line: Some(number), field: Field::SubmittedProcedure, message });
             }
         }

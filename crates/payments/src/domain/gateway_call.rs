@@ -1,0 +1,60 @@
+//! What is asked of the gateway, and what it can answer.
+
+/// A call of the gateway. The key is the same however often it is made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Call {
+    /// Pay the provider.
+    Pay {
+        /// The idempotency key.
+        key: String,
+        /// The claim id, by which the gateway's book knows it.
+        reference: String,
+        /// Who is paid.
+        payee: String,
+        /// How much, in cents.
+        amount_cents: i64,
+    },
+    /// Take a payment back.
+    Refund {
+        /// The idempotency key.
+        key: String,
+        /// The claim id.
+        reference: String,
+        /// How much was paid, in cents.
+        amount_cents: i64,
+    },
+}
+
+/// The gateway's answer to a request to pay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PayAnswer {
+    /// It paid.
+    Approved {
+        /// What it paid, in cents.
+        amount_cents: i64,
+    },
+    /// It did not and will not, for this key.
+    Declined {
+        /// Its own code.
+        code: String,
+    },
+    /// Nobody knows: a time-out, a 5xx, a lost connection, nonsense, or "come back later".
+    Unknown {
+        /// How long the gateway asked to be left alone, in milliseconds.
+        retry_after_ms: Option<u64>,
+    },
+}
+
+/// The gateway's answer to a request to refund.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RefundAnswer {
+    /// The money is back.
+    Refunded,
+    /// It had come back by itself.
+    AlreadyReturned,
+    /// Nobody knows.
+    Unknown {
+        /// How long the gateway asked to be left alone, in milliseconds.
+        retry_after_ms: Option<u64>,
+    },
+}
