@@ -2,7 +2,8 @@
 
 use crate::harness::{CLAIM, Instance, approved, event, refunded, settings, unknown};
 use claim_events::OutcomeKind;
-use dual_db::{Database, testing::on_both_databases};
+use dual_db::{Database, Error, testing::on_both_databases};
+use payments::db::sagas;
 use payments::domain::saga::{Call, Disbursement, Input, PayAnswer, Reservation, State};
 use payments::settings::BudgetSettings;
 
@@ -60,6 +61,15 @@ on_both_databases! {
         stopped.answer(&old[0], approved(100));
         assert_eq!(other.transfer_kinds(CLAIM), ["disburse", "post", "reserve"]);
         assert_eq!(outcome(&other), Some((OutcomeKind::Settled, 1)));
+    }
+
+    fn a_saga_is_not_written_under_a_revision_that_is_past(database: &Database) {
+        let instance = Instance::new(database, "one");
+        instance.hear(&event(CLAIM, 100, 1));
+        let (mut first, mut second) = (instance.saga(CLAIM), instance.saga(CLAIM));
+        database.write(|c| sagas::write(c, &mut first)).expect("it is as it was read");
+        let refused = database.read(|c| sagas::write(c, &mut second));
+        assert!(matches!(refused, Err(Error::Conflict)), "{refused:?}");
     }
 
     fn an_unknown_answer_is_asked_again_under_the_same_key(database: &Database) {
