@@ -126,10 +126,12 @@ on_both_databases! {
     fn a_claim_is_accepted_without_kafka_and_said_when_it_comes(database: &TestDatabase) {
         let address = free_address();
         let change = |settings: &mut claim_process::settings::Settings| settings.kafka.brokers.clone_from(&address);
+        // Outlives the service, which leaves its group when it stops.
+        let mut kafka = None;
         with_settings(database, change, async |service| {
             let id = service.accepted(&claim(PROVIDERS[0], "1.00")).await;
             assert_eq!(count(database.database(), "outbox"), 1);
-            let kafka = Kafka::start_at(&address);
+            let kafka = kafka.insert(Kafka::start_at(&address));
             assert_eq!(kafka.said(1).await[0].key, id);
             outbox_empties(database.database()).await;
             eventually("the service is ready", async || (service.get("/readyz").await.status == 200).then_some(()))
@@ -146,13 +148,15 @@ on_both_databases! {
             settings.kafka.producer.delivery_timeout_ms = 200;
             settings.kafka.outbox.sweep_interval_ms = 50;
         };
+        // Outlives the service, which leaves its group when it stops.
+        let mut kafka = None;
         with_settings(database, change, async |service| {
             let id = service.accepted(&claim(PROVIDERS[0], "1.00")).await;
             // The second time the sweeper takes it, so it has given up the first.
             let taken_at = || crate::service::number(database.database(), "SELECT MAX(send_after_us) AS n FROM outbox");
             let first = taken_at();
             eventually("the sweeper takes it", async || (taken_at() > first).then_some(())).await;
-            let kafka = Kafka::start_at(&address);
+            let kafka = kafka.insert(Kafka::start_at(&address));
             assert_eq!(kafka.said(1).await[0].key, id);
             outbox_empties(database.database()).await;
         });

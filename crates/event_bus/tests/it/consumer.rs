@@ -61,13 +61,19 @@ fn a_message_comes_with_everything_it_has() {
 fn what_fails_comes_again_in_its_order_with_what_came_meanwhile() {
     let (test, broker) = (database(), Broker::start());
     let failures = Arc::new(AtomicU32::new(0));
+    let largest = Arc::new(AtomicU32::new(0));
     let recorder = Recorder::that({
-        let failures = Arc::clone(&failures);
-        move |_| if failures.fetch_add(1, Ordering::SeqCst) < 6 { Err(unavailable()) } else { Ok(()) }
+        let (failures, largest) = (Arc::clone(&failures), Arc::clone(&largest));
+        move |batch| {
+            largest.fetch_max(u32::try_from(batch.len()).unwrap(), Ordering::SeqCst);
+            if failures.fetch_add(1, Ordering::SeqCst) < 6 { Err(unavailable()) } else { Ok(()) }
+        }
     });
+    let mut settings = broker.settings("group");
+    settings.consumer.max_batch_messages = 20;
+    settings.consumer.max_retry_pause_ms = 300;
     broker.send(numbered(0..100));
-    let consumer =
-        Consumer::start(&broker.settings("group"), TOPIC, test.database().clone(), recorder.clone()).unwrap();
+    let consumer = Consumer::start(&settings, TOPIC, test.database().clone(), recorder.clone()).unwrap();
     let mut sent = 100;
     while failures.load(Ordering::SeqCst) < 6 {
         broker.send(numbered(sent..sent + 10));
@@ -82,6 +88,8 @@ fn what_fails_comes_again_in_its_order_with_what_came_meanwhile() {
     let tried = recorder.tried();
     let first = &tried[0];
     assert_eq!(tried.iter().filter(|body| *body == first).count(), 7, "the same was tried until it was applied");
+    // What came while nothing could be done stayed with the broker, and not in memory.
+    assert!(largest.load(Ordering::SeqCst) <= 20, "a batch of {largest:?}");
 }
 
 #[test]
