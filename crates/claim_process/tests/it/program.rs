@@ -139,7 +139,11 @@ fn it_stops_at_sigterm_with_a_kafka_that_answers_and_the_events_are_sent() {
     let kafka = Kafka::start();
     let directory = tempfile::tempdir().unwrap();
     let mut command = program(directory.path());
-    command.env("CLAIM_PROCESS__KAFKA__BROKERS", kafka.address());
+    command
+        .env("CLAIM_PROCESS__KAFKA__BROKERS", kafka.address())
+        // What is said last still waits for company when the signal comes.
+        .env("CLAIM_PROCESS__KAFKA__PRODUCER__LINGER_MS", "2000")
+        .env("CLAIM_PROCESS__KAFKA__PRODUCER__FLUSH_TIMEOUT_MS", "5000");
     let running = Running::start(&mut command);
     block_on(async {
         // The caller's trace goes on in the event, and so in whatever payments does.

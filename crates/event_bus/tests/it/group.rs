@@ -65,13 +65,14 @@ fn members_share_the_partitions_and_nothing_is_lost_when_one_comes_and_one_goes(
 
     let joined = start(&second);
     second.wait_for(100);
-    // Both work, each on its own half.
-    let since = (first.applied().len(), second.applied().len());
-    first.wait_for(since.0 + 300);
-    second.wait_for(since.1 + 300);
-    let (of_first, of_second) = (partitions(&first, since.0), partitions(&second, since.1));
-    assert!(of_first.is_disjoint(&of_second), "{of_first:?} and {of_second:?}");
-    assert_eq!((of_first.len(), of_second.len()), (6, 6));
+    // In the end each works on its own half; a slow machine may take more than one rebalance to get there.
+    wait_until("each works on its own half", || {
+        let since = (first.applied().len(), second.applied().len());
+        first.wait_for(since.0 + 300);
+        second.wait_for(since.1 + 300);
+        let (of_first, of_second) = (partitions(&first, since.0), partitions(&second, since.1));
+        of_first.is_disjoint(&of_second) && (of_first.len(), of_second.len()) == (6, 6)
+    });
 
     consumer.stop().unwrap();
     let since = second.applied().len();

@@ -11,7 +11,7 @@ use std::net::TcpStream;
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 fn start() -> LocalBroker {
     LocalBroker::start("127.0.0.1:0").expect("the broker starts")
