@@ -51,6 +51,7 @@ on_both_databases! {
                     let (ids, cursor) = page(&service, &query).await;
                     assert!(ids.len() == limit || cursor.is_none(), "only the last page is short");
                     seen.extend(ids);
+                    assert!(seen.len() <= everything.len(), "a page repeats another");
                     next = cursor.map(|cursor| format!("?limit={limit}&cursor={cursor}"));
                     service.accepted(&claim(PROVIDERS[3], "1.00")).await;
                     newcomers += 1;
@@ -95,6 +96,7 @@ on_both_databases! {
                     let (ids, following) = page(&service, &format!("?{query}&limit=1{cursor}")).await;
                     seen.extend(ids);
                     next = following;
+                    assert!(seen.len() <= expected.len(), "{query}: a page repeats another");
                 }
                 assert_eq!(seen, expected, "{query}, one a page");
             }
