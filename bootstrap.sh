@@ -14,6 +14,7 @@ needs=(
   "pkg-config: finds the libraries below"
   "libpq-dev: the PostgreSQL client library"
   "zlib1g-dev: compression, for librdkafka"
+  "libssl-dev: TLS and SASL, for librdkafka"
   "curl: downloads Rust, and asks the services whether they are ready"
   "ca-certificates: lets downloads check whom they talk to"
   "git: tells the scripts which files belong to the project"
@@ -35,6 +36,7 @@ has() {
   case $1 in
     libpq-dev) pkg-config --exists libpq ;;
     zlib1g-dev) pkg-config --exists zlib ;;
+    libssl-dev) pkg-config --exists openssl ;;
     ca-certificates) [ -e /etc/ssl/certs/ca-certificates.crt ] || [ -e /etc/ssl/cert.pem ] || [ -d /etc/pki/tls/certs ] ;;
     util-linux) command -v setsid && command -v setpriv ;;
     default-jre-headless) command -v java ;;
