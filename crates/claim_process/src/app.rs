@@ -70,7 +70,7 @@ impl Application {
         ];
 
         let rules = RuleBook::new(settings.rules.clone(), Limits { max_lines: settings.ingest.max_lines });
-        let api = Api::new(ingest, rules, settings, database);
+        let api = Api::new(ingest, rules, settings, database, Arc::clone(&relay));
         let port = bound.port();
         let server = bound.serve(&health, move |config| http::routes(config, &api, &limit))?;
         Ok(Self { port, server, health, ingest_writer, consumer, relay, periodic })

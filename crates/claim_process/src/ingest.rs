@@ -69,12 +69,7 @@ pub fn start(
 ) -> (IngestQueue, JoinHandle<()>) {
     let (sender, mut queue) = mpsc::channel(ingest.max_queued_claims);
     let most = ingest.max_group_claims;
-    let writer = Writer {
-        database,
-        relay,
-        max_attempts: ingest.max_attempts,
-        due_after_us: i64::try_from(watchdog.first_pause_ms).unwrap_or(i64::MAX / 1_000) * 1_000,
-    };
+    let writer = Writer { database, relay, max_attempts: ingest.max_attempts, due_after_us: watchdog.first_pause_us() };
     let thread = background::spawn("ingest writer", move || {
         let mut group = Vec::with_capacity(most);
         while queue.blocking_recv_many(&mut group, most) > 0 {

@@ -1,8 +1,9 @@
 //! The claim_process command: reads its settings, builds the service and runs it.
 
 use claim_process::app::{Application, open_database};
+use claim_process::events::reannounce::{Reannounced, reannounce};
 use claim_process::settings::{PREFIX, Settings};
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use service_runtime::command_line::{CommandLine, Service, execute, stop_signal};
 use std::process::ExitCode;
 
@@ -11,7 +12,22 @@ use std::process::ExitCode;
 #[command(version)]
 struct Arguments {
     #[command(flatten)]
-    common: CommandLine,
+    common: CommandLine<OwnCommand>,
+}
+
+#[derive(Subcommand)]
+enum OwnCommand {
+    /// Asks payments anew what became of every claim; a must after its database was lost or restored
+    Reannounce {
+        /// Only claims that anything happened to since then, as in 2026-11-22T09:30:00Z
+        #[arg(long, value_name = "TIME")]
+        since: Option<jiff::Timestamp>,
+    },
+}
+
+#[allow(clippy::print_stderr, reason = "progress is for whoever waits at the terminal")]
+fn report_progress(claims: usize) {
+    eprintln!("{claims} claims …");
 }
 
 #[actix_web::main]
@@ -20,6 +36,17 @@ async fn main() -> ExitCode {
         name: "claim_process",
         settings_prefix: PREFIX,
         migrate: |settings: &Settings| open_database(settings).map(drop),
+        own: |settings: &Settings, OwnCommand::Reannounce { since }: OwnCommand| {
+            let database = open_database(settings)?;
+            let done = reannounce(&database, since.map(jiff::Timestamp::as_microsecond), report_progress);
+            let Reannounced { claims, ask } = done.map_err(|error| {
+                format!("not every claim could be made due ({error}): run it again, which does no harm")
+            })?;
+            Ok(format!(
+                "{claims} claims are asked for anew, with ask {ask}; a running claim_process says up to {} of them every {} ms\n",
+                settings.watchdog.max_claims, settings.watchdog.interval_ms
+            ))
+        },
         run: |settings: Settings| async { Application::build(settings)?.run_until(stop_signal()).await },
     };
     execute(Arguments::parse().common, service).await

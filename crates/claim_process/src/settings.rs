@@ -124,6 +124,13 @@ impl Default for Settings {
     }
 }
 
+impl WatchdogSettings {
+    /// How long an outcome may take before it is asked for, in microseconds.
+    pub fn first_pause_us(&self) -> i64 {
+        i64::try_from(self.first_pause_ms).unwrap_or(i64::MAX / 1_000).saturating_mul(1_000)
+    }
+}
+
 impl HasLogSettings for Settings {
     fn log(&self) -> &LogSettings {
         &self.log

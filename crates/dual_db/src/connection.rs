@@ -86,6 +86,19 @@ impl Connection {
         }
     }
 
+    /// Runs `queries` on one state of the database, so that their numbers belong together. Nothing is written.
+    pub fn snapshot<T>(&mut self, queries: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let begin = match self {
+            Connection::Sqlite(_) => "BEGIN",
+            Connection::Postgres(_) => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        };
+        on_each_backend!(self, |c| AnsiTransactionManager::begin_transaction_sql(c, begin))?;
+        let result = queries(self);
+        // Nothing was written, so there is nothing to commit; a connection that cannot roll back is discarded.
+        let _ = on_each_backend!(self, |c| AnsiTransactionManager::rollback_transaction(c));
+        result
+    }
+
     /// The database's clock, in microseconds since 1970 (UTC). Every instance sees the same one, which leases and
     /// deadlines need; SQLite's clock is this machine's.
     pub fn now_us(&mut self) -> Result<i64> {

@@ -17,7 +17,7 @@ mod topics;
 pub use consumer::{Consumer, Handler};
 pub use dead_letters::{DeadLetter, count as count_dead_letters, insert as insert_dead_letters};
 pub use message::{IncomingMessage, OutgoingMessage};
-pub use outbox::{OutboxRow, insert as insert_into_outbox, pending as pending_in_outbox};
+pub use outbox::{KEYS_WAITING_IN_TOPIC, OutboxRow, insert as insert_into_outbox, pending as pending_in_outbox};
 pub use relay::Relay;
 pub use settings::{ConsumerSettings, KafkaSettings, OutboxSettings, ProducerSettings, TopicSettings};
 

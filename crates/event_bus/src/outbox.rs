@@ -103,6 +103,9 @@ pub(crate) fn delete(connection: &mut Connection, ids: &[i64]) -> Result<()> {
     Ok(())
 }
 
+/// The keys of the messages of a topic, `$1`, that wait to be sent or acknowledged: for a query of a service's own.
+pub const KEYS_WAITING_IN_TOPIC: &str = "SELECT message_key FROM outbox WHERE topic = $1";
+
 /// How many messages wait to be sent or acknowledged.
 pub fn pending(connection: &mut Connection) -> Result<i64> {
     Ok(on_each_backend!(connection, |c| outbox::table.count().get_result(c))?)

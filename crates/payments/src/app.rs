@@ -1,6 +1,7 @@
 //! Puts the service together, runs it, and stops it in order.
 
 use crate::db;
+use crate::db::marks::{self, StoredMark};
 use crate::events::claims::Claims;
 use crate::executor::Executor;
 use crate::gateway::{Dispatcher, Gateway, HttpGateway};
@@ -8,12 +9,12 @@ use crate::http;
 use crate::settings::Settings;
 use crate::worker::{self, AnswerWriter};
 use actix_web::dev::Server;
-use claim_events::{CLAIM_TOPIC, PAYMENT_TOPIC};
+use claim_events::{CLAIM_TOPIC, PAYMENT_TOPIC, rfc3339};
 use dual_db::Database;
 use event_bus::{Consumer, Relay};
 use service_runtime::background::Periodic;
+use service_runtime::database_gate::DatabaseGate;
 use service_runtime::health::Health;
-use service_runtime::reader::Reader;
 use service_runtime::{http_server, metrics};
 use std::future::Future;
 use std::sync::Arc;
@@ -45,8 +46,45 @@ pub struct Application {
 /// # Errors
 /// One sentence for the operator.
 pub fn open_database(settings: &Settings) -> Result<Database, String> {
-    Database::open_migrated(&settings.database, &[&event_bus::MIGRATIONS, &db::MIGRATIONS])
-        .map_err(|error| error.to_string())
+    let database = Database::open_migrated(&settings.database, &[&event_bus::MIGRATIONS, &db::MIGRATIONS])
+        .map_err(|error| error.to_string())?;
+    let marked = database.write(|connection| {
+        let now_us = connection.now_us()?;
+        marks::ensure(connection, now_us)
+    });
+    marked.map_err(|error| format!("the database could not be marked as made now ({error}): try again"))?;
+    Ok(database)
+}
+
+/// Marks the database as restored from a copy, and returns what to do next.
+///
+/// # Errors
+/// One sentence for the operator.
+pub fn mark_restored(settings: &Settings) -> Result<String, String> {
+    let marked = open_database(settings)?.write(|connection| {
+        let now_us = connection.now_us()?;
+        marks::restored(connection, now_us)?;
+        Ok(now_us)
+    });
+    let now_us =
+        marked.map_err(|error| format!("the database could not be marked as restored ({error}): try again"))?;
+    Ok(format!(
+        "the database is marked as restored at {}; now start payments, and run 'claim_process reannounce': until then \
+         payments is not ready and touches no claim from before\n",
+        rfc3339(now_us)
+    ))
+}
+
+/// Whether a restored database may be worked with.
+fn check_mark(database: &Database) -> Result<(), String> {
+    match database.read(marks::current) {
+        Ok(StoredMark { mark, asked }) if mark.restored && !asked => Err(format!(
+            "the database was restored at {}: run 'claim_process reannounce', so that what it may lack is looked up",
+            rfc3339(mark.at_us)
+        )),
+        Ok(_) => Ok(()),
+        Err(_) => Err("the database does not answer".to_owned()),
+    }
 }
 
 impl Application {
@@ -81,16 +119,18 @@ impl Application {
         let every = Duration::from_millis(settings.kafka.health_interval_ms);
         let kafka = Arc::clone(&relay);
         let asking = calls.handle().clone();
+        let marked = database.clone();
         let periodic = vec![
             worker::start_resuming(executor, dispatcher, &settings.saga),
             health.watch_database(&database, every),
             health.watch("kafka", every, move || kafka.check(&[CLAIM_TOPIC, PAYMENT_TOPIC])),
+            health.watch("reannounced", every, move || check_mark(&marked)),
             health.watch("gateway", every, move || asking.block_on(gateway.check())),
         ];
 
-        let reader = Reader::new(database, MAX_WAITING_READS);
+        let database = DatabaseGate::new(database, MAX_WAITING_READS);
         let port = bound.port();
-        let server = bound.serve(&health, move |config| http::routes(config, &reader))?;
+        let server = bound.serve(&health, move |config| http::routes(config, &database))?;
         let drain_timeout = Duration::from_millis(settings.saga.drain_timeout_ms);
         Ok(Self { port, server, health, consumer, answer_writer, relay, periodic, calls, drain_timeout })
     }

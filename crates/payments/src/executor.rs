@@ -4,14 +4,16 @@
 //! together. Gateway calls come after the commit that holds their intent; their answers are written only against the
 //! revision under which the calls were made.
 
+use crate::db::marks::{self, StoredMark};
 use crate::db::{budgets, ledger, sagas, sagas::StoredSaga};
 use crate::domain::ledger::{Kind, Transfer};
-use crate::domain::saga::{self, Call, ClaimSays, Effect, Input};
+use crate::domain::saga::{self, Call, ClaimSays, Effect, Input, Saga};
 use crate::events::outgoing;
 use crate::settings::Settings;
+use claim_events::OutcomeRecorded;
 use dual_db::{Connection, Database, Result};
 use event_bus::{DeadLetter, OutgoingMessage, Relay};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// Shared by everything that moves sagas on.
@@ -21,6 +23,15 @@ pub struct Executor {
     relay: Arc<Relay>,
     settings: Arc<Settings>,
     worker: String,
+}
+
+/// An event of claim_process, read.
+#[derive(Debug, Clone)]
+pub enum Heard {
+    /// A claim is to be paid, or not any more.
+    Claim(Box<ClaimEventRead>),
+    /// It has an outcome that nobody had asked for.
+    Recorded(OutcomeRecorded),
 }
 
 /// A claim's event, read.
@@ -69,6 +80,22 @@ struct Outbound {
     calls: BTreeMap<String, PlannedCall>,
 }
 
+/// What a transaction works under: the database's clock and its mark.
+#[derive(Debug, Clone, Copy)]
+struct Now {
+    us: i64,
+    mark: StoredMark,
+}
+
+impl Heard {
+    fn claim_id(&self) -> &str {
+        match self {
+            Heard::Claim(event) => &event.says.claim_id,
+            Heard::Recorded(recorded) => &recorded.claim_id,
+        }
+    }
+}
+
 impl Executor {
     /// Carries out over this database, announcing through this relay. `worker` names this instance.
     pub fn new(database: Database, relay: Arc<Relay>, settings: Arc<Settings>, worker: String) -> Self {
@@ -79,16 +106,22 @@ impl Executor {
     ///
     /// # Errors
     /// The database's; nothing was applied then.
-    pub fn apply_events(&self, events: &[ClaimEventRead], unreadable: &[DeadLetter]) -> Result<Vec<PlannedCall>> {
-        self.commit(|connection, now_us, out| {
-            let mut ids: Vec<&str> = events.iter().map(|event| event.says.claim_id.as_str()).collect();
-            ids.sort_unstable();
-            ids.dedup();
-            let found = sagas::find_for_update(connection, &ids)?;
-            let mut known: HashMap<String, StoredSaga> =
-                found.into_iter().map(|stored| (stored.saga.claim_id.clone(), stored)).collect();
+    pub fn apply_events(&self, events: &[Heard], unreadable: &[DeadLetter]) -> Result<Vec<PlannedCall>> {
+        self.commit(|connection, now, out| {
+            let mut known = held(connection, events.iter().map(Heard::claim_id), now)?;
             let mut letters = unreadable.to_vec();
-            for event in events {
+            for heard in events {
+                let event = match heard {
+                    Heard::Claim(event) => event,
+                    Heard::Recorded(OutcomeRecorded { claim_id, known_outcome, ask }) => {
+                        if let Some(stored) = known.get_mut(claim_id) {
+                            let recorded = Input::Recorded { known: *known_outcome, ask: *ask };
+                            let result = saga::advance(stored.saga.clone(), recorded);
+                            self.carry_out(connection, stored, result, now, out)?;
+                        }
+                        continue;
+                    }
+                };
                 match known.remove(&event.says.claim_id) {
                     Some(stored) if stored.content_hash != event.content_hash => {
                         metrics::counter!("claim_contradictions_total").increment(1);
@@ -99,12 +132,13 @@ impl Executor {
                         known.insert(event.says.claim_id.clone(), stored);
                     }
                     stored => {
-                        let stored = self.hear(connection, stored, event, now_us, out)?;
+                        let stored = self.hear(connection, stored, event, now, out)?;
                         known.insert(event.says.claim_id.clone(), stored);
                     }
                 }
             }
-            event_bus::insert_dead_letters(connection, &letters, now_us)
+            self.note_asked(connection, events, now)?;
+            event_bus::insert_dead_letters(connection, &letters, now.us)
         })
     }
 
@@ -113,21 +147,17 @@ impl Executor {
     /// # Errors
     /// The database's; nothing was written then.
     pub fn apply_answers(&self, answers: &[Answer]) -> Result<Vec<PlannedCall>> {
-        self.commit(|connection, now_us, out| {
-            let mut ids: Vec<&str> = answers.iter().map(|answer| answer.claim_id.as_str()).collect();
-            ids.sort_unstable();
-            ids.dedup();
-            let found = sagas::find_for_update(connection, &ids)?;
-            let mut known: HashMap<String, StoredSaga> =
-                found.into_iter().map(|stored| (stored.saga.claim_id.clone(), stored)).collect();
+        self.commit(|connection, now, out| {
+            let mut known = held(connection, answers.iter().map(|answer| answer.claim_id.as_str()), now)?;
             for answer in answers {
                 let Some(stored) = known.get_mut(&answer.claim_id) else { continue };
-                if stored.revision != answer.revision {
+                if stored.call_revision != answer.revision {
                     metrics::counter!("stale_answers_total").increment(1);
                     continue;
                 }
-                let result = saga::advance(stored.saga.clone(), answer.input.clone());
-                self.carry_out(connection, stored, result, now_us, out)?;
+                let input = self.with_age(answer.input.clone(), stored, now);
+                let result = saga::advance(stored.saga.clone(), input);
+                self.carry_out(connection, stored, result, now, out)?;
             }
             Ok(())
         })
@@ -145,10 +175,11 @@ impl Executor {
         if !any || limit < 1 {
             return Ok(Vec::new());
         }
-        self.commit(|connection, now_us, out| {
-            for mut stored in sagas::take_due(connection, now_us, limit)? {
+        self.commit(|connection, now, out| {
+            for mut stored in sagas::take_due(connection, now.us, limit)? {
+                stored.saga = stored.saga.under(now.mark.mark);
                 let result = saga::advance(stored.saga.clone(), Input::Resume);
-                self.carry_out(connection, &mut stored, result, now_us, out)?;
+                self.carry_out(connection, &mut stored, result, now, out)?;
             }
             Ok(())
         })
@@ -156,13 +187,13 @@ impl Executor {
 
     fn commit(
         &self,
-        mut body: impl FnMut(&mut Connection, i64, &mut Outbound) -> Result<()>,
+        mut body: impl FnMut(&mut Connection, Now, &mut Outbound) -> Result<()>,
     ) -> Result<Vec<PlannedCall>> {
         let (rows, calls) = self.database.write(|connection| {
-            let now_us = connection.now_us()?;
+            let now = Now { us: connection.now_us()?, mark: marks::current(connection)? };
             let mut out = Outbound::default();
-            body(connection, now_us, &mut out)?;
-            let rows = self.relay.enqueue(connection, &out.messages, now_us)?;
+            body(connection, now, &mut out)?;
+            let rows = self.relay.enqueue(connection, &out.messages, now.us)?;
             Ok((rows, out.calls))
         })?;
         self.relay.hand_off(&rows);
@@ -174,7 +205,7 @@ impl Executor {
         connection: &mut Connection,
         stored: Option<StoredSaga>,
         event: &ClaimEventRead,
-        now_us: i64,
+        now: Now,
         out: &mut Outbound,
     ) -> Result<StoredSaga> {
         let (mut stored, result) = match stored {
@@ -187,25 +218,53 @@ impl Executor {
                 (stored, result)
             }
             None => {
-                let result = saga::begin(&event.says);
+                let result = saga::begin(&event.says, now.mark.mark);
                 let stored = StoredSaga {
                     saga: result.0.clone(),
                     content_hash: event.content_hash.clone(),
                     revision: 0,
+                    call_revision: 0,
                     due_at_us: None,
                     worker: None,
                     stuck_reason: None,
                     correlation_id: event.correlation_id.clone(),
                     cause_id: event.event_id.clone(),
                     traceparent: event.traceparent.clone(),
-                    started_at_us: now_us,
-                    updated_at_us: now_us,
+                    // A claim from before the database's mark may have been begun when it was accepted.
+                    started_at_us: if event.says.submitted_at_us < now.mark.mark.at_us {
+                        event.says.submitted_at_us
+                    } else {
+                        now.us
+                    },
+                    updated_at_us: now.us,
                 };
                 (stored, result)
             }
         };
-        self.carry_out(connection, &mut stored, result, now_us, out)?;
+        self.carry_out(connection, &mut stored, result, now, out)?;
         Ok(stored)
+    }
+
+    /// Notes, once, that claim_process has asked anew since the database was restored.
+    fn note_asked(&self, connection: &mut Connection, events: &[Heard], now: Now) -> Result<()> {
+        let StoredMark { mark, asked } = now.mark;
+        let answers = |heard: &Heard| matches!(heard, Heard::Claim(event) if mark.is_answered_by(event.says.ask));
+        if mark.restored && !asked && events.iter().any(answers) {
+            tracing::info!("claim_process asks anew: what this restored database may lack is looked up at the gateway");
+            marks::note_asked(connection)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a payment that was looked up would be older than the gateway's memory of its key.
+    fn with_age(&self, input: Input, stored: &StoredSaga, now: Now) -> Input {
+        match input {
+            Input::LookedUp { answer, .. } => {
+                let lifetime_us = micros(self.settings.gateway.key_lifetime_ms);
+                Input::LookedUp { answer, key_expired: now.us.saturating_sub(stored.started_at_us) > lifetime_us }
+            }
+            other => other,
+        }
     }
 
     /// One write of a saga with everything it brings. The saga's row comes before its bookings: of two instances that
@@ -214,17 +273,19 @@ impl Executor {
         &self,
         connection: &mut Connection,
         stored: &mut StoredSaga,
-        (mut saga, mut effects): (saga::Saga, Vec<Effect>),
-        now_us: i64,
+        (mut saga, mut effects): (Saga, Vec<Effect>),
+        now: Now,
         out: &mut Outbound,
     ) -> Result<()> {
         let only_says_again = stored.revision > 0
             && saga == stored.saga
-            && effects.iter().all(|effect| matches!(effect, Effect::Announce(_)));
+            && effects.iter().all(|effect| matches!(effect, Effect::Announce(_)))
+            && !(saga.is_at_rest() && stored.due_at_us.is_some());
         let mut bookings = Vec::new();
         let mut announced = Vec::new();
         let mut call = None;
         let mut retry_at_us = None;
+        let mut stuck = None;
         while !effects.is_empty() {
             for effect in std::mem::take(&mut effects) {
                 match effect {
@@ -237,33 +298,43 @@ impl Executor {
                         saga = next;
                         effects.extend(more);
                     }
+                    Effect::ReserveAnyway(transfer) => {
+                        self.overdraw(connection, &saga, transfer.amount_cents)?;
+                        bookings.push(transfer);
+                    }
                     Effect::Book(transfer) => bookings.push(transfer),
                     Effect::Announce(event) => announced.push(event),
                     Effect::Call(made) => call = Some(made),
                     Effect::RetryLater { attempts, retry_after_ms } => {
                         stored.stuck_reason = self.stuck_reason(attempts);
-                        retry_at_us = Some(now_us + self.pause_us(&saga.claim_id, attempts, retry_after_ms));
+                        retry_at_us = Some(now.us + self.pause_us(&saga.claim_id, attempts, retry_after_ms));
                     }
+                    Effect::Stuck(reason) => stuck = Some(reason),
+                    Effect::Alarm(what) => alarm(&saga, what),
                 }
             }
         }
         stored.saga = saga;
         if !only_says_again {
-            stored.updated_at_us = now_us;
-            if stored.saga.is_at_rest() {
+            stored.updated_at_us = now.us;
+            if call.is_some() {
+                stored.due_at_us = Some(now.us + micros(self.settings.saga.lease_ms));
+                stored.worker = Some(self.worker.clone());
+                stored.call_revision = stored.revision + 1;
+            } else if let Some(reason) = stuck {
+                stored.due_at_us = Some(now.us + micros(self.settings.saga.max_retry_pause_ms));
+                stored.stuck_reason = Some(reason.to_owned());
+            } else if retry_at_us.is_some() {
+                stored.due_at_us = retry_at_us;
+            } else if stored.saga.is_at_rest() {
                 stored.due_at_us = None;
                 stored.worker = None;
                 stored.stuck_reason = None;
-            } else if call.is_some() {
-                stored.due_at_us = Some(now_us + micros(self.settings.saga.lease_ms));
-                stored.worker = Some(self.worker.clone());
-            } else if retry_at_us.is_some() {
-                stored.due_at_us = retry_at_us;
             }
             sagas::write(connection, stored)?;
         }
         for transfer in &bookings {
-            self.book(connection, &stored.saga.plan_group, transfer, now_us)?;
+            self.book(connection, &stored.saga.plan_group, transfer, now.us)?;
         }
         for event in announced {
             let state = stored.saga.state().name();
@@ -289,6 +360,18 @@ impl Executor {
             Some(limit_cents) => budgets::take(connection, plan_group, amount_cents, limit_cents),
             None => Ok(true),
         }
+    }
+
+    /// Takes the amount from the plan's budget, covered or not: it was paid, or may have been, before the facts were lost.
+    fn overdraw(&self, connection: &mut Connection, saga: &Saga, amount_cents: i64) -> Result<()> {
+        if !self.covers(connection, &saga.plan_group, amount_cents)? {
+            alarm(
+                saga,
+                "a budget is overdrawn by a payment that was made, or may have been, before the database was restored",
+            );
+            budgets::overdraw(connection, &saga.plan_group, amount_cents)?;
+        }
+        Ok(())
     }
 
     fn book(&self, connection: &mut Connection, plan_group: &str, transfer: &Transfer, now_us: i64) -> Result<()> {
@@ -319,6 +402,30 @@ impl Executor {
         let spread_ms = pause_ms / 4 * (seed % 1_000) / 1_000;
         micros((pause_ms + spread_ms).max(retry_after_ms.unwrap_or(0)))
     }
+}
+
+/// Sagas of claims, held until the transaction ends, by claim; each as it is to be taken under the database's mark.
+fn held<'a>(
+    connection: &mut Connection,
+    claim_ids: impl Iterator<Item = &'a str>,
+    now: Now,
+) -> Result<HashMap<String, StoredSaga>> {
+    let ids: BTreeSet<&str> = claim_ids.collect();
+    let ids: Vec<&str> = ids.into_iter().collect();
+    let found = sagas::find_for_update(connection, &ids)?;
+    Ok(found
+        .into_iter()
+        .map(|mut stored| {
+            stored.saga = stored.saga.under(now.mark.mark);
+            (stored.saga.claim_id.clone(), stored)
+        })
+        .collect())
+}
+
+/// Says that somebody must look.
+fn alarm(saga: &Saga, what: &'static str) {
+    metrics::counter!("payment_alarms_total").increment(1);
+    tracing::error!(claim_id = saga.claim_id, "{what}");
 }
 
 fn micros(milliseconds: u64) -> i64 {

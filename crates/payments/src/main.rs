@@ -1,7 +1,7 @@
 //! The payments command: reads its settings, builds the service and runs it.
 
-use clap::Parser;
-use payments::app::{Application, open_database};
+use clap::{Parser, Subcommand};
+use payments::app::{Application, mark_restored, open_database};
 use payments::settings::{PREFIX, Settings};
 use service_runtime::command_line::{CommandLine, Service, execute, stop_signal};
 use std::process::ExitCode;
@@ -11,7 +11,14 @@ use std::process::ExitCode;
 #[command(version)]
 struct Arguments {
     #[command(flatten)]
-    common: CommandLine,
+    common: CommandLine<OwnCommand>,
+}
+
+#[derive(Subcommand)]
+enum OwnCommand {
+    /// Marks the database as restored from a copy: nothing that may be older than the world is touched until claim_process
+    /// has asked anew and the gateway was looked up
+    Recover,
 }
 
 #[actix_web::main]
@@ -20,6 +27,7 @@ async fn main() -> ExitCode {
         name: "payments",
         settings_prefix: PREFIX,
         migrate: |settings: &Settings| open_database(settings).map(drop),
+        own: |settings: &Settings, OwnCommand::Recover: OwnCommand| mark_restored(settings),
         run: |settings: Settings| async { Application::build(settings)?.run_until(stop_signal()).await },
     };
     execute(Arguments::parse().common, service).await

@@ -52,6 +52,10 @@ pub struct GatewaySettings {
     /// How long a call may take in all, in milliseconds.
     #[validate(range(min = 1, message = "must be at least 1"))]
     pub request_timeout_ms: u64,
+    /// How long the gateway remembers an idempotency key, in milliseconds. What may have been paid longer ago, and was
+    /// lost from the database since, is not sent again.
+    #[validate(range(min = 1, message = "must be at least 1"))]
+    pub key_lifetime_ms: u64,
     /// Calls under way at once.
     #[validate(range(min = 1, max = 10_000, message = "must be 1 to 10000"))]
     pub max_concurrent_calls: usize,
@@ -111,6 +115,7 @@ impl Default for Settings {
                 url: String::new(),
                 connect_timeout_ms: 1_000,
                 request_timeout_ms: 5_000,
+                key_lifetime_ms: 24 * 3_600 * 1_000,
                 max_concurrent_calls: 32,
             },
             saga: SagaSettings {

@@ -1,5 +1,5 @@
-//! What the services' command lines have in common: a configuration file, `settings`, `migrate`, and running until a
-//! signal. A problem is a sentence on standard error: exit code 2 for settings, 1 for everything else.
+//! What the services' command lines have in common: a configuration file, `settings`, `migrate`, commands of a service's
+//! own, and running until a signal. A problem is a sentence on standard error: exit code 2 for settings, 1 for everything else.
 
 use crate::settings::{self, Loaded, SettingsError};
 use crate::telemetry::{self, LogSettings};
@@ -12,34 +12,43 @@ use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use validator::Validate;
 
-/// The arguments of a service.
+/// The arguments of a service, whose own commands are `Own`.
 #[derive(Debug, Args)]
-pub struct CommandLine {
+pub struct CommandLine<Own: Subcommand> {
     /// A TOML file with settings; environment variables win over it
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// What to do instead of running
     #[command(subcommand)]
-    pub command: Option<Command>,
+    pub command: Option<Command<Own>>,
 }
 
 /// What a service does instead of running.
 #[derive(Debug, Clone, Copy, Subcommand)]
-pub enum Command {
+pub enum Command<Own: Subcommand> {
     /// Prints every setting, its value and where it came from; secrets are masked
     Settings,
     /// Brings the database's tables up to date and ends
     Migrate,
+    /// One of the service's own.
+    #[command(flatten)]
+    Own(Own),
 }
 
+/// For a service that has no commands of its own.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum NoOwnCommand {}
+
 /// What the command line needs to know of a service.
-pub struct Service<Migrate, Run> {
+pub struct Service<Migrate, Do, Run> {
     /// Its name, in its logs and traces.
     pub name: &'static str,
     /// What its environment variables begin with.
     pub settings_prefix: &'static str,
     /// Opens and migrates its database.
     pub migrate: Migrate,
+    /// Does one of its own commands and returns what to print.
+    pub own: Do,
     /// Runs it until it is told to stop.
     pub run: Run,
 }
@@ -51,8 +60,13 @@ pub trait HasLogSettings {
 }
 
 /// Does what the command line says.
-pub async fn execute<T, Migrate, Run, Running>(arguments: CommandLine, service: Service<Migrate, Run>) -> ExitCode
+pub async fn execute<T, Own, Migrate, Do, Run, Running>(
+    arguments: CommandLine<Own>,
+    service: Service<Migrate, Do, Run>,
+) -> ExitCode
 where
+    Own: Subcommand,
+    Do: FnOnce(&T, Own) -> Result<String, String>,
     T: Default + Serialize + DeserializeOwned + Validate + HasLogSettings,
     Migrate: FnOnce(&T) -> Result<(), String>,
     Run: FnOnce(T) -> Running,
@@ -73,6 +87,7 @@ where
     let result = match arguments.command {
         Some(Command::Settings) => Ok(()),
         Some(Command::Migrate) => (service.migrate)(&settings).map(|()| print("the database is up to date\n")),
+        Some(Command::Own(command)) => (service.own)(&settings, command).map(|text| print(&text)),
         None => match telemetry::start(service.name, settings.log()) {
             Ok(()) => (service.run)(settings).await,
             Err(error) => Err(error),

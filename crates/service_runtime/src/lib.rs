@@ -4,11 +4,11 @@
 
 pub mod background;
 pub mod command_line;
+pub mod database_gate;
 pub mod health;
 pub mod http_server;
 pub mod metrics;
 pub mod problem;
-pub mod reader;
 pub mod request_context;
 pub mod settings;
 pub mod telemetry;

@@ -1,7 +1,7 @@
 //! The simulated payment gateway as a process.
 
 use clap::Parser;
-use service_runtime::command_line::{CommandLine, Service, execute, stop_signal};
+use service_runtime::command_line::{CommandLine, NoOwnCommand, Service, execute, stop_signal};
 use simulated_gateway::app::{Application, open_book};
 use simulated_gateway::settings::{PREFIX, Settings};
 use std::process::ExitCode;
@@ -11,7 +11,7 @@ use std::process::ExitCode;
 #[command(version)]
 struct Arguments {
     #[command(flatten)]
-    common: CommandLine,
+    common: CommandLine<NoOwnCommand>,
 }
 
 #[actix_web::main]
@@ -20,6 +20,7 @@ async fn main() -> ExitCode {
         name: "simulated_gateway",
         settings_prefix: PREFIX,
         migrate: |settings: &Settings| open_book(&settings.database).map(drop),
+        own: |_: &Settings, command: NoOwnCommand| match command {},
         run: |settings: Settings| async { Application::build(settings)?.run_until(stop_signal()).await },
     };
     execute(Arguments::parse().common, service).await

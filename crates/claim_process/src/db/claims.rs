@@ -33,6 +33,8 @@ pub struct ClaimRow {
     pub outcome: Option<String>,
     pub due_at_us: Option<i64>,
     pub times_asked: i64,
+    pub voided_at_us: Option<i64>,
+    pub void_reason: Option<String>,
 }
 
 /// A row of `claim_lines`.
@@ -110,6 +112,8 @@ impl StoredClaim {
         self.row.outcome_type = None;
         self.row.outcome_version = None;
         self.row.outcome_at_us = None;
+        self.row.voided_at_us = None;
+        self.row.void_reason = None;
         self.timeline.clear();
         self
     }
@@ -214,16 +218,83 @@ pub fn note_outcome(connection: &mut Connection, claim: &ClaimRow) -> Result<()>
             ))
             .execute(c)
     })?;
+    let event = claim.outcome_type.as_deref().unwrap_or_default();
+    add_to_timeline(connection, claim.id, claim.outcome_at_us.unwrap_or_default(), event)
+}
+
+fn add_to_timeline(connection: &mut Connection, id: i64, at_us: i64, event: &str) -> Result<()> {
     on_each_backend!(connection, |c| {
         diesel::insert_into(claim_timeline::table)
             .values((
-                claim_timeline::claim_key.eq(claim.id),
-                claim_timeline::at_us.eq(claim.outcome_at_us.unwrap_or_default()),
-                claim_timeline::event.eq(claim.outcome_type.as_deref().unwrap_or_default()),
+                claim_timeline::claim_key.eq(id),
+                claim_timeline::at_us.eq(at_us),
+                claim_timeline::event.eq(event),
             ))
             .execute(c)
     })?;
     Ok(())
+}
+
+/// Notes that a claim was withdrawn, with an entry in the timeline. Its new event is asked for from `due_at_us` on.
+pub fn note_void(connection: &mut Connection, claim: &ClaimRow, due_at_us: i64) -> Result<()> {
+    on_each_backend!(connection, |c| {
+        diesel::update(claims::table.find(claim.id))
+            .set((
+                claims::status.eq(&claim.status),
+                claims::version.eq(claim.version),
+                claims::voided_at_us.eq(claim.voided_at_us),
+                claims::void_reason.eq(&claim.void_reason),
+                claims::due_at_us.eq(due_at_us),
+                claims::times_asked.eq(0),
+                claims::needs_attention.eq(false),
+            ))
+            .execute(c)
+    })?;
+    add_to_timeline(connection, claim.id, claim.voided_at_us.unwrap_or_default(), "claim.void_requested")
+}
+
+/// The highest ask of any claim; 0 where there is none.
+pub fn highest_ask(connection: &mut Connection) -> Result<i64> {
+    let highest: Option<i64> =
+        on_each_backend!(connection, |c| claims::table.select(diesel::dsl::max(claims::ask)).first(c))?;
+    Ok(highest.unwrap_or(0))
+}
+
+/// Raises the ask of up to `limit` claims behind the key `after` and makes them due now: of all, or of those to which
+/// something happened since `since_us`. Returns their keys, in order.
+pub fn raise_ask(
+    connection: &mut Connection,
+    ask: i64,
+    since_us: Option<i64>,
+    after: i64,
+    limit: i64,
+    now_us: i64,
+) -> Result<Vec<i64>> {
+    let keys: Vec<i64> = on_each_backend!(connection, |c| {
+        let mut query =
+            claims::table.filter(claims::id.gt(after)).order(claims::id).limit(limit).select(claims::id).into_boxed();
+        if let Some(since_us) = since_us {
+            query = query.filter(
+                claims::submitted_at_us
+                    .nullable()
+                    .ge(since_us)
+                    .or(claims::outcome_at_us.ge(since_us))
+                    .or(claims::voided_at_us.ge(since_us)),
+            );
+        }
+        query.load(c)
+    })?;
+    on_each_backend!(connection, |c| {
+        diesel::update(claims::table.filter(claims::id.eq_any(&keys).and(claims::ask.lt(ask))))
+            .set((
+                claims::ask.eq(ask),
+                claims::due_at_us.eq(now_us),
+                claims::times_asked.eq(0),
+                claims::needs_attention.eq(false),
+            ))
+            .execute(c)
+    })?;
+    Ok(keys)
 }
 
 /// Notes that a claim's current event is answered: nobody need ask for it again.
@@ -236,7 +307,8 @@ pub fn note_answered(connection: &mut Connection, id: i64) -> Result<()> {
     Ok(())
 }
 
-fn with_details(connection: &mut Connection, rows: Vec<ClaimRow>) -> Result<Vec<StoredClaim>> {
+/// Claims with their lines and timelines.
+pub fn with_details(connection: &mut Connection, rows: Vec<ClaimRow>) -> Result<Vec<StoredClaim>> {
     let keys: Vec<i64> = rows.iter().map(|row| row.id).collect();
     let lines: Vec<LineRow> = on_each_backend!(connection, |c| {
         claim_lines::table

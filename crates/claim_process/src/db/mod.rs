@@ -3,6 +3,7 @@
 pub mod claims;
 pub mod idempotency;
 pub mod provider_totals;
+pub mod reconciliation;
 mod schema;
 pub mod submit;
 

@@ -23,6 +23,8 @@ diesel::table! {
         outcome -> Nullable<Text>,
         due_at_us -> Nullable<BigInt>,
         times_asked -> BigInt,
+        voided_at_us -> Nullable<BigInt>,
+        void_reason -> Nullable<Text>,
     }
 }
 

@@ -245,6 +245,8 @@ fn to_stored(submission: &Submission, now_us: i64, due_at_us: i64) -> StoredClai
         outcome: None,
         due_at_us: Some(due_at_us),
         times_asked: 0,
+        voided_at_us: None,
+        void_reason: None,
     };
     let lines = claim
         .lines

@@ -90,6 +90,26 @@ pub enum Effect {
     },
 }
 
+/// What a request to withdraw a claim does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Void {
+    /// It is withdrawn from now on, and stands here.
+    Accepted(Status),
+    /// It was withdrawn before; what was asked for has happened or will.
+    Already,
+    /// It is unwound for another cause: nothing is left to withdraw.
+    Refused,
+}
+
+/// What a request to withdraw does to a claim in `state`.
+pub fn void(state: State) -> Void {
+    match (state.version, state.status) {
+        (2.., _) => Void::Already,
+        (_, Status::Unwound) => Void::Refused,
+        (_, Status::Submitted | Status::VoidRequested | Status::Settled) => Void::Accepted(Status::VoidRequested),
+    }
+}
+
 /// What `arrival` does to a claim in `state`.
 pub fn apply(state: State, arrival: Arrival) -> Effect {
     if arrival.ask < state.ask {
@@ -116,12 +136,12 @@ pub fn apply(state: State, arrival: Arrival) -> Effect {
     Effect::Applied { status, entered_unwound, answers }
 }
 
-/// Whether an arrival answers the claim's current event. A settlement does not answer a void; an unwinding answers
-/// everything, because nothing can follow it.
+/// Whether an arrival answers the claim's current event. A settlement answers neither a void nor a claim that is unwound:
+/// payments has still to undo it. An unwinding answers everything, because nothing can follow it.
 fn answers(state: State, arrival: Arrival) -> bool {
     match arrival.kind {
         OutcomeKind::Unwound => true,
-        OutcomeKind::Settled => state.version == 1 && arrival.claim_version >= state.version,
+        OutcomeKind::Settled => state.version == 1 && state.status != Status::Unwound && arrival.claim_version >= 1,
     }
 }
 
@@ -154,12 +174,25 @@ mod tests {
     }
 
     #[test]
+    fn a_claim_can_be_withdrawn_once_until_it_is_unwound() {
+        let settled =
+            State { status: Status::Settled, outcome: Some(KnownOutcome { kind: Settled, version: 1 }), ..NEW };
+        let unwound =
+            State { status: Status::Unwound, outcome: Some(KnownOutcome { kind: Unwound, version: 1 }), ..NEW };
+        assert_eq!(void(NEW), Void::Accepted(Status::VoidRequested));
+        assert_eq!(void(settled), Void::Accepted(Status::VoidRequested));
+        assert_eq!(void(unwound), Void::Refused);
+        assert_eq!(void(State { status: Status::VoidRequested, version: 2, ..settled }), Void::Already);
+        assert_eq!(void(State { version: 2, ..unwound }), Void::Already);
+    }
+
+    #[test]
     fn repeats_and_latecomers_change_nothing_and_a_contradiction_is_an_alarm() {
         let unwound =
             State { status: Status::Unwound, outcome: Some(KnownOutcome { kind: Unwound, version: 2 }), ..NEW };
         assert_eq!(apply(unwound, arrival(Unwound, 2, 1)), Effect::Nothing { answers: true });
-        assert_eq!(apply(unwound, arrival(Settled, 1, 1)), Effect::Nothing { answers: true });
-        assert_eq!(apply(unwound, arrival(Settled, 3, 1)), Effect::Nothing { answers: true });
+        assert_eq!(apply(unwound, arrival(Settled, 1, 1)), Effect::Nothing { answers: false });
+        assert_eq!(apply(unwound, arrival(Settled, 3, 1)), Effect::Nothing { answers: false });
         assert_eq!(apply(unwound, Arrival { differs: true, ..arrival(Settled, 2, 1) }), Effect::Alarm);
         assert_eq!(apply(unwound, Arrival { differs: true, ..arrival(Unwound, 2, 1) }), Effect::Alarm);
         assert_eq!(apply(unwound, arrival(Unwound, 3, 1)), applied(Status::Unwound, false, true));

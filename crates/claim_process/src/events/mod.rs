@@ -2,4 +2,5 @@
 
 pub mod outcomes;
 pub mod outgoing;
+pub mod reannounce;
 pub mod watchdog;

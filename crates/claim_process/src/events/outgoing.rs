@@ -19,7 +19,8 @@ pub fn current_event(claim: &StoredClaim) -> OutgoingMessage {
         ask: row.ask,
     };
     let event = if row.version == 1 { ClaimEvent::Submitted(body) } else { ClaimEvent::VoidRequested(body) };
-    encode(row, &event, row.version, row.submitted_at_us, &row.correlation_id)
+    let since_us = row.voided_at_us.unwrap_or(row.submitted_at_us);
+    encode(row, &event, row.version, since_us, &row.correlation_id)
 }
 
 /// The answer to an outcome nobody had asked for; `None` while the claim has none.

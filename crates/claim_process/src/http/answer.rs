@@ -41,6 +41,9 @@ struct LineAnswer {
 struct TimelineAnswer {
     at: String,
     event: String,
+    /// Why the claim was withdrawn, where this is when it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
 }
 
 /// What became of a claim's payment.
@@ -74,8 +77,13 @@ impl From<StoredClaim> for ClaimAnswer {
         let outcome = outcome(&claim);
         let StoredClaim { row, lines, timeline } = claim;
         let submitted_at = rfc3339(row.submitted_at_us);
-        let submitted = TimelineAnswer { at: submitted_at.clone(), event: "claim.submitted".to_owned() };
-        let later = timeline.into_iter().map(|entry| TimelineAnswer { at: rfc3339(entry.at_us), event: entry.event });
+        let submitted = TimelineAnswer { at: submitted_at.clone(), event: "claim.submitted".to_owned(), reason: None };
+        let later = timeline.into_iter().map(|entry| TimelineAnswer {
+            at: rfc3339(entry.at_us),
+            reason: row.void_reason.clone().filter(|_| entry.event == "claim.void_requested"),
+            event: entry.event,
+        });
+        let timeline = std::iter::once(submitted).chain(later).collect();
         Self {
             id: row.claim_id,
             external_claim_id: row.external_claim_id,
@@ -89,7 +97,7 @@ impl From<StoredClaim> for ClaimAnswer {
             lines: lines.into_iter().map(LineAnswer::from).collect(),
             warnings: serde_json::from_str(&row.warnings).unwrap_or_default(),
             outcome,
-            timeline: std::iter::once(submitted).chain(later).collect(),
+            timeline,
         }
     }
 }

@@ -15,7 +15,7 @@ const MOST: i64 = 500;
 pub(super) async fn one(id: web::Path<String>, api: web::Data<Api>) -> Result<HttpResponse, Problem> {
     let not_found = || Problem::not_found("there is no claim with this id");
     let id = ClaimId::parse(&id).ok_or_else(not_found)?;
-    let claim = api.reader.read(move |connection| claims::find(connection, id.as_str())).await?;
+    let claim = api.database.read(move |connection| claims::find(connection, id.as_str())).await?;
     Ok(HttpResponse::Ok().json(ClaimAnswer::from(claim.ok_or_else(not_found)?)))
 }
 
@@ -41,7 +41,7 @@ pub(super) async fn list(query: web::Query<ListQuery>, api: web::Data<Api>) -> R
     }
     let filter = query.into_inner().filter()?;
     // One more than asked for tells whether there is a next page.
-    let mut found = api.reader.read(move |connection| claims::list(connection, &filter, limit + 1)).await?;
+    let mut found = api.database.read(move |connection| claims::list(connection, &filter, limit + 1)).await?;
     let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
     let more = found.len() > wanted;
     found.truncate(wanted);

@@ -4,16 +4,19 @@ mod answer;
 mod get_claims;
 mod post_claim;
 mod rate_limit;
+mod reconciliation;
 mod top_providers;
+mod void_claim;
 
 use crate::domain::rules::RuleBook;
 use crate::ingest::IngestQueue;
 use crate::settings::Settings;
 use actix_web::web;
 use dual_db::Database;
+use event_bus::Relay;
 use rate_limit::ClientLimit;
+use service_runtime::database_gate::DatabaseGate;
 use service_runtime::problem;
-use service_runtime::reader::Reader;
 use std::sync::Arc;
 
 pub use rate_limit::ClientLimit as TopProvidersLimit;
@@ -27,14 +30,22 @@ pub struct Api {
     pub rules: Arc<RuleBook>,
     /// The settings.
     pub settings: Arc<Settings>,
-    reader: Reader,
+    /// The way out.
+    pub relay: Arc<Relay>,
+    database: DatabaseGate,
 }
 
 impl Api {
     /// What the handlers share.
-    pub fn new(ingest: IngestQueue, rules: RuleBook, settings: Settings, database: Database) -> Self {
-        let reader = Reader::new(database, settings.query.max_waiting_reads);
-        Self { ingest, rules: Arc::new(rules), settings: Arc::new(settings), reader }
+    pub fn new(
+        ingest: IngestQueue,
+        rules: RuleBook,
+        settings: Settings,
+        database: Database,
+        relay: Arc<Relay>,
+    ) -> Self {
+        let database = DatabaseGate::new(database, settings.query.max_waiting_reads);
+        Self { ingest, rules: Arc::new(rules), settings: Arc::new(settings), relay, database }
     }
 }
 
@@ -55,5 +66,9 @@ pub fn routes(config: &mut web::ServiceConfig, api: &Api, limit: &ClientLimit) {
                 .get(top_providers::top)
                 .default_service(problem::only("GET")),
         )
+        .service(
+            web::resource("/v1/reconciliation").get(reconciliation::reconcile).default_service(problem::only("GET")),
+        )
+        .service(web::resource("/v1/claims/{id}/void").post(void_claim::post).default_service(problem::only("POST")))
         .service(web::resource("/v1/claims/{id}").get(get_claims::one).default_service(problem::only("GET")));
 }

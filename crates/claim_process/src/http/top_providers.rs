@@ -36,8 +36,10 @@ pub(super) async fn top(query: web::Query<TopQuery>, api: web::Data<Api>) -> Res
     if !(1..=MOST).contains(&limit) {
         return Err(Problem::malformed(format!("limit must be 1 to {MOST}")));
     }
-    let (totals, now_us) =
-        api.reader.read(move |connection| Ok((provider_totals::top(connection, limit)?, connection.now_us()?))).await?;
+    let (totals, now_us) = api
+        .database
+        .read(move |connection| Ok((provider_totals::top(connection, limit)?, connection.now_us()?)))
+        .await?;
     let providers = totals
         .into_iter()
         .zip(1..)

@@ -22,6 +22,11 @@ pub fn take(connection: &mut Connection, plan_group: &str, amount_cents: i64, li
     Ok(taken == 1)
 }
 
+/// Takes `amount_cents` from a plan's budget whatever its limit says; [`take`] was tried before.
+pub fn overdraw(connection: &mut Connection, plan_group: &str, amount_cents: i64) -> Result<()> {
+    give_back(connection, plan_group, -amount_cents)
+}
+
 /// Gives `amount_cents` back, where the plan has a budget.
 pub fn give_back(connection: &mut Connection, plan_group: &str, amount_cents: i64) -> Result<()> {
     on_each_backend!(connection, |c| {

@@ -2,6 +2,7 @@
 
 pub mod budgets;
 pub mod ledger;
+pub mod marks;
 pub mod sagas;
 mod schema;
 

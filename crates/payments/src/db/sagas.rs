@@ -15,6 +15,8 @@ pub struct StoredSaga {
     pub content_hash: String,
     /// Raised by every write; 0 before the first.
     pub revision: i64,
+    /// The revision under which the gateway call in hand was planned; 0 before the first.
+    pub call_revision: i64,
     /// When somebody should take it up: later while a worker has it or a pause lasts; none at rest.
     pub due_at_us: Option<i64>,
     /// The instance that has it, or had it last.
@@ -39,6 +41,7 @@ struct Row {
     facts: String,
     content_hash: String,
     revision: i64,
+    call_revision: i64,
     due_at_us: Option<i64>,
     worker: Option<String>,
     stuck_reason: Option<String>,
@@ -58,6 +61,7 @@ struct NewRow<'a> {
     facts: String,
     content_hash: &'a str,
     revision: i64,
+    call_revision: i64,
     due_at_us: Option<i64>,
     worker: Option<&'a str>,
     stuck_reason: Option<&'a str>,
@@ -76,6 +80,7 @@ impl Row {
             saga,
             content_hash: self.content_hash,
             revision: self.revision,
+            call_revision: self.call_revision,
             due_at_us: self.due_at_us,
             worker: self.worker,
             stuck_reason: self.stuck_reason,
@@ -96,6 +101,7 @@ fn new_row(stored: &StoredSaga) -> NewRow<'_> {
         facts: serde_json::to_string(&stored.saga).expect("a saga is plain data"),
         content_hash: &stored.content_hash,
         revision: stored.revision + 1,
+        call_revision: stored.call_revision,
         due_at_us: stored.due_at_us,
         worker: stored.worker.as_deref(),
         stuck_reason: stored.stuck_reason.as_deref(),

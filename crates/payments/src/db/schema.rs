@@ -17,6 +17,16 @@ diesel::table! {
         traceparent -> Nullable<Text>,
         started_at_us -> BigInt,
         updated_at_us -> BigInt,
+        call_revision -> BigInt,
+    }
+}
+
+diesel::table! {
+    database_mark (id) {
+        id -> BigInt,
+        at_us -> BigInt,
+        restored -> Bool,
+        asked -> Bool,
     }
 }
 

@@ -1,7 +1,7 @@
 //! What is asked of the gateway, and what it can answer.
 
 /// A call of the gateway. The key is the same however often it is made.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Call {
     /// Pay the provider.
     Pay {
@@ -23,10 +23,17 @@ pub enum Call {
         /// How much was paid, in cents.
         amount_cents: i64,
     },
+    /// Say what became of a payment.
+    LookUp {
+        /// The idempotency key of the payment.
+        key: String,
+        /// The claim id.
+        reference: String,
+    },
 }
 
 /// The gateway's answer to a request to pay.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum PayAnswer {
     /// It paid.
     Approved {
@@ -46,12 +53,44 @@ pub enum PayAnswer {
 }
 
 /// The gateway's answer to a request to refund.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum RefundAnswer {
     /// The money is back.
     Refunded,
     /// It had come back by itself.
     AlreadyReturned,
+    /// Nobody knows.
+    Unknown {
+        /// How long the gateway asked to be left alone, in milliseconds.
+        retry_after_ms: Option<u64>,
+    },
+}
+
+/// What the gateway knows of a payment.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum LookUpAnswer {
+    /// Nothing, now: a request may still be on its way.
+    NotFound,
+    /// It declined it.
+    Declined {
+        /// Its own code.
+        code: String,
+    },
+    /// It paid, and the money is not back.
+    Paid {
+        /// What it paid, in cents.
+        amount_cents: i64,
+    },
+    /// It paid, and took the payment back at our wish.
+    Refunded {
+        /// What it paid, in cents.
+        amount_cents: i64,
+    },
+    /// It paid, and the payment came back by itself.
+    Returned {
+        /// What it paid, in cents.
+        amount_cents: i64,
+    },
     /// Nobody knows.
     Unknown {
         /// How long the gateway asked to be left alone, in milliseconds.

@@ -5,5 +5,6 @@
 
 pub mod gateway_call;
 pub mod ledger;
+pub mod mark;
 pub mod reasons;
 pub mod saga;

@@ -2,7 +2,7 @@
 //! words for a biller.
 
 /// A reason with its code and words.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Reason {
     /// The code.
     pub code: String,
@@ -33,5 +33,20 @@ impl Reason {
     /// The claim was withdrawn.
     pub fn voided() -> Self {
         Self::new("voided", "the claim was withdrawn")
+    }
+
+    /// claim_process had the payment as unwound, and these facts did not.
+    pub fn known_unwound() -> Self {
+        Self::new("known_unwound", "the payment had been recorded as unwound before the payment records were restored")
+    }
+
+    /// The gateway says that the payment was taken back, and these facts do not say why.
+    pub fn refund_found() -> Self {
+        Self::new("refund_found", "the payment had been taken back before the payment records were restored")
+    }
+
+    /// The money came back by itself.
+    pub fn returned() -> Self {
+        Self::new("returned", "the provider's bank returned the payment")
     }
 }

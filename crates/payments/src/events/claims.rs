@@ -2,7 +2,7 @@
 //! drives them, so a slow gateway never holds Kafka back.
 
 use crate::domain::saga::ClaimSays;
-use crate::executor::{ClaimEventRead, Executor};
+use crate::executor::{ClaimEventRead, Executor, Heard};
 use crate::gateway::Dispatcher;
 use claim_events::{ClaimBody, ClaimEvent, Event};
 use dual_db::Result;
@@ -33,8 +33,7 @@ impl Handler for Claims {
         let mut unreadable = Vec::new();
         for message in batch {
             match read(message) {
-                Ok(Some(event)) => events.push(event),
-                Ok(None) => {}
+                Ok(event) => events.push(event),
                 Err(reason) => unreadable.push(DeadLetter { message: message.clone(), reason }),
             }
         }
@@ -44,35 +43,38 @@ impl Handler for Claims {
     }
 }
 
-/// Reads a message; none for an event that asks nothing of payments: outcomes that nobody asked for are not repeated by
-/// this version, so there is nothing that their recording could end.
-fn read(message: &IncomingMessage) -> std::result::Result<Option<ClaimEventRead>, String> {
+/// Reads a message.
+fn read(message: &IncomingMessage) -> std::result::Result<Heard, String> {
     let decoded = ClaimEvent::decode(message.key.as_deref(), |name| message.header(name), &message.body);
     let (envelope, event) = decoded.map_err(|error| error.to_string())?;
-    let (claim, expected_version) = match &event {
+    let (claim, expected_version) = match event {
         ClaimEvent::Submitted(claim) => (claim, 1),
         ClaimEvent::VoidRequested(claim) => (claim, 2),
-        ClaimEvent::OutcomeRecorded(_) => return Ok(None),
+        ClaimEvent::OutcomeRecorded(recorded) => return Ok(Heard::Recorded(recorded)),
     };
     if envelope.version != expected_version {
         return Err(format!("{} must have version {expected_version} of its claim", envelope.event_type));
     }
+    let submitted_at: jiff::Timestamp =
+        claim.submitted_at.parse().map_err(|_| "submitted_at must be an RFC 3339 time".to_owned())?;
     let says = ClaimSays {
         claim_id: claim.claim_id.clone(),
         plan_group: claim.plan_group.clone(),
         provider_npi: claim.provider_npi.clone(),
         amount_cents: claim.net_fee_cents,
+        submitted_at_us: submitted_at.as_microsecond(),
         version: envelope.version,
         ask: claim.ask,
+        known: claim.known_outcome,
     };
-    Ok(Some(ClaimEventRead {
+    Ok(Heard::Claim(Box::new(ClaimEventRead {
         says,
-        content_hash: content_hash(claim),
+        content_hash: content_hash(&claim),
         event_id: envelope.id,
         correlation_id: envelope.correlation_id,
         traceparent: envelope.traceparent,
         message: message.clone(),
-    }))
+    })))
 }
 
 /// Hash of what an event says of the claim itself: the same in its submission, its void and every repeat.

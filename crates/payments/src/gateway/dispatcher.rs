@@ -104,6 +104,10 @@ async fn make(gateway: &impl Gateway, call: &Call) -> Input {
         Call::Pay { key, reference, payee, amount_cents } => {
             Input::PayAnswer(gateway.pay(PayRequest { key, reference, payee, amount_cents: *amount_cents }).await)
         }
+        Call::LookUp { key, reference } => {
+            // How old the payment is, the executor knows.
+            Input::LookedUp { answer: gateway.look_up(key, reference).await, key_expired: false }
+        }
         Call::Refund { key, reference, amount_cents } => {
             Input::RefundAnswer(gateway.refund(RefundRequest { key, reference, amount_cents: *amount_cents }).await)
         }

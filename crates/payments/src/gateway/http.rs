@@ -2,10 +2,11 @@
 //! currency. Everything else is unknown, and asked again under the same key.
 
 use super::{Gateway, PayRequest, RefundRequest};
-use crate::domain::saga::{PayAnswer, RefundAnswer};
+use crate::domain::saga::{LookUpAnswer, PayAnswer, RefundAnswer};
 use crate::settings::GatewaySettings;
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 use std::time::Duration;
 
@@ -29,6 +30,23 @@ struct AnswerBody {
     reference: Option<String>,
     amount_cents: Option<i64>,
     currency: Option<String>,
+    code: Option<String>,
+}
+
+/// The answer to a look-up.
+#[derive(Debug, Deserialize)]
+struct FoundPayments {
+    payments: Vec<FoundPayment>,
+}
+
+#[derive(Debug, Deserialize)]
+struct FoundPayment {
+    reference: String,
+    idempotency_key: String,
+    status: String,
+    amount_cents: i64,
+    refunded: bool,
+    returned: bool,
     code: Option<String>,
 }
 
@@ -59,8 +77,12 @@ impl HttpGateway {
         key: &str,
         body: serde_json::Value,
     ) -> Result<(StatusCode, AnswerBody), Indefinite> {
-        let sent =
-            self.client.post(format!("{}{path}", self.url)).header("Idempotency-Key", key).json(&body).send().await;
+        self.ask(self.client.post(format!("{}{path}", self.url)).header("Idempotency-Key", key).json(&body)).await
+    }
+
+    /// Sends a request and reads what may be a definite answer.
+    async fn ask<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<(StatusCode, T), Indefinite> {
+        let sent = request.send().await;
         let response = sent.map_err(|error| indefinite(if error.is_timeout() { "timeout" } else { "connection" }))?;
         let status = response.status();
         if status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::SERVICE_UNAVAILABLE {
@@ -76,6 +98,29 @@ impl HttpGateway {
         let bytes = response.bytes().await.map_err(|_| indefinite("connection"))?;
         let body = serde_json::from_slice(&bytes).map_err(|_| alarming("its answer is not the JSON it should be"))?;
         Ok((status, body))
+    }
+
+    async fn find(&self, key: &str, reference: &str) -> Result<LookUpAnswer, Indefinite> {
+        let request = self.client.get(format!("{}/payments", self.url)).query(&[("reference", reference)]);
+        let (status, found): (_, FoundPayments) = self.ask(request).await?;
+        if status != StatusCode::OK {
+            return Err(alarming("its answer to a look-up is none that it may give"));
+        }
+        let mut payments = found.payments.into_iter();
+        let Some(payment) = payments.next() else { return Ok(LookUpAnswer::NotFound) };
+        if payments.next().is_some() || payment.reference != reference || payment.idempotency_key != key {
+            return Err(alarming("it knows of another payment under this reference"));
+        }
+        let amount_cents = payment.amount_cents;
+        match (payment.status.as_str(), payment.refunded, payment.returned) {
+            ("declined", false, false) => {
+                Ok(LookUpAnswer::Declined { code: payment.code.unwrap_or_else(|| "declined".to_owned()) })
+            }
+            ("approved", false, false) if amount_cents > 0 => Ok(LookUpAnswer::Paid { amount_cents }),
+            ("approved", true, false) if amount_cents > 0 => Ok(LookUpAnswer::Refunded { amount_cents }),
+            ("approved", false, true) if amount_cents > 0 => Ok(LookUpAnswer::Returned { amount_cents }),
+            _ => Err(alarming("its answer to a look-up is none that it may give")),
+        }
     }
 }
 
@@ -129,6 +174,11 @@ impl Gateway for HttpGateway {
             }
         });
         definite.unwrap_or_else(|Indefinite { retry_after_ms }| RefundAnswer::Unknown { retry_after_ms })
+    }
+
+    async fn look_up(&self, key: &str, reference: &str) -> LookUpAnswer {
+        let found = self.find(key, reference).await;
+        found.unwrap_or_else(|Indefinite { retry_after_ms }| LookUpAnswer::Unknown { retry_after_ms })
     }
 
     async fn check(&self) -> Result<(), String> {

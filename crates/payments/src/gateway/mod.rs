@@ -4,7 +4,7 @@
 mod dispatcher;
 mod http;
 
-use crate::domain::saga::{PayAnswer, RefundAnswer};
+use crate::domain::saga::{LookUpAnswer, PayAnswer, RefundAnswer};
 use std::future::Future;
 
 pub use dispatcher::{Answered, Dispatcher};
@@ -41,6 +41,9 @@ pub trait Gateway: Send + Sync + 'static {
 
     /// Takes a payment back.
     fn refund(&self, request: RefundRequest<'_>) -> impl Future<Output = RefundAnswer> + Send;
+
+    /// Looks a payment up by its key and its reference. That it is not found proves nothing: its request may still come.
+    fn look_up(&self, key: &str, reference: &str) -> impl Future<Output = LookUpAnswer> + Send;
 
     /// Whether it answers at all, in words fit for a health check.
     fn check(&self) -> impl Future<Output = Result<(), String>> + Send;

@@ -6,8 +6,8 @@ use crate::db::ledger::{self, ClaimBooks, Turnover};
 use crate::db::sagas;
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
+use service_runtime::database_gate::DatabaseGate;
 use service_runtime::problem::Problem;
-use service_runtime::reader::Reader;
 use std::collections::BTreeMap;
 
 const DEFAULT_LIMIT: i64 = 100;
@@ -56,13 +56,16 @@ struct BooksAnswer {
     pending: String,
 }
 
-pub(super) async fn audit(query: web::Query<AuditQuery>, reader: web::Data<Reader>) -> Result<HttpResponse, Problem> {
+pub(super) async fn audit(
+    query: web::Query<AuditQuery>,
+    database: web::Data<DatabaseGate>,
+) -> Result<HttpResponse, Problem> {
     let AuditQuery { limit, after } = query.into_inner();
     let limit = limit.unwrap_or(DEFAULT_LIMIT);
     if !(1..=MOST).contains(&limit) {
         return Err(Problem::malformed(format!("limit must be 1 to {MOST}")));
     }
-    let (turnovers, counts, off, claims) = reader
+    let (turnovers, counts, off, claims) = database
         .read(move |connection| {
             Ok((
                 ledger::turnovers(connection)?,

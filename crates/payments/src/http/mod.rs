@@ -4,13 +4,13 @@ mod audit;
 mod payment;
 
 use actix_web::web;
+use service_runtime::database_gate::DatabaseGate;
 use service_runtime::problem;
-use service_runtime::reader::Reader;
 
 /// Adds the routes.
-pub fn routes(config: &mut web::ServiceConfig, reader: &Reader) {
+pub fn routes(config: &mut web::ServiceConfig, database: &DatabaseGate) {
     config
-        .app_data(web::Data::new(reader.clone()))
+        .app_data(web::Data::new(database.clone()))
         .app_data(problem::query_config())
         .service(web::resource("/v1/payments/{claim_id}").get(payment::one).default_service(problem::wrong_method()))
         .service(web::resource("/v1/ledger/audit").get(audit::audit).default_service(problem::wrong_method()));

@@ -8,8 +8,8 @@ use crate::domain::saga::{Disbursement, Reservation, Unwinding};
 use actix_web::{HttpResponse, web};
 use claim_events::{Cause, Compensation, OutcomeKind, Step, rfc3339};
 use serde::Serialize;
+use service_runtime::database_gate::DatabaseGate;
 use service_runtime::problem::Problem;
-use service_runtime::reader::Reader;
 
 #[derive(Serialize)]
 struct PaymentAnswer {
@@ -70,9 +70,12 @@ struct TransferAnswer {
     booked_at: String,
 }
 
-pub(super) async fn one(claim_id: web::Path<String>, reader: web::Data<Reader>) -> Result<HttpResponse, Problem> {
+pub(super) async fn one(
+    claim_id: web::Path<String>,
+    database: web::Data<DatabaseGate>,
+) -> Result<HttpResponse, Problem> {
     let claim_id = claim_id.into_inner();
-    let found = reader
+    let found = database
         .read(move |connection| {
             let Some(stored) = sagas::find(connection, &claim_id)? else { return Ok(None) };
             let transfers = ledger::of_claim(connection, &claim_id)?;

@@ -123,7 +123,7 @@ on_both_databases! {
     fn a_void_and_its_submission_in_one_batch_pay_nothing_that_is_not_paid_back(database: &Database) {
         let instance = Instance::new(database, "one");
         let both = [event(CLAIM, 100, 1), event(CLAIM, 100, 2)];
-        let calls = instance.executor.apply_events(&both, &[]).expect("applies");
+        let calls = instance.hear_all(&both);
         assert_eq!(calls.len(), 1, "one saga, one call");
         let refund = instance.answer(&calls[0], approved(100));
         instance.answer(&refund[0], refunded());
@@ -143,7 +143,7 @@ on_both_databases! {
         let calls: usize = std::thread::scope(|scope| {
             let hearing: Vec<_> = instances
                 .iter()
-                .map(|instance| scope.spawn(|| instance.executor.apply_events(&events, &[]).expect("applies").len()))
+                .map(|instance| scope.spawn(|| instance.hear_all(&events).len()))
                 .collect();
             hearing.into_iter().map(|thread| thread.join().expect("no panic")).sum()
         });
@@ -154,7 +154,7 @@ on_both_databases! {
         let mut long = settings();
         let instance = Instance::new(database, "gone");
         let events: Vec<_> = (0..40).map(|n| event(&format!("claim{n:017}"), 100, 1)).collect();
-        instance.executor.apply_events(&events, &[]).expect("applies");
+        instance.hear_all(&events);
         std::thread::sleep(std::time::Duration::from_millis(5));
         long.saga.lease_ms = 60_000;
         let instances: Vec<Instance> = (0..4).map(|n| Instance::with_settings(database, &n.to_string(), long.clone())).collect();

@@ -5,8 +5,8 @@ use dual_db::Database;
 use event_bus::{IncomingMessage, KafkaSettings, Relay};
 use payments::db;
 use payments::db::sagas::StoredSaga;
-use payments::domain::saga::{ClaimSays, Input, PayAnswer, RefundAnswer};
-use payments::executor::{Answer, ClaimEventRead, Executor, PlannedCall};
+use payments::domain::saga::{ClaimSays, Input, LookUpAnswer, PayAnswer, RefundAnswer};
+use payments::executor::{Answer, ClaimEventRead, Executor, Heard, PlannedCall};
 use payments::settings::Settings;
 use std::sync::Arc;
 
@@ -35,13 +35,23 @@ impl Instance {
 
     pub fn with_settings(database: &Database, worker: &str, settings: Settings) -> Self {
         database.migrate(&[&event_bus::MIGRATIONS, &db::MIGRATIONS]).expect("migrates");
+        let marked = database.write(|connection| {
+            let now_us = connection.now_us()?;
+            db::marks::ensure(connection, now_us)
+        });
+        marked.expect("marks");
         let relay = Relay::start(database, &settings.kafka).expect("a relay needs no broker to start");
         let executor = Executor::new(database.clone(), relay, Arc::new(settings), worker.to_owned());
         Self { database: database.clone(), executor }
     }
 
     pub fn hear(&self, event: &ClaimEventRead) -> Vec<PlannedCall> {
-        self.executor.apply_events(std::slice::from_ref(event), &[]).expect("applies")
+        self.hear_all(std::slice::from_ref(event))
+    }
+
+    pub fn hear_all(&self, events: &[ClaimEventRead]) -> Vec<PlannedCall> {
+        let heard: Vec<Heard> = events.iter().map(|event| Heard::Claim(Box::new(event.clone()))).collect();
+        self.executor.apply_events(&heard, &[]).expect("applies")
     }
 
     pub fn answer(&self, call: &PlannedCall, input: Input) -> Vec<PlannedCall> {
@@ -95,8 +105,11 @@ pub fn event(claim_id: &str, amount_cents: i64, version: i64) -> ClaimEventRead 
             plan_group: "GRP-1000".into(),
             provider_npi: "1497775530".into(),
             amount_cents,
+            // In the year 2100: later than any database's mark.
+            submitted_at_us: 4_102_444_800_000_000,
             version,
             ask: 0,
+            known: None,
         },
         content_hash: format!("{amount_cents}"),
         event_id: format!("{claim_id}.event.{version}"),
@@ -104,6 +117,10 @@ pub fn event(claim_id: &str, amount_cents: i64, version: i64) -> ClaimEventRead 
         traceparent: None,
         message,
     }
+}
+
+pub fn looked_up(answer: LookUpAnswer) -> Input {
+    Input::LookedUp { answer, key_expired: false }
 }
 
 pub fn approved(amount_cents: i64) -> Input {

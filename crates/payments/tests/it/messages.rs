@@ -4,7 +4,7 @@ use crate::harness::{CLAIM, Instance, settings};
 use claim_events::{ClaimBody, ClaimEvent, Event, KnownOutcome, OutcomeKind, OutcomeRecorded};
 use dual_db::{Database, testing::on_both_databases};
 use event_bus::{Handler, IncomingMessage};
-use payments::domain::saga::{PayAnswer, RefundAnswer};
+use payments::domain::saga::{LookUpAnswer, PayAnswer, RefundAnswer};
 use payments::events::claims::Claims;
 use payments::gateway::{Dispatcher, Gateway, PayRequest, RefundRequest};
 use std::sync::Arc;
@@ -23,6 +23,10 @@ impl Gateway for Approving {
         RefundAnswer::Refunded
     }
 
+    async fn look_up(&self, _: &str, _: &str) -> LookUpAnswer {
+        LookUpAnswer::NotFound
+    }
+
     async fn check(&self) -> Result<(), String> {
         Ok(())
     }
@@ -34,7 +38,7 @@ fn body(claim_id: &str) -> ClaimBody {
         plan_group: "GRP-1000".into(),
         provider_npi: "1497775530".into(),
         net_fee_cents: 100,
-        submitted_at: "2026-11-22T09:30:00.123456Z".into(),
+        submitted_at: "2100-01-01T09:30:00.123456Z".into(),
         lines: vec![],
         known_outcome: None,
         ask: 0,

@@ -4,8 +4,10 @@
 
 use claim_events::{Cause, Compensation, OutcomeKind, PaymentEvent, Step};
 use payments::domain::ledger::{Account, Kind, Transfer, Weight};
+use payments::domain::mark::Mark;
 use payments::domain::saga::{
-    Call, ClaimSays, Disbursement, Effect, Input, PayAnswer, RefundAnswer, Reservation, Saga, State, advance, begin,
+    Call, ClaimSays, Disbursement, Effect, Input, LookUpAnswer, PayAnswer, RefundAnswer, Reservation, Saga, State,
+    advance, begin,
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -50,6 +52,16 @@ impl Gateway {
                 };
                 self.payments.insert(key.clone(), paid);
                 Input::PayAnswer(PayAnswer::Approved { amount_cents: paid })
+            }
+            Call::LookUp { key, .. } => {
+                let answer = match self.payments.get(key) {
+                    Some(paid) if self.returned => LookUpAnswer::Returned { amount_cents: *paid },
+                    Some(paid) if !self.refunds.is_empty() => LookUpAnswer::Refunded { amount_cents: *paid },
+                    Some(paid) => LookUpAnswer::Paid { amount_cents: *paid },
+                    None if self.declined.contains(key) => LookUpAnswer::Declined { code: "insufficient_funds".into() },
+                    None => LookUpAnswer::NotFound,
+                };
+                Input::LookedUp { answer, key_expired: false }
             }
             Call::Refund { key, amount_cents, .. } => {
                 if self.returned {
@@ -111,8 +123,10 @@ impl World {
             plan_group: "plan".into(),
             provider_npi: "1497775530".into(),
             amount_cents: self.amount_cents,
+            submitted_at_us: 0,
             version,
             ask: 0,
+            known: None,
         }
     }
 
@@ -120,7 +134,7 @@ impl World {
         self.voided |= version == 2;
         let says = self.says(version);
         let result = match self.saga.clone() {
-            None => begin(&says),
+            None => begin(&says, Mark::default()),
             Some(saga) => advance(saga, Input::Claim(says)),
         };
         self.write(result);
@@ -147,10 +161,10 @@ impl World {
                         saga = next;
                         effects.extend(more);
                     }
-                    Effect::Book(transfer) => self.book(transfer),
+                    Effect::Book(transfer) | Effect::ReserveAnyway(transfer) => self.book(transfer),
                     Effect::Announce(event) => self.announced.push(event),
                     Effect::Call(call) => calls.push(call),
-                    Effect::RetryLater { .. } => {}
+                    Effect::RetryLater { .. } | Effect::Alarm(_) | Effect::Stuck(_) => {}
                 }
             }
         }
@@ -194,6 +208,9 @@ impl World {
         let (revision, call) = self.calls.remove(index % self.calls.len());
         let unknown = match call {
             Call::Pay { .. } => Input::PayAnswer(PayAnswer::Unknown { retry_after_ms: None }),
+            Call::LookUp { .. } => {
+                Input::LookedUp { answer: LookUpAnswer::Unknown { retry_after_ms: None }, key_expired: false }
+            }
             Call::Refund { .. } => Input::RefundAnswer(RefundAnswer::Unknown { retry_after_ms: None }),
         };
         if was_made {
@@ -219,6 +236,15 @@ impl World {
     fn crash(&mut self) {
         self.strays.extend(self.calls.drain(..).map(|(_, call)| call));
         self.answers.clear();
+    }
+
+    /// The payee's bank sends the money back, and the gateway says so.
+    fn returned_by_bank(&mut self) {
+        if self.gateway.payments.is_empty() || !self.gateway.refunds.is_empty() {
+            return;
+        }
+        self.gateway.returned = true;
+        self.input(Input::Returned { amount_cents: self.gateway.out() });
     }
 
     fn stray_arrives(&mut self, index: usize) {
@@ -349,14 +375,7 @@ fn happen(world: &mut World, happening: &Happening) {
         Happening::Crash => world.crash(),
         Happening::StrayArrives(index) => world.stray_arrives(*index),
         Happening::Resume => world.input(Input::Resume),
-        // Only while it is being taken back: a return nobody waits for is told by a webhook.
-        Happening::ReturnedByBank => {
-            let refunding = world
-                .saga
-                .as_ref()
-                .is_some_and(|saga| matches!(saga.disbursement, Disbursement::RefundIntended { .. }));
-            world.gateway.returned |= refunding && world.gateway.refunds.is_empty();
-        }
+        Happening::ReturnedByBank => world.returned_by_bank(),
     }
 }
 

@@ -16,6 +16,9 @@ use serde_json::{Value, json};
 use service_runtime::http_server::{HttpSettings, read_body};
 use service_runtime::problem::Problem;
 
+/// Why a payment is declined.
+const DECLINE_CODE: &str = "insufficient_funds";
+
 pub(super) async fn pay(
     request: HttpRequest,
     payload: Payload,
@@ -38,7 +41,7 @@ pub(super) async fn pay(
         }))),
         PaymentAnswer::Declined => Ok(HttpResponse::PaymentRequired().json(json!({
             "status": "declined",
-            "code": "insufficient_funds",
+            "code": DECLINE_CODE,
             "reference": reference.as_str(),
         }))),
         PaymentAnswer::KeyReused => Err(answers::key_reused()),
@@ -88,6 +91,7 @@ fn shown(payment: &KnownPayment) -> Value {
         "idempotency_key": payment.idempotency_key,
         "status": if payment.payment_id.is_some() { "approved" } else { "declined" },
         "amount_cents": payment.amount_cents,
+        "code": if payment.payment_id.is_some() { None } else { Some(DECLINE_CODE) },
         "refunded": payment.money_back == Some(Kind::Refund),
         "returned": payment.money_back == Some(Kind::Return),
     })

@@ -1,4 +1,4 @@
-//! Reads from the database off the event loop, behind a gate that bounds how many wait.
+//! The database off the event loop, behind a gate that bounds how many requests wait for it.
 
 use crate::problem::Problem;
 use actix_web::web;
@@ -9,15 +9,15 @@ use tokio::sync::Semaphore;
 /// How soon a client should come back, in seconds.
 const RETRY_AFTER_S: u64 = 1;
 
-/// A way to read. Cheap to clone.
+/// A way to the database for requests. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Reader {
+pub struct DatabaseGate {
     database: Database,
     gate: Arc<Semaphore>,
 }
 
-impl Reader {
-    /// Reads from `database`; more than `max_waiting` reads at once are refused.
+impl DatabaseGate {
+    /// Lets requests to `database`; more than `max_waiting` at once are refused.
     pub fn new(database: Database, max_waiting: usize) -> Self {
         Self { database, gate: Arc::new(Semaphore::new(max_waiting)) }
     }
@@ -30,22 +30,40 @@ impl Reader {
         &self,
         query: impl FnOnce(&mut Connection) -> Result<T> + Send + 'static,
     ) -> std::result::Result<T, Problem> {
+        self.run(move |database| database.read(query)).await
+    }
+
+    /// Runs `body` in one transaction, again from its start where it lost a race.
+    ///
+    /// # Errors
+    /// As [`DatabaseGate::read`]. A lost COMMIT may have happened.
+    pub async fn write<T: Send + 'static>(
+        &self,
+        body: impl FnMut(&mut Connection) -> Result<T> + Send + 'static,
+    ) -> std::result::Result<T, Problem> {
+        self.run(move |database| database.write(body)).await
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Database) -> Result<T> + Send + 'static,
+    ) -> std::result::Result<T, Problem> {
         let busy = || Problem::unavailable("too many requests are being answered: try again shortly", RETRY_AFTER_S);
         let permit = Arc::clone(&self.gate).try_acquire_owned().map_err(|_| busy())?;
         let database = self.database.clone();
         let result = web::block(move || {
             let _permit = permit;
-            database.read(query)
+            work(&database)
         })
         .await
         .map_err(|_| busy())?;
         result.map_err(|error| {
             tracing::error!(error = &error as &dyn std::error::Error, "a query failed");
             match error {
-                Error::Unavailable(_) => {
+                Error::Query(_) if !error.is_transient() => Problem::internal(),
+                Error::Unavailable(_) | Error::Conflict | Error::Query(_) => {
                     Problem::unavailable("the database is not available: try again shortly", RETRY_AFTER_S)
                 }
-                Error::Conflict | Error::Query(_) => Problem::internal(),
             }
         })
     }

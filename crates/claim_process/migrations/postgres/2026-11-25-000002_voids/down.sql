@@ -1,0 +1,2 @@
+ALTER TABLE claims DROP COLUMN void_reason;
+ALTER TABLE claims DROP COLUMN voided_at_us;

@@ -1,0 +1,108 @@
+//! `POST /v1/claims/{id}/void`: withdraws a claim, at any time. What was paid is paid back.
+
+use super::Api;
+use super::answer::ClaimAnswer;
+use crate::db::claims::{self, StoredClaim};
+use crate::domain::identifiers::ClaimId;
+use crate::domain::transition::{self, Void};
+use crate::events::outgoing;
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, web};
+use dual_db::Result as DatabaseResult;
+use serde::Deserialize;
+use serde_json::json;
+use service_runtime::http_server::read_body;
+use service_runtime::problem::Problem;
+
+/// The longest reason, in characters.
+const LONGEST_REASON: usize = 500;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct VoidBody {
+    reason: Option<String>,
+}
+
+/// What became of a request to withdraw.
+enum Outcome {
+    NoSuchClaim,
+    Unwound,
+    Voided(Box<StoredClaim>),
+}
+
+pub(super) async fn post(
+    id: web::Path<String>,
+    payload: web::Payload,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, Problem> {
+    let reason = read_reason(&read_body(payload, &api.settings.http).await?)?;
+    let not_found = || Problem::not_found("there is no claim with this id");
+    let id = ClaimId::parse(&id).ok_or_else(not_found)?;
+    let relay = api.relay.clone();
+    let due_after_us = api.settings.watchdog.first_pause_us();
+    let (outcome, rows) = api
+        .database
+        .write(move |connection| {
+            let now_us = connection.now_us()?;
+            let Some(mut row) = claims::find_for_update(connection, &[id.as_str()])?.pop() else {
+                return Ok((Outcome::NoSuchClaim, Vec::new()));
+            };
+            let mut announced = Vec::new();
+            match transition::void(row.state()) {
+                Void::Refused => return Ok((Outcome::Unwound, Vec::new())),
+                Void::Already => {}
+                Void::Accepted(status) => {
+                    row.status = status.name().to_owned();
+                    row.version = 2;
+                    row.voided_at_us = Some(now_us);
+                    row.void_reason = Some(reason.clone());
+                    claims::note_void(connection, &row, now_us + due_after_us)?;
+                    let voided = claims::with_details(connection, vec![row.clone()])?;
+                    let messages: Vec<_> = voided.iter().map(outgoing::current_event).collect();
+                    announced = relay.enqueue(connection, &messages, now_us)?;
+                }
+            }
+            let found: DatabaseResult<Vec<StoredClaim>> = claims::with_details(connection, vec![row]);
+            let outcome = found?.pop().map_or(Outcome::NoSuchClaim, |claim| Outcome::Voided(Box::new(claim)));
+            Ok((outcome, announced))
+        })
+        .await?;
+    if !rows.is_empty() {
+        metrics::counter!("claims_voided_total").increment(1);
+        api.relay.hand_off(&rows);
+    }
+    match outcome {
+        Outcome::NoSuchClaim => Err(not_found()),
+        Outcome::Unwound => Err(Problem::new(
+            StatusCode::CONFLICT,
+            "already-unwound",
+            "The claim is unwound already",
+            "the claim was unwound for another cause, which its outcome names: nothing is left to withdraw",
+        )),
+        Outcome::Voided(claim) => {
+            tracing::info!(claim_id = claim.row.claim_id, status = claim.row.status, "a claim was withdrawn");
+            Ok(HttpResponse::Accepted().json(ClaimAnswer::from(*claim)))
+        }
+    }
+}
+
+/// The reason; it may say anything of a patient, so it is stored and never logged.
+fn read_reason(body: &[u8]) -> Result<String, Problem> {
+    let unreadable = || Problem::malformed("the body must be JSON: {\"reason\": \"why the claim is withdrawn\"}");
+    let VoidBody { reason } = serde_json::from_slice(body).map_err(|_| unreadable())?;
+    let reason = reason.map(|reason| reason.trim().to_owned()).unwrap_or_default();
+    let (code, message) = match reason.chars().count() {
+        0 => ("required", "must say why the claim is withdrawn".to_owned()),
+        count if count > LONGEST_REASON => ("too_long", format!("must have at most {LONGEST_REASON} characters")),
+        _ if reason.contains('\0') => ("characters", "must have no NUL character".to_owned()),
+        _ => return Ok(reason),
+    };
+    let finding = json!([{"field": "reason", "pointer": "/reason", "code": code, "message": message}]);
+    Err(Problem::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "void-refused",
+        "The claim cannot be withdrawn like this",
+        "1 thing has to be put right; nothing was changed",
+    )
+    .with("errors", finding))
+}

@@ -1,0 +1,107 @@
+//! What a claim's event does to its saga, and where the memories of the two services differ.
+//!
+//! - An ask below the highest one seen is ignored; the highest one is echoed in every outcome.
+//! - An event whose outcome is there is answered with it; while the saga works, with silence.
+//! - An outcome that claim_process has as *unwound* always wins: whatever stands here is undone.
+//! - An *unwound* of our own against a *settled* of the same or a higher version is said again as one higher.
+
+use super::{Effect, Outcome, Saga, Trust};
+use crate::domain::reasons::Reason;
+use claim_events::{Cause, KnownOutcome, OutcomeKind};
+
+/// What a claim's event says to its saga.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ClaimSays {
+    /// The claim.
+    pub claim_id: String,
+    /// The plan that pays.
+    pub plan_group: String,
+    /// The provider that is paid.
+    pub provider_npi: String,
+    /// What is due, in cents.
+    pub amount_cents: i64,
+    /// When the claim was accepted, in microseconds since 1970 (UTC).
+    pub submitted_at_us: i64,
+    /// 1 submitted, 2 void requested.
+    pub version: i64,
+    /// The ask.
+    pub ask: i64,
+    /// The outcome that claim_process has.
+    pub known: Option<KnownOutcome>,
+}
+
+impl Saga {
+    pub(super) fn hear(&mut self, says: &ClaimSays, effects: &mut Vec<Effect>) {
+        if says.ask < self.ask {
+            return;
+        }
+        let was_suspect = self.trust == Trust::Suspect;
+        if was_suspect {
+            if !self.mark.is_answered_by(says.ask) {
+                return;
+            }
+            // Only the gateway can know more than the facts, and it knows nothing of what was not due.
+            self.trust = if self.amount_cents > 0 { Trust::LookingUp } else { Trust::Sure };
+        }
+        let is_news = says.version > self.claim_version;
+        if is_news || says.ask > self.ask {
+            self.unasked = false;
+        }
+        self.ask = says.ask;
+        self.claim_version = self.claim_version.max(says.version);
+        let was_unwinding = self.unwinding.is_some();
+        if says.version >= 2 && !self.has_unwound_outcome() {
+            self.unwind(Cause::VoidRequested, None, Reason::voided());
+        }
+        self.note_known(says.known);
+        if self.has_ended() {
+            effects.extend(self.announcement());
+        } else if is_news || was_suspect || was_unwinding != self.unwinding.is_some() {
+            self.proceed(effects);
+        }
+    }
+
+    fn note_known(&mut self, known: Option<KnownOutcome>) {
+        let Some(known) = known else { return };
+        self.known_version = self.known_version.max(known.version);
+        match (&mut self.outcome, known.kind) {
+            (Some(Outcome { kind: OutcomeKind::Unwound, version }), OutcomeKind::Settled) => {
+                if known.version >= *version {
+                    *version = known.version + 1;
+                }
+            }
+            (Some(Outcome { kind: OutcomeKind::Unwound, .. }), OutcomeKind::Unwound) | (_, OutcomeKind::Settled) => {}
+            (_, OutcomeKind::Unwound) => {
+                self.known_unwound = true;
+                self.unwind(Cause::Operator, None, Reason::known_unwound());
+            }
+        }
+    }
+
+    /// claim_process has an outcome: if it is ours, it need not be said again.
+    pub(super) fn recorded(&mut self, known: KnownOutcome, ask: i64) {
+        let it_is_ours = self.outcome.is_some_and(|outcome| known.version >= outcome.version);
+        if ask >= self.ask && self.trust == Trust::Sure && it_is_ours {
+            self.unasked = false;
+        }
+    }
+
+    /// Whether its outcome has to be said again until claim_process has recorded it.
+    pub fn waits_for_record(&self) -> bool {
+        self.unasked && self.has_ended()
+    }
+
+    pub(super) fn resume(&mut self, effects: &mut Vec<Effect>) {
+        if self.waits_for_record() {
+            effects.extend(self.announcement());
+            self.say_again_later(effects);
+        } else {
+            self.proceed(effects);
+        }
+    }
+
+    pub(super) fn say_again_later(&mut self, effects: &mut Vec<Effect>) {
+        self.attempts.announce = self.attempts.announce.saturating_add(1);
+        effects.push(Effect::RetryLater { attempts: self.attempts.announce, retry_after_ms: None });
+    }
+}

@@ -1,0 +1,161 @@
+//! What is made of facts that may be older than the world, once the gateway has said what it knows of the payment.
+//!
+//! What is found is adopted. Where nothing is found, that proves nothing: a request may still be on its way from a
+//! process that was stopped. So an intent is *presumed*, and the money rule holds for it. Only where claim_process has the
+//! payment as unwound and no intent is stored does "not found" mean that nothing will come.
+
+use super::{Disbursement, Effect, LookUpAnswer, PayAnswer, Reservation, Saga, Trust};
+use crate::domain::ledger::Kind;
+use crate::domain::reasons::Reason;
+use claim_events::{Cause, Compensation, Step};
+
+/// What cannot be: the gateway's book says other things than ours.
+struct Contradiction;
+
+impl Saga {
+    pub(super) fn looked_up(&mut self, answer: LookUpAnswer, key_expired: bool, effects: &mut Vec<Effect>) {
+        if self.trust != Trust::LookingUp {
+            return;
+        }
+        let adopted = match answer {
+            LookUpAnswer::Unknown { retry_after_ms } => return self.look_up_later(retry_after_ms, effects),
+            LookUpAnswer::NotFound if key_expired && self.must_presume() => {
+                effects.push(Effect::Stuck(
+                    "the payment may have been made so long ago that the gateway has forgotten its key, and is not found \
+                     by its reference: it is not sent again",
+                ));
+                return self.look_up_later(None, effects);
+            }
+            LookUpAnswer::NotFound => self.presume(effects),
+            LookUpAnswer::Declined { code } => self.adopt_decline(&code, effects),
+            LookUpAnswer::Paid { amount_cents } => self.adopt_payment(amount_cents, effects).map(drop),
+            LookUpAnswer::Refunded { amount_cents } => self.adopt_refund(amount_cents, effects),
+            LookUpAnswer::Returned { amount_cents } => self.adopt_return(amount_cents, effects),
+        };
+        if adopted.is_err() {
+            effects.push(Effect::Alarm("the gateway's book says other things of a payment than the facts do"));
+            effects.push(Effect::Stuck("the gateway's book contradicts what is known of this payment"));
+            return self.look_up_later(None, effects);
+        }
+        self.trust = Trust::Sure;
+        if self.has_ended() { effects.extend(self.announcement()) } else { self.proceed(effects) }
+    }
+
+    fn look_up_later(&mut self, retry_after_ms: Option<u64>, effects: &mut Vec<Effect>) {
+        self.attempts.look_up = self.attempts.look_up.saturating_add(1);
+        effects.push(Effect::RetryLater { attempts: self.attempts.look_up, retry_after_ms });
+    }
+
+    /// Whether a payment that is not found may still come, so that its key has to be sent.
+    fn must_presume(&self) -> bool {
+        match self.disbursement {
+            Disbursement::Intended => true,
+            Disbursement::None => !self.known_unwound && self.outcome.is_none(),
+            _ => false,
+        }
+    }
+
+    fn presume(&mut self, effects: &mut Vec<Effect>) -> Result<(), Contradiction> {
+        match self.disbursement {
+            Disbursement::None if self.must_presume() => {
+                self.reserve_anyway(effects);
+                self.disbursement = Disbursement::Intended;
+            }
+            Disbursement::None | Disbursement::Intended | Disbursement::Declined => {}
+            // The gateway knew of it once.
+            Disbursement::Paid { .. }
+            | Disbursement::RefundIntended { .. }
+            | Disbursement::Refunded
+            | Disbursement::Returned => return Err(Contradiction),
+        }
+        Ok(())
+    }
+
+    /// There was an intent, so there was a reservation; it cannot fail now.
+    fn reserve_anyway(&mut self, effects: &mut Vec<Effect>) {
+        if self.reservation == Reservation::None {
+            effects.push(Effect::ReserveAnyway(self.parties().transfer(Kind::Reserve, self.amount_cents)));
+            self.reservation = Reservation::Pending;
+        }
+    }
+
+    fn adopt_decline(&mut self, code: &str, effects: &mut Vec<Effect>) -> Result<(), Contradiction> {
+        match self.disbursement {
+            Disbursement::None | Disbursement::Intended => {
+                if !self.has_unwound_outcome() {
+                    self.reserve_anyway(effects);
+                }
+                self.take_pay_answer(PayAnswer::Declined { code: code.to_owned() }, effects);
+                Ok(())
+            }
+            Disbursement::Declined => Ok(()),
+            _ => Err(Contradiction),
+        }
+    }
+
+    /// Returns what was paid, as far as it is not back yet by our own facts.
+    fn adopt_payment(&mut self, amount_cents: i64, effects: &mut Vec<Effect>) -> Result<i64, Contradiction> {
+        match self.disbursement {
+            Disbursement::None | Disbursement::Intended => {
+                if !self.has_unwound_outcome() {
+                    self.reserve_anyway(effects);
+                }
+                self.take_pay_answer(PayAnswer::Approved { amount_cents }, effects);
+                Ok(amount_cents)
+            }
+            Disbursement::Paid { amount_cents: paid } | Disbursement::RefundIntended { amount_cents: paid }
+                if paid == amount_cents =>
+            {
+                Ok(paid)
+            }
+            _ => Err(Contradiction),
+        }
+    }
+
+    fn adopt_refund(&mut self, amount_cents: i64, effects: &mut Vec<Effect>) -> Result<(), Contradiction> {
+        if self.disbursement == Disbursement::Refunded {
+            return Ok(());
+        }
+        let paid_cents = self.adopt_payment(amount_cents, effects)?;
+        effects.push(Effect::Book(self.parties().transfer(Kind::Refund, paid_cents)));
+        self.disbursement = Disbursement::Refunded;
+        self.compensations.push(Compensation::Refund);
+        self.unwind(Cause::Operator, Some(Step::Disburse), Reason::refund_found());
+        Ok(())
+    }
+
+    fn adopt_return(&mut self, amount_cents: i64, effects: &mut Vec<Effect>) -> Result<(), Contradiction> {
+        if self.disbursement == Disbursement::Returned {
+            return Ok(());
+        }
+        let paid_cents = self.adopt_payment(amount_cents, effects)?;
+        effects.push(Effect::Book(self.parties().transfer(Kind::Return, paid_cents)));
+        self.disbursement = Disbursement::Returned;
+        self.unwind(Cause::LateReturn, None, Reason::returned());
+        Ok(())
+    }
+
+    /// The money came back by itself. One that comes before the approval was recorded *is* the approval: both are booked.
+    pub(super) fn returned(&mut self, amount_cents: i64, effects: &mut Vec<Effect>) {
+        // A suspect saga hears of it by its look-up.
+        if self.trust != Trust::Sure {
+            return;
+        }
+        let nobody_asks = self.has_ended();
+        if self.disbursement == Disbursement::Intended {
+            self.take_pay_answer(PayAnswer::Approved { amount_cents }, effects);
+        }
+        let paid_cents = match self.disbursement {
+            Disbursement::Paid { amount_cents } | Disbursement::RefundIntended { amount_cents } => amount_cents,
+            Disbursement::Refunded | Disbursement::Returned => return,
+            Disbursement::None | Disbursement::Intended | Disbursement::Declined => {
+                return effects.push(Effect::Alarm("money came back that was never paid"));
+            }
+        };
+        effects.push(Effect::Book(self.parties().transfer(Kind::Return, paid_cents)));
+        self.disbursement = Disbursement::Returned;
+        self.unasked |= nobody_asks;
+        self.unwind(Cause::LateReturn, None, Reason::returned());
+        self.proceed(effects);
+    }
+}

@@ -1,0 +1,213 @@
+//! The steps of a saga, forward and back, the gateway's answers to them, and the end they lead to.
+
+use super::{Call, Disbursement, Effect, Outcome, PayAnswer, RefundAnswer, Reservation, Saga, Trust};
+use crate::domain::ledger::{Kind, transfer_id};
+use crate::domain::reasons::Reason;
+use claim_events::{Cause, Compensation, OutcomeKind, PaymentEvent, Settled, Step, Unwound};
+
+impl Saga {
+    pub(super) fn reserved(&mut self, covered: bool, effects: &mut Vec<Effect>) {
+        if self.reservation != Reservation::None {
+            return;
+        }
+        if covered {
+            self.reservation = Reservation::Pending;
+        } else {
+            self.reservation = Reservation::Refused;
+            self.unwind(Cause::StepFailed, Some(Step::Reserve), Reason::budget_exhausted());
+        }
+        self.proceed(effects);
+    }
+
+    pub(super) fn pay_answered(&mut self, answer: PayAnswer, effects: &mut Vec<Effect>) {
+        if self.disbursement != Disbursement::Intended || self.trust != Trust::Sure {
+            return;
+        }
+        if let PayAnswer::Unknown { retry_after_ms } = answer {
+            self.attempts.disburse = self.attempts.disburse.saturating_add(1);
+            effects.push(Effect::RetryLater { attempts: self.attempts.disburse, retry_after_ms });
+            return;
+        }
+        self.take_pay_answer(answer, effects);
+        self.proceed(effects);
+    }
+
+    /// Notes a definite answer to an intent.
+    pub(super) fn take_pay_answer(&mut self, answer: PayAnswer, effects: &mut Vec<Effect>) {
+        match answer {
+            PayAnswer::Approved { amount_cents } => {
+                effects.push(Effect::Book(self.parties().transfer(Kind::Disburse, amount_cents)));
+                self.disbursement = Disbursement::Paid { amount_cents };
+                if amount_cents != self.amount_cents {
+                    effects.push(Effect::Alarm("the gateway paid another amount than it was asked to"));
+                    self.unwind(Cause::StepFailed, Some(Step::Disburse), Reason::amount_mismatch());
+                }
+            }
+            PayAnswer::Declined { code } => {
+                self.disbursement = Disbursement::Declined;
+                self.unwind(Cause::StepFailed, Some(Step::Disburse), Reason::declined(&code));
+            }
+            PayAnswer::Unknown { .. } => {}
+        }
+    }
+
+    pub(super) fn refund_answered(&mut self, answer: &RefundAnswer, effects: &mut Vec<Effect>) {
+        let (Disbursement::RefundIntended { amount_cents }, Trust::Sure) = (self.disbursement, self.trust) else {
+            return;
+        };
+        match answer {
+            RefundAnswer::Refunded => {
+                effects.push(Effect::Book(self.parties().transfer(Kind::Refund, amount_cents)));
+                self.disbursement = Disbursement::Refunded;
+                self.compensations.push(Compensation::Refund);
+            }
+            RefundAnswer::AlreadyReturned => {
+                effects.push(Effect::Book(self.parties().transfer(Kind::Return, amount_cents)));
+                self.disbursement = Disbursement::Returned;
+            }
+            RefundAnswer::Unknown { retry_after_ms } => {
+                self.attempts.refund = self.attempts.refund.saturating_add(1);
+                effects.push(Effect::RetryLater { attempts: self.attempts.refund, retry_after_ms: *retry_after_ms });
+                return;
+            }
+        }
+        self.proceed(effects);
+    }
+
+    /// Does whatever can be done without waiting, up to the next answer or the end.
+    pub(super) fn proceed(&mut self, effects: &mut Vec<Effect>) {
+        while !self.is_at_rest() && self.step(effects) {}
+    }
+
+    /// One step; `false` when an answer has to come first.
+    fn step(&mut self, effects: &mut Vec<Effect>) -> bool {
+        if self.trust == Trust::LookingUp {
+            effects.push(Effect::Call(self.look_up()));
+            return false;
+        }
+        if self.disbursement == Disbursement::Intended {
+            // The money rule: forward or back, the same key until the answer is definite.
+            effects.push(Effect::Call(self.pay()));
+            return false;
+        }
+        if self.unwinding.is_some() { self.step_back(effects) } else { self.step_forward(effects) }
+    }
+
+    fn step_forward(&mut self, effects: &mut Vec<Effect>) -> bool {
+        match (self.reservation, self.disbursement) {
+            (Reservation::None, _) if self.amount_cents == 0 => self.end(OutcomeKind::Settled, effects),
+            (Reservation::None, _) if self.amount_cents < 0 => {
+                effects.push(Effect::Book(self.parties().transfer(Kind::Receivable, -self.amount_cents)));
+                self.reservation = Reservation::Posted;
+            }
+            (Reservation::None, _) => {
+                effects.push(Effect::Reserve(self.parties().transfer(Kind::Reserve, self.amount_cents)));
+                return false;
+            }
+            (Reservation::Pending, Disbursement::None) => self.disbursement = Disbursement::Intended,
+            (Reservation::Pending, _) => {
+                effects.push(Effect::Book(self.parties().transfer(Kind::Post, self.amount_cents)));
+                self.reservation = Reservation::Posted;
+            }
+            (Reservation::Posted, _) => self.end(OutcomeKind::Settled, effects),
+            // Only a saga that unwinds has these.
+            (Reservation::Refused | Reservation::Released | Reservation::Reversed, _) => return false,
+        }
+        true
+    }
+
+    fn step_back(&mut self, effects: &mut Vec<Effect>) -> bool {
+        match (self.reservation, self.disbursement) {
+            (Reservation::Posted, _) => {
+                let reverse = if self.amount_cents < 0 {
+                    self.parties().reverse_receivable(-self.amount_cents)
+                } else {
+                    self.parties().transfer(Kind::Reverse, self.amount_cents)
+                };
+                effects.push(Effect::Book(reverse));
+                self.reservation = Reservation::Reversed;
+                self.compensations.push(Compensation::Reverse);
+            }
+            (_, Disbursement::Paid { amount_cents }) => {
+                self.disbursement = Disbursement::RefundIntended { amount_cents }
+            }
+            (_, Disbursement::RefundIntended { amount_cents }) => {
+                effects.push(Effect::Call(self.refund(amount_cents)));
+                return false;
+            }
+            (Reservation::Pending, _) => {
+                effects.push(Effect::Book(self.parties().transfer(Kind::Release, self.amount_cents)));
+                self.reservation = Reservation::Released;
+                self.compensations.push(Compensation::Release);
+            }
+            _ => self.end(OutcomeKind::Unwound, effects),
+        }
+        true
+    }
+
+    /// Comes to an end, under a version above every one that either service knows of.
+    fn end(&mut self, kind: OutcomeKind, effects: &mut Vec<Effect>) {
+        let own_version = self.outcome.map_or(0, |outcome| outcome.version);
+        self.outcome = Some(Outcome { kind, version: own_version.max(self.known_version) + 1 });
+        effects.extend(self.announcement());
+        if self.waits_for_record() {
+            self.say_again_later(effects);
+        }
+    }
+
+    /// The outcome as an event; the saga says it again whenever it is asked.
+    pub(super) fn announcement(&self) -> Option<Effect> {
+        let event = match (self.outcome?.kind, &self.unwinding) {
+            (OutcomeKind::Settled, _) => PaymentEvent::Settled(Settled {
+                claim_id: self.claim_id.clone(),
+                claim_version: self.claim_version,
+                ask: self.ask,
+                unasked: self.unasked,
+                amount_cents: self.amount_cents,
+                transfer_ids: self.standing_transfers(),
+            }),
+            (OutcomeKind::Unwound, unwinding) => PaymentEvent::Unwound(Unwound {
+                claim_id: self.claim_id.clone(),
+                claim_version: self.claim_version,
+                ask: self.ask,
+                unasked: self.unasked,
+                cause: unwinding.as_ref()?.cause,
+                failed_step: unwinding.as_ref()?.failed_step,
+                reason_code: unwinding.as_ref().map(|unwinding| unwinding.reason.code.clone()),
+                reason: unwinding.as_ref().map(|unwinding| unwinding.reason.words.clone()),
+                compensations: self.compensations.clone(),
+            }),
+        };
+        Some(Effect::Announce(event))
+    }
+
+    fn standing_transfers(&self) -> Vec<String> {
+        let kinds: &[Kind] = match self.amount_cents.signum() {
+            1 => &[Kind::Reserve, Kind::Disburse, Kind::Post],
+            0 => &[],
+            _ => &[Kind::Receivable],
+        };
+        kinds.iter().map(|kind| transfer_id(&self.claim_id, *kind)).collect()
+    }
+
+    fn pay(&self) -> Call {
+        Call::Pay {
+            key: self.pay_key(),
+            reference: self.claim_id.clone(),
+            payee: self.provider_npi.clone(),
+            amount_cents: self.amount_cents,
+        }
+    }
+
+    fn look_up(&self) -> Call {
+        Call::LookUp { key: self.pay_key(), reference: self.claim_id.clone() }
+    }
+
+    fn pay_key(&self) -> String {
+        format!("{}.disburse", self.claim_id)
+    }
+
+    fn refund(&self, amount_cents: i64) -> Call {
+        Call::Refund { key: format!("{}.refund", self.claim_id), reference: self.claim_id.clone(), amount_cents }
+    }
+}
