@@ -1,9 +1,14 @@
 //! A database as a service uses it: a pool to read with, a way to write in one transaction, and bounded retries.
 
 use crate::manager::{Manager, Target};
-use crate::{Connection, DatabaseSettings, Migrations, OpenError, Result, migrations};
-use r2d2::Pool;
-use std::time::Duration;
+use crate::{Connection, DatabaseSettings, Error, Migrations, OpenError, Result, migrations};
+use r2d2::{Pool, PooledConnection};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// How often a caller that waits for a connection looks whether the database can be reached at all.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// A pool of connections to one database. Cheap to clone.
 ///
@@ -13,6 +18,9 @@ use std::time::Duration;
 pub struct Database {
     readers: Pool<Manager>,
     writers: Pool<Manager>,
+    /// Whether the last attempt to connect succeeded. The pools go on trying.
+    reached: Arc<AtomicBool>,
+    checkout_timeout: Duration,
     max_retries: u32,
 }
 
@@ -22,7 +30,12 @@ impl Database {
     /// # Errors
     /// One sentence for the operator when it cannot be reached, opened or written.
     pub fn open(settings: &DatabaseSettings) -> std::result::Result<Self, OpenError> {
-        let manager = Manager { target: Target::parse(&settings.url)?, settings: settings.clone() };
+        let reached = Arc::new(AtomicBool::new(true));
+        let manager = Manager {
+            target: Target::parse(&settings.url)?,
+            settings: settings.clone(),
+            reached: Arc::clone(&reached),
+        };
         // A first connection by hand: the pool would retry in silence and lose the reason.
         drop(manager.connect_to_write()?);
         let pool = |size: u32| {
@@ -42,7 +55,8 @@ impl Database {
             Target::Sqlite(_) => pool(1)?,
             Target::Postgres(_) => readers.clone(),
         };
-        Ok(Self { readers, writers, max_retries: settings.max_retries })
+        let checkout_timeout = Duration::from_millis(settings.checkout_timeout_ms);
+        Ok(Self { readers, writers, reached, checkout_timeout, max_retries: settings.max_retries })
     }
 
     /// Opens the database and applies what is missing of the given migrations: what every service does first.
@@ -69,7 +83,7 @@ impl Database {
 
     /// Runs a query on a pooled connection. Blocks; call it from a thread that may.
     pub fn read<T>(&self, query: impl FnOnce(&mut Connection) -> Result<T>) -> Result<T> {
-        query(&mut *self.readers.get()?)
+        query(&mut *self.check_out(&self.readers)?)
     }
 
     /// Runs `body` in one transaction and commits it. Blocks; call it from a thread that may.
@@ -79,7 +93,7 @@ impl Database {
     pub fn write<T>(&self, mut body: impl FnMut(&mut Connection) -> Result<T>) -> Result<T> {
         let mut attempt = 0;
         loop {
-            let result = self.writers.get()?.transaction(&mut body);
+            let result = self.check_out(&self.writers)?.transaction(&mut body);
             match result {
                 Err(error) if error.is_transient() && attempt < self.max_retries => {
                     tracing::debug!(attempt, error = &error as &dyn std::error::Error, "a transaction is run again");
@@ -87,6 +101,25 @@ impl Database {
                     attempt += 1;
                 }
                 other => return other,
+            }
+        }
+    }
+
+    /// A connection: waited for while all are in use, and not at all while the database cannot be reached, so that callers
+    /// learn of an outage at once.
+    fn check_out(&self, pool: &Pool<Manager>) -> Result<PooledConnection<Manager>> {
+        let until = Instant::now() + self.checkout_timeout;
+        if let Some(connection) = pool.try_get() {
+            return Ok(connection);
+        }
+        loop {
+            if !self.reached.load(Ordering::SeqCst) {
+                return Err(Error::Unavailable("it cannot be reached; the log says why".to_owned()));
+            }
+            match pool.get_timeout(LOOK_EVERY.min(self.checkout_timeout)) {
+                Ok(connection) => return Ok(connection),
+                Err(error) if Instant::now() >= until => return Err(error.into()),
+                Err(_) => {}
             }
         }
     }
@@ -115,8 +148,8 @@ impl r2d2::HandleError<OpenError> for LogPoolErrors {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Connection, on_each_backend};
     use crate::testing::{self, TestDatabase};
-    use crate::{Connection, Error, on_each_backend};
     use diesel::prelude::*;
     use diesel::sql_query;
     use diesel::sql_types::BigInt;
@@ -218,6 +251,36 @@ mod tests {
                 }
             });
             assert_eq!(count(database), 80);
+        }
+    }
+
+    /// A server that is gone, as a port that was closed: no one waits for it, and it is found again when it is back.
+    #[test]
+    fn an_outage_is_said_at_once_and_is_over_when_the_server_is_back() {
+        let Some(test) = TestDatabase::postgres() else { return testing::skip_without_postgres() };
+        let (user, host) = test.settings().url.rsplit_once('@').expect("a user");
+        let (server, name) = host.split_once('/').expect("a name");
+        let mut door = crate::door::Door::open(server);
+        let settings = DatabaseSettings {
+            url: format!("{user}@{}/{name}", door.address()),
+            checkout_timeout_ms: 2_000,
+            ..test.settings().clone()
+        };
+        let database = Database::open(&settings).expect("opens");
+        database.ping().expect("answers");
+        door.close();
+        // The first callers find their connections broken; from then on nobody waits.
+        while database.ping().is_ok() {}
+        let asked = Instant::now();
+        for _ in 0..20 {
+            assert!(matches!(database.ping(), Err(Error::Unavailable(_))));
+        }
+        assert!(asked.elapsed() < Duration::from_millis(settings.checkout_timeout_ms), "{:?}", asked.elapsed());
+        door.reopen();
+        let until = Instant::now() + Duration::from_secs(30);
+        while database.ping().is_err() {
+            assert!(Instant::now() < until, "it is not found again");
+            std::thread::sleep(Duration::from_millis(50));
         }
     }
 

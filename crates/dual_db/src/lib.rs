@@ -5,6 +5,8 @@
 
 mod connection;
 mod database;
+#[cfg(test)]
+mod door;
 mod error;
 mod manager;
 mod migrations;

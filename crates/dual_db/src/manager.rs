@@ -7,6 +7,8 @@ use diesel::sql_types::Text;
 use diesel::{Connection as _, QueryableByName, RunQueryDsl};
 use diesel::{PgConnection, SqliteConnection, sql_query};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// SQLite before this version can lose commits when the write-ahead log is reset (<https://sqlite.org/wal.html>).
 const OLDEST_SAFE_SQLITE: (u32, u32, u32) = (3, 51, 3);
@@ -41,6 +43,8 @@ impl Target {
 pub(crate) struct Manager {
     pub(crate) target: Target,
     pub(crate) settings: DatabaseSettings,
+    /// Whether the last attempt to connect succeeded.
+    pub(crate) reached: Arc<AtomicBool>,
 }
 
 impl Manager {
@@ -71,10 +75,12 @@ impl r2d2::ManageConnection for Manager {
     type Error = OpenError;
 
     fn connect(&self) -> Result<Connection, OpenError> {
-        match &self.target {
+        let connected = match &self.target {
             Target::Sqlite(path) => open_sqlite(path, &self.settings).map(Connection::Sqlite),
             Target::Postgres(url) => open_postgres(url, &self.settings).map(Connection::Postgres),
-        }
+        };
+        self.reached.store(connected.is_ok(), Ordering::SeqCst);
+        connected
     }
 
     fn is_valid(&self, connection: &mut Connection) -> Result<(), OpenError> {

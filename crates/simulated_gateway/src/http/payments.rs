@@ -85,14 +85,17 @@ pub(super) async fn look_up(query: Query<ByReference>, gate: Data<Gate>) -> Resu
 }
 
 fn shown(payment: &KnownPayment) -> Value {
-    json!({
+    let mut shown = json!({
         "payment_id": payment.payment_id,
         "reference": payment.reference,
         "idempotency_key": payment.idempotency_key,
         "status": if payment.payment_id.is_some() { "approved" } else { "declined" },
         "amount_cents": payment.amount_cents,
-        "code": if payment.payment_id.is_some() { None } else { Some(DECLINE_CODE) },
         "refunded": payment.money_back == Some(Kind::Refund),
         "returned": payment.money_back == Some(Kind::Return),
-    })
+    });
+    if payment.payment_id.is_none() {
+        shown["code"] = DECLINE_CODE.into();
+    }
+    shown
 }

@@ -47,7 +47,8 @@ on_both_databases! {
                 assert_eq!(answer.body, json!({"status": "declined", "code": "insufficient_funds", "reference": "claim1"}));
             }
             assert_eq!(payer.look_up("claim1").await, [json!({"payment_id": null, "reference": "claim1",
-                "idempotency_key": "k1", "status": "declined", "amount_cents": 10_031, "refunded": false, "returned": false})]);
+                "idempotency_key": "k1", "status": "declined", "amount_cents": 10_031, "refunded": false, "returned": false,
+                "code": "insufficient_funds"})]);
             assert_eq!(payer.book_of("claim1").await, (0, 0, vec![]));
         });
     }
