@@ -7,9 +7,10 @@ usage() {
   cat <<'END'
 usage: bash scripts/services.sh start|stop|status|wipe|env postgres|kafka
        bash scripts/services.sh env postgres DATABASE
+       bash scripts/services.sh stop postgres|kafka at-once
 
 start   starts the server, making its data directory the first time
-stop    stops it
+stop    stops it; at-once: without giving it time to put anything in order, as a crash would
 status  says whether it runs
 wipe    stops it and deletes its data
 env     prints how it is reached: a postgres:// URL, or a host and port; with a DATABASE, its URL, and makes it if missing
@@ -67,7 +68,11 @@ start_postgres() {
     fail "PostgreSQL did not start; $directory/log says why. If port $port is taken, choose another with POSTGRES_PORT."
 }
 
-stop_postgres() { "${pg_ctl[@]}" -w -t 60 -m "${1:-fast}" stop >/dev/null || fail "PostgreSQL did not stop; $directory/log says why."; }
+stop_postgres() {
+  local mode=fast
+  [ "${1:-}" != at-once ] || mode=immediate
+  "${pg_ctl[@]}" -w -t 60 -m "$mode" stop >/dev/null || fail "PostgreSQL did not stop; $directory/log says why."
+}
 
 env_postgres() {
   [ -r "$directory/password" ] ||
@@ -134,7 +139,7 @@ start_kafka() {
 stop_kafka() {
   local pid i
   pid=$(cat "$directory/pid")
-  kill -TERM "$pid"
+  if [ "${1:-}" = at-once ]; then kill -KILL "$pid"; else kill -TERM "$pid"; fi
   for ((i = 0; i < 150; i++)); do
     kill -0 "$pid" 2>/dev/null || { rm -f "$directory/pid" && return; }
     sleep 0.2
@@ -170,11 +175,12 @@ case $1 in
     ;;
   stop | wipe)
     if "running_$service"; then
-      "stop_$service"
+      "stop_$service" "${3:-}"
       say "$service stopped"
     fi
     if [ "$1" = wipe ]; then
-      rm -rf "$directory"
+      # Kafka's jars are not data.
+      find "$directory" -mindepth 1 -maxdepth 1 ! -name libs -exec rm -rf {} +
       say "$service's data is gone"
     fi
     ;;

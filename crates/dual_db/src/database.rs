@@ -148,8 +148,8 @@ impl r2d2::HandleError<OpenError> for LogPoolErrors {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Connection, on_each_backend};
     use crate::testing::{self, TestDatabase};
+    use crate::{Connection, on_each_backend};
     use diesel::prelude::*;
     use diesel::sql_query;
     use diesel::sql_types::BigInt;

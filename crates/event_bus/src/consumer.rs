@@ -171,10 +171,11 @@ impl Member {
         self.held_back.extend(slipped);
     }
 
-    /// Pauses or resumes everything assigned, also what was assigned since.
+    /// Pauses or resumes everything assigned, also what was assigned since. A partition that was taken away while it was
+    /// paused is still paused when it comes back.
     fn set_paused(&mut self, paused: bool) {
         let changed = self.consumer.context().assignment_changed.swap(false, Ordering::SeqCst);
-        if paused == self.paused && !(paused && changed) {
+        if paused == self.paused && !changed {
             return;
         }
         let result = self
@@ -183,7 +184,10 @@ impl Member {
             .and_then(|assigned| if paused { self.consumer.pause(&assigned) } else { self.consumer.resume(&assigned) });
         match result {
             Ok(()) => self.paused = paused,
-            Err(error) => tracing::warn!(%error, paused, "partitions could not be paused or resumed; trying again"),
+            Err(error) => {
+                self.consumer.context().assignment_changed.store(true, Ordering::SeqCst);
+                tracing::warn!(%error, paused, "partitions could not be paused or resumed; trying again");
+            }
         }
     }
 

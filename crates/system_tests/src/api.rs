@@ -2,6 +2,8 @@
 
 use reqwest::{Client, Response, StatusCode};
 use serde_json::Value;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long a client goes on sending.
@@ -11,9 +13,11 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone)]
 pub struct Api {
     client: Client,
-    claims_url: String,
-    payments_url: String,
+    claims_urls: Vec<String>,
+    payments_urls: Vec<String>,
     gateway_url: String,
+    /// Whose turn it is: the instances of a service answer one after the other.
+    turn: Arc<AtomicUsize>,
 }
 
 impl Api {
@@ -21,14 +25,18 @@ impl Api {
     ///
     /// # Panics
     /// When no HTTP client can be made.
-    pub fn new(claims_url: String, payments_url: String, gateway_url: String) -> Self {
+    pub fn new(claims_urls: Vec<String>, payments_urls: Vec<String>, gateway_url: String) -> Self {
         let client = Client::builder().timeout(Duration::from_secs(10)).build().expect("an HTTP client can be made");
-        Self { client, claims_url, payments_url, gateway_url }
+        Self { client, claims_urls, payments_urls, gateway_url, turn: Arc::default() }
     }
 
-    /// claim_process.
-    pub fn claims_url(&self) -> &str {
-        &self.claims_url
+    /// An instance of claim_process.
+    fn claims_url(&self) -> &str {
+        self.next_of(&self.claims_urls)
+    }
+
+    fn next_of<'a>(&self, urls: &'a [String]) -> &'a str {
+        &urls[self.turn.fetch_add(1, Ordering::Relaxed) % urls.len()]
     }
 
     /// The simulated gateway.
@@ -53,7 +61,7 @@ impl Api {
         key: Option<&str>,
     ) -> reqwest::Result<Response> {
         let mut request =
-            self.client.post(format!("{}/v1/claims", self.claims_url)).header("content-type", content_type);
+            self.client.post(format!("{}/v1/claims", self.claims_url())).header("content-type", content_type);
         if let Some(key) = key {
             request = request.header("idempotency-key", key);
         }
@@ -81,9 +89,38 @@ impl Api {
         }
     }
 
+    /// Withdraws a claim, again and again until there is an answer: whether it was accepted. A claim that is unwound for
+    /// another cause cannot be withdrawn any more.
+    ///
+    /// # Panics
+    /// When the answer is another one, or does not come within a minute.
+    pub async fn void(&self, id: &str) -> bool {
+        let until = Instant::now() + SEND_TIMEOUT;
+        loop {
+            let url = format!("{}/v1/claims/{id}/void", self.claims_url());
+            let sent = self.client.post(url).json(&serde_json::json!({"reason": "sent by mistake"})).send().await;
+            match sent.map(|answer| answer.status()) {
+                Ok(StatusCode::ACCEPTED) => return true,
+                Ok(StatusCode::CONFLICT) => return false,
+                Ok(status) => assert!(status.is_server_error(), "{id} cannot be withdrawn: {status}"),
+                Err(_) => {}
+            }
+            assert!(Instant::now() < until, "the void of {id} was not answered");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// What became of all claims, in sums.
+    ///
+    /// # Panics
+    /// When it does not come.
+    pub async fn reconciliation(&self) -> Value {
+        self.of_claims("/v1/reconciliation").await.expect("the reconciliation answers")
+    }
+
     /// A claim; none while the service does not answer.
     pub async fn claim(&self, id: &str) -> Option<Value> {
-        self.get(&format!("{}/v1/claims/{id}", self.claims_url)).await
+        self.of_claims(&format!("/v1/claims/{id}")).await
     }
 
     /// Waits until a claim is settled or unwound.
@@ -109,12 +146,12 @@ impl Api {
 
     /// A claim's payment.
     pub async fn payment(&self, id: &str) -> Option<Value> {
-        self.get(&format!("{}/v1/payments/{id}", self.payments_url)).await
+        self.of_payments(&format!("/v1/payments/{id}")).await
     }
 
     /// The top 100 providers.
     pub async fn top_providers(&self) -> Option<Value> {
-        self.get(&format!("{}/v1/providers/top?limit=100", self.claims_url)).await
+        self.of_claims("/v1/providers/top?limit=100").await
     }
 
     /// All claims, page by page.
@@ -122,7 +159,7 @@ impl Api {
     /// # Panics
     /// When a page does not come.
     pub async fn all_claims(&self) -> Vec<Value> {
-        self.pages(&format!("{}/v1/claims?limit=200", self.claims_url), "claims", "cursor", "next_cursor").await
+        self.pages(&self.claims_urls, "/v1/claims?limit=200", "claims", ("cursor", "next_cursor")).await
     }
 
     /// The ledger's audit, without its claims.
@@ -130,7 +167,7 @@ impl Api {
     /// # Panics
     /// When it does not come.
     pub async fn audit(&self) -> Value {
-        self.get(&format!("{}/v1/ledger/audit?limit=1", self.payments_url)).await.expect("the audit answers")
+        self.of_payments("/v1/ledger/audit?limit=1").await.expect("the audit answers")
     }
 
     /// The ledger's books of all claims.
@@ -138,7 +175,7 @@ impl Api {
     /// # Panics
     /// When a page does not come.
     pub async fn ledger_claims(&self) -> Vec<Value> {
-        self.pages(&format!("{}/v1/ledger/audit?limit=500", self.payments_url), "claims", "after", "next_after").await
+        self.pages(&self.payments_urls, "/v1/ledger/audit?limit=500", "claims", ("after", "next_after")).await
     }
 
     /// The gateway's own book in sums.
@@ -146,7 +183,8 @@ impl Api {
     /// # Panics
     /// When it does not come.
     pub async fn book_summary(&self) -> Value {
-        self.get(&format!("{}/book/summary", self.gateway_url)).await.expect("the gateway's book answers")
+        let gateway = std::slice::from_ref(&self.gateway_url);
+        self.get(gateway, "/book/summary").await.expect("the gateway's book answers")
     }
 
     /// The gateway's own book, claim by claim.
@@ -154,22 +192,46 @@ impl Api {
     /// # Panics
     /// When a page does not come.
     pub async fn book_claims(&self) -> Vec<Value> {
-        self.pages(&format!("{}/book/claims?limit=500", self.gateway_url), "claims", "after", "next_after").await
+        let gateway = std::slice::from_ref(&self.gateway_url);
+        self.pages(gateway, "/book/claims?limit=500", "claims", ("after", "next_after")).await
     }
 
-    async fn get(&self, url: &str) -> Option<Value> {
-        let answer = self.client.get(url).send().await.ok()?;
-        if answer.status() == StatusCode::OK { answer.json().await.ok() } else { None }
+    async fn of_claims(&self, path: &str) -> Option<Value> {
+        self.get(&self.claims_urls, path).await
     }
 
-    async fn pages(&self, url: &str, items: &str, parameter: &str, next: &str) -> Vec<Value> {
+    async fn of_payments(&self, path: &str) -> Option<Value> {
+        self.get(&self.payments_urls, path).await
+    }
+
+    /// What one of the instances answers: the next one whose turn it is, or another where that one does not.
+    async fn get(&self, instances: &[String], path: &str) -> Option<Value> {
+        for _ in instances {
+            let url = format!("{}{path}", self.next_of(instances));
+            if let Ok(answer) = self.client.get(url).send().await
+                && answer.status() == StatusCode::OK
+                && let Ok(body) = answer.json().await
+            {
+                return Some(body);
+            }
+        }
+        None
+    }
+
+    async fn pages(
+        &self,
+        instances: &[String],
+        path: &str,
+        items: &str,
+        (parameter, next): (&str, &str),
+    ) -> Vec<Value> {
         let mut all = Vec::new();
-        let mut page_url = url.to_owned();
+        let mut page_path = path.to_owned();
         loop {
-            let page = self.get(&page_url).await.expect("the page answers");
+            let page = self.get(instances, &page_path).await.expect("the page answers");
             all.extend(page[items].as_array().cloned().unwrap_or_default());
             let Some(cursor) = page[next].as_str() else { return all };
-            page_url = format!("{url}&{parameter}={cursor}");
+            page_path = format!("{path}&{parameter}={cursor}");
         }
     }
 }

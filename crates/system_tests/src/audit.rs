@@ -7,20 +7,73 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// Checks all of it over the claims that were accepted, each with its fate. `timeout` bounds how long they may take to end.
+/// A claim that was answered with 2xx.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accepted {
+    /// Its id.
+    pub id: String,
+    /// What its cents choose.
+    pub fate: Fate,
+    /// Whether it was withdrawn, and that was answered with 2xx.
+    pub voided: bool,
+}
+
+impl Accepted {
+    /// A claim that is not withdrawn.
+    pub fn new(id: String, fate: Fate) -> Self {
+        Self { id, fate, voided: false }
+    }
+}
+
+/// How an end must have come about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strictness {
+    /// It came once, for the reason and with the compensations that the fate has.
+    EndedOnce,
+    /// The money and the status are right. Whoever lost the facts may have come to the end again, and say less of why.
+    EndedRight,
+}
+
+/// Checks all of it over the claims that were accepted. `timeout` bounds how long they may take to end. Returns how many
+/// came to which end.
 ///
 /// # Panics
 /// At the first thing that is not true.
-pub async fn check(api: &Api, accepted: &[(String, Fate)], timeout: Duration) {
+pub async fn check(
+    api: &Api,
+    accepted: &[Accepted],
+    timeout: Duration,
+    strictness: Strictness,
+) -> BTreeMap<&'static str, usize> {
     let until = Instant::now() + timeout;
-    for (id, fate) in accepted {
+    let mut ends = BTreeMap::new();
+    for Accepted { id, fate, voided } in accepted {
         let claim = api.ended(id, until).await;
-        check_end(&claim, *fate);
+        let end = match (voided, strictness) {
+            (true, _) => {
+                assert_eq!(claim["status"], "unwound", "an accepted void ends unwound: {claim}");
+                "withdrawn and unwound"
+            }
+            (false, Strictness::EndedOnce) => {
+                check_end(&claim, *fate);
+                fate.end().status
+            }
+            (false, Strictness::EndedRight) => {
+                assert_eq!(claim["status"], fate.end().status, "{fate:?}: {claim}");
+                fate.end().status
+            }
+        };
+        *ends.entry(end).or_insert(0) += 1;
     }
     let claims = api.all_claims().await;
     check_claims(&claims, accepted);
     check_totals(api, &claims).await;
     check_books(api, &claims).await;
+    let reconciliation = api.reconciliation().await;
+    assert_eq!(reconciliation["agrees"], true, "{reconciliation}");
+    assert_eq!(reconciliation["pending"]["claims"], 0, "{reconciliation}");
+    assert_eq!(reconciliation["submitted"]["claims"], accepted.len(), "{reconciliation}");
+    ends
 }
 
 /// Whether a claim ended as its fate says.
@@ -43,9 +96,9 @@ pub fn check_end(claim: &Value, fate: Fate) {
 }
 
 /// Nothing that was answered is missing, and nothing is there twice.
-fn check_claims(claims: &[Value], accepted: &[(String, Fate)]) {
+fn check_claims(claims: &[Value], accepted: &[Accepted]) {
     let mut stored: Vec<&str> = claims.iter().filter_map(|claim| claim["id"].as_str()).collect();
-    let mut expected: Vec<&str> = accepted.iter().map(|(id, _)| id.as_str()).collect();
+    let mut expected: Vec<&str> = accepted.iter().map(|claim| claim.id.as_str()).collect();
     stored.sort_unstable();
     expected.sort_unstable();
     assert_eq!(stored, expected, "the claims stored are those that were answered");

@@ -23,7 +23,12 @@ fn build() -> PathBuf {
         .status()
         .expect("cargo can be run");
     assert!(built.success(), "the workspace's programs do not build");
-    // …/target/debug/deps/it-0123456789abcdef
-    let test = std::env::current_exe().expect("a test knows its own path");
-    test.ancestors().nth(2).expect("tests are two levels below the programs").to_owned()
+    // …/target/debug/deps/it-0123456789abcdef, or …/target/debug/siege
+    let own = std::env::current_exe().expect("a program knows its own path");
+    let directory = own.parent().expect("a file is in a directory");
+    if directory.ends_with("deps") {
+        directory.parent().expect("deps is in one").to_owned()
+    } else {
+        directory.to_owned()
+    }
 }

@@ -4,9 +4,12 @@
 use crate::process::Process;
 use crate::stack::free_port;
 use dual_db::testing::{TestDatabase, note_skipped};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
+use std::time::Duration;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 /// Names the Kafka that `scripts/services.sh` runs. It is wiped before each test that uses it.
@@ -60,10 +63,10 @@ impl Ground {
         };
         let payments = TestDatabase::postgres()?;
         // Only a Kafka that the script runs can be wiped and stopped; nobody's own should be.
-        assert_eq!(brokers, services("env"), "{KAFKA_VARIABLE} must name the Kafka of scripts/services.sh");
+        assert_eq!(brokers, services("env", &["kafka"]), "{KAFKA_VARIABLE} must name the Kafka of scripts/services.sh");
         let turn = std::sync::Arc::clone(&TURN).lock_owned().await;
-        services("wipe");
-        services("start");
+        services("wipe", &["kafka"]);
+        services("start", &["kafka"]);
         Some(Self {
             brokers,
             claims_url: claims.settings().url.clone(),
@@ -78,7 +81,7 @@ impl Ground {
     pub fn stop_broker(&mut self) {
         match &mut self.local_broker {
             Some(broker) => broker.kill(),
-            None => drop(services("stop")),
+            None => drop(services("stop", &["kafka", "at-once"])),
         }
     }
 
@@ -86,20 +89,89 @@ impl Ground {
     pub fn start_broker(&mut self) {
         match &mut self.local_broker {
             Some(broker) => broker.start(),
-            None => drop(services("start")),
+            None => drop(services("start", &["kafka"])),
         }
+    }
+
+    /// Stops Kafka as hard as it can be stopped, deletes all that it kept, and starts it again without a topic.
+    pub fn wipe_broker(&mut self) {
+        self.stop_broker();
+        if self.local_broker.is_none() {
+            services("wipe", &["kafka"]);
+        }
+        self.start_broker();
+    }
+
+    /// Has PostgreSQL crash. A server that the script does not run is nobody's to crash: then `false`.
+    pub fn stop_postgres(&self) -> bool {
+        let own = services("env", &["postgres"]);
+        let (server, _) = self.claims_url.rsplit_once('/').expect("the URL ends in /database");
+        if !own.starts_with(server) {
+            return false;
+        }
+        services("stop", &["postgres", "at-once"]);
+        true
+    }
+
+    /// Starts PostgreSQL again.
+    pub fn start_postgres(&self) {
+        services("start", &["postgres"]);
+    }
+
+    /// Moves the offsets of a consumer group whose members have all left, for every partition of a topic.
+    ///
+    /// # Panics
+    /// When the group has members or Kafka refuses.
+    pub fn reset_offsets(&self, group: &str, topic: &str, to: Offset) {
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", &self.brokers)
+            .set("group.id", group)
+            .create()
+            .expect("a consumer");
+        let wait = Duration::from_secs(20);
+        let metadata = consumer.fetch_metadata(Some(topic), wait).expect("Kafka answers");
+        let mut offsets = TopicPartitionList::new();
+        for partition in metadata.topics()[0].partitions() {
+            let (low, high) = consumer.fetch_watermarks(topic, partition.id(), wait).expect("Kafka answers");
+            let offset = Offset::Offset(if to == Offset::Beginning { low } else { high });
+            offsets.add_partition_offset(topic, partition.id(), offset).expect("an offset");
+        }
+        consumer.commit(&offsets, CommitMode::Sync).expect("the group has no members");
+    }
+
+    /// A copy of payments' database as it is now.
+    ///
+    /// # Panics
+    /// When it is not on PostgreSQL, or cannot be copied.
+    pub fn dump_payments(&self, to: &Path) {
+        run(Command::new("pg_dump").args(["--format=custom", "--file"]).arg(to).arg(&self.payments_url));
+    }
+
+    /// Puts payments' database back to a copy of it. No payments may be running.
+    ///
+    /// # Panics
+    /// When it cannot be put back.
+    pub fn restore_payments(&self, from: &Path) {
+        let clean = ["--clean", "--if-exists", "--single-transaction", "--dbname"];
+        run(Command::new("pg_restore").args(clean).arg(&self.payments_url).arg(from));
     }
 }
 
-/// Calls the script that runs Kafka, and returns what it says on standard output.
-fn services(what: &str) -> String {
+fn run(command: &mut Command) {
+    let done = command.stdin(Stdio::null()).status().expect("PostgreSQL's programs are installed");
+    assert!(done.success(), "{:?} failed", command.get_program());
+}
+
+/// Calls the script that runs the servers, and returns what it says on standard output.
+fn services(what: &str, which: &[&str]) -> String {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
     let done = Command::new("bash")
-        .args(["scripts/services.sh", what, "kafka"])
+        .args(["scripts/services.sh", what])
+        .args(which)
         .current_dir(root)
         .stderr(Stdio::inherit())
         .output()
         .expect("bash can be run");
-    assert!(done.status.success(), "scripts/services.sh {what} kafka failed");
+    assert!(done.status.success(), "scripts/services.sh {what} {which:?} failed");
     String::from_utf8_lossy(&done.stdout).trim().to_owned()
 }

@@ -2,7 +2,8 @@
 //! their HTTP API alone and reaches into none of them.
 //!
 //! [`Stack`](stack::Stack) runs the system in a directory of its own; [`fates`] says how each claim must end;
-//! [`audit`](audit::check) compares what the services and the gateway say in the end.
+//! [`audit`](audit::check) compares what the services and the gateway say in the end;
+//! [`siege`] is the long program that puts them together.
 
 pub mod api;
 pub mod audit;
@@ -10,4 +11,5 @@ pub mod binaries;
 pub mod fates;
 pub mod ground;
 pub mod process;
+pub mod siege;
 pub mod stack;

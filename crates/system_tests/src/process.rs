@@ -81,6 +81,38 @@ impl Process {
         }
     }
 
+    /// Stops it where it is (SIGSTOP): it holds its connections and does nothing.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn freeze(&self) {
+        self.signal(self.child.as_ref().expect("it runs"), "STOP");
+    }
+
+    /// Lets it go on (SIGCONT).
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn thaw(&self) {
+        self.signal(self.child.as_ref().expect("it runs"), "CONT");
+    }
+
+    /// Runs the program with these arguments instead of its own, to its end, and returns what it printed.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn command(&self, arguments: &[&str]) -> String {
+        let done = Command::new(binaries::path(self.program))
+            .args(arguments)
+            .envs(self.environment.iter().cloned())
+            .stdin(Stdio::null())
+            .output()
+            .expect("the program can be started");
+        let printed = String::from_utf8_lossy(&done.stdout).into_owned();
+        assert!(done.status.success(), "{} {arguments:?}: {}", self.name, String::from_utf8_lossy(&done.stderr));
+        printed
+    }
+
     /// Waits for it to end by itself.
     ///
     /// # Panics
@@ -110,6 +142,11 @@ impl Process {
         let output = self.output();
         let lines: Vec<&str> = output.lines().collect();
         lines[lines.len().saturating_sub(20)..].join("\n")
+    }
+
+    /// Whether it was started and not stopped or killed since.
+    pub fn is_running(&self) -> bool {
+        self.child.is_some()
     }
 
     /// Its name.

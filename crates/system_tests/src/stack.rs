@@ -1,4 +1,4 @@
-//! The whole system on one machine: simulated gateway, claim_process and any number of payments, on whatever
+//! The whole system on one machine: simulated gateway and any number of claim_process and payments, on whatever
 //! [`Ground`] it is given, with data that goes away with it.
 
 use crate::api::Api;
@@ -17,16 +17,27 @@ const READY_TIMEOUT: Duration = Duration::from_secs(60);
 pub struct Stack {
     /// The simulated gateway.
     pub gateway: Process,
-    /// The HTTP service.
-    pub claim_process: Process,
+    /// The instances of the HTTP service.
+    pub claim_process: Vec<Process>,
     /// The instances of the consumer service.
     pub payments: Vec<Process>,
     /// The system's HTTP API.
     pub api: Api,
     /// The broker and the databases.
     pub ground: Ground,
-    payments_urls: Vec<String>,
+    /// Where each service listens, in the order of `processes`.
+    urls: Vec<String>,
     directory: TempDir,
+}
+
+/// The logs of a test that failed stay, and it says where.
+impl Drop for Stack {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.directory.disable_cleanup(true);
+            eprintln!("what every process said is kept in {}", self.directory.path().display());
+        }
+    }
 }
 
 /// Times that are short enough for a test: what is lost is asked for after seconds, not after a quarter of a minute.
@@ -36,7 +47,11 @@ const SHARED: [(&str, &str); 4] = [
     ("KAFKA__HEALTH_INTERVAL_MS", "500"),
     ("LOG__FILTER", "info,actix_server=warn"),
 ];
-const CLAIM_PROCESS: [(&str, &str); 2] = [("WATCHDOG__FIRST_PAUSE_MS", "4000"), ("WATCHDOG__MAX_PAUSE_MS", "8000")];
+const CLAIM_PROCESS: [(&str, &str); 3] = [
+    ("WATCHDOG__FIRST_PAUSE_MS", "4000"),
+    ("WATCHDOG__MAX_PAUSE_MS", "8000"),
+    ("QUERY__TOP_PROVIDERS_PER_MINUTE", "60000"),
+];
 const PAYMENTS: [(&str, &str); 3] =
     [("GATEWAY__REQUEST_TIMEOUT_MS", "2000"), ("SAGA__LEASE_MS", "5000"), ("SAGA__MAX_RETRY_PAUSE_MS", "2000")];
 
@@ -49,80 +64,102 @@ impl Stack {
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
         let mut ground = Ground::embedded(directory.path());
         ground.start_broker();
-        Self::start_on(ground, directory, payments).await
+        Self::start_on(ground, directory, 1, payments).await
     }
 
     /// Starts the system on PostgreSQL and Kafka; `None`, noted as skipped, where there are no such servers.
     ///
     /// # Panics
     /// When a part of it does not become ready.
-    pub async fn start_on_servers(payments: usize) -> Option<Self> {
+    pub async fn start_on_servers(claim_process: usize, payments: usize) -> Option<Self> {
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
         let ground = Ground::servers().await?;
-        Some(Self::start_on(ground, directory, payments).await)
+        Some(Self::start_on(ground, directory, claim_process, payments).await)
     }
 
-    async fn start_on(ground: Ground, directory: TempDir, payments: usize) -> Self {
+    async fn start_on(ground: Ground, directory: TempDir, claim_process: usize, payments: usize) -> Self {
         let at = directory.path();
-        let gateway_port = free_port();
-        let gateway_url = url(gateway_port);
+        let gateway_url = url(free_port());
         let gateway_database = format!("sqlite://{}/gateway.db", at.display());
-        let quiet = [("LOG__FILTER", "info,actix_server=warn".to_owned())];
-        let gateway = service(at, "simulated_gateway", 0, gateway_port, &gateway_database, &quiet);
+        let quiet = [("LOG__FILTER", "warn".to_owned())];
+        let gateway = service(at, "simulated_gateway", 1, &gateway_url, &gateway_database, &quiet);
 
         let with = |own: &[(&'static str, &str)], more: (&'static str, String)| -> Vec<(&'static str, String)> {
             let given = SHARED.iter().chain(own).map(|(name, value)| (*name, (*value).to_owned()));
             given.chain([more, ("KAFKA__BROKERS", ground.brokers.clone())]).collect()
         };
-        let claims_port = free_port();
+        let instances = |program, count: usize, database: &str, settings: &[(&str, String)]| {
+            let urls: Vec<String> = (0..count).map(|_| url(free_port())).collect();
+            let numbered = urls.iter().zip(1..);
+            let processes: Vec<Process> =
+                numbered.map(|(url, number)| service(at, program, number, url, database, settings)).collect();
+            (processes, urls)
+        };
         let claim_settings = with(&CLAIM_PROCESS, ("DATABASE__MAX_CONNECTIONS", "8".to_owned()));
-        let claim_process = service(at, "claim_process", 0, claims_port, &ground.claims_url, &claim_settings);
-
+        let (claim_process, claims_urls) =
+            instances("claim_process", claim_process, &ground.claims_url, &claim_settings);
         let payments_settings = with(&PAYMENTS, ("GATEWAY__URL", gateway_url.clone()));
-        let ports: Vec<u16> = (0..payments).map(|_| free_port()).collect();
-        let payments = ports
-            .iter()
-            .zip(1..)
-            .map(|(port, number)| service(at, "payments", number, *port, &ground.payments_url, &payments_settings))
-            .collect();
-        let payments_urls: Vec<String> = ports.into_iter().map(url).collect();
+        let (payments, payments_urls) = instances("payments", payments, &ground.payments_url, &payments_settings);
 
-        let api = Api::new(url(claims_port), payments_urls.first().cloned().unwrap_or_default(), gateway_url);
-        let mut stack = Self { gateway, claim_process, payments, api, ground, payments_urls, directory };
+        let urls = [&[gateway_url.clone()][..], &claims_urls, &payments_urls].concat();
+        let api = Api::new(claims_urls, payments_urls, gateway_url);
+        let mut stack = Self { gateway, claim_process, payments, api, ground, urls, directory };
         stack.gateway.start();
-        stack.claim_process.start();
-        for payments in &mut stack.payments {
-            payments.start();
+        for service in stack.claim_process.iter_mut().chain(&mut stack.payments) {
+            service.start();
         }
         stack.wait_until_ready().await;
         stack
     }
 
-    /// Waits until every service says that it is ready.
+    /// Waits until every service that was started says that it is ready.
     ///
     /// # Panics
     /// When one does not, with its last words.
     pub async fn wait_until_ready(&self) {
-        let mut services = vec![(&self.gateway, self.api.gateway_url()), (&self.claim_process, self.api.claims_url())];
-        services.extend(self.payments.iter().zip(self.payments_urls.iter().map(String::as_str)));
-        for (process, url) in services {
-            let until = Instant::now() + READY_TIMEOUT;
-            while !self.api.is_ready(url).await {
-                assert!(
-                    Instant::now() < until,
-                    "{} is not ready; its last words:\n{}",
-                    process.name(),
-                    process.last_words()
-                );
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
+        for (process, url) in self.processes().zip(&self.urls).filter(|(process, _)| process.is_running()) {
+            self.wait_for(process, url).await;
         }
+    }
+
+    /// Waits until the last payments says that it is ready.
+    ///
+    /// # Panics
+    /// When it does not, with its last words.
+    pub async fn wait_for_last_payments(&self) {
+        let (Some(process), Some(url)) = (self.payments.last(), self.urls.last()) else { return };
+        self.wait_for(process, url).await;
+    }
+
+    async fn wait_for(&self, process: &Process, url: &str) {
+        let until = Instant::now() + READY_TIMEOUT;
+        while !self.api.is_ready(url).await {
+            let last_words = process.last_words();
+            assert!(Instant::now() < until, "{} is not ready; its last words:\n{last_words}", process.name());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    fn processes(&self) -> impl Iterator<Item = &Process> {
+        [&self.gateway].into_iter().chain(&self.claim_process).chain(&self.payments)
+    }
+
+    /// The instances of both services that run.
+    pub fn running(&mut self) -> impl Iterator<Item = &mut Process> {
+        self.claim_process.iter_mut().chain(&mut self.payments).filter(|instance| instance.is_running())
+    }
+
+    /// Starts the instances of both services that do not run, but for the last payments, if there are several: that one
+    /// is for whoever wants one more.
+    pub fn start_stopped(&mut self) {
+        let wanted = self.payments.len().saturating_sub(1).max(1);
+        let instances = self.claim_process.iter_mut().chain(self.payments.iter_mut().take(wanted));
+        instances.filter(|instance| !instance.is_running()).for_each(Process::start);
     }
 
     /// Everything every process said, for searching.
     pub fn all_output(&self) -> String {
-        let services = [&self.gateway, &self.claim_process].into_iter().chain(&self.payments);
-        services.chain(&self.ground.local_broker).map(Process::output).collect()
+        self.processes().chain(&self.ground.local_broker).map(Process::output).collect()
     }
 
     /// Where the system keeps its data.
@@ -131,21 +168,21 @@ impl Stack {
     }
 }
 
-/// A service with its settings. A number above 0 tells instances of one program apart.
+/// An instance of a service with its settings.
 fn service(
     directory: &Path,
     program: &'static str,
     number: usize,
-    port: u16,
+    url: &str,
     database_url: &str,
     settings: &[(&str, String)],
 ) -> Process {
-    let name = if number == 0 { program.to_owned() } else { format!("{program}-{number}") };
     let prefix = program.to_uppercase();
-    let own = [("HTTP__PORT", port.to_string()), ("DATABASE__URL", database_url.to_owned())];
+    let port = url.rsplit(':').next().unwrap_or_default();
+    let own = [("HTTP__PORT", port.to_owned()), ("DATABASE__URL", database_url.to_owned())];
     let environment =
         own.iter().chain(settings).map(|(name, value)| (format!("{prefix}__{name}"), value.clone())).collect();
-    Process::new(directory, &name, program, vec![], environment)
+    Process::new(directory, &format!("{program}-{number}"), program, vec![], environment)
 }
 
 fn url(port: u16) -> String {

@@ -52,6 +52,10 @@ pub fn ask_for_overdue(database: &Database, relay: &Relay, settings: &WatchdogSe
         let messages: Vec<_> = due.iter().map(outgoing::current_event).collect();
         relay.enqueue(connection, &messages, now_us)
     })?;
+    if rows.is_empty() {
+        // Another instance was quicker.
+        return Ok(0);
+    }
     metrics::counter!("claims_asked_again_total").increment(rows.len() as u64);
     tracing::info!(claims = rows.len(), "asked again for outcomes that are overdue");
     relay.hand_off(&rows);

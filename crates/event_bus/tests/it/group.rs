@@ -115,3 +115,40 @@ fn a_member_that_is_failing_when_its_partitions_move_loses_nothing() {
     consumer.stop().unwrap();
     joined.stop().unwrap();
 }
+
+/// librdkafka keeps a partition paused when it is taken away and given back.
+#[test]
+fn partitions_that_leave_while_they_are_paused_are_read_when_they_come_back() {
+    let test = TestDatabase::sqlite();
+    test.database().migrate(&[&MIGRATIONS]).unwrap();
+    let broker = Broker::start();
+    let settings = broker.settings("group");
+    let (first, second) = (Recorder::new(), Recorder::new());
+    let start =
+        |recorder: &Recorder| Consumer::start(&settings, TOPIC, test.database().clone(), recorder.clone()).unwrap();
+    let to_all = |number: usize| {
+        for partition in 0..12 {
+            broker.send_raw(partition, Some(b"key"), Some(number.to_string().as_bytes()));
+        }
+    };
+    let one = start(&first);
+    to_all(0);
+    wait_until("the first has all partitions", || partitions(&first, 0).len() == 12);
+    first.set_room(false);
+    first.wait_for_questions(3);
+    let other = start(&second);
+    wait_until("the second has some of them", || {
+        to_all(1);
+        !partitions(&second, 0).is_empty()
+    });
+    first.set_room(true);
+    wait_until("the first goes on with what it kept", || first.bodies().contains(&"1".to_owned()));
+    other.stop().unwrap();
+    let before = first.applied().len();
+    wait_until("the first reads all partitions again", || {
+        to_all(2);
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        partitions(&first, before).len() == 12
+    });
+    one.stop().unwrap();
+}

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use std::time::{Duration, Instant};
-use system_tests::audit;
+use system_tests::audit::{self, Accepted, Strictness};
 use system_tests::fates::{ALL, Fate};
 use system_tests::stack::Stack;
 
@@ -39,11 +39,11 @@ async fn every_fate_ends_as_its_cents_say_over_two_consumers() {
     for number in 0..40 {
         let fate = ALL[usize::try_from(number).unwrap() % ALL.len()];
         let claim = stack.api.submit(&fate.claim(number), &format!("key-{number}")).await;
-        accepted.push((claim["id"].as_str().unwrap().to_owned(), fate));
+        accepted.push(Accepted::new(claim["id"].as_str().unwrap().to_owned(), fate));
     }
-    audit::check(&stack.api, &accepted, Duration::from_secs(60)).await;
+    audit::check(&stack.api, &accepted, Duration::from_secs(60), Strictness::EndedOnce).await;
 
-    for service in stack.payments.iter_mut().chain([&mut stack.claim_process, &mut stack.gateway]) {
+    for service in stack.payments.iter_mut().chain(&mut stack.claim_process).chain([&mut stack.gateway]) {
         let status = service.stop();
         assert!(status.success(), "{} ended with {status}: {}", service.name(), service.last_words());
     }
