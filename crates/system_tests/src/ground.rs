@@ -9,7 +9,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 /// Names the Kafka that `scripts/services.sh` runs. It is wiped before each test that uses it.
@@ -136,7 +136,12 @@ impl Ground {
             let offset = Offset::Offset(if to == Offset::Beginning { low } else { high });
             offsets.add_partition_offset(topic, partition.id(), offset).expect("an offset");
         }
-        consumer.commit(&offsets, CommitMode::Sync).expect("the group has no members");
+        // A member that could not say goodbye is missed only after its session time-out.
+        let until = Instant::now() + wait;
+        while let Err(error) = consumer.commit(&offsets, CommitMode::Sync) {
+            assert!(Instant::now() < until, "the offsets of the group {group} cannot be moved: {error}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
     }
 
     /// A copy of payments' database as it is now.

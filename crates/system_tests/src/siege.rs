@@ -5,6 +5,7 @@
 use crate::api::Api;
 use crate::audit::{self, Accepted, Strictness};
 use crate::fates::ALL;
+use crate::process::Process;
 use crate::stack::Stack;
 use rdkafka::Offset;
 use std::collections::BTreeMap;
@@ -148,7 +149,7 @@ impl fmt::Display for Report {
 pub async fn lay(mut stack: Stack, plan: Plan) -> Report {
     let began = Instant::now();
     let spare = stack.payments.len() - 1;
-    assert!(stack.payments[spare].stop().success(), "an instance leaves when it is asked to");
+    leave(&mut stack.payments[spare]);
     let next = Arc::new(AtomicI64::new(0));
     let mut senders = JoinSet::new();
     for _ in 0..plan.senders {
@@ -276,11 +277,11 @@ impl Faults {
             Fault::AddPayments => stack.payments[spare].start(),
             Fault::RemovePayments => {
                 stack.wait_for_last_payments().await;
-                assert!(stack.payments[spare].stop().success(), "{}", stack.payments[spare].last_words());
+                leave(&mut stack.payments[spare]);
             }
             Fault::WipeKafka => stack.ground.wipe_broker(),
-            Fault::OffsetsToBeginning => move_offsets(stack, Offset::Beginning),
-            Fault::OffsetsToEnd => move_offsets(stack, Offset::End),
+            Fault::OffsetsToBeginning => move_offsets(stack, Offset::Beginning).await,
+            Fault::OffsetsToEnd => move_offsets(stack, Offset::End).await,
             Fault::DumpPayments => stack.ground.dump_payments(&stack.directory().join("payments.dump")),
             Fault::RestorePayments => restore(stack).await,
         }
@@ -299,11 +300,16 @@ async fn an_outage_is_said_at_once(api: &Api) {
     }
 }
 
+/// Asks an instance to stop, which it must do in good order.
+fn leave(instance: &mut Process) {
+    let status = instance.stop();
+    assert!(status.success(), "{} ended with {status}; its last words:\n{}", instance.name(), instance.last_words());
+}
+
 /// Moves both groups. Kafka allows it only while a group has no members, so all instances leave for a moment.
-fn move_offsets(stack: &mut Stack, to: Offset) {
-    for instance in stack.running() {
-        assert!(instance.stop().success(), "{}", instance.last_words());
-    }
+async fn move_offsets(stack: &mut Stack, to: Offset) {
+    stack.wait_until_ready().await;
+    stack.running().for_each(leave);
     stack.ground.reset_offsets("payments", "claims.claim.v1", to);
     stack.ground.reset_offsets("claim_process", "payments.payment.v1", to);
     stack.start_stopped();
