@@ -1,7 +1,7 @@
 //! The HTTP adapter against a gateway that says anything: only a well-formed answer to this very request is definite.
 
 use actix_web::{App, HttpResponse, HttpServer, web};
-use payments::domain::saga::{PayAnswer, RefundAnswer};
+use payments::domain::saga::{LookUpAnswer, PayAnswer, RefundAnswer};
 use payments::gateway::{Gateway, HttpGateway, PayRequest, RefundRequest};
 use payments::settings::{GatewaySettings, Settings};
 use std::net::TcpListener;
@@ -81,6 +81,48 @@ async fn whatever_is_not_a_definite_answer_to_this_request_is_unknown() {
         let gateway = gateway(status, body, &[]);
         assert_eq!(gateway.pay(PAY).await, unknown(None), "{what}");
         assert_eq!(gateway.refund(REFUND).await, RefundAnswer::Unknown { retry_after_ms: None }, "{what}");
+    }
+}
+
+/// What a look-up of the payment `claim.disburse` for `claim` makes of the one payment in the answer.
+async fn looked_up(status: &str, amount_cents: i64, refunded: bool, returned: bool) -> LookUpAnswer {
+    let body = format!(
+        r#"{{"payments":[{{"payment_id":"p","reference":"claim","idempotency_key":"claim.disburse","status":"{status}",
+        "amount_cents":{amount_cents},"refunded":{refunded},"returned":{returned}}}]}}"#
+    );
+    gateway(200, body.leak(), &[]).look_up("claim.disburse", "claim").await
+}
+
+#[actix_web::test]
+async fn a_look_up_finds_what_became_of_a_payment_or_knows_nothing() {
+    let amount_cents = 100;
+    assert_eq!(looked_up("approved", 100, false, false).await, LookUpAnswer::Paid { amount_cents });
+    assert_eq!(looked_up("approved", 100, true, false).await, LookUpAnswer::Refunded { amount_cents });
+    assert_eq!(looked_up("approved", 100, false, true).await, LookUpAnswer::Returned { amount_cents });
+    assert_eq!(looked_up("declined", 100, false, false).await, LookUpAnswer::Declined { code: "declined".into() });
+    let none = gateway(200, r#"{"payments":[]}"#, &[]).look_up("claim.disburse", "claim").await;
+    assert_eq!(none, LookUpAnswer::NotFound);
+
+    let nobody_knows = LookUpAnswer::Unknown { retry_after_ms: None };
+    assert_eq!(looked_up("approved", 100, true, true).await, nobody_knows, "back twice");
+    assert_eq!(looked_up("approved", 0, false, false).await, nobody_knows, "nothing paid");
+    assert_eq!(looked_up("pending", 100, false, false).await, nobody_knows, "a status it may not give");
+    let cases = [
+        (200, ""),
+        (200, r#"{"payments":null}"#),
+        (404, r#"{"payments":[]}"#),
+        (500, r#"{"payments":[]}"#),
+        (
+            200,
+            r#"{"payments":[{"reference":"claim","idempotency_key":"another","status":"approved","amount_cents":100,"refunded":false,"returned":false}]}"#,
+        ),
+        (
+            200,
+            r#"{"payments":[{"reference":"another","idempotency_key":"claim.disburse","status":"approved","amount_cents":100,"refunded":false,"returned":false}]}"#,
+        ),
+    ];
+    for (status, body) in cases {
+        assert_eq!(gateway(status, body, &[]).look_up("claim.disburse", "claim").await, nobody_knows, "{body}");
     }
 }
 

@@ -127,6 +127,10 @@ pub fn approved(amount_cents: i64) -> Input {
     Input::PayAnswer(PayAnswer::Approved { amount_cents })
 }
 
+pub fn declined() -> Input {
+    Input::PayAnswer(PayAnswer::Declined { code: "insufficient_funds".into() })
+}
+
 pub fn unknown() -> Input {
     Input::PayAnswer(PayAnswer::Unknown { retry_after_ms: None })
 }

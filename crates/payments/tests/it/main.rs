@@ -6,4 +6,5 @@ mod gateway_adapter;
 mod harness;
 mod ledger;
 mod messages;
+mod restored;
 mod saga_model;

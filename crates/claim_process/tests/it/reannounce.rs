@@ -1,0 +1,98 @@
+//! Asking anew: every claim, ended ones included, is said again under a higher ask, and only an outcome that echoes it counts.
+
+use crate::kafka::{Kafka, settled, unwound};
+use crate::service::{PROVIDERS, Service, claim, count, eventually, execute, number, with_settings};
+use claim_events::{ClaimEvent, KnownOutcome, OutcomeKind, PaymentEvent, Settled};
+use claim_process::events::reannounce::reannounce;
+use dual_db::testing::{TestDatabase, on_both_databases};
+use std::collections::BTreeMap;
+
+async fn ended(service: &Service, id: &str) {
+    eventually("the claim ends", async || (service.claim(id).await["outcome"]["version"] == 1).then_some(())).await;
+}
+
+on_both_databases! {
+    fn every_claim_is_said_again_with_what_is_known_until_the_ask_is_echoed(database: &TestDatabase) {
+        let kafka = Kafka::start();
+        let change = |settings: &mut claim_process::settings::Settings| {
+            kafka.use_it(settings);
+            settings.watchdog.interval_ms = 20;
+            settings.watchdog.first_pause_ms = 60_000;
+        };
+        with_settings(database, change, async |service| {
+            let mut ids = Vec::new();
+            for _ in 0..3 {
+                ids.push(service.accepted(&claim(PROVIDERS[0], "1.00")).await);
+            }
+            kafka.said(3).await;
+            kafka.outcome(1, &settled(&ids[0], 100));
+            kafka.outcome(1, &PaymentEvent::Unwound(unwound(&ids[1])));
+            ended(&service, &ids[0]).await;
+            ended(&service, &ids[1]).await;
+
+            let done = reannounce(database.database(), None, |_| ()).expect("raises");
+            assert_eq!(done.claims, 3);
+            let said: BTreeMap<String, ClaimEvent> =
+                kafka.said(3).await.into_iter().map(|said| (said.key.clone(), said.decode().1)).collect();
+            let known = |kind| Some(KnownOutcome { kind, version: 1 });
+            for (id, expected) in [
+                (&ids[0], known(OutcomeKind::Settled)),
+                (&ids[1], known(OutcomeKind::Unwound)),
+                (&ids[2], None),
+            ] {
+                let ClaimEvent::Submitted(body) = &said[id] else { panic!("{said:?}") };
+                assert_eq!((body.ask, body.known_outcome), (done.ask, expected));
+            }
+            // An answer from before the ask is none; one that echoes it is.
+            let settlement = |ask| PaymentEvent::Settled(Settled {
+                ask,
+                ..match settled(&ids[0], 100) { PaymentEvent::Settled(settled) => settled, PaymentEvent::Unwound(_) => panic!("settled") }
+            });
+            kafka.outcome(1, &settlement(0));
+            kafka.outcome(1, &settled(&ids[2], 100));
+            kafka.outcome(1, &settlement(done.ask));
+            eventually("one is answered", async || {
+                (count(database.database(), "claims WHERE due_at_us IS NOT NULL") == 2).then_some(())
+            })
+            .await;
+            assert_eq!(service.claim(&ids[2]).await["status"], "submitted", "its settlement echoed no ask");
+            assert_eq!(service.claim(&ids[0]).await["timeline"].as_array().map(Vec::len), Some(2), "nothing is new");
+        });
+        assert_eq!(count(database.database(), "dead_letters"), 0);
+    }
+
+    fn an_ask_is_later_than_the_clock_and_than_every_earlier_one(database: &TestDatabase) {
+        with_settings(database, |_| (), async |service| {
+            service.accepted(&claim(PROVIDERS[0], "1.00")).await;
+            let now_s = database.database().read(|c| c.now_us()).expect("reads") / 1_000_000;
+            let first = reannounce(database.database(), None, |_| ()).expect("raises");
+            assert!(first.ask >= now_s && first.ask < now_s + 60, "{first:?}");
+            let second = reannounce(database.database(), None, |_| ()).expect("raises");
+            assert!(second.ask > first.ask);
+            let stored = number(database.database(), "SELECT ask AS n FROM claims");
+            assert_eq!(stored, second.ask);
+        });
+    }
+
+    fn since_a_time_only_what_happened_since_is_asked_for(database: &TestDatabase) {
+        with_settings(database, |_| (), async |service| {
+            for _ in 0..4 {
+                service.accepted(&claim(PROVIDERS[0], "1.00")).await;
+            }
+            let old = "UPDATE claims SET submitted_at_us = 1000000, due_at_us = NULL";
+            let times = [
+                "UPDATE claims SET outcome_at_us = 5000000 WHERE id = (SELECT MIN(id) FROM claims)",
+                "UPDATE claims SET voided_at_us = 5000000 WHERE id = (SELECT MAX(id) FROM claims)",
+            ];
+            database.database().write(|c| {
+                execute(c, old)?;
+                times.iter().try_for_each(|sql| execute(c, sql))
+            }).expect("moves them in time");
+            let mut told = Vec::new();
+            let done = reannounce(database.database(), Some(5_000_000), |raised| told.push(raised)).expect("raises");
+            assert_eq!((done.claims, told), (2, vec![2]));
+            assert_eq!(count(database.database(), "claims WHERE ask > 0 AND due_at_us IS NOT NULL"), 2);
+            assert_eq!(reannounce(database.database(), Some(5_000_001), |_| ()).expect("raises").claims, 0);
+        });
+    }
+}

@@ -1,0 +1,205 @@
+//! A claim is withdrawn: at any time, once, and for good.
+
+use crate::kafka::{Kafka, settled, unwound};
+use crate::service::{
+    Answer, PROVIDERS, Service, assert_totals_agree, claim, count, eventually, with_service, with_settings,
+};
+use claim_events::{Cause, ClaimEvent, KnownOutcome, OutcomeKind, PaymentEvent, Unwound};
+use dual_db::testing::{TestDatabase, on_both_databases};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+async fn void(service: &Service, id: &str) -> Answer {
+    void_with(service, id, &json!({"reason": "sent by mistake"})).await
+}
+
+async fn void_with(service: &Service, id: &str, body: &Value) -> Answer {
+    Answer::of(service.request(Method::POST, &format!("/v1/claims/{id}/void")).json(body)).await
+}
+
+async fn with_status(service: &Service, id: &str, status: &str) -> Value {
+    eventually(&format!("{id} is {status}"), async || {
+        let claim = service.claim(id).await;
+        (claim["status"] == status).then_some(claim)
+    })
+    .await
+}
+
+fn voided(id: &str) -> PaymentEvent {
+    PaymentEvent::Unwound(Unwound {
+        claim_version: 2,
+        cause: Cause::VoidRequested,
+        failed_step: None,
+        reason_code: None,
+        reason: None,
+        ..unwound(id)
+    })
+}
+
+on_both_databases! {
+    fn a_claim_is_withdrawn_said_again_and_unwound(database: &TestDatabase) {
+        let kafka = Kafka::start();
+        with_settings(database, |settings| kafka.use_it(settings), async |service| {
+            let id = service.accepted(&claim(PROVIDERS[0], "81.25")).await;
+            assert!(matches!(kafka.said(1).await[0].decode().1, ClaimEvent::Submitted(_)));
+            let answer = void(&service, &id).await;
+            assert_eq!((answer.status, &answer.body["status"]), (202, &json!("void_requested")));
+            let timeline = answer.body["timeline"].as_array().expect("a timeline");
+            assert_eq!(timeline[1]["event"], "claim.void_requested");
+            assert_eq!(timeline[1]["reason"], "sent by mistake");
+            let said = kafka.said(1).await.remove(0);
+            let (envelope, event) = said.decode();
+            assert_eq!((envelope.version, envelope.time.as_str()), (2, timeline[1]["at"].as_str().expect("a time")));
+            let ClaimEvent::VoidRequested(body) = event else { panic!("{event:?}") };
+            assert_eq!((body.claim_id, body.net_fee_cents, body.known_outcome), (id.clone(), 8_125, None));
+            assert!(!said.body.contains("mistake"), "why is the office's business");
+
+            let again = void_with(&service, &id, &json!({"reason": "another reason"})).await;
+            assert_eq!((again.status, again.body), (202, answer.body), "once is enough");
+            assert_eq!(assert_totals_agree(database.database())[PROVIDERS[0]], (8_125, 1), "it counts until it is unwound");
+
+            // A settlement that was on its way is noted, and answers nothing.
+            kafka.outcome(1, &settled(&id, 8_125));
+            eventually("the settlement is noted", async || {
+                (service.claim(&id).await["outcome"]["type"] == "payment.settled").then_some(())
+            })
+            .await;
+            assert_eq!(service.claim(&id).await["status"], "void_requested");
+            assert_eq!(count(database.database(), "claims WHERE due_at_us IS NOT NULL"), 1);
+
+            kafka.outcome(2, &voided(&id));
+            let done = with_status(&service, &id, "unwound").await;
+            assert_eq!(done["outcome"]["cause"], "void_requested");
+            let after = void(&service, &id).await;
+            assert_eq!((after.status, after.body), (202, done), "also when it is done");
+        });
+        assert_eq!(count(database.database(), "claims WHERE due_at_us IS NOT NULL"), 0);
+        assert_eq!(assert_totals_agree(database.database()).get(PROVIDERS[0]), None);
+        assert_eq!(count(database.database(), "dead_letters"), 0);
+    }
+
+    fn a_settled_claim_is_withdrawn_with_what_is_known(database: &TestDatabase) {
+        let kafka = Kafka::start();
+        with_settings(database, |settings| kafka.use_it(settings), async |service| {
+            let id = service.accepted(&claim(PROVIDERS[0], "81.25")).await;
+            kafka.said(1).await;
+            kafka.outcome(1, &settled(&id, 8_125));
+            with_status(&service, &id, "settled").await;
+            assert_eq!(void(&service, &id).await.status, 202);
+            let ClaimEvent::VoidRequested(body) = kafka.said(1).await[0].decode().1 else { panic!("a void") };
+            assert_eq!(body.known_outcome, Some(KnownOutcome { kind: OutcomeKind::Settled, version: 1 }));
+        });
+    }
+
+    fn a_claim_unwound_for_another_cause_cannot_be_withdrawn(database: &TestDatabase) {
+        let kafka = Kafka::start();
+        with_settings(database, |settings| kafka.use_it(settings), async |service| {
+            let id = service.accepted(&claim(PROVIDERS[0], "81.25")).await;
+            kafka.outcome(1, &PaymentEvent::Unwound(unwound(&id)));
+            let before = with_status(&service, &id, "unwound").await;
+            assert_eq!(void(&service, &id).await.problem(409), "already-unwound");
+            assert_eq!(service.claim(&id).await, before);
+        });
+        assert_eq!(count(database.database(), "outbox"), 0);
+    }
+
+    fn many_voids_at_once_are_one(database: &TestDatabase) {
+        with_service(database, async |service| {
+            let id = service.accepted(&claim(PROVIDERS[0], "81.25")).await;
+            let voids: Vec<_> = (0..20)
+                .map(|_| {
+                    let (service, id) = (service.clone(), id.clone());
+                    tokio::spawn(async move { void(&service, &id).await })
+                })
+                .collect();
+            let mut answers = Vec::new();
+            for void in voids {
+                answers.push(void.await.expect("no panic"));
+            }
+            assert!(answers.iter().all(|answer| answer.status == 202 && answer.body == answers[0].body));
+        });
+        assert_eq!(count(database.database(), "outbox"), 2, "one submission and one void");
+        assert_eq!(count(database.database(), "claim_timeline"), 1);
+    }
+
+    fn what_cannot_be_a_void_changes_nothing(database: &TestDatabase) {
+        with_service(database, async |service| {
+            let id = service.accepted(&claim(PROVIDERS[0], "81.25")).await;
+            let before = service.claim(&id).await;
+            for (body, code) in [
+                (json!({}), "required"),
+                (json!({"reason": "  "}), "required"),
+                (json!({"reason": "x".repeat(501)}), "too_long"),
+                (json!({"reason": "a\0b"}), "characters"),
+            ] {
+                let answer = void_with(&service, &id, &body).await;
+                assert_eq!(answer.problem(422), "void-refused");
+                assert_eq!(answer.body["errors"][0]["code"], code);
+            }
+            for body in [json!([]), json!("x"), json!({"reason": 1}), json!({"reason": "x", "more": 1})] {
+                assert_eq!(void_with(&service, &id, &body).await.problem(400), "malformed");
+            }
+            for unknown in ["4fXk0aV1StGXR8Z5jdHi6B", "nothing"] {
+                assert_eq!(void(&service, unknown).await.problem(404), "not-found");
+            }
+            let get = service.get(&format!("/v1/claims/{id}/void")).await;
+            assert_eq!((get.problem(405), get.header("allow")), ("wrong-method", "POST"));
+            assert_eq!(service.claim(&id).await, before);
+        });
+        assert_eq!(count(database.database(), "outbox"), 1);
+    }
+
+    fn the_reconciliation_adds_up_and_says_what_is_not_published(database: &TestDatabase) {
+        let kafka = Kafka::start();
+        with_settings(database, |settings| kafka.use_it(settings), async |service| {
+            let nothing = service.get("/v1/reconciliation").await;
+            assert_eq!((nothing.status, &nothing.body["agrees"]), (200, &json!(true)));
+            assert_eq!(nothing.body["submitted"], json!({"claims": 0, "net_fee": "0.00", "net_fee_cents": 0}));
+            assert_eq!(nothing.body["oldest_pending_age_s"], Value::Null);
+
+            let mut ids = Vec::new();
+            for fee in ["1.00", "20.00", "300.00"] {
+                ids.push(service.accepted(&claim(PROVIDERS[0], fee)).await);
+            }
+            kafka.outcome(1, &settled(&ids[1], 2_000));
+            kafka.outcome(1, &PaymentEvent::Unwound(unwound(&ids[2])));
+            with_status(&service, &ids[1], "settled").await;
+            with_status(&service, &ids[2], "unwound").await;
+            let sums = eventually("all is published", async || {
+                let body = service.get("/v1/reconciliation").await.body;
+                (body["published"]["claims"] == 3).then_some(body)
+            })
+            .await;
+            for (name, claims, fee) in [
+                ("submitted", 3, "321.00"),
+                ("published", 3, "321.00"),
+                ("settled", 1, "20.00"),
+                ("unwound", 1, "300.00"),
+                ("pending", 1, "1.00"),
+                ("needs_attention", 0, "0.00"),
+            ] {
+                assert_eq!((&sums[name]["claims"], &sums[name]["net_fee"]), (&json!(claims), &json!(fee)), "{name}");
+            }
+            assert!(sums["oldest_pending_age_s"].as_i64().is_some_and(|age| age >= 0), "{sums}");
+            assert_eq!(sums["agrees"], true);
+
+            database.database().write(|c| crate::service::execute(c, "UPDATE provider_totals SET net_fee_cents = 1"))
+                .expect("spoils a total");
+            let spoilt = service.get("/v1/reconciliation").await.body;
+            assert_eq!(spoilt["agrees"], false);
+            let failing: Vec<&Value> = spoilt["checks"].as_array().expect("checks").iter().filter(|check| check["agrees"] == false).collect();
+            assert_eq!(failing.len(), 1);
+            assert_eq!(failing[0]["name"], "the providers' totals are the claims that are not unwound");
+            assert_eq!((&failing[0]["expected"]["net_fee"], &failing[0]["found"]["net_fee"]), (&json!("21.00"), &json!("0.01")));
+        });
+    }
+
+    fn what_kafka_does_not_have_is_not_published(database: &TestDatabase) {
+        with_service(database, async |service| {
+            service.accepted(&claim(PROVIDERS[0], "1.00")).await;
+            let sums = service.get("/v1/reconciliation").await.body;
+            assert_eq!((&sums["submitted"]["claims"], &sums["published"]["claims"]), (&json!(1), &json!(0)));
+            assert_eq!(sums["agrees"], true);
+        });
+    }
+}

@@ -1,0 +1,237 @@
+//! A database that was put back to an earlier state, or made anew: what it may lack is looked up at the gateway, and
+//! nothing is touched before claim_process has asked anew.
+
+use crate::harness::{CLAIM, Instance, approved, declined, event, looked_up, refunded};
+use claim_events::{Compensation, KnownOutcome, OutcomeKind, OutcomeRecorded};
+use dual_db::{Database, testing::on_both_databases};
+use payments::db::marks;
+use payments::domain::saga::{Call, Disbursement, Input, LookUpAnswer, PayAnswer, State};
+use payments::executor::{ClaimEventRead, Heard, PlannedCall};
+
+/// A second later than any mark that a test makes.
+const LATER_ASK: i64 = 4_000_000_000;
+const MINUTE_US: i64 = 60_000_000;
+
+/// Marks the database as restored now.
+fn restore(database: &Database) {
+    let marked = database.write(|connection| {
+        let now_us = connection.now_us()?;
+        marks::restored(connection, now_us)
+    });
+    marked.expect("marks");
+}
+
+/// The event of a claim from a minute ago.
+fn old_event(database: &Database, version: i64) -> ClaimEventRead {
+    let now_us = database.read(|connection| connection.now_us()).expect("reads");
+    let mut event = event(CLAIM, 100, version);
+    event.says.submitted_at_us = now_us - MINUTE_US;
+    event
+}
+
+fn asked(mut event: ClaimEventRead, known: Option<(OutcomeKind, i64)>) -> ClaimEventRead {
+    event.says.ask = LATER_ASK;
+    event.says.known = known.map(|(kind, version)| KnownOutcome { kind, version });
+    event
+}
+
+/// The one look-up that is planned, answered.
+fn answer_look_up(instance: &Instance, calls: &[PlannedCall], answer: LookUpAnswer) -> Vec<PlannedCall> {
+    let key = format!("{CLAIM}.disburse");
+    assert!(matches!(calls, [PlannedCall { call: Call::LookUp { key: asked, .. }, .. }] if *asked == key), "{calls:?}");
+    instance.answer(&calls[0], looked_up(answer))
+}
+
+fn outcome(instance: &Instance) -> Option<(OutcomeKind, i64)> {
+    instance.saga(CLAIM).saga.outcome.map(|outcome| (outcome.kind, outcome.version))
+}
+
+fn settle(instance: &Instance, event: &ClaimEventRead) {
+    let calls = instance.hear(event);
+    instance.answer(&calls[0], approved(100));
+    assert_eq!(outcome(instance), Some((OutcomeKind::Settled, 1)));
+}
+
+on_both_databases! {
+    fn a_restored_saga_does_nothing_until_it_is_asked_for_anew(database: &Database) {
+        let instance = Instance::new(database, "one");
+        let working = instance.hear(&event(CLAIM, 100, 1));
+        restore(database);
+        assert_eq!(instance.resume(), [], "its lease is over, and nobody takes it up");
+        assert_eq!(instance.saga(CLAIM).due_at_us, None, "nor looks at it again and again");
+        assert_eq!(instance.answer(&working[0], approved(100)), [], "an answer from before means nothing");
+        assert_eq!(instance.hear(&event(CLAIM, 100, 1)), [], "an ask from before neither");
+        let stored = instance.saga(CLAIM);
+        assert_eq!((stored.saga.state(), stored.saga.disbursement), (State::Suspect, Disbursement::Intended));
+        assert!(!database.read(marks::current).expect("reads").asked);
+
+        let calls = instance.hear(&asked(event(CLAIM, 100, 1), None));
+        assert!(database.read(marks::current).expect("reads").asked);
+        let pay = answer_look_up(&instance, &calls, LookUpAnswer::NotFound);
+        assert!(matches!(&pay[0].call, Call::Pay { amount_cents: 100, .. }), "the same key until definite: {pay:?}");
+        instance.answer(&pay[0], approved(100));
+        assert_eq!((outcome(&instance), instance.books_off()), (Some((OutcomeKind::Settled, 1)), 0));
+    }
+
+    fn what_was_paid_after_the_copy_is_adopted_and_not_paid_again(database: &Database) {
+        let instance = Instance::new(database, "one");
+        restore(database);
+        let heard = old_event(database, 1);
+        assert_eq!(instance.hear(&heard), []);
+        assert_eq!(instance.saga(CLAIM).saga.state(), State::Suspect);
+        let calls = instance.hear(&asked(heard, Some((OutcomeKind::Settled, 1))));
+        assert_eq!(answer_look_up(&instance, &calls, LookUpAnswer::Paid { amount_cents: 100 }), []);
+        assert_eq!(instance.transfer_kinds(CLAIM), ["disburse", "post", "reserve"]);
+        assert_eq!(outcome(&instance), Some((OutcomeKind::Settled, 2)), "a version above the known one");
+        assert_eq!((instance.announced(), instance.books_off()), (1, 0));
+    }
+
+    fn a_settled_saga_whose_payment_was_refunded_after_the_copy_is_unwound(database: &Database) {
+        let instance = Instance::new(database, "one");
+        settle(&instance, &event(CLAIM, 100, 1));
+        restore(database);
+        let calls = instance.hear(&asked(event(CLAIM, 100, 2), Some((OutcomeKind::Unwound, 2))));
+        assert_eq!(answer_look_up(&instance, &calls, LookUpAnswer::Refunded { amount_cents: 100 }), []);
+        assert_eq!(instance.transfer_kinds(CLAIM), ["disburse", "post", "refund", "reserve", "reverse"]);
+        assert_eq!((outcome(&instance), instance.books_off()), (Some((OutcomeKind::Unwound, 3)), 0));
+    }
+
+    fn a_payment_that_came_back_after_the_copy_is_unwound(database: &Database) {
+        let instance = Instance::new(database, "one");
+        settle(&instance, &event(CLAIM, 100, 1));
+        restore(database);
+        let calls = instance.hear(&asked(event(CLAIM, 100, 1), Some((OutcomeKind::Settled, 1))));
+        assert_eq!(answer_look_up(&instance, &calls, LookUpAnswer::Returned { amount_cents: 100 }), []);
+        assert_eq!(instance.transfer_kinds(CLAIM), ["disburse", "post", "reserve", "return", "reverse"]);
+        assert_eq!(instance.saga(CLAIM).saga.compensations, [Compensation::Reverse]);
+        assert_eq!((outcome(&instance), instance.books_off()), (Some((OutcomeKind::Unwound, 2)), 0));
+    }
+
+    fn what_is_settled_here_and_at_the_gateway_is_only_said_again(database: &Database) {
+        let instance = Instance::new(database, "one");
+        settle(&instance, &event(CLAIM, 100, 1));
+        restore(database);
+        let calls = instance.hear(&asked(event(CLAIM, 100, 1), Some((OutcomeKind::Settled, 1))));
+        assert_eq!(answer_look_up(&instance, &calls, LookUpAnswer::Paid { amount_cents: 100 }), []);
+        assert_eq!((outcome(&instance), instance.announced()), (Some((OutcomeKind::Settled, 1)), 2));
+        assert_eq!(instance.saga(CLAIM).saga.ask, LATER_ASK);
+    }
+
+    fn a_void_of_a_claim_that_is_not_found_pays_under_its_key_and_takes_it_back(database: &Database) {
+        let instance = Instance::new(database, "one");
+        restore(database);
+        let calls = instance.hear(&asked(old_event(database, 2), None));
+        let pay = answer_look_up(&instance, &calls, LookUpAnswer::NotFound);
+        let refund = instance.answer(&pay[0], approved(100));
+        instance.answer(&refund[0], refunded());
+        assert_eq!((outcome(&instance), instance.books_off()), (Some((OutcomeKind::Unwound, 1)), 0));
+    }
+
+    fn only_a_known_unwinding_without_an_intent_takes_not_found_as_proof(database: &Database) {
+        let instance = Instance::new(database, "one");
+        restore(database);
+        let calls = instance.hear(&asked(old_event(database, 1), Some((OutcomeKind::Unwound, 1))));
+        assert_eq!(answer_look_up(&instance, &calls, LookUpAnswer::NotFound), [], "nothing is sent");
+        assert_eq!((outcome(&instance), instance.books_off()), (Some((OutcomeKind::Unwound, 2)), 0));
+
+        let other = "other12345678901234567";
+        let mut intended = event(other, 100, 1);
+        let first = Instance::new(database, "two").hear(&intended);
+        assert_eq!(first.len(), 1);
+        restore(database);
+        intended.says.ask = LATER_ASK;
+        intended.says.known = Some(KnownOutcome { kind: OutcomeKind::Unwound, version: 1 });
+        let calls = instance.hear(&intended);
+        let pay = instance.answer(&calls[0], looked_up(LookUpAnswer::NotFound));
+        assert!(matches!(&pay[0].call, Call::Pay { .. }), "a stored intent may still arrive: {pay:?}");
+        instance.answer(&pay[0], declined());
+        assert_eq!(instance.saga(other).saga.state(), State::Unwound);
+    }
+
+    fn a_gateway_that_contradicts_the_facts_stops_the_saga_in_sight_of_an_operator(database: &Database) {
+        let instance = Instance::new(database, "one");
+        settle(&instance, &event(CLAIM, 100, 1));
+        restore(database);
+        let calls = instance.hear(&asked(event(CLAIM, 100, 1), None));
+        assert_eq!(answer_look_up(&instance, &calls, LookUpAnswer::NotFound), []);
+        let stored = instance.saga(CLAIM);
+        assert_eq!(stored.saga.state(), State::Suspect);
+        assert!(stored.stuck_reason.expect("stuck").contains("contradicts"));
+        assert_eq!(instance.transfer_kinds(CLAIM), ["disburse", "post", "reserve"]);
+        let again = instance.resume();
+        assert_eq!(answer_look_up(&instance, &again, LookUpAnswer::Paid { amount_cents: 100 }), []);
+        assert_eq!(outcome(&instance), Some((OutcomeKind::Settled, 1)), "it goes on once the gateway knows again");
+    }
+
+    fn a_payment_older_than_the_gateways_memory_of_its_key_is_not_sent_again(database: &Database) {
+        let mut forgetful = crate::harness::settings();
+        forgetful.gateway.key_lifetime_ms = 30_000;
+        let instance = Instance::with_settings(database, "one", forgetful);
+        restore(database);
+        let calls = instance.hear(&asked(old_event(database, 1), None));
+        assert_eq!(answer_look_up(&instance, &calls, LookUpAnswer::NotFound), []);
+        let stuck = instance.saga(CLAIM);
+        assert!(stuck.stuck_reason.expect("stuck").contains("not sent again"));
+        let again = instance.resume();
+        assert_eq!(answer_look_up(&instance, &again, LookUpAnswer::Paid { amount_cents: 100 }), []);
+        assert_eq!((outcome(&instance), instance.books_off()), (Some((OutcomeKind::Settled, 1)), 0));
+    }
+
+    fn a_claim_from_before_a_database_was_made_is_looked_up_without_being_asked_for(database: &Database) {
+        let instance = Instance::new(database, "one");
+        let calls = instance.hear(&old_event(database, 1));
+        assert_eq!(answer_look_up(&instance, &calls, LookUpAnswer::Declined { code: "no".into() }), []);
+        assert_eq!(instance.saga(CLAIM).saga.compensations, [Compensation::Release]);
+        assert_eq!((outcome(&instance), instance.books_off()), (Some((OutcomeKind::Unwound, 1)), 0));
+    }
+
+    fn a_raised_ask_during_a_call_does_not_cost_its_answer(database: &Database) {
+        let instance = Instance::new(database, "one");
+        let calls = instance.hear(&event(CLAIM, 100, 1));
+        assert_eq!(instance.hear(&asked(event(CLAIM, 100, 1), None)), []);
+        instance.answer(&calls[0], approved(100));
+        assert_eq!(outcome(&instance), Some((OutcomeKind::Settled, 1)));
+    }
+
+    fn an_unwinding_of_our_own_against_a_known_settlement_is_said_again_above_it(database: &Database) {
+        let instance = Instance::new(database, "one");
+        let calls = instance.hear(&event(CLAIM, 100, 1));
+        instance.answer(&calls[0], Input::PayAnswer(PayAnswer::Declined { code: "no".into() }));
+        instance.hear(&asked(event(CLAIM, 100, 1), Some((OutcomeKind::Settled, 4))));
+        assert_eq!(outcome(&instance), Some((OutcomeKind::Unwound, 5)));
+    }
+
+    fn a_known_unwinding_wins_over_a_settlement_here(database: &Database) {
+        let instance = Instance::new(database, "one");
+        settle(&instance, &event(CLAIM, 100, 1));
+        let refund = instance.hear(&asked(event(CLAIM, 100, 1), Some((OutcomeKind::Unwound, 1))));
+        assert!(matches!(&refund[0].call, Call::Refund { .. }), "{refund:?}");
+        instance.answer(&refund[0], refunded());
+        assert_eq!((outcome(&instance), instance.books_off()), (Some((OutcomeKind::Unwound, 2)), 0));
+    }
+
+    fn an_outcome_nobody_asked_for_is_said_again_until_it_is_recorded(database: &Database) {
+        let instance = Instance::new(database, "one");
+        settle(&instance, &event(CLAIM, 100, 1));
+        let call_revision = instance.saga(CLAIM).call_revision;
+        let returned = PlannedCall { claim_id: CLAIM.into(), revision: call_revision, call: Call::LookUp { key: String::new(), reference: String::new() } };
+        instance.answer(&returned, Input::Returned { amount_cents: 100 });
+        assert_eq!((outcome(&instance), instance.announced()), (Some((OutcomeKind::Unwound, 2)), 2));
+        assert!(instance.saga(CLAIM).saga.unasked);
+        instance.resume();
+        instance.resume();
+        assert_eq!(instance.announced(), 4, "again and again");
+        let recorded = |version| Heard::Recorded(OutcomeRecorded {
+            claim_id: CLAIM.into(),
+            known_outcome: KnownOutcome { kind: OutcomeKind::Unwound, version },
+            ask: 0,
+        });
+        instance.executor.apply_events(&[recorded(1)], &[]).expect("applies");
+        assert!(instance.saga(CLAIM).saga.unasked, "that is another one");
+        instance.executor.apply_events(&[recorded(2)], &[]).expect("applies");
+        let stored = instance.saga(CLAIM);
+        assert_eq!((stored.saga.unasked, stored.due_at_us), (false, None));
+        instance.resume();
+        assert_eq!(instance.announced(), 4);
+    }
+}
