@@ -61,6 +61,7 @@ impl Consumer {
         let mut consuming = Loop {
             member,
             settings: settings.consumer.clone(),
+            max_message_bytes: settings.max_message_bytes,
             database,
             handler: Box::new(handler),
             stop: Arc::clone(&stop),
@@ -213,6 +214,7 @@ impl Member {
 struct Loop {
     member: Member,
     settings: ConsumerSettings,
+    max_message_bytes: usize,
     database: Database,
     handler: Box<dyn Handler>,
     stop: Arc<AtomicBool>,
@@ -262,8 +264,22 @@ impl Loop {
     /// Tries until the batch is applied; `false` when the service stops before. A database that is gone is waited for.
     /// Where it refuses a batch, the messages are tried one by one, and one that it keeps refusing is set aside.
     fn apply(&mut self, batch: Vec<IncomingMessage>) -> bool {
-        let mut work = vec![batch];
+        let (mut too_large, batch): (Vec<_>, Vec<_>) =
+            batch.into_iter().partition(|message| message.body.len() > self.max_message_bytes);
+        let mut work = if batch.is_empty() { Vec::new() } else { vec![batch] };
         let mut attempt = 0;
+        while !too_large.is_empty() {
+            if self.stopping() {
+                return false;
+            }
+            if self.set_aside(&too_large, "it is larger than the setting kafka.max_message_bytes allows") {
+                too_large.clear();
+            } else {
+                attempt += 1;
+                self.wait_while_polling(attempt);
+            }
+        }
+        attempt = 0;
         while let Some(part) = work.pop() {
             if self.stopping() {
                 return false;
@@ -283,7 +299,10 @@ impl Loop {
             if refused && part.len() > 1 {
                 work.extend(part.into_iter().rev().map(|message| vec![message]));
                 attempt = 0;
-            } else if refused && attempt >= self.settings.max_attempts && self.set_aside(&part) {
+            } else if refused
+                && attempt >= self.settings.max_attempts
+                && self.set_aside(&part, "the database refuses it")
+            {
                 attempt = 0;
             } else {
                 work.push(part);
@@ -294,11 +313,9 @@ impl Loop {
     }
 
     /// `false`: that was refused as well, so the messages must be kept.
-    fn set_aside(&self, messages: &[IncomingMessage]) -> bool {
-        let letters: Vec<DeadLetter> = messages
-            .iter()
-            .map(|message| DeadLetter { message: message.clone(), reason: "the database refuses it".to_owned() })
-            .collect();
+    fn set_aside(&self, messages: &[IncomingMessage], reason: &str) -> bool {
+        let letters: Vec<DeadLetter> =
+            messages.iter().map(|message| DeadLetter { message: message.clone(), reason: reason.to_owned() }).collect();
         let kept = self.database.write(|connection| {
             let now_us = connection.now_us()?;
             dead_letters::insert(connection, &letters, now_us)

@@ -41,6 +41,14 @@ pub fn ask_for_overdue(database: &Database, relay: &Relay, settings: &WatchdogSe
         for claim in &due {
             let times_asked = claim.row.times_asked + 1;
             let needs_attention = times_asked >= settings.attention_after;
+            if needs_attention && !claim.row.needs_attention {
+                metrics::counter!("claims_marked_for_attention_total").increment(1);
+                tracing::warn!(
+                    claim_id = claim.row.claim_id,
+                    times_asked,
+                    "a claim has no outcome, however often it was asked for"
+                );
+            }
             claims::note_asked(
                 connection,
                 claim.row.id,

@@ -36,6 +36,23 @@ fn message(offset: i64, time_ms: i64) -> IncomingMessage {
 }
 
 on_both_databases! {
+    fn a_message_over_the_limit_is_set_aside_whole_and_the_others_go_on(database: &Database) {
+        database.migrate(&[&MIGRATIONS]).unwrap();
+        let (broker, recorder) = (Broker::start(), Recorder::new());
+        let mut settings = broker.settings("group");
+        settings.max_message_bytes = 1_000;
+        broker.send([("a", "first".to_owned()), ("a", "x".repeat(1_001)), ("a", "x".repeat(1_000))]);
+        let consumer = Consumer::start(&settings, TOPIC, database.clone(), recorder.clone()).unwrap();
+        recorder.wait_for(2);
+        wait_until("it is set aside", || database.read(count_dead_letters).unwrap() == 1);
+        broker.send([("a", "last".to_owned())]);
+        recorder.wait_for(3);
+        consumer.stop().unwrap();
+        assert_eq!(recorder.bodies(), ["first".to_owned(), "x".repeat(1_000), "last".to_owned()]);
+        assert_eq!(number(database, "SELECT CAST(MIN(LENGTH(body)) AS BIGINT) AS n FROM dead_letters"), 1_001);
+        assert_eq!(count(database, "dead_letters WHERE reason LIKE '%max_message_bytes%'"), 1);
+    }
+
     fn what_the_database_refuses_is_set_aside_and_the_others_go_on(database: &Database) {
         database.migrate(&[&MIGRATIONS]).unwrap();
         let broker = Broker::start();
