@@ -13,16 +13,16 @@ async fn short(scenario: Scenario, claims: i64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn claims_end_as_they_should_whatever_is_killed_frozen_or_restarted() {
+async fn whatever_is_killed_frozen_or_crashed_on_postgresql_and_kafka() {
     short(Scenario::Kills, 3_000).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn claims_end_as_they_should_whatever_kafka_forgets_or_says_again() {
+async fn whatever_kafka_forgets_or_says_again_on_postgresql_and_kafka() {
     short(Scenario::Kafka, 2_000).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn claims_end_as_they_should_when_payments_database_is_put_back() {
+async fn a_database_of_payments_that_was_put_back_on_postgresql_and_kafka() {
     short(Scenario::Restore, 2_000).await;
 }
