@@ -1,6 +1,8 @@
 //! The contract as other languages read it: JSON Schemas of headers and bodies under `schemas/`, and `asyncapi.json` for
 //! topics, partitions and messages. The golden files and the Rust types decide whether they are right.
 
+#![allow(clippy::unwrap_used, reason = "clippy does not see that the functions here are only for tests")]
+
 use claim_events::{CLAIM_TOPIC, ClaimEvent, DecodeError, Event, PARTITIONS, PAYMENT_TOPIC, PaymentEvent};
 use jsonschema::Validator;
 use serde_json::{Value, json};
