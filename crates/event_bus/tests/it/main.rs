@@ -7,3 +7,4 @@ mod consumer;
 mod dead_letters;
 mod group;
 mod relay;
+mod security;
