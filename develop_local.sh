@@ -56,6 +56,7 @@ run_tests() {
   default KAFKA_PORT 29092
   start_test_server postgres TEST_POSTGRES_URL
   start_test_server kafka TEST_KAFKA_BROKERS
+  bash bootstrap.sh kcat || missing_for_tests kcat installed
   cargo test "${scope[@]}" "$@" | tee "$transcript" || status=${PIPESTATUS[0]}
 
   local results passed failed skipped filtered
@@ -91,11 +92,15 @@ start_test_server() {
     started+=("$1")
     printf -v "$2" '%s' "$(bash scripts/services.sh env "$1")"
     export "${2?}"
-  elif [ -n "${CI:-}" ]; then
-    fail "$1 could not be started (see above), and in CI every test must run."
   else
-    printf 'develop_local.sh: %s could not be started (see above): the tests that need it are skipped.\n' "$1" >&2
+    missing_for_tests "$1" started
   fi
+}
+
+# What some tests need could not be had: they are skipped, which CI does not allow.
+missing_for_tests() {
+  [ -z "${CI:-}" ] || fail "$1 could not be $2 (see above), and in CI every test must run."
+  printf 'develop_local.sh: %s could not be %s (see above): the tests that need it are skipped.\n' "$1" "$2" >&2
 }
 
 clean_up_after_tests() {
