@@ -1,6 +1,6 @@
 //! The claim_process command: reads its settings, builds the service and runs it.
 
-use claim_process::app::{Application, open_database};
+use claim_process::app::{Application, migrate};
 use claim_process::settings::{PREFIX, Settings};
 use clap::Parser;
 use service_runtime::command_line::{CommandLine, Service, execute, stop_signal};
@@ -19,7 +19,7 @@ async fn main() -> ExitCode {
     let service = Service {
         name: "claim_process",
         settings_prefix: PREFIX,
-        migrate: |settings: &Settings| open_database(settings).map(drop),
+        migrate,
         run: |settings: Settings| async { Application::build(settings)?.run_until(stop_signal()).await },
     };
     execute(Arguments::parse().common, service).await

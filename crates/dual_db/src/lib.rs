@@ -8,6 +8,7 @@ mod database;
 mod error;
 mod manager;
 mod migrations;
+pub mod schema_drift;
 mod settings;
 pub mod testing;
 

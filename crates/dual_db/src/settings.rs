@@ -34,6 +34,9 @@ pub struct DatabaseSettings {
     /// How often a transaction that lost a race is run again before its error is returned.
     #[validate(range(max = 100, message = "must be at most 100"))]
     pub max_retries: u32,
+    /// Whether a start applies missing migrations. Where it does not, the command `migrate` does, and a start without them
+    /// fails.
+    pub migrate_at_start: bool,
 }
 
 impl DatabaseSettings {
@@ -48,6 +51,7 @@ impl DatabaseSettings {
             lock_timeout_ms: 5_000,
             idle_in_transaction_timeout_ms: 15_000,
             max_retries: 8,
+            migrate_at_start: true,
         }
     }
 }

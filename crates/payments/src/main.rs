@@ -1,7 +1,7 @@
 //! The payments command: reads its settings, builds the service and runs it.
 
 use clap::Parser;
-use payments::app::{Application, open_database};
+use payments::app::{Application, migrate};
 use payments::settings::{PREFIX, Settings};
 use service_runtime::command_line::{CommandLine, Service, execute, stop_signal};
 use std::process::ExitCode;
@@ -19,7 +19,7 @@ async fn main() -> ExitCode {
     let service = Service {
         name: "payments",
         settings_prefix: PREFIX,
-        migrate: |settings: &Settings| open_database(settings).map(drop),
+        migrate,
         run: |settings: Settings| async { Application::build(settings)?.run_until(stop_signal()).await },
     };
     execute(Arguments::parse().common, service).await

@@ -6,4 +6,5 @@ mod gateway_adapter;
 mod harness;
 mod ledger;
 mod messages;
+mod migrations;
 mod saga_model;
