@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Sets up what building and running this workspace needs and this machine lacks, and nothing else; safe to repeat.
 # On Debian and Ubuntu it installs packages, elsewhere it names them; Rust comes from rustup everywhere.
-# With the argument 'postgres' or 'kafka' it also sets up what scripts/services.sh needs to run that server.
+# With the argument 'postgres' or 'kafka' it also sets up what scripts/services.sh needs to run that server, and with 'kcat' the
+# Kafka client that the tests compare themselves with.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
@@ -24,7 +25,8 @@ for service in "$@"; do
   case $service in
     postgres) needs+=("postgresql: the database server") ;;
     kafka) needs+=("default-jre-headless: runs Kafka" "maven: fetches Kafka's published jars") ;;
-    *) printf "bootstrap: there is no '%s': there are postgres and kafka.\n" "$service" >&2 && exit 2 ;;
+    kcat) needs+=("kcat: another Kafka client, for the tests") ;;
+    *) printf "bootstrap: there is no '%s': there are postgres, kafka and kcat.\n" "$service" >&2 && exit 2 ;;
   esac
 done
 readonly needs

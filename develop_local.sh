@@ -19,8 +19,9 @@ runserver  builds and starts the local broker, the simulated gateway, claim_proc
              RUNSERVER_STOP_SECONDS (20)   how long each may take to stop before it is killed
              RUNSERVER_RESTARTS (5)        how often each is started again within 60 s before everything stops
 test       runs cargo test on SQLite and the local broker, and on a PostgreSQL and a Kafka that it starts for that (or
-           those that TEST_POSTGRES_URL and TEST_KAFKA_BROKERS name), and ends with one line: how many passed, failed and
-           were skipped. Where a server cannot be started its tests are skipped; in CI that is a failure.
+           those that TEST_POSTGRES_URL and TEST_KAFKA_BROKERS name), and ends with how many passed, failed and were
+           skipped: a line for each backend, and one for all. Where a server cannot be started its tests are skipped; in
+           CI that is a failure.
 END
 }
 
@@ -56,6 +57,7 @@ run_tests() {
   default KAFKA_PORT 29092
   start_test_server postgres TEST_POSTGRES_URL
   start_test_server kafka TEST_KAFKA_BROKERS
+  bash bootstrap.sh kcat || missing_for_tests kcat installed
   cargo test "${scope[@]}" "$@" | tee "$transcript" || status=${PIPESTATUS[0]}
 
   local results passed failed skipped filtered
@@ -78,10 +80,36 @@ run_tests() {
   local without_server
   without_server=$(wc -l <"$TEST_SKIPS_FILE")
   if [ "$without_server" -gt 0 ]; then
-    printf '%s tests were skipped: %s\n' "$without_server" "$(sort -u "$TEST_SKIPS_FILE" | paste -sd ';')"
+    printf '%s tests were skipped: %s\n' "$without_server" "$(cut -f 2 "$TEST_SKIPS_FILE" | sort -u | paste -sd ';')"
   fi
+  count_by_backend "$passed" "$failed" "$skipped"
   printf '%s passed, %s failed, %s skipped\n' $((passed - without_server)) "$failed" $((skipped + without_server))
   exit "$status"
+}
+
+# Which backend a test runs on is in its name: `on_both_databases!` makes tests that end in ::sqlite and ::postgres, and the
+# name of a test on the real Kafka (and perhaps PostgreSQL too) ends in _on_kafka or _and_kafka. $1, $2 and $3 are how many
+# passed, failed and were ignored in all; cargo counts those that noted themselves as skipped among the passed.
+count_by_backend() {
+  awk -F '[ \t]' -v passed="$1" -v failed="$2" -v ignored="$3" '
+    function backend(name) {
+      if (name ~ /::sqlite$/) return "sqlite"
+      if (name ~ /::postgres$/) return "postgres"
+      if (name ~ /_(on|and)_kafka$/) return "kafka"
+      return "other"
+    }
+    FILENAME == ARGV[1] { count[backend($1), "skipped"]++; count[backend($1), "ok"]--; next }
+    /^test .* \.\.\. (ok|FAILED|ignored)/ && backend($2) != "other" {
+      result = $4 ~ /^ignored/ ? "skipped" : $4
+      count[backend($2), result]++
+      if (result == "ok") passed--; else if (result == "FAILED") failed--; else ignored--
+    }
+    END {
+      count["other", "ok"] += passed; count["other", "FAILED"] += failed; count["other", "skipped"] += ignored
+      split("sqlite postgres kafka other", names, " ")
+      for (i = 1; i <= 4; i++)
+        printf "%s: %d passed, %d failed, %d skipped\n", names[i], count[names[i], "ok"], count[names[i], "FAILED"], count[names[i], "skipped"]
+    }' "$TEST_SKIPS_FILE" "$transcript"
 }
 
 # Starts the server $1 unless the variable $2 names one already, and names it there.
@@ -91,11 +119,15 @@ start_test_server() {
     started+=("$1")
     printf -v "$2" '%s' "$(bash scripts/services.sh env "$1")"
     export "${2?}"
-  elif [ -n "${CI:-}" ]; then
-    fail "$1 could not be started (see above), and in CI every test must run."
   else
-    printf 'develop_local.sh: %s could not be started (see above): the tests that need it are skipped.\n' "$1" >&2
+    missing_for_tests "$1" started
   fi
+}
+
+# What some tests need could not be had: they are skipped, which CI does not allow.
+missing_for_tests() {
+  [ -z "${CI:-}" ] || fail "$1 could not be $2 (see above), and in CI every test must run."
+  printf 'develop_local.sh: %s could not be %s (see above): the tests that need it are skipped.\n' "$1" "$2" >&2
 }
 
 clean_up_after_tests() {

@@ -8,21 +8,25 @@ usage() {
 usage: bash scripts/services.sh start|stop|status|wipe|env postgres|kafka
        bash scripts/services.sh env postgres DATABASE
        bash scripts/services.sh stop postgres|kafka at-once
+       bash scripts/services.sh env kafka sasl_plaintext|sasl_ssl
 
 start   starts the server, making its data directory the first time
 stop    stops it; at-once: without giving it time to put anything in order, as a crash would
 status  says whether it runs
 wipe    stops it and deletes its data
-env     prints how it is reached: a postgres:// URL, or a host and port; with a DATABASE, its URL, and makes it if missing
+env     prints how it is reached: a postgres:// URL, or a host and port; with a DATABASE, its URL, and makes it if missing;
+        with sasl_plaintext or sasl_ssl, the services' settings for the listener that wants a user, without or with TLS
 
-The ports are POSTGRES_PORT (15432) and KAFKA_PORT (19092; the next one is its controller's). Data and logs are in postgres
-and kafka under SERVICES_DIRECTORY (.local). PostgreSQL refuses to run as root: for root, in a directory that other users may not
+The ports are POSTGRES_PORT (15432) and KAFKA_PORT (19092; the next three are its controller's and those of the listeners that
+want a user). Data and logs are in postgres and kafka under SERVICES_DIRECTORY (.local). PostgreSQL refuses to run as root: for root, in a directory that other users may not
 enter, its data is under /var/tmp.
 END
 }
 
 say() { printf 'services: %s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
+
+random_password() { head -c 24 /dev/urandom | base64 | tr -d '/+=\n'; }
 
 services=$(realpath -m "${SERVICES_DIRECTORY:-.local}")
 
@@ -58,7 +62,7 @@ running_postgres() { "${pg_ctl[@]}" status >/dev/null 2>&1; }
 start_postgres() {
   if [ ! -e "$directory/data/PG_VERSION" ]; then
     say "making a data directory in $directory"
-    (umask 077 && head -c 24 /dev/urandom | base64 | tr -d '/+=\n' >"$directory/password")
+    (umask 077 && random_password >"$directory/password")
     [ ${#as_server[@]} = 0 ] || chown postgres "$directory/password"
     "${initdb[@]}" -U postgres -A scram-sha-256 --pwfile="$directory/password" -E UTF8 --no-locale \
       >"$directory/initdb.log" 2>&1 || fail "initdb failed; $directory/initdb.log says why."
@@ -106,6 +110,31 @@ running_kafka() { [ -s "$directory/pid" ] && kill -0 "$(cat "$directory/pid")" 2
 
 answers_kafka() { timeout 2 bash -c "exec 3<>/dev/tcp/127.0.0.1/$port" 2>/dev/null; }
 
+# Makes what the listeners that want a user need, where it is missing: the data may be older.
+make_kafka_secrets() {
+  [ -s "$directory/password" ] || random_password >"$directory/password"
+  printf 'SCRAM-SHA-512=password=%s\n' "$(cat "$directory/password")" >"$directory/user.properties"
+  [ ! -s "$directory/broker.pem" ] || return 0
+  openssl req -x509 -newkey rsa:2048 -nodes -days 3650 -subj /CN=localhost \
+    -addext subjectAltName=IP:127.0.0.1,DNS:localhost -keyout "$directory/key.pem" -out "$directory/ca.pem" \
+    >"$directory/openssl.log" 2>&1 || fail "a certificate could not be made; $directory/openssl.log says why."
+  cat "$directory/key.pem" "$directory/ca.pem" >"$directory/broker.pem"
+}
+
+write_kafka_properties() {
+  rm -f "$directory/server.properties"
+  sed -e "s|@PORT@|$port|g; s|@CONTROLLER_PORT@|$((port + 1))|g; s|@SASL_PORT@|$((port + 2))|g; s|@TLS_PORT@|$((port + 3))|g" \
+    -e "s|@DIRECTORY@|$directory|g; s|@PASSWORD@|$(cat "$directory/password")|g" \
+    deploy/kafka/server.properties >"$directory/server.properties"
+}
+
+# Tells the running Kafka of the user for SCRAM. It keeps that, and saying it again does no harm.
+add_kafka_user() {
+  kafka_java -XX:TieredStopAtLevel=1 kafka.admin.ConfigCommand --bootstrap-server "127.0.0.1:$port" --alter \
+    --entity-type users --entity-name claims --add-config-file "$directory/user.properties" >"$directory/user.log" 2>&1 ||
+    fail "Kafka's user could not be made; $directory/user.log says why."
+}
+
 start_kafka() {
   if ! cmp -s deploy/kafka/pom.xml "$directory/libs/pom.xml"; then
     say "fetching Kafka's jars"
@@ -115,8 +144,7 @@ start_kafka() {
       fail "Kafka's jars could not be fetched; $directory/maven.log says why."
     cp deploy/kafka/pom.xml "$directory/libs/pom.xml"
   fi
-  sed -e "s|@PORT@|$port|g; s|@CONTROLLER_PORT@|$((port + 1))|g; s|@DIRECTORY@|$directory|g" \
-    deploy/kafka/server.properties >"$directory/server.properties"
+  (umask 077 && make_kafka_secrets && write_kafka_properties)
   if [ ! -e "$directory/data/meta.properties" ]; then
     say "making a data directory in $directory"
     kafka_java kafka.tools.StorageTool format -t "$(kafka_java kafka.tools.StorageTool random-uuid)" \
@@ -129,7 +157,7 @@ start_kafka() {
   echo $! >"$directory/pid"
   local i
   for ((i = 0; i < 300; i++)); do
-    answers_kafka && return
+    answers_kafka && add_kafka_user && return
     running_kafka || break
     sleep 0.2
   done
@@ -149,7 +177,20 @@ stop_kafka() {
   rm -f "$directory/pid"
 }
 
-env_kafka() { printf '127.0.0.1:%s\n' "$port"; }
+env_kafka() {
+  local listener=$port
+  case ${1:-} in
+    '') printf '127.0.0.1:%s\n' "$port" && return ;;
+    sasl_plaintext) listener=$((port + 2)) ;;
+    sasl_ssl) listener=$((port + 3)) ;;
+    *) fail "Kafka has no listener '$1' here: there are sasl_plaintext and sasl_ssl." ;;
+  esac
+  [ -r "$directory/password" ] || fail "Kafka was never started here: run 'bash scripts/services.sh start kafka' first."
+  printf 'KAFKA__BROKERS=127.0.0.1:%s\n' "$listener"
+  printf 'KAFKA__SECURITY__%s\n' "PROTOCOL=$1" SASL_MECHANISM=SCRAM-SHA-512 SASL_USERNAME=claims \
+    "SASL_PASSWORD=$(cat "$directory/password")"
+  [ "$1" != sasl_ssl ] || printf 'KAFKA__SECURITY__CA_FILE=%s\n' "$directory/ca.pem"
+}
 
 # --- what to do ---------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ use crate::ingest;
 use crate::settings::Settings;
 use actix_web::dev::Server;
 use claim_events::{CLAIM_TOPIC, PAYMENT_TOPIC};
-use dual_db::Database;
+use dual_db::{Database, DatabaseSettings};
 use event_bus::{Consumer, Relay};
 use service_runtime::background::{Pace, Periodic};
 use service_runtime::health::Health;
@@ -33,13 +33,21 @@ pub struct Application {
     periodic: Vec<Periodic>,
 }
 
-/// Opens the database and applies what is missing of its migrations.
+/// Applies what is missing of the database's migrations.
 ///
 /// # Errors
 /// One sentence for the operator.
-pub fn open_database(settings: &Settings) -> Result<Database, String> {
-    Database::open_migrated(&settings.database, &[&event_bus::MIGRATIONS, &db::MIGRATIONS])
-        .map_err(|error| error.to_string())
+pub fn migrate(settings: &Settings) -> Result<(), String> {
+    let database = DatabaseSettings { migrate_at_start: true, ..settings.database.clone() };
+    open_database(&database).map(drop)
+}
+
+/// Opens the database, with its tables as the settings allow.
+///
+/// # Errors
+/// One sentence for the operator.
+pub fn open_database(settings: &DatabaseSettings) -> Result<Database, String> {
+    Database::open_migrated(settings, &[&event_bus::MIGRATIONS, &db::MIGRATIONS]).map_err(|error| error.to_string())
 }
 
 impl Application {
@@ -51,7 +59,7 @@ impl Application {
     pub fn build(settings: Settings) -> Result<Self, String> {
         metrics::install();
         let bound = http_server::bind(&settings.http)?;
-        let database = open_database(&settings)?;
+        let database = open_database(&settings.database)?;
         let relay = Relay::start(&database, &settings.kafka)?;
         let (ingest, ingest_writer) =
             ingest::start(database.clone(), Arc::clone(&relay), &settings.ingest, &settings.watchdog);

@@ -1,6 +1,6 @@
 //! The claim_process command: reads its settings, builds the service and runs it.
 
-use claim_process::app::{Application, open_database};
+use claim_process::app::{Application, migrate, open_database};
 use claim_process::events::reannounce::{Reannounced, reannounce};
 use claim_process::settings::{PREFIX, Settings};
 use clap::{Parser, Subcommand};
@@ -35,9 +35,9 @@ async fn main() -> ExitCode {
     let service = Service {
         name: "claim_process",
         settings_prefix: PREFIX,
-        migrate: |settings: &Settings| open_database(settings).map(drop),
+        migrate,
         own: |settings: &Settings, OwnCommand::Reannounce { since }: OwnCommand| {
-            let database = open_database(settings)?;
+            let database = open_database(&settings.database)?;
             let done = reannounce(&database, since.map(jiff::Timestamp::as_microsecond), report_progress);
             let Reannounced { claims, ask } = done.map_err(|error| {
                 format!("not every claim could be made due ({error}): run it again, which does no harm")

@@ -59,13 +59,18 @@ impl Database {
         Ok(Self { readers, writers, reached, checkout_timeout, max_retries: settings.max_retries })
     }
 
-    /// Opens the database and applies what is missing of the given migrations: what every service does first.
+    /// Opens the database and applies what is missing of the given migrations, or only looks whether any is missing where
+    /// the settings say so: what every service does first.
     ///
     /// # Errors
     /// One sentence for the operator.
     pub fn open_migrated(settings: &DatabaseSettings, sets: &[&Migrations]) -> std::result::Result<Self, OpenError> {
         let database = Self::open(settings)?;
-        database.migrate(sets)?;
+        if settings.migrate_at_start {
+            database.migrate(sets)?;
+        } else {
+            migrations::check(&mut *database.connection_to_migrate()?, sets)?;
+        }
         Ok(database)
     }
 
@@ -74,11 +79,12 @@ impl Database {
     /// # Errors
     /// One sentence when a migration fails or the database is newer than this binary.
     pub fn migrate(&self, sets: &[&Migrations]) -> std::result::Result<(), OpenError> {
-        let mut connection = self
-            .writers
-            .get()
-            .map_err(|error| OpenError(format!("the database could not be reached to migrate it ({error})")))?;
-        migrations::apply(&mut connection, sets)
+        migrations::apply(&mut *self.connection_to_migrate()?, sets)
+    }
+
+    fn connection_to_migrate(&self) -> std::result::Result<PooledConnection<Manager>, OpenError> {
+        let unreachable = |error| OpenError(format!("the database could not be reached to migrate it ({error})"));
+        self.writers.get().map_err(unreachable)
     }
 
     /// Runs a query on a pooled connection. Blocks; call it from a thread that may.

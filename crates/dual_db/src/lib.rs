@@ -10,6 +10,7 @@ mod door;
 mod error;
 mod manager;
 mod migrations;
+pub mod schema_drift;
 mod settings;
 pub mod testing;
 

@@ -14,10 +14,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 const OLDEST_SAFE_SQLITE: (u32, u32, u32) = (3, 51, 3);
 
 /// Where a URL points.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) enum Target {
     Sqlite(PathBuf),
     Postgres(String),
+}
+
+/// Without the URL, which may hold a password.
+impl std::fmt::Debug for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Target::Sqlite(_) => "SQLite",
+            Target::Postgres(_) => "PostgreSQL",
+        })
+    }
 }
 
 impl Target {

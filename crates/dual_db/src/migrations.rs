@@ -1,12 +1,13 @@
 //! Embedded migrations: one tree a backend, applied in one transaction, safe when several instances start at once.
 
-use crate::{Connection, Error, OpenError};
-use diesel::migration::MigrationSource;
+use crate::{Connection, Error, OpenError, on_each_backend};
+use diesel::migration::{Migration, MigrationSource};
 use diesel::pg::Pg;
 use diesel::sqlite::Sqlite;
-use diesel::{RunQueryDsl, sql_query};
+use diesel::{QueryableByName, RunQueryDsl, sql_query};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness};
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// The key of PostgreSQL's advisory lock under which migrations run (any number, the same for all instances).
 const ADVISORY_LOCK: i64 = 0x636c_6169_6d73;
@@ -52,9 +53,69 @@ where
     Harness: MigrationHarness<Backend>,
     EmbeddedMigrations: MigrationSource<Backend>,
 {
-    let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
-        OpenError(format!("the database could not be migrated ({error}): restore it from a snapshot or ask for help"))
+    let applied = harness.applied_migrations().map_err(failed)?;
+    let missing = without(known::<Backend>(sources)?, applied.iter().map(ToString::to_string))?;
+    for migration in missing.values() {
+        harness.run_migration(migration).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Whether all migrations are applied. Writes nothing, and needs no right to make tables.
+pub(crate) fn check(connection: &mut Connection, sets: &[&Migrations]) -> Result<(), OpenError> {
+    let versions = on_each_backend!(connection, |c| {
+        sql_query("SELECT version AS text FROM __diesel_schema_migrations").load::<Text>(c)
+    });
+    let applied = match versions {
+        Ok(versions) => versions,
+        Err(error) if names_a_missing_table(&error) => Vec::new(),
+        Err(error) => return Err(failed(error.into())),
     };
+    let applied = applied.into_iter().map(|version| version.text);
+    let missing: Vec<String> = match connection {
+        Connection::Sqlite(_) => {
+            without(known::<Sqlite>(sets.iter().map(|set| &set.sqlite))?, applied)?.into_keys().collect()
+        }
+        Connection::Postgres(_) => {
+            without(known::<Pg>(sets.iter().map(|set| &set.postgres))?, applied)?.into_keys().collect()
+        }
+    };
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let program = std::env::current_exe().ok();
+    let program = program.as_deref().and_then(Path::file_name).map_or("…".into(), |name| name.to_string_lossy());
+    Err(OpenError(format!(
+        "the database lacks the migrations {} and the setting database.migrate_at_start is false: run '{program} migrate'",
+        missing.join(", ")
+    )))
+}
+
+/// Takes all migrations back, the last one first.
+pub(crate) fn revert(connection: &mut Connection, sets: &[&Migrations]) -> Result<(), OpenError> {
+    match connection {
+        Connection::Sqlite(c) => {
+            for migration in known::<Sqlite>(sets.iter().map(|set| &set.sqlite))?.values().rev() {
+                c.revert_migration(migration).map_err(failed)?;
+            }
+        }
+        Connection::Postgres(c) => {
+            for migration in known::<Pg>(sets.iter().map(|set| &set.postgres))?.values().rev() {
+                c.revert_migration(migration).map_err(failed)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The migrations of a program, by version.
+type Known<Backend> = BTreeMap<String, Box<dyn Migration<Backend>>>;
+
+fn known<'a, Backend>(sources: impl Iterator<Item = &'a EmbeddedMigrations>) -> Result<Known<Backend>, OpenError>
+where
+    Backend: diesel::backend::Backend,
+    EmbeddedMigrations: MigrationSource<Backend>,
+{
     let mut known = BTreeMap::new();
     for source in sources {
         for migration in MigrationSource::<Backend>::migrations(source).map_err(failed)? {
@@ -66,15 +127,35 @@ where
             }
         }
     }
-    for applied in harness.applied_migrations().map_err(failed)? {
-        if known.remove(&applied.to_string()).is_none() {
+    Ok(known)
+}
+
+/// Those that are not applied. One that is applied and not known comes from a newer program.
+fn without<Backend: diesel::backend::Backend>(
+    mut known: Known<Backend>,
+    applied: impl Iterator<Item = String>,
+) -> Result<Known<Backend>, OpenError> {
+    for version in applied {
+        if known.remove(&version).is_none() {
             return Err(OpenError(format!(
-                "the database was migrated by a newer version of this program (migration {applied}): run that version or a newer one"
+                "the database was migrated by a newer version of this program (migration {version}): run that version or a newer one"
             )));
         }
     }
-    for migration in known.values() {
-        harness.run_migration(migration).map_err(failed)?;
-    }
-    Ok(())
+    Ok(known)
+}
+
+fn failed(error: Box<dyn std::error::Error + Send + Sync>) -> OpenError {
+    OpenError(format!("the database could not be migrated ({error}): restore it from a snapshot or ask for help"))
+}
+
+fn names_a_missing_table(error: &diesel::result::Error) -> bool {
+    let text = error.to_string();
+    text.contains("no such table") || text.contains("does not exist")
+}
+
+#[derive(QueryableByName)]
+struct Text {
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    text: String,
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use validator::Validate;
 
 /// How to reach a database and how long to wait for it.
-#[derive(Debug, Clone, Serialize, Deserialize, Validate)]
+#[derive(Clone, Serialize, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
 pub struct DatabaseSettings {
     /// `sqlite://path/to/file.db` or `postgres://user:password@host:port/name`.
@@ -34,6 +34,9 @@ pub struct DatabaseSettings {
     /// How often a transaction that lost a race is run again before its error is returned.
     #[validate(range(max = 100, message = "must be at most 100"))]
     pub max_retries: u32,
+    /// Whether a start applies missing migrations. Where it does not, the command `migrate` does, and a start without them
+    /// fails.
+    pub migrate_at_start: bool,
 }
 
 impl DatabaseSettings {
@@ -48,6 +51,27 @@ impl DatabaseSettings {
             lock_timeout_ms: 5_000,
             idle_in_transaction_timeout_ms: 15_000,
             max_retries: 8,
+            migrate_at_start: true,
         }
+    }
+}
+
+/// The URL may hold a password, so only where the database is is shown.
+impl std::fmt::Debug for DatabaseSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let place = self.url.rsplit('@').next().and_then(|place| place.split('?').next()).unwrap_or_default();
+        f.debug_struct("DatabaseSettings").field("place", &place).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_not_shown() {
+        let shown = format!("{:?}", DatabaseSettings::at("postgres://claims:hunter2@db:5432/claims?password=hunter2"));
+        assert!(shown.contains("db:5432/claims") && !shown.contains("hunter2"), "{shown}");
+        assert!(format!("{:?}", DatabaseSettings::at("sqlite://claims.db")).contains("sqlite://claims.db"));
     }
 }

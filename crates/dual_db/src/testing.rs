@@ -70,7 +70,7 @@ impl Drop for TestDatabase {
     }
 }
 
-/// Notes that a test could not run, where `TEST_SKIPS_FILE` says: the test runner counts such tests as passed, so whoever
+/// Notes that a test could not run, by name and with the reason, where `TEST_SKIPS_FILE` says: the test runner counts such tests as passed, so whoever
 /// set that file counts them out. In CI a server that is missing is a failure.
 ///
 /// # Panics
@@ -79,9 +79,11 @@ pub fn note_skipped(reason: &str) {
     assert!(std::env::var_os("CI").is_none(), "{reason}, and in CI every test must run");
     eprintln!("skipped: {reason}");
     let Some(file) = std::env::var_os("TEST_SKIPS_FILE") else { return };
+    // A test runs on a thread of its name.
+    let line = format!("{}\t{reason}\n", std::thread::current().name().unwrap_or_default());
     let noted = std::fs::OpenOptions::new().append(true).open(file).and_then(|mut file| {
         // One write, so that tests on many threads do not mix their lines.
-        std::io::Write::write_all(&mut file, format!("{reason}\n").as_bytes())
+        std::io::Write::write_all(&mut file, line.as_bytes())
     });
     noted.expect("a skipped test can be noted");
 }

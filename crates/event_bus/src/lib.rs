@@ -11,6 +11,7 @@ mod outbox;
 mod producer;
 mod relay;
 mod schema;
+mod security;
 mod settings;
 mod topics;
 
@@ -19,6 +20,7 @@ pub use dead_letters::{DeadLetter, count as count_dead_letters, insert as insert
 pub use message::{IncomingMessage, OutgoingMessage};
 pub use outbox::{KEYS_WAITING_IN_TOPIC, OutboxRow, insert as insert_into_outbox, pending as pending_in_outbox};
 pub use relay::Relay;
+pub use security::{Password, Protocol, SaslMechanism, SecuritySettings};
 pub use settings::{ConsumerSettings, KafkaSettings, OutboxSettings, ProducerSettings, TopicSettings};
 
 use diesel_migrations::embed_migrations;

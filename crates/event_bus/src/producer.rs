@@ -1,7 +1,8 @@
 //! The producer: takes outbox rows, sends them, and tells which were acknowledged.
 
+use crate::KafkaSettings;
+use crate::client::{self, LastTrouble};
 use crate::outbox::OutboxRow;
-use crate::{KafkaSettings, client};
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -14,15 +15,18 @@ use std::time::Duration;
 /// The outbox ids of acknowledged messages go to `acknowledged`.
 pub(crate) struct Deliveries {
     acknowledged: Sender<i64>,
+    trouble: LastTrouble,
 }
 
 impl ClientContext for Deliveries {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         client::log(level, facility, message);
+        self.trouble.note_line(facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
         client::error(&error, reason);
+        self.trouble.note(&error, reason);
     }
 }
 
@@ -60,7 +64,7 @@ impl Producer {
             .set("linger.ms", settings.producer.linger_ms.to_string())
             .set("queue.buffering.max.messages", settings.producer.max_queued_messages.to_string())
             .set("message.timeout.ms", settings.producer.delivery_timeout_ms.to_string())
-            .create_with_context(Deliveries { acknowledged })?;
+            .create_with_context(Deliveries { acknowledged, trouble: LastTrouble::default() })?;
         Ok(Self { inner, metadata_timeout: Duration::from_millis(settings.health_interval_ms) })
     }
 
@@ -86,10 +90,14 @@ impl Producer {
 
     /// What the cluster says of itself. All topics are asked for: some brokers make one that is asked for by its name.
     pub(crate) fn metadata(&self) -> Result<Metadata, String> {
-        self.inner
-            .client()
-            .fetch_metadata(None, self.metadata_timeout)
-            .map_err(|error| format!("the Kafka brokers do not answer ({error}): check the setting kafka.brokers"))
+        let trouble = &self.inner.context().trouble;
+        match self.inner.client().fetch_metadata(None, self.metadata_timeout) {
+            Ok(metadata) => {
+                trouble.forget();
+                Ok(metadata)
+            }
+            Err(error) => Err(trouble.sentence(&error)),
+        }
     }
 
     /// Waits until everything queued is acknowledged or given up, at most `timeout`.

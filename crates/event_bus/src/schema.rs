@@ -27,3 +27,19 @@ diesel::table! {
         received_at_us -> BigInt,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use dual_db::Database;
+    use dual_db::schema_drift::{columns, columns_in_schema};
+    use dual_db::testing::on_both_databases;
+
+    on_both_databases! {
+        fn the_tables_are_those_of_this_file(database: &Database) {
+            database.migrate(&[&crate::MIGRATIONS]).expect("migrates");
+            let mut said = columns_in_schema(crate::schema::outbox::table);
+            said.extend(columns_in_schema(crate::schema::dead_letters::table));
+            assert_eq!(database.read(columns).expect("reads"), said);
+        }
+    }
+}

@@ -1,5 +1,6 @@
 //! Settings of everything between a service and Kafka. Times are milliseconds.
 
+use crate::SecuritySettings;
 use serde::{Deserialize, Serialize};
 use validator::Validate;
 
@@ -16,6 +17,9 @@ pub struct KafkaSettings {
     /// How often readiness asks the cluster for its metadata, and how long it waits for it.
     #[validate(range(min = 100, message = "must be at least 100"))]
     pub health_interval_ms: u64,
+    /// TLS and SASL.
+    #[validate(nested)]
+    pub security: SecuritySettings,
     /// The topics, should they be missing.
     #[validate(nested)]
     pub topics: TopicSettings,
@@ -128,6 +132,7 @@ impl KafkaSettings {
             brokers: "127.0.0.1:9092".to_owned(),
             max_message_bytes: 1_000_000,
             health_interval_ms: 2_000,
+            security: SecuritySettings::default(),
             topics: TopicSettings {
                 partitions: 12,
                 replication_factor: 1,

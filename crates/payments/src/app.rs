@@ -10,7 +10,7 @@ use crate::settings::Settings;
 use crate::worker::{self, AnswerWriter};
 use actix_web::dev::Server;
 use claim_events::{CLAIM_TOPIC, PAYMENT_TOPIC, rfc3339};
-use dual_db::Database;
+use dual_db::{Database, DatabaseSettings};
 use event_bus::{Consumer, Relay};
 use service_runtime::background::Periodic;
 use service_runtime::database_gate::DatabaseGate;
@@ -41,12 +41,17 @@ pub struct Application {
     drain_timeout: Duration,
 }
 
-/// Opens the database and applies what is missing of its migrations.
+/// Applies what is missing of the database's migrations.
 ///
 /// # Errors
 /// One sentence for the operator.
-pub fn open_database(settings: &Settings) -> Result<Database, String> {
-    let database = Database::open_migrated(&settings.database, &[&event_bus::MIGRATIONS, &db::MIGRATIONS])
+pub fn migrate(settings: &Settings) -> Result<(), String> {
+    let database = DatabaseSettings { migrate_at_start: true, ..settings.database.clone() };
+    open_database(&database).map(drop)
+}
+
+fn open_database(settings: &DatabaseSettings) -> Result<Database, String> {
+    let database = Database::open_migrated(settings, &[&event_bus::MIGRATIONS, &db::MIGRATIONS])
         .map_err(|error| error.to_string())?;
     let marked = database.write(|connection| {
         let now_us = connection.now_us()?;
@@ -61,7 +66,7 @@ pub fn open_database(settings: &Settings) -> Result<Database, String> {
 /// # Errors
 /// One sentence for the operator.
 pub fn mark_restored(settings: &Settings) -> Result<String, String> {
-    let marked = open_database(settings)?.write(|connection| {
+    let marked = open_database(&settings.database)?.write(|connection| {
         let now_us = connection.now_us()?;
         marks::restored(connection, now_us)?;
         Ok(now_us)
@@ -96,7 +101,7 @@ impl Application {
     pub fn build(settings: Settings) -> Result<Self, String> {
         metrics::install();
         let bound = http_server::bind(&settings.http)?;
-        let database = open_database(&settings)?;
+        let database = open_database(&settings.database)?;
         let relay = Relay::start(&database, &settings.kafka)?;
         let gateway = Arc::new(HttpGateway::new(&settings.gateway)?);
         let calls = tokio::runtime::Builder::new_multi_thread()

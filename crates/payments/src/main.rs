@@ -1,7 +1,7 @@
 //! The payments command: reads its settings, builds the service and runs it.
 
 use clap::{Parser, Subcommand};
-use payments::app::{Application, mark_restored, open_database};
+use payments::app::{Application, mark_restored, migrate};
 use payments::settings::{PREFIX, Settings};
 use service_runtime::command_line::{CommandLine, Service, execute, stop_signal};
 use std::process::ExitCode;
@@ -26,7 +26,7 @@ async fn main() -> ExitCode {
     let service = Service {
         name: "payments",
         settings_prefix: PREFIX,
-        migrate: |settings: &Settings| open_database(settings).map(drop),
+        migrate,
         own: |settings: &Settings, OwnCommand::Recover: OwnCommand| mark_restored(settings),
         run: |settings: Settings| async { Application::build(settings)?.run_until(stop_signal()).await },
     };

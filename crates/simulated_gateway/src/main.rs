@@ -1,6 +1,7 @@
 //! The simulated payment gateway as a process.
 
 use clap::Parser;
+use dual_db::DatabaseSettings;
 use service_runtime::command_line::{CommandLine, NoOwnCommand, Service, execute, stop_signal};
 use simulated_gateway::app::{Application, open_book};
 use simulated_gateway::settings::{PREFIX, Settings};
@@ -19,7 +20,9 @@ async fn main() -> ExitCode {
     let service = Service {
         name: "simulated_gateway",
         settings_prefix: PREFIX,
-        migrate: |settings: &Settings| open_book(&settings.database).map(drop),
+        migrate: |settings: &Settings| {
+            open_book(&DatabaseSettings { migrate_at_start: true, ..settings.database.clone() }).map(drop)
+        },
         own: |_: &Settings, command: NoOwnCommand| match command {},
         run: |settings: Settings| async { Application::build(settings)?.run_until(stop_signal()).await },
     };

@@ -2,12 +2,13 @@
 //! their HTTP API alone and reaches into none of them.
 //!
 //! [`Stack`](stack::Stack) runs the system in a directory of its own; [`fates`] says how each claim must end;
-//! [`audit`](audit::check) compares what the services and the gateway say in the end;
-//! [`siege`] is the long program that puts them together.
+//! [`audit`](audit::check) compares what the services and the gateway say in the end; [`contract`](contract::check) holds
+//! what they say to each other against the published contract; [`siege`] is the long program that puts them together.
 
 pub mod api;
 pub mod audit;
 pub mod binaries;
+pub mod contract;
 pub mod fates;
 pub mod ground;
 pub mod process;

@@ -9,6 +9,7 @@ mod intake;
 mod kafka;
 mod listing;
 mod lost_commit;
+mod migrations;
 mod outcomes;
 mod post_claim;
 mod program;

@@ -232,6 +232,21 @@ on_both_databases! {
             assert!(stderr.contains("newer version of this program"), "{stderr}");
         }
     }
+
+    fn where_a_start_may_not_migrate_the_command_does(database: &TestDatabase) {
+        let directory = tempfile::tempdir().unwrap();
+        let run = |arguments: &[&str]| {
+            let mut program = program(directory.path());
+            program.env("CLAIM_PROCESS__DATABASE__URL", &database.settings().url);
+            ended(program.env("CLAIM_PROCESS__DATABASE__MIGRATE_AT_START", "false").args(arguments))
+        };
+        let (output, _, stderr) = run(&[]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(stderr.contains("run 'claim_process migrate'"), "{stderr}");
+        let (output, _, stderr) = run(&["migrate"]);
+        assert!(output.status.success(), "{stderr}");
+        crate::service::assert_empty(database.database());
+    }
 }
 
 #[test]

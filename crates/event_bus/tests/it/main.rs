@@ -6,4 +6,6 @@ mod bus;
 mod consumer;
 mod dead_letters;
 mod group;
+mod partitions;
 mod relay;
+mod security;

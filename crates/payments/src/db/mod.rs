@@ -4,7 +4,8 @@ pub mod budgets;
 pub mod ledger;
 pub mod marks;
 pub mod sagas;
-mod schema;
+#[allow(missing_docs, reason = "what a column means is said in the struct of its row")]
+pub mod schema;
 
 use diesel_migrations::embed_migrations;
 use dual_db::Migrations;

@@ -6,5 +6,6 @@ mod gateway_adapter;
 mod harness;
 mod ledger;
 mod messages;
+mod migrations;
 mod restored;
 mod saga_model;

@@ -1,5 +1,6 @@
 //! The whole system from outside.
 
+mod contract;
 mod end_to_end;
 mod kills;
 mod siege;

@@ -1,0 +1,68 @@
+//! Migrations and what the queries are written against: the tables are those of `schema.rs` on both databases, and every
+//! migration can be taken back.
+
+use claim_process::db::{MIGRATIONS, schema};
+use dual_db::schema_drift::{columns, columns_in_schema, indexes_and_constraints, revert};
+use dual_db::testing::{TestDatabase, on_both_databases};
+use dual_db::{Database, DatabaseSettings};
+use std::collections::BTreeSet;
+
+on_both_databases! {
+    fn the_tables_are_those_of_the_schema(database: &Database) {
+        database.migrate(&[&MIGRATIONS]).expect("migrates");
+        let said: BTreeSet<String> = [
+        columns_in_schema(schema::claims::table),
+        columns_in_schema(schema::claim_lines::table),
+        columns_in_schema(schema::claim_timeline::table),
+        columns_in_schema(schema::idempotency_keys::table),
+        columns_in_schema(schema::provider_totals::table),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        assert_eq!(database.read(columns).expect("reads"), said);
+    }
+
+    fn down_and_up_again_is_the_same(database: &Database) {
+        let sets = [&event_bus::MIGRATIONS, &MIGRATIONS];
+        let all = |database: &Database| {
+            database.read(|c| Ok((columns(c)?, indexes_and_constraints(c)?))).expect("reads")
+        };
+        database.migrate(&sets).expect("migrates");
+        let before = all(database);
+        assert!(!before.0.is_empty() && !before.1.is_empty());
+        revert(database, &sets);
+        assert_eq!(all(database), (BTreeSet::new(), BTreeSet::new()), "nothing is left");
+        database.migrate(&sets).expect("migrates again");
+        assert_eq!(all(database), before);
+    }
+
+    fn where_a_start_does_not_migrate_it_says_what_does(test: &TestDatabase) {
+        let by_hand = DatabaseSettings { migrate_at_start: false, ..test.settings().clone() };
+        let sets = [&event_bus::MIGRATIONS, &MIGRATIONS];
+        let said = Database::open_migrated(&by_hand, &sets).expect_err("nothing was migrated").to_string();
+        assert!(said.contains("migrate_at_start is false: run '") && said.ends_with(" migrate'"), "{said}");
+        assert!(test.database().read(columns).expect("reads").is_empty(), "it only looks");
+        // Some are there, some are not.
+        test.database().migrate(&sets[..1]).expect("migrates");
+        let said = Database::open_migrated(&by_hand, &sets).expect_err("some are missing").to_string();
+        assert!(said.contains("lacks the migrations 20261123000002"), "{said}");
+        test.database().migrate(&sets).expect("migrates");
+        Database::open_migrated(&by_hand, &sets).expect("nothing is missing");
+        // An older program, which does not know the last migrations.
+        for settings in [&by_hand, test.settings()] {
+            let said = Database::open_migrated(settings, &sets[..1]).expect_err("the database is newer").to_string();
+            assert!(said.contains("by a newer version of this program"), "{said}");
+        }
+    }
+
+    fn ten_instances_that_start_at_once_migrate_once(test: &TestDatabase) {
+        let sets = [&event_bus::MIGRATIONS, &MIGRATIONS];
+        std::thread::scope(|scope| {
+            for _ in 0..10 {
+                scope.spawn(|| Database::open_migrated(test.settings(), &sets).expect("each of them starts"));
+            }
+        });
+        assert!(test.database().read(columns).expect("reads").contains("claims.id bigint"));
+    }
+}

@@ -1,0 +1,109 @@
+//! For tests: what tables a database really has, what a `schema.rs` says of them, and migrations taken back. Both sides are
+//! written in the same words, `table.column type` with `null` where that may be, so that they can be compared as sets.
+
+use crate::{Connection, Database, Migrations, Result, migrations, on_each_backend};
+use diesel::{Expression, QueryableByName, RunQueryDsl, Table, sql_query};
+use std::any::type_name;
+use std::collections::BTreeSet;
+
+#[derive(QueryableByName)]
+struct Line {
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    line: String,
+}
+
+/// Takes all migrations back, the last one first.
+///
+/// # Panics
+/// When one has no way back, or the way fails.
+pub fn revert(database: &Database, sets: &[&Migrations]) {
+    let reverted = database.write(|connection| {
+        migrations::revert(connection, sets).expect("every migration can be taken back");
+        Ok(())
+    });
+    reverted.expect("the way back is committed");
+}
+
+/// The columns a database has. Diesel's own table of migrations is left out.
+///
+/// # Errors
+/// The database's.
+pub fn columns(connection: &mut Connection) -> Result<BTreeSet<String>> {
+    lines(
+        connection,
+        "SELECT m.name || '.' || c.name || ' ' \
+         || CASE c.type WHEN 'INTEGER' THEN 'bigint' WHEN 'BLOB' THEN 'bytea' ELSE lower(c.type) END \
+         || CASE c.\"notnull\" WHEN 0 THEN ' null' ELSE '' END AS line \
+         FROM sqlite_master m JOIN pragma_table_info(m.name) c \
+         WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND m.name <> '__diesel_schema_migrations'",
+        "SELECT table_name || '.' || column_name || ' ' || data_type \
+         || CASE is_nullable WHEN 'YES' THEN ' null' ELSE '' END AS line \
+         FROM information_schema.columns \
+         WHERE table_schema = current_schema() AND table_name <> '__diesel_schema_migrations'",
+    )
+}
+
+/// The indexes and constraints a database has, each as the database itself writes it.
+///
+/// # Errors
+/// The database's.
+pub fn indexes_and_constraints(connection: &mut Connection) -> Result<BTreeSet<String>> {
+    lines(
+        connection,
+        // SQLite writes constraints into the text of the table.
+        "SELECT sql AS line FROM sqlite_master \
+         WHERE sql IS NOT NULL AND tbl_name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND tbl_name <> '__diesel_schema_migrations'",
+        "SELECT indexdef AS line FROM pg_indexes \
+         WHERE schemaname = current_schema() AND tablename <> '__diesel_schema_migrations' \
+         UNION ALL SELECT conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid) FROM pg_constraint \
+         WHERE conrelid <> 0 AND connamespace = current_schema()::regnamespace \
+         AND conrelid <> '__diesel_schema_migrations'::regclass",
+    )
+}
+
+fn lines(connection: &mut Connection, sqlite: &str, postgres: &str) -> Result<BTreeSet<String>> {
+    let sql = match connection {
+        Connection::Sqlite(_) => sqlite,
+        Connection::Postgres(_) => postgres,
+    };
+    let found: Vec<Line> = on_each_backend!(connection, |c| sql_query(sql).load(c))?;
+    Ok(found.into_iter().map(|found| found.line).collect())
+}
+
+/// The columns that a `diesel::table!` says there are. The names of its Rust types are all that tells it.
+///
+/// # Panics
+/// When a type is one that the two databases do not share.
+pub fn columns_in_schema<T: Table>(_: T) -> BTreeSet<String>
+where
+    T::AllColumns: Expression,
+{
+    let table = type_name::<T>().trim_end_matches("::table").rsplit("::").next().expect("a path has a last part");
+    let columns = parts(type_name::<T::AllColumns>());
+    let types = parts(type_name::<<T::AllColumns as Expression>::SqlType>());
+    assert_eq!(columns.len(), types.len());
+    let described = columns.iter().zip(types).map(|(column, full_type)| {
+        let (full_type, null) = match full_type.split_once('<') {
+            Some((_, inner)) => (inner.trim_end_matches('>'), " null"),
+            None => (full_type, ""),
+        };
+        let sql_type = match last(full_type) {
+            "BigInt" => "bigint",
+            "Bool" => "boolean",
+            "Text" => "text",
+            "Binary" => "bytea",
+            other => panic!("{table}: {other} is not one type on both databases"),
+        };
+        format!("{table}.{} {sql_type}{null}", last(column))
+    });
+    described.collect()
+}
+
+/// The parts of a tuple's type name.
+fn parts(tuple: &str) -> Vec<&str> {
+    tuple.trim_matches(['(', ')']).split(", ").map(|part| part.trim_end_matches(',')).collect()
+}
+
+fn last(path: &str) -> &str {
+    path.rsplit("::").next().unwrap_or(path)
+}
