@@ -152,3 +152,45 @@ fn partitions_that_leave_while_they_are_paused_are_read_when_they_come_back() {
     });
     one.stop().unwrap();
 }
+
+/// A batch that takes longer than `max.poll.interval.ms`: the member loses its partitions to the other, and is a member
+/// again once it is through. Nothing is lost, and what was applied twice is the batch in hand.
+#[test]
+fn a_member_that_is_too_slow_once_loses_its_partitions_and_joins_again() {
+    let test = TestDatabase::sqlite();
+    test.database().migrate(&[&MIGRATIONS]).unwrap();
+    let broker = Broker::start();
+    let mut settings = broker.settings("group");
+    settings.consumer.max_poll_interval_ms = settings.consumer.session_timeout_ms;
+    let nap = std::time::Duration::from_millis(settings.consumer.max_poll_interval_ms * 3);
+    let mut naps = 1;
+    let slow = Recorder::that(move |_| {
+        if naps > 0 {
+            naps -= 1;
+            std::thread::sleep(nap);
+        }
+        Ok(())
+    });
+    let other = Recorder::new();
+    let start =
+        |recorder: &Recorder| Consumer::start(&settings, TOPIC, test.database().clone(), recorder.clone()).unwrap();
+    let to_all = |number: usize| {
+        for partition in 0..12 {
+            broker.send_raw(partition, Some(b"key"), Some(number.to_string().as_bytes()));
+        }
+    };
+    let one = start(&slow);
+    to_all(0);
+    wait_until("it is in its first batch", || !slow.tried().is_empty());
+    let two = start(&other);
+    wait_until("the other has all partitions", || partitions(&other, 0).len() == 12);
+    wait_until("the slow one is through and reads again", || {
+        to_all(1);
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        slow.bodies().contains(&"1".to_owned())
+    });
+    two.stop().unwrap();
+    one.stop().unwrap();
+    let both: BTreeSet<i32> = partitions(&slow, 0).union(&partitions(&other, 0)).copied().collect();
+    assert_eq!(both.len(), 12);
+}

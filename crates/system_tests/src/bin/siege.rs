@@ -1,5 +1,5 @@
-//! The long run of [`system_tests::siege`] on
-//! PostgreSQL and Kafka, with what was done and what came of it in print. `bash scripts/siege.sh --scenario kills` starts the servers and runs it.
+//! The long run of [`system_tests::siege`] on PostgreSQL and Kafka, with what was done and what came of it in print.
+//! `bash scripts/siege.sh --scenario kills` starts the servers and runs it.
 
 use clap::Parser;
 use std::process::ExitCode;
