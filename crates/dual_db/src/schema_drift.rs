@@ -12,11 +12,23 @@ struct Line {
     line: String,
 }
 
-/// Takes all migrations back, the last one first.
+/// Migrates a fresh database up, down again to nothing, and up to what it was.
 ///
 /// # Panics
-/// When one has no way back, or the way fails.
-pub fn revert(database: &Database, sets: &[&Migrations]) {
+/// When a migration fails, leaves something behind, or makes something else the second time.
+pub fn assert_down_and_up_again_is_the_same(database: &Database, sets: &[&Migrations]) {
+    let all = || database.read(|c| Ok((columns(c)?, indexes_and_constraints(c)?))).expect("the tables can be listed");
+    database.migrate(sets).expect("it migrates up");
+    let before = all();
+    assert!(!before.0.is_empty() && !before.1.is_empty());
+    revert(database, sets);
+    assert_eq!(all(), (BTreeSet::new(), BTreeSet::new()), "nothing is left");
+    database.migrate(sets).expect("it migrates up again");
+    assert_eq!(all(), before);
+}
+
+/// Takes all migrations back, the last one first.
+fn revert(database: &Database, sets: &[&Migrations]) {
     let reverted = database.write(|connection| {
         migrations::revert(connection, sets).expect("every migration can be taken back");
         Ok(())
@@ -44,10 +56,7 @@ pub fn columns(connection: &mut Connection) -> Result<BTreeSet<String>> {
 }
 
 /// The indexes and constraints a database has, each as the database itself writes it.
-///
-/// # Errors
-/// The database's.
-pub fn indexes_and_constraints(connection: &mut Connection) -> Result<BTreeSet<String>> {
+fn indexes_and_constraints(connection: &mut Connection) -> Result<BTreeSet<String>> {
     lines(
         connection,
         // SQLite writes constraints into the text of the table.

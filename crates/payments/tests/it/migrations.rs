@@ -2,7 +2,7 @@
 //! migration can be taken back.
 
 use dual_db::Database;
-use dual_db::schema_drift::{columns, columns_in_schema, indexes_and_constraints, revert};
+use dual_db::schema_drift::{assert_down_and_up_again_is_the_same, columns, columns_in_schema};
 use dual_db::testing::on_both_databases;
 use payments::db::{MIGRATIONS, schema};
 use std::collections::BTreeSet;
@@ -23,16 +23,6 @@ on_both_databases! {
     }
 
     fn down_and_up_again_is_the_same(database: &Database) {
-        let sets = [&event_bus::MIGRATIONS, &MIGRATIONS];
-        let all = |database: &Database| {
-            database.read(|c| Ok((columns(c)?, indexes_and_constraints(c)?))).expect("reads")
-        };
-        database.migrate(&sets).expect("migrates");
-        let before = all(database);
-        assert!(!before.0.is_empty() && !before.1.is_empty());
-        revert(database, &sets);
-        assert_eq!(all(database), (BTreeSet::new(), BTreeSet::new()), "nothing is left");
-        database.migrate(&sets).expect("migrates again");
-        assert_eq!(all(database), before);
+        assert_down_and_up_again_is_the_same(database, &[&event_bus::MIGRATIONS, &MIGRATIONS]);
     }
 }
