@@ -197,6 +197,12 @@ plan() {
   done
 
   default PAYMENTS__GATEWAY__URL "http://$gateway"
+  # A secret for this run, by which payments knows the gateway's words.
+  default PAYMENTS__GATEWAY__WEBHOOK_SECRET "$(head -c 24 /dev/urandom | base64)"
+  default SIMULATED_GATEWAY__WEBHOOK__SECRET "$PAYMENTS__GATEWAY__WEBHOOK_SECRET"
+  if [ "$payments" -gt 0 ]; then
+    default SIMULATED_GATEWAY__WEBHOOK__URL "http://${address[payments-1]}/v1/webhooks/gateway"
+  fi
 }
 
 # Starts the servers that were asked for, and tells each process where its database and its Kafka are.

@@ -125,6 +125,13 @@ impl Application {
         let kafka = Arc::clone(&relay);
         let asking = calls.handle().clone();
         let marked = database.clone();
+        let webhooks = http::Webhooks {
+            executor: executor.clone(),
+            dispatcher: dispatcher.clone(),
+            secret: settings.gateway.webhook_secret.clone(),
+            tolerance_s: settings.gateway.webhook_tolerance_s.into(),
+            http: settings.http.clone(),
+        };
         let periodic = vec![
             worker::start_resuming(executor, dispatcher, &settings.saga),
             health.watch_database(&database, every),
@@ -135,7 +142,7 @@ impl Application {
 
         let database = DatabaseGate::new(database, MAX_WAITING_READS);
         let port = bound.port();
-        let server = bound.serve(&health, move |config| http::routes(config, &database))?;
+        let server = bound.serve(&health, move |config| http::routes(config, &database, &webhooks))?;
         let drain_timeout = Duration::from_millis(settings.saga.drain_timeout_ms);
         Ok(Self { port, server, health, consumer, answer_writer, relay, periodic, calls, drain_timeout })
     }

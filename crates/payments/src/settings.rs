@@ -56,6 +56,11 @@ pub struct GatewaySettings {
     /// lost from the database since, is not sent again.
     #[validate(range(min = 1, message = "must be at least 1"))]
     pub key_lifetime_ms: u64,
+    /// The secret under which the gateway signs its webhooks; without one, none are taken.
+    pub webhook_secret: String,
+    /// How far the time of a webhook's signature may be from now, in seconds.
+    #[validate(range(min = 1, max = 86_400, message = "must be 1 to 86400"))]
+    pub webhook_tolerance_s: u32,
     /// Calls under way at once.
     #[validate(range(min = 1, max = 10_000, message = "must be 1 to 10000"))]
     pub max_concurrent_calls: usize,
@@ -116,6 +121,8 @@ impl Default for Settings {
                 connect_timeout_ms: 1_000,
                 request_timeout_ms: 5_000,
                 key_lifetime_ms: 24 * 3_600 * 1_000,
+                webhook_secret: String::new(),
+                webhook_tolerance_s: 300,
                 max_concurrent_calls: 32,
             },
             saga: SagaSettings {

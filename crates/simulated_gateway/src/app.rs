@@ -4,6 +4,7 @@ use crate::db::MIGRATIONS;
 use crate::http;
 use crate::http::gate::Gate;
 use crate::settings::Settings;
+use crate::webhooks;
 use actix_web::dev::Server;
 use actix_web::web;
 use dual_db::{Database, DatabaseSettings};
@@ -12,6 +13,7 @@ use service_runtime::health::Health;
 use service_runtime::{http_server, metrics};
 use std::future::Future;
 use std::time::Duration;
+use tokio::task::JoinHandle;
 
 /// How often readiness asks the database.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(2);
@@ -23,6 +25,7 @@ pub struct Application {
     server: Server,
     health: Health,
     database_health: Periodic,
+    telling: Option<JoinHandle<()>>,
 }
 
 impl Application {
@@ -36,13 +39,19 @@ impl Application {
         let database = open_book(&settings.database)?;
         let health = Health::default();
         let database_health = health.watch_database(&database, HEALTH_INTERVAL);
+        let telling = webhooks::start(database.clone(), &settings.webhook)?;
+        let webhook_settings = web::Data::new(settings.webhook.clone());
         let gate = web::Data::new(Gate::new(database, &settings.behaviour));
         let http_settings = web::Data::new(settings.http.clone());
         let port = bound.port();
         let server = bound.serve(&health, move |config| {
-            config.app_data(gate.clone()).app_data(http_settings.clone()).configure(http::routes);
+            config
+                .app_data(gate.clone())
+                .app_data(http_settings.clone())
+                .app_data(webhook_settings.clone())
+                .configure(http::routes);
         })?;
-        Ok(Self { port, server, health, database_health })
+        Ok(Self { port, server, health, database_health, telling })
     }
 
     /// The port it listens on.
@@ -55,9 +64,12 @@ impl Application {
     /// # Errors
     /// A sentence when the server broke.
     pub async fn run_until(self, stop: impl Future<Output = ()>) -> Result<(), String> {
-        let Self { server, health, database_health, .. } = self;
+        let Self { server, health, database_health, telling, .. } = self;
         http_server::run_until(server, &health, stop, move || {
             drop(database_health);
+            if let Some(telling) = telling {
+                telling.abort();
+            }
             Ok(())
         })
         .await

@@ -9,3 +9,4 @@ mod db;
 mod domain;
 mod http;
 pub mod settings;
+pub mod webhooks;

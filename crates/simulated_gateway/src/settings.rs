@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use service_runtime::command_line::HasLogSettings;
 use service_runtime::http_server::HttpSettings;
 use service_runtime::telemetry::LogSettings;
-use validator::Validate;
+use validator::{Validate, ValidationError};
 
 /// What every variable of this program begins with.
 pub const PREFIX: &str = "SIMULATED_GATEWAY";
@@ -26,6 +26,9 @@ pub struct Settings {
     /// How it behaves towards payers.
     #[validate(nested)]
     pub behaviour: BehaviourSettings,
+    /// Telling whoever paid of what comes back.
+    #[validate(nested)]
+    pub webhook: WebhookSettings,
 }
 
 /// How the gateway behaves, beside the rules by cents.
@@ -40,6 +43,48 @@ pub struct BehaviourSettings {
     pub capacity: usize,
 }
 
+/// Telling whoever paid of what comes back.
+#[derive(Debug, Clone, Serialize, Deserialize, Validate)]
+#[serde(deny_unknown_fields)]
+#[validate(schema(function = "secret_with_url"))]
+pub struct WebhookSettings {
+    /// Where they are told; empty: nobody is, and nothing comes back.
+    pub url: String,
+    /// The secret that signs what they are told; they must know it.
+    pub secret: String,
+    /// How long after its payment an amount that ends in `.53` comes back, in milliseconds; 2000.
+    #[validate(range(max = 86_400_000, message = "must be at most 86400000"))]
+    pub return_after_ms: u64,
+    /// How often it is looked for what comes back, in milliseconds; 200.
+    #[validate(range(min = 10, message = "must be at least 10"))]
+    pub interval_ms: u64,
+    /// How long they may take to answer, in milliseconds; 5000.
+    #[validate(range(min = 1, message = "must be at least 1"))]
+    pub timeout_ms: u64,
+    /// The pause before they are told again, in milliseconds, doubled each time; 500.
+    #[validate(range(min = 1, max = 3_600_000, message = "must be 1 to 3600000"))]
+    pub retry_pause_ms: u64,
+    /// The longest such pause, in milliseconds; 10000.
+    #[validate(range(min = 1, max = 3_600_000, message = "must be 1 to 3600000"))]
+    pub max_retry_pause_ms: u64,
+}
+
+impl WebhookSettings {
+    /// How long after its payment an amount comes back whose fate that is, in microseconds; none where nobody is told.
+    pub fn returned_after_us(&self) -> Option<i64> {
+        let after_us = i64::try_from(self.return_after_ms.saturating_mul(1_000)).unwrap_or(i64::MAX / 2);
+        (!self.url.is_empty()).then_some(after_us)
+    }
+}
+
+fn secret_with_url(settings: &WebhookSettings) -> Result<(), ValidationError> {
+    if settings.url.is_empty() || !settings.secret.is_empty() {
+        return Ok(());
+    }
+    let message = "webhook.url is set and webhook.secret is not: set the secret that whoever is told knows, too";
+    Err(ValidationError::new("secret").with_message(message.into()))
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -47,6 +92,15 @@ impl Default for Settings {
             database: DatabaseSettings::at("sqlite://.local/gateway.db"),
             log: LogSettings::default(),
             behaviour: BehaviourSettings { latency_ms: 0, capacity: 128 },
+            webhook: WebhookSettings {
+                url: String::new(),
+                secret: String::new(),
+                return_after_ms: 2_000,
+                interval_ms: 200,
+                timeout_ms: 5_000,
+                retry_pause_ms: 500,
+                max_retry_pause_ms: 10_000,
+            },
         }
     }
 }

@@ -128,11 +128,21 @@ impl Api {
     /// # Panics
     /// When it is not by then.
     pub async fn ended(&self, id: &str, until: Instant) -> Value {
+        self.ended_as(id, &["settled", "unwound"], until).await
+    }
+
+    /// Waits until a claim has one of these statuses.
+    ///
+    /// # Panics
+    /// When it has not by then.
+    pub async fn ended_as(&self, id: &str, wanted: &[&str], until: Instant) -> Value {
         let mut last = None;
         loop {
             last = self.claim(id).await.or(last);
             let status = last.as_ref().and_then(|claim| claim["status"].as_str());
-            if let (Some("settled" | "unwound"), Some(claim)) = (status, &last) {
+            if let (Some(status), Some(claim)) = (status, &last)
+                && wanted.contains(&status)
+            {
                 return claim.clone();
             }
             assert!(

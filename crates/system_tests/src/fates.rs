@@ -20,6 +20,8 @@ pub enum Fate {
     WrongAmount,
     /// `.59`: another amount is paid, and the first refund fails.
     WrongAmountRefundFails,
+    /// `.53`: paid, and sent back by the payee's bank later.
+    ReturnedLater,
     /// The plan has no money.
     Broke,
     /// Nothing is due.
@@ -29,7 +31,7 @@ pub enum Fate {
 }
 
 /// All there are.
-pub const ALL: [Fate; 10] = [
+pub const ALL: [Fate; 11] = [
     Fate::Approved,
     Fate::Declined,
     Fate::AnswerLost,
@@ -37,6 +39,7 @@ pub const ALL: [Fate; 10] = [
     Fate::Throttled,
     Fate::WrongAmount,
     Fate::WrongAmountRefundFails,
+    Fate::ReturnedLater,
     Fate::Broke,
     Fate::NothingDue,
     Fate::Debt,
@@ -47,7 +50,9 @@ pub const ALL: [Fate; 10] = [
 pub struct End {
     /// `settled` or `unwound`.
     pub status: &'static str,
-    /// The step that failed, for an unwound claim.
+    /// Why, for an unwound claim.
+    pub cause: Option<&'static str>,
+    /// The step that failed, where one did.
     pub failed_step: Option<&'static str>,
     /// What was undone, in order.
     pub compensations: &'static [&'static str],
@@ -56,15 +61,22 @@ pub struct End {
 impl Fate {
     /// How it must end.
     pub fn end(self) -> End {
-        let settled = End { status: "settled", failed_step: None, compensations: &[] };
-        let unwound =
-            |failed_step, compensations| End { status: "unwound", failed_step: Some(failed_step), compensations };
+        let settled = End { status: "settled", cause: None, failed_step: None, compensations: &[] };
+        let unwound = |failed_step, compensations| End {
+            status: "unwound",
+            cause: Some("step_failed"),
+            failed_step: Some(failed_step),
+            compensations,
+        };
         match self {
             Fate::Approved | Fate::AnswerLost | Fate::RequestLost | Fate::Throttled | Fate::NothingDue | Fate::Debt => {
                 settled
             }
             Fate::Declined => unwound("disburse", &["release"]),
             Fate::WrongAmount | Fate::WrongAmountRefundFails => unwound("disburse", &["refund", "release"]),
+            Fate::ReturnedLater => {
+                End { status: "unwound", cause: Some("late_return"), failed_step: None, compensations: &["reverse"] }
+            }
             Fate::Broke => unwound("reserve", &[]),
         }
     }
@@ -80,6 +92,7 @@ impl Fate {
             Fate::Throttled => dollars + 43,
             Fate::WrongAmount => dollars + 47,
             Fate::WrongAmountRefundFails => dollars + 59,
+            Fate::ReturnedLater => dollars + 53,
             Fate::NothingDue => 0,
             Fate::Debt => -dollars,
         }

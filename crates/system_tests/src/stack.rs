@@ -52,8 +52,13 @@ const CLAIM_PROCESS: [(&str, &str); 3] = [
     ("WATCHDOG__MAX_PAUSE_MS", "8000"),
     ("QUERY__TOP_PROVIDERS_PER_MINUTE", "60000"),
 ];
-const PAYMENTS: [(&str, &str); 3] =
-    [("GATEWAY__REQUEST_TIMEOUT_MS", "2000"), ("SAGA__LEASE_MS", "5000"), ("SAGA__MAX_RETRY_PAUSE_MS", "2000")];
+const PAYMENTS: [(&str, &str); 4] = [
+    ("GATEWAY__REQUEST_TIMEOUT_MS", "2000"),
+    ("GATEWAY__WEBHOOK_SECRET", WEBHOOK_SECRET),
+    ("SAGA__LEASE_MS", "5000"),
+    ("SAGA__MAX_RETRY_PAUSE_MS", "2000"),
+];
+const WEBHOOK_SECRET: &str = "known to the gateway and to payments";
 
 impl Stack {
     /// Starts the system on the embedded default with so many payments instances, and waits until it is ready.
@@ -81,9 +86,6 @@ impl Stack {
         let at = directory.path();
         let gateway_url = url(free_port());
         let gateway_database = format!("sqlite://{}/gateway.db", at.display());
-        let quiet = [("LOG__FILTER", "warn".to_owned())];
-        let gateway = service(at, "simulated_gateway", 1, &gateway_url, &gateway_database, &quiet);
-
         let with = |own: &[(&'static str, &str)], more: (&'static str, String)| -> Vec<(&'static str, String)> {
             let given = SHARED.iter().chain(own).map(|(name, value)| (*name, (*value).to_owned()));
             given.chain([more, ("KAFKA__BROKERS", ground.brokers.clone())]).collect()
@@ -100,6 +102,14 @@ impl Stack {
             instances("claim_process", claim_process, &ground.claims_url, &claim_settings);
         let payments_settings = with(&PAYMENTS, ("GATEWAY__URL", gateway_url.clone()));
         let (payments, payments_urls) = instances("payments", payments, &ground.payments_url, &payments_settings);
+        let told = payments_urls.first().map(|url| format!("{url}/v1/webhooks/gateway")).unwrap_or_default();
+        let gateway_settings = [
+            ("LOG__FILTER", "warn".to_owned()),
+            ("WEBHOOK__URL", told),
+            ("WEBHOOK__SECRET", WEBHOOK_SECRET.to_owned()),
+            ("WEBHOOK__MAX_RETRY_PAUSE_MS", "2000".to_owned()),
+        ];
+        let gateway = service(at, "simulated_gateway", 1, &gateway_url, &gateway_database, &gateway_settings);
 
         let urls = [&[gateway_url.clone()][..], &claims_urls, &payments_urls].concat();
         let api = Api::new(claims_urls, payments_urls, gateway_url);

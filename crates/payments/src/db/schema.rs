@@ -22,6 +22,16 @@ diesel::table! {
 }
 
 diesel::table! {
+    gateway_returns (event_id) {
+        event_id -> Text,
+        claim_id -> Text,
+        amount_cents -> BigInt,
+        received_at_us -> BigInt,
+        applied_at_us -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
     database_mark (id) {
         id -> BigInt,
         at_us -> BigInt,

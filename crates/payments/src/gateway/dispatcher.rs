@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
@@ -23,6 +23,9 @@ pub struct Dispatcher {
     permits: Arc<Semaphore>,
     in_flight: Arc<AtomicUsize>,
     max_in_flight: usize,
+    /// A call that waited longer is not made any more: its answer could come after its saga's lease, when somebody else
+    /// has the saga, and would not be written.
+    start_within: Duration,
     /// Never holds more than what is in flight, which is bounded.
     answers: Sender<Answered>,
 }
@@ -62,6 +65,9 @@ impl Dispatcher {
             permits: Arc::new(Semaphore::new(settings.gateway.max_concurrent_calls)),
             in_flight: Arc::new(AtomicUsize::new(0)),
             max_in_flight: settings.saga.max_in_flight,
+            start_within: Duration::from_millis(
+                settings.saga.lease_ms.saturating_sub(settings.gateway.request_timeout_ms),
+            ),
             answers,
         }
     }
@@ -84,9 +90,14 @@ impl Dispatcher {
             let permits = Arc::clone(&self.permits);
             let answers = self.answers.clone();
             let making = Arc::clone(&self.call);
+            let (planned, start_within) = (Instant::now(), self.start_within);
             self.runtime.spawn(async move {
                 // The semaphore is never closed.
                 let Ok(_permit) = permits.acquire().await else { return };
+                if planned.elapsed() > start_within {
+                    metrics::counter!("gateway_calls_not_in_time_total").increment(1);
+                    return drop(in_flight);
+                }
                 let started = Instant::now();
                 let input = making(call).await;
                 metrics::histogram!("gateway_call_seconds").record(started.elapsed().as_secs_f64());

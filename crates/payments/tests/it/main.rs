@@ -9,3 +9,5 @@ mod messages;
 mod migrations;
 mod restored;
 mod saga_model;
+mod slow_gateway;
+mod webhook;

@@ -7,6 +7,7 @@ use event_bus::{Handler, IncomingMessage};
 use payments::domain::saga::{LookUpAnswer, PayAnswer, RefundAnswer};
 use payments::events::claims::Claims;
 use payments::gateway::{Dispatcher, Gateway, PayRequest, RefundRequest};
+use payments::settings::Settings;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
@@ -30,6 +31,13 @@ impl Gateway for Approving {
     async fn check(&self) -> Result<(), String> {
         Ok(())
     }
+}
+
+/// Settings with a lease in which a call can be made.
+fn patient() -> Settings {
+    let mut settings = settings();
+    settings.saga.lease_ms = 60_000;
+    settings
 }
 
 fn body(claim_id: &str) -> ClaimBody {
@@ -67,7 +75,7 @@ on_both_databases! {
         let instance = Instance::new(database, "one");
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("starts");
         let (answers, answered) = channel();
-        let dispatcher = Dispatcher::new(Arc::new(Approving), runtime.handle().clone(), &settings(), answers);
+        let dispatcher = Dispatcher::new(Arc::new(Approving), runtime.handle().clone(), &patient(), answers);
         let mut claims = Claims::new(instance.executor.clone(), dispatcher.clone());
 
         let mut batch = vec![submitted(CLAIM, 0)];
@@ -105,7 +113,7 @@ on_both_databases! {
         let instance = Instance::new(database, "one");
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("starts");
         let (answers, answered) = channel();
-        let mut small = settings();
+        let mut small = patient();
         small.saga.max_in_flight = 2;
         let dispatcher = Dispatcher::new(Arc::new(Approving), runtime.handle().clone(), &small, answers);
         let mut claims = Claims::new(instance.executor.clone(), dispatcher);

@@ -12,6 +12,7 @@ on_both_databases! {
         database.migrate(&[&MIGRATIONS]).expect("migrates");
         let said: BTreeSet<String> = [
         columns_in_schema(schema::database_mark::table),
+        columns_in_schema(schema::gateway_returns::table),
         columns_in_schema(schema::ledger_transfers::table),
         columns_in_schema(schema::plan_budgets::table),
         columns_in_schema(schema::sagas::table),

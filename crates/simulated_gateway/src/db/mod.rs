@@ -4,6 +4,7 @@
 pub mod book;
 pub mod payments;
 pub mod refunds;
+pub mod returns;
 mod schema;
 
 use diesel_migrations::embed_migrations;

@@ -1,6 +1,7 @@
 //! Payments by idempotency key: what was asked under each, how often, and the definite answer.
 
 use super::book::{self, NewEntry};
+use super::returns;
 use super::schema::payments;
 use super::{MOST_ROWS, random_id};
 use crate::domain::answer::PaymentAnswer;
@@ -49,15 +50,26 @@ impl Row {
 }
 
 /// Answers a request for a payment, inside the caller's transaction: counts the attempt, and pays at most once a key.
-pub fn pay(connection: &mut Connection, request: &PaymentRequest) -> Result<PaymentAnswer> {
+///
+/// `returned_after_us` is how much later a payment comes back whose fate that is; none where nobody is told of it.
+pub fn pay(
+    connection: &mut Connection,
+    request: &PaymentRequest,
+    returned_after_us: Option<i64>,
+) -> Result<PaymentAnswer> {
     let Some(row) = count_attempt(connection, request)? else { return Ok(PaymentAnswer::KeyReused) };
     let (id, attempt) = (row.id, row.attempts);
     if let Some(answer) = row.definite_answer() {
         return Ok(answer);
     }
-    match Fate::of(request.amount).verdict(request.amount, attempt) {
+    let fate = Fate::of(request.amount);
+    match fate.verdict(request.amount, attempt) {
         Verdict::Approve { paid_cents, answer_is_lost } => {
             let answer = approve(connection, id, request, paid_cents)?;
+            if let (Fate::ReturnedLater, Some(after_us)) = (fate, returned_after_us) {
+                let now_us = connection.now_us()?;
+                returns::schedule(connection, id, now_us + after_us)?;
+            }
             Ok(if answer_is_lost { PaymentAnswer::Lost } else { answer })
         }
         Verdict::Decline => {

@@ -39,5 +39,14 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    returns (payment_key) {
+        payment_key -> BigInt,
+        event_id -> Text,
+        attempts -> BigInt,
+        due_at_us -> Nullable<BigInt>,
+    }
+}
+
 diesel::joinable!(book -> payments (payment_key));
 diesel::allow_tables_to_appear_in_same_query!(book, payments);

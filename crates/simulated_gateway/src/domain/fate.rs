@@ -7,6 +7,7 @@
 //! | 41 | the first request is lost, the next one is approved | is made |
 //! | 43 | is put off twice (429), then approved | is made |
 //! | 47 | is made with another amount | is made |
+//! | 53 | is made, and comes back later by itself, where somebody is to be told of that | is made, if it is in time |
 //! | 59 | is made with another amount | fails once (503), then is made |
 //! | else | is approved | is made |
 
@@ -36,6 +37,8 @@ pub enum Fate {
     PutOff,
     /// Another amount is paid.
     OtherAmount,
+    /// It is paid, and the payee's bank sends it back later.
+    ReturnedLater,
     /// Another amount is paid, and the first attempt to have it back fails.
     OtherAmountAndRefundFails,
 }
@@ -67,6 +70,7 @@ impl Fate {
             41 => Fate::RequestLost,
             43 => Fate::PutOff,
             47 => Fate::OtherAmount,
+            53 => Fate::ReturnedLater,
             59 => Fate::OtherAmountAndRefundFails,
             _ => Fate::Approved,
         }
@@ -77,7 +81,7 @@ impl Fate {
         let approve =
             |more_cents, answer_is_lost| Verdict::Approve { paid_cents: amount.cents() + more_cents, answer_is_lost };
         match self {
-            Fate::Approved => approve(0, false),
+            Fate::Approved | Fate::ReturnedLater => approve(0, false),
             Fate::Declined => Verdict::Decline,
             Fate::AnswerLost => approve(0, true),
             Fate::RequestLost if attempt == 1 => Verdict::Lose,
@@ -114,6 +118,7 @@ mod tests {
         assert_eq!(verdicts(10_041), [Verdict::Lose, approved(10_041), approved(10_041), approved(10_041)]);
         assert_eq!(verdicts(43), [Verdict::PutOff, Verdict::PutOff, approved(43), approved(43)]);
         assert_eq!(verdicts(10_047), [approved(10_147); 4]);
+        assert_eq!(verdicts(10_053), [approved(10_053); 4]);
         assert_eq!(verdicts(10_059), [approved(10_159); 4]);
     }
 

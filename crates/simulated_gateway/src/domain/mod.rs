@@ -4,3 +4,4 @@ pub mod answer;
 pub mod book;
 pub mod fate;
 pub mod request;
+pub mod webhook;

@@ -8,6 +8,7 @@ use crate::db;
 use crate::domain::answer::PaymentAnswer;
 use crate::domain::book::{Kind, KnownPayment};
 use crate::domain::request::{CURRENCY, PaymentRequest};
+use crate::settings::WebhookSettings;
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Payload, Query};
 use actix_web::{HttpRequest, HttpResponse};
@@ -24,11 +25,16 @@ pub(super) async fn pay(
     payload: Payload,
     gate: Data<Gate>,
     settings: Data<HttpSettings>,
+    webhook: Data<WebhookSettings>,
 ) -> Result<HttpResponse, Problem> {
+    let returned_after_us = webhook.returned_after_us();
     let wish = read(&request, &read_body(payload, &settings).await?)?;
     let reference = wish.reference.clone();
-    let answer =
-        gate.run_for_payer(move |database| database.write(|connection| db::payments::pay(connection, &wish))).await?;
+    let answer = gate
+        .run_for_payer(move |database| {
+            database.write(|connection| db::payments::pay(connection, &wish, returned_after_us))
+        })
+        .await?;
     metrics::counter!("gateway_payment_requests_total", "answer" => answer.name()).increment(1);
     tracing::info!(%reference, answer = answer.name(), "a payment was asked for");
     match answer {

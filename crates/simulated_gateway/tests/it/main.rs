@@ -8,3 +8,4 @@ mod input;
 mod payments;
 mod program;
 mod refunds;
+mod returns;

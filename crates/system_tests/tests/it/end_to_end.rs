@@ -1,6 +1,6 @@
 //! A claim goes in and its payment comes out, on a system that nobody disturbs.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use system_tests::audit::{self, Accepted, Strictness};
 use system_tests::fates::{ALL, Fate};
@@ -42,6 +42,12 @@ async fn every_fate_ends_as_its_cents_say_over_two_consumers() {
         accepted.push(Accepted::new(claim["id"].as_str().unwrap().to_owned(), fate));
     }
     audit::check(&stack.api, &accepted, Duration::from_secs(60), Strictness::EndedOnce).await;
+
+    let returned = accepted.iter().find(|claim| claim.fate == Fate::ReturnedLater).expect("one");
+    let claim = stack.api.claim(&returned.id).await.expect("answers");
+    assert_eq!((&claim["outcome"]["version"], &claim["outcome"]["compensations"]), (&json!(2), &json!(["reverse"])));
+    let events: Vec<&Value> = claim["timeline"].as_array().unwrap().iter().map(|entry| &entry["event"]).collect();
+    assert_eq!(events, ["claim.submitted", "payment.settled", "payment.unwound"]);
 
     for service in stack.payments.iter_mut().chain(&mut stack.claim_process).chain([&mut stack.gateway]) {
         let status = service.stop();

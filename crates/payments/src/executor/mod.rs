@@ -4,6 +4,8 @@
 //! together. Gateway calls come after the commit that holds their intent; their answers are written only against the
 //! revision under which the calls were made.
 
+pub mod returns;
+
 use crate::db::marks::{self, StoredMark};
 use crate::db::{budgets, ledger, sagas, sagas::StoredSaga};
 use crate::domain::ledger::{Kind, Transfer};
@@ -138,6 +140,7 @@ impl Executor {
                 }
             }
             self.note_asked(connection, events, now)?;
+            self.apply_waiting_returns(connection, &mut known, now, out)?;
             event_bus::insert_dead_letters(connection, &letters, now.us)
         })
     }
@@ -159,6 +162,7 @@ impl Executor {
                 let result = saga::advance(stored.saga.clone(), input);
                 self.carry_out(connection, stored, result, now, out)?;
             }
+            self.apply_waiting_returns(connection, &mut known, now, out)?;
             Ok(())
         })
     }
@@ -280,7 +284,7 @@ impl Executor {
         let only_says_again = stored.revision > 0
             && saga == stored.saga
             && effects.iter().all(|effect| matches!(effect, Effect::Announce(_)))
-            && !(saga.is_at_rest() && stored.due_at_us.is_some());
+            && !(stored.due_at_us.is_some() && saga.needs_nobody());
         let mut bookings = Vec::new();
         let mut announced = Vec::new();
         let mut call = None;
@@ -326,7 +330,7 @@ impl Executor {
                 stored.stuck_reason = Some(reason.to_owned());
             } else if retry_at_us.is_some() {
                 stored.due_at_us = retry_at_us;
-            } else if stored.saga.is_at_rest() {
+            } else if stored.saga.needs_nobody() {
                 stored.due_at_us = None;
                 stored.worker = None;
                 stored.stuck_reason = None;

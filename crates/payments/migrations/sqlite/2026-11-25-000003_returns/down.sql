@@ -1,0 +1,3 @@
+DROP TRIGGER ledger_transfers_are_not_deleted;
+DROP TRIGGER ledger_transfers_are_not_changed;
+DROP TABLE gateway_returns;

@@ -1,0 +1,78 @@
+//! Late returns: what the gateway tells is kept in the transaction that also applies it, if its payment is known by then;
+//! otherwise it waits for the payment.
+
+use super::{Executor, Now, Outbound, PlannedCall, held};
+use crate::db::returns::{self, GatewayReturn};
+use crate::db::sagas::StoredSaga;
+use crate::domain::saga::{self, Disbursement, Input, Saga, Trust};
+use dual_db::{Connection, Result};
+use std::collections::HashMap;
+
+/// What became of a return that was told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// It is booked.
+    Applied,
+    /// Its payment is not known yet: it is kept until it is.
+    Kept,
+    /// It was told before, and nothing changed.
+    Repeated,
+}
+
+impl Executor {
+    /// Keeps a return of `amount_cents` that the gateway told under `event_id`, and applies it if its payment is known.
+    ///
+    /// # Errors
+    /// The database's; nothing was kept then.
+    pub fn apply_return(&self, event_id: &str, claim_id: &str, amount_cents: i64) -> Result<(Told, Vec<PlannedCall>)> {
+        let mut became = Told::Repeated;
+        let calls = self.commit(|connection, now, out| {
+            let told = GatewayReturn {
+                event_id: event_id.to_owned(),
+                claim_id: claim_id.to_owned(),
+                amount_cents,
+                received_at_us: now.us,
+            };
+            let mut known = held(connection, [claim_id].into_iter(), now)?;
+            became = Told::Repeated;
+            if returns::keep(connection, &told)? {
+                let applied = self.apply_waiting_returns(connection, &mut known, now, out)?;
+                became = if applied > 0 { Told::Applied } else { Told::Kept };
+            }
+            Ok(())
+        })?;
+        Ok((became, calls))
+    }
+
+    /// Applies what waited for these sagas, and returns how many returns that were.
+    pub(super) fn apply_waiting_returns(
+        &self,
+        connection: &mut Connection,
+        known: &mut HashMap<String, StoredSaga>,
+        now: Now,
+        out: &mut Outbound,
+    ) -> Result<usize> {
+        let ids: Vec<&str> =
+            known.values().filter(|stored| may_be_returned(&stored.saga)).map(|s| s.saga.claim_id.as_str()).collect();
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        let waiting = returns::waiting(connection, &ids)?;
+        for told in &waiting {
+            let Some(stored) = known.get_mut(&told.claim_id) else { continue };
+            let returned = Input::Returned { amount_cents: told.amount_cents };
+            let result = saga::advance(stored.saga.clone(), returned);
+            self.carry_out(connection, stored, result, now, out)?;
+            returns::note_applied(connection, &told.event_id, now.us)?;
+            metrics::counter!("payments_returned_total").increment(1);
+            tracing::info!(claim_id = told.claim_id, "a payment came back");
+        }
+        Ok(waiting.len())
+    }
+}
+
+/// Whether a return says something of this saga: its payment was asked for at least. A suspect one hears of it by its
+/// look-up first.
+fn may_be_returned(saga: &Saga) -> bool {
+    saga.trust == Trust::Sure && !matches!(saga.disbursement, Disbursement::None | Disbursement::Declined)
+}

@@ -1,0 +1,145 @@
+//! `POST /v1/webhooks/gateway`: the gateway tells that a payment came back.
+//!
+//! The header `Gateway-Signature: t=<unix seconds>,v1=<hex>` must hold the HMAC-SHA256 (RFC 2104) of `<unix seconds>.<body>`
+//! under the secret of the setting `gateway.webhook_secret`, and its time must be near. Whatever is not answered with 2xx
+//! comes again.
+
+use super::Webhooks;
+use crate::executor::returns::Told;
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use hmac::{Hmac, Mac};
+use serde::Deserialize;
+use serde_json::json;
+use service_runtime::http_server::read_body;
+use service_runtime::problem::Problem;
+use sha2::Sha256;
+
+const SIGNATURE_HEADER: &str = "gateway-signature";
+/// When a gateway that cannot be heard just now should come again, in seconds.
+const RETRY_AFTER_S: u64 = 5;
+
+#[derive(Deserialize)]
+struct Event {
+    id: String,
+    #[serde(rename = "type")]
+    kind: String,
+    reference: String,
+    amount_cents: i64,
+    currency: String,
+}
+
+pub(super) async fn post(
+    request: HttpRequest,
+    payload: web::Payload,
+    webhooks: web::Data<Webhooks>,
+) -> Result<HttpResponse, Problem> {
+    if webhooks.secret.is_empty() {
+        return Err(refused("no_secret", Problem::unavailable("no webhooks are taken here", RETRY_AFTER_S)));
+    }
+    let body = read_body(payload, &webhooks.http).await?;
+    let now_s = jiff::Timestamp::now().as_second();
+    let signature = request.headers().get(SIGNATURE_HEADER).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    check(signature, &body, &webhooks.secret, now_s, webhooks.tolerance_s).map_err(|(reason, why)| {
+        refused(reason, Problem::new(StatusCode::UNAUTHORIZED, "signature", "The signature is not accepted", why))
+    })?;
+    let event: Event = serde_json::from_slice(&body)
+        .map_err(|_| refused("malformed", Problem::malformed("the body is not an event as the gateway tells them")))?;
+    if event.kind != "payment.returned" || event.currency != "USD" || event.amount_cents <= 0 {
+        let why = "only payment.returned is understood, with an amount above zero in USD";
+        let problem =
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unknown-event", "The event is not understood", why);
+        return Err(refused("unknown_event", problem));
+    }
+    let (executor, dispatcher) = (webhooks.executor.clone(), webhooks.dispatcher.clone());
+    let told = web::block(move || {
+        let told = executor.apply_return(&event.id, &event.reference, event.amount_cents);
+        told.map(|(told, calls)| {
+            dispatcher.dispatch(calls);
+            told
+        })
+    });
+    let unavailable = || Problem::unavailable("the event cannot be kept just now: tell it again", RETRY_AFTER_S);
+    let told = told.await.map_err(|_| unavailable())?.map_err(|error| {
+        tracing::warn!(error = &error as &dyn std::error::Error, "a return could not be kept");
+        unavailable()
+    })?;
+    match told {
+        Told::Applied => Ok(HttpResponse::Ok().json(json!({"status": "applied"}))),
+        Told::Kept => Ok(HttpResponse::Accepted().json(json!({"status": "kept"}))),
+        Told::Repeated => Err(refused(
+            "repeated",
+            Problem::new(
+                StatusCode::CONFLICT,
+                "told-before",
+                "This was told before",
+                "an event with this id is kept already: it need not be told again",
+            ),
+        )),
+    }
+}
+
+fn refused(reason: &'static str, problem: Problem) -> Problem {
+    metrics::counter!("webhooks_refused_total", "reason" => reason).increment(1);
+    problem
+}
+
+/// Whether a signature is the gateway's, and of this time; otherwise a word for metrics and a sentence for its sender.
+fn check(
+    signature: &str,
+    body: &[u8],
+    secret: &str,
+    now_s: i64,
+    tolerance_s: i64,
+) -> Result<(), (&'static str, &'static str)> {
+    let part = |name: &str| signature.split(',').find_map(|part| part.trim().strip_prefix(name));
+    let malformed = ("no_signature", "the header Gateway-Signature must be t=<unix seconds>,v1=<hex>");
+    let time = part("t=").ok_or(malformed)?;
+    let at_s: i64 = time.parse().map_err(|_| malformed)?;
+    let mac = part("v1=").and_then(from_hex).ok_or(malformed)?;
+    let mut expected = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).map_err(|_| malformed)?;
+    expected.update(time.as_bytes());
+    expected.update(b".");
+    expected.update(body);
+    expected
+        .verify_slice(&mac)
+        .map_err(|_| ("wrong_signature", "the signature does not fit the body and the secret"))?;
+    if now_s.saturating_sub(at_s).saturating_abs() > tolerance_s {
+        return Err(("old", "the signature's time is too far from now: sign it anew, and check both clocks"));
+    }
+    Ok(())
+}
+
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digits = text.as_bytes();
+    if digits.len() % 2 != 0 {
+        return None;
+    }
+    digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Computed with `printf '1.{}' | openssl dgst -sha256 -hmac secret`.
+    const SIGNED: &str = "t=1,v1=1122767b193110cfec322b6f199b599edbf608ed087f2d27afb0b97d99523908";
+
+    #[test]
+    fn only_the_gateways_own_words_of_this_time_are_taken() {
+        let check = |signature: &str, body: &str, secret: &str, now_s| {
+            check(signature, body.as_bytes(), secret, now_s, 300).map_err(|(reason, _)| reason)
+        };
+        assert_eq!(check(SIGNED, "{}", "secret", 1), Ok(()));
+        assert_eq!(check(SIGNED, "{}", "secret", 301), Ok(()));
+        assert_eq!(check(SIGNED, "{}", "secret", 302), Err("old"));
+        assert_eq!(check(SIGNED, "{}", "secret", -300), Err("old"));
+        assert_eq!(check(SIGNED, "{ }", "secret", 1), Err("wrong_signature"));
+        assert_eq!(check(SIGNED, "{}", "another", 1), Err("wrong_signature"));
+        assert_eq!(check(&SIGNED.replace("t=1", "t=2"), "{}", "secret", 1), Err("wrong_signature"));
+        for signature in ["", "t=1", "v1=00", "t=x,v1=00", "t=1,v1=0", "t=1,v1=zz"] {
+            assert_eq!(check(signature, "{}", "secret", 1), Err("no_signature"), "{signature}");
+        }
+        assert_eq!(check("t=1,v1=", "{}", "secret", 1), Err("wrong_signature"));
+    }
+}

@@ -1,0 +1,183 @@
+//! What the gateway tells: signed, of this time, kept once, and applied when its payment is known.
+
+use crate::harness::{CLAIM, Instance, approved, event, settings};
+use claim_events::OutcomeKind;
+use dual_db::testing::{TestDatabase, on_both_databases};
+use hmac::{Hmac, Mac};
+use payments::app::Application;
+use payments::domain::saga::Disbursement;
+use payments::executor::returns::Told;
+use reqwest::Client;
+use serde_json::{Value, json};
+use sha2::Sha256;
+
+const SECRET: &str = "a secret";
+
+/// A service under test that takes webhooks, and the gateway that tells.
+struct Gateway {
+    client: Client,
+    url: String,
+}
+
+impl Gateway {
+    async fn tell(&self, body: &Value, at_s: i64, secret: &str) -> (u16, Value) {
+        let body = body.to_string();
+        let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("any key");
+        mac.update(format!("{at_s}.{body}").as_bytes());
+        let hex: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        let signed = self.client.post(&self.url).header("gateway-signature", format!("t={at_s},v1={hex}"));
+        let answer = signed.body(body).send().await.expect("answers");
+        (answer.status().as_u16(), answer.json().await.expect("JSON"))
+    }
+
+    async fn tell_now(&self, event_id: &str, amount_cents: i64) -> u16 {
+        self.tell(&returned(event_id, amount_cents), now_s(), SECRET).await.0
+    }
+}
+
+fn now_s() -> i64 {
+    jiff::Timestamp::now().as_second()
+}
+
+fn returned(event_id: &str, amount_cents: i64) -> Value {
+    json!({"id": event_id, "type": "payment.returned", "payment_id": "p", "reference": CLAIM,
+           "amount_cents": amount_cents, "currency": "USD"})
+}
+
+fn with_webhooks(test: &TestDatabase, secret: &str, run: impl AsyncFnOnce(Gateway, Instance)) {
+    let mut settings = settings();
+    settings.http.port = 0;
+    settings.database = test.settings().clone();
+    settings.gateway.url = "http://127.0.0.1:1".to_owned();
+    settings.gateway.webhook_secret = secret.to_owned();
+    settings.kafka.producer.flush_timeout_ms = 100;
+    // What is on its way in these tests is driven by hand.
+    settings.saga.resume_interval_ms = 3_600_000;
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let application = Application::build(settings).expect("starts");
+        let url = format!("http://127.0.0.1:{}/v1/webhooks/gateway", application.port());
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let running = tokio::spawn(application.run_until(async {
+            let _ = stopped.await;
+        }));
+        run(Gateway { client: Client::new(), url }, Instance::new(test.database(), "by hand")).await;
+        drop(stop);
+        running.await.expect("no panic").expect("stops");
+    });
+}
+
+fn settle(instance: &Instance) {
+    let calls = instance.hear(&event(CLAIM, 100, 1));
+    instance.answer(&calls[0], approved(100));
+}
+
+fn outcome(instance: &Instance) -> Option<(OutcomeKind, i64)> {
+    instance.saga(CLAIM).saga.outcome.map(|outcome| (outcome.kind, outcome.version))
+}
+
+on_both_databases! {
+    fn a_return_after_settlement_unwinds_once_however_often_it_is_told(test: &TestDatabase) {
+        with_webhooks(test, SECRET, async |gateway, instance| {
+            settle(&instance);
+            assert_eq!(gateway.tell_now("event-1", 100).await, 200);
+            assert_eq!(outcome(&instance), Some((OutcomeKind::Unwound, 2)));
+            assert!(instance.saga(CLAIM).saga.unasked);
+            let transfers = instance.transfer_kinds(CLAIM);
+            assert_eq!(transfers, ["disburse", "post", "reserve", "return", "reverse"]);
+            assert_eq!(gateway.tell_now("event-1", 100).await, 409);
+            assert_eq!(gateway.tell_now("another-id", 100).await, 200, "of another id, and nothing new");
+            assert_eq!((instance.transfer_kinds(CLAIM), instance.books_off()), (transfers, 0));
+        });
+    }
+
+    fn what_is_not_signed_by_the_gateway_changes_nothing(test: &TestDatabase) {
+        with_webhooks(test, SECRET, async |gateway, instance| {
+            settle(&instance);
+            let event = returned("event-1", 100);
+            for (at_s, secret) in [(now_s(), "guessed"), (now_s() - 301, SECRET), (now_s() + 301, SECRET)] {
+                let (status, body) = gateway.tell(&event, at_s, secret).await;
+                assert_eq!((status, &body["status"]), (401, &json!(401)), "{body}");
+            }
+            let unsigned = gateway.client.post(&gateway.url).body(event.to_string()).send().await.expect("answers");
+            assert_eq!(unsigned.status(), 401);
+            for (change, status) in [
+                (json!({"type": "payment.made"}), 422),
+                (json!({"currency": "EUR"}), 422),
+                (json!({"amount_cents": 0}), 422),
+                (json!({"amount_cents": "100"}), 400),
+                (json!({"reference": null}), 400),
+            ] {
+                let mut wrong = event.clone();
+                wrong.as_object_mut().expect("an object").extend(change.as_object().expect("an object").clone());
+                assert_eq!(gateway.tell(&wrong, now_s(), SECRET).await.0, status, "{change}");
+            }
+            assert_eq!(outcome(&instance), Some((OutcomeKind::Settled, 1)));
+            assert_eq!(gateway.tell_now("event-1", 100).await, 200, "and the event is not used up");
+        });
+    }
+
+    fn without_a_secret_nothing_is_taken(test: &TestDatabase) {
+        with_webhooks(test, "", async |gateway, instance| {
+            settle(&instance);
+            assert_eq!(gateway.tell_now("event-1", 100).await, 503);
+            assert_eq!(outcome(&instance), Some((OutcomeKind::Settled, 1)));
+        });
+    }
+
+    fn a_return_of_a_payment_not_yet_known_waits_for_it(test: &TestDatabase) {
+        with_webhooks(test, SECRET, async |gateway, instance| {
+            assert_eq!(gateway.tell_now("event-1", 100).await, 202);
+            assert_eq!(gateway.tell_now("event-1", 100).await, 409);
+            // Its claim comes now; the return is the approval, too.
+            assert_eq!(instance.hear(&event(CLAIM, 100, 1)).len(), 1);
+            assert_eq!(outcome(&instance), Some((OutcomeKind::Unwound, 1)));
+            assert_eq!(instance.transfer_kinds(CLAIM), ["disburse", "release", "reserve", "return"]);
+            assert_eq!(instance.books_off(), 0);
+        });
+    }
+
+    fn a_return_while_it_is_being_taken_back_is_the_one_that_counts(test: &TestDatabase) {
+        with_webhooks(test, SECRET, async |gateway, instance| {
+            settle(&instance);
+            let refund = instance.hear(&event(CLAIM, 100, 2));
+            assert_eq!(gateway.tell_now("event-1", 100).await, 200);
+            assert_eq!(instance.saga(CLAIM).saga.disbursement, Disbursement::Returned);
+            instance.answer(&refund[0], crate::harness::refunded());
+            assert_eq!(instance.transfer_kinds(CLAIM), ["disburse", "post", "reserve", "return", "reverse"]);
+            assert_eq!((outcome(&instance), instance.books_off()), (Some((OutcomeKind::Unwound, 2)), 0));
+            assert!(!instance.saga(CLAIM).saga.unasked, "the void asked for it");
+        });
+    }
+
+    fn two_tellings_at_once_are_one(test: &TestDatabase) {
+        let instances: Vec<Instance> = (0..4).map(|n| Instance::new(test.database(), &n.to_string())).collect();
+        settle(&instances[0]);
+        let told: Vec<Told> = std::thread::scope(|scope| {
+            let telling: Vec<_> = instances
+                .iter()
+                .map(|instance| scope.spawn(|| instance.executor.apply_return("event-1", CLAIM, 100).expect("applies").0))
+                .collect();
+            telling.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+        });
+        assert_eq!(told.iter().filter(|told| **told == Told::Applied).count(), 1, "{told:?}");
+        assert_eq!(told.iter().filter(|told| **told == Told::Repeated).count(), 3, "{told:?}");
+    }
+
+    fn the_ledger_is_append_only_by_the_database_itself(test: &TestDatabase) {
+        let instance = Instance::new(test.database(), "one");
+        settle(&instance);
+        for sql in [
+            "UPDATE ledger_transfers SET amount_cents = 1",
+            "DELETE FROM ledger_transfers",
+            "UPDATE ledger_transfers SET booked_at_us = 0 WHERE kind = 'post'",
+        ] {
+            let refused = test.database().write(|connection| {
+                dual_db::on_each_backend!(connection, |c| diesel::RunQueryDsl::execute(diesel::sql_query(sql), c))?;
+                Ok(())
+            });
+            assert!(refused.is_err(), "{sql}");
+        }
+        assert_eq!((instance.transfer_kinds(CLAIM), instance.books_off()), (vec!["disburse".into(), "post".into(), "reserve".into()], 0));
+    }
+}

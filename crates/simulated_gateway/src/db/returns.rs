@@ -1,0 +1,88 @@
+//! Payments that the payee's bank sends back: when, and whether whoever paid has been told.
+
+use super::book::{self, NewEntry};
+use super::random_id;
+use super::schema::{payments, returns};
+use crate::domain::book::Kind;
+use crate::domain::webhook::Returned;
+use diesel::prelude::*;
+use dual_db::{Connection, Result, load_skipping_locked, on_each_backend};
+
+/// The payment will come back at `due_at_us`, unless it is refunded before.
+pub(super) fn schedule(connection: &mut Connection, payment_key: i64, due_at_us: i64) -> Result<()> {
+    let row = (
+        returns::payment_key.eq(payment_key),
+        returns::event_id.eq(random_id()),
+        returns::attempts.eq(0_i64),
+        returns::due_at_us.eq(due_at_us),
+    );
+    on_each_backend!(connection, |c| diesel::insert_into(returns::table).values(row).execute(c))?;
+    Ok(())
+}
+
+/// Brings back what is due, and returns what is to be told: again and again, until [`note_told`]. Nobody else tells it
+/// until `again_at_us`.
+pub fn take_due(
+    connection: &mut Connection,
+    now_us: i64,
+    again_at_us: impl Fn(i64) -> i64,
+    limit: i64,
+) -> Result<Vec<Returned>> {
+    let due: Vec<(i64, String, i64)> = load_skipping_locked!(
+        connection,
+        returns::table.filter(returns::due_at_us.le(now_us)).order(returns::due_at_us).limit(limit).select((
+            returns::payment_key,
+            returns::event_id,
+            returns::attempts
+        ))
+    )?;
+    let mut told = Vec::new();
+    for (payment_key, event_id, attempts) in due {
+        let payment: (Option<String>, String, Option<i64>) = dual_db::load_for_update!(
+            connection,
+            payments::table.filter(payments::id.eq(payment_key)).select((
+                payments::payment_id,
+                payments::reference,
+                payments::paid_cents
+            ))
+        )?
+        .pop()
+        .unwrap_or_default();
+        let (Some(payment_id), reference, Some(amount_cents)) = payment else { continue };
+        match book::money_back(connection, &[payment_key])?.remove(&payment_key).map(|back| back.kind) {
+            Some(Kind::Refund) => {
+                note_told(connection, &event_id)?;
+                continue;
+            }
+            Some(_) => {}
+            None => book::add(
+                connection,
+                &NewEntry {
+                    at_us: now_us,
+                    kind: Kind::Return.name(),
+                    payment_key,
+                    reference: &reference,
+                    amount_cents,
+                    entry_id: &event_id,
+                },
+            )?,
+        }
+        on_each_backend!(connection, |c| {
+            diesel::update(returns::table.find(payment_key))
+                .set((returns::attempts.eq(attempts + 1), returns::due_at_us.eq(again_at_us(attempts + 1))))
+                .execute(c)
+        })?;
+        told.push(Returned { event_id, payment_id, reference, amount_cents });
+    }
+    Ok(told)
+}
+
+/// Whoever paid knows.
+pub fn note_told(connection: &mut Connection, event_id: &str) -> Result<()> {
+    on_each_backend!(connection, |c| {
+        diesel::update(returns::table.filter(returns::event_id.eq(event_id)))
+            .set(returns::due_at_us.eq(None::<i64>))
+            .execute(c)
+    })?;
+    Ok(())
+}

@@ -1,0 +1,66 @@
+//! What the gateway tells whoever paid, and the signature by which that can be known to come from it.
+//!
+//! The header `Gateway-Signature: t=<unix seconds>,v1=<hex>` holds the HMAC-SHA256 (RFC 2104) of `<unix seconds>.<body>`
+//! under the secret that both sides know.
+
+use super::request::CURRENCY;
+use hmac::{Hmac, Mac};
+use serde_json::json;
+use sha2::Sha256;
+use std::fmt::Write as _;
+
+/// The name of the header.
+pub const SIGNATURE_HEADER: &str = "gateway-signature";
+
+/// A payment came back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Returned {
+    /// The event's id, the same however often it is told.
+    pub event_id: String,
+    /// The payment's public id.
+    pub payment_id: String,
+    /// The payer's own name for what was paid.
+    pub reference: String,
+    /// How much came back, in cents.
+    pub amount_cents: i64,
+}
+
+impl Returned {
+    /// The body that tells it.
+    pub fn body(&self) -> String {
+        json!({
+            "id": self.event_id,
+            "type": "payment.returned",
+            "payment_id": self.payment_id,
+            "reference": self.reference,
+            "amount_cents": self.amount_cents,
+            "currency": CURRENCY,
+        })
+        .to_string()
+    }
+}
+
+/// The signature of a body told at a time (unix seconds).
+pub fn signature(secret: &str, at_s: i64, body: &str) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes keys of every length");
+    mac.update(format!("{at_s}.{body}").as_bytes());
+    let hex = mac.finalize().into_bytes().iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    });
+    format!("t={at_s},v1={hex}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Computed with `printf '1.{}' | openssl dgst -sha256 -hmac secret`.
+    #[test]
+    fn a_signature_is_that_of_other_tools() {
+        assert_eq!(
+            signature("secret", 1, "{}"),
+            "t=1,v1=1122767b193110cfec322b6f199b599edbf608ed087f2d27afb0b97d99523908"
+        );
+    }
+}
