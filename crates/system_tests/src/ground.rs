@@ -1,8 +1,7 @@
 //! What the system stands on: the embedded default (SQLite files and the local broker), or real servers (PostgreSQL and
 //! Kafka), fresh for each test.
 
-use crate::process::Process;
-use crate::stack::free_port;
+use crate::process::{Process, free_port};
 use dual_db::testing::{TestDatabase, note_skipped};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};

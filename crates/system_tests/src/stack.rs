@@ -3,8 +3,7 @@
 
 use crate::api::Api;
 use crate::ground::Ground;
-use crate::process::Process;
-use std::net::TcpListener;
+use crate::process::{Process, free_port};
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -197,10 +196,4 @@ fn service(
 
 fn url(port: u16) -> String {
     format!("http://127.0.0.1:{port}")
-}
-
-/// A port that was free a moment ago. A process that is started again must find its old one, so 0 would not do.
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port can be bound");
-    listener.local_addr().expect("a bound port is known").port()
 }
