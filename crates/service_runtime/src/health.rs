@@ -44,6 +44,10 @@ impl Health {
         match (before, state) {
             (Some(Err(_)), Ok(())) => tracing::info!(dependency = name, "ready"),
             (Some(Ok(())), Err(reason)) => tracing::warn!(dependency = name, reason, "not ready any more"),
+            // What hinders a start is said once, and again when it is something else.
+            (Some(Err(before)), Err(reason)) if before != reason => {
+                tracing::warn!(dependency = name, reason, "not ready")
+            }
             _ => {}
         }
     }
