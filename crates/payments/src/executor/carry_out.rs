@@ -1,0 +1,153 @@
+//! One write of a saga with everything it brings: bookings, budgets, announcements, and the call to be made after it.
+
+use super::{Executor, Now, Outbound, PlannedCall, micros};
+use crate::db::sagas::StoredSaga;
+use crate::db::{budgets, ledger, sagas};
+use crate::domain::ledger::{Kind, Transfer};
+use crate::domain::saga::{self, Effect, Input, Saga};
+use crate::events::outgoing;
+use dual_db::{Connection, Result};
+
+impl Executor {
+    /// One write of a saga with everything it brings. The saga's row comes before its bookings: of two instances that
+    /// hear the same event at once, the slower one finds the row taken and runs its transaction again.
+    pub(super) fn carry_out(
+        &self,
+        connection: &mut Connection,
+        stored: &mut StoredSaga,
+        (mut saga, mut effects): (Saga, Vec<Effect>),
+        now: Now,
+        out: &mut Outbound,
+    ) -> Result<()> {
+        let only_says_again = stored.revision > 0
+            && saga == stored.saga
+            && effects.iter().all(|effect| matches!(effect, Effect::Announce(_)))
+            && !(stored.due_at_us.is_some() && saga.needs_nobody());
+        let mut bookings = Vec::new();
+        let mut announced = Vec::new();
+        let mut call = None;
+        let mut retry_at_us = None;
+        let mut stuck = None;
+        while !effects.is_empty() {
+            for effect in std::mem::take(&mut effects) {
+                match effect {
+                    Effect::Reserve(transfer) => {
+                        let covered = self.covers(connection, &saga.plan_group, transfer.amount_cents)?;
+                        if covered {
+                            bookings.push(transfer);
+                        }
+                        let (next, more) = saga::advance(saga, Input::Reserved { covered });
+                        saga = next;
+                        effects.extend(more);
+                    }
+                    Effect::ReserveAnyway(transfer) => {
+                        self.overdraw(connection, &saga, transfer.amount_cents)?;
+                        bookings.push(transfer);
+                    }
+                    Effect::Book(transfer) => bookings.push(transfer),
+                    Effect::Announce(event) => announced.push(event),
+                    Effect::Call(made) => call = Some(made),
+                    Effect::RetryLater { attempts, retry_after_ms } => {
+                        stored.stuck_reason = self.stuck_reason(attempts);
+                        retry_at_us = Some(now.us + self.pause_us(&saga.claim_id, attempts, retry_after_ms));
+                    }
+                    Effect::Stuck(reason) => stuck = Some(reason),
+                    Effect::Alarm(what) => alarm(&saga, what),
+                }
+            }
+        }
+        stored.saga = saga;
+        if !only_says_again {
+            stored.updated_at_us = now.us;
+            if call.is_some() {
+                stored.due_at_us = Some(now.us + micros(self.settings.saga.lease_ms));
+                stored.worker = Some(self.worker.clone());
+                stored.call_revision = stored.revision + 1;
+            } else if let Some(reason) = stuck {
+                stored.due_at_us = Some(now.us + micros(self.settings.saga.max_retry_pause_ms));
+                stored.stuck_reason = Some(reason.to_owned());
+            } else if retry_at_us.is_some() {
+                stored.due_at_us = retry_at_us;
+            } else if stored.saga.needs_nobody() {
+                stored.due_at_us = None;
+                stored.worker = None;
+                stored.stuck_reason = None;
+            }
+            sagas::write(connection, stored)?;
+        }
+        for transfer in &bookings {
+            self.book(connection, &stored.saga.plan_group, transfer, now.us)?;
+        }
+        for event in announced {
+            let state = stored.saga.state().name();
+            metrics::counter!("payments_announced_total", "state" => state).increment(1);
+            tracing::info!(
+                claim_id = stored.saga.claim_id,
+                state,
+                said_again = only_says_again,
+                "a payment's outcome goes out"
+            );
+            out.messages.extend(outgoing::outcome(stored, &event));
+        }
+        if let Some(call) = call {
+            let claim_id = stored.saga.claim_id.clone();
+            out.calls.insert(claim_id.clone(), PlannedCall { claim_id, revision: stored.revision, call });
+        }
+        Ok(())
+    }
+
+    /// Takes the amount from the plan's budget, if it has one that covers it.
+    fn covers(&self, connection: &mut Connection, plan_group: &str, amount_cents: i64) -> Result<bool> {
+        match self.settings.budget_limit_cents(plan_group) {
+            Some(limit_cents) => budgets::take(connection, plan_group, amount_cents, limit_cents),
+            None => Ok(true),
+        }
+    }
+
+    /// Takes the amount from the plan's budget, covered or not: it was paid, or may have been, before the facts were lost.
+    fn overdraw(&self, connection: &mut Connection, saga: &Saga, amount_cents: i64) -> Result<()> {
+        if !self.covers(connection, &saga.plan_group, amount_cents)? {
+            alarm(
+                saga,
+                "a budget is overdrawn by a payment that was made, or may have been, before the database was restored",
+            );
+            budgets::overdraw(connection, &saga.plan_group, amount_cents)?;
+        }
+        Ok(())
+    }
+
+    fn book(&self, connection: &mut Connection, plan_group: &str, transfer: &Transfer, now_us: i64) -> Result<()> {
+        ledger::book(connection, transfer, now_us)?;
+        let frees_budget = transfer.kind == Kind::Release
+            || (transfer.kind == Kind::Reverse && transfer.debit.to_string().starts_with("provider_payable"));
+        if frees_budget && self.settings.budget_limit_cents(plan_group).is_some() {
+            budgets::give_back(connection, plan_group, transfer.amount_cents)?;
+        }
+        Ok(())
+    }
+
+    fn stuck_reason(&self, attempts: u32) -> Option<String> {
+        (attempts >= self.settings.saga.stuck_after_attempts)
+            .then(|| format!("the gateway gave no definite answer to {attempts} requests; it is still being asked"))
+    }
+
+    /// The first pause, doubled each time up to the longest, spread by up to a quarter so that many sagas that failed
+    /// together do not come back together; and never shorter than the gateway asked for.
+    fn pause_us(&self, claim_id: &str, attempts: u32, retry_after_ms: Option<u64>) -> i64 {
+        let settings = &self.settings.saga;
+        let pause_ms = settings
+            .retry_pause_ms
+            .saturating_mul(1 << attempts.saturating_sub(1).min(30))
+            .min(settings.max_retry_pause_ms);
+        let seed =
+            claim_id.bytes().fold(u64::from(attempts), |seed, byte| seed.wrapping_mul(31).wrapping_add(byte.into()));
+        let spread_ms = pause_ms / 4 * (seed % 1_000) / 1_000;
+        micros((pause_ms + spread_ms).max(retry_after_ms.unwrap_or(0)))
+    }
+}
+
+/// Says that somebody must look.
+fn alarm(saga: &Saga, what: &'static str) {
+    metrics::counter!("payment_alarms_total").increment(1);
+    tracing::error!(claim_id = saga.claim_id, "{what}");
+}
