@@ -66,3 +66,33 @@ pub fn insert(connection: &mut Connection, letters: &[DeadLetter], now_us: i64) 
 pub fn count(connection: &mut Connection) -> Result<i64> {
     Ok(on_each_backend!(connection, |c| dead_letters::table.count().get_result(c))?)
 }
+
+/// A message as it was set aside.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
+#[diesel(table_name = dead_letters)]
+#[allow(missing_docs)]
+pub struct KeptDeadLetter {
+    pub id: i64,
+    pub topic: String,
+    pub partition: i64,
+    pub message_offset: i64,
+    pub message_time_ms: i64,
+    pub message_key: Option<Vec<u8>>,
+    /// A JSON array of pairs.
+    pub headers: String,
+    pub body: Vec<u8>,
+    pub reason: String,
+    pub received_at_us: i64,
+}
+
+/// Up to `limit` messages that were set aside, newest first, before the one with the id `before`.
+pub fn list(connection: &mut Connection, before: Option<i64>, limit: i64) -> Result<Vec<KeptDeadLetter>> {
+    Ok(on_each_backend!(connection, |c| {
+        dead_letters::table
+            .filter(dead_letters::id.lt(before.unwrap_or(i64::MAX)))
+            .order(dead_letters::id.desc())
+            .limit(limit)
+            .select(KeptDeadLetter::as_select())
+            .load(c)
+    })?)
+}

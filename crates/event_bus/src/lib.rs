@@ -16,7 +16,9 @@ mod settings;
 mod topics;
 
 pub use consumer::{Consumer, Handler};
-pub use dead_letters::{DeadLetter, count as count_dead_letters, insert as insert_dead_letters};
+pub use dead_letters::{
+    DeadLetter, KeptDeadLetter, count as count_dead_letters, insert as insert_dead_letters, list as list_dead_letters,
+};
 pub use message::{IncomingMessage, OutgoingMessage};
 pub use outbox::{KEYS_WAITING_IN_TOPIC, OutboxRow, insert as insert_into_outbox, pending as pending_in_outbox};
 pub use relay::Relay;

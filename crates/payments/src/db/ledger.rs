@@ -162,3 +162,37 @@ pub fn books_that_are_off(connection: &mut Connection, limit: i64) -> Result<Vec
     let sql = format!("{ENTRIES}{BOOKS} SELECT * FROM books WHERE {OFF} ORDER BY claim_id LIMIT $1");
     Ok(on_each_backend!(connection, |c| sql_query(&sql).bind::<BigInt, _>(limit).load(c))?)
 }
+
+/// What stands on an account.
+#[derive(Debug, Clone, PartialEq, Eq, QueryableByName)]
+pub struct Balance {
+    /// The account's name.
+    #[diesel(sql_type = Text)]
+    pub account: String,
+    /// The sum of the debits that count, in cents.
+    #[diesel(sql_type = BigInt)]
+    pub debits_cents: i64,
+    /// The sum of the credits that count, in cents.
+    #[diesel(sql_type = BigInt)]
+    pub credits_cents: i64,
+    /// What is set aside to be credited, in cents.
+    #[diesel(sql_type = BigInt)]
+    pub pending_cents: i64,
+}
+
+/// What stands on up to `limit` accounts whose names come after `after`, in the order of their names.
+pub fn balances(connection: &mut Connection, after: &str, limit: i64) -> Result<Vec<Balance>> {
+    let sql = "WITH entries AS (
+            SELECT debit_account AS account, amount_cents AS debit, 0 AS credit, 0 AS pending
+            FROM ledger_transfers WHERE weight = 'posted'
+            UNION ALL
+            SELECT credit_account, 0, amount_cents, 0 FROM ledger_transfers WHERE weight = 'posted'
+            UNION ALL
+            SELECT p.credit_account, 0, 0, p.amount_cents FROM ledger_transfers p
+            WHERE p.weight = 'pending' AND NOT EXISTS (SELECT 1 FROM ledger_transfers e WHERE e.ends_pending = p.id)
+        )
+        SELECT account, CAST(SUM(debit) AS BIGINT) AS debits_cents, CAST(SUM(credit) AS BIGINT) AS credits_cents,
+               CAST(SUM(pending) AS BIGINT) AS pending_cents
+        FROM entries WHERE account > $1 GROUP BY account ORDER BY account LIMIT $2";
+    Ok(on_each_backend!(connection, |c| sql_query(sql).bind::<Text, _>(after).bind::<BigInt, _>(limit).load(c))?)
+}

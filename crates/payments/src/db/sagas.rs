@@ -2,7 +2,7 @@
 //! stopped can never overwrite what others did since.
 
 use super::schema::sagas;
-use crate::domain::saga::Saga;
+use crate::domain::saga::{Saga, State};
 use diesel::prelude::*;
 use dual_db::{Connection, Error, Result, load_for_update, load_skipping_locked, on_each_backend};
 
@@ -170,6 +170,49 @@ pub fn write(connection: &mut Connection, stored: &mut StoredSaga) -> Result<()>
     }
     stored.revision += 1;
     Ok(())
+}
+
+/// Which sagas to list.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ListFilter {
+    /// Only those in this state.
+    pub state: Option<State>,
+    /// Only those that do not get on.
+    pub stuck: bool,
+    /// Only those before this key.
+    pub before: Option<i64>,
+}
+
+/// A saga in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
+#[diesel(table_name = sagas)]
+#[allow(missing_docs)]
+pub struct Listed {
+    pub id: i64,
+    pub claim_id: String,
+    pub state: String,
+    pub amount_cents: i64,
+    pub stuck_reason: Option<String>,
+    pub due_at_us: Option<i64>,
+    pub started_at_us: i64,
+    pub updated_at_us: i64,
+}
+
+/// A page of sagas, newest first.
+pub fn list(connection: &mut Connection, filter: &ListFilter, limit: i64) -> Result<Vec<Listed>> {
+    Ok(on_each_backend!(connection, |c| {
+        let mut query = sagas::table.select(Listed::as_select()).order(sagas::id.desc()).limit(limit).into_boxed();
+        if let Some(state) = filter.state {
+            query = query.filter(sagas::state.eq(state.name()));
+        }
+        if filter.stuck {
+            query = query.filter(sagas::stuck_reason.is_not_null());
+        }
+        if let Some(before) = filter.before {
+            query = query.filter(sagas::id.lt(before));
+        }
+        query.load(c)
+    })?)
 }
 
 /// How many sagas stand where.

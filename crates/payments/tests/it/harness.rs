@@ -2,7 +2,9 @@
 //! answered by the test.
 
 use dual_db::Database;
+use dual_db::testing::TestDatabase;
 use event_bus::{IncomingMessage, KafkaSettings, Relay};
+use payments::app::Application;
 use payments::db;
 use payments::db::sagas::StoredSaga;
 use payments::domain::saga::{ClaimSays, Input, LookUpAnswer, PayAnswer, RefundAnswer};
@@ -86,6 +88,35 @@ impl Instance {
     pub fn books_off(&self) -> usize {
         self.database.read(|c| db::ledger::books_that_are_off(c, 100)).expect("audits").len()
     }
+}
+
+/// Runs `test` against a service that listens on its own address, with this database, no Kafka and no gateway, beside an
+/// instance that is driven by hand.
+pub fn with_application(
+    test: &TestDatabase,
+    change: impl FnOnce(&mut Settings),
+    run: impl AsyncFnOnce(String, Instance),
+) {
+    let mut settings = settings();
+    settings.http.port = 0;
+    settings.database = test.settings().clone();
+    settings.gateway.url = "http://127.0.0.1:1".to_owned();
+    settings.kafka.producer.flush_timeout_ms = 100;
+    settings.saga.resume_interval_ms = 3_600_000;
+    change(&mut settings);
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let application = Application::build(settings).expect("starts");
+        let base = format!("http://127.0.0.1:{}", application.port());
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let running = tokio::spawn(application.run_until(async {
+            // An end without a word is an end, too.
+            let _ = stopped.await;
+        }));
+        run(base, Instance::new(test.database(), "by hand")).await;
+        drop(stop);
+        running.await.expect("no panic").expect("stops");
+    });
 }
 
 /// A claim's event: version 1 submits, 2 voids.

@@ -5,6 +5,7 @@ mod executor;
 mod gateway_adapter;
 mod harness;
 mod ledger;
+mod lists;
 mod messages;
 mod migrations;
 mod restored;

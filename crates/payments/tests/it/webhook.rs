@@ -1,12 +1,12 @@
 //! What the gateway tells: signed, of this time, kept once, and applied when its payment is known.
 
-use crate::harness::{CLAIM, Instance, approved, event, settings};
+use crate::harness::{CLAIM, Instance, approved, event, with_application};
 use claim_events::OutcomeKind;
 use dual_db::testing::{TestDatabase, on_both_databases};
 use hmac::{Hmac, Mac};
-use payments::app::Application;
 use payments::domain::saga::Disbursement;
 use payments::executor::returns::Told;
+use payments::settings::Settings;
 use reqwest::Client;
 use serde_json::{Value, json};
 use sha2::Sha256;
@@ -45,25 +45,9 @@ fn returned(event_id: &str, amount_cents: i64) -> Value {
 }
 
 fn with_webhooks(test: &TestDatabase, secret: &str, run: impl AsyncFnOnce(Gateway, Instance)) {
-    let mut settings = settings();
-    settings.http.port = 0;
-    settings.database = test.settings().clone();
-    settings.gateway.url = "http://127.0.0.1:1".to_owned();
-    settings.gateway.webhook_secret = secret.to_owned();
-    settings.kafka.producer.flush_timeout_ms = 100;
-    // What is on its way in these tests is driven by hand.
-    settings.saga.resume_interval_ms = 3_600_000;
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    runtime.block_on(async {
-        let application = Application::build(settings).expect("starts");
-        let url = format!("http://127.0.0.1:{}/v1/webhooks/gateway", application.port());
-        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let running = tokio::spawn(application.run_until(async {
-            let _ = stopped.await;
-        }));
-        run(Gateway { client: Client::new(), url }, Instance::new(test.database(), "by hand")).await;
-        drop(stop);
-        running.await.expect("no panic").expect("stops");
+    let with_secret = |settings: &mut Settings| settings.gateway.webhook_secret = secret.to_owned();
+    with_application(test, with_secret, async |base, instance| {
+        run(Gateway { client: Client::new(), url: format!("{base}/v1/webhooks/gateway") }, instance).await;
     });
 }
 

@@ -239,6 +239,9 @@ pub enum State {
 }
 
 impl State {
+    /// All there are.
+    pub const ALL: [State; 5] = [State::Suspect, State::Working, State::Unwinding, State::Settled, State::Unwound];
+
     /// Its name in the API and in the database.
     pub fn name(self) -> &'static str {
         match self {

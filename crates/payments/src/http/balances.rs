@@ -1,0 +1,64 @@
+//! `GET /v1/ledger/balances`: what stands on each account, computed in the database.
+
+use super::money;
+use crate::db::ledger::{self, Balance};
+use actix_web::{HttpResponse, web};
+use serde::{Deserialize, Serialize};
+use service_runtime::database_gate::DatabaseGate;
+use service_runtime::problem::Problem;
+
+const DEFAULT_LIMIT: i64 = 100;
+const MOST: i64 = 1_000;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BalancesQuery {
+    limit: Option<i64>,
+    /// The last account of the page before.
+    after: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Page {
+    balances: Vec<BalanceAnswer>,
+    next_after: Option<String>,
+}
+
+#[derive(Serialize)]
+struct BalanceAnswer {
+    account: String,
+    debits: String,
+    credits: String,
+    /// Credits less debits.
+    balance: String,
+    /// What is set aside to be credited, and not posted or voided yet.
+    pending: String,
+}
+
+pub(super) async fn list(
+    query: web::Query<BalancesQuery>,
+    database: web::Data<DatabaseGate>,
+) -> Result<HttpResponse, Problem> {
+    let BalancesQuery { limit, after } = query.into_inner();
+    let limit = limit.unwrap_or(DEFAULT_LIMIT);
+    if !(1..=MOST).contains(&limit) {
+        return Err(Problem::malformed(format!("limit must be 1 to {MOST}")));
+    }
+    let after = after.unwrap_or_default();
+    let found = database.read(move |connection| ledger::balances(connection, &after, limit)).await?;
+    let page_is_full = i64::try_from(found.len()).is_ok_and(|found| found == limit);
+    let next_after = found.last().filter(|_| page_is_full).map(|balance| balance.account.clone());
+    Ok(HttpResponse::Ok().json(Page { balances: found.into_iter().map(BalanceAnswer::from).collect(), next_after }))
+}
+
+impl From<Balance> for BalanceAnswer {
+    fn from(balance: Balance) -> Self {
+        Self {
+            account: balance.account,
+            debits: money(balance.debits_cents),
+            credits: money(balance.credits_cents),
+            balance: money(balance.credits_cents - balance.debits_cents),
+            pending: money(balance.pending_cents),
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! `GET /v1/dead-letters`: messages that could not be applied, without their bodies, newest first.
+
+use actix_web::{HttpResponse, web};
+use claim_events::rfc3339;
+use serde::{Deserialize, Serialize};
+use service_runtime::database_gate::DatabaseGate;
+use service_runtime::problem::Problem;
+
+const DEFAULT_LIMIT: i64 = 50;
+const MOST: i64 = 500;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListQuery {
+    limit: Option<i64>,
+    cursor: Option<i64>,
+}
+
+#[derive(Serialize)]
+struct Page {
+    dead_letters: Vec<DeadLetterAnswer>,
+    next_cursor: Option<String>,
+}
+
+#[derive(Serialize)]
+struct DeadLetterAnswer {
+    id: i64,
+    reason: String,
+    topic: String,
+    partition: i64,
+    offset: i64,
+    /// The message's own time.
+    sent_at: Option<String>,
+    received_at: String,
+    /// The key as text, where it is text; a claim's id.
+    key: Option<String>,
+    headers: Vec<(String, String)>,
+    body_bytes: usize,
+}
+
+pub(super) async fn list(
+    query: web::Query<ListQuery>,
+    database: web::Data<DatabaseGate>,
+) -> Result<HttpResponse, Problem> {
+    let ListQuery { limit, cursor } = query.into_inner();
+    let limit = limit.unwrap_or(DEFAULT_LIMIT);
+    if !(1..=MOST).contains(&limit) {
+        return Err(Problem::malformed(format!("limit must be 1 to {MOST}")));
+    }
+    let mut found =
+        database.read(move |connection| event_bus::list_dead_letters(connection, cursor, limit + 1)).await?;
+    let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
+    let more = found.len() > wanted;
+    found.truncate(wanted);
+    let next_cursor = found.last().filter(|_| more).map(|last| last.id.to_string());
+    let dead_letters = found
+        .into_iter()
+        .map(|kept| DeadLetterAnswer {
+            id: kept.id,
+            reason: kept.reason,
+            topic: kept.topic,
+            partition: kept.partition,
+            offset: kept.message_offset,
+            sent_at: (kept.message_time_ms > 0).then(|| rfc3339(kept.message_time_ms.saturating_mul(1_000))),
+            received_at: rfc3339(kept.received_at_us),
+            key: kept.message_key.and_then(|key| String::from_utf8(key).ok()),
+            headers: serde_json::from_str(&kept.headers).unwrap_or_default(),
+            body_bytes: kept.body.len(),
+        })
+        .collect();
+    Ok(HttpResponse::Ok().json(Page { dead_letters, next_cursor }))
+}

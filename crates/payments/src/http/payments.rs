@@ -1,0 +1,84 @@
+//! `GET /v1/payments`: payments by state, newest first, so that what is stuck can be found.
+
+use super::money;
+use crate::db::sagas::{self, ListFilter, Listed};
+use crate::domain::saga::State;
+use actix_web::{HttpResponse, web};
+use claim_events::rfc3339;
+use serde::{Deserialize, Serialize};
+use service_runtime::database_gate::DatabaseGate;
+use service_runtime::problem::Problem;
+
+const DEFAULT_LIMIT: i64 = 50;
+const MOST: i64 = 500;
+/// Not a state of its own: working or unwinding, and not getting on.
+const STUCK: &str = "stuck";
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListQuery {
+    state: Option<String>,
+    limit: Option<i64>,
+    cursor: Option<i64>,
+}
+
+#[derive(Serialize)]
+struct Page {
+    payments: Vec<PaymentLine>,
+    next_cursor: Option<String>,
+}
+
+#[derive(Serialize)]
+struct PaymentLine {
+    claim_id: String,
+    state: String,
+    amount: String,
+    stuck_reason: Option<String>,
+    due_at: Option<String>,
+    started_at: String,
+    updated_at: String,
+}
+
+pub(super) async fn list(
+    query: web::Query<ListQuery>,
+    database: web::Data<DatabaseGate>,
+) -> Result<HttpResponse, Problem> {
+    let ListQuery { state, limit, cursor } = query.into_inner();
+    let limit = limit.unwrap_or(DEFAULT_LIMIT);
+    if !(1..=MOST).contains(&limit) {
+        return Err(Problem::malformed(format!("limit must be 1 to {MOST}")));
+    }
+    let (state, stuck) = match state.as_deref() {
+        None => (None, false),
+        Some(STUCK) => (None, true),
+        Some(name) => match State::ALL.into_iter().find(|state| state.name() == name) {
+            Some(state) => (Some(state), false),
+            None => {
+                let names: Vec<&str> = State::ALL.into_iter().map(State::name).chain([STUCK]).collect();
+                return Err(Problem::malformed(format!("state must be one of {}", names.join(", "))));
+            }
+        },
+    };
+    let filter = ListFilter { state, stuck, before: cursor };
+    // One more than asked for tells whether there is a next page.
+    let mut found = database.read(move |connection| sagas::list(connection, &filter, limit + 1)).await?;
+    let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
+    let more = found.len() > wanted;
+    found.truncate(wanted);
+    let next_cursor = found.last().filter(|_| more).map(|last| last.id.to_string());
+    Ok(HttpResponse::Ok().json(Page { payments: found.into_iter().map(PaymentLine::from).collect(), next_cursor }))
+}
+
+impl From<Listed> for PaymentLine {
+    fn from(listed: Listed) -> Self {
+        Self {
+            claim_id: listed.claim_id,
+            state: if listed.stuck_reason.is_some() { STUCK.to_owned() } else { listed.state },
+            amount: money(listed.amount_cents),
+            stuck_reason: listed.stuck_reason,
+            due_at: listed.due_at_us.map(rfc3339),
+            started_at: rfc3339(listed.started_at_us),
+            updated_at: rfc3339(listed.updated_at_us),
+        }
+    }
+}
