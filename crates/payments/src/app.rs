@@ -73,6 +73,8 @@ pub fn mark_restored(settings: &Settings) -> Result<String, String> {
     });
     let now_us =
         marked.map_err(|error| format!("the database could not be marked as restored ({error}): try again"))?;
+    // Asks count seconds: one that is made after this returns is later than the mark.
+    std::thread::sleep(Duration::from_millis(1_000));
     Ok(format!(
         "the database is marked as restored at {}; now start payments, and run 'claim_process reannounce': until then \
          payments is not ready and touches no claim from before\n",

@@ -324,8 +324,6 @@ async fn restore(stack: &mut Stack) {
     let marked = stack.payments[0].command(&["recover"]);
     assert!(marked.contains("reannounce"), "{marked}");
     stack.start_stopped();
-    // An ask is later than the mark if it is a second later.
-    tokio::time::sleep(Duration::from_millis(1_100)).await;
     let raised = stack.claim_process[0].command(&["reannounce"]);
     assert!(raised.contains("asked for anew"), "{raised}");
     stack.wait_until_ready().await;

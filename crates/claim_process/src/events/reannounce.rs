@@ -4,9 +4,13 @@
 
 use crate::db::claims;
 use dual_db::{Database, Result};
+use std::time::Duration;
 
 /// Claims raised in one transaction, so that nothing else waits long.
 const CLAIMS_PER_TRANSACTION: i64 = 1_000;
+
+/// How long to wait for the clock, in seconds.
+const LONGEST_WAIT_S: i64 = 5;
 
 /// What was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,10 +27,7 @@ pub struct Reannounced {
 /// # Errors
 /// The database's. Claims raised before it stay raised; the same call again goes on with a higher ask.
 pub fn reannounce(database: &Database, since_us: Option<i64>, mut progress: impl FnMut(usize)) -> Result<Reannounced> {
-    let ask = database.read(|connection| {
-        let now_s = connection.now_us()? / 1_000_000;
-        Ok(now_s.max(claims::highest_ask(connection)? + 1))
-    })?;
+    let ask = next_ask(database)?;
     let mut after = 0;
     let mut raised = 0;
     loop {
@@ -39,4 +40,22 @@ pub fn reannounce(database: &Database, since_us: Option<i64>, mut progress: impl
         raised += keys.len();
         progress(raised);
     }
+}
+
+/// An ask above every earlier one. It is not ahead of the clock: an ask from before a restore must not be later than the
+/// restore's mark, so two in one second wait for each other.
+fn next_ask(database: &Database) -> Result<i64> {
+    for _ in 0..LONGEST_WAIT_S * 10 {
+        let (now_s, ask) =
+            database.read(|connection| Ok((connection.now_us()? / 1_000_000, claims::highest_ask(connection)? + 1)))?;
+        if ask <= now_s {
+            return Ok(now_s);
+        }
+        if ask > now_s + LONGEST_WAIT_S {
+            tracing::warn!(ask, now_s, "an earlier ask is ahead of the database's clock, which must have gone back");
+            return Ok(ask);
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    database.read(claims::highest_ask).map(|highest| highest + 1)
 }
