@@ -321,9 +321,10 @@ impl Saga {
         }
     }
 
-    /// Whether nothing is left to do; a suspect saga does nothing until claim_process asks.
+    /// Whether nothing is left to do; a suspect saga does nothing until claim_process asks. One that waits for a record is
+    /// not at rest: were it taken for that when a message comes again, its outcome would not be said again.
     pub fn is_at_rest(&self) -> bool {
-        self.trust == Trust::Suspect || self.has_ended()
+        self.trust == Trust::Suspect || (self.has_ended() && !self.waits_for_record())
     }
 
     /// Whether nobody need take it up by itself: it is at rest, and its outcome need not be said again.
