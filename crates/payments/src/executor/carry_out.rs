@@ -22,7 +22,7 @@ impl Executor {
         let only_says_again = stored.revision > 0
             && saga == stored.saga
             && effects.iter().all(|effect| matches!(effect, Effect::Announce(_)))
-            && !(stored.due_at_us.is_some() && saga.needs_nobody());
+            && !(stored.due_at_us.is_some() && saga.is_at_rest());
         let mut bookings = Vec::new();
         let mut announced = Vec::new();
         let mut call = None;
@@ -68,7 +68,7 @@ impl Executor {
                 stored.stuck_reason = Some(reason.to_owned());
             } else if retry_at_us.is_some() {
                 stored.due_at_us = retry_at_us;
-            } else if stored.saga.needs_nobody() {
+            } else if stored.saga.is_at_rest() {
                 stored.due_at_us = None;
                 stored.worker = None;
                 stored.stuck_reason = None;

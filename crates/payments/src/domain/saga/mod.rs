@@ -327,11 +327,6 @@ impl Saga {
         self.trust == Trust::Suspect || (self.has_ended() && !self.waits_for_record())
     }
 
-    /// Whether nobody need take it up by itself: it is at rest, and its outcome need not be said again.
-    pub fn needs_nobody(&self) -> bool {
-        self.is_at_rest() && !self.waits_for_record()
-    }
-
     /// Whether it came to an end that stands.
     fn has_ended(&self) -> bool {
         matches!(self.state(), State::Settled | State::Unwound)
