@@ -8,7 +8,6 @@ use crate::domain::transition::{self, Void};
 use crate::events::outgoing;
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
-use dual_db::Result as DatabaseResult;
 use serde::Deserialize;
 use serde_json::json;
 use service_runtime::http_server::read_body;
@@ -47,24 +46,22 @@ pub(super) async fn post(
             let Some(mut row) = claims::find_for_update(connection, &[id.as_str()])?.pop() else {
                 return Ok((Outcome::NoSuchClaim, Vec::new()));
             };
-            let mut announced = Vec::new();
-            match transition::void(row.state()) {
+            let is_news = match transition::void(row.state()) {
                 Void::Refused => return Ok((Outcome::Unwound, Vec::new())),
-                Void::Already => {}
+                Void::Already => false,
                 Void::Accepted(status) => {
                     row.status = status.name().to_owned();
                     row.version = 2;
                     row.voided_at_us = Some(now_us);
                     row.void_reason = Some(reason.clone());
                     claims::note_void(connection, &row, now_us + due_after_us)?;
-                    let voided = claims::with_details(connection, vec![row.clone()])?;
-                    let messages: Vec<_> = voided.iter().map(outgoing::current_event).collect();
-                    announced = relay.enqueue(connection, &messages, now_us)?;
+                    true
                 }
-            }
-            let found: DatabaseResult<Vec<StoredClaim>> = claims::with_details(connection, vec![row]);
-            let outcome = found?.pop().map_or(Outcome::NoSuchClaim, |claim| Outcome::Voided(Box::new(claim)));
-            Ok((outcome, announced))
+            };
+            let voided = claims::with_details(connection, vec![row])?;
+            let announced = if is_news { voided.iter().map(outgoing::current_event).collect() } else { Vec::new() };
+            let rows = relay.enqueue(connection, &announced, now_us)?;
+            Ok((voided.into_iter().next().map_or(Outcome::NoSuchClaim, |claim| Outcome::Voided(Box::new(claim))), rows))
         })
         .await?;
     if !rows.is_empty() {
