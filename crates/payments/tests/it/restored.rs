@@ -234,4 +234,21 @@ on_both_databases! {
         instance.resume();
         assert_eq!(instance.announced(), 4);
     }
+
+    fn what_comes_again_does_not_end_the_saying_of_an_outcome_nobody_asked_for(database: &Database) {
+        let instance = Instance::new(database, "one");
+        settle(&instance, &event(CLAIM, 100, 1));
+        let call_revision = instance.saga(CLAIM).call_revision;
+        let returned = PlannedCall { claim_id: CLAIM.into(), revision: call_revision, call: Call::LookUp { key: String::new(), reference: String::new() } };
+        instance.answer(&returned, Input::Returned { amount_cents: 100 });
+        assert_eq!(instance.announced(), 2);
+        instance.hear(&event(CLAIM, 100, 1));
+        assert_eq!(instance.announced(), 3, "the event is answered");
+        let known_outcome = KnownOutcome { kind: OutcomeKind::Settled, version: 1 };
+        let recorded = Heard::Recorded(OutcomeRecorded { claim_id: CLAIM.into(), known_outcome, ask: 0 });
+        instance.executor.apply_events(&[recorded], &[]).expect("applies");
+        instance.answer(&returned, Input::Returned { amount_cents: 100 });
+        instance.resume();
+        assert_eq!(instance.announced(), 4, "and the outcome is still said again");
+    }
 }

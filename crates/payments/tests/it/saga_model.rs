@@ -2,7 +2,7 @@
 //! late, and a worker that may stop between any two writes. Whatever happens, the saga ends settled or unwound, undoes
 //! exactly what stands, and its cash is the gateway's.
 
-use claim_events::{Cause, Compensation, OutcomeKind, PaymentEvent, Step};
+use claim_events::{Cause, Compensation, KnownOutcome, OutcomeKind, PaymentEvent, Step};
 use payments::domain::ledger::{Account, Kind, Transfer, Weight};
 use payments::domain::mark::Mark;
 use payments::domain::saga::{
@@ -262,6 +262,10 @@ impl World {
             }
             self.crash();
             self.input(Input::Resume);
+            if let (true, Some(outcome)) = (self.saga().waits_for_record(), self.saga().outcome) {
+                let known = KnownOutcome { kind: outcome.kind, version: outcome.version };
+                self.input(Input::Recorded { known, ask: self.saga().ask });
+            }
             while !self.calls.is_empty() {
                 self.call_arrives(0);
                 self.answer_written(0);

@@ -3,7 +3,8 @@
 //! - An ask below the highest one seen is ignored; the highest one is echoed in every outcome.
 //! - An event whose outcome is there is answered with it; while the saga works, with silence.
 //! - An outcome that claim_process has as *unwound* always wins: whatever stands here is undone.
-//! - An *unwound* of our own against a *settled* of the same or a higher version is said again as one higher.
+//! - An *unwound* of our own against a *settled* of the same or a higher version is said again as one higher; so it is
+//!   against an *unwound* when the facts were put back, because the two may not tell the same.
 
 use super::{Effect, Outcome, Saga, Trust};
 use crate::domain::reasons::Reason;
@@ -53,7 +54,7 @@ impl Saga {
         if says.version >= 2 && !self.has_unwound_outcome() {
             self.unwind(Cause::VoidRequested, None, Reason::voided());
         }
-        self.note_known(says.known);
+        self.note_known(says.known, was_suspect);
         if self.has_ended() {
             effects.extend(self.announcement());
         } else if is_news || was_suspect || was_unwinding != self.unwinding.is_some() {
@@ -61,20 +62,19 @@ impl Saga {
         }
     }
 
-    fn note_known(&mut self, known: Option<KnownOutcome>) {
+    fn note_known(&mut self, known: Option<KnownOutcome>, was_suspect: bool) {
         let Some(known) = known else { return };
         self.known_version = self.known_version.max(known.version);
-        match (&mut self.outcome, known.kind) {
-            (Some(Outcome { kind: OutcomeKind::Unwound, version }), OutcomeKind::Settled) => {
-                if known.version >= *version {
-                    *version = known.version + 1;
-                }
-            }
-            (Some(Outcome { kind: OutcomeKind::Unwound, .. }), OutcomeKind::Unwound) | (_, OutcomeKind::Settled) => {}
-            (_, OutcomeKind::Unwound) => {
-                self.known_unwound = true;
-                self.unwind(Cause::Operator, None, Reason::known_unwound());
-            }
+        if known.kind == OutcomeKind::Unwound {
+            self.known_unwound = true;
+            self.unwind(Cause::Operator, None, Reason::known_unwound());
+        }
+        // Facts that were put back may tell an unwinding otherwise than those that were lost did under the same version.
+        let may_contradict = known.kind == OutcomeKind::Settled || was_suspect;
+        if let Some(Outcome { kind: OutcomeKind::Unwound, version }) = &mut self.outcome
+            && may_contradict
+        {
+            *version = (*version).max(known.version + 1);
         }
     }
 

@@ -46,11 +46,13 @@ impl Saga {
         effects.push(Effect::RetryLater { attempts: self.attempts.look_up, retry_after_ms });
     }
 
-    /// Whether a payment that is not found may still come, so that its key has to be sent.
+    /// Whether a payment that is not found may still come, so that its key has to be sent. That it was unwound by these
+    /// facts proves nothing: they may be a copy from before the database was lost and made anew, and the new one may have
+    /// had an intent.
     fn must_presume(&self) -> bool {
         match self.disbursement {
             Disbursement::Intended => true,
-            Disbursement::None => !self.known_unwound && self.outcome.is_none(),
+            Disbursement::None => !self.known_unwound,
             _ => false,
         }
     }
@@ -58,6 +60,7 @@ impl Saga {
     fn presume(&mut self, effects: &mut Vec<Effect>) -> Result<(), Contradiction> {
         match self.disbursement {
             Disbursement::None if self.must_presume() => {
+                self.reopen();
                 self.reserve_anyway(effects);
                 self.disbursement = Disbursement::Intended;
             }
@@ -69,6 +72,21 @@ impl Saga {
             | Disbursement::Returned => return Err(Contradiction),
         }
         Ok(())
+    }
+
+    /// An end without a payment does not stand against a payment that was made, or may have been, after these facts were
+    /// copied. Unless claim_process knows a reason to unwind, the payment goes forward: a refund for a reason that only these
+    /// facts know would still be on its way when they are lost once more, and nobody would expect it then. The next end has
+    /// a higher version, for the same version must not tell two ends.
+    fn reopen(&mut self) {
+        let Some(outcome) = self.outcome.take() else { return };
+        self.known_version = self.known_version.max(outcome.version);
+        if self.claim_version < 2 && !self.known_unwound {
+            self.unwinding = None;
+        }
+        if self.reservation == Reservation::Refused {
+            self.reservation = Reservation::None;
+        }
     }
 
     /// There was an intent, so there was a reservation; it cannot fail now.
@@ -97,9 +115,8 @@ impl Saga {
     fn adopt_payment(&mut self, amount_cents: i64, effects: &mut Vec<Effect>) -> Result<i64, Contradiction> {
         match self.disbursement {
             Disbursement::None | Disbursement::Intended => {
-                if !self.has_unwound_outcome() {
-                    self.reserve_anyway(effects);
-                }
+                self.reopen();
+                self.reserve_anyway(effects);
                 self.take_pay_answer(PayAnswer::Approved { amount_cents }, effects);
                 Ok(amount_cents)
             }

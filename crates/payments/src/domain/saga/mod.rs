@@ -318,9 +318,10 @@ impl Saga {
         }
     }
 
-    /// Whether nothing is left to do; a suspect saga does nothing until claim_process asks.
+    /// Whether nothing is left to do; a suspect saga does nothing until claim_process asks. One that waits for a record is
+    /// not at rest: were it taken for that when a message comes again, its outcome would not be said again.
     pub fn is_at_rest(&self) -> bool {
-        self.trust == Trust::Suspect || self.has_ended()
+        self.trust == Trust::Suspect || (self.has_ended() && !self.waits_for_record())
     }
 
     /// Whether it came to an end that stands.

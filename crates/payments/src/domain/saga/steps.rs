@@ -76,7 +76,7 @@ impl Saga {
 
     /// Does whatever can be done without waiting, up to the next answer or the end.
     pub(super) fn proceed(&mut self, effects: &mut Vec<Effect>) {
-        while !self.is_at_rest() && self.step(effects) {}
+        while self.trust != Trust::Suspect && !self.has_ended() && self.step(effects) {}
     }
 
     /// One step; `false` when an answer has to come first.
