@@ -3,7 +3,7 @@
 use crate::gateway::{Answer, Book, Request};
 use crate::params::{Mutant, Params};
 use crate::payments_side::Incoming;
-use crate::world::{Call, Payments, Snapshot, Tables, World};
+use crate::world::{Call, Payments, SUBMITTED_AT_S, Snapshot, Tables, World};
 use payments::domain::mark::Mark;
 use payments::domain::saga::{Disbursement, Trust};
 
@@ -46,7 +46,7 @@ pub enum Happening {
     PaymentsCopied,
     /// A copy of claim_process's database is made.
     ClaimCopied,
-    /// payments' database is put back to its copy.
+    /// payments' database is put back to a copy.
     PaymentsRestored,
     /// payments' database is lost and made anew.
     PaymentsLost,
@@ -242,14 +242,18 @@ impl Collector<'_> {
             }
         }
         if from.left.payments_restores > 0 {
-            let may_copy = from.payments_copy.is_none_or(|snapshot| snapshot.was_used);
-            if may_copy && from.payments.saga != 0 {
-                let copy = Snapshot { copy: from.payments, was_used: false };
-                self.add(Happening::PaymentsCopied, false, Ok(World { payments_copy: Some(copy), ..from }));
+            let copies = from.payments_copies;
+            let is_new = copies.iter().flatten().all(|snapshot| snapshot.copy != from.payments);
+            let slots = copies.iter().take(usize::from(self.params.copies));
+            let free = slots.clone().position(|slot| slot.is_none_or(|snapshot| snapshot.was_used));
+            if let (Some(slot), true, 1..) = (free, is_new, from.payments.saga) {
+                let mut world = from;
+                world.payments_copies[slot] = Some(Snapshot { copy: from.payments, was_used: false });
+                self.add(Happening::PaymentsCopied, false, Ok(world));
             }
-            if let Some(snapshot) = from.payments_copy {
+            for (slot, snapshot) in copies.into_iter().enumerate().filter_map(|(slot, copy)| Some((slot, copy?))) {
                 let mut world = self.restored(snapshot.copy);
-                world.payments_copy = Some(Snapshot { was_used: true, ..snapshot });
+                world.payments_copies[slot] = Some(Snapshot { was_used: true, ..snapshot });
                 self.add(Happening::PaymentsRestored, false, Ok(world));
             }
             let world = self.restored(Payments::default());
@@ -280,6 +284,11 @@ impl Collector<'_> {
             return world;
         }
         world.mark_s = world.later();
+        if self.params.lacks(Mutant::MarkNotLater) {
+            // Later than the claim was submitted and than the mark before, and no later than the claim's ask.
+            let earliest = (self.from.mark_s + 1).max(SUBMITTED_AT_S + 1);
+            world.mark_s = world.claim.ask.saturating_sub(1).max(earliest);
+        }
         world.restored = !self.params.lacks(Mutant::ActsBeforeAsked);
         let mark: Mark = world.mark();
         if let Some(saga) = self.tables.memory.sagas.get(copy.saga) {

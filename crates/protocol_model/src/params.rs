@@ -59,6 +59,8 @@ pub enum Mutant {
     NotReannounced,
     /// A known unwinding does not win over what payments has.
     KnownUnwoundIgnored,
+    /// The mark of a restored database is not later than every ask before it, as when the services' clocks differ.
+    MarkNotLater,
 }
 
 /// What a search covers.
@@ -84,6 +86,10 @@ pub struct Params {
     pub claim_restores: u8,
     /// How often an operator asks anew without need.
     pub extra_asks: u8,
+    /// How many copies of payments' database may be kept at once.
+    pub copies: u8,
+    /// Whether messages that are ignored for good stay in the topics: more states, and nothing more to find.
+    pub keep_stale: bool,
     /// The rule that is left out.
     pub mutant: Option<Mutant>,
     /// Where the search gives up.
@@ -105,6 +111,8 @@ impl Default for Params {
             payments_restores: 0,
             claim_restores: 0,
             extra_asks: 0,
+            copies: 1,
+            keep_stale: false,
             mutant: None,
             most_states: 30_000_000,
         }

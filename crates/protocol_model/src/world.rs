@@ -12,7 +12,7 @@ use payments::domain::mark::Mark;
 /// The claim's public id.
 pub const CLAIM: &str = "claim";
 /// When the claim is submitted, in seconds; asks and marks are later.
-const SUBMITTED_AT_S: u8 = 10;
+pub const SUBMITTED_AT_S: u8 = 10;
 
 /// A row of claim_process: what decides of the claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -112,8 +112,8 @@ pub struct World {
     pub call: Option<Call>,
     /// Requests of senders that do not wait.
     pub strays: Strays,
-    /// A copy of the saga and the ledger.
-    pub payments_copy: Option<Snapshot<Payments>>,
+    /// Copies of the saga and the ledger.
+    pub payments_copies: [Option<Snapshot<Payments>>; 2],
     /// A copy of the claim.
     pub claim_copy: Option<Snapshot<Claim>>,
     /// The latest time that was given to an ask or a mark, in seconds.
@@ -188,7 +188,7 @@ impl World {
             webhook: false,
             call: None,
             strays: Strays::default(),
-            payments_copy: None,
+            payments_copies: [None; 2],
             claim_copy: None,
             now_s: SUBMITTED_AT_S + 1,
             left: Left {
@@ -234,17 +234,23 @@ impl World {
         self.strays.pay &= self.book == Book::Empty;
         self.strays.refund &= self.book.is_out();
         if self.left.payments_restores == 0 {
-            self.payments_copy = None;
+            self.payments_copies = [None; 2];
         }
         if self.left.claim_restores == 0 {
             self.claim_copy = None;
         }
         // Asks that are below those that count are ignored for good: neither service's ask ever falls, except in a
         // restored database of payments, where only asks after its mark count.
-        let asks_matter = matches!(
-            params.mutant,
-            Some(Mutant::OlderEchoesCount | Mutant::LowerAsksCount | Mutant::RestoreUnmarked | Mutant::ActsBeforeAsked)
-        );
+        let asks_matter = params.keep_stale
+            || matches!(
+                params.mutant,
+                Some(
+                    Mutant::OlderEchoesCount
+                        | Mutant::LowerAsksCount
+                        | Mutant::RestoreUnmarked
+                        | Mutant::ActsBeforeAsked
+                )
+            );
         if asks_matter {
             return;
         }

@@ -48,6 +48,13 @@ fn a_restored_database_must_wait_until_it_is_asked_anew() {
     goes_wrong(Mutant::ActsBeforeAsked, payments_restored(1), NO_AGREEMENT);
 }
 
+/// An ask from before the restore must not pass for a later one. Where the clock of claim_process's database is ahead of
+/// that of payments', the restore has to wait as long, or the claims are asked for anew once more.
+#[test]
+fn a_mark_must_be_later_than_every_ask_before_it() {
+    goes_wrong(Mutant::MarkNotLater, Params { extra_asks: 1, ..payments_restored(1) }, NO_AGREEMENT);
+}
+
 #[test]
 fn after_a_restore_somebody_must_ask_anew() {
     goes_wrong(Mutant::NotReannounced, payments_restored(1), STUCK_FOR_GOOD);
