@@ -59,6 +59,16 @@ pub enum Mutant {
     NotReannounced,
     /// A known unwinding does not win over what payments has.
     KnownUnwoundIgnored,
+    /// An end of a copy's own proves that no payment was made.
+    OwnEndIsProof,
+    /// An end of a copy's own that does not stand is still a reason to take the payment back.
+    OwnEndUnwindsPayment,
+    /// What claim_process knew before its last ask still counts.
+    OlderKnowledgeCounts,
+    /// An unwinding of a copy is said under its old version against a known unwinding.
+    RestoredUnwoundNotRaised,
+    /// A message that comes again ends the saying of an outcome nobody asked for.
+    RepeatEndsSaying,
     /// The mark of a restored database is not later than every ask before it, as when the services' clocks differ.
     MarkNotLater,
 }

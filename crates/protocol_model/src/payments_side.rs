@@ -255,7 +255,8 @@ impl Tables {
         spoil(&mut saga, before.as_ref(), incoming, params);
         // How often something was tried decides only how long the next pause is.
         saga.attempts = Attempts::default();
-        write.is_at_rest = saga.is_at_rest();
+        let ends_saying = params.lacks(Mutant::RepeatEndsSaying) && !write.retries && saga.waits_for_record();
+        write.is_at_rest = saga.is_at_rest() || ends_saying;
         // As `events/outgoing.rs` does: under the version that the saga has in the end.
         if let Some(outcome) = saga.outcome {
             let contents = &mut self.contents;
@@ -347,6 +348,11 @@ fn prepared(mut saga: Saga, incoming: Incoming, params: &Params) -> Saga {
             saga.known_unwound = true;
             saga.unwinding.get_or_insert_with(not_found);
         }
+        (Some(Mutant::OwnEndIsProof), Incoming::Answer(Answer::Book(Book::Empty)))
+            if saga.trust == Trust::LookingUp && saga.outcome.is_some() =>
+        {
+            saga.known_unwound = true;
+        }
         (Some(Mutant::VoidDropsIntent), Incoming::Message(ClaimMessage::Current { version: 2, .. }))
             if saga.trust == Trust::Sure && saga.disbursement == Disbursement::Intended =>
         {
@@ -374,12 +380,23 @@ fn spoil(saga: &mut Saga, before: Option<&Saga>, incoming: Incoming, params: &Pa
     let old = before.and_then(|saga| saga.outcome);
     let own_next = old.map_or(0, |outcome| outcome.version) + 1;
     let was_unwound = old.is_some_and(|outcome| outcome.kind == OutcomeKind::Unwound);
+    if let Some(before) = before {
+        match (params.mutant, incoming) {
+            (Some(Mutant::OlderKnowledgeCounts), Incoming::Message(_)) => saga.known_unwound |= before.known_unwound,
+            (Some(Mutant::OwnEndUnwindsPayment), Incoming::Answer(Answer::Book(Book::Empty))) => {
+                saga.unwinding.clone_from(&before.unwinding);
+            }
+            _ => {}
+        }
+    }
     if saga.outcome == old {
         return;
     }
     let Some(outcome) = &mut saga.outcome else { return };
     let was_raised = was_unwound && outcome.kind == OutcomeKind::Unwound && known_settled;
+    let raised_by_message = was_unwound && !known_settled && matches!(incoming, Incoming::Message(_));
     match params.mutant {
+        Some(Mutant::RestoredUnwoundNotRaised) if raised_by_message => saga.outcome = old,
         Some(Mutant::UnwoundNotRaised) if was_raised => saga.outcome = old,
         Some(Mutant::EndBelowKnown) if !was_raised => outcome.version = own_next,
         _ => {}

@@ -40,7 +40,7 @@ fn a_payment_that_is_not_found_is_not_proved_unmade() {
 #[test]
 fn a_restored_database_must_be_marked() {
     goes_wrong(Mutant::RestoreUnmarked, payments_restored(1), NEVER_PAID);
-    goes_wrong(Mutant::RestoreUnmarked, Params { returns: 0, ..payments_restored(1) }, "");
+    goes_wrong(Mutant::RestoreUnmarked, Params { returns: 0, ..payments_restored(1) }, OTHER_BOOK);
 }
 
 #[test]
@@ -90,6 +90,33 @@ fn a_later_end_must_have_a_version_above_every_known_one() {
 #[test]
 fn an_outcome_nobody_asked_for_must_be_said_again() {
     goes_wrong(Mutant::UnaskedSaidOnce, hurt(), STUCK_FOR_GOOD);
+}
+
+#[test]
+fn a_message_that_comes_again_must_not_end_that() {
+    goes_wrong(Mutant::RepeatEndsSaying, hurt(), STUCK_FOR_GOOD);
+}
+
+/// Only where a database is lost and then put back to a copy from before: what happened in between is in no copy.
+#[test]
+fn an_end_of_a_copy_that_claim_process_does_not_know_proves_nothing() {
+    goes_wrong(Mutant::OwnEndIsProof, payments_restored(2), OTHER_BOOK);
+}
+
+#[test]
+fn a_payment_must_not_be_taken_back_for_a_reason_that_only_a_copy_knows() {
+    goes_wrong(Mutant::OwnEndUnwindsPayment, payments_restored(2), OTHER_BOOK);
+}
+
+#[test]
+fn an_unwinding_of_a_copy_must_be_said_above_a_known_one() {
+    goes_wrong(Mutant::RestoredUnwoundNotRaised, payments_restored(2), TWO_ENDS);
+}
+
+#[test]
+fn what_claim_process_has_forgotten_must_not_count() {
+    let both = Params { payments_restores: 2, claim_restores: 1, extra_asks: 1, ..Params::default() };
+    goes_wrong(Mutant::OlderKnowledgeCounts, both, OTHER_BOOK);
 }
 
 #[test]
