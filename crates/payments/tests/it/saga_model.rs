@@ -503,3 +503,65 @@ fn an_ask_is_echoed_and_an_older_one_is_ignored() {
     world.hear(1);
     assert_eq!(world.announced.len(), 2, "an ask below the highest seen is not answered");
 }
+
+/// The world with its facts put back to `saga`, asked for anew and brought to its end.
+fn put_back(mut world: World, saga: Saga, known: Option<KnownOutcome>) -> World {
+    world.crash();
+    // It echoes an older ask, so claim_process ignores it from now on.
+    world.announced.clear();
+    world.saga = Some(saga.under(Mark { at_us: 1_000_000, restored: true }));
+    let says = ClaimSays { ask: 2, known, ..world.says(1) };
+    world.input(Input::Claim(says));
+    world.finish();
+    world
+}
+
+fn end_of(world: &World) -> Option<(OutcomeKind, i64)> {
+    world.saga().outcome.map(|outcome| (outcome.kind, outcome.version))
+}
+
+/// The copy may be from before the database was lost and made anew, and the new one may have had an intent whose request is
+/// still on its way. The payment goes forward, because a refund for a reason that nobody else knows would still be on its
+/// way when these facts are lost once more.
+#[test]
+fn an_own_end_that_claim_process_does_not_know_proves_nothing_and_goes_forward() {
+    let world = run(100, false, Fate::Approve);
+    assert_eq!(end_of(&world), Some((OutcomeKind::Unwound, 1)));
+    let copy = world.saga().clone();
+    let world = put_back(world, copy, None);
+    world.check();
+    assert_eq!((end_of(&world), world.gateway.out()), (Some((OutcomeKind::Settled, 2)), 100));
+}
+
+#[test]
+fn an_own_end_without_a_payment_does_not_stand_against_a_payment_that_is_found() {
+    let mut world = run(100, false, Fate::Approve);
+    world.gateway.payments.insert("claim.disburse".into(), 100);
+    let copy = world.saga().clone();
+    let world = put_back(world, copy, None);
+    world.check();
+    assert_eq!(end_of(&world), Some((OutcomeKind::Settled, 2)));
+}
+
+/// claim_process had the unwinding once, and was put back as well.
+#[test]
+fn what_claim_process_knew_before_the_last_ask_does_not_count() {
+    let mut world = run(100, false, Fate::Approve);
+    let known = KnownOutcome { kind: OutcomeKind::Unwound, version: 1 };
+    world.input(Input::Claim(ClaimSays { known: Some(known), ..world.says(1) }));
+    let copy = world.saga().clone();
+    assert!(copy.known_unwound);
+    let world = put_back(world, copy, None);
+    world.check();
+    assert_eq!(end_of(&world), Some((OutcomeKind::Settled, 2)));
+}
+
+/// The same version must not tell two ends, and what was lost may have told this one otherwise.
+#[test]
+fn an_unwinding_of_facts_that_were_put_back_is_said_above_the_known_one() {
+    let world = run(131, true, Fate::Decline);
+    let copy = world.saga().clone();
+    let world = put_back(world, copy, Some(KnownOutcome { kind: OutcomeKind::Unwound, version: 1 }));
+    world.check();
+    assert_eq!((end_of(&world), world.announced.len()), (Some((OutcomeKind::Unwound, 2)), 1));
+}

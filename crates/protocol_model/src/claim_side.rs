@@ -1,0 +1,101 @@
+//! claim_process in the world: what its own decisions do to the claim's row, as its adapters write them.
+
+use crate::messages::{ClaimMessage, PaymentMessage};
+use crate::params::{Mutant, Params};
+use crate::world::{Claim, Tables, World};
+use claim_events::OutcomeKind;
+use claim_process::domain::transition::{self, Arrival, Effect, Status, Void};
+
+impl World {
+    /// An outcome arrives, as `events/outcomes.rs` applies it.
+    ///
+    /// # Errors
+    /// What must never be.
+    pub fn outcome_arrives(
+        &mut self,
+        message: PaymentMessage,
+        params: &Params,
+        tables: &mut Tables,
+    ) -> Result<(), &'static str> {
+        let claim = &mut self.claim;
+        let mut arrival = Arrival {
+            kind: message.kind,
+            version: message.version,
+            claim_version: message.claim_version,
+            ask: message.ask,
+            differs: claim.outcome.is_some() && claim.content != message.content,
+        };
+        if params.lacks(Mutant::OlderEchoesCount) {
+            arrival.ask = arrival.ask.max(i64::from(claim.ask));
+        }
+        let mut answered = match transition::apply(claim.state(), arrival) {
+            Effect::Nothing { answers } => answers,
+            Effect::Alarm => return Err("another end under the same version"),
+            Effect::Applied { status, entered_unwound, answers } => {
+                if entered_unwound != (status == Status::Unwound && claim.status != Status::Unwound) {
+                    return Err("the provider's total does not fall once");
+                }
+                if claim.status == Status::Unwound && status != Status::Unwound {
+                    return Err("unwound is not final");
+                }
+                claim.status = status;
+                claim.outcome = Some((message.kind, small(message.version)));
+                claim.content = message.content;
+                answers
+            }
+        };
+        if params.lacks(Mutant::SettlementAnswersVoid) && message.kind == OutcomeKind::Settled {
+            answered = true;
+        }
+        claim.due &= !answered;
+        if message.unasked
+            && let Some(known) = claim.known_outcome()
+        {
+            let recorded = ClaimMessage::Recorded { known, ask: i64::from(claim.ask) };
+            self.claims_topic = tables.claims_topic.with(self.claims_topic, recorded);
+        }
+        Ok(())
+    }
+
+    /// The sender withdraws the claim, as `http/void_claim.rs` does it; `false` where that changes nothing.
+    pub fn void(&mut self, tables: &mut Tables) -> bool {
+        let Void::Accepted(status) = transition::void(self.claim.state()) else { return false };
+        self.claim = Claim { status, version: 2, due: true, ..self.claim };
+        self.say_current(tables);
+        true
+    }
+
+    /// The claim's current event goes out.
+    pub fn say_current(&mut self, tables: &mut Tables) {
+        self.claims_topic = tables.claims_topic.with(self.claims_topic, self.claim.current_event());
+    }
+
+    /// The claim is asked for anew, under an ask above every one before.
+    pub fn ask_anew(&mut self) {
+        self.claim.ask = self.later();
+        self.claim.due = true;
+    }
+
+    /// The database is put back to `copy`. Its journal brings acknowledged voids back, but not the outcomes that were
+    /// applied since, and recovery asks anew.
+    ///
+    /// # Errors
+    /// A void that was acknowledged could not be brought back.
+    pub fn restore_claim(&mut self, copy: Claim) -> Result<(), &'static str> {
+        let voided = self.claim.version == 2;
+        self.claim = copy;
+        if voided && copy.version == 1 {
+            match transition::void(copy.state()) {
+                Void::Accepted(status) => self.claim = Claim { status, version: 2, ..copy },
+                Void::Already | Void::Refused => return Err("an acknowledged void does not come back"),
+            }
+        }
+        self.ask_anew();
+        Ok(())
+    }
+}
+
+/// Versions and asks stay small in a bounded search.
+fn small(number: i64) -> u8 {
+    u8::try_from(number).unwrap_or(u8::MAX)
+}

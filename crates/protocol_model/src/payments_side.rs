@@ -1,0 +1,404 @@
+//! payments in the world: what its own decisions do to the saga, the ledger and the calls, written as its executor writes.
+//!
+//! The same question always gets the same answer, so each is asked once and remembered.
+
+use crate::gateway::{Answer, Book, Request};
+use crate::intern::{FastMap, Interner};
+use crate::messages::{ClaimMessage, PaymentMessage};
+use crate::params::{Budget, Mutant, Params};
+use crate::world::{CLAIM, Call, Tables, World};
+use claim_events::OutcomeKind;
+use payments::domain::ledger::{Kind, Transfer, transfer_id};
+use payments::domain::mark::Mark;
+use payments::domain::saga::{
+    self, Attempts, ClaimSays, Disbursement, Effect, Input, LookUpAnswer, PayAnswer, RefundAnswer, Saga, Trust,
+};
+use std::rc::Rc;
+
+/// What the other amount is more than the amount.
+const OTHER_BY_CENTS: i64 = 7;
+
+/// What comes to a saga.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Incoming {
+    /// A message of claim_process.
+    Message(ClaimMessage),
+    /// An answer of the gateway.
+    Answer(Answer),
+    /// The gateway tells of a return.
+    Returned {
+        /// Of another amount than was asked for.
+        other: bool,
+    },
+    /// Its pause or its lease is over.
+    Resume,
+}
+
+/// One write of a saga, with what it brings.
+#[derive(Debug, Clone)]
+pub struct Write {
+    saga: u32,
+    bookings: Vec<Transfer>,
+    announced: Vec<PaymentMessage>,
+    call: Option<Request>,
+    retries: bool,
+    is_stuck: bool,
+    is_at_rest: bool,
+    /// Nothing is written: it is only said again, or not even that.
+    leaves_row: bool,
+    asked_budget: bool,
+    alarms: Vec<&'static str>,
+}
+
+/// What was decided before.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// Sagas by number.
+    pub sagas: Interner<Saga>,
+    writes: FastMap<(u32, bool, Mark, Incoming, bool), Rc<Write>>,
+}
+
+impl World {
+    /// Whether the saga waits for nothing but its pause or its lease.
+    pub fn may_resume(&self, params: &Params, tables: &Tables) -> bool {
+        let said_once = params.lacks(Mutant::UnaskedSaidOnce)
+            && tables.memory.sagas.get(self.payments.saga).is_some_and(Saga::waits_for_record);
+        self.payments.due && !said_once
+    }
+
+    /// Something comes to the saga, as `executor.rs` writes it: one world for each way the budget may be.
+    ///
+    /// # Errors
+    /// What must never be.
+    pub fn comes_to_payments(
+        &self,
+        incoming: Incoming,
+        params: &Params,
+        tables: &mut Tables,
+    ) -> Result<Vec<World>, String> {
+        let mut worlds = Vec::new();
+        for covered in [true, false] {
+            let may_be = match params.budget {
+                Budget::Covers => covered,
+                Budget::Lacks => !covered,
+                Budget::Either => true,
+            };
+            if !may_be {
+                continue;
+            }
+            let write = tables.decide(self, incoming, covered, params)?;
+            worlds.push(self.written(&write, params, tables)?);
+            if !write.asked_budget {
+                break;
+            }
+        }
+        Ok(worlds)
+    }
+
+    /// What `Executor::carry_out` leaves in the database, and what goes out.
+    fn written(&self, write: &Write, params: &Params, tables: &mut Tables) -> Result<World, String> {
+        let mut world = *self;
+        let at_rest_and_due = write.is_at_rest && world.payments.due;
+        if !write.leaves_row || at_rest_and_due {
+            world.payments.saga = write.saga;
+            if write.call.is_some() || write.is_stuck || write.retries {
+                world.payments.due = true;
+            } else if write.is_at_rest {
+                world.payments.due = false;
+            }
+        }
+        for transfer in &write.bookings {
+            world.book_transfer(transfer, params)?;
+        }
+        for message in &write.announced {
+            world.payments_topic = tables.payments_topic.with(world.payments_topic, *message);
+        }
+        if let Some(request) = write.call {
+            world.abandon_call(params);
+            world.call = Some(Call::Asked(request));
+        }
+        match write.alarms.first() {
+            Some(alarm) if !alarm.contains("another amount") => Err(format!("an alarm: {alarm}")),
+            _ => Ok(world),
+        }
+    }
+
+    /// What the unique keys of the ledger refuse must never be tried, and what is booked is what the gateway did.
+    fn book_transfer(&mut self, transfer: &Transfer, params: &Params) -> Result<(), String> {
+        let bit = |kind: Kind| 1_u8 << (kind as u8);
+        let is_booked = |kind: Kind| self.payments.booked & bit(kind) != 0;
+        if is_booked(transfer.kind) {
+            return Err(format!("booked twice: {}", transfer.id));
+        }
+        let all = [
+            Kind::Reserve,
+            Kind::Post,
+            Kind::Release,
+            Kind::Disburse,
+            Kind::Refund,
+            Kind::Return,
+            Kind::Reverse,
+            Kind::Receivable,
+        ];
+        for named in [&transfer.ends_pending, &transfer.reverses].into_iter().flatten() {
+            let Some(undone) = all.into_iter().find(|kind| transfer_id(CLAIM, *kind) == *named) else {
+                return Err(format!("{} undoes {named}, which no transfer is", transfer.id));
+            };
+            if !is_booked(undone) {
+                return Err(format!("{} undoes {named}, which is not booked", transfer.id));
+            }
+            let rivals: &[Kind] = match undone {
+                Kind::Reserve => &[Kind::Post, Kind::Release],
+                Kind::Disburse => &[Kind::Refund, Kind::Return],
+                _ => &[],
+            };
+            if rivals.iter().any(|rival| is_booked(*rival)) {
+                return Err(format!("{named} is undone twice"));
+            }
+        }
+        let due = if transfer.kind == Kind::Receivable || params.amount_cents < 0 {
+            -params.amount_cents
+        } else {
+            params.amount_cents
+        };
+        let paid = self.book.paid().map(|other| paid_cents(params, other));
+        let (expected, has_happened) = match transfer.kind {
+            Kind::Disburse => (paid, true),
+            Kind::Refund => (paid, matches!(self.book, Book::Refunded { .. })),
+            Kind::Return => (paid, matches!(self.book, Book::Returned { .. })),
+            _ => (Some(due), true),
+        };
+        if expected != Some(transfer.amount_cents) || !has_happened {
+            return Err(format!("{} over {} is not what happened", transfer.id, transfer.amount_cents));
+        }
+        self.payments.booked |= bit(transfer.kind);
+        Ok(())
+    }
+
+    /// Whether a kind of transfer is booked.
+    pub fn has_booked(&self, kind: Kind) -> bool {
+        self.payments.booked & (1 << (kind as u8)) != 0
+    }
+}
+
+fn paid_cents(params: &Params, other: bool) -> i64 {
+    params.amount_cents + if other { OTHER_BY_CENTS } else { 0 }
+}
+
+impl Tables {
+    fn decide(
+        &mut self,
+        world: &World,
+        incoming: Incoming,
+        covered: bool,
+        params: &Params,
+    ) -> Result<Rc<Write>, String> {
+        let key = (world.payments.saga, world.payments.due, world.mark(), incoming, covered);
+        if let Some(write) = self.memory.writes.get(&key) {
+            return Ok(Rc::clone(write));
+        }
+        let stored = self.memory.sagas.get(world.payments.saga).cloned();
+        let write = Rc::new(self.ask_the_saga(stored, world.mark(), incoming, covered, params)?);
+        self.memory.writes.insert(key, Rc::clone(&write));
+        Ok(write)
+    }
+
+    fn ask_the_saga(
+        &mut self,
+        stored: Option<Saga>,
+        mark: Mark,
+        incoming: Incoming,
+        covered: bool,
+        params: &Params,
+    ) -> Result<Write, String> {
+        let before = stored.map(|saga| saga.under(mark));
+        let (mut saga, mut effects) = match (&before, input(incoming, before.as_ref(), params)) {
+            (None, Input::Claim(says)) => saga::begin(&says, mark),
+            (None, other) => return Err(format!("{other:?} comes to a saga that is not there")),
+            (Some(before), input) => saga::advance(prepared(before.clone(), incoming, params), input),
+        };
+        let mut write = Write {
+            saga: 0,
+            bookings: Vec::new(),
+            announced: Vec::new(),
+            call: None,
+            retries: false,
+            is_stuck: false,
+            is_at_rest: false,
+            leaves_row: before.as_ref() == Some(&saga)
+                && effects.iter().all(|effect| matches!(effect, Effect::Announce(_))),
+            asked_budget: false,
+            alarms: Vec::new(),
+        };
+        let mut events = Vec::new();
+        while !effects.is_empty() {
+            for effect in std::mem::take(&mut effects) {
+                match effect {
+                    Effect::Reserve(transfer) => {
+                        write.asked_budget = true;
+                        if covered {
+                            write.bookings.push(transfer);
+                        }
+                        let (next, more) = saga::advance(saga, Input::Reserved { covered });
+                        saga = next;
+                        effects.extend(more);
+                    }
+                    Effect::Book(transfer) | Effect::ReserveAnyway(transfer) => write.bookings.push(transfer),
+                    Effect::Announce(event) => events.push(event),
+                    Effect::Call(call) => write.call = Some(request(&call, incoming, params)?),
+                    Effect::RetryLater { .. } => write.retries = true,
+                    Effect::Stuck(_) => write.is_stuck = true,
+                    Effect::Alarm(what) => write.alarms.push(what),
+                }
+            }
+        }
+        spoil(&mut saga, before.as_ref(), incoming, params);
+        // How often something was tried decides only how long the next pause is.
+        saga.attempts = Attempts::default();
+        let ends_saying = params.lacks(Mutant::RepeatEndsSaying) && !write.retries && saga.waits_for_record();
+        write.is_at_rest = saga.is_at_rest() || ends_saying;
+        // As `events/outgoing.rs` does: under the version that the saga has in the end.
+        if let Some(outcome) = saga.outcome {
+            let contents = &mut self.contents;
+            write.announced =
+                events.iter().map(|event| PaymentMessage::new(event, outcome.version, contents)).collect();
+        }
+        write.saga = self.memory.sagas.number(&saga);
+        Ok(write)
+    }
+}
+
+/// What the executor hands to the saga.
+fn input(incoming: Incoming, before: Option<&Saga>, params: &Params) -> Input {
+    let cents = |other| paid_cents(params, other);
+    let code = || "declined".to_owned();
+    match incoming {
+        Incoming::Message(ClaimMessage::Current { version, mut ask, known }) => {
+            if params.lacks(Mutant::LowerAsksCount) {
+                ask = ask.max(before.map_or(0, |saga| saga.ask));
+            }
+            Input::Claim(ClaimSays {
+                claim_id: CLAIM.to_owned(),
+                plan_group: "plan".to_owned(),
+                provider_npi: "provider".to_owned(),
+                amount_cents: params.amount_cents,
+                submitted_at_us: World::submitted_at_us(),
+                version,
+                ask,
+                known: match known {
+                    Some(_) if params.lacks(Mutant::KnownOutcomeDropped) => None,
+                    Some(known) if params.lacks(Mutant::KnownUnwoundIgnored) && known.kind == OutcomeKind::Unwound => {
+                        None
+                    }
+                    other => other,
+                },
+            })
+        }
+        Incoming::Message(ClaimMessage::Recorded { known, ask }) => Input::Recorded { known, ask },
+        Incoming::Resume => Input::Resume,
+        Incoming::Returned { other } => Input::Returned { amount_cents: cents(other) },
+        Incoming::Answer(answer) => match answer {
+            Answer::Approved { other } => Input::PayAnswer(PayAnswer::Approved { amount_cents: cents(other) }),
+            Answer::Declined => Input::PayAnswer(PayAnswer::Declined { code: code() }),
+            Answer::Refunded => Input::RefundAnswer(RefundAnswer::Refunded),
+            Answer::AlreadyReturned => Input::RefundAnswer(RefundAnswer::AlreadyReturned),
+            Answer::Book(book) => looked_up(match book {
+                Book::Empty => LookUpAnswer::NotFound,
+                Book::Declined => LookUpAnswer::Declined { code: code() },
+                Book::Paid { other } => LookUpAnswer::Paid { amount_cents: cents(other) },
+                Book::Refunded { other } => LookUpAnswer::Refunded { amount_cents: cents(other) },
+                Book::Returned { other } => LookUpAnswer::Returned { amount_cents: cents(other) },
+            }),
+            Answer::Unknown(Request::Pay | Request::PayOtherKey) => {
+                Input::PayAnswer(PayAnswer::Unknown { retry_after_ms: None })
+            }
+            Answer::Unknown(Request::Refund) => Input::RefundAnswer(RefundAnswer::Unknown { retry_after_ms: None }),
+            Answer::Unknown(Request::LookUp) => looked_up(LookUpAnswer::Unknown { retry_after_ms: None }),
+        },
+    }
+}
+
+fn looked_up(answer: LookUpAnswer) -> Input {
+    Input::LookedUp { answer, key_expired: false }
+}
+
+/// The request that a call is; its key must be the claim's own.
+fn request(call: &saga::Call, incoming: Incoming, params: &Params) -> Result<Request, String> {
+    match call {
+        saga::Call::Pay { key, reference, amount_cents, .. }
+            if key == "claim.disburse" && reference == CLAIM && *amount_cents == params.amount_cents =>
+        {
+            let again = incoming == Incoming::Resume && params.lacks(Mutant::RetryUnderNewKey);
+            Ok(if again { Request::PayOtherKey } else { Request::Pay })
+        }
+        saga::Call::LookUp { key, reference } if key == "claim.disburse" && reference == CLAIM => Ok(Request::LookUp),
+        saga::Call::Refund { key, reference, .. } if key == "claim.refund" && reference == CLAIM => Ok(Request::Refund),
+        other => Err(format!("a request of another kind: {other:?}")),
+    }
+}
+
+/// The saga as it is, or with the facts that a rule that is left out would leave in it.
+fn prepared(mut saga: Saga, incoming: Incoming, params: &Params) -> Saga {
+    match (params.mutant, incoming) {
+        (Some(Mutant::NotFoundIsProof), Incoming::Answer(Answer::Book(Book::Empty)))
+            if saga.trust == Trust::LookingUp
+                && matches!(saga.disbursement, Disbursement::None | Disbursement::Intended) =>
+        {
+            saga.disbursement = Disbursement::None;
+            saga.known_unwound = true;
+            saga.unwinding.get_or_insert_with(not_found);
+        }
+        (Some(Mutant::OwnEndIsProof), Incoming::Answer(Answer::Book(Book::Empty)))
+            if saga.trust == Trust::LookingUp && saga.outcome.is_some() =>
+        {
+            saga.known_unwound = true;
+        }
+        (Some(Mutant::VoidDropsIntent), Incoming::Message(ClaimMessage::Current { version: 2, .. }))
+            if saga.trust == Trust::Sure && saga.disbursement == Disbursement::Intended =>
+        {
+            saga.disbursement = Disbursement::None;
+        }
+        _ => {}
+    }
+    saga
+}
+
+fn not_found() -> saga::Unwinding {
+    saga::Unwinding {
+        cause: claim_events::Cause::Operator,
+        failed_step: None,
+        reason: payments::domain::reasons::Reason::returned(),
+    }
+}
+
+/// Takes back what a rule that is left out did to the saga.
+fn spoil(saga: &mut Saga, before: Option<&Saga>, incoming: Incoming, params: &Params) {
+    let known_settled = match incoming {
+        Incoming::Message(ClaimMessage::Current { known: Some(known), .. }) => known.kind == OutcomeKind::Settled,
+        _ => false,
+    };
+    let old = before.and_then(|saga| saga.outcome);
+    let own_next = old.map_or(0, |outcome| outcome.version) + 1;
+    let was_unwound = old.is_some_and(|outcome| outcome.kind == OutcomeKind::Unwound);
+    if let Some(before) = before {
+        match (params.mutant, incoming) {
+            (Some(Mutant::OlderKnowledgeCounts), Incoming::Message(_)) => saga.known_unwound |= before.known_unwound,
+            (Some(Mutant::OwnEndUnwindsPayment), Incoming::Answer(Answer::Book(Book::Empty))) => {
+                saga.unwinding.clone_from(&before.unwinding);
+            }
+            _ => {}
+        }
+    }
+    if saga.outcome == old {
+        return;
+    }
+    let Some(outcome) = &mut saga.outcome else { return };
+    let was_raised = was_unwound && outcome.kind == OutcomeKind::Unwound && known_settled;
+    let raised_by_message = was_unwound && !known_settled && matches!(incoming, Incoming::Message(_));
+    match params.mutant {
+        Some(Mutant::RestoredUnwoundNotRaised) if raised_by_message => saga.outcome = old,
+        Some(Mutant::UnwoundNotRaised) if was_raised => saga.outcome = old,
+        Some(Mutant::EndBelowKnown) if !was_raised => outcome.version = own_next,
+        _ => {}
+    }
+}

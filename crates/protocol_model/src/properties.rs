@@ -1,0 +1,75 @@
+//! What has to hold: in a world at rest, and which worlds are at rest.
+
+use crate::gateway::Book;
+use crate::params::Params;
+use crate::world::{Tables, World};
+use claim_events::OutcomeKind;
+use claim_process::domain::transition::Status;
+use payments::domain::ledger::Kind;
+use payments::domain::saga::{State, Trust};
+
+/// Whether nothing more will happen by itself: nothing is waited for, repeated or on its way. What lies in the topics does
+/// not count, because it may be wiped and nobody would miss it.
+pub fn is_at_rest(world: &World, tables: &Tables) -> bool {
+    let Some(saga) = tables.memory.sagas.get(world.payments.saga) else { return false };
+    !world.claim.due
+        && !world.payments.due
+        && saga.trust == Trust::Sure
+        && saga.mark == world.mark()
+        && saga.is_at_rest()
+        && !saga.waits_for_record()
+        && world.call.is_none()
+        && !world.strays.pay
+        && !world.strays.refund
+        && world.strays.answer.is_none()
+        && !world.webhook
+}
+
+/// What is wrong with a world at rest.
+pub fn flaw_at_rest(world: &World, params: &Params, tables: &Tables) -> Option<String> {
+    let saga = tables.memory.sagas.get(world.payments.saga)?;
+    let claim = &world.claim;
+    let is_out = world.book.is_out();
+    let expected_kind = match claim.status {
+        Status::Settled => OutcomeKind::Settled,
+        Status::Unwound => OutcomeKind::Unwound,
+        Status::Submitted | Status::VoidRequested => {
+            return Some(format!("at rest, and the claim is {}", claim.status.name()));
+        }
+    };
+    let saga_kind = match saga.state() {
+        State::Settled => OutcomeKind::Settled,
+        State::Unwound => OutcomeKind::Unwound,
+        other => return Some(format!("at rest, and the saga is {}", other.name())),
+    };
+    if expected_kind != saga_kind {
+        return Some(format!("claim_process says {}, payments says {}", claim.status.name(), saga.state().name()));
+    }
+    if claim.version == 2 && claim.status != Status::Unwound {
+        return Some("an accepted void did not end unwound".to_owned());
+    }
+    let settled = claim.status == Status::Settled;
+    let may_be_out = settled && params.amount_cents > 0;
+    if is_out != may_be_out || (settled && world.book.paid() == Some(true)) {
+        return Some(format!("the claim is {}, and the gateway's book says {:?}", claim.status.name(), world.book));
+    }
+    flaw_of_the_ledger(world, params, settled)
+}
+
+fn flaw_of_the_ledger(world: &World, params: &Params, settled: bool) -> Option<String> {
+    let has = |kind| world.has_booked(kind);
+    let cash_fits = has(Kind::Disburse) == world.book.paid().is_some()
+        && has(Kind::Refund) == matches!(world.book, Book::Refunded { .. })
+        && has(Kind::Return) == matches!(world.book, Book::Returned { .. });
+    if !cash_fits {
+        return Some("the ledger's cash is not the gateway's book".to_owned());
+    }
+    if has(Kind::Reserve) && !has(Kind::Post) && !has(Kind::Release) {
+        return Some("a reservation is left pending".to_owned());
+    }
+    let is_posted = (has(Kind::Post) || has(Kind::Receivable)) && !has(Kind::Reverse);
+    if is_posted != (settled && params.amount_cents != 0) {
+        return Some("the plan's budget does not tell the end".to_owned());
+    }
+    None
+}
