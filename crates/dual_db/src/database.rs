@@ -3,9 +3,11 @@
 use crate::manager::{Manager, Target};
 use crate::{Connection, DatabaseSettings, Error, Migrations, OpenError, Result, migrations};
 use r2d2::{Pool, PooledConnection};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+/// How long no connection can be opened before that is an outage, and no longer one that broke by itself.
+const OUTAGE: Duration = Duration::from_secs(1);
 
 /// How often a caller that waits for a connection looks whether the database can be reached at all.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -18,8 +20,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 pub struct Database {
     readers: Pool<Manager>,
     writers: Pool<Manager>,
-    /// Whether the last attempt to connect succeeded. The pools go on trying.
-    reached: Arc<AtomicBool>,
+    /// Since when no attempt to connect has succeeded; none while the last one did. The pools go on trying.
+    unreached_since: Arc<Mutex<Option<Instant>>>,
     checkout_timeout: Duration,
     max_retries: u32,
 }
@@ -30,11 +32,11 @@ impl Database {
     /// # Errors
     /// One sentence for the operator when it cannot be reached, opened or written.
     pub fn open(settings: &DatabaseSettings) -> std::result::Result<Self, OpenError> {
-        let reached = Arc::new(AtomicBool::new(true));
+        let unreached_since = Arc::default();
         let manager = Manager {
             target: Target::parse(&settings.url)?,
             settings: settings.clone(),
-            reached: Arc::clone(&reached),
+            unreached_since: Arc::clone(&unreached_since),
         };
         // A first connection by hand: the pool would retry in silence and lose the reason.
         drop(manager.connect_to_write()?);
@@ -56,7 +58,7 @@ impl Database {
             Target::Postgres(_) => readers.clone(),
         };
         let checkout_timeout = Duration::from_millis(settings.checkout_timeout_ms);
-        Ok(Self { readers, writers, reached, checkout_timeout, max_retries: settings.max_retries })
+        Ok(Self { readers, writers, unreached_since, checkout_timeout, max_retries: settings.max_retries })
     }
 
     /// Opens the database and applies what is missing of the given migrations, or only looks whether any is missing where
@@ -119,7 +121,8 @@ impl Database {
             return Ok(connection);
         }
         loop {
-            if !self.reached.load(Ordering::SeqCst) {
+            let unreached_since = *self.unreached_since.lock().unwrap_or_else(PoisonError::into_inner);
+            if unreached_since.is_some_and(|since| since.elapsed() >= OUTAGE) {
                 return Err(Error::Unavailable("it cannot be reached; the log says why".to_owned()));
             }
             match pool.get_timeout(LOOK_EVERY.min(self.checkout_timeout)) {

@@ -7,8 +7,8 @@ use diesel::sql_types::Text;
 use diesel::{Connection as _, QueryableByName, RunQueryDsl};
 use diesel::{PgConnection, SqliteConnection, sql_query};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 /// SQLite before this version can lose commits when the write-ahead log is reset (<https://sqlite.org/wal.html>).
 const OLDEST_SAFE_SQLITE: (u32, u32, u32) = (3, 51, 3);
@@ -53,8 +53,8 @@ impl Target {
 pub(crate) struct Manager {
     pub(crate) target: Target,
     pub(crate) settings: DatabaseSettings,
-    /// Whether the last attempt to connect succeeded.
-    pub(crate) reached: Arc<AtomicBool>,
+    /// Since when no attempt to connect has succeeded; none while the last one did.
+    pub(crate) unreached_since: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Manager {
@@ -89,7 +89,9 @@ impl r2d2::ManageConnection for Manager {
             Target::Sqlite(path) => open_sqlite(path, &self.settings).map(Connection::Sqlite),
             Target::Postgres(url) => open_postgres(url, &self.settings).map(Connection::Postgres),
         };
-        self.reached.store(connected.is_ok(), Ordering::SeqCst);
+        let mut unreached_since = self.unreached_since.lock().unwrap_or_else(PoisonError::into_inner);
+        *unreached_since = if connected.is_ok() { None } else { unreached_since.or_else(|| Some(Instant::now())) };
+        drop(unreached_since);
         connected
     }
 
