@@ -565,3 +565,20 @@ fn an_unwinding_of_facts_that_were_put_back_is_said_above_the_known_one() {
     world.check();
     assert_eq!((end_of(&world), world.announced.len()), (Some((OutcomeKind::Unwound, 2)), 1));
 }
+
+/// As above, and there was nothing yet but what claim_process knew: that is no reason to unwind any more either.
+#[test]
+fn an_unwinding_for_what_claim_process_has_forgotten_is_not_gone_on_with() {
+    let mut world = World::new(100, true, Fate::Approve);
+    let known = KnownOutcome { kind: OutcomeKind::Unwound, version: 1 };
+    let says = ClaimSays { ask: 2, known: Some(known), submitted_at_us: 0, ..world.says(1) };
+    world.write(begin(&says, Mark { at_us: 1_000_000, restored: true }));
+    let copy = world.saga().clone();
+    assert!(copy.known_unwound && copy.unwinding.is_some() && copy.outcome.is_none());
+    world.crash();
+    world.saga = Some(copy.under(Mark { at_us: 3_000_000, restored: true }));
+    world.input(Input::Claim(ClaimSays { ask: 4, ..world.says(1) }));
+    world.finish();
+    world.check();
+    assert_eq!(end_of(&world), Some((OutcomeKind::Settled, 2)));
+}

@@ -59,7 +59,7 @@ impl Saga {
 
     fn presume(&mut self, effects: &mut Vec<Effect>) -> Result<(), Contradiction> {
         match self.disbursement {
-            Disbursement::None if self.must_presume() => {
+            Disbursement::None | Disbursement::Intended if self.must_presume() => {
                 self.reopen();
                 self.reserve_anyway(effects);
                 self.disbursement = Disbursement::Intended;
@@ -76,11 +76,12 @@ impl Saga {
 
     /// An end without a payment does not stand against a payment that was made, or may have been, after these facts were
     /// copied. Unless claim_process knows a reason to unwind, the payment goes forward: a refund for a reason that only these
-    /// facts know would still be on its way when they are lost once more, and nobody would expect it then. The next end has
-    /// a higher version, for the same version must not tell two ends.
+    /// facts know, be it that claim_process knew one once, would still be on its way when they are lost once more, and
+    /// nobody would expect it then. The next end has a higher version, for the same version must not tell two ends.
     fn reopen(&mut self) {
-        let Some(outcome) = self.outcome.take() else { return };
-        self.known_version = self.known_version.max(outcome.version);
+        if let Some(outcome) = self.outcome.take() {
+            self.known_version = self.known_version.max(outcome.version);
+        }
         if self.claim_version < 2 && !self.known_unwound {
             self.unwinding = None;
         }
