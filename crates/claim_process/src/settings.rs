@@ -5,10 +5,12 @@ use crate::domain::rules::{Severity, default_severities};
 use dual_db::DatabaseSettings;
 use event_bus::KafkaSettings;
 use serde::{Deserialize, Serialize};
+use service_runtime::backoff;
 use service_runtime::command_line::HasLogSettings;
 use service_runtime::http_server::HttpSettings;
 use service_runtime::telemetry::LogSettings;
 use std::collections::BTreeMap;
+use std::time::Duration;
 use validator::Validate;
 
 /// What environment variables begin with.
@@ -127,7 +129,7 @@ impl Default for Settings {
 impl WatchdogSettings {
     /// How long an outcome may take before it is asked for, in microseconds.
     pub fn first_pause_us(&self) -> i64 {
-        i64::try_from(self.first_pause_ms).unwrap_or(i64::MAX / 1_000).saturating_mul(1_000)
+        backoff::micros(Duration::from_millis(self.first_pause_ms))
     }
 }
 

@@ -113,8 +113,8 @@ impl Database {
         }
     }
 
-    /// A connection: waited for while all are in use, and not at all while the database cannot be reached, so that callers
-    /// learn of an outage at once.
+    /// A connection: waited for while all are in use, and not at all once the database could not be reached for a second,
+    /// so that callers learn of an outage soon.
     fn check_out(&self, pool: &Pool<Manager>) -> Result<PooledConnection<Manager>> {
         let until = Instant::now() + self.checkout_timeout;
         if let Some(connection) = pool.try_get() {

@@ -55,6 +55,12 @@ pub fn columns(connection: &mut Connection) -> Result<BTreeSet<String>> {
     )
 }
 
+/// Fails unless the tables of a database have just the columns said in a schema.
+pub fn assert_tables_are(database: &Database, said: &[BTreeSet<String>]) {
+    let said: BTreeSet<String> = said.iter().flatten().cloned().collect();
+    assert_eq!(database.read(columns).expect("reads"), said);
+}
+
 /// The indexes and constraints a database has, each as the database itself writes it.
 fn indexes_and_constraints(connection: &mut Connection) -> Result<BTreeSet<String>> {
     lines(

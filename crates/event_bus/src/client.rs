@@ -85,7 +85,6 @@ impl LastTrouble {
                 "there is no TLS connection to Kafka ({reason}): check the settings kafka.security.protocol, ca_file, \
                  certificate_file and key_file"
             ),
-            // librdkafka's own guess when a broker hangs up as soon as it is asked something.
             // Connected, and then hung up on: not what these brokers expect to hear, unless they are just stopping.
             Some((RDKafkaErrorCode::BrokerTransportFailure, reason)) if !reason.contains("state CONNECT") => format!(
                 "the Kafka brokers hang up ({reason}): check the setting kafka.security.protocol, which must be what they \

@@ -11,7 +11,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance};
 use rdkafka::error::KafkaError;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
-use service_runtime::background;
+use service_runtime::{background, backoff};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -264,22 +264,13 @@ impl Loop {
     /// Tries until the batch is applied; `false` when the service stops before. A database that is gone is waited for.
     /// Where it refuses a batch, the messages are tried one by one, and one that it keeps refusing is set aside.
     fn apply(&mut self, batch: Vec<IncomingMessage>) -> bool {
-        let (mut too_large, batch): (Vec<_>, Vec<_>) =
+        let (too_large, batch): (Vec<_>, Vec<_>) =
             batch.into_iter().partition(|message| message.body.len() > self.max_message_bytes);
+        if !self.set_aside_too_large(&too_large) {
+            return false;
+        }
         let mut work = if batch.is_empty() { Vec::new() } else { vec![batch] };
         let mut attempt = 0;
-        while !too_large.is_empty() {
-            if self.stopping() {
-                return false;
-            }
-            if self.set_aside(&too_large, "it is larger than the setting kafka.max_message_bytes allows") {
-                too_large.clear();
-            } else {
-                attempt += 1;
-                self.wait_while_polling(attempt);
-            }
-        }
-        attempt = 0;
         while let Some(part) = work.pop() {
             if self.stopping() {
                 return false;
@@ -312,6 +303,19 @@ impl Loop {
         true
     }
 
+    /// Tries until they are set aside; `false` when the service stops before.
+    fn set_aside_too_large(&mut self, messages: &[IncomingMessage]) -> bool {
+        let mut attempt = 0;
+        while !messages.is_empty() && !self.stopping() {
+            if self.set_aside(messages, "it is larger than the setting kafka.max_message_bytes allows") {
+                return true;
+            }
+            attempt += 1;
+            self.wait_while_polling(attempt);
+        }
+        messages.is_empty()
+    }
+
     /// `false`: that was refused as well, so the messages must be kept.
     fn set_aside(&self, messages: &[IncomingMessage], reason: &str) -> bool {
         let letters: Vec<DeadLetter> =
@@ -330,7 +334,7 @@ impl Loop {
     fn wait_while_polling(&mut self, attempt: u32) {
         let longest = Duration::from_millis(self.settings.max_retry_pause_ms);
         let first = Duration::from_millis(self.settings.retry_pause_ms);
-        let until = Instant::now() + (first * 2_u32.saturating_pow(attempt.saturating_sub(1).min(16))).min(longest);
+        let until = Instant::now() + backoff::doubling(first, longest, attempt.saturating_sub(1));
         while Instant::now() < until && !self.stopping() {
             self.member.set_paused(true);
             self.member.hold_back(POLL.min(until.saturating_duration_since(Instant::now())));

@@ -67,7 +67,7 @@ pub fn count(connection: &mut Connection) -> Result<i64> {
     Ok(on_each_backend!(connection, |c| dead_letters::table.count().get_result(c))?)
 }
 
-/// A message as it was set aside.
+/// A message as it was set aside, without its body.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
 #[diesel(table_name = dead_letters)]
 #[allow(missing_docs)]
@@ -80,9 +80,17 @@ pub struct KeptDeadLetter {
     pub message_key: Option<Vec<u8>>,
     /// A JSON array of pairs.
     pub headers: String,
-    pub body: Vec<u8>,
     pub reason: String,
     pub received_at_us: i64,
+    /// How many bytes the body has.
+    #[diesel(select_expression = length(dead_letters::body))]
+    pub body_bytes: i32,
+}
+
+#[diesel::declare_sql_function]
+extern "SQL" {
+    /// Bytes, on both databases.
+    fn length(bytes: diesel::sql_types::Binary) -> diesel::sql_types::Integer;
 }
 
 /// Up to `limit` messages that were set aside, newest first, before the one with the id `before`.

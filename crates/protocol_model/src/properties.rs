@@ -17,7 +17,6 @@ pub fn is_at_rest(world: &World, tables: &Tables) -> bool {
         && saga.trust == Trust::Sure
         && saga.mark == world.mark()
         && saga.is_at_rest()
-        && !saga.waits_for_record()
         && world.call.is_none()
         && !world.strays.pay
         && !world.strays.refund

@@ -44,7 +44,11 @@ impl DatabaseGate {
         self.run(move |database| database.write(body)).await
     }
 
-    async fn run<T: Send + 'static>(
+    /// Does work that uses the database by itself, in a place behind the gate.
+    ///
+    /// # Errors
+    /// As [`DatabaseGate::read`].
+    pub async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Database) -> Result<T> + Send + 'static,
     ) -> std::result::Result<T, Problem> {

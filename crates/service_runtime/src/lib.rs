@@ -3,11 +3,13 @@
 //! Everything a long-running service needs whatever it is about; it knows nothing of claims.
 
 pub mod background;
+pub mod backoff;
 pub mod command_line;
 pub mod database_gate;
 pub mod health;
 pub mod http_server;
 pub mod metrics;
+pub mod page;
 pub mod problem;
 pub mod request_context;
 pub mod settings;

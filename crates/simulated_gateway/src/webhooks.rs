@@ -6,6 +6,7 @@ use crate::settings::WebhookSettings;
 use actix_web::web;
 use dual_db::Database;
 use reqwest::{Client, StatusCode};
+use service_runtime::backoff;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::task::JoinHandle;
 
@@ -36,14 +37,15 @@ pub fn start(database: Database, settings: &WebhookSettings) -> Result<Option<Jo
 }
 
 async fn take_due(database: &Database, settings: &WebhookSettings) -> Vec<Returned> {
-    let (database, first_ms, longest_ms) = (database.clone(), settings.retry_pause_ms, settings.max_retry_pause_ms);
+    let database = database.clone();
+    let first = Duration::from_millis(settings.retry_pause_ms);
+    let longest = Duration::from_millis(settings.max_retry_pause_ms);
     let taken = web::block(move || {
         database.write(|connection| {
             let now_us = connection.now_us()?;
             let again_at_us = |attempts: i64| {
-                let doublings = u32::try_from(attempts - 1).unwrap_or(0).min(20);
-                let pause_ms = first_ms.saturating_mul(1 << doublings).min(longest_ms);
-                now_us + i64::try_from(pause_ms * 1_000).unwrap_or(i64::MAX / 2)
+                let tried_before = u32::try_from(attempts - 1).unwrap_or(0);
+                now_us + backoff::micros(backoff::doubling(first, longest, tried_before))
             };
             returns::take_due(connection, now_us, again_at_us, MOST_AT_ONCE)
         })

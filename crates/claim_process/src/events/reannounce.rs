@@ -9,8 +9,9 @@ use std::time::Duration;
 /// Claims raised in one transaction, so that nothing else waits long.
 const CLAIMS_PER_TRANSACTION: i64 = 1_000;
 
-/// How long to wait for the clock, in seconds.
-const LONGEST_WAIT_S: i64 = 5;
+/// How long to wait for the clock, and how long between two looks at it.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// What was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,17 +46,14 @@ pub fn reannounce(database: &Database, since_us: Option<i64>, mut progress: impl
 /// An ask above every earlier one. It is not ahead of the clock: an ask from before a restore must not be later than the
 /// restore's mark, so two in one second wait for each other.
 fn next_ask(database: &Database) -> Result<i64> {
-    for _ in 0..LONGEST_WAIT_S * 10 {
-        let (now_s, ask) =
-            database.read(|connection| Ok((connection.now_us()? / 1_000_000, claims::highest_ask(connection)? + 1)))?;
-        if ask <= now_s {
+    let ask = database.read(claims::highest_ask)? + 1;
+    for _ in 0..LONGEST_WAIT.as_millis() / PAUSE.as_millis() {
+        let now_s = database.read(|connection| connection.now_us())? / 1_000_000;
+        if now_s >= ask {
             return Ok(now_s);
         }
-        if ask > now_s + LONGEST_WAIT_S {
-            tracing::warn!(ask, now_s, "an earlier ask is ahead of the database's clock, which must have gone back");
-            return Ok(ask);
-        }
-        std::thread::sleep(Duration::from_millis(100));
+        std::thread::sleep(PAUSE);
     }
-    database.read(claims::highest_ask).map(|highest| highest + 1)
+    tracing::warn!(ask, "an earlier ask is ahead of the database's clock, which must have gone back");
+    Ok(ask)
 }

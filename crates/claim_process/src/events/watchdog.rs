@@ -7,6 +7,7 @@ use crate::settings::WatchdogSettings;
 use dual_db::{Database, Result};
 use event_bus::Relay;
 use service_runtime::background::{Pace, Periodic};
+use service_runtime::backoff;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,11 +36,14 @@ pub fn ask_for_overdue(database: &Database, relay: &Relay, settings: &WatchdogSe
     if !any {
         return Ok(0);
     }
+    let first = Duration::from_millis(settings.first_pause_ms);
+    let longest = Duration::from_millis(settings.max_pause_ms);
     let rows = database.write(|connection| {
         let now_us = connection.now_us()?;
         let due = claims::take_due(connection, now_us, settings.max_claims)?;
         for claim in &due {
             let times_asked = claim.row.times_asked + 1;
+            let pause = backoff::doubling(first, longest, u32::try_from(times_asked).unwrap_or(u32::MAX));
             let needs_attention = times_asked >= settings.attention_after;
             if needs_attention && !claim.row.needs_attention {
                 metrics::counter!("claims_marked_for_attention_total").increment(1);
@@ -52,7 +56,7 @@ pub fn ask_for_overdue(database: &Database, relay: &Relay, settings: &WatchdogSe
             claims::note_asked(
                 connection,
                 claim.row.id,
-                now_us + pause_us(settings, times_asked),
+                now_us + backoff::micros(pause),
                 times_asked,
                 needs_attention,
             )?;
@@ -68,25 +72,4 @@ pub fn ask_for_overdue(database: &Database, relay: &Relay, settings: &WatchdogSe
     tracing::info!(claims = rows.len(), "asked again for outcomes that are overdue");
     relay.hand_off(&rows);
     Ok(rows.len())
-}
-
-/// The first pause, doubled each time, up to the longest.
-fn pause_us(settings: &WatchdogSettings, times_asked: i64) -> i64 {
-    let doublings = u32::try_from(times_asked).unwrap_or(u32::MAX).min(30);
-    let pause_ms = settings.first_pause_ms.saturating_mul(1 << doublings).min(settings.max_pause_ms);
-    i64::try_from(pause_ms).unwrap_or(i64::MAX / 1_000).saturating_mul(1_000)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::settings::Settings;
-
-    #[test]
-    fn the_pause_doubles_up_to_its_bound() {
-        let settings = WatchdogSettings { first_pause_ms: 100, max_pause_ms: 1_000, ..Settings::default().watchdog };
-        let pauses: Vec<i64> = (1..6).map(|times| pause_us(&settings, times) / 1_000).collect();
-        assert_eq!(pauses, [200, 400, 800, 1_000, 1_000]);
-        assert_eq!(pause_us(&settings, i64::MAX), 1_000_000);
-    }
 }

@@ -7,6 +7,7 @@ use crate::domain::identifiers::{ClaimId, Npi};
 use crate::domain::transition::Status;
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
+use service_runtime::page;
 use service_runtime::problem::Problem;
 
 const DEFAULT_LIMIT: i64 = 50;
@@ -35,16 +36,11 @@ struct Page {
 }
 
 pub(super) async fn list(query: web::Query<ListQuery>, api: web::Data<Api>) -> Result<HttpResponse, Problem> {
-    let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
-    if !(1..=MOST).contains(&limit) {
-        return Err(Problem::malformed(format!("limit must be 1 to {MOST}")));
-    }
+    let limit = page::limit(query.limit, DEFAULT_LIMIT, MOST)?;
     let filter = query.into_inner().filter()?;
     // One more than asked for tells whether there is a next page.
     let mut found = api.database.read(move |connection| claims::list(connection, &filter, limit + 1)).await?;
-    let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
-    let more = found.len() > wanted;
-    found.truncate(wanted);
+    let more = page::cut(&mut found, limit);
     let next_cursor = found.last().filter(|_| more).map(|claim| write_cursor(claim.row.id));
     Ok(HttpResponse::Ok().json(Page { claims: found.into_iter().map(ClaimAnswer::from).collect(), next_cursor }))
 }

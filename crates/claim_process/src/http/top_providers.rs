@@ -6,6 +6,7 @@ use crate::domain::cents::Cents;
 use actix_web::{HttpResponse, web};
 use claim_events::rfc3339;
 use serde::{Deserialize, Serialize};
+use service_runtime::page;
 use service_runtime::problem::Problem;
 
 const DEFAULT_LIMIT: i64 = 10;
@@ -32,10 +33,7 @@ struct Provider {
 }
 
 pub(super) async fn top(query: web::Query<TopQuery>, api: web::Data<Api>) -> Result<HttpResponse, Problem> {
-    let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
-    if !(1..=MOST).contains(&limit) {
-        return Err(Problem::malformed(format!("limit must be 1 to {MOST}")));
-    }
+    let limit = page::limit(query.limit, DEFAULT_LIMIT, MOST)?;
     let (totals, now_us) = api
         .database
         .read(move |connection| Ok((provider_totals::top(connection, limit)?, connection.now_us()?)))

@@ -68,12 +68,15 @@ const ENTRIES: &str = "
         SELECT claim_id, credit_account, 0, amount_cents FROM ledger_transfers WHERE weight = 'posted'
     )";
 
+/// Reservations that nothing ended.
+const OPEN_RESERVES: &str = ", open_reserves AS (
+        SELECT p.claim_id, p.credit_account, p.amount_cents FROM ledger_transfers p
+        WHERE p.weight = 'pending' AND NOT EXISTS (SELECT 1 FROM ledger_transfers e WHERE e.ends_pending = p.id)
+    )";
+
 /// Each saga with its books. A claim that is at rest is off where its money is not where its end says: settled is paid
 /// and nothing else stands open, unwound left no trace.
-const BOOKS: &str = ", open_reserves AS (
-        SELECT p.claim_id, p.amount_cents FROM ledger_transfers p
-        WHERE p.weight = 'pending' AND NOT EXISTS (SELECT 1 FROM ledger_transfers e WHERE e.ends_pending = p.id)
-    ), books AS (
+const BOOKS: &str = ", books AS (
         SELECT s.claim_id, s.state, s.amount_cents,
                CAST(COALESCE(SUM(e.debit), 0) AS BIGINT) AS debits_cents,
                CAST(COALESCE(SUM(e.credit), 0) AS BIGINT) AS credits_cents,
@@ -153,13 +156,14 @@ pub fn turnovers(connection: &mut Connection) -> Result<Vec<Turnover>> {
 
 /// The books of up to `limit` claims after `after`, in the order of their ids.
 pub fn books(connection: &mut Connection, after: &str, limit: i64) -> Result<Vec<ClaimBooks>> {
-    let sql = format!("{ENTRIES}{BOOKS} SELECT * FROM books WHERE claim_id > $1 ORDER BY claim_id LIMIT $2");
+    let sql =
+        format!("{ENTRIES}{OPEN_RESERVES}{BOOKS} SELECT * FROM books WHERE claim_id > $1 ORDER BY claim_id LIMIT $2");
     Ok(on_each_backend!(connection, |c| sql_query(&sql).bind::<Text, _>(after).bind::<BigInt, _>(limit).load(c))?)
 }
 
 /// Claims whose money is not where it should be, up to `limit`.
 pub fn books_that_are_off(connection: &mut Connection, limit: i64) -> Result<Vec<ClaimBooks>> {
-    let sql = format!("{ENTRIES}{BOOKS} SELECT * FROM books WHERE {OFF} ORDER BY claim_id LIMIT $1");
+    let sql = format!("{ENTRIES}{OPEN_RESERVES}{BOOKS} SELECT * FROM books WHERE {OFF} ORDER BY claim_id LIMIT $1");
     Ok(on_each_backend!(connection, |c| sql_query(&sql).bind::<BigInt, _>(limit).load(c))?)
 }
 
@@ -182,17 +186,15 @@ pub struct Balance {
 
 /// What stands on up to `limit` accounts whose names come after `after`, in the order of their names.
 pub fn balances(connection: &mut Connection, after: &str, limit: i64) -> Result<Vec<Balance>> {
-    let sql = "WITH entries AS (
-            SELECT debit_account AS account, amount_cents AS debit, 0 AS credit, 0 AS pending
-            FROM ledger_transfers WHERE weight = 'posted'
+    let sql = format!(
+        "{ENTRIES}{OPEN_RESERVES}, lines AS (
+            SELECT account, debit, credit, 0 AS pending FROM entries
             UNION ALL
-            SELECT credit_account, 0, amount_cents, 0 FROM ledger_transfers WHERE weight = 'posted'
-            UNION ALL
-            SELECT p.credit_account, 0, 0, p.amount_cents FROM ledger_transfers p
-            WHERE p.weight = 'pending' AND NOT EXISTS (SELECT 1 FROM ledger_transfers e WHERE e.ends_pending = p.id)
+            SELECT credit_account, 0, 0, amount_cents FROM open_reserves
         )
         SELECT account, CAST(SUM(debit) AS BIGINT) AS debits_cents, CAST(SUM(credit) AS BIGINT) AS credits_cents,
                CAST(SUM(pending) AS BIGINT) AS pending_cents
-        FROM entries WHERE account > $1 GROUP BY account ORDER BY account LIMIT $2";
-    Ok(on_each_backend!(connection, |c| sql_query(sql).bind::<Text, _>(after).bind::<BigInt, _>(limit).load(c))?)
+        FROM lines WHERE account > $1 GROUP BY account ORDER BY account LIMIT $2"
+    );
+    Ok(on_each_backend!(connection, |c| sql_query(&sql).bind::<Text, _>(after).bind::<BigInt, _>(limit).load(c))?)
 }

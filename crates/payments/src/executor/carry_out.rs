@@ -1,12 +1,14 @@
 //! One write of a saga with everything it brings: bookings, budgets, announcements, and the call to be made after it.
 
-use super::{Executor, Now, Outbound, PlannedCall, micros};
+use super::{Executor, Now, Outbound, PlannedCall};
 use crate::db::sagas::StoredSaga;
 use crate::db::{budgets, ledger, sagas};
 use crate::domain::ledger::{Kind, Transfer};
 use crate::domain::saga::{self, Effect, Input, Saga};
 use crate::events::outgoing;
 use dual_db::{Connection, Result};
+use service_runtime::backoff;
+use std::time::Duration;
 
 impl Executor {
     /// One write of a saga with everything it brings. The saga's row comes before its bookings: of two instances that
@@ -60,11 +62,12 @@ impl Executor {
         if !only_says_again {
             stored.updated_at_us = now.us;
             if call.is_some() {
-                stored.due_at_us = Some(now.us + micros(self.settings.saga.lease_ms));
+                stored.due_at_us = Some(now.us + backoff::micros(Duration::from_millis(self.settings.saga.lease_ms)));
                 stored.worker = Some(self.worker.clone());
                 stored.call_revision = stored.revision + 1;
             } else if let Some(reason) = stuck {
-                stored.due_at_us = Some(now.us + micros(self.settings.saga.max_retry_pause_ms));
+                stored.due_at_us =
+                    Some(now.us + backoff::micros(Duration::from_millis(self.settings.saga.max_retry_pause_ms)));
                 stored.stuck_reason = Some(reason.to_owned());
             } else if retry_at_us.is_some() {
                 stored.due_at_us = retry_at_us;
@@ -135,14 +138,13 @@ impl Executor {
     /// together do not come back together; and never shorter than the gateway asked for.
     fn pause_us(&self, claim_id: &str, attempts: u32, retry_after_ms: Option<u64>) -> i64 {
         let settings = &self.settings.saga;
-        let pause_ms = settings
-            .retry_pause_ms
-            .saturating_mul(1 << attempts.saturating_sub(1).min(30))
-            .min(settings.max_retry_pause_ms);
+        let first = Duration::from_millis(settings.retry_pause_ms);
+        let longest = Duration::from_millis(settings.max_retry_pause_ms);
+        let pause = backoff::doubling(first, longest, attempts.saturating_sub(1));
         let seed =
             claim_id.bytes().fold(u64::from(attempts), |seed, byte| seed.wrapping_mul(31).wrapping_add(byte.into()));
-        let spread_ms = pause_ms / 4 * (seed % 1_000) / 1_000;
-        micros((pause_ms + spread_ms).max(retry_after_ms.unwrap_or(0)))
+        let spread = pause / 4 * u32::try_from(seed % 1_000).unwrap_or(0) / 1_000;
+        backoff::micros((pause + spread).max(Duration::from_millis(retry_after_ms.unwrap_or(0))))
     }
 }
 

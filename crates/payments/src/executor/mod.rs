@@ -14,8 +14,10 @@ use crate::settings::Settings;
 use claim_events::OutcomeRecorded;
 use dual_db::{Connection, Database, Result};
 use event_bus::{DeadLetter, OutgoingMessage, Relay};
+use service_runtime::backoff;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Shared by everything that moves sagas on.
 #[derive(Debug, Clone)]
@@ -263,7 +265,7 @@ impl Executor {
     fn with_age(&self, input: Input, stored: &StoredSaga, now: Now) -> Input {
         match input {
             Input::LookedUp { answer, .. } => {
-                let lifetime_us = micros(self.settings.gateway.key_lifetime_ms);
+                let lifetime_us = backoff::micros(Duration::from_millis(self.settings.gateway.key_lifetime_ms));
                 Input::LookedUp { answer, key_expired: now.us.saturating_sub(stored.started_at_us) > lifetime_us }
             }
             other => other,
@@ -287,8 +289,4 @@ fn held<'a>(
             (stored.saga.claim_id.clone(), stored)
         })
         .collect())
-}
-
-fn micros(milliseconds: u64) -> i64 {
-    i64::try_from(milliseconds.saturating_mul(1_000)).unwrap_or(i64::MAX / 2)
 }

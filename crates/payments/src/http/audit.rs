@@ -7,6 +7,7 @@ use crate::db::sagas;
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use service_runtime::database_gate::DatabaseGate;
+use service_runtime::page;
 use service_runtime::problem::Problem;
 use std::collections::BTreeMap;
 
@@ -61,10 +62,7 @@ pub(super) async fn audit(
     database: web::Data<DatabaseGate>,
 ) -> Result<HttpResponse, Problem> {
     let AuditQuery { limit, after } = query.into_inner();
-    let limit = limit.unwrap_or(DEFAULT_LIMIT);
-    if !(1..=MOST).contains(&limit) {
-        return Err(Problem::malformed(format!("limit must be 1 to {MOST}")));
-    }
+    let limit = page::limit(limit, DEFAULT_LIMIT, MOST)?;
     let (turnovers, counts, off, claims) = database
         .read(move |connection| {
             Ok((

@@ -5,6 +5,7 @@ use crate::db::ledger::{self, Balance};
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use service_runtime::database_gate::DatabaseGate;
+use service_runtime::page;
 use service_runtime::problem::Problem;
 
 const DEFAULT_LIMIT: i64 = 100;
@@ -40,10 +41,7 @@ pub(super) async fn list(
     database: web::Data<DatabaseGate>,
 ) -> Result<HttpResponse, Problem> {
     let BalancesQuery { limit, after } = query.into_inner();
-    let limit = limit.unwrap_or(DEFAULT_LIMIT);
-    if !(1..=MOST).contains(&limit) {
-        return Err(Problem::malformed(format!("limit must be 1 to {MOST}")));
-    }
+    let limit = page::limit(limit, DEFAULT_LIMIT, MOST)?;
     let after = after.unwrap_or_default();
     let found = database.read(move |connection| ledger::balances(connection, &after, limit)).await?;
     let page_is_full = i64::try_from(found.len()).is_ok_and(|found| found == limit);

@@ -4,6 +4,7 @@ use actix_web::{HttpResponse, web};
 use claim_events::rfc3339;
 use serde::{Deserialize, Serialize};
 use service_runtime::database_gate::DatabaseGate;
+use service_runtime::page;
 use service_runtime::problem::Problem;
 
 const DEFAULT_LIMIT: i64 = 50;
@@ -35,7 +36,7 @@ struct DeadLetterAnswer {
     /// The key as text, where it is text; a claim's id.
     key: Option<String>,
     headers: Vec<(String, String)>,
-    body_bytes: usize,
+    body_bytes: i32,
 }
 
 pub(super) async fn list(
@@ -43,15 +44,10 @@ pub(super) async fn list(
     database: web::Data<DatabaseGate>,
 ) -> Result<HttpResponse, Problem> {
     let ListQuery { limit, cursor } = query.into_inner();
-    let limit = limit.unwrap_or(DEFAULT_LIMIT);
-    if !(1..=MOST).contains(&limit) {
-        return Err(Problem::malformed(format!("limit must be 1 to {MOST}")));
-    }
+    let limit = page::limit(limit, DEFAULT_LIMIT, MOST)?;
     let mut found =
         database.read(move |connection| event_bus::list_dead_letters(connection, cursor, limit + 1)).await?;
-    let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
-    let more = found.len() > wanted;
-    found.truncate(wanted);
+    let more = page::cut(&mut found, limit);
     let next_cursor = found.last().filter(|_| more).map(|last| last.id.to_string());
     let dead_letters = found
         .into_iter()
@@ -65,7 +61,7 @@ pub(super) async fn list(
             received_at: rfc3339(kept.received_at_us),
             key: kept.message_key.and_then(|key| String::from_utf8(key).ok()),
             headers: serde_json::from_str(&kept.headers).unwrap_or_default(),
-            body_bytes: kept.body.len(),
+            body_bytes: kept.body_bytes,
         })
         .collect();
     Ok(HttpResponse::Ok().json(Page { dead_letters, next_cursor }))

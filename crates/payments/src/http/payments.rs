@@ -7,6 +7,7 @@ use actix_web::{HttpResponse, web};
 use claim_events::rfc3339;
 use serde::{Deserialize, Serialize};
 use service_runtime::database_gate::DatabaseGate;
+use service_runtime::page;
 use service_runtime::problem::Problem;
 
 const DEFAULT_LIMIT: i64 = 50;
@@ -44,10 +45,7 @@ pub(super) async fn list(
     database: web::Data<DatabaseGate>,
 ) -> Result<HttpResponse, Problem> {
     let ListQuery { state, limit, cursor } = query.into_inner();
-    let limit = limit.unwrap_or(DEFAULT_LIMIT);
-    if !(1..=MOST).contains(&limit) {
-        return Err(Problem::malformed(format!("limit must be 1 to {MOST}")));
-    }
+    let limit = page::limit(limit, DEFAULT_LIMIT, MOST)?;
     let (state, stuck) = match state.as_deref() {
         None => (None, false),
         Some(STUCK) => (None, true),
@@ -62,9 +60,7 @@ pub(super) async fn list(
     let filter = ListFilter { state, stuck, before: cursor };
     // One more than asked for tells whether there is a next page.
     let mut found = database.read(move |connection| sagas::list(connection, &filter, limit + 1)).await?;
-    let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
-    let more = found.len() > wanted;
-    found.truncate(wanted);
+    let more = page::cut(&mut found, limit);
     let next_cursor = found.last().filter(|_| more).map(|last| last.id.to_string());
     Ok(HttpResponse::Ok().json(Page { payments: found.into_iter().map(PaymentLine::from).collect(), next_cursor }))
 }

@@ -11,6 +11,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use hmac::{Hmac, Mac};
 use serde::Deserialize;
 use serde_json::json;
+use service_runtime::database_gate::DatabaseGate;
 use service_runtime::http_server::read_body;
 use service_runtime::problem::Problem;
 use sha2::Sha256;
@@ -33,6 +34,7 @@ pub(super) async fn post(
     request: HttpRequest,
     payload: web::Payload,
     webhooks: web::Data<Webhooks>,
+    database: web::Data<DatabaseGate>,
 ) -> Result<HttpResponse, Problem> {
     if webhooks.secret.is_empty() {
         return Err(refused("no_secret", Problem::unavailable("no webhooks are taken here", RETRY_AFTER_S)));
@@ -51,19 +53,12 @@ pub(super) async fn post(
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unknown-event", "The event is not understood", why);
         return Err(refused("unknown_event", problem));
     }
-    let (executor, dispatcher) = (webhooks.executor.clone(), webhooks.dispatcher.clone());
-    let told = web::block(move || {
-        let told = executor.apply_return(&event.id, &event.reference, event.amount_cents);
-        told.map(|(told, calls)| {
-            dispatcher.dispatch(calls);
-            told
-        })
-    });
-    let unavailable = || Problem::unavailable("the event cannot be kept just now: tell it again", RETRY_AFTER_S);
-    let told = told.await.map_err(|_| unavailable())?.map_err(|error| {
-        tracing::warn!(error = &error as &dyn std::error::Error, "a return could not be kept");
-        unavailable()
-    })?;
+    let executor = webhooks.executor.clone();
+    let (told, calls) = database
+        .run(move |_| executor.apply_return(&event.id, &event.reference, event.amount_cents))
+        .await
+        .map_err(|_| Problem::unavailable("the event cannot be kept just now: tell it again", RETRY_AFTER_S))?;
+    webhooks.dispatcher.dispatch(calls);
     match told {
         Told::Applied => Ok(HttpResponse::Ok().json(json!({"status": "applied"}))),
         Told::Kept => Ok(HttpResponse::Accepted().json(json!({"status": "kept"}))),

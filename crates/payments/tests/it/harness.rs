@@ -9,8 +9,11 @@ use payments::db;
 use payments::db::sagas::StoredSaga;
 use payments::domain::saga::{ClaimSays, Input, LookUpAnswer, PayAnswer, RefundAnswer};
 use payments::executor::{Answer, ClaimEventRead, Executor, Heard, PlannedCall};
+use payments::gateway::{Gateway, PayRequest, RefundRequest};
 use payments::settings::Settings;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 pub const CLAIM: &str = "4fXk0aV1StGXR8Z5jdHi6B";
 
@@ -63,7 +66,7 @@ impl Instance {
 
     /// Waits until a lease or a pause of one millisecond is over and takes up what nobody has.
     pub fn resume(&self) -> Vec<PlannedCall> {
-        std::thread::sleep(std::time::Duration::from_millis(5));
+        std::thread::sleep(Duration::from_millis(5));
         self.executor.resume(100).expect("takes up")
     }
 
@@ -168,4 +171,42 @@ pub fn unknown() -> Input {
 
 pub fn refunded() -> Input {
     Input::RefundAnswer(RefundAnswer::Refunded)
+}
+
+/// A gateway that approves every payment, after a while, and counts them.
+#[derive(Default)]
+pub struct Approving {
+    takes: Duration,
+    asked: AtomicUsize,
+}
+
+impl Approving {
+    pub fn slow(takes: Duration) -> Self {
+        Self { takes, asked: AtomicUsize::default() }
+    }
+
+    /// How often it was asked to pay.
+    pub fn payments(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+}
+
+impl Gateway for Approving {
+    async fn pay(&self, request: PayRequest<'_>) -> PayAnswer {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        tokio::time::sleep(self.takes).await;
+        PayAnswer::Approved { amount_cents: request.amount_cents }
+    }
+
+    async fn refund(&self, _: RefundRequest<'_>) -> RefundAnswer {
+        RefundAnswer::Refunded
+    }
+
+    async fn look_up(&self, _: &str, _: &str) -> LookUpAnswer {
+        LookUpAnswer::NotFound
+    }
+
+    async fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
 }

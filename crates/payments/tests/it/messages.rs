@@ -1,37 +1,15 @@
 //! What comes from Kafka: events are applied, and what can never be applied is set aside while the rest goes on.
 
-use crate::harness::{CLAIM, Instance, settings};
+use crate::harness::{Approving, CLAIM, Instance, settings};
 use claim_events::{ClaimBody, ClaimEvent, Event, KnownOutcome, OutcomeKind, OutcomeRecorded};
 use dual_db::{Database, testing::on_both_databases};
 use event_bus::{Handler, IncomingMessage};
-use payments::domain::saga::{LookUpAnswer, PayAnswer, RefundAnswer};
 use payments::events::claims::Claims;
-use payments::gateway::{Dispatcher, Gateway, PayRequest, RefundRequest};
+use payments::gateway::Dispatcher;
 use payments::settings::Settings;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
-
-/// A gateway that approves.
-struct Approving;
-
-impl Gateway for Approving {
-    async fn pay(&self, request: PayRequest<'_>) -> PayAnswer {
-        PayAnswer::Approved { amount_cents: request.amount_cents }
-    }
-
-    async fn refund(&self, _: RefundRequest<'_>) -> RefundAnswer {
-        RefundAnswer::Refunded
-    }
-
-    async fn look_up(&self, _: &str, _: &str) -> LookUpAnswer {
-        LookUpAnswer::NotFound
-    }
-
-    async fn check(&self) -> Result<(), String> {
-        Ok(())
-    }
-}
 
 /// Settings with a lease in which a call can be made.
 fn patient() -> Settings {
@@ -75,7 +53,7 @@ on_both_databases! {
         let instance = Instance::new(database, "one");
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("starts");
         let (answers, answered) = channel();
-        let dispatcher = Dispatcher::new(Arc::new(Approving), runtime.handle().clone(), &patient(), answers);
+        let dispatcher = Dispatcher::new(Arc::new(Approving::default()), runtime.handle().clone(), &patient(), answers);
         let mut claims = Claims::new(instance.executor.clone(), dispatcher.clone());
 
         let mut batch = vec![submitted(CLAIM, 0)];
@@ -115,7 +93,7 @@ on_both_databases! {
         let (answers, answered) = channel();
         let mut small = patient();
         small.saga.max_in_flight = 2;
-        let dispatcher = Dispatcher::new(Arc::new(Approving), runtime.handle().clone(), &small, answers);
+        let dispatcher = Dispatcher::new(Arc::new(Approving::default()), runtime.handle().clone(), &small, answers);
         let mut claims = Claims::new(instance.executor.clone(), dispatcher);
         assert!(claims.has_room());
         claims.handle(&[submitted("one", 0), submitted("two", 1)]).expect("applies");

@@ -1,40 +1,16 @@
 //! A gateway that is slower than claims come: calls wait for their turn, and every one that is made counts.
 
-use crate::harness::{Instance, event, settings};
+use crate::harness::{Approving, Instance, event, settings};
 use dual_db::{Database, testing::on_both_databases};
-use payments::domain::saga::{LookUpAnswer, PayAnswer, RefundAnswer, State};
-use payments::gateway::{Dispatcher, Gateway, PayRequest, RefundRequest};
+use payments::domain::saga::State;
+use payments::gateway::Dispatcher;
 use payments::worker::{AnswerWriter, start_resuming};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 const CLAIMS: usize = 30;
 const CALL: Duration = Duration::from_millis(60);
-
-/// Takes its time and approves.
-struct Slow(Arc<AtomicUsize>);
-
-impl Gateway for Slow {
-    async fn pay(&self, request: PayRequest<'_>) -> PayAnswer {
-        self.0.fetch_add(1, Ordering::SeqCst);
-        tokio::time::sleep(CALL).await;
-        PayAnswer::Approved { amount_cents: request.amount_cents }
-    }
-
-    async fn refund(&self, _: RefundRequest<'_>) -> RefundAnswer {
-        RefundAnswer::Refunded
-    }
-
-    async fn look_up(&self, _: &str, _: &str) -> LookUpAnswer {
-        LookUpAnswer::NotFound
-    }
-
-    async fn check(&self) -> Result<(), String> {
-        Ok(())
-    }
-}
 
 on_both_databases! {
     /// All calls together take several leases. One that was made after its lease was over would be made in vain, and were
@@ -47,10 +23,9 @@ on_both_databases! {
         few.saga.resume_interval_ms = 20;
         let instance = Instance::with_settings(database, "one", few.clone());
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("starts");
-        let made = Arc::new(AtomicUsize::new(0));
         let (answers, answered) = channel();
-        let gateway = Arc::new(Slow(Arc::clone(&made)));
-        let dispatcher = Dispatcher::new(gateway, runtime.handle().clone(), &few, answers);
+        let gateway = Arc::new(Approving::slow(CALL));
+        let dispatcher = Dispatcher::new(Arc::clone(&gateway), runtime.handle().clone(), &few, answers);
         let writer = AnswerWriter::start(instance.executor.clone(), dispatcher.clone(), answered, &few.saga);
         let resuming = start_resuming(instance.executor.clone(), dispatcher.clone(), &few.saga);
 
@@ -59,12 +34,12 @@ on_both_databases! {
         dispatcher.dispatch(instance.hear_all(&events));
         let until = Instant::now() + Duration::from_secs(60);
         while !ids.iter().all(|id| instance.saga(id).saga.state() == State::Settled) {
-            assert!(Instant::now() < until, "{} calls were made in vain", made.load(Ordering::SeqCst));
+            assert!(Instant::now() < until, "{} calls were made in vain", gateway.payments());
             std::thread::sleep(Duration::from_millis(50));
         }
         resuming.stop();
         writer.drain(Duration::from_secs(1));
-        let made = made.load(Ordering::SeqCst);
+        let made = gateway.payments();
         assert!(made <= CLAIMS + CLAIMS / 5, "{made} calls for {CLAIMS} claims");
         assert_eq!(instance.books_off(), 0);
     }
