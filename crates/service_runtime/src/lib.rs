@@ -8,6 +8,7 @@ pub mod database_gate;
 pub mod health;
 pub mod http_server;
 pub mod metrics;
+pub mod probe;
 pub mod problem;
 pub mod request_context;
 pub mod settings;
