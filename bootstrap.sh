@@ -2,7 +2,8 @@
 # Sets up what building and running this workspace needs and this machine lacks, and nothing else; safe to repeat.
 # On Debian and Ubuntu it installs packages, elsewhere it names them; Rust comes from rustup everywhere.
 # With the argument 'postgres' or 'kafka' it also sets up what scripts/services.sh needs to run that server, and with 'kcat' the
-# Kafka client that the tests compare themselves with.
+# Kafka client that the tests compare themselves with. 'podman' brings podman, podman-compose and what makes base images where no
+# registry is reached: what scripts/check_containers.sh needs.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
@@ -21,12 +22,21 @@ needs=(
   "git: tells the scripts which files belong to the project"
   "util-linux: setsid and setpriv, which keep the services apart from the terminal"
 )
+with_podman=
 for service in "$@"; do
   case $service in
     postgres) needs+=("postgresql: the database server") ;;
     kafka) needs+=("default-jre-headless: runs Kafka" "maven: fetches Kafka's published jars") ;;
     kcat) needs+=("kcat: another Kafka client, for the tests") ;;
-    *) printf "bootstrap: there is no '%s': there are postgres, kafka and kcat.\n" "$service" >&2 && exit 2 ;;
+    podman)
+      needs+=(
+        "podman: builds and runs containers" "runc: starts them" "netavark: connects them" "aardvark-dns: lets them find each other by name"
+        "iptables: publishes their ports" "uidmap: containers of users other than root" "slirp4netns: the network of these"
+        "debootstrap: makes a base image from Debian's packages" "python3-venv: a place for podman-compose"
+      )
+      with_podman=yes
+      ;;
+    *) printf "bootstrap: there is no '%s': there are postgres, kafka, kcat and podman.\n" "$service" >&2 && exit 2 ;;
   esac
 done
 readonly needs
@@ -44,6 +54,11 @@ has() {
     default-jre-headless) command -v java ;;
     maven) command -v mvn ;;
     postgresql) compgen -G '/usr/lib/postgresql/*/bin/initdb' || command -v initdb ;;
+    netavark | aardvark-dns) [ -x "/usr/lib/podman/$1" ] || command -v "$1" ;;
+    uidmap) command -v newuidmap ;;
+    python3-venv) python3 -c 'import ensurepip, venv' ;;
+    iptables) PATH=$PATH:/usr/sbin command -v iptables ;;
+    debootstrap) PATH=$PATH:/usr/sbin command -v debootstrap ;;
     *) command -v "$1" ;;
   esac >/dev/null 2>&1
 }
@@ -129,7 +144,21 @@ set_up_rust() {
   fail "Rust could not be installed: $remedy"
 }
 
+# Debian's podman-compose is too old for docker-compose.yml. Of docker-compose only the schema of such files is used.
+readonly python_packages=(podman-compose==1.6.0 jsonschema==4.26.0 PyYAML)
+
+set_up_podman_compose() {
+  local place=.local/podman-compose
+  if "$place/bin/podman-compose" --version >/dev/null 2>&1 && "$place/bin/python" -c 'import jsonschema, compose' 2>/dev/null; then return; fi
+  changed=yes
+  say "installing ${python_packages[*]} in $place"
+  python3 -m venv "$place" && "$place/bin/pip" install --quiet --disable-pip-version-check "${python_packages[@]}" &&
+    "$place/bin/pip" install --quiet --disable-pip-version-check --no-deps docker-compose==1.29.2 ||
+    fail "podman-compose could not be installed: mend what pip says above, then run this again."
+}
+
 changed=
 set_up_packages
+[ -z "$with_podman" ] || set_up_podman_compose
 set_up_rust
 say "everything is ${changed:+now }here"

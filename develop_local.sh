@@ -8,6 +8,9 @@ usage() {
   cat <<'END'
 usage: bash develop_local.sh runserver [--release] [--postgres] [--kafka] [--payments N]
        bash develop_local.sh test [arguments for cargo test]
+       bash develop_local.sh docker [--prebuilt DIRECTORY]
+       bash develop_local.sh dockercompose [--prebuilt DIRECTORY] [--payments N]
+       bash develop_local.sh dockercompose down|ps|logs|… [arguments for compose]
 
 runserver  builds and starts the local broker, the simulated gateway, claim_process and N payments (default 1, at most
            32), and stops them all on Ctrl-C. Data and logs are under .local/. With --postgres and --kafka it starts a
@@ -22,6 +25,12 @@ test       runs cargo test on SQLite and the local broker, and on a PostgreSQL a
            those that TEST_POSTGRES_URL and TEST_KAFKA_BROKERS name), and ends with how many passed, failed and were
            skipped: a line for each backend, and one for all. Where a server cannot be started its tests are skipped; in
            CI that is a failure.
+docker     runs all of it in one container, until Ctrl-C: the API is on localhost:8000, the data in the volume
+           claims-to-payments. Takes docker or podman, whichever is there (CONTAINER_ENGINE chooses), and needs neither
+           Rust nor libraries. With --prebuilt it takes the binaries in a directory instead of building them.
+dockercompose
+           runs docker-compose.yml in the background: PostgreSQL, Kafka, the gateway, claim_process and N payments
+           (default 1, at most 16). Passwords are made once, in .local/compose.env. 'down' stops it and keeps the data.
 END
 }
 
@@ -454,9 +463,125 @@ runserver() {
   done
 }
 
+# --- docker and dockercompose -------------------------------------------------------------------------------------
+
+# shellcheck source=scripts/container_engine.sh
+use_containers() {
+  . scripts/container_engine.sh
+  find_engine
+}
+
+# refuse_taken HOST:PORT WHO HOW-TO-MOVE-IT
+refuse_taken() {
+  address[asked]=$1
+  ! accepts asked || fail "$1 is taken, and $2 needs it: stop what listens there$3."
+}
+
+run_docker() {
+  local suffix='' port
+  use_containers
+  while [ $# -gt 0 ]; do
+    case $1 in
+      --prebuilt)
+        [ $# -gt 1 ] || misused "--prebuilt needs the directory of the binaries, as in --prebuilt target/release."
+        prebuilt=$2 suffix=_prebuilt
+        shift
+        ;;
+      -h | --help) usage && exit ;;
+      *) misused "docker does not know '$1': there is --prebuilt DIRECTORY." ;;
+    esac
+    shift
+  done
+  default CLAIM_PROCESS__HTTP__PORT 8000
+  default PAYMENTS__HTTP__PORT 8001
+  default SIMULATED_GATEWAY__HTTP__PORT 8090
+  for port in CLAIM_PROCESS PAYMENTS SIMULATED_GATEWAY; do
+    port=${port}__HTTP__PORT
+    whole_number "$port" "$port" 1 65535
+    refuse_taken "127.0.0.1:${!port}" "the container" ", or set $port to publish another"
+  done
+  [ -z "$suffix" ] || stage_binaries "$prebuilt"
+  build_image all_in_one "$images_version" "$suffix"
+  printf '\nOnce everything is ready, try:\n\n'
+  printf "  curl -s -H 'content-type: text/csv' --data-binary @scripts/claim_1234.csv http://127.0.0.1:%s/v1/claims\n" "$CLAIM_PROCESS__HTTP__PORT"
+  printf '  curl -s http://127.0.0.1:%s/v1/ledger/audit\n\nData is in the volume claims-to-payments. Ctrl-C stops it.\n\n' "$PAYMENTS__HTTP__PORT"
+  exec "$engine" run --rm --name claims-to-payments --read-only --tmpfs /tmp --cap-drop all --security-opt no-new-privileges \
+    --memory 1g --pids-limit 512 --volume claims-to-payments:/data \
+    --publish "127.0.0.1:$CLAIM_PROCESS__HTTP__PORT:8000" --publish "127.0.0.1:$PAYMENTS__HTTP__PORT:8001" \
+    --publish "127.0.0.1:$SIMULATED_GATEWAY__HTTP__PORT:8090" "claims-to-payments/all_in_one:$images_version"
+}
+
+# The value that the env file or the environment gives $1, or $2.
+env_of_compose() {
+  local value=${!1:-}
+  [ -n "$value" ] || value=$(sed -n "s/^$1=//p" "$env_file" | tail -n 1)
+  printf '%s\n' "${value:-$2}"
+}
+
+run_dockercompose() {
+  local service suffix='' port until instances=1
+  use_containers
+  find_compose
+  env_file=.local/compose.env
+  if [ ! -e "$env_file" ]; then
+    make_env_file "$env_file"
+    printf 'develop_local.sh: made passwords in %s; they belong to the volumes of this stack, so keep it as long as them.\n' "$env_file"
+  fi
+  compose+=(--env-file "$env_file")
+  case ${1:-} in
+    '' | --*) ;;
+    down) shift && compose_down claims-to-payments "$@" && exit ;;
+    *) exec "${compose[@]}" "$@" ;;
+  esac
+  while [ $# -gt 0 ]; do
+    case $1 in
+      --prebuilt)
+        [ $# -gt 1 ] || misused "--prebuilt needs the directory of the binaries, as in --prebuilt target/release."
+        prebuilt=$2 suffix=_prebuilt
+        shift
+        ;;
+      --payments)
+        [ $# -gt 1 ] || misused "--payments needs a number, as in --payments 3."
+        instances=$2
+        whole_number instances --payments 0 16
+        shift
+        ;;
+      --help) usage && exit ;;
+      *) misused "dockercompose does not know '$1': there are --prebuilt DIRECTORY and --payments N, and compose's own commands." ;;
+    esac
+    shift
+  done
+  if [ -z "$("${compose[@]}" ps -q 2>/dev/null)" ]; then
+    refuse_taken "127.0.0.1:$(env_of_compose CLAIMS_PORT 8000)" claim_process ", or set CLAIMS_PORT in $env_file"
+    refuse_taken "127.0.0.1:$(env_of_compose GATEWAY_PORT 8090)" "the gateway" ", or set GATEWAY_PORT in $env_file"
+  fi
+  [ -z "$suffix" ] || stage_binaries "$prebuilt"
+  for service in "${services[@]}"; do build_image "$service" "$(env_of_compose IMAGE_TAG "$images_version")" "$suffix"; done
+  "${compose[@]}" up -d --no-build --scale "payments=$instances"
+  address[claim_process]=127.0.0.1:$(env_of_compose CLAIMS_PORT 8000)
+  until=$((SECONDS + 180))
+  printf 'develop_local.sh: waiting until claim_process is ready\n'
+  until is_ready claim_process; do
+    ((SECONDS < until)) || {
+      "${compose[@]}" ps
+      "${compose[@]}" logs --tail 1
+      fail "claim_process is not ready after 180 s; the last lines above say why. 'bash develop_local.sh dockercompose down' stops everything."
+    }
+    sleep 1
+  done
+  printf '\nReady. Try:\n\n'
+  printf "  curl -s -H 'content-type: text/csv' --data-binary @scripts/claim_1234.csv http://%s/v1/claims\n" "${address[claim_process]}"
+  port=$("${compose[@]}" port payments 8001 2>/dev/null | tail -n 1)
+  [ -z "$port" ] || printf '  curl -s http://127.0.0.1:%s/v1/ledger/audit\n' "${port##*:}"
+  printf '\nbash develop_local.sh dockercompose logs -f    shows what they say\n'
+  printf 'bash develop_local.sh dockercompose down       stops everything and keeps the data\n'
+}
+
 case ${1:-} in
   runserver) shift && runserver "$@" ;;
   test) shift && run_tests "$@" ;;
+  docker) shift && run_docker "$@" ;;
+  dockercompose) shift && run_dockercompose "$@" ;;
   '' | -h | --help | help) usage ;;
-  *) misused "there is no '$1': there are runserver and test; --help says more." ;;
+  *) misused "there is no '$1': there are runserver, test, docker and dockercompose; --help says more." ;;
 esac

@@ -6,7 +6,7 @@ use dual_db::DatabaseSettings;
 use event_bus::KafkaSettings;
 use serde::{Deserialize, Serialize};
 use service_runtime::backoff;
-use service_runtime::command_line::HasLogSettings;
+use service_runtime::command_line::ProcessSettings;
 use service_runtime::http_server::HttpSettings;
 use service_runtime::telemetry::LogSettings;
 use std::collections::BTreeMap;
@@ -133,8 +133,12 @@ impl WatchdogSettings {
     }
 }
 
-impl HasLogSettings for Settings {
+impl ProcessSettings for Settings {
     fn log(&self) -> &LogSettings {
         &self.log
+    }
+
+    fn http(&self) -> &HttpSettings {
+        &self.http
     }
 }

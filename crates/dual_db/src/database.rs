@@ -12,6 +12,11 @@ const OUTAGE: Duration = Duration::from_secs(1);
 /// How often a caller that waits for a connection looks whether the database can be reached at all.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
+/// The first pause of a start that cannot reach its database; it doubles from there.
+const FIRST_PAUSE_AT_START: Duration = Duration::from_secs(1);
+/// The longest such pause.
+const LONGEST_PAUSE_AT_START: Duration = Duration::from_secs(8);
+
 /// A pool of connections to one database. Cheap to clone.
 ///
 /// On SQLite all writes of a process go through one connection, which queues them fairly instead of letting them fight
@@ -39,7 +44,7 @@ impl Database {
             unreached_since: Arc::clone(&unreached_since),
         };
         // A first connection by hand: the pool would retry in silence and lose the reason.
-        drop(manager.connect_to_write()?);
+        first_connection(&manager)?;
         let pool = |size: u32| {
             Pool::builder()
                 .max_size(size)
@@ -136,6 +141,24 @@ impl Database {
     /// Whether the database answers now.
     pub fn ping(&self) -> Result<()> {
         self.read(Connection::ping)
+    }
+}
+
+/// Connects once. A server that cannot be reached is waited for as the settings allow, and each time is logged: whoever
+/// starts the process again and again would neither pause nor say why.
+fn first_connection(manager: &Manager) -> std::result::Result<(), OpenError> {
+    let until = Instant::now() + Duration::from_millis(manager.settings.start_timeout_ms);
+    let mut pause = FIRST_PAUSE_AT_START;
+    loop {
+        match manager.connect_to_write() {
+            Ok(_) => return Ok(()),
+            Err(error) if matches!(manager.target, Target::Postgres(_)) && Instant::now() + pause < until => {
+                tracing::warn!("{error}; trying again in {} s", pause.as_secs());
+                std::thread::sleep(pause);
+                pause = (pause * 2).min(LONGEST_PAUSE_AT_START);
+            }
+            Err(error) => return Err(error),
+        }
     }
 }
 
@@ -291,6 +314,18 @@ mod tests {
             assert!(Instant::now() < until, "it is not found again");
             std::thread::sleep(Duration::from_millis(50));
         }
+    }
+
+    #[test]
+    fn a_start_waits_for_a_server_only_as_long_as_it_is_allowed_to() {
+        let nowhere = DatabaseSettings::at("postgres://nobody@127.0.0.1:1/nothing");
+        let started = Instant::now();
+        Database::open(&nowhere).expect_err("nobody is there");
+        assert!(started.elapsed() < FIRST_PAUSE_AT_START);
+        let patient = DatabaseSettings { start_timeout_ms: 1_500, ..nowhere };
+        let error = Database::open(&patient).expect_err("nobody came").to_string();
+        assert!(started.elapsed() >= FIRST_PAUSE_AT_START, "it did not wait");
+        assert!(error.contains("cannot be reached"), "{error}");
     }
 
     #[test]

@@ -22,6 +22,9 @@ pub struct DatabaseSettings {
     /// SQLite: how long a statement waits for another writer, in milliseconds.
     #[validate(range(min = 1, message = "must be at least 1"))]
     pub busy_timeout_ms: u64,
+    /// PostgreSQL: how long a start waits for a database that cannot be reached, in milliseconds; each attempt is logged.
+    #[validate(range(max = 3_600_000, message = "must be at most 3600000"))]
+    pub start_timeout_ms: u64,
     /// PostgreSQL: the longest a statement may run, in milliseconds.
     #[validate(range(min = 1, message = "must be at least 1"))]
     pub statement_timeout_ms: u64,
@@ -47,6 +50,7 @@ impl DatabaseSettings {
             max_connections: 8,
             checkout_timeout_ms: 5_000,
             busy_timeout_ms: 5_000,
+            start_timeout_ms: 0,
             statement_timeout_ms: 10_000,
             lock_timeout_ms: 5_000,
             idle_in_transaction_timeout_ms: 15_000,

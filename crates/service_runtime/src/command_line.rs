@@ -1,6 +1,9 @@
-//! What the services' command lines have in common: a configuration file, `settings`, `migrate`, commands of a service's
-//! own, and running until a signal. A problem is a sentence on standard error: exit code 2 for settings, 1 for everything else.
+//! What the services' command lines have in common: a configuration file, `settings`, `migrate`, `health`, commands of a
+//! service's own, and running until a signal. A problem is a sentence on standard error (in the log of a service that logs
+//! as JSON): exit code 2 for settings, 1 for everything else.
 
+use crate::http_server::HttpSettings;
+use crate::probe::{self, Question};
 use crate::settings::{self, Loaded, SettingsError};
 use crate::telemetry::{self, LogSettings};
 use clap::{Args, Subcommand};
@@ -30,6 +33,12 @@ pub enum Command<Own: Subcommand> {
     Settings,
     /// Brings the database's tables up to date and ends
     Migrate,
+    /// Asks the running service with these settings whether it is alive; exit code 1 when it is not
+    Health {
+        /// Asks whether it is ready, which it is not while anything it depends on is missing
+        #[arg(long)]
+        ready: bool,
+    },
     /// One of the service's own.
     #[command(flatten)]
     Own(Own),
@@ -53,10 +62,12 @@ pub struct Service<Migrate, Do, Run> {
     pub run: Run,
 }
 
-/// Settings that say how to log.
-pub trait HasLogSettings {
+/// What is among the settings of every service.
+pub trait ProcessSettings {
     /// How to log.
     fn log(&self) -> &LogSettings;
+    /// Where it listens.
+    fn http(&self) -> &HttpSettings;
 }
 
 /// Does what the command line says.
@@ -67,29 +78,44 @@ pub async fn execute<T, Own, Migrate, Do, Run, Running>(
 where
     Own: Subcommand,
     Do: FnOnce(&T, Own) -> Result<String, String>,
-    T: Default + Serialize + DeserializeOwned + Validate + HasLogSettings,
+    T: Default + Serialize + DeserializeOwned + Validate + ProcessSettings,
     Migrate: FnOnce(&T) -> Result<(), String>,
     Run: FnOnce(T) -> Running,
     Running: Future<Output = Result<(), String>>,
 {
+    // Whoever asks for health is told yes or no.
+    let refused = if matches!(arguments.command, Some(Command::Health { .. })) { 1 } else { 2 };
     let loaded: Loaded<T> = match settings::load(service.settings_prefix, arguments.config.as_deref(), std::env::vars())
     {
         Ok(loaded) => loaded,
-        Err(SettingsError(problems)) => return refuse(service.name, &problems),
+        Err(SettingsError(problems)) => return refuse(service.name, &problems, refused),
     };
     if let Some(Command::Settings) = arguments.command {
         print(&loaded.describe());
     }
     let settings = match loaded.checked() {
         Ok(settings) => settings,
-        Err(SettingsError(problems)) => return refuse(service.name, &problems),
+        Err(SettingsError(problems)) => return refuse(service.name, &problems, refused),
     };
     let result = match arguments.command {
         Some(Command::Settings) => Ok(()),
         Some(Command::Migrate) => (service.migrate)(&settings).map(|()| print("the database is up to date\n")),
+        Some(Command::Health { ready }) => {
+            let question = if ready { Question::Ready } else { Question::Alive };
+            probe::ask(settings.http(), question).map(|answer| print(&format!("{}: {answer}\n", service.name)))
+        }
         Some(Command::Own(command)) => (service.own)(&settings, command).map(|text| print(&text)),
         None => match telemetry::start(service.name, settings.log()) {
-            Ok(()) => (service.run)(settings).await,
+            Ok(()) => {
+                let for_machines = settings.log().format == "json";
+                match (service.run)(settings).await {
+                    Err(error) if for_machines => {
+                        tracing::error!("the service ends: {error}");
+                        return ExitCode::FAILURE;
+                    }
+                    result => result,
+                }
+            }
             Err(error) => Err(error),
         },
     };
@@ -102,12 +128,12 @@ where
     }
 }
 
-fn refuse(name: &str, problems: &[String]) -> ExitCode {
+fn refuse(name: &str, problems: &[String], code: u8) -> ExitCode {
     complain(&format!("{name} does not start: its settings have to be put right:"));
     for problem in problems {
         complain(&format!("  {problem}"));
     }
-    ExitCode::from(2)
+    ExitCode::from(code)
 }
 
 /// Waits for SIGTERM or SIGINT.

@@ -5,24 +5,36 @@ use actix_web::{HttpResponse, web};
 use dual_db::Database;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How often it is said again that a dependency is still not ready.
+const SAY_AGAIN_EVERY: Duration = Duration::from_secs(30);
+/// What is said of a dependency that was not checked yet.
+const NOT_REACHED_YET: &str = "not reached yet";
 
 /// What is known of each dependency. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Health {
-    dependencies: Arc<Mutex<BTreeMap<&'static str, Result<(), String>>>>,
+    dependencies: Arc<Mutex<BTreeMap<&'static str, Dependency>>>,
+}
+
+#[derive(Debug)]
+struct Dependency {
+    state: Result<(), String>,
+    /// When its state was logged.
+    said_at: Instant,
 }
 
 impl Health {
-    /// Checks a dependency at every interval, on a thread of its own, and logs when its state changes. Until the first
-    /// check is over it is not ready.
+    /// Checks a dependency at every interval, on a thread of its own, and logs when its state changes and, now and then, while
+    /// it is not ready. Until the first check is over it is not ready.
     pub fn watch(
         &self,
         name: &'static str,
         interval: Duration,
         mut check: impl FnMut() -> Result<(), String> + Send + 'static,
     ) -> Periodic {
-        self.set(name, Err("not reached yet".to_owned()));
+        self.set(name, Err(NOT_REACHED_YET.to_owned()));
         let health = self.clone();
         Periodic::spawn(&format!("health {name}"), interval, move || {
             health.set(name, check());
@@ -38,17 +50,22 @@ impl Health {
 
     /// Notes the state of a dependency.
     pub fn set(&self, name: &'static str, state: Result<(), String>) {
+        let now = Instant::now();
         let mut dependencies = self.dependencies.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = dependencies.insert(name, state.clone());
+        let before = dependencies.get(name);
+        let news = match (before.map(|before| &before.state), &state) {
+            (Some(Err(_)), Ok(())) => true,
+            (Some(before), Err(_)) if before != &state => true,
+            (Some(_), Err(_)) => before.is_some_and(|before| now.duration_since(before.said_at) >= SAY_AGAIN_EVERY),
+            (Some(Ok(())), Ok(())) | (None, _) => false,
+        };
+        let said_at = before.filter(|_| !news).map_or(now, |before| before.said_at);
+        dependencies.insert(name, Dependency { state: state.clone(), said_at });
         drop(dependencies);
-        match (before, state) {
-            (Some(Err(_)), Ok(())) => tracing::info!(dependency = name, "ready"),
-            (Some(Ok(())), Err(reason)) => tracing::warn!(dependency = name, reason, "not ready any more"),
-            // What hinders a start is said once, and again when it is something else.
-            (Some(Err(before)), Err(reason)) if before != reason => {
-                tracing::warn!(dependency = name, reason, "not ready")
-            }
-            _ => {}
+        match state {
+            _ if !news => {}
+            Ok(()) => tracing::info!(dependency = name, "ready"),
+            Err(reason) => tracing::warn!(dependency = name, reason, "not ready"),
         }
     }
 
@@ -58,7 +75,8 @@ impl Health {
     }
 
     fn snapshot(&self) -> BTreeMap<&'static str, Result<(), String>> {
-        self.dependencies.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let dependencies = self.dependencies.lock().unwrap_or_else(PoisonError::into_inner);
+        dependencies.iter().map(|(name, dependency)| (*name, dependency.state.clone())).collect()
     }
 }
 

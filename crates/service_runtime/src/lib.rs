@@ -10,6 +10,7 @@ pub mod health;
 pub mod http_server;
 pub mod metrics;
 pub mod page;
+pub mod probe;
 pub mod problem;
 pub mod request_context;
 pub mod settings;

@@ -2,7 +2,7 @@
 
 use dual_db::DatabaseSettings;
 use serde::{Deserialize, Serialize};
-use service_runtime::command_line::HasLogSettings;
+use service_runtime::command_line::ProcessSettings;
 use service_runtime::http_server::HttpSettings;
 use service_runtime::telemetry::LogSettings;
 use validator::{Validate, ValidationError};
@@ -105,8 +105,12 @@ impl Default for Settings {
     }
 }
 
-impl HasLogSettings for Settings {
+impl ProcessSettings for Settings {
     fn log(&self) -> &LogSettings {
         &self.log
+    }
+
+    fn http(&self) -> &HttpSettings {
+        &self.http
     }
 }

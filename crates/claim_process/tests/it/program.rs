@@ -135,6 +135,29 @@ fn it_makes_its_database_where_nothing_is_and_stops_at_sigterm() {
 }
 
 #[test]
+fn its_command_health_says_whether_the_running_one_is_alive_and_ready() {
+    let directory = tempfile::tempdir().unwrap();
+    let running = Running::start(&mut program(directory.path()));
+    let written = running.written.lock().unwrap().clone();
+    let (_, address) = written.split_once("listens on http://127.0.0.1:").unwrap();
+    let port: String = address.chars().take_while(char::is_ascii_digit).collect();
+    let health = |arguments: &[&str]| {
+        ended(program(directory.path()).env("CLAIM_PROCESS__HTTP__PORT", &port).arg("health").args(arguments))
+    };
+    let (output, stdout, stderr) = health(&[]);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    assert_eq!(stdout, format!("claim_process: alive at http://127.0.0.1:{port}/healthz\n"));
+    let (output, _, stderr) = health(&["--ready"]);
+    assert_eq!(output.status.code(), Some(1), "nobody is its Kafka: {stderr}");
+    assert!(stderr.contains("/readyz answers 503: ") && stderr.contains("kafka: "), "{stderr}");
+    running.signal("TERM");
+    assert_eq!(running.ended().0.code(), Some(0));
+    let (output, _, stderr) = health(&[]);
+    assert_eq!(output.status.code(), Some(1), "nobody is there: {stderr}");
+    assert!(stderr.starts_with("claim_process: there is no answer from http://127.0.0.1:"), "{stderr}");
+}
+
+#[test]
 fn it_stops_at_sigterm_with_a_kafka_that_answers_and_the_events_are_sent() {
     let kafka = Kafka::start();
     let directory = tempfile::tempdir().unwrap();

@@ -1,0 +1,407 @@
+#!/usr/bin/env bash
+# Proves the images and docker-compose.yml with docker or podman: builds, runs, kills, and reads what is left in the books.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+usage() {
+  cat <<'END'
+usage: bash scripts/check_containers.sh [--binaries DIRECTORY | --from-sources] [--offline-base] [--part PART]... [--claims N]
+
+--binaries DIRECTORY  where the binaries of the images are (target/release); they must run on Debian 12
+--from-sources        builds them in the images instead
+--offline-base        where no registry is reached: makes the base image with debootstrap, and stand-ins for PostgreSQL's and
+                      Kafka's images from deploy/stand_ins, under the names of the real ones; they are removed at the end
+--part PART           files, images, all_in_one or stack; without it all of them
+--claims N            claims sent while containers are killed (240)
+
+Works beside a running stack: its ports, images, volumes and passwords are its own. Needs python3 and curl, and with
+--offline-base what 'bash bootstrap.sh podman kafka' installs.
+END
+}
+
+fail() { printf 'check_containers.sh: FAILED: %s\n' "$*" >&2; exit 1; }
+say() { printf '%s check_containers.sh: %s\n' "$(date +%T)" "$*"; }
+# shellcheck source=scripts/container_engine.sh
+. scripts/container_engine.sh
+
+binaries=target/release suffix=_prebuilt offline='' parts=() claims=240
+while [ $# -gt 0 ]; do
+  case $1 in
+    --binaries) binaries=${2:?--binaries needs a directory} && shift ;;
+    --from-sources) suffix='' ;;
+    --offline-base) offline=yes ;;
+    --part) parts+=("${2:?--part needs a name}") && shift ;;
+    --claims) claims=${2:?--claims needs a number} && shift ;;
+    -h | --help) usage && exit ;;
+    *) usage >&2 && exit 2 ;;
+  esac
+  shift
+done
+[ ${#parts[@]} -gt 0 ] || parts=(files images all_in_one stack)
+for part in "${parts[@]}"; do
+  case $part in
+    files | images | all_in_one | stack) ;;
+    *) usage >&2 && exit 2 ;;
+  esac
+done
+wanted() { [[ " ${parts[*]} " == *" $1 "* ]]; }
+
+readonly tag=check project=claims-to-payments-check place=$PWD/.local/check
+readonly base=docker.io/library/debian:bookworm-slim
+readonly claims_port=28000 gateway_port=28090 aio_claims=28100 aio_payments=28101 aio_gateway=28190
+readonly claims_url=http://127.0.0.1:$claims_port gateway_url=http://127.0.0.1:$gateway_port
+mkdir -p "$place"
+find_engine
+compose=() made_images=()
+
+# Without what podman says on machines that have no systemd to time health checks.
+exec 2> >(grep --line-buffered -v systemd >&2)
+
+clean_up() {
+  local status=$? volumes
+  set +e
+  say "cleaning up"
+  {
+    [ ${#compose[@]} = 0 ] || compose_down "$project"
+    "$engine" rm --force check-all-in-one check-single
+    mapfile -t volumes < <("$engine" volume ls --quiet | grep -E "^(${project}_|check-)")
+    [ ${#volumes[@]} = 0 ] || "$engine" volume rm --force "${volumes[@]}"
+    [ ${#made_images[@]} = 0 ] || "$engine" rmi --force "${made_images[@]}"
+  } >/dev/null 2>&1
+  [ "$status" != 0 ] || say "all of it holds: ${parts[*]}"
+  exit "$status"
+}
+trap clean_up EXIT
+trap 'exit 130' INT TERM
+
+# await WHAT SECONDS COMMAND...
+await() {
+  local what=$1 until=$((SECONDS + $2))
+  shift 2
+  until "$@" >"$place/await.log" 2>&1; do
+    ((SECONDS < until)) || fail "$what: not within its time; last: $(tail -n 1 "$place/await.log")"
+    sleep 0.5
+  done
+}
+
+# --- where no registry is reached ---------------------------------------------------------------------------------
+
+make_base() {
+  local root=$place/root
+  if ! "$engine" image inspect "$base" >/dev/null 2>&1; then
+    say "making $base with debootstrap"
+    rm -rf "$root"
+    debootstrap --variant=minbase bookworm "$root" >"$place/debootstrap.log" 2>&1 ||
+      fail "debootstrap failed; $place/debootstrap.log says why."
+    tar -C "$root" -c . | "$engine" import --change 'CMD ["bash"]' - "$base" >/dev/null 2>&1 || fail "the base image could not be made."
+    rm -rf "$root"
+    made_images+=("$base")
+  fi
+  # Some kernels refuse podman's own limits, and crun their cgroups.
+  if [ "${engine##*/}" = podman ] && ! podman run --rm "$base" true >/dev/null 2>&1; then
+    printf '[containers]\ndefault_ulimits = ["nofile=16384:16384","nproc=8192:8192"]\n[engine]\nruntime = "runc"\n' >"$place/containers.conf"
+    export CONTAINERS_CONF=$place/containers.conf
+    podman run --rm "$base" true || fail "podman cannot run a container here; it says why above."
+  fi
+}
+
+make_stand_ins() {
+  local image server
+  mkdir -p "$place/stand_ins"
+  cp deploy/stand_ins/*.sh deploy/kafka/log4j2.properties "$place/stand_ins/"
+  for server in postgres kafka; do
+    image=$(sed -nE "s|^    image: (docker.io/.*$server:.*)|\1|p" docker-compose.yml)
+    if "$engine" image inspect "$image" >/dev/null 2>&1; then continue; fi
+    say "making a stand-in for $image"
+    if [ "$server" = kafka ] && [ ! -d "$place/stand_ins/libs" ]; then
+      timeout 600 mvn -q -B -f deploy/kafka/pom.xml dependency:copy-dependencies -DincludeScope=runtime \
+        -DoutputDirectory="$place/stand_ins/libs" >"$place/maven.log" 2>&1 ||
+        fail "Kafka's jars could not be fetched; $place/maven.log says why."
+    fi
+    "$engine" build --quiet --network host --file "deploy/stand_ins/$server.Dockerfile" --tag "$image" "$place/stand_ins" \
+      >"$place/$server.log" 2>&1 || fail "the stand-in could not be built; $place/$server.log says why."
+    made_images+=("$image")
+  done
+}
+
+# --- files --------------------------------------------------------------------------------------------------------
+
+check_files() {
+  local line
+  say "the files"
+  while read -r line; do
+    [[ $line == *:?* && $line != *:latest* ]] || fail "an image without a fixed version: $line"
+  done < <(sed -nE 's/^ *image: //p; s/^ARG (DEBIAN|RUST)=//p; s/^FROM (docker.io.*)/\1/p' docker-compose.yml deploy/Dockerfile \
+    deploy/stand_ins/*.Dockerfile)
+  ! "${without_passwords[@]}" config >/dev/null 2>"$place/refused" || fail "docker-compose.yml starts without passwords."
+  grep -q 'PASSWORD.*deploy/compose.env.example' "$place/refused" ||
+    fail "without passwords compose does not say what to do: $(cat "$place/refused")"
+  "${compose[@]}" config >"$place/config.yml" 2>"$place/config.log" ||
+    fail "compose cannot read docker-compose.yml: $(cat "$place/config.log")"
+  # Docker's own compose holds what it reads to the schema; podman-compose does not.
+  if [ "${engine##*/}" = podman ]; then
+    if "$(dirname "${compose[0]}")/python" -c 'import jsonschema, compose, yaml' 2>/dev/null; then
+      "$(dirname "${compose[0]}")/python" - "$place/config.yml" <<'END' || fail "docker-compose.yml is not what the schema of such files says."
+import importlib.resources, json, sys
+import jsonschema, yaml
+schema = json.loads(importlib.resources.files("compose").joinpath("config/compose_spec.json").read_text())
+read = yaml.safe_load(open(sys.argv[1]))
+read.pop("name")  # the schema is older than this
+errors = list(jsonschema.Draft7Validator(schema).iter_errors(read))
+for error in errors:
+    print(list(error.path), error.message)
+sys.exit(bool(errors))
+END
+    else
+      say "the schema was left out: 'bash bootstrap.sh podman' brings it"
+    fi
+  fi
+  python3 - "$place/config.yml" <<'END' || fail "docker-compose.yml lacks something; see above."
+import re, sys
+text = open(sys.argv[1]).read()
+services = re.split(r"(?m)^  (?=\w+:$)", re.search(r"(?ms)^services:\n(.*?)(?=^\w)", text).group(1))[1:]
+assert len(services) == 5, len(services)
+for service in services:
+    name = service.split(":")[0]
+    for wanted in ("cap_drop", "no-new-privileges", "restart: on-failure:10", "mem_limit", "healthcheck", "pids_limit"):
+        assert wanted in service, f"{name} lacks {wanted}"
+    assert "container_name" not in service, f"{name} has a container_name"
+    for port in re.findall(r"(?m)^    - .*:\d+$", service) + re.findall(r"host_ip: (.*)", service):
+        assert "127.0.0.1" in port, f"{name} is published beyond loopback: {port}"
+END
+}
+
+# --- images -------------------------------------------------------------------------------------------------------
+
+build_images() {
+  local image
+  say "building the images ${suffix:+from the binaries in $binaries}"
+  [ -z "$suffix" ] || stage_binaries "$binaries"
+  for image in "${services[@]}" all_in_one; do
+    build_image "$image" "$tag" "$suffix" ${offline:+--network host} >"$place/build-$image.log" 2>&1 ||
+      fail "the image $image could not be built; $place/build-$image.log says why: $(tail -n 3 "$place/build-$image.log")"
+  done
+}
+
+check_images() {
+  local image name size base_size user found password
+  base_size=$("$engine" image inspect --format '{{.Size}}' "$base")
+  for name in "${services[@]}" all_in_one; do
+    image=claims-to-payments/$name:$tag
+    size=$((($("$engine" image inspect --format '{{.Size}}' "$image") - base_size) / 1000000))
+    user=$("$engine" image inspect --format '{{.Config.User}}' "$image")
+    say "$name: $size MB beyond its base of $((base_size / 1000000)) MB, user $user"
+    [ "$name" = all_in_one ] || ((size < 60)) || fail "$image has $size MB beyond its base, and 60 MB is the limit."
+    [[ $user =~ ^[1-9][0-9]*: ]] || fail "$image runs as '$user': it must be a number that is not 0."
+    [ "$("$engine" run --rm --entrypoint id "$image" -u)" = 10001 ] || fail "$image does not run as 10001."
+    "$engine" image inspect "$image" | grep -i healthcheck >/dev/null || fail "$image has no health check."
+    { "$engine" history --no-trunc "$image" && "$engine" image inspect "$image"; } >"$place/history"
+    ! grep -iE '(password|secret|token)[A-Z_]*=' "$place/history" || fail "there is something like a secret in the history of $image."
+  done
+  # What the stack is started with is in no layer, and neither is what lies beside the sources.
+  "$engine" save --output "$place/image.tar" "claims-to-payments/all_in_one:$tag" >/dev/null 2>&1
+  while IFS='=' read -r found password; do
+    [[ $found != *PASSWORD ]] || ! grep -qaF "$password" "$place/image.tar" || fail "$found is in a layer."
+  done <"$place/compose.env"
+  ! grep -qaF compose.env "$place/image.tar" || fail "an env file is in a layer."
+  rm -f "$place/image.tar"
+  say "no secret in a layer or in the history"
+}
+
+# --- claims -------------------------------------------------------------------------------------------------------
+
+# Posts the real claim to the service at $1, waits for its end, and notes it in the file $2.
+settle_the_real_claim() {
+  local id
+  id=$(curl -fsS --noproxy '*' -H 'content-type: text/csv' --data-binary @scripts/claim_1234.csv "$1/v1/claims" |
+    sed -E 's/^\{"id": ?"([^"]*)".*/\1/')
+  await "the real claim's settlement" 60 is_settled "$1/v1/claims/$id"
+  printf '%s settled\n' "$id" >>"$2"
+  say "the real claim is settled: 116.85"
+}
+is_settled() { curl -fsS --noproxy '*' "$1" | grep -E '"status": ?"settled"' | grep -qE '"amount": ?"116.85"'; }
+
+# last_words EXPECTED ARGUMENT...: a container that must end by itself, and say why in its last line.
+last_words() {
+  local expected=$1 status=0 last
+  shift
+  timeout 120 "$engine" run --rm --name check-single --read-only --cap-drop all "$@" >"$place/single.log" 2>&1 || status=$?
+  last=$(grep -v systemd "$place/single.log" | grep . | tail -n 1)
+  if [ "$status" = 0 ] || [[ $last != *"$expected"* ]]; then
+    fail "a container should have ended with '$expected', and ended with $status and: $last"
+  fi
+  say "last words: $last"
+}
+says_last() { "$engine" logs --tail 1 "$1" 2>&1 | grep -F "$2"; }
+
+# --- everything in one --------------------------------------------------------------------------------------------
+
+start_all_in_one() {
+  "$engine" run --detach --name check-all-in-one --read-only --tmpfs /tmp --cap-drop all --security-opt no-new-privileges \
+    --memory 1g --pids-limit 512 --volume check-all-in-one:/data --publish "127.0.0.1:$aio_claims:8000" \
+    --publish "127.0.0.1:$aio_payments:8001" --publish "127.0.0.1:$aio_gateway:8090" "claims-to-payments/all_in_one:$tag" >/dev/null
+  await "the all-in-one container" 90 "$engine" exec check-all-in-one all_in_one health
+}
+
+check_all_in_one() {
+  local sent=$place/all-in-one.claims since zombies not_json sender
+  say "everything in one container"
+  rm -f "$sent"
+  start_all_in_one
+  # shellcheck disable=SC2016 # the shell inside expands it
+  "$engine" exec check-all-in-one bash -c '! touch /usr/local/bin/x 2>/dev/null && grep -q "^CapEff:.0000000000000000" /proc/1/status && [ $(id -u) = 10001 ]' ||
+    fail "its root can be written, it has capabilities, or another user."
+  settle_the_real_claim "http://127.0.0.1:$aio_claims" "$sent"
+  say "a process in it is killed, and an orphan is left behind"
+  # shellcheck disable=SC2016
+  "$engine" exec check-all-in-one bash -c '(sleep 0.2 &) ; for p in /proc/[0-9]*; do [ "$(cat $p/comm 2>/dev/null)" != payments ] || kill -KILL ${p#/proc/}; done'
+  python3 scripts/check_claims.py send "http://127.0.0.1:$aio_claims" 24 4 "$sent"
+  await "payments, which was killed" 60 "$engine" exec check-all-in-one all_in_one health
+  "$engine" logs check-all-in-one 2>&1 | grep 'payments ended with exit status 137' >/dev/null || fail "payments was not killed."
+  zombies=$("$engine" exec check-all-in-one bash -c 'grep -l "^State:.Z" /proc/[0-9]*/status 2>/dev/null | wc -l')
+  [ "$zombies" = 0 ] || fail "process 1 leaves $zombies zombies."
+  say "it is told to stop while claims come in"
+  python3 scripts/check_claims.py send "http://127.0.0.1:$aio_claims" 40 6 "$sent" >"$place/sender.log" 2>&1 &
+  sender=$!
+  sleep 3
+  since=$(date +%s%N)
+  "$engine" stop --time 10 check-all-in-one >/dev/null 2>&1
+  say "it stopped after $((($(date +%s%N) - since) / 1000000)) ms, exit code $("$engine" inspect --format '{{.State.ExitCode}}' check-all-in-one)"
+  [ "$("$engine" inspect --format '{{.State.ExitCode}}' check-all-in-one)" = 0 ] ||
+    fail "it did not stop cleanly within 10 s: $("$engine" logs --tail 5 check-all-in-one)"
+  ! "$engine" logs check-all-in-one 2>&1 | grep 'did not stop within' || fail "a process in it had to be killed."
+  "$engine" rm check-all-in-one >/dev/null 2>&1
+  start_all_in_one
+  wait "$sender" || fail "what was sent meanwhile was not accepted: $(tail -n 1 "$place/sender.log")"
+  python3 scripts/check_claims.py audit "http://127.0.0.1:$aio_claims" "http://127.0.0.1:$aio_payments" \
+    "http://127.0.0.1:$aio_gateway" "$sent" 180
+  not_json=$("$engine" logs check-all-in-one 2>/dev/null | grep -vc '^{' || true)
+  [ "$not_json" = 0 ] || fail "$not_json lines of its log are not JSON."
+  say "what containers say last when something is wrong"
+  last_words "port 8000 on 0.0.0.0 is in use" --network container:check-all-in-one "claims-to-payments/claim_process:$tag"
+  "$engine" rm --force --time 10 check-all-in-one >/dev/null 2>&1
+}
+
+# --- the stack ----------------------------------------------------------------------------------------------------
+
+container_id() { "$engine" ps --all --quiet --filter "name=^${project}[_-]$1[_-]${2:-1}\$"; }
+
+healthy() {
+  local id
+  id=$(container_id "$@")
+  [ -n "$id" ] || { echo "there is no container for $*" && return 1; }
+  if [ "${engine##*/}" = podman ]; then
+    podman healthcheck run "$id" || { podman logs --tail 1 "$id" && return 1; }
+  else
+    [ "$(docker inspect --format '{{.State.Health.Status}}' "$id")" = healthy ] || { docker logs --tail 1 "$id" && return 1; }
+  fi
+}
+
+# Kills the container's process as a crash would. Where its number is not to be seen from here, the engine does it, and then
+# the engine does not start it again by itself.
+kill_container() {
+  local id pid
+  id=$(container_id "$@")
+  pid=$("$engine" inspect --format '{{.State.Pid}}' "$id")
+  if [ "$(id -u)" = 0 ] && [ -d "/proc/$pid" ] && grep -q "$id" "/proc/$pid/cgroup" 2>/dev/null && kill -KILL "$pid" 2>/dev/null; then
+    say "killed $1 ${2:-1}: its restart policy has to start it again"
+  else
+    "$engine" kill --signal KILL "$id" >/dev/null
+    sleep 1
+    "$engine" start "$id" >/dev/null
+    say "killed $1 ${2:-1}, and started it again by hand"
+  fi
+}
+
+payments_url() { printf 'http://%s\n' "$("$engine" port "$(container_id payments)" 8001 | head -n 1)"; }
+
+await_stack() {
+  local service
+  for service in postgres kafka simulated_gateway claim_process payments; do await "$service is healthy" 180 healthy "$service"; done
+}
+
+check_stack() {
+  local sent=$place/stack.claims victim network since sender
+  rm -f "$sent"
+  say "the stack, with passwords made now"
+  since=$SECONDS
+  "${compose[@]}" up -d --no-build >"$place/up.log" 2>&1 || fail "it does not start: $(tail -n 3 "$place/up.log")"
+  await_stack
+  say "all five are healthy after $((SECONDS - since)) s"
+  settle_the_real_claim "$claims_url" "$sent"
+
+  "${compose[@]}" up -d --no-build --no-recreate --scale payments=3 >"$place/scale.log" 2>&1 ||
+    fail "payments cannot be scaled: $(tail -n 3 "$place/scale.log")"
+  for victim in 1 2 3; do await "payments $victim is healthy" 120 healthy payments "$victim"; done
+  say "three payments are healthy"
+  for victim in claim_process payments simulated_gateway; do
+    [ "$("$engine" exec "$(container_id "$victim")" id -u)" = 10001 ] || fail "$victim runs as another user."
+    ! "$engine" exec "$(container_id "$victim")" touch /usr/x 2>/dev/null || fail "$victim can write to its root."
+  done
+  for victim in postgres kafka claim_process payments simulated_gateway; do
+    "$engine" exec "$(container_id "$victim")" grep -q '^CapEff:.0000000000000000' /proc/1/status || fail "$victim has capabilities."
+    "$engine" exec "$(container_id "$victim")" grep -q '^NoNewPrivs:.1' /proc/1/status || fail "$victim may gain privileges."
+  done
+
+  say "$claims claims over 75 s, and everything is killed once"
+  python3 scripts/check_claims.py send "$claims_url" "$claims" 75 "$sent" >"$place/sender.log" 2>&1 &
+  sender=$!
+  sleep 5
+  for victim in "payments 2" claim_process simulated_gateway kafka postgres "payments 3"; do
+    # shellcheck disable=SC2086 # a service and perhaps its number
+    kill_container $victim
+    sleep 10
+    # shellcheck disable=SC2086
+    await "$victim is healthy again" 120 healthy $victim
+  done
+  wait "$sender" || fail "not every claim was accepted: $(tail -n 1 "$place/sender.log")"
+  await_stack
+  python3 scripts/check_claims.py audit "$claims_url" "$(payments_url)" "$gateway_url" "$sent" 240
+
+  say "down, and up again with its volumes"
+  since=$(date +%s%N)
+  compose_down "$project" >"$place/down.log" 2>&1 || fail "it does not stop: $(tail -n 3 "$place/down.log")"
+  say "down after $((($(date +%s%N) - since) / 1000000)) ms"
+  [ -z "$("$engine" ps --all --quiet --filter "name=^${project}[_-]")" ] || fail "containers are left over."
+  "${compose[@]}" up -d --no-build >"$place/up.log" 2>&1 || fail "it does not start again: $(tail -n 3 "$place/up.log")"
+  await_stack
+  python3 scripts/check_claims.py audit "$claims_url" "$(payments_url)" "$gateway_url" "$sent" 120
+  settle_the_real_claim "$claims_url" "$sent"
+
+  say "what containers say last when something is wrong"
+  network=${project}_inside
+  last_words "password authentication failed" --network "$network" --env CLAIM_PROCESS__DATABASE__START_TIMEOUT_MS=2000 \
+    --env CLAIM_PROCESS__DATABASE__URL=postgres://claims:wrong@postgres:5432/claims "claims-to-payments/claim_process:$tag"
+  "$engine" run --detach --name check-single --network "$network" --env PAYMENTS__GATEWAY__URL=http://simulated_gateway:8090 \
+    --env PAYMENTS__KAFKA__BROKERS=simulated_gateway:9999 "claims-to-payments/payments:$tag" >/dev/null
+  await "payments says that Kafka does not answer" 60 says_last check-single 'the Kafka brokers do not answer'
+  say "last words: $("$engine" logs --tail 1 check-single)"
+  "$engine" rm --force check-single >/dev/null
+  "$engine" exec "$(container_id postgres)" \
+    psql -qU postgres claims -c "INSERT INTO __diesel_schema_migrations (version) VALUES ('99990101000000')"
+  kill_container claim_process
+  await "claim_process says that its volume is newer" 60 says_last "$(container_id claim_process)" 'newer version of this program'
+  say "last words: $("$engine" logs --tail 1 "$(container_id claim_process)")"
+}
+
+# ------------------------------------------------------------------------------------------------------------------
+
+if wanted files || wanted images || wanted stack; then
+  find_compose
+  make_env_file "$place/compose.env" "CLAIMS_PORT=$claims_port" "GATEWAY_PORT=$gateway_port" "IMAGE_TAG=$tag" \
+    "PAYMENTS_PORTS=$([ "${engine##*/}" = podman ] && echo 127.0.0.1::8001 || echo 127.0.0.1:28001-28016:8001)"
+  compose+=(-f "$PWD/docker-compose.yml" -p "$project")
+  without_passwords=("${compose[@]}" --env-file deploy/compose.env.example)
+  compose+=(--env-file "$place/compose.env")
+fi
+! wanted files || check_files
+if wanted images || wanted all_in_one || wanted stack; then
+  [ -z "$offline" ] || make_base
+  build_images
+fi
+! wanted images || check_images
+! wanted all_in_one || check_all_in_one
+if wanted stack; then
+  [ -z "$offline" ] || make_stand_ins
+  check_stack
+fi
