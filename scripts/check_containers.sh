@@ -221,6 +221,16 @@ settle_the_real_claim() {
 }
 is_settled() { curl -fsS --noproxy '*' "$1" | grep -E '"status": ?"settled"' | grep -qE '"amount": ?"116.85"'; }
 
+# Stops the container $1, within the ten seconds an engine gives it, and sets stopped_ms.
+stop_cleanly() {
+  local since code
+  since=$(date +%s%N)
+  "$engine" stop --time 10 "$1" >/dev/null 2>&1
+  stopped_ms=$((($(date +%s%N) - since) / 1000000))
+  code=$("$engine" inspect --format '{{.State.ExitCode}}' "$1")
+  [ "$code" = 0 ] || fail "it ended with $code after $stopped_ms ms instead of stopping cleanly: $("$engine" logs --tail 5 "$1")"
+}
+
 # last_words EXPECTED ARGUMENT...: a container that must end by itself, and say why in its last line.
 last_words() {
   local expected=$1 status=0 last
@@ -244,7 +254,7 @@ start_all_in_one() {
 }
 
 check_all_in_one() {
-  local sent=$place/all-in-one.claims since zombies not_json sender
+  local sent=$place/all-in-one.claims zombies not_json sender stopped_ms
   say "everything in one container"
   rm -f "$sent"
   start_all_in_one
@@ -264,11 +274,8 @@ check_all_in_one() {
   python3 scripts/check_claims.py send "http://127.0.0.1:$aio_claims" 40 6 "$sent" >"$place/sender.log" 2>&1 &
   sender=$!
   sleep 3
-  since=$(date +%s%N)
-  "$engine" stop --time 10 check-all-in-one >/dev/null 2>&1
-  say "it stopped after $((($(date +%s%N) - since) / 1000000)) ms, exit code $("$engine" inspect --format '{{.State.ExitCode}}' check-all-in-one)"
-  [ "$("$engine" inspect --format '{{.State.ExitCode}}' check-all-in-one)" = 0 ] ||
-    fail "it did not stop cleanly within 10 s: $("$engine" logs --tail 5 check-all-in-one)"
+  stop_cleanly check-all-in-one
+  say "it stopped in $stopped_ms ms, exit code 0"
   ! "$engine" logs check-all-in-one 2>&1 | grep 'did not stop within' || fail "a process in it had to be killed."
   "$engine" rm check-all-in-one >/dev/null 2>&1
   start_all_in_one
@@ -321,7 +328,7 @@ await_stack() {
 }
 
 check_stack() {
-  local sent=$place/stack.claims victim network since sender
+  local sent=$place/stack.claims victim network since sender stopped_ms
   rm -f "$sent"
   say "the stack, with passwords made now"
   since=$SECONDS
@@ -357,6 +364,11 @@ check_stack() {
   wait "$sender" || fail "not every claim was accepted: $(tail -n 1 "$place/sender.log")"
   await_stack
   python3 scripts/check_claims.py audit "$claims_url" "$(payments_url)" "$gateway_url" "$sent" 240
+
+  for victim in claim_process payments simulated_gateway; do
+    stop_cleanly "$(container_id "$victim")"
+    say "$victim stopped in $stopped_ms ms, exit code 0"
+  done
 
   say "down, and up again with its volumes"
   since=$(date +%s%N)
