@@ -53,7 +53,38 @@ impl IngestQueue {
             mpsc::error::TrySendError::Full(_) => NotStored::QueueFull,
             mpsc::error::TrySendError::Closed(_) => NotStored::Unavailable,
         })?;
-        match tokio::time::timeout(self.answer_timeout, answered).await {
+        Answer { answered, within: self.answer_timeout }.get().await
+    }
+
+    /// Hands a claim to the writer, waits until there is room for it, and returns without waiting for more. Whoever sends
+    /// many has to bound how many answers are open, or single claims find the queue full.
+    ///
+    /// # Errors
+    /// [`NotStored::Unavailable`] when there was no room within the time of an answer.
+    pub async fn submit_one_of_many(&self, submission: Submission) -> Result<Answer, NotStored> {
+        let (answer, answered) = oneshot::channel();
+        let sent = tokio::time::timeout(self.answer_timeout, self.sender.send(Waiting { submission, answer })).await;
+        match sent {
+            Ok(Ok(())) => Ok(Answer { answered, within: self.answer_timeout }),
+            Ok(Err(_)) | Err(_) => Err(NotStored::Unavailable),
+        }
+    }
+}
+
+/// What the writer is still to say of a claim.
+#[derive(Debug)]
+pub struct Answer {
+    answered: oneshot::Receiver<Result<Submitted, NotStored>>,
+    within: Duration,
+}
+
+impl Answer {
+    /// Waits for it, for a bounded time.
+    ///
+    /// # Errors
+    /// [`NotStored`].
+    pub async fn get(self) -> Result<Submitted, NotStored> {
+        match tokio::time::timeout(self.within, self.answered).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) | Err(_) => Err(NotStored::Unavailable),
         }

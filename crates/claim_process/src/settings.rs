@@ -35,6 +35,9 @@ pub struct Settings {
     /// Storing claims.
     #[validate(nested)]
     pub ingest: IngestSettings,
+    /// Taking many claims in one request.
+    #[validate(nested)]
+    pub batch: BatchSettings,
     /// Reading claims and totals.
     #[validate(nested)]
     pub query: QuerySettings,
@@ -64,6 +67,32 @@ pub struct IngestSettings {
     /// How long a request waits for its claim to be stored, in milliseconds.
     #[validate(range(min = 1, message = "must be at least 1"))]
     pub answer_timeout_ms: u64,
+}
+
+/// Taking many claims in one request.
+#[derive(Debug, Clone, Serialize, Deserialize, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct BatchSettings {
+    /// Batches taken at the same time, two threads each; more are answered with 503.
+    #[validate(range(min = 1, max = 4_096, message = "must be 1 to 4096"))]
+    pub max_concurrent: usize,
+    /// The largest batch, in bytes as they are sent.
+    #[validate(range(min = 1, message = "must be at least 1"))]
+    pub max_body_bytes: u64,
+    /// The largest claim or CSV row in a batch, in bytes, unpacked.
+    #[validate(range(min = 1, message = "must be at least 1"))]
+    pub max_claim_bytes: usize,
+    /// Claims of all batches that wait to be stored at the same time. With fewer than `ingest.max_queued_claims`, there is
+    /// always room for single claims.
+    #[validate(range(min = 1, max = 10_000, message = "must be 1 to 10000"))]
+    pub max_waiting_claims: usize,
+    /// How long to wait for the next 16 KiB (or the end) of a batch, in milliseconds, and for its sender to take results
+    /// when they fill their file.
+    #[validate(range(min = 1, message = "must be at least 1"))]
+    pub stall_timeout_ms: u64,
+    /// The largest file of results that their sender has not taken yet, in bytes; when it is full, no more is read.
+    #[validate(range(min = 65_536, message = "must be at least 65536"))]
+    pub max_unread_bytes: u64,
 }
 
 /// Reading claims and totals.
@@ -112,6 +141,14 @@ impl Default for Settings {
                 max_group_claims: 256,
                 max_attempts: 3,
                 answer_timeout_ms: 30_000,
+            },
+            batch: BatchSettings {
+                max_concurrent: 256,
+                max_body_bytes: 4 * 1024 * 1024 * 1024,
+                max_claim_bytes: 1024 * 1024,
+                max_waiting_claims: 1_024,
+                stall_timeout_ms: 30_000,
+                max_unread_bytes: 256 * 1024 * 1024,
             },
             query: QuerySettings { max_waiting_reads: 64, top_providers_per_minute: 10 },
             watchdog: WatchdogSettings {

@@ -168,20 +168,30 @@ pub async fn read_body(mut payload: Payload, settings: &HttpSettings) -> Result<
     let problem = match tokio::time::timeout(Duration::from_millis(settings.body_timeout_ms), reading).await {
         Ok(Ok(body)) => return Ok(body),
         Ok(Err(problem)) => problem,
-        Err(_) => Problem::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "too-slow",
-            "The body took too long",
-            format!("a body must arrive within {} ms: send it again", settings.body_timeout_ms),
-        ),
+        Err(_) => too_slow(format!("a body must arrive within {} ms: send it again", settings.body_timeout_ms)),
     };
-    // actix waits for the end of a chunked body that was dropped, however long that takes; behind one that is still held
-    // it closes the connection.
+    close_behind(payload);
+    Err(problem)
+}
+
+/// Sees to it that the connection is closed behind the answer to a request whose body is not read to its end. actix waits
+/// for the end of a chunked body that was dropped, however long that takes; behind one that is still held it closes the
+/// connection.
+pub fn close_behind(payload: impl Sized + 'static) {
     actix_web::rt::spawn(async move {
         tokio::time::sleep(HOLD_UNREAD_BODY).await;
         drop(payload);
     });
-    Err(problem)
+}
+
+/// A body that came too slowly.
+pub fn too_slow(detail: String) -> Problem {
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "too-slow", "The body took too long", detail)
+}
+
+/// A body that is larger than it may be.
+pub fn too_large(detail: String) -> Problem {
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large", detail)
 }
 
 async fn read_up_to(payload: &mut Payload, limit: usize) -> Result<Bytes, Problem> {
@@ -189,12 +199,7 @@ async fn read_up_to(payload: &mut Payload, limit: usize) -> Result<Bytes, Proble
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|_| Problem::malformed("the body broke off before its end: send it again"))?;
         if body.len() + chunk.len() > limit {
-            return Err(Problem::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "too-large",
-                "The body is too large",
-                format!("a body may have at most {limit} bytes: send fewer lines in one request"),
-            ));
+            return Err(too_large(format!("a body may have at most {limit} bytes: send fewer lines in one request")));
         }
         body.extend_from_slice(&chunk);
     }

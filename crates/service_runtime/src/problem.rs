@@ -81,21 +81,29 @@ impl ResponseError for Problem {
     }
 
     fn error_response(&self) -> HttpResponse {
+        let mut answer = HttpResponse::build(self.status);
+        if let Some(seconds) = self.retry_after_s {
+            answer.insert_header(("retry-after", seconds.to_string()));
+        }
+        let request_id = request_context::current_request_id();
+        answer.content_type("application/problem+json").body(self.to_json(request_id.as_deref()).to_string())
+    }
+}
+
+impl Problem {
+    /// The problem as JSON, as an answer has it and as it stands in the middle of one.
+    pub fn to_json(&self, request_id: Option<&str>) -> Value {
         let mut body = json!({
             "type": format!("urn:claims-to-payments:problem:{}", self.kind),
             "title": self.title,
             "status": self.status.as_u16(),
             "detail": self.detail,
-            "request_id": request_context::current_request_id(),
+            "request_id": request_id,
         });
         if let Value::Object(members) = &mut body {
             members.extend(self.extensions.clone());
         }
-        let mut answer = HttpResponse::build(self.status);
-        if let Some(seconds) = self.retry_after_s {
-            answer.insert_header(("retry-after", seconds.to_string()));
-        }
-        answer.content_type("application/problem+json").body(body.to_string())
+        body
     }
 }
 

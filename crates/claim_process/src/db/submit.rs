@@ -46,6 +46,13 @@ pub struct IdempotencyKey {
     pub body_hash: String,
 }
 
+impl IdempotencyKey {
+    /// The key of one claim of a batch: no sender can send it, since a header holds no line break.
+    pub fn of_batch(key: &str, index: u64, body_hash: String) -> Self {
+        Self { key: format!("{key}\n{index}"), body_hash }
+    }
+}
+
 /// What became of a submission.
 #[derive(Debug, Clone)]
 pub enum Submitted {
@@ -248,7 +255,12 @@ fn to_stored(submission: &Submission, now_us: i64, due_at_us: i64) -> StoredClai
         voided_at_us: None,
         void_reason: None,
     };
-    let lines = claim
+    StoredClaim { row, lines: line_rows(claim), timeline: Vec::new() }
+}
+
+/// The rows of a claim's lines, before the claim has a key.
+pub fn line_rows(claim: &Claim) -> Vec<LineRow> {
+    claim
         .lines
         .iter()
         .zip(1_i64..)
@@ -264,8 +276,7 @@ fn to_stored(submission: &Submission, now_us: i64, due_at_us: i64) -> StoredClai
             member_copay_cents: line.member_copay.0,
             net_fee_cents: line.net_fee().0,
         })
-        .collect();
-    StoredClaim { row, lines, timeline: Vec::new() }
+        .collect()
 }
 
 fn new_claim(row: &ClaimRow) -> NewClaim<'_> {

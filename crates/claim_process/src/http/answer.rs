@@ -1,7 +1,9 @@
 //! A stored claim as the API shows it: money as text with two decimals, times as RFC 3339.
 
 use crate::db::claims::{LineRow, StoredClaim};
+use crate::db::submit::line_rows;
 use crate::domain::cents::Cents;
+use crate::domain::claim::Claim;
 use crate::domain::form::Finding;
 use claim_events::{Cause, Compensation, OutcomeKind, PaymentEvent, Step, rfc3339};
 use serde::Serialize;
@@ -35,6 +37,17 @@ struct LineAnswer {
     member_coinsurance: String,
     member_copay: String,
     net_fee: String,
+}
+
+/// A claim as it would be stored.
+#[derive(Serialize)]
+pub(super) struct ClaimPreview {
+    external_claim_id: Option<String>,
+    plan_group: String,
+    subscriber_id: String,
+    provider_npi: String,
+    net_fee: String,
+    lines: Vec<LineAnswer>,
 }
 
 #[derive(Serialize)]
@@ -98,6 +111,19 @@ impl From<StoredClaim> for ClaimAnswer {
             warnings: serde_json::from_str(&row.warnings).unwrap_or_default(),
             outcome,
             timeline,
+        }
+    }
+}
+
+impl From<&Claim> for ClaimPreview {
+    fn from(claim: &Claim) -> Self {
+        Self {
+            external_claim_id: claim.external_claim_id.as_ref().map(|id| id.as_str().to_owned()),
+            plan_group: claim.plan_group.as_str().to_owned(),
+            subscriber_id: claim.subscriber_id.as_str().to_owned(),
+            provider_npi: claim.provider_npi.as_str().to_owned(),
+            net_fee: claim.net_fee().to_string(),
+            lines: line_rows(claim).into_iter().map(LineAnswer::from).collect(),
         }
     }
 }

@@ -1,11 +1,13 @@
 //! The HTTP API. Handlers read the request, call what does the work, and turn its result into an answer.
 
 mod answer;
+mod batch;
 mod get_claims;
 mod post_claim;
 mod rate_limit;
 mod reconciliation;
 mod top_providers;
+mod validate_claim;
 mod void_claim;
 
 use crate::domain::rules::RuleBook;
@@ -18,6 +20,7 @@ use rate_limit::ClientLimit;
 use service_runtime::database_gate::DatabaseGate;
 use service_runtime::problem;
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 
 pub use rate_limit::ClientLimit as TopProvidersLimit;
 
@@ -33,6 +36,10 @@ pub struct Api {
     /// The way out.
     pub relay: Arc<Relay>,
     database: DatabaseGate,
+    /// A place for each batch that is taken at the same time.
+    batches: Arc<Semaphore>,
+    /// A place for each claim of any batch that waits to be stored: the queue has room for single claims beside them.
+    batch_claims: Arc<Semaphore>,
 }
 
 impl Api {
@@ -45,7 +52,9 @@ impl Api {
         relay: Arc<Relay>,
     ) -> Self {
         let database = DatabaseGate::new(database, settings.query.max_waiting_reads);
-        Self { ingest, rules: Arc::new(rules), settings: Arc::new(settings), relay, database }
+        let batches = Arc::new(Semaphore::new(settings.batch.max_concurrent));
+        let batch_claims = Arc::new(Semaphore::new(settings.batch.max_waiting_claims));
+        Self { ingest, rules: Arc::new(rules), settings: Arc::new(settings), relay, database, batches, batch_claims }
     }
 }
 
@@ -69,6 +78,8 @@ pub fn routes(config: &mut web::ServiceConfig, api: &Api, limit: &ClientLimit) {
         .service(
             web::resource("/v1/reconciliation").get(reconciliation::reconcile).default_service(problem::only("GET")),
         )
+        .service(web::resource("/v1/claims/batch").post(batch::post).default_service(problem::only("POST")))
+        .service(web::resource("/v1/claims/validate").post(validate_claim::post).default_service(problem::only("POST")))
         .service(web::resource("/v1/claims/{id}/void").post(void_claim::post).default_service(problem::only("POST")))
         .service(web::resource("/v1/claims/{id}").get(get_claims::one).default_service(problem::only("GET")));
 }

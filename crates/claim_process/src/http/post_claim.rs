@@ -65,7 +65,7 @@ pub(super) async fn post(
     }
 }
 
-enum Format {
+pub(super) enum Format {
     Json,
     Csv,
     /// Not said, or what `curl --data` says by itself: the first character tells.
@@ -73,10 +73,8 @@ enum Format {
 }
 
 impl Format {
-    fn of(request: &HttpRequest) -> Result<Self, Problem> {
-        let said = request.headers().get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?"));
-        let kind = said.map(|said| said.split(';').next().unwrap_or("").trim().to_ascii_lowercase());
-        match kind.as_deref() {
+    pub(super) fn of(request: &HttpRequest) -> Result<Self, Problem> {
+        match content_type(request).as_deref() {
             Some("application/json") => Ok(Format::Json),
             Some("text/csv") => Ok(Format::Csv),
             None | Some("application/x-www-form-urlencoded") => Ok(Format::Unsaid),
@@ -89,7 +87,7 @@ impl Format {
         }
     }
 
-    fn read(&self, body: &[u8]) -> Result<ClaimForm, Malformed> {
+    pub(super) fn read(&self, body: &[u8]) -> Result<ClaimForm, Malformed> {
         match self {
             Format::Json => read_json(body),
             Format::Csv => read_csv(body),
@@ -101,7 +99,13 @@ impl Format {
     }
 }
 
-fn idempotency_key(request: &HttpRequest) -> Result<Option<String>, Problem> {
+/// The kind of body, in lower case and without its parameters.
+pub(super) fn content_type(request: &HttpRequest) -> Option<String> {
+    let said = request.headers().get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?"));
+    said.map(|said| said.split(';').next().unwrap_or("").trim().to_ascii_lowercase())
+}
+
+pub(super) fn idempotency_key(request: &HttpRequest) -> Result<Option<String>, Problem> {
     let Some(value) = request.headers().get("idempotency-key") else { return Ok(None) };
     let key = value.to_str().ok().map(str::trim).filter(|key| (1..=LONGEST_KEY).contains(&key.len()));
     key.map(|key| Some(key.to_owned())).ok_or_else(|| {

@@ -1,43 +1,166 @@
-//! CSV: a row of names, then one row a line; all rows are one claim.
+//! CSV: a row of names, then one row a line; all rows are one claim. The separator is a comma, a semicolon or a tab,
+//! whichever the row of names has most of.
 
+use super::csv_watch::{CsvTrouble, CsvWatch};
 use super::{Malformed, Place, note_repeated, note_unknown, printable};
 use crate::domain::field::Field;
 use crate::domain::form::{ClaimForm, LineForm, SentAs};
+use ::csv::{ByteRecord, Reader, ReaderBuilder};
+use std::io::Read;
+
+/// The most columns that are read; a claim has eleven.
+pub(super) const MOST_COLUMNS: usize = 256;
 
 /// Reads one claim.
 ///
 /// # Errors
 /// When the body is not UTF-8 or has no row of names.
 pub fn read_csv(body: &[u8]) -> Result<ClaimForm, Malformed> {
+    std::str::from_utf8(body).map_err(|error| {
+        let line = body[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
+        Malformed(format!("the CSV cannot be read near line {line}: it must be UTF-8 text"))
+    })?;
     let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
-    let mut reader = ::csv::ReaderBuilder::new().flexible(true).from_reader(body);
-    let names = reader.headers().map_err(|error| unreadable(&error))?.clone();
+    let mut reader = reader(body, separator(body), usize::MAX);
+    let columns = Columns::read(&mut reader)?;
     let mut form = ClaimForm::default();
-    let columns = read_names(&mut form, &names);
-    if columns.iter().all(Option::is_none) {
-        return Err(Malformed(
-            "the CSV must begin with a row of column names, as in service_date,submitted_procedure,…".to_owned(),
-        ));
-    }
-    for record in reader.records() {
-        if form.is_overfull() {
-            break;
+    columns.note_in(&mut form);
+    let mut record = ByteRecord::new();
+    loop {
+        match reader.read_byte_record(&mut record) {
+            Ok(false) => return Ok(form),
+            Ok(true) if form.is_overfull() => return Ok(form),
+            Ok(true) => columns.add_row(&mut form, &record),
+            Err(error) => match CsvTrouble::of(error) {
+                Some(trouble) => {
+                    let line = Some(form.lines.len() + 1);
+                    form.note_misread(Place { line, pointer: None }.finding(
+                        "row",
+                        "row",
+                        trouble.code(),
+                        trouble.to_string(),
+                    ));
+                    return Ok(form);
+                }
+                None => return Err(Malformed("the CSV cannot be read".to_owned())),
+            },
         }
-        let record = record.map_err(|error| unreadable(&error))?;
-        let number = form.lines.len() + 1;
+    }
+}
+
+/// A reader of records of at most `max_record_bytes`.
+pub(super) fn reader<R: Read>(input: R, separator: u8, max_record_bytes: usize) -> Reader<CsvWatch<R>> {
+    let watch = CsvWatch::new(input, separator, max_record_bytes);
+    ReaderBuilder::new().flexible(true).delimiter(separator).from_reader(watch)
+}
+
+/// The separator of the first record: what it has most of outside of quotes.
+pub(super) fn separator(text: &[u8]) -> u8 {
+    let mut counts = [(b',', 0_usize), (b';', 0), (b'\t', 0)];
+    let mut quoted = false;
+    for byte in text {
+        match byte {
+            b'"' => quoted = !quoted,
+            b'\n' if !quoted => break,
+            byte if !quoted => {
+                counts.iter_mut().filter(|(separator, _)| separator == byte).for_each(|(_, count)| *count += 1)
+            }
+            _ => {}
+        }
+    }
+    // The first of equals is the comma.
+    counts.into_iter().rev().max_by_key(|(_, count)| *count).map_or(b',', |(separator, _)| separator)
+}
+
+/// The columns as the row of names gives them.
+pub(super) struct Columns {
+    count: usize,
+    /// The field of each, with the sender's name for it.
+    fields: Vec<Option<(Field, String)>>,
+    /// What there is to say of them, as it is said of every claim.
+    notes: Vec<Note>,
+}
+
+enum Note {
+    Unknown(String),
+    Repeated(Field, String, String),
+}
+
+impl Columns {
+    /// Reads the row of names.
+    pub fn read<R: Read>(reader: &mut Reader<R>) -> Result<Self, Malformed> {
+        let names = match reader.headers() {
+            Ok(names) => names.clone(),
+            Err(error) => {
+                let why = CsvTrouble::of(error).map_or_else(|| "it must be UTF-8 text".to_owned(), |it| it.to_string());
+                return Err(Malformed(format!("the row of column names cannot be read: {why}")));
+            }
+        };
+        if names.len() > MOST_COLUMNS {
+            return Err(Malformed(format!("the CSV names {} columns: at most {MOST_COLUMNS} are read", names.len())));
+        }
+        let mut notes = Vec::new();
+        let mut fields: Vec<Option<(Field, String)>> = Vec::with_capacity(names.len());
+        for name in &names {
+            let Some(field) = Field::from_sent(name) else {
+                notes.push(Note::Unknown(name.to_owned()));
+                fields.push(None);
+                continue;
+            };
+            let first = fields.iter().flatten().find(|(other, _)| *other == field).map(|(_, first)| first.clone());
+            if let Some(first) = first {
+                notes.push(Note::Repeated(field, first, name.to_owned()));
+                fields.push(None);
+            } else {
+                fields.push(Some((field, printable(name))));
+            }
+        }
+        if fields.iter().all(Option::is_none) {
+            return Err(Malformed(
+                "the CSV must begin with a row of column names, as in service_date,submitted_procedure,…".to_owned(),
+            ));
+        }
+        Ok(Self { count: names.len(), fields, notes })
+    }
+
+    /// Notes in a claim what there is to say of the columns.
+    pub fn note_in(&self, form: &mut ClaimForm) {
+        let place = Place { line: None, pointer: None };
+        for note in &self.notes {
+            match note {
+                Note::Unknown(name) => note_unknown(form, &place, name),
+                Note::Repeated(field, first, second) => note_repeated(form, &place, *field, first, second),
+            }
+        }
+    }
+
+    /// The text of a field in a row; empty where there is none.
+    pub fn text<'a>(&self, record: &'a ByteRecord, field: Field) -> &'a str {
+        let column = self.fields.iter().position(|column| column.as_ref().is_some_and(|(named, _)| *named == field));
+        let cell = column.and_then(|column| record.get(column)).and_then(|cell| std::str::from_utf8(cell).ok());
+        cell.unwrap_or("").trim()
+    }
+
+    /// Adds a row to a claim, as its next line.
+    pub fn add_row(&self, form: &mut ClaimForm, record: &ByteRecord) {
         let mut line = LineForm::at(None);
-        if record.len() != names.len() {
+        let place = Place { line: Some(form.lines.len() + 1), pointer: None };
+        if record.len() != self.count {
             let message = format!(
-                "has {} columns where the first row names {}: check its commas and quotes",
+                "has {} columns where the first row names {}: check its separators and quotes",
                 record.len(),
-                names.len()
+                self.count
             );
-            let place = Place { line: Some(number), pointer: None };
             form.note_misread(place.finding("row", "row", "ragged_row", message));
         }
-        for (cell, column) in record.iter().zip(&columns) {
+        for (cell, column) in record.iter().zip(&self.fields) {
             let Some((field, name)) = column else { continue };
             let sent_as = SentAs { name: name.clone(), pointer: None };
+            let Ok(cell) = std::str::from_utf8(cell) else {
+                let message = "is not UTF-8 text: save the file as UTF-8".to_owned();
+                form.note_misread(place.finding(field.name(), name, "not_text", message));
+                continue;
+            };
             if *field == Field::ExternalClaimId {
                 form.header.set_external_claim_id(cell, sent_as);
             } else {
@@ -46,31 +169,23 @@ pub fn read_csv(body: &[u8]) -> Result<ClaimForm, Malformed> {
         }
         form.lines.push(line);
     }
-    Ok(form)
 }
 
-/// The field of each column, with the sender's name for it.
-fn read_names(form: &mut ClaimForm, names: &::csv::StringRecord) -> Vec<Option<(Field, String)>> {
-    let place = Place { line: None, pointer: None };
-    let mut columns: Vec<Option<(Field, String)>> = Vec::with_capacity(names.len());
-    for name in names {
-        let Some(field) = Field::from_sent(name) else {
-            note_unknown(form, &place, name);
-            columns.push(None);
-            continue;
-        };
-        let first = columns.iter().flatten().find(|(other, _)| *other == field).map(|(_, first)| first.clone());
-        if let Some(first) = first {
-            note_repeated(form, &place, field, &first, name);
-            columns.push(None);
-        } else {
-            columns.push(Some((field, printable(name))));
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_separator_is_what_the_row_of_names_has_most_of_outside_of_quotes() {
+        for (text, expected) in [
+            ("a,b\n1;2;3;4", b','),
+            ("a;b;c\n", b';'),
+            ("a\tb", b'\t'),
+            ("\"a,b\nc,d\";e;f", b';'),
+            ("a;b,c", b','),
+            ("", b','),
+        ] {
+            assert_eq!(separator(text.as_bytes()), expected, "{text}");
         }
     }
-    columns
-}
-
-fn unreadable(error: &::csv::Error) -> Malformed {
-    let line = error.position().map_or(1, ::csv::Position::line);
-    Malformed(format!("the CSV cannot be read near line {line}: it must be UTF-8 text"))
 }

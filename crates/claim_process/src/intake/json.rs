@@ -40,7 +40,7 @@ pub fn read_json(body: &[u8]) -> Result<ClaimForm, Malformed> {
 }
 
 /// serde_json's own texts for broken syntax name what was expected and where, and nothing of the input.
-fn broken(error: &serde_json::Error) -> Malformed {
+pub(super) fn broken(error: &serde_json::Error) -> Malformed {
     let text = error.to_string();
     let what = text.split(" at line ").next().unwrap_or("it cannot be read");
     Malformed(format!("the JSON is broken at line {}, column {}: {what}", error.line(), error.column()))

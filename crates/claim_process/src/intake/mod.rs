@@ -1,6 +1,8 @@
 //! From what a sender sends to a [`ClaimForm`]: JSON in its three shapes, or CSV. No value is interpreted here.
 
+pub mod batch;
 mod csv;
+mod csv_watch;
 mod json;
 
 use crate::domain::field::Field;

@@ -1,0 +1,162 @@
+//! `POST /v1/claims/batch`: many claims in one request, each accepted or refused alone.
+//!
+//! Three things go on at the same time, with bounded queues between them: the body is passed on ([`body`]), claims are read,
+//! checked and handed to the writer ([`reading`]), and their results are written down in the order of the claims
+//! ([`results`]) for the sender to take ([`unread`]).
+
+mod body;
+mod reading;
+mod results;
+mod unread;
+
+use super::Api;
+use super::post_claim::{content_type, idempotency_key};
+use crate::intake::batch::{BatchFormat, Grouping};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CONTENT_ENCODING, HeaderMap};
+use actix_web::{HttpRequest, HttpResponse, web};
+use reading::Reading;
+use results::Results;
+use serde::Deserialize;
+use service_runtime::problem::Problem;
+use service_runtime::{request_context, telemetry};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use unread::Unread;
+
+/// How soon to come back when too many batches are being taken, in seconds.
+const RETRY_AFTER_S: u64 = 5;
+
+/// What can be said of a batch in its query.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BatchQuery {
+    #[serde(default)]
+    group: GroupBy,
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum GroupBy {
+    /// Rows next to each other that belong to one claim.
+    #[default]
+    Claim,
+    /// Each row is a claim.
+    Row,
+}
+
+/// What becomes of the claims.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// They are stored.
+    Store,
+    /// They are only checked.
+    Validate,
+}
+
+pub(super) async fn post(
+    request: HttpRequest,
+    payload: web::Payload,
+    query: web::Query<BatchQuery>,
+    api: web::Data<Api>,
+) -> Result<HttpResponse, Problem> {
+    take(&request, payload, query.group, &api, Purpose::Store).await
+}
+
+/// Takes a batch, and answers as soon as there is a first result or a problem.
+pub(super) async fn take(
+    request: &HttpRequest,
+    payload: web::Payload,
+    group: GroupBy,
+    api: &Api,
+    purpose: Purpose,
+) -> Result<HttpResponse, Problem> {
+    let sent = Sent::of(request)?;
+    let key = idempotency_key(request)?;
+    let busy = || Problem::unavailable("too many batches are being taken: send this one again shortly", RETRY_AFTER_S);
+    let place = Arc::clone(&api.batches).try_acquire_owned().map_err(|_| busy())?;
+    let settings = &api.settings.batch;
+    let unread = Unread::new(settings.max_unread_bytes);
+    let (sender, receiver) = mpsc::channel(settings.max_waiting_claims);
+    let reading = Reading {
+        rules: Arc::clone(&api.rules),
+        ingest: api.ingest.clone(),
+        waiting: Arc::clone(&api.batch_claims),
+        patience: Duration::from_millis(api.settings.ingest.answer_timeout_ms),
+        purpose,
+        key,
+        correlation_id: request_context::current_request_id().unwrap_or_default(),
+        traceparent: telemetry::current_traceparent(),
+        runtime: Handle::current(),
+        results: sender,
+        claims: 0,
+    };
+    let results = Results {
+        purpose,
+        unread: unread.clone(),
+        patience: Duration::from_millis(settings.stall_timeout_ms),
+        runtime: Handle::current(),
+        request_id: request_context::current_request_id(),
+    };
+    let max_claim_bytes = settings.max_claim_bytes;
+    let grouping = match group {
+        GroupBy::Claim => Grouping::Claim,
+        GroupBy::Row => Grouping::Row,
+    };
+    let body = body::pass_on(payload, sent.file_of, settings);
+    // Threads of their own: they mostly wait, and must not keep those that read the database. Both end by themselves, and
+    // each when the other does.
+    let started =
+        thread("batch reader", move || reading.run(body, sent.format, grouping, max_claim_bytes)).and_then(|()| {
+            thread("batch results", move || {
+                let _place = place;
+                results.run(receiver);
+            })
+        });
+    started.map_err(|_| busy())?;
+    unread.begin().await?;
+    Ok(HttpResponse::Ok().content_type("application/x-ndjson").streaming(unread.stream()))
+}
+
+fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(work).map(drop)
+}
+
+/// How a batch was sent.
+struct Sent {
+    /// None: the first character tells.
+    format: Option<BatchFormat>,
+    /// The headers of a form.
+    file_of: Option<HeaderMap>,
+}
+
+impl Sent {
+    fn of(request: &HttpRequest) -> Result<Self, Problem> {
+        let encoding = request.headers().get(CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("?").trim());
+        if !matches!(encoding, None | Some("identity" | "gzip" | "x-gzip")) {
+            return Err(unsupported("send the batch as it is, or packed with gzip"));
+        }
+        let kind = content_type(request);
+        let format = match kind.as_deref() {
+            Some("application/json") => Some(BatchFormat::JsonArray),
+            Some("application/x-ndjson" | "application/ndjson" | "application/jsonl") => Some(BatchFormat::JsonLines),
+            Some("text/csv") => Some(BatchFormat::Csv),
+            // What browsers say of a file, and curl of any body, says nothing.
+            None | Some("multipart/form-data" | "application/gzip" | "application/x-www-form-urlencoded") => None,
+            Some(_) => {
+                return Err(unsupported(
+                    "send application/json, application/x-ndjson, text/csv, or multipart/form-data with a part 'file', \
+                     and say so in Content-Type",
+                ));
+            }
+        };
+        let file_of = (kind.as_deref() == Some("multipart/form-data")).then(|| request.headers().clone());
+        Ok(Self { format, file_of })
+    }
+}
+
+fn unsupported(detail: &str) -> Problem {
+    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", "This kind of body is not read here", detail)
+}

@@ -1,0 +1,135 @@
+//! Reads the claims of a batch one after another, checks each, and hands those that are good to the writer.
+
+use super::Purpose;
+use super::body::Body;
+use crate::db::submit::{IdempotencyKey, Submission};
+use crate::domain::form::{ClaimForm, Finding};
+use crate::domain::identifiers::ClaimId;
+use crate::domain::rules::RuleBook;
+use crate::ingest::{Answer, IngestQueue};
+use crate::intake::batch::{BatchClaim, BatchFormat, Ended, Grouping, StandsIn, read_batch};
+use service_runtime::problem::Problem;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+/// How soon to send a batch again that broke off, in seconds.
+const RETRY_AFTER_S: u64 = 1;
+
+/// What is known of a batch so far, in its order.
+pub(super) enum Read {
+    /// A claim.
+    Claim { index: u64, stands_in: Option<StandsIn>, fate: Fate },
+    /// No more can be read, or there is no more.
+    End(Result<(), Problem>),
+}
+
+/// What becomes of a claim.
+pub(super) enum Fate {
+    Refused(Vec<Finding>),
+    /// It was only checked.
+    Valid {
+        warnings: Vec<Finding>,
+    },
+    /// The writer has it.
+    Submitted {
+        warnings: Vec<Finding>,
+        answer: Answer,
+        /// Its place among the claims that wait.
+        place: OwnedSemaphorePermit,
+    },
+}
+
+/// What reading a batch needs.
+pub(super) struct Reading {
+    pub rules: Arc<RuleBook>,
+    pub ingest: IngestQueue,
+    /// A place for each claim of any batch that waits to be stored.
+    pub waiting: Arc<Semaphore>,
+    /// How long to wait for a place.
+    pub patience: Duration,
+    pub purpose: Purpose,
+    pub key: Option<String>,
+    pub correlation_id: String,
+    pub traceparent: Option<String>,
+    pub runtime: Handle,
+    /// Its capacity bounds the claims whose results are not written yet.
+    pub results: mpsc::Sender<Read>,
+    pub claims: u64,
+}
+
+/// Why a batch is not read on.
+enum Stopped {
+    Problem(Problem),
+    /// Whoever writes the results has ended, and said why.
+    ResultsEnded,
+}
+
+impl Reading {
+    /// Reads to the end. Blocks.
+    pub fn run(mut self, body: Body, format: Option<BatchFormat>, grouping: Grouping, max_claim_bytes: usize) {
+        let end = match read_batch(body, format, grouping, max_claim_bytes, &mut |claim| self.take(claim)) {
+            Ok(()) => Ok(()),
+            Err(Ended::Stopped(Stopped::ResultsEnded)) => return,
+            Err(Ended::Stopped(Stopped::Problem(problem))) => Err(problem),
+            Err(Ended::Malformed(malformed)) => Err(Problem::malformed(malformed.0)),
+            Err(Ended::Input(error)) => Err(input_problem(error)),
+        };
+        // Whoever writes the results may have ended by now.
+        let _ = self.results.blocking_send(Read::End(end));
+    }
+
+    fn take(&mut self, claim: BatchClaim) -> Result<(), Stopped> {
+        let index = self.claims;
+        self.claims += 1;
+        let BatchClaim { stands_in, form, hash } = claim;
+        let fate = match form {
+            Ok(form) => self.check(index, &form, hash)?,
+            Err(finding) => Fate::Refused(vec![finding]),
+        };
+        self.results.blocking_send(Read::Claim { index, stands_in, fate }).map_err(|_| Stopped::ResultsEnded)
+    }
+
+    fn check(&self, index: u64, form: &ClaimForm, hash: String) -> Result<Fate, Stopped> {
+        let (claim, warnings) = match self.rules.read(form) {
+            Ok(read) => read,
+            Err(findings) => return Ok(Fate::Refused(findings)),
+        };
+        if self.purpose == Purpose::Validate {
+            return Ok(Fate::Valid { warnings });
+        }
+        let submission = Submission {
+            claim_id: ClaimId::random(),
+            claim,
+            warnings: warnings.clone(),
+            idempotency: self.key.as_ref().map(|key| IdempotencyKey::of_batch(key, index, hash)),
+            correlation_id: self.correlation_id.clone(),
+            traceparent: self.traceparent.clone(),
+        };
+        let handed_over = self.runtime.block_on(async {
+            let place =
+                tokio::time::timeout(self.patience, Arc::clone(&self.waiting).acquire_owned()).await.ok()?.ok()?;
+            Some((place, self.ingest.submit_one_of_many(submission).await.ok()?))
+        });
+        match handed_over {
+            Some((place, answer)) => Ok(Fate::Submitted { warnings, answer, place }),
+            None => Err(Stopped::Problem(broke_off())),
+        }
+    }
+}
+
+/// The database is gone in the middle of a batch.
+pub(super) fn broke_off() -> Problem {
+    Problem::unavailable(
+        "the batch broke off here: send the whole again with the same Idempotency-Key, and nothing is stored twice",
+        RETRY_AFTER_S,
+    )
+}
+
+fn input_problem(error: io::Error) -> Problem {
+    error
+        .downcast::<Problem>()
+        .unwrap_or_else(|_| Problem::malformed("the body cannot be unpacked: send it as it is, or packed with gzip"))
+}

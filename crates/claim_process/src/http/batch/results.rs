@@ -1,0 +1,174 @@
+//! The answer to a batch: a line of JSON for each claim, in the order of the claims, and a summary. A batch that breaks off
+//! has a line with the problem instead of the summary.
+
+use super::Purpose;
+use super::reading::{Fate, Read, broke_off};
+use super::unread::{NotKept, Unread};
+use crate::db::submit::Submitted;
+use crate::domain::form::Finding;
+use crate::ingest::NotStored;
+use crate::intake::batch::StandsIn;
+use serde::Serialize;
+use serde_json::json;
+use service_runtime::problem::Problem;
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+
+/// What became of a claim.
+#[derive(Serialize)]
+struct ResultLine {
+    /// Its place in the batch, from 0.
+    index: u64,
+    #[serde(flatten)]
+    stands_in: Option<StandsIn>,
+    status: Status,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<Finding>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<Finding>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Status {
+    Accepted,
+    /// Stored by an earlier request with the same `Idempotency-Key`.
+    Duplicate,
+    Rejected,
+    /// Would be accepted.
+    Valid,
+}
+
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+struct Summary {
+    claims: u64,
+    accepted: u64,
+    rejected: u64,
+    duplicates: u64,
+    #[serde(skip)]
+    valid: u64,
+}
+
+/// What writing results needs.
+pub(super) struct Results {
+    pub purpose: Purpose,
+    pub unread: Unread,
+    pub patience: Duration,
+    pub runtime: Handle,
+    pub request_id: Option<String>,
+}
+
+impl Results {
+    /// Writes what comes, to the end. Blocks. When it returns, nothing more is taken from the batch.
+    pub fn run(self, mut read: mpsc::Receiver<Read>) {
+        let mut summary = Summary::default();
+        // Without an end, reading panicked.
+        let mut end = Err(Problem::internal());
+        while let Some(read) = read.blocking_recv() {
+            let written = match read {
+                Read::End(ended) => {
+                    end = ended;
+                    break;
+                }
+                Read::Claim { index, stands_in, fate } => self.line(index, stands_in, fate),
+            };
+            let written = written.and_then(|line| {
+                summary.count(line.status);
+                self.push(&line).map_err(|why| {
+                    tracing::warn!(%why, "a batch breaks off");
+                    broke_off()
+                })
+            });
+            if let Err(problem) = written {
+                end = Err(problem);
+                break;
+            }
+        }
+        // From here on nothing is read, whatever the sender still sends.
+        drop(read);
+        tracing::info!(?summary, whole = end.is_ok(), "a batch was taken");
+        metrics::counter!("claims_accepted_total").increment(summary.accepted);
+        metrics::counter!("claims_refused_total").increment(summary.rejected);
+        self.finish(summary, end);
+    }
+
+    fn finish(&self, summary: Summary, end: Result<(), Problem>) {
+        let last = match &end {
+            Ok(()) if self.purpose == Purpose::Validate => {
+                let Summary { claims, rejected, valid, .. } = summary;
+                json!({"summary": {"claims": claims, "valid": valid, "rejected": rejected}})
+            }
+            Ok(()) => json!({"summary": summary}),
+            // A problem before the first line is the whole answer.
+            Err(_) if summary.claims == 0 => return self.unread.end(end),
+            Err(problem) => json!({"problem": problem.to_json(self.request_id.as_deref())}),
+        };
+        let kept = self.push(&last);
+        self.unread.end(Ok(()));
+        if let Err(why) = kept {
+            tracing::debug!(%why, "the end of a batch was not taken");
+        }
+    }
+
+    fn push(&self, line: &impl Serialize) -> Result<(), NotKept> {
+        let mut text = serde_json::to_vec(line).expect("results are plain data");
+        text.push(b'\n');
+        self.unread.push(&text, self.patience)
+    }
+
+    fn line(&self, index: u64, stands_in: Option<StandsIn>, fate: Fate) -> Result<ResultLine, Problem> {
+        let mut line =
+            ResultLine { index, stands_in, status: Status::Rejected, id: None, errors: vec![], warnings: vec![] };
+        match fate {
+            Fate::Refused(errors) => line.errors = errors,
+            Fate::Valid { warnings } => (line.status, line.warnings) = (Status::Valid, warnings),
+            Fate::Submitted { warnings, answer, place: _place } => match self.runtime.block_on(answer.get()) {
+                Ok(Submitted::Accepted(claim)) => {
+                    (line.status, line.warnings, line.id) = (Status::Accepted, warnings, Some(claim.row.claim_id));
+                }
+                Ok(Submitted::Replayed(claim)) => {
+                    (line.status, line.warnings, line.id) = (Status::Duplicate, warnings, Some(claim.row.claim_id));
+                }
+                Ok(Submitted::KeyReused) => {
+                    let message = "was another claim when the Idempotency-Key was used before: use a new key";
+                    line.errors = vec![finding("claim", "idempotency_key_reused", message.to_owned())];
+                }
+                Ok(Submitted::ExternalIdTaken { claim_id }) => {
+                    let message = format!("belongs to a claim that exists: it is /v1/claims/{claim_id}");
+                    line.errors = vec![finding("external_claim_id", "external_claim_id_taken", message)];
+                }
+                Err(NotStored::Refused) => {
+                    let message = "could not be stored; quote the request id when you ask about it".to_owned();
+                    line.errors = vec![finding("claim", "not_stored", message)];
+                }
+                Err(NotStored::QueueFull | NotStored::Unavailable) => return Err(broke_off()),
+            },
+        }
+        // In an array a pointer begins at the array.
+        if line.stands_in.is_none() {
+            for finding in line.errors.iter_mut().chain(&mut line.warnings) {
+                finding.pointer = finding.pointer.as_ref().map(|pointer| format!("/{index}{pointer}"));
+            }
+        }
+        Ok(line)
+    }
+}
+
+impl Summary {
+    fn count(&mut self, status: Status) {
+        self.claims += 1;
+        *match status {
+            Status::Accepted => &mut self.accepted,
+            Status::Duplicate => &mut self.duplicates,
+            Status::Rejected => &mut self.rejected,
+            Status::Valid => &mut self.valid,
+        } += 1;
+    }
+}
+
+fn finding(field: &str, code: &str, message: String) -> Finding {
+    Finding { line: None, field: field.to_owned(), sent_as: None, pointer: None, code: code.to_owned(), message }
+}

@@ -1,0 +1,252 @@
+//! Results that their sender has not taken yet: some in memory, the rest in a temporary file of bounded size. Most senders
+//! read nothing before they have sent everything, and would wait for ever if reading theirs waited for them.
+
+use actix_web::web::{self, Bytes};
+use futures_util::Stream;
+use service_runtime::problem::Problem;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// What is kept in memory before and behind the file, and what goes out in one piece.
+const PIECE: usize = 64 * 1024;
+
+/// Where results wait. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Unread(Arc<Shared>);
+
+struct Shared {
+    waiting: Mutex<Waiting>,
+    /// Something came, or it is all there.
+    news: Notify,
+    /// The file has room again, or nobody reads any more.
+    room: Condvar,
+    max_file_bytes: u64,
+}
+
+/// In the order in which it goes out: `first`, then what is in the file from `read_to`, then `last`.
+#[derive(Default)]
+struct Waiting {
+    first: Vec<u8>,
+    file: Option<Arc<File>>,
+    read_to: u64,
+    written_to: u64,
+    last: Vec<u8>,
+    began: bool,
+    end: Option<Result<(), Problem>>,
+    reader_gone: bool,
+}
+
+/// Why a result could not be kept: nobody will read it, in time or at all, or there is no room on disk.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotKept {
+    #[error("the sender is gone")]
+    ReaderGone,
+    #[error("the sender does not take its results")]
+    ReaderStalls,
+    #[error("the file of results cannot be written ({0})")]
+    File(#[from] io::Error),
+}
+
+impl Unread {
+    pub fn new(max_file_bytes: u64) -> Self {
+        Self(Arc::new(Shared { waiting: Mutex::default(), news: Notify::new(), room: Condvar::new(), max_file_bytes }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a line. Blocks while there is no room, for at most `patience`.
+    pub fn push(&self, line: &[u8], patience: Duration) -> Result<(), NotKept> {
+        let is_full = |waiting: &mut Waiting| {
+            !waiting.reader_gone && waiting.written_to - waiting.read_to >= self.0.max_file_bytes
+        };
+        let (mut waiting, waited) =
+            self.0.room.wait_timeout_while(self.lock(), patience, is_full).unwrap_or_else(PoisonError::into_inner);
+        if waiting.reader_gone {
+            return Err(NotKept::ReaderGone);
+        }
+        if waited.timed_out() {
+            return Err(NotKept::ReaderStalls);
+        }
+        waiting.began = true;
+        waiting.add(line)?;
+        drop(waiting);
+        self.0.news.notify_one();
+        Ok(())
+    }
+
+    /// Says that there is no more, or why. A problem before the first line is the whole answer.
+    pub fn end(&self, end: Result<(), Problem>) {
+        self.lock().end = Some(end);
+        self.0.news.notify_one();
+    }
+
+    /// Waits for the first line, or for the end without one.
+    pub async fn begin(&self) -> Result<(), Problem> {
+        loop {
+            {
+                let mut waiting = self.lock();
+                match (&waiting.end, waiting.began) {
+                    (_, true) | (Some(Ok(())), false) => return Ok(()),
+                    (Some(Err(_)), false) => return waiting.end.take().unwrap_or(Ok(())),
+                    (None, false) => {}
+                }
+            }
+            self.0.news.notified().await;
+        }
+    }
+
+    /// The lines as they come. Dropped, nobody reads any more.
+    pub fn stream(self) -> impl Stream<Item = io::Result<Bytes>> {
+        let reader = Reader(self);
+        futures_util::stream::unfold(reader, |reader| async move {
+            let piece = reader.0.next_piece().await?;
+            Some((piece, reader))
+        })
+    }
+
+    async fn next_piece(&self) -> Option<io::Result<Bytes>> {
+        loop {
+            let in_file = {
+                let mut waiting = self.lock();
+                if !waiting.first.is_empty() {
+                    return Some(Ok(std::mem::take(&mut waiting.first).into()));
+                }
+                match &waiting.file {
+                    Some(file) if waiting.read_to < waiting.written_to => {
+                        Some((Arc::clone(file), waiting.read_to, waiting.written_to))
+                    }
+                    _ if !waiting.last.is_empty() => return Some(Ok(std::mem::take(&mut waiting.last).into())),
+                    _ if waiting.end.is_some() => return None,
+                    _ => None,
+                }
+            };
+            let Some((file, from, to)) = in_file else {
+                self.0.news.notified().await;
+                continue;
+            };
+            let read = web::block(move || {
+                let mut piece = vec![0; usize::try_from(to - from).map_or(PIECE, |left| left.min(PIECE))];
+                file.read_exact_at(&mut piece, from).map(|()| piece)
+            });
+            let piece = match read.await {
+                Ok(Ok(piece)) => piece,
+                Ok(Err(error)) => return Some(Err(error)),
+                Err(_) => return Some(Err(io::Error::other("the service stops"))),
+            };
+            self.lock().note_read(piece.len() as u64);
+            self.0.room.notify_one();
+            return Some(Ok(piece.into()));
+        }
+    }
+}
+
+impl Waiting {
+    fn add(&mut self, line: &[u8]) -> io::Result<()> {
+        let all_in_memory = self.read_to == self.written_to && self.last.is_empty();
+        if all_in_memory && self.first.len() < PIECE {
+            self.first.extend_from_slice(line);
+            return Ok(());
+        }
+        self.last.extend_from_slice(line);
+        if self.last.len() >= PIECE {
+            let file = match &self.file {
+                Some(file) => file,
+                None => self.file.insert(Arc::new(tempfile::tempfile()?)),
+            };
+            file.write_all_at(&self.last, self.written_to)?;
+            self.written_to += self.last.len() as u64;
+            self.last.clear();
+        }
+        Ok(())
+    }
+
+    /// A file that was read to its end begins anew, so that it holds no more than what nobody has read.
+    fn note_read(&mut self, bytes: u64) {
+        self.read_to += bytes;
+        if self.read_to == self.written_to {
+            (self.read_to, self.written_to) = (0, 0);
+        }
+    }
+}
+
+/// Whoever reads.
+struct Reader(Unread);
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let mut waiting = self.0.lock();
+        *waiting = Waiting { reader_gone: true, ..Waiting::default() };
+        drop(waiting);
+        self.0.0.room.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::StreamExt;
+
+    const PATIENCE: Duration = Duration::from_millis(50);
+
+    fn lines(from: usize, to: usize) -> Vec<u8> {
+        (from..to).flat_map(|n| format!("{n}\n").into_bytes()).collect()
+    }
+
+    #[actix_web::test]
+    async fn lines_come_out_in_order_whether_they_waited_in_memory_or_in_the_file() {
+        let unread = Unread::new(u64::MAX);
+        let writer = unread.clone();
+        for n in 0..50_000 {
+            writer.push(format!("{n}\n").as_bytes(), PATIENCE).expect("kept");
+        }
+        assert!(writer.lock().written_to > 0, "the file was needed");
+        let mut stream = Box::pin(unread.stream());
+        let mut read = Vec::new();
+        while read.len() < 100_000 {
+            read.extend_from_slice(&stream.next().await.expect("more").expect("reads"));
+        }
+        for n in 50_000..60_000 {
+            writer.push(format!("{n}\n").as_bytes(), PATIENCE).expect("kept");
+        }
+        writer.end(Ok(()));
+        while let Some(piece) = stream.next().await {
+            read.extend_from_slice(&piece.expect("reads"));
+        }
+        assert!(read == lines(0, 60_000), "every line once, in order");
+    }
+
+    #[actix_web::test]
+    async fn a_full_file_makes_the_writer_wait_and_a_reader_that_takes_nothing_ends_it() {
+        let unread = Unread::new(1);
+        let full = (0..).find_map(|n| unread.push(&lines(n, n + 10_000), PATIENCE).err()).expect("it is full");
+        assert!(matches!(full, NotKept::ReaderStalls));
+        let writer = unread.clone();
+        let mut stream = Box::pin(unread.stream());
+        let waiting = std::thread::spawn(move || writer.push(b"x\n", Duration::from_secs(60)));
+        while !waiting.is_finished() {
+            stream.next().await.expect("more").expect("reads");
+        }
+        waiting.join().expect("no panic").expect("there is room once it was read");
+    }
+
+    #[actix_web::test]
+    async fn nobody_waits_for_a_reader_that_is_gone() {
+        let unread = Unread::new(1);
+        let writer = unread.clone();
+        drop(unread.stream());
+        assert!(matches!(writer.push(b"x\n", Duration::from_secs(60)), Err(NotKept::ReaderGone)));
+    }
+
+    #[actix_web::test]
+    async fn a_problem_before_the_first_line_is_the_answer() {
+        let unread = Unread::new(1);
+        unread.end(Err(Problem::malformed("no")));
+        assert_eq!(unread.begin().await.expect_err("a problem").to_string(), "400 malformed");
+    }
+}

@@ -1,0 +1,47 @@
+//! JSON Lines: a claim a line. A line that cannot be read is refused alone.
+
+use super::{BatchClaim, Ended, Hash, StandsIn, no_claim, too_large};
+use crate::intake::read_json;
+use std::io::{BufRead, Read};
+
+pub(super) fn read<E>(
+    mut input: impl BufRead,
+    max_claim_bytes: usize,
+    take: &mut dyn FnMut(BatchClaim) -> Result<(), E>,
+) -> Result<(), Ended<E>> {
+    let most = u64::try_from(max_claim_bytes).unwrap_or(u64::MAX);
+    let mut line = Vec::new();
+    let mut number = 0;
+    loop {
+        line.clear();
+        if input.by_ref().take(most.saturating_add(1)).read_until(b'\n', &mut line).map_err(Ended::Input)? == 0 {
+            return Ok(());
+        }
+        number += 1;
+        let form = if line.len() > max_claim_bytes && line.last() != Some(&b'\n') {
+            skip_line(&mut input).map_err(Ended::Input)?;
+            Err(no_claim("too_large", too_large(max_claim_bytes)))
+        } else if line.iter().all(u8::is_ascii_whitespace) {
+            continue;
+        } else {
+            read_json(&line).map_err(|malformed| no_claim("malformed", malformed.0))
+        };
+        let hash = Hash::of(&line);
+        take(BatchClaim { stands_in: Some(StandsIn::InputLine(number)), form, hash }).map_err(Ended::Stopped)?;
+    }
+}
+
+fn skip_line(input: &mut impl BufRead) -> std::io::Result<()> {
+    loop {
+        let buffer = input.fill_buf()?;
+        if buffer.is_empty() {
+            return Ok(());
+        }
+        let end = buffer.iter().position(|byte| *byte == b'\n');
+        let consumed = end.map_or(buffer.len(), |end| end + 1);
+        input.consume(consumed);
+        if end.is_some() {
+            return Ok(());
+        }
+    }
+}

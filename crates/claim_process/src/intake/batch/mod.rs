@@ -1,0 +1,177 @@
+//! Many claims, read one after another and handed on as soon as each is whole: CSV, a JSON array, or a JSON value a line.
+//!
+//! Whatever the size of what is sent, no more than one claim is in memory. Reading stops where the rest cannot be told
+//! apart any more; what was whole before that stands.
+
+mod csv_rows;
+mod json_array;
+mod json_lines;
+
+use super::Malformed;
+use crate::domain::form::{ClaimForm, Finding};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use std::io::{self, BufReader, Cursor, Read};
+
+/// How a batch is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BatchFormat {
+    /// One array of claims.
+    JsonArray,
+    /// A claim a line.
+    JsonLines,
+    /// Rows; those of a claim are next to each other.
+    Csv,
+}
+
+/// Which rows of a CSV are one claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Grouping {
+    /// Those next to each other with the same external claim id, or without one the same plan, subscriber, provider and
+    /// service date.
+    #[default]
+    Claim,
+    /// Each by itself.
+    Row,
+}
+
+/// Where in a batch a claim stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StandsIn {
+    /// The first and the last of its rows in a CSV, from 1, without the row of names.
+    Rows(u64, u64),
+    /// Its line in JSON Lines, from 1.
+    InputLine(u64),
+}
+
+/// One claim of a batch.
+#[derive(Debug)]
+pub struct BatchClaim {
+    /// Where it stands; in an array its index says that.
+    pub stands_in: Option<StandsIn>,
+    /// The claim as it was sent, or what is wrong with it where it is none.
+    pub form: Result<ClaimForm, Finding>,
+    /// SHA-256 of what was sent, in hex: the same claim sent again has the same.
+    pub hash: String,
+}
+
+/// Why reading ended before the end.
+#[derive(Debug)]
+pub enum Ended<E> {
+    /// What follows is not what it should be.
+    Malformed(Malformed),
+    /// The input failed.
+    Input(io::Error),
+    /// Whoever took the claims wants no more.
+    Stopped(E),
+}
+
+impl<E> From<Malformed> for Ended<E> {
+    fn from(malformed: Malformed) -> Self {
+        Self::Malformed(malformed)
+    }
+}
+
+/// Reads claims and hands each to `take`. Input that begins with gzip's magic number is unpacked. Without a format the
+/// first character tells. A claim or row may have `max_claim_bytes`, unpacked.
+///
+/// # Errors
+/// Why it ended before the end of the input.
+pub fn read_batch<E>(
+    input: impl Read,
+    format: Option<BatchFormat>,
+    grouping: Grouping,
+    max_claim_bytes: usize,
+    take: &mut dyn FnMut(BatchClaim) -> Result<(), E>,
+) -> Result<(), Ended<E>> {
+    let (magic, input) = peek(input, |head| head.len() >= 2).map_err(Ended::Input)?;
+    if magic.starts_with(&[0x1f, 0x8b]) {
+        read_plain(flate2::read::MultiGzDecoder::new(input), format, grouping, max_claim_bytes, take)
+    } else {
+        read_plain(input, format, grouping, max_claim_bytes, take)
+    }
+}
+
+fn read_plain<E>(
+    input: impl Read,
+    format: Option<BatchFormat>,
+    grouping: Grouping,
+    max_claim_bytes: usize,
+    take: &mut dyn FnMut(BatchClaim) -> Result<(), E>,
+) -> Result<(), Ended<E>> {
+    let (head, mut input) =
+        peek(input, |head| head.len() >= 3 && first_character(head).is_some()).map_err(Ended::Input)?;
+    if head.starts_with(BYTE_ORDER_MARK) {
+        input.read_exact(&mut [0; BYTE_ORDER_MARK.len()]).map_err(Ended::Input)?;
+    }
+    let format = format.unwrap_or(match first_character(&head) {
+        Some(b'[') => BatchFormat::JsonArray,
+        Some(b'{') => BatchFormat::JsonLines,
+        _ => BatchFormat::Csv,
+    });
+    match format {
+        BatchFormat::JsonArray => json_array::read(BufReader::new(input), max_claim_bytes, take),
+        BatchFormat::JsonLines => json_lines::read(BufReader::new(input), max_claim_bytes, take),
+        BatchFormat::Csv => csv_rows::read(input, grouping, max_claim_bytes, take),
+    }
+}
+
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
+/// The most that is looked at ahead of reading it.
+const LONGEST_PEEK: usize = 64 * 1024;
+
+fn first_character(head: &[u8]) -> Option<u8> {
+    head.strip_prefix(BYTE_ORDER_MARK).unwrap_or(head).iter().copied().find(|byte| !byte.is_ascii_whitespace())
+}
+
+/// An input whose beginning was looked at.
+type Peeked<R> = io::Chain<Cursor<Vec<u8>>, R>;
+
+/// Looks at the beginning of an input until that is enough, and gives back an input that still has it.
+fn peek<R: Read>(mut input: R, is_enough: impl Fn(&[u8]) -> bool) -> io::Result<(Vec<u8>, Peeked<R>)> {
+    let mut head = Vec::new();
+    let mut buffer = [0; 4096];
+    while !is_enough(&head) && head.len() < LONGEST_PEEK {
+        match input.read(&mut buffer)? {
+            0 => break,
+            read => head.extend_from_slice(&buffer[..read]),
+        }
+    }
+    Ok((head.clone(), Cursor::new(head).chain(input)))
+}
+
+/// A finding about a claim that is none.
+fn no_claim(code: &str, message: String) -> Finding {
+    Finding { line: None, field: "claim".to_owned(), sent_as: None, pointer: None, code: code.to_owned(), message }
+}
+
+fn too_large(max_claim_bytes: usize) -> String {
+    format!("a claim may have at most {max_claim_bytes} bytes: send fewer lines in one claim")
+}
+
+/// SHA-256 of parts that are told apart.
+#[derive(Default)]
+struct Hash(Sha256);
+
+impl Hash {
+    fn of(whole: &[u8]) -> String {
+        let mut hash = Self::default();
+        hash.add(whole);
+        hash.in_hex()
+    }
+
+    fn add(&mut self, part: &[u8]) {
+        self.0.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
+        self.0.update(part);
+    }
+
+    fn in_hex(self) -> String {
+        use std::fmt::Write as _;
+        self.0.finalize().iter().fold(String::with_capacity(64), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+    }
+}

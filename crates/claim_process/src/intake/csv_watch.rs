@@ -1,0 +1,85 @@
+//! What the csv crate does not say of what it reads: a quote that is never closed, and a record that grows without end.
+
+use std::io::{self, Read};
+
+/// Why the rest of a CSV cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum CsvTrouble {
+    /// The text ended inside quotes.
+    #[error("has a quote that is not closed: everything after it was read as one cell")]
+    UnclosedQuote,
+    /// A record has more bytes than allowed.
+    #[error("has more than {0} bytes: is there a quote that is not closed?")]
+    TooLong(usize),
+}
+
+impl CsvTrouble {
+    /// The code of the finding.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::UnclosedQuote => "unclosed_quote",
+            Self::TooLong(_) => "too_long",
+        }
+    }
+
+    /// The trouble behind an error of the csv crate, if it is one.
+    pub fn of(error: ::csv::Error) -> Option<Self> {
+        let ::csv::ErrorKind::Io(error) = error.into_kind() else { return None };
+        error.downcast::<Self>().ok()
+    }
+}
+
+/// Looks at every byte on its way to the csv crate, and knows where records end as it does.
+pub(super) struct CsvWatch<R> {
+    input: R,
+    separator: u8,
+    max_record_bytes: usize,
+    at: At,
+    record_bytes: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum At {
+    CellStart,
+    Cell,
+    Quoted,
+    /// Behind a quote inside quotes: the end of them, or one of a pair.
+    QuotedQuote,
+}
+
+impl<R: Read> CsvWatch<R> {
+    pub fn new(input: R, separator: u8, max_record_bytes: usize) -> Self {
+        Self { input, separator, max_record_bytes, at: At::CellStart, record_bytes: 0 }
+    }
+
+    fn look(&mut self, bytes: &[u8]) -> io::Result<()> {
+        for byte in bytes {
+            self.record_bytes += 1;
+            self.at = match (self.at, byte) {
+                (At::Quoted, b'"') => At::QuotedQuote,
+                (At::Quoted, _) | (At::CellStart | At::QuotedQuote, b'"') => At::Quoted,
+                (_, b'\n' | b'\r') => {
+                    self.record_bytes = 0;
+                    At::CellStart
+                }
+                (_, byte) if *byte == self.separator => At::CellStart,
+                _ => At::Cell,
+            };
+            if self.record_bytes > self.max_record_bytes {
+                return Err(io::Error::other(CsvTrouble::TooLong(self.max_record_bytes)));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<R: Read> Read for CsvWatch<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.input.read(buffer)?;
+        if read == 0 && !buffer.is_empty() && self.at == At::Quoted {
+            return Err(io::Error::other(CsvTrouble::UnclosedQuote));
+        }
+        self.look(&buffer[..read])?;
+        Ok(read)
+    }
+}

@@ -1,0 +1,398 @@
+//! Many claims in one request: every form of a batch, each claim alone, in order, as it comes, and safely sent again.
+
+use crate::service::{
+    Answer, PROVIDERS, REAL_CLAIM, Service, assert_empty, assert_totals_agree, claim, count, eventually, line, number,
+    with_service, with_settings,
+};
+use dual_db::testing::{TestDatabase, on_both_databases};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+const NAMES: &str = "service date,submitted procedure,quadrant,Plan/Group #,Subscriber#,Provider NPI,provider fees,\
+                     Allowed fees,member coinsurance,member copay\n";
+
+/// The lines of an answer to a batch.
+#[derive(Debug)]
+struct Results {
+    status: u16,
+    lines: Vec<Value>,
+}
+
+impl Results {
+    fn of(answer: Answer) -> Self {
+        let text = match &answer.body {
+            Value::String(text) => text.clone(),
+            one => one.to_string(),
+        };
+        Self {
+            status: answer.status,
+            lines: text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect(),
+        }
+    }
+
+    fn summary(&self) -> &Value {
+        &self.lines.last().expect("a line")["summary"]
+    }
+
+    fn statuses(&self) -> Vec<&str> {
+        self.lines.iter().filter_map(|line| line["status"].as_str()).collect()
+    }
+}
+
+async fn send(service: &Service, kind: &str, body: impl Into<Vec<u8>>) -> Results {
+    send_to(service, "/v1/claims/batch", &[("content-type", kind)], body).await
+}
+
+async fn send_to(service: &Service, path: &str, headers: &[(&str, &str)], body: impl Into<Vec<u8>>) -> Results {
+    let mut request = service.request(reqwest::Method::POST, path).body(body.into());
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    Results::of(Answer::of(request).await)
+}
+
+fn gzip(text: &str) -> Vec<u8> {
+    let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+    packed.write_all(text.as_bytes()).expect("packs");
+    packed.finish().expect("packs")
+}
+
+fn row(subscriber: &str, fees: &str) -> String {
+    format!("3/28/18 0:00,D0180,,GRP-1000,{subscriber},{},{fees},0.00,0.00,0.00\n", PROVIDERS[0])
+}
+
+/// Two good claims with a bad one between them, as JSON.
+fn three() -> [Value; 3] {
+    let bad = json!({"lines": [line(&[("submitted_procedure", json!("E4211"))])]});
+    [claim(PROVIDERS[0], "10.00"), bad, claim(PROVIDERS[1], "20.00")]
+}
+
+/// A request over a socket, sent piece by piece.
+struct Wire(TcpStream);
+
+impl Wire {
+    fn open(service: &Service, headers: &str) -> Self {
+        let mut stream = TcpStream::connect(service.address()).expect("connects");
+        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("is set");
+        let head = format!("POST /v1/claims/batch HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n{headers}\r\n");
+        stream.write_all(head.as_bytes()).expect("sends");
+        Self(stream)
+    }
+
+    fn send(&mut self, text: &str) {
+        self.0.write_all(format!("{:x}\r\n{text}\r\n", text.len()).as_bytes()).expect("sends");
+    }
+
+    fn read_until(&mut self, wanted: &str) -> String {
+        let mut seen = Vec::new();
+        let mut buffer = [0; 4096];
+        loop {
+            let read = self.0.read(&mut buffer).expect("answers");
+            assert!(read > 0, "ended before '{wanted}'");
+            let from = seen.len().saturating_sub(wanted.len());
+            seen.extend_from_slice(&buffer[..read]);
+            if seen[from..].windows(wanted.len()).any(|window| window == wanted.as_bytes()) {
+                break;
+            }
+        }
+        String::from_utf8(seen).expect("text")
+    }
+}
+
+on_both_databases! {
+    fn every_form_of_the_same_claims_stores_the_same(database: &TestDatabase) {
+        with_service(database, async |service| {
+            let claims: Vec<Value> = serde_json::from_str(&format!("[{}]", (0..5).map(|n| {
+                claim(PROVIDERS[n % 2], &format!("{n}.25")).to_string()
+            }).collect::<Vec<_>>().join(","))).expect("JSON");
+            let array = json!(claims).to_string();
+            let lines: String = claims.iter().map(|claim| format!("{claim}\r\n\n")).collect();
+            let csv: String = std::iter::once("\u{feff}".to_owned() + NAMES)
+                .chain((0..5).map(|n| format!(
+                    "2018-03-28,D0180,,GRP-1000,3730189502,{},\"${n}.25 \",0.00,0.00,0\r\n", PROVIDERS[n % 2]
+                )))
+                .collect();
+            let semicolons = csv.replace(',', ";");
+            let form = |file: &str| format!(
+                "--b\r\nContent-Disposition: form-data; name=\"note\"\r\n\r\nhello\r\n\
+                 --b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"claims.csv\"\r\n\
+                 Content-Type: application/vnd.ms-excel\r\n\r\n{file}\r\n--b--\r\n"
+            );
+            let multipart = "multipart/form-data; boundary=b";
+            let sent: [(&str, Vec<u8>); 9] = [
+                ("application/json", array.clone().into()),
+                ("application/x-ndjson", lines.clone().into()),
+                ("text/csv", csv.clone().into()),
+                ("text/csv; charset=utf-8", semicolons.replace(';', "\t").into()),
+                ("text/csv", semicolons.into()),
+                (multipart, form(&csv).into()),
+                (multipart, form(&array).into()),
+                ("application/gzip", gzip(&lines)),
+                ("application/x-www-form-urlencoded", array.into()),
+            ];
+            let rounds = sent.len();
+            for (kind, body) in sent {
+                let results = send(&service, kind, body).await;
+                assert_eq!(results.status, 200, "{kind}: {:?}", results.lines);
+                assert_eq!(results.summary(), &json!({"claims": 5, "accepted": 5, "rejected": 0, "duplicates": 0}), "{kind}");
+                let mut stored = Vec::new();
+                for result in &results.lines[..5] {
+                    let claim = service.claim(result["id"].as_str().expect("an id")).await;
+                    stored.push((claim["provider_npi"].clone(), claim["net_fee"].clone(), claim["subscriber_id"].clone()));
+                }
+                let expected: Vec<_> = (0..5)
+                    .map(|n| (json!(PROVIDERS[n % 2]), json!(format!("{n}.25")), json!("3730189502")))
+                    .collect();
+                assert_eq!(stored, expected, "{kind}");
+            }
+            assert_eq!(count(database.database(), "claims"), 5 * i64::try_from(rounds).expect("few"));
+        });
+        assert_totals_agree(database.database());
+    }
+
+    fn rows_next_to_each_other_are_one_claim(database: &TestDatabase) {
+        with_service(database, async |service| {
+            let results = send(&service, "text/csv", REAL_CLAIM).await;
+            assert_eq!(results.lines[0]["rows"], json!([1, 4]));
+            let real = service.claim(results.lines[0]["id"].as_str().expect("an id")).await;
+            assert_eq!((&real["net_fee"], real["lines"].as_array().map(Vec::len)), (&json!("116.85"), Some(4)));
+
+            // The same subscriber again, but not next to each other, is another claim.
+            let csv = [NAMES, &row("1", "1"), &row("1", "2"), &row("2", "3"), "\n", &row("1", "4")].concat();
+            let results = send(&service, "text/csv", csv.clone()).await;
+            let rows: Vec<&Value> = results.lines.iter().map(|line| &line["rows"]).collect();
+            assert_eq!(rows[..3], [&json!([1, 2]), &json!([3, 3]), &json!([4, 4])]);
+            let by_row = send_to(&service, "/v1/claims/batch?group=row", &[("content-type", "text/csv")], csv).await;
+            assert_eq!(by_row.summary()["claims"], 4);
+
+            let named = "external_claim_id,".to_owned() + NAMES
+                + &["A", "A", "B", "", ""].map(|id| format!("{id},{}", row("7", "1"))).concat();
+            let results = send(&service, "text/csv", named).await;
+            let rows: Vec<&Value> = results.lines.iter().map(|line| &line["rows"]).collect();
+            assert_eq!(rows[..3], [&json!([1, 2]), &json!([3, 3]), &json!([4, 5])]);
+        });
+    }
+
+    fn each_claim_is_refused_alone_and_says_where_it_stands(database: &TestDatabase) {
+        with_service(database, async |service| {
+            let results = send(&service, "application/json", json!(three()).to_string()).await;
+            assert_eq!(results.statuses(), ["accepted", "rejected", "accepted"]);
+            assert_eq!(results.lines[1]["errors"][0]["pointer"], "/1/lines/0/submitted_procedure");
+            assert_eq!(results.lines[1]["errors"][0]["code"], "procedure_prefix");
+
+            let lines = format!("{}\n{{\"lines\": \n5\n{}", three()[0], three()[2]);
+            let results = send(&service, "application/x-ndjson", lines).await;
+            assert_eq!(results.statuses(), ["accepted", "rejected", "rejected", "accepted"]);
+            assert_eq!((&results.lines[1]["input_line"], &results.lines[1]["errors"][0]["code"]), (&json!(2), &json!("malformed")));
+
+            let csv = [NAMES, &row("1", "1"), "3/28/18,D0180\n", &row("3", "x"), &row("4", "4")].concat();
+            let results = send(&service, "text/csv", csv).await;
+            assert_eq!(results.statuses(), ["accepted", "rejected", "rejected", "accepted"]);
+            assert_eq!(results.lines[1]["errors"][0]["code"], "ragged_row");
+
+            // The claim in hand may not be whole, so it is refused with the row that broke it.
+            let csv = [NAMES, &row("1", "1"), &row("2", "2"), "3/28/18,\"D0180\n", &row("2", "2")].concat();
+            let results = send(&service, "text/csv", csv).await;
+            assert_eq!(results.statuses(), ["accepted", "rejected"]);
+            let refused = &results.lines[1];
+            assert_eq!((&refused["rows"], &refused["errors"][0]["code"]), (&json!([2, 3]), &json!("unclosed_quote")));
+            assert_eq!(results.summary()["claims"], 2);
+        });
+        assert_totals_agree(database.database());
+    }
+
+    fn a_batch_that_cannot_be_read_on_ends_with_the_problem_and_keeps_what_was_whole(database: &TestDatabase) {
+        with_service(database, async |service| {
+            let results = send(&service, "application/json", format!("[{}, {{\"lines\": ]", three()[0])).await;
+            assert_eq!(results.statuses(), ["accepted"]);
+            let problem = &results.lines[1]["problem"];
+            assert_eq!((&problem["status"], results.lines.len()), (&json!(400), 2), "{results:?}");
+            assert!(problem["detail"].as_str().expect("text").contains("line 1, column"), "{problem}");
+        });
+        assert_eq!(count(database.database(), "claims"), 1);
+    }
+
+    fn what_is_no_batch_is_refused_whole(database: &TestDatabase) {
+        let tight = |settings: &mut claim_process::settings::Settings| {
+            settings.batch.max_body_bytes = 100_000;
+            settings.batch.max_claim_bytes = 2_000;
+        };
+        with_settings(database, tight, async |service| {
+            let long = "x".repeat(3_000);
+            let one = three()[0].to_string();
+            let bomb = gzip(&format!("[\"{}", "a".repeat(10_000_000)));
+            for (status, kind, body) in [
+                (400, "application/json", one.clone().into_bytes()),
+                (400, "application/json", format!("[\"{long}\"]").into_bytes()),
+                (400, "application/json", bomb),
+                (400, "text/csv", b"1,2,3\n".to_vec()),
+                (400, "text/csv", Vec::new()),
+                (400, "text/csv", format!("{}\n", "a,".repeat(300)).into_bytes()),
+                (400, "multipart/form-data; boundary=b", b"--b\r\nContent-Disposition: form-data; name=\"f\"\r\n\r\nx\r\n--b--\r\n".to_vec()),
+                (400, "multipart/form-data", b"x".to_vec()),
+                (400, "application/gzip", vec![0x1f, 0x8b, 1, 2, 3]),
+                (413, "application/x-ndjson", vec![b'\n'; 100_001]),
+                (415, "text/plain", one.into_bytes()),
+            ] {
+                let request = service.request(reqwest::Method::POST, "/v1/claims/batch").header("content-type", kind);
+                let answer = Answer::of(request.body(body)).await;
+                assert_eq!(answer.status, status, "{kind}: {}", answer.body);
+                answer.problem(status);
+                assert!(!answer.body.to_string().contains("xxx"), "{}", answer.body);
+            }
+            // A line that is too long is refused alone.
+            let results = send(&service, "application/x-ndjson", format!("{}\n\"{long}\"\n{}", three()[0], three()[2])).await;
+            assert_eq!(results.statuses(), ["accepted", "rejected", "accepted"]);
+            assert_eq!(results.lines[1]["errors"][0]["code"], "too_large");
+            for (kind, empty) in [("application/json", " [ ] "), ("application/x-ndjson", "\n\n"), ("text/csv", NAMES)] {
+                let results = send(&service, kind, empty).await;
+                assert_eq!(results.summary(), &json!({"claims": 0, "accepted": 0, "rejected": 0, "duplicates": 0}));
+            }
+        });
+        assert_eq!(count(database.database(), "claims"), 2);
+    }
+
+    fn a_batch_sent_again_with_its_key_stores_exactly_the_rest(database: &TestDatabase) {
+        with_service(database, async |service| {
+            let lines: Vec<String> = (0..40).map(|n| format!("{}\n", claim(PROVIDERS[0], &format!("{n}.00")))).collect();
+            let headers = [("content-type", "application/x-ndjson"), ("idempotency-key", "night-1")];
+            let first = send_to(&service, "/v1/claims/batch", &headers, lines[..25].concat()).await;
+            assert_eq!(first.summary()["accepted"], 25);
+            let whole = send_to(&service, "/v1/claims/batch", &headers, lines.concat()).await;
+            assert_eq!(whole.summary(), &json!({"claims": 40, "accepted": 15, "rejected": 0, "duplicates": 25}));
+            let ids = |results: &Results| -> Vec<Value> { results.lines[..25].iter().map(|line| line["id"].clone()).collect() };
+            assert_eq!(ids(&whole), ids(&first));
+            // Another claim at a place that was taken is refused, and nothing changes.
+            let other = send_to(&service, "/v1/claims/batch", &headers, lines[1].clone()).await;
+            assert_eq!(other.lines[0]["errors"][0]["code"], "idempotency_key_reused");
+            // A single claim with the same key is no part of the batch.
+            assert_eq!(service.post_with_key("night-1", &claim(PROVIDERS[1], "1.00")).await.status, 201);
+        });
+        assert_eq!(count(database.database(), "claims"), 41);
+        assert_eq!(assert_totals_agree(database.database())[PROVIDERS[0]], (78_000, 40));
+    }
+
+    fn results_flow_while_the_batch_is_still_being_sent(database: &TestDatabase) {
+        with_service(database, async |service| {
+            let sender = service.clone();
+            let sending = tokio::task::spawn_blocking(move || {
+                let mut wire = Wire::open(&sender, "Content-Type: application/x-ndjson\r\n");
+                wire.send(&format!("{}\n", claim(PROVIDERS[0], "1.00")));
+                assert!(wire.read_until("\"index\":0").contains("accepted"));
+                wire.send(&format!("{}\n", claim(PROVIDERS[0], "2.00")));
+                wire.read_until("\"index\":1");
+                wire.0.write_all(b"0\r\n\r\n").expect("sends");
+                wire.read_until("\"accepted\":2");
+            });
+            sending.await.expect("flows");
+        });
+    }
+
+    fn a_sender_that_goes_away_leaves_only_whole_claims(database: &TestDatabase) {
+        with_service(database, async |service| {
+            let sender = service.clone();
+            let sending = tokio::task::spawn_blocking(move || {
+                let mut wire = Wire::open(&sender, "Content-Type: text/csv\r\n");
+                wire.send(&[NAMES, &row("1", "1"), &row("2", "2"), &row("2", "3")].concat());
+                wire.read_until("\"index\":0");
+            });
+            sending.await.expect("goes away");
+            // Its place is free again once it was noticed, and the claim that might have gone on is not stored.
+            eventually("the outbox to hold one claim", async || (count(database.database(), "claims") == 1).then_some(())).await;
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        });
+        assert_eq!(count(database.database(), "claims"), 1);
+        assert_eq!(number(database.database(), "SELECT count(*) AS n FROM claim_lines"), 1);
+    }
+
+    fn a_sender_that_is_too_slow_is_cut_off_and_stops_nobody(database: &TestDatabase) {
+        with_settings(database, |settings| {
+            settings.batch.stall_timeout_ms = 1_000;
+            settings.http.body_timeout_ms = 1_000;
+        }, async |service| {
+            let slow: Vec<_> = (0..200).map(|n| {
+                let sender = service.clone();
+                tokio::task::spawn_blocking(move || {
+                    let mut wire = Wire::open(&sender, "Content-Type: application/x-ndjson\r\n");
+                    if n % 2 == 0 {
+                        wire.send("{");
+                    }
+                    let said = wire.read_until("too-slow");
+                    assert!(said.starts_with("HTTP/1.1 408"), "{said}");
+                })
+            }).collect();
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            let quick = tokio::time::timeout(Duration::from_millis(900), service.post(&claim(PROVIDERS[0], "1.00"))).await;
+            assert_eq!(quick.expect("nobody waits for them").status, 201);
+            for slow in slow {
+                slow.await.expect("is cut off");
+            }
+        });
+    }
+
+    fn more_batches_than_there_are_places_for_are_told_to_come_back(database: &TestDatabase) {
+        with_settings(database, |settings| settings.batch.max_concurrent = 1, async |service| {
+            let mut first = Wire::open(&service, "Content-Type: application/x-ndjson\r\n");
+            first.send(&format!("{}\n", claim(PROVIDERS[0], "1.00")));
+            let sender = tokio::task::spawn_blocking(move || {
+                first.read_until("\"index\":0");
+                first
+            });
+            let first = sender.await.expect("is being taken");
+            let request = service.request(reqwest::Method::POST, "/v1/claims/batch");
+            let answer = Answer::of(request.header("content-type", "application/json").body("[]")).await;
+            assert_eq!((answer.problem(503), answer.header("retry-after")), ("unavailable", "5"));
+            drop(first);
+            eventually("a place to be free", async || {
+                let results = send(&service, "application/json", "[]").await;
+                (results.status == 200).then_some(())
+            })
+            .await;
+        });
+    }
+
+    fn validating_says_the_same_and_stores_nothing(database: &TestDatabase) {
+        with_service(database, async |service| {
+            let validate = async |query: &str, kind: &str, body: String| {
+                let request = service.request(reqwest::Method::POST, &format!("/v1/claims/validate{query}"));
+                Answer::of(request.header("content-type", kind).body(body)).await
+            };
+            let good = validate("", "text/csv", REAL_CLAIM.to_owned()).await;
+            assert_eq!((good.status, &good.body["valid"]), (200, &json!(true)), "{}", good.body);
+            assert_eq!((&good.body["claim"]["net_fee"], &good.body["claim"]["lines"][2]["net_fee"]), (&json!("116.85"), &json!("81.25")));
+            let bad = validate("", "application/json", three()[1].to_string()).await;
+            assert_eq!((bad.status, &bad.body["valid"], &bad.body["claim"]), (200, &json!(false), &Value::Null));
+            assert_eq!((&bad.body["findings"][0]["severity"], &bad.body["findings"][0]["code"]), (&json!("reject"), &json!("procedure_prefix")));
+            assert_eq!(validate("", "application/json", "{".to_owned()).await.problem(400), "malformed");
+            let batch = Results::of(validate("?batch=true", "application/json", json!(three()).to_string()).await);
+            assert_eq!(batch.statuses(), ["valid", "rejected", "valid"]);
+            assert_eq!(batch.summary(), &json!({"claims": 3, "valid": 2, "rejected": 1}));
+        });
+        assert_empty(database.database());
+    }
+}
+
+#[test]
+fn a_sender_that_reads_only_after_it_has_sent_everything_gets_every_result() {
+    let database = TestDatabase::sqlite();
+    with_service(&database, async |service| {
+        let sender = service.clone();
+        let sending = tokio::task::spawn_blocking(move || {
+            let mut wire = Wire::open(&sender, "Content-Type: application/x-ndjson\r\n");
+            // The answers are longer than what both sockets hold.
+            let bad = "5\n".repeat(1_000);
+            for _ in 0..60 {
+                wire.send(&bad);
+            }
+            wire.0.write_all(b"0\r\n\r\n").expect("sends");
+            let said = wire.read_until("\"summary\"");
+            assert!(said.len() > 8_000_000, "{} bytes", said.len());
+            assert!(said.contains("\"index\":59999"));
+        });
+        sending.await.expect("is answered");
+    });
+}
