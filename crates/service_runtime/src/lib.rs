@@ -12,6 +12,7 @@ pub mod metrics;
 pub mod page;
 pub mod probe;
 pub mod problem;
+pub mod query;
 pub mod request_context;
 pub mod settings;
 pub mod telemetry;

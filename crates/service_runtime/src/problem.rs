@@ -99,13 +99,6 @@ impl ResponseError for Problem {
     }
 }
 
-/// Answers a query string that cannot be read with a problem.
-pub fn query_config() -> web::QueryConfig {
-    web::QueryConfig::default().error_handler(|_, _| {
-        Problem::malformed("the query cannot be read: check the names and values behind the '?'").into()
-    })
-}
-
 /// The answer where there is no route.
 pub async fn no_such_route() -> HttpResponse {
     Problem::not_found("there is no such route").error_response()

@@ -53,7 +53,6 @@ impl Api {
 pub fn routes(config: &mut web::ServiceConfig, api: &Api, limit: &ClientLimit) {
     config
         .app_data(web::Data::new(api.clone()))
-        .app_data(problem::query_config())
         .service(
             web::resource("/v1/claims")
                 .post(post_claim::post)

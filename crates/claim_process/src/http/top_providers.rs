@@ -8,13 +8,16 @@ use claim_events::rfc3339;
 use serde::{Deserialize, Serialize};
 use service_runtime::page;
 use service_runtime::problem::Problem;
+use service_runtime::query::Query;
+use utoipa::IntoParams;
 
 const DEFAULT_LIMIT: i64 = 10;
 const MOST: i64 = 100;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct TopQuery {
+    /// How many providers are listed: 1 to 100; 10 where it is not said.
     limit: Option<i64>,
 }
 
@@ -32,8 +35,8 @@ struct Provider {
     claims: i64,
 }
 
-pub(super) async fn top(query: web::Query<TopQuery>, api: web::Data<Api>) -> Result<HttpResponse, Problem> {
-    let limit = page::limit(query.limit, DEFAULT_LIMIT, MOST)?;
+pub(super) async fn top(query: Query<TopQuery>, api: web::Data<Api>) -> Result<HttpResponse, Problem> {
+    let limit = page::limit(query.0.limit, DEFAULT_LIMIT, MOST)?;
     let (totals, now_us) = api
         .database
         .read(move |connection| Ok((provider_totals::top(connection, limit)?, connection.now_us()?)))

@@ -9,17 +9,19 @@ use serde::{Deserialize, Serialize};
 use service_runtime::database_gate::DatabaseGate;
 use service_runtime::page;
 use service_runtime::problem::Problem;
+use service_runtime::query::Query;
 use std::collections::BTreeMap;
+use utoipa::IntoParams;
 
 const DEFAULT_LIMIT: i64 = 100;
 const MOST: i64 = 1_000;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct AuditQuery {
-    /// Claims in `claims`.
+    /// How many claims `claims` has: 1 to 1000; 100 where it is not said.
     limit: Option<i64>,
-    /// The last claim of the page before.
+    /// Where `claims` begins: the `next_after` of the page before.
     after: Option<String>,
 }
 
@@ -58,10 +60,10 @@ struct BooksAnswer {
 }
 
 pub(super) async fn audit(
-    query: web::Query<AuditQuery>,
+    query: Query<AuditQuery>,
     database: web::Data<DatabaseGate>,
 ) -> Result<HttpResponse, Problem> {
-    let AuditQuery { limit, after } = query.into_inner();
+    let AuditQuery { limit, after } = query.0;
     let limit = page::limit(limit, DEFAULT_LIMIT, MOST)?;
     let (turnovers, counts, off, claims) = database
         .read(move |connection| {

@@ -7,15 +7,18 @@ use serde::{Deserialize, Serialize};
 use service_runtime::database_gate::DatabaseGate;
 use service_runtime::page;
 use service_runtime::problem::Problem;
+use service_runtime::query::Query;
+use utoipa::IntoParams;
 
 const DEFAULT_LIMIT: i64 = 100;
 const MOST: i64 = 1_000;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct BalancesQuery {
+    /// How many accounts a page has: 1 to 1000; 100 where it is not said.
     limit: Option<i64>,
-    /// The last account of the page before.
+    /// Where the page begins: the `next_after` of the page before.
     after: Option<String>,
 }
 
@@ -37,10 +40,10 @@ struct BalanceAnswer {
 }
 
 pub(super) async fn list(
-    query: web::Query<BalancesQuery>,
+    query: Query<BalancesQuery>,
     database: web::Data<DatabaseGate>,
 ) -> Result<HttpResponse, Problem> {
-    let BalancesQuery { limit, after } = query.into_inner();
+    let BalancesQuery { limit, after } = query.0;
     let limit = page::limit(limit, DEFAULT_LIMIT, MOST)?;
     let after = after.unwrap_or_default();
     let found = database.read(move |connection| ledger::balances(connection, &after, limit)).await?;

@@ -6,14 +6,18 @@ use serde::{Deserialize, Serialize};
 use service_runtime::database_gate::DatabaseGate;
 use service_runtime::page;
 use service_runtime::problem::Problem;
+use service_runtime::query::Query;
+use utoipa::IntoParams;
 
 const DEFAULT_LIMIT: i64 = 50;
 const MOST: i64 = 500;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct ListQuery {
+    /// How many messages a page has: 1 to 500; 50 where it is not said.
     limit: Option<i64>,
+    /// Where the page begins: the `next_cursor` of the page before.
     cursor: Option<i64>,
 }
 
@@ -39,11 +43,8 @@ struct DeadLetterAnswer {
     body_bytes: i32,
 }
 
-pub(super) async fn list(
-    query: web::Query<ListQuery>,
-    database: web::Data<DatabaseGate>,
-) -> Result<HttpResponse, Problem> {
-    let ListQuery { limit, cursor } = query.into_inner();
+pub(super) async fn list(query: Query<ListQuery>, database: web::Data<DatabaseGate>) -> Result<HttpResponse, Problem> {
+    let ListQuery { limit, cursor } = query.0;
     let limit = page::limit(limit, DEFAULT_LIMIT, MOST)?;
     let mut found =
         database.read(move |connection| event_bus::list_dead_letters(connection, cursor, limit + 1)).await?;

@@ -34,7 +34,6 @@ pub fn routes(config: &mut web::ServiceConfig, database: &DatabaseGate, webhooks
     config
         .app_data(web::Data::new(database.clone()))
         .app_data(web::Data::new(webhooks.clone()))
-        .app_data(problem::query_config())
         .service(web::resource("/v1/payments").get(payments::list).default_service(problem::only("GET")))
         .service(web::resource("/v1/ledger/balances").get(balances::list).default_service(problem::only("GET")))
         .service(web::resource("/v1/dead-letters").get(dead_letters::list).default_service(problem::only("GET")))

@@ -9,17 +9,23 @@ use serde::{Deserialize, Serialize};
 use service_runtime::database_gate::DatabaseGate;
 use service_runtime::page;
 use service_runtime::problem::Problem;
+use service_runtime::query::Query;
+use utoipa::IntoParams;
 
 const DEFAULT_LIMIT: i64 = 50;
 const MOST: i64 = 500;
 /// Not a state of its own: working or unwinding, and not getting on.
 const STUCK: &str = "stuck";
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct ListQuery {
+    /// Payments in this state: suspect, working, unwinding, settled or unwound; or stuck, which is working or unwinding and not
+    /// getting on.
     state: Option<String>,
+    /// How many payments a page has: 1 to 500; 50 where it is not said.
     limit: Option<i64>,
+    /// Where the page begins: the `next_cursor` of the page before, with the same state.
     cursor: Option<i64>,
 }
 
@@ -40,11 +46,8 @@ struct PaymentLine {
     updated_at: String,
 }
 
-pub(super) async fn list(
-    query: web::Query<ListQuery>,
-    database: web::Data<DatabaseGate>,
-) -> Result<HttpResponse, Problem> {
-    let ListQuery { state, limit, cursor } = query.into_inner();
+pub(super) async fn list(query: Query<ListQuery>, database: web::Data<DatabaseGate>) -> Result<HttpResponse, Problem> {
+    let ListQuery { state, limit, cursor } = query.0;
     let limit = page::limit(limit, DEFAULT_LIMIT, MOST)?;
     let (state, stuck) = match state.as_deref() {
         None => (None, false),
