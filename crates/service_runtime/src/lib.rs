@@ -4,6 +4,7 @@
 
 pub mod background;
 pub mod backoff;
+pub mod client_address;
 pub mod command_line;
 pub mod database_gate;
 pub mod health;

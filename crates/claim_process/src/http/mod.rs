@@ -15,11 +15,10 @@ use actix_web::web;
 use dual_db::Database;
 use event_bus::Relay;
 use rate_limit::ClientLimit;
+use service_runtime::client_address::Clients;
 use service_runtime::database_gate::DatabaseGate;
 use service_runtime::problem;
 use std::sync::Arc;
-
-pub use rate_limit::ClientLimit as TopProvidersLimit;
 
 /// What the handlers share.
 #[derive(Debug, Clone)]
@@ -49,25 +48,52 @@ impl Api {
     }
 }
 
+/// What each client may do in a minute.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    top_providers: ClientLimit,
+    writes: ClientLimit,
+}
+
+impl Limits {
+    /// The limits that the settings name.
+    pub fn new(settings: &Settings) -> Self {
+        let clients = Clients::behind(&settings.proxies);
+        Self {
+            top_providers: ClientLimit::per_minute(settings.query.top_providers_per_minute, &clients),
+            writes: ClientLimit::per_minute(settings.ingest.writes_per_minute, &clients),
+        }
+    }
+
+    /// Forgets clients that have not been seen for a while.
+    pub fn forget_idle_clients(&self) {
+        self.top_providers.forget_idle_clients();
+        self.writes.forget_idle_clients();
+    }
+}
+
 /// Adds the routes.
-pub fn routes(config: &mut web::ServiceConfig, api: &Api, limit: &ClientLimit) {
+pub fn routes(config: &mut web::ServiceConfig, api: &Api, limits: &Limits) {
     config
         .app_data(web::Data::new(api.clone()))
         .service(
             web::resource("/v1/claims")
-                .post(post_claim::post)
+                .route(limits.writes.around(web::post().to(post_claim::post)))
                 .get(get_claims::list)
                 .default_service(problem::only("GET, POST")),
         )
         .service(
             web::resource("/v1/providers/top")
-                .wrap(limit.middleware())
-                .get(top_providers::top)
+                .route(limits.top_providers.around(web::get().to(top_providers::top)))
                 .default_service(problem::only("GET")),
         )
         .service(
             web::resource("/v1/reconciliation").get(reconciliation::reconcile).default_service(problem::only("GET")),
         )
-        .service(web::resource("/v1/claims/{id}/void").post(void_claim::post).default_service(problem::only("POST")))
+        .service(
+            web::resource("/v1/claims/{id}/void")
+                .route(limits.writes.around(web::post().to(void_claim::post)))
+                .default_service(problem::only("POST")),
+        )
         .service(web::resource("/v1/claims/{id}").get(get_claims::one).default_service(problem::only("GET")));
 }

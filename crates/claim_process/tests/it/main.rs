@@ -14,6 +14,7 @@ mod outcomes;
 mod post_claim;
 mod program;
 mod publishing;
+mod rate_limits;
 mod reannounce;
 mod refusals;
 mod service;
