@@ -7,6 +7,7 @@ use crate::http::{self, Api, Limits};
 use crate::ingest;
 use crate::settings::Settings;
 use actix_web::dev::Server;
+use actix_web::web;
 use claim_events::{CLAIM_TOPIC, PAYMENT_TOPIC};
 use dual_db::{Database, DatabaseSettings};
 use event_bus::{Consumer, Relay};
@@ -80,7 +81,10 @@ impl Application {
         let rules = RuleBook::new(settings.rules.clone(), rules::Limits { max_lines: settings.ingest.max_lines });
         let api = Api::new(ingest, rules, settings, database, Arc::clone(&relay));
         let port = bound.port();
-        let server = bound.serve(&health, move |config| http::routes(config, &api, &limits))?;
+        let server = bound.serve(&health, move |config| {
+            config.app_data(web::Data::new(api.clone()));
+            http::routes(&api.settings, &limits).serve(config);
+        })?;
         Ok(Self { port, server, health, ingest_writer, consumer, relay, periodic })
     }
 

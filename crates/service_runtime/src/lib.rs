@@ -2,6 +2,8 @@
 //!
 //! Everything a long-running service needs whatever it is about; it knows nothing of claims.
 
+pub mod api;
+mod api_viewer;
 pub mod background;
 pub mod backoff;
 pub mod client_address;

@@ -5,10 +5,15 @@
 
 use crate::request_context;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ALLOW, HeaderValue};
+use actix_web::http::header::ALLOW;
 use actix_web::{HttpResponse, ResponseError, Route, web};
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value};
 use std::fmt;
+use utoipa::ToSchema;
+
+/// The kind of body a problem has.
+pub const CONTENT_TYPE: &str = "application/problem+json";
 
 /// A problem detail. Money, names, queries and other insides never belong in one.
 #[derive(Debug, Clone)]
@@ -19,6 +24,28 @@ pub struct Problem {
     detail: String,
     retry_after_s: Option<u64>,
     extensions: Map<String, Value>,
+}
+
+/// What went wrong, as in RFC 9457. A kind of problem may have more members, which its route describes.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct ProblemBody<'a> {
+    /// The kind of problem; stable.
+    #[serde(rename = "type")]
+    #[schema(examples("urn:claims-to-payments:problem:malformed"))]
+    kind: String,
+    /// The kind of problem in words.
+    title: &'a str,
+    /// The status of the answer.
+    #[schema(minimum = 400, maximum = 599)]
+    status: u16,
+    /// What to do about it.
+    detail: &'a str,
+    /// The request's id, as in the log.
+    request_id: Option<String>,
+    #[serde(flatten)]
+    #[schema(ignore)]
+    extensions: &'a Map<String, Value>,
 }
 
 impl Problem {
@@ -81,21 +108,19 @@ impl ResponseError for Problem {
     }
 
     fn error_response(&self) -> HttpResponse {
-        let mut body = json!({
-            "type": format!("urn:claims-to-payments:problem:{}", self.kind),
-            "title": self.title,
-            "status": self.status.as_u16(),
-            "detail": self.detail,
-            "request_id": request_context::current_request_id(),
-        });
-        if let Value::Object(members) = &mut body {
-            members.extend(self.extensions.clone());
-        }
+        let body = ProblemBody {
+            kind: format!("urn:claims-to-payments:problem:{}", self.kind),
+            title: self.title,
+            status: self.status.as_u16(),
+            detail: &self.detail,
+            request_id: request_context::current_request_id(),
+            extensions: &self.extensions,
+        };
         let mut answer = HttpResponse::build(self.status);
         if let Some(seconds) = self.retry_after_s {
             answer.insert_header(("retry-after", seconds.to_string()));
         }
-        answer.content_type("application/problem+json").body(body.to_string())
+        answer.content_type(CONTENT_TYPE).body(serde_json::to_string(&body).unwrap_or_default())
     }
 }
 
@@ -110,11 +135,14 @@ pub fn wrong_method() -> Route {
 }
 
 /// The same, and names the methods that there are: `only("GET, POST")`.
-pub fn only(allowed: &'static str) -> Route {
-    web::to(move || async move {
+pub fn only(allowed: impl Into<String>) -> Route {
+    let allowed = allowed.into();
+    web::to(move || {
         let mut answer = wrong_method_problem().error_response();
-        answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
-        answer
+        if let Ok(value) = allowed.parse() {
+            answer.headers_mut().insert(ALLOW, value);
+        }
+        async move { answer }
     })
 }
 

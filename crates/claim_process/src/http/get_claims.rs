@@ -1,7 +1,7 @@
 //! `GET /v1/claims/{id}` and `GET /v1/claims`.
 
 use super::Api;
-use super::answer::ClaimAnswer;
+use super::answer::{ClaimAnswer, StatusName};
 use crate::db::claims::{self, ListFilter};
 use crate::domain::identifiers::{ClaimId, Identifier, Npi};
 use crate::domain::transition::Status;
@@ -13,11 +13,19 @@ use serde::{Deserialize, Serialize};
 use service_runtime::page;
 use service_runtime::problem::Problem;
 use service_runtime::query::Query;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 const DEFAULT_LIMIT: i64 = 50;
 const MOST: i64 = 500;
 
+/// A claim.
+///
+/// The claim with its lines, what became of its payment, and what happened to it.
+#[utoipa::path(get, path = "/v1/claims/{id}", tag = "claims", operation_id = "get_claim",
+    params(("id" = String, Path, description = "The claim's id.", example = "4fXk0aV1StGXR8Z5jdHi6B")),
+    responses(
+        (status = 200, description = "The claim.", body = ClaimAnswer),
+        (status = 404, description = "There is no claim with this id.")))]
 pub(super) async fn one(id: web::Path<String>, api: web::Data<Api>) -> Result<HttpResponse, Problem> {
     let not_found = || Problem::not_found("there is no claim with this id");
     let id = ClaimId::parse(&id).ok_or_else(not_found)?;
@@ -30,31 +38,46 @@ pub(super) async fn one(id: web::Path<String>, api: web::Data<Api>) -> Result<Ht
 #[into_params(parameter_in = Query)]
 pub(super) struct ListQuery {
     /// Claims with this status: submitted, void_requested, settled or unwound.
+    #[param(inline, value_type = Option<StatusName>)]
     status: Option<String>,
     /// Claims of this provider: the ten digits of its NPI.
+    #[param(pattern = "^[0-9]{10}$")]
     provider_npi: Option<String>,
     /// Claims of this plan or group, spelt as in the claim.
+    #[param(min_length = 1, max_length = 64)]
     plan_group: Option<String>,
     /// The claim to which its sender gave this id.
+    #[param(min_length = 1, max_length = 64)]
     external_claim_id: Option<String>,
     /// `true`: claims that were asked for so often in vain that somebody should look; `false`: all others.
     needs_attention: Option<bool>,
     /// Claims submitted at this time or later: a time as in RFC 3339, or a date, which begins at midnight UTC.
+    #[param(example = "2026-11-22")]
     submitted_from: Option<String>,
     /// Claims submitted before this time: a time as in RFC 3339, or a date, the whole of which (in UTC) is included.
+    #[param(example = "2126-11-22T09:30:00Z")]
     submitted_to: Option<String>,
     /// How many claims a page has: 1 to 500; 50 where it is not said.
+    #[param(minimum = 1, maximum = 500, example = 50)]
     limit: Option<i64>,
     /// Where the page begins: the `next_cursor` of the page before, with the same filters.
+    #[param(pattern = "^c[0-9a-f]{1,15}$")]
     cursor: Option<String>,
 }
 
-#[derive(Serialize)]
-struct Page {
+#[derive(Serialize, ToSchema)]
+#[schema(as = ClaimPage)]
+pub(super) struct Page {
     claims: Vec<ClaimAnswer>,
+    /// Where the next page begins; null on the last one.
     next_cursor: Option<String>,
 }
 
+/// Claims, newest first.
+///
+/// A page at a time. Each claim is on one page, however many come in while the pages are read.
+#[utoipa::path(get, path = "/v1/claims", tag = "claims", operation_id = "list_claims", params(ListQuery),
+    responses((status = 200, description = "A page of claims.", body = Page)))]
 pub(super) async fn list(query: Query<ListQuery>, api: web::Data<Api>) -> Result<HttpResponse, Problem> {
     let Query(query) = query;
     let limit = page::limit(query.limit, DEFAULT_LIMIT, MOST)?;

@@ -5,19 +5,20 @@ mod get_claims;
 mod post_claim;
 mod rate_limit;
 mod reconciliation;
+mod sent;
 mod top_providers;
 mod void_claim;
 
 use crate::domain::rules::RuleBook;
 use crate::ingest::IngestQueue;
 use crate::settings::Settings;
-use actix_web::web;
 use dual_db::Database;
 use event_bus::Relay;
 use rate_limit::ClientLimit;
+use service_runtime::api::Routes;
 use service_runtime::client_address::Clients;
 use service_runtime::database_gate::DatabaseGate;
-use service_runtime::problem;
+use service_runtime::route;
 use std::sync::Arc;
 
 /// What the handlers share.
@@ -72,28 +73,18 @@ impl Limits {
     }
 }
 
-/// Adds the routes.
-pub fn routes(config: &mut web::ServiceConfig, api: &Api, limits: &Limits) {
-    config
-        .app_data(web::Data::new(api.clone()))
-        .service(
-            web::resource("/v1/claims")
-                .route(limits.writes.around(web::post().to(post_claim::post)))
-                .get(get_claims::list)
-                .default_service(problem::only("GET, POST")),
-        )
-        .service(
-            web::resource("/v1/providers/top")
-                .route(limits.top_providers.around(web::get().to(top_providers::top)))
-                .default_service(problem::only("GET")),
-        )
-        .service(
-            web::resource("/v1/reconciliation").get(reconciliation::reconcile).default_service(problem::only("GET")),
-        )
-        .service(
-            web::resource("/v1/claims/{id}/void")
-                .route(limits.writes.around(web::post().to(void_claim::post)))
-                .default_service(problem::only("POST")),
-        )
-        .service(web::resource("/v1/claims/{id}").get(get_claims::one).default_service(problem::only("GET")));
+/// The routes, with their document.
+pub fn routes(settings: &Settings, limits: &Limits) -> Routes {
+    let (writes, tops) = (settings.ingest.writes_per_minute, settings.query.top_providers_per_minute);
+    let description = format!(
+        "Takes dental claims, and says what became of each. A claim may have {} lines. Every error is a problem as in RFC 9457.",
+        settings.ingest.max_lines
+    );
+    Routes::new("Claims", &description, &settings.http)
+        .route(route!(post_claim::post).limited(writes, |route| limits.writes.around(route)))
+        .route(route!(get_claims::list))
+        .route(route!(get_claims::one))
+        .route(route!(void_claim::post).limited(writes, |route| limits.writes.around(route)))
+        .route(route!(top_providers::top).limited(tops, |route| limits.top_providers.around(route)))
+        .route(route!(reconciliation::reconcile))
 }

@@ -10,6 +10,9 @@ mod kafka;
 mod listing;
 mod lost_commit;
 mod migrations;
+mod openapi;
+#[path = "../../../service_runtime/testing/openapi_walk.rs"]
+mod openapi_walk;
 mod outcomes;
 mod post_claim;
 mod program;
