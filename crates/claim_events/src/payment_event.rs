@@ -3,6 +3,7 @@
 use crate::event::{from_json, to_json};
 use crate::{DecodeError, Event, PAYMENT_TOPIC};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// An event of payments: the outcome of a claim's payment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,7 +15,7 @@ pub enum PaymentEvent {
 }
 
 /// The two ends of a payment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 pub enum OutcomeKind {
     /// Paid.
     #[serde(rename = "payment.settled")]
@@ -65,7 +66,7 @@ pub struct Unwound {
 }
 
 /// Why a payment was unwound.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
     /// A step failed.
@@ -81,7 +82,7 @@ pub enum Cause {
 }
 
 /// A step of the saga.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
     /// The plan's budget is reserved.
@@ -93,7 +94,7 @@ pub enum Step {
 }
 
 /// What undoes a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Compensation {
     /// Undoes `reserve`.

@@ -1,12 +1,13 @@
 //! Puts the service together, runs it, and stops it in order.
 
 use crate::db;
-use crate::domain::rules::{Limits, RuleBook};
+use crate::domain::rules::{self, RuleBook};
 use crate::events::{outcomes::Outcomes, watchdog};
-use crate::http::{self, Api, TopProvidersLimit};
+use crate::http::{self, Api, Limits};
 use crate::ingest;
 use crate::settings::Settings;
 use actix_web::dev::Server;
+use actix_web::web;
 use claim_events::{CLAIM_TOPIC, PAYMENT_TOPIC};
 use dual_db::{Database, DatabaseSettings};
 use event_bus::{Consumer, Relay};
@@ -68,19 +69,22 @@ impl Application {
 
         let health = Health::default();
         let every = Duration::from_millis(settings.kafka.health_interval_ms);
-        let limit = TopProvidersLimit::per_minute(settings.query.top_providers_per_minute);
+        let limits = Limits::new(&settings);
         let kafka = Arc::clone(&relay);
         let periodic = vec![
             watchdog::start(database.clone(), Arc::clone(&relay), settings.watchdog.clone()),
             health.watch_database(&database, every),
             health.watch("kafka", every, move || kafka.check(&[CLAIM_TOPIC, PAYMENT_TOPIC])),
-            forget_idle_clients(&limit),
+            forget_idle_clients(&limits),
         ];
 
-        let rules = RuleBook::new(settings.rules.clone(), Limits { max_lines: settings.ingest.max_lines });
+        let rules = RuleBook::new(settings.rules.clone(), rules::Limits { max_lines: settings.ingest.max_lines });
         let api = Api::new(ingest, rules, settings, database, Arc::clone(&relay));
         let port = bound.port();
-        let server = bound.serve(&health, move |config| http::routes(config, &api, &limit))?;
+        let server = bound.serve(&health, move |config| {
+            config.app_data(web::Data::new(api.clone()));
+            http::routes(&api.settings, &limits).serve(config);
+        })?;
         Ok(Self { port, server, health, ingest_writer, consumer, relay, periodic })
     }
 
@@ -107,10 +111,10 @@ impl Application {
     }
 }
 
-fn forget_idle_clients(limit: &TopProvidersLimit) -> Periodic {
-    let limit = limit.clone();
+fn forget_idle_clients(limits: &Limits) -> Periodic {
+    let limits = limits.clone();
     Periodic::spawn("rate limiter", FORGET_CLIENTS_EVERY, move || {
-        limit.forget_idle_clients();
+        limits.forget_idle_clients();
         Pace::Pause
     })
 }

@@ -6,6 +6,7 @@ use dual_db::DatabaseSettings;
 use event_bus::KafkaSettings;
 use serde::{Deserialize, Serialize};
 use service_runtime::backoff;
+use service_runtime::client_address::ProxySettings;
 use service_runtime::command_line::ProcessSettings;
 use service_runtime::http_server::HttpSettings;
 use service_runtime::telemetry::LogSettings;
@@ -41,6 +42,9 @@ pub struct Settings {
     /// Reading claims and totals.
     #[validate(nested)]
     pub query: QuerySettings,
+    /// The proxies in front of it, which say whom a request is from.
+    #[validate(nested)]
+    pub proxies: ProxySettings,
     /// Asking again for outcomes that do not come.
     #[validate(nested)]
     pub watchdog: WatchdogSettings,
@@ -67,6 +71,9 @@ pub struct IngestSettings {
     /// How long a request waits for its claim to be stored, in milliseconds.
     #[validate(range(min = 1, message = "must be at least 1"))]
     pub answer_timeout_ms: u64,
+    /// Requests a minute by which one client may send or withdraw claims; they may come all at once.
+    #[validate(range(min = 1, max = 6_000_000, message = "must be 1 to 6000000"))]
+    pub writes_per_minute: u32,
 }
 
 /// Taking many claims in one request.
@@ -141,6 +148,7 @@ impl Default for Settings {
                 max_group_claims: 256,
                 max_attempts: 3,
                 answer_timeout_ms: 30_000,
+                writes_per_minute: 60_000,
             },
             batch: BatchSettings {
                 max_concurrent: 256,
@@ -151,6 +159,7 @@ impl Default for Settings {
                 max_unread_bytes: 256 * 1024 * 1024,
             },
             query: QuerySettings { max_waiting_reads: 64, top_providers_per_minute: 10 },
+            proxies: ProxySettings::default(),
             watchdog: WatchdogSettings {
                 interval_ms: 1_000,
                 max_claims: 200,

@@ -9,6 +9,7 @@ use crate::http;
 use crate::settings::Settings;
 use crate::worker::{self, AnswerWriter};
 use actix_web::dev::Server;
+use actix_web::web;
 use claim_events::{CLAIM_TOPIC, PAYMENT_TOPIC, rfc3339};
 use dual_db::{Database, DatabaseSettings};
 use event_bus::{Consumer, Relay};
@@ -144,7 +145,10 @@ impl Application {
 
         let database = DatabaseGate::new(database, MAX_WAITING_READS);
         let port = bound.port();
-        let server = bound.serve(&health, move |config| http::routes(config, &database, &webhooks))?;
+        let server = bound.serve(&health, move |config| {
+            config.app_data(web::Data::new(database.clone())).app_data(web::Data::new(webhooks.clone()));
+            http::routes(&webhooks.http).serve(config);
+        })?;
         let drain_timeout = Duration::from_millis(settings.saga.drain_timeout_ms);
         Ok(Self { port, server, health, consumer, answer_writer, relay, periodic, calls, drain_timeout })
     }

@@ -3,9 +3,11 @@
 use crate::background::{Pace, Periodic};
 use actix_web::{HttpResponse, web};
 use dual_db::Database;
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use utoipa::ToSchema;
 
 /// How often it is said again that a dependency is still not ready.
 const SAY_AGAIN_EVERY: Duration = Duration::from_secs(30);
@@ -80,16 +82,40 @@ impl Health {
     }
 }
 
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Alive {
+    #[schema(examples("alive"))]
+    status: &'static str,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Readiness {
+    ready: bool,
+    /// `ready`, or what is wrong, by the name of the dependency.
+    dependencies: BTreeMap<&'static str, String>,
+}
+
 /// Adds `/healthz` and `/readyz`.
 pub fn routes(config: &mut web::ServiceConfig) {
     config.route("/healthz", web::get().to(healthz)).route("/readyz", web::get().to(readyz));
 }
 
-async fn healthz() -> HttpResponse {
-    HttpResponse::Ok().json(serde_json::json!({"status": "alive"}))
+/// Alive.
+///
+/// The process answers. Only this is worth a restart.
+#[utoipa::path(get, path = "/healthz", tag = "service",
+    responses((status = 200, description = "It is alive.", body = Alive)))]
+pub(crate) async fn healthz() -> HttpResponse {
+    HttpResponse::Ok().json(Alive { status: "alive" })
 }
 
-async fn readyz(health: web::Data<Health>) -> HttpResponse {
+/// Ready.
+///
+/// Whether everything it depends on is there too, each by name.
+#[utoipa::path(get, path = "/readyz", tag = "service", responses(
+    (status = 200, description = "Everything is there.", body = Readiness),
+    (status = 503, description = "Something is missing.", body = Readiness)))]
+pub(crate) async fn readyz(health: web::Data<Health>) -> HttpResponse {
     let dependencies: BTreeMap<_, _> = health
         .snapshot()
         .into_iter()
@@ -97,5 +123,5 @@ async fn readyz(health: web::Data<Health>) -> HttpResponse {
         .collect();
     let ready = dependencies.values().all(|state| state == "ready");
     let mut answer = if ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
-    answer.json(serde_json::json!({"ready": ready, "dependencies": dependencies}))
+    answer.json(Readiness { ready, dependencies })
 }

@@ -2,8 +2,11 @@
 //!
 //! Everything a long-running service needs whatever it is about; it knows nothing of claims.
 
+pub mod api;
+mod api_viewer;
 pub mod background;
 pub mod backoff;
+pub mod client_address;
 pub mod command_line;
 pub mod database_gate;
 pub mod health;
@@ -12,6 +15,7 @@ pub mod metrics;
 pub mod page;
 pub mod probe;
 pub mod problem;
+pub mod query;
 pub mod request_context;
 pub mod settings;
 pub mod telemetry;

@@ -31,7 +31,10 @@ pub fn routes(config: &mut web::ServiceConfig) {
     config.route("/metrics", web::get().to(render));
 }
 
-async fn render() -> HttpResponse {
+/// Metrics for Prometheus.
+#[utoipa::path(get, path = "/metrics", tag = "service",
+    responses((status = 200, description = "Prometheus text, version 0.0.4.", body = String, content_type = "text/plain")))]
+pub(crate) async fn render() -> HttpResponse {
     install();
     let text = RECORDER.get().map(|(recorder, _)| recorder.render()).unwrap_or_default();
     HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(text)

@@ -5,10 +5,15 @@
 
 use crate::request_context;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ALLOW, HeaderValue};
+use actix_web::http::header::ALLOW;
 use actix_web::{HttpResponse, ResponseError, Route, web};
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value};
 use std::fmt;
+use utoipa::ToSchema;
+
+/// The kind of body a problem has.
+pub const CONTENT_TYPE: &str = "application/problem+json";
 
 /// A problem detail. Money, names, queries and other insides never belong in one.
 #[derive(Debug, Clone)]
@@ -19,6 +24,28 @@ pub struct Problem {
     detail: String,
     retry_after_s: Option<u64>,
     extensions: Map<String, Value>,
+}
+
+/// What went wrong, as in RFC 9457. A kind of problem may have more members, which its route describes.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct ProblemBody<'a> {
+    /// The kind of problem; stable.
+    #[serde(rename = "type")]
+    #[schema(examples("urn:claims-to-payments:problem:malformed"))]
+    kind: String,
+    /// The kind of problem in words.
+    title: &'a str,
+    /// The status of the answer.
+    #[schema(minimum = 400, maximum = 599)]
+    status: u16,
+    /// What to do about it.
+    detail: &'a str,
+    /// The request's id, as in the log.
+    request_id: Option<String>,
+    #[serde(flatten)]
+    #[schema(ignore)]
+    extensions: &'a Map<String, Value>,
 }
 
 impl Problem {
@@ -85,33 +112,27 @@ impl ResponseError for Problem {
         if let Some(seconds) = self.retry_after_s {
             answer.insert_header(("retry-after", seconds.to_string()));
         }
-        let request_id = request_context::current_request_id();
-        answer.content_type("application/problem+json").body(self.to_json(request_id.as_deref()).to_string())
+        let body = self.body(request_context::current_request_id());
+        answer.content_type(CONTENT_TYPE).body(serde_json::to_string(&body).unwrap_or_default())
     }
 }
 
 impl Problem {
-    /// The problem as JSON, as an answer has it and as it stands in the middle of one.
-    pub fn to_json(&self, request_id: Option<&str>) -> Value {
-        let mut body = json!({
-            "type": format!("urn:claims-to-payments:problem:{}", self.kind),
-            "title": self.title,
-            "status": self.status.as_u16(),
-            "detail": self.detail,
-            "request_id": request_id,
-        });
-        if let Value::Object(members) = &mut body {
-            members.extend(self.extensions.clone());
+    fn body(&self, request_id: Option<String>) -> ProblemBody<'_> {
+        ProblemBody {
+            kind: format!("urn:claims-to-payments:problem:{}", self.kind),
+            title: self.title,
+            status: self.status.as_u16(),
+            detail: &self.detail,
+            request_id,
+            extensions: &self.extensions,
         }
-        body
     }
-}
 
-/// Answers a query string that cannot be read with a problem.
-pub fn query_config() -> web::QueryConfig {
-    web::QueryConfig::default().error_handler(|_, _| {
-        Problem::malformed("the query cannot be read: check the names and values behind the '?'").into()
-    })
+    /// The problem as JSON, as it stands in the middle of an answer that has begun.
+    pub fn to_json(&self, request_id: Option<String>) -> Value {
+        serde_json::to_value(self.body(request_id)).unwrap_or_default()
+    }
 }
 
 /// The answer where there is no route.
@@ -125,11 +146,14 @@ pub fn wrong_method() -> Route {
 }
 
 /// The same, and names the methods that there are: `only("GET, POST")`.
-pub fn only(allowed: &'static str) -> Route {
-    web::to(move || async move {
+pub fn only(allowed: impl Into<String>) -> Route {
+    let allowed = allowed.into();
+    web::to(move || {
         let mut answer = wrong_method_problem().error_response();
-        answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
-        answer
+        if let Ok(value) = allowed.parse() {
+            answer.headers_mut().insert(ALLOW, value);
+        }
+        async move { answer }
     })
 }
 

@@ -126,6 +126,16 @@ pub struct ListFilter {
     pub status: Option<Status>,
     /// Only those of this provider.
     pub provider_npi: Option<String>,
+    /// Only those of this plan.
+    pub plan_group: Option<String>,
+    /// Only the one to which its sender gave this id.
+    pub external_claim_id: Option<String>,
+    /// Only those that need attention, or only those that do not.
+    pub needs_attention: Option<bool>,
+    /// Only those submitted at this time or later, in microseconds since 1970.
+    pub submitted_from_us: Option<i64>,
+    /// Only those submitted before this time, in microseconds since 1970.
+    pub submitted_before_us: Option<i64>,
     /// Only those before this key.
     pub before: Option<i64>,
 }
@@ -147,6 +157,24 @@ pub fn list(connection: &mut Connection, filter: &ListFilter, limit: i64) -> Res
         }
         if let Some(provider_npi) = &filter.provider_npi {
             query = query.filter(claims::provider_npi.eq(provider_npi));
+        }
+        if let Some(plan_group) = &filter.plan_group {
+            query = query.filter(claims::plan_group.eq(plan_group));
+        }
+        if let Some(external_claim_id) = &filter.external_claim_id {
+            query = query.filter(claims::external_claim_id.eq(external_claim_id));
+        }
+        // The bare column, as the partial index has it: with a bound value SQLite would not use that.
+        match filter.needs_attention {
+            Some(true) => query = query.filter(claims::needs_attention),
+            Some(false) => query = query.filter(diesel::dsl::not(claims::needs_attention)),
+            None => {}
+        }
+        if let Some(from_us) = filter.submitted_from_us {
+            query = query.filter(claims::submitted_at_us.ge(from_us));
+        }
+        if let Some(before_us) = filter.submitted_before_us {
+            query = query.filter(claims::submitted_at_us.lt(before_us));
         }
         if let Some(before) = filter.before {
             query = query.filter(claims::id.lt(before));

@@ -9,10 +9,11 @@ use super::identifiers::Identifier;
 use super::shape;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use utoipa::ToSchema;
 use validator::Validate;
 
 /// One thing that is wrong with a claim, or worth a warning.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Finding {
     /// The line, from 1; none where the claim as a whole is meant.
     #[serde(skip_serializing_if = "Option::is_none")]

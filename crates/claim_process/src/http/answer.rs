@@ -7,40 +7,59 @@ use crate::domain::claim::Claim;
 use crate::domain::form::Finding;
 use claim_events::{Cause, Compensation, OutcomeKind, PaymentEvent, Step, rfc3339};
 use serde::Serialize;
+use service_runtime::api::{Money, Time};
+use utoipa::ToSchema;
 
-/// A claim.
-#[derive(Serialize)]
+/// A claim as it is stored.
+#[derive(Serialize, ToSchema)]
 pub(super) struct ClaimAnswer {
+    /// 22 letters and digits.
+    #[schema(examples("4fXk0aV1StGXR8Z5jdHi6B"), pattern = "^[0-9A-Za-z]{22}$")]
     id: String,
+    /// The sender's own id.
     external_claim_id: Option<String>,
+    /// Where it stands.
+    #[schema(value_type = StatusName)]
     status: String,
+    /// Whether it was asked for so often in vain that somebody should look.
     needs_attention: bool,
     plan_group: String,
     subscriber_id: String,
     provider_npi: String,
+    #[schema(value_type = Money)]
     net_fee: String,
+    #[schema(value_type = Time)]
     submitted_at: String,
     lines: Vec<LineAnswer>,
+    /// What was noticed and does not hinder it.
     warnings: Vec<Finding>,
+    /// What became of its payment; null while that is pending.
     outcome: Option<OutcomeAnswer>,
+    /// What happened to it, oldest first.
     timeline: Vec<TimelineAnswer>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct LineAnswer {
     line: i64,
+    #[schema(format = Date)]
     service_date: String,
     submitted_procedure: String,
     quadrant: Option<String>,
+    #[schema(value_type = Money)]
     provider_fees: String,
+    #[schema(value_type = Money)]
     allowed_fees: String,
+    #[schema(value_type = Money)]
     member_coinsurance: String,
+    #[schema(value_type = Money)]
     member_copay: String,
+    #[schema(value_type = Money)]
     net_fee: String,
 }
 
 /// A claim as it would be stored.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct ClaimPreview {
     external_claim_id: Option<String>,
     plan_group: String,
@@ -50,8 +69,9 @@ pub(super) struct ClaimPreview {
     lines: Vec<LineAnswer>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct TimelineAnswer {
+    #[schema(value_type = Time)]
     at: String,
     event: String,
     /// Why the claim was withdrawn, where this is when it was.
@@ -59,21 +79,34 @@ struct TimelineAnswer {
     reason: Option<String>,
 }
 
+/// Where a claim stands.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[allow(dead_code, reason = "it stands for the names of `Status` in the document")]
+pub(super) enum StatusName {
+    Submitted,
+    VoidRequested,
+    Settled,
+    Unwound,
+}
+
 /// What became of a claim's payment.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct OutcomeAnswer {
     #[serde(rename = "type")]
     kind: OutcomeKind,
     version: i64,
+    #[schema(value_type = Time)]
     at: String,
     #[serde(flatten)]
     detail: Detail,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 enum Detail {
     Settled {
+        #[schema(value_type = Money)]
         amount: String,
     },
     Unwound {

@@ -1,18 +1,31 @@
 //! `GET /v1/claims/{id}` and `GET /v1/claims`.
 
 use super::Api;
-use super::answer::ClaimAnswer;
+use super::answer::{ClaimAnswer, StatusName};
 use crate::db::claims::{self, ListFilter};
-use crate::domain::identifiers::{ClaimId, Npi};
+use crate::domain::identifiers::{ClaimId, Identifier, Npi};
 use crate::domain::transition::Status;
 use actix_web::{HttpResponse, web};
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use service_runtime::page;
 use service_runtime::problem::Problem;
+use service_runtime::query::Query;
+use utoipa::{IntoParams, ToSchema};
 
 const DEFAULT_LIMIT: i64 = 50;
 const MOST: i64 = 500;
 
+/// A claim.
+///
+/// The claim with its lines, what became of its payment, and what happened to it.
+#[utoipa::path(get, path = "/v1/claims/{id}", tag = "claims", operation_id = "get_claim",
+    params(("id" = String, Path, description = "The claim's id.", example = "4fXk0aV1StGXR8Z5jdHi6B")),
+    responses(
+        (status = 200, description = "The claim.", body = ClaimAnswer),
+        (status = 404, description = "There is no claim with this id.")))]
 pub(super) async fn one(id: web::Path<String>, api: web::Data<Api>) -> Result<HttpResponse, Problem> {
     let not_found = || Problem::not_found("there is no claim with this id");
     let id = ClaimId::parse(&id).ok_or_else(not_found)?;
@@ -20,24 +33,55 @@ pub(super) async fn one(id: web::Path<String>, api: web::Data<Api>) -> Result<Ht
     Ok(HttpResponse::Ok().json(ClaimAnswer::from(claim.ok_or_else(not_found)?)))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+/// Which claims to list: those that every parameter fits.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct ListQuery {
+    /// Claims with this status: submitted, void_requested, settled or unwound.
+    #[param(inline, value_type = Option<StatusName>)]
     status: Option<String>,
+    /// Claims of this provider: the ten digits of its NPI.
+    #[param(pattern = "^[0-9]{10}$")]
     provider_npi: Option<String>,
+    /// Claims of this plan or group, spelt as in the claim.
+    #[param(min_length = 1, max_length = 64)]
+    plan_group: Option<String>,
+    /// The claim to which its sender gave this id.
+    #[param(min_length = 1, max_length = 64)]
+    external_claim_id: Option<String>,
+    /// `true`: claims that were asked for so often in vain that somebody should look; `false`: all others.
+    needs_attention: Option<bool>,
+    /// Claims submitted at this time or later: a time as in RFC 3339, or a date, which begins at midnight UTC.
+    #[param(example = "2026-11-22")]
+    submitted_from: Option<String>,
+    /// Claims submitted before this time: a time as in RFC 3339, or a date, the whole of which (in UTC) is included.
+    #[param(example = "2126-11-22T09:30:00Z")]
+    submitted_to: Option<String>,
+    /// How many claims a page has: 1 to 500; 50 where it is not said.
+    #[param(minimum = 1, maximum = 500, example = 50)]
     limit: Option<i64>,
+    /// Where the page begins: the `next_cursor` of the page before, with the same filters.
+    #[param(pattern = "^c[0-9a-f]{1,15}$")]
     cursor: Option<String>,
 }
 
-#[derive(Serialize)]
-struct Page {
+#[derive(Serialize, ToSchema)]
+#[schema(as = ClaimPage)]
+pub(super) struct Page {
     claims: Vec<ClaimAnswer>,
+    /// Where the next page begins; null on the last one.
     next_cursor: Option<String>,
 }
 
-pub(super) async fn list(query: web::Query<ListQuery>, api: web::Data<Api>) -> Result<HttpResponse, Problem> {
+/// Claims, newest first.
+///
+/// A page at a time. Each claim is on one page, however many come in while the pages are read.
+#[utoipa::path(get, path = "/v1/claims", tag = "claims", operation_id = "list_claims", params(ListQuery),
+    responses((status = 200, description = "A page of claims.", body = Page)))]
+pub(super) async fn list(query: Query<ListQuery>, api: web::Data<Api>) -> Result<HttpResponse, Problem> {
+    let Query(query) = query;
     let limit = page::limit(query.limit, DEFAULT_LIMIT, MOST)?;
-    let filter = query.into_inner().filter()?;
+    let filter = query.filter()?;
     // One more than asked for tells whether there is a next page.
     let mut found = api.database.read(move |connection| claims::list(connection, &filter, limit + 1)).await?;
     let more = page::cut(&mut found, limit);
@@ -47,28 +91,75 @@ pub(super) async fn list(query: web::Query<ListQuery>, api: web::Data<Api>) -> R
 
 impl ListQuery {
     fn filter(self) -> Result<ListFilter, Problem> {
-        let status = self
-            .status
-            .map(|name| {
-                let names: Vec<&str> = Status::ALL.into_iter().map(Status::name).collect();
-                Status::parse(&name)
-                    .ok_or_else(|| Problem::malformed(format!("status must be one of {}", names.join(", "))))
-            })
-            .transpose()?;
-        let provider_npi = self
-            .provider_npi
-            .map(|npi| Npi::parse(&npi).ok_or_else(|| Problem::malformed("provider_npi must be ten digits")))
-            .transpose()?
-            .map(|npi| npi.as_str().to_owned());
-        let before = self
-            .cursor
-            .map(|cursor| {
-                read_cursor(&cursor)
-                    .ok_or_else(|| Problem::malformed("the cursor must be one that this route returned"))
-            })
-            .transpose()?;
-        Ok(ListFilter { status, provider_npi, before })
+        let statuses = || Status::ALL.map(Status::name).join(", ");
+        let submitted_from_us = parsed(self.submitted_from, begins_at_us, || must_be_time("submitted_from"))?;
+        let submitted_before_us = parsed(self.submitted_to, ends_at_us, || must_be_time("submitted_to"))?;
+        if submitted_from_us.zip(submitted_before_us).is_some_and(|(from_us, before_us)| from_us >= before_us) {
+            return Err(Problem::malformed("submitted_from must be earlier than submitted_to"));
+        }
+        Ok(ListFilter {
+            status: parsed(self.status, Status::parse, || format!("status must be one of {}", statuses()))?,
+            provider_npi: parsed(
+                self.provider_npi,
+                |text| Npi::parse(text).map(|npi| npi.as_str().to_owned()),
+                || "provider_npi must be ten digits".to_owned(),
+            )?,
+            plan_group: parsed(self.plan_group, identifier, || must_be_identifier("plan_group"))?,
+            external_claim_id: parsed(self.external_claim_id, identifier, || must_be_identifier("external_claim_id"))?,
+            needs_attention: self.needs_attention,
+            submitted_from_us,
+            submitted_before_us,
+            before: parsed(self.cursor, read_cursor, || "the cursor must be one that this route returned".to_owned())?,
+        })
     }
+}
+
+/// Reads a parameter that may be missing; `wanted` says what it must be.
+fn parsed<T>(
+    text: Option<String>,
+    read: impl FnOnce(&str) -> Option<T>,
+    wanted: impl FnOnce() -> String,
+) -> Result<Option<T>, Problem> {
+    text.map(|text| read(&text).ok_or_else(|| Problem::malformed(wanted()))).transpose()
+}
+
+fn identifier(text: &str) -> Option<String> {
+    Identifier::parse(text).map(|id| id.as_str().to_owned())
+}
+
+fn must_be_identifier(name: &str) -> String {
+    format!("{name} must have 1 to {} printable characters", Identifier::MOST_CHARACTERS)
+}
+
+fn must_be_time(name: &str) -> String {
+    format!(
+        "{name} must be a time, as in 2026-11-22T09:30:00Z (write the + of an offset as %2B), or a date, as in 2026-11-22"
+    )
+}
+
+/// The first microsecond that a time or a date means.
+fn begins_at_us(text: &str) -> Option<i64> {
+    match date(text) {
+        Some(date) => midnight_us(date),
+        None => text.parse().ok().map(Timestamp::as_microsecond),
+    }
+}
+
+/// The first microsecond behind a date, or the time itself.
+fn ends_at_us(text: &str) -> Option<i64> {
+    match date(text) {
+        Some(date) => midnight_us(date.tomorrow().ok()?),
+        None => text.parse().ok().map(Timestamp::as_microsecond),
+    }
+}
+
+/// A date without a time.
+fn date(text: &str) -> Option<Date> {
+    (text.len() == "2026-11-22".len()).then(|| Date::strptime("%Y-%m-%d", text).ok()).flatten()
+}
+
+fn midnight_us(date: Date) -> Option<i64> {
+    TimeZone::UTC.to_timestamp(date.at(0, 0, 0, 0)).ok().map(Timestamp::as_microsecond)
 }
 
 /// A cursor says where a page ended; what is in it is nobody's business but ours.

@@ -6,6 +6,7 @@ mod get_claims;
 mod post_claim;
 mod rate_limit;
 mod reconciliation;
+mod sent;
 mod top_providers;
 mod validate_claim;
 mod void_claim;
@@ -13,16 +14,15 @@ mod void_claim;
 use crate::domain::rules::RuleBook;
 use crate::ingest::IngestQueue;
 use crate::settings::Settings;
-use actix_web::web;
 use dual_db::Database;
 use event_bus::Relay;
 use rate_limit::ClientLimit;
+use service_runtime::api::Routes;
+use service_runtime::client_address::Clients;
 use service_runtime::database_gate::DatabaseGate;
-use service_runtime::problem;
+use service_runtime::route;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
-
-pub use rate_limit::ClientLimit as TopProvidersLimit;
 
 /// What the handlers share.
 #[derive(Debug, Clone)]
@@ -58,28 +58,44 @@ impl Api {
     }
 }
 
-/// Adds the routes.
-pub fn routes(config: &mut web::ServiceConfig, api: &Api, limit: &ClientLimit) {
-    config
-        .app_data(web::Data::new(api.clone()))
-        .app_data(problem::query_config())
-        .service(
-            web::resource("/v1/claims")
-                .post(post_claim::post)
-                .get(get_claims::list)
-                .default_service(problem::only("GET, POST")),
-        )
-        .service(
-            web::resource("/v1/providers/top")
-                .wrap(limit.middleware())
-                .get(top_providers::top)
-                .default_service(problem::only("GET")),
-        )
-        .service(
-            web::resource("/v1/reconciliation").get(reconciliation::reconcile).default_service(problem::only("GET")),
-        )
-        .service(web::resource("/v1/claims/batch").post(batch::post).default_service(problem::only("POST")))
-        .service(web::resource("/v1/claims/validate").post(validate_claim::post).default_service(problem::only("POST")))
-        .service(web::resource("/v1/claims/{id}/void").post(void_claim::post).default_service(problem::only("POST")))
-        .service(web::resource("/v1/claims/{id}").get(get_claims::one).default_service(problem::only("GET")));
+/// What each client may do in a minute.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    top_providers: ClientLimit,
+    writes: ClientLimit,
+}
+
+impl Limits {
+    /// The limits that the settings name.
+    pub fn new(settings: &Settings) -> Self {
+        let clients = Clients::behind(&settings.proxies);
+        Self {
+            top_providers: ClientLimit::per_minute(settings.query.top_providers_per_minute, &clients),
+            writes: ClientLimit::per_minute(settings.ingest.writes_per_minute, &clients),
+        }
+    }
+
+    /// Forgets clients that have not been seen for a while.
+    pub fn forget_idle_clients(&self) {
+        self.top_providers.forget_idle_clients();
+        self.writes.forget_idle_clients();
+    }
+}
+
+/// The routes, with their document.
+pub fn routes(settings: &Settings, limits: &Limits) -> Routes {
+    let (writes, tops) = (settings.ingest.writes_per_minute, settings.query.top_providers_per_minute);
+    let description = format!(
+        "Takes dental claims, and says what became of each. A claim may have {} lines. Every error is a problem as in RFC 9457.",
+        settings.ingest.max_lines
+    );
+    Routes::new("Claims", &description, &settings.http)
+        .route(route!(post_claim::post).limited(writes, |route| limits.writes.around(route)))
+        .route(route!(get_claims::list))
+        .route(route!(get_claims::one))
+        .route(route!(batch::post).limited(writes, |route| limits.writes.around(route)))
+        .route(route!(validate_claim::post).limited(writes, |route| limits.writes.around(route)))
+        .route(route!(void_claim::post).limited(writes, |route| limits.writes.around(route)))
+        .route(route!(top_providers::top).limited(tops, |route| limits.top_providers.around(route)))
+        .route(route!(reconciliation::reconcile))
 }

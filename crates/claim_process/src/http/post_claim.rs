@@ -2,6 +2,7 @@
 
 use super::Api;
 use super::answer::ClaimAnswer;
+use super::sent::{Refusal, SentClaim, SentCsv};
 use crate::db::submit::{IdempotencyKey, Submission, Submitted};
 use crate::domain::form::{ClaimForm, Finding};
 use crate::domain::identifiers::ClaimId;
@@ -20,6 +21,37 @@ use sha2::{Digest, Sha256};
 const RETRY_AFTER_S: u64 = 1;
 const LONGEST_KEY: usize = 255;
 
+/// Send a claim.
+///
+/// One claim, as JSON or as CSV whose rows are its lines. With an `Idempotency-Key` it may be sent again until there is an
+/// answer, and is one claim. Everything that is wrong with it is said at once, and nothing of it is stored then.
+#[utoipa::path(post, path = "/v1/claims", tag = "claims", operation_id = "submit_claim",
+    params(("Idempotency-Key" = Option<String>, Header, description = "A key of the sender's own for this claim, 1 to 255 \
+        printable ASCII characters.", min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
+    request_body(content(
+        (SentClaim = "application/json", examples(
+            ("lines" = (summary = "A claim with lines", value = json!({"plan_group": "GRP-1000", "subscriber_id": "3730189502",
+                "provider_npi": "1497775530", "service_date": "2018-03-28", "lines": [
+                {"submitted_procedure": "D0180", "provider_fees": "100.00", "allowed_fees": "100.00",
+                 "member_coinsurance": "0.00", "member_copay": "0.00"},
+                {"submitted_procedure": "D4346", "quadrant": "UR", "provider_fees": 130, "allowed_fees": 65,
+                 "member_coinsurance": 16.25, "member_copay": 0}]}))),
+            ("flat" = (summary = "One line, spelt as one's own system spells it", value = json!({"Service Date": "3/28/18",
+                "Submitted Procedure": "D0180", "Plan/Group #": "GRP-1000", "Subscriber#": "3730189502",
+                "Provider NPI": "1497775530", "provider fees": "$1,100.00", "allowed fees": "$100.00",
+                "member coinsurance": "$0.00", "member copay": "$0.00"}))))),
+        (SentCsv = "text/csv", example = json!("service date,submitted procedure,plan group,subscriber id,provider npi,\
+            provider fees,allowed fees,member coinsurance,member copay\n2018-03-28,D0180,GRP-1000,3730189502,1497775530,\
+            100.00,100.00,0.00,0.00\n")))),
+    responses(
+        (status = 201, description = "It is stored and will be paid.", body = ClaimAnswer,
+         headers(("Location" = String, description = "Where the claim is."))),
+        (status = 200, description = "It was sent before with this Idempotency-Key: the first answer again.", body = ClaimAnswer,
+         headers(("Idempotency-Replayed" = bool, description = "true"))),
+        (status = 409, description = "There is another claim with this external_claim_id; `claim_id` names it."),
+        (status = 415, description = "The body is neither JSON nor CSV."),
+        (status = 422, description = "It cannot be accepted, or the Idempotency-Key came before with another body.",
+         body = Refusal, content_type = "application/problem+json")))]
 pub(super) async fn post(
     request: HttpRequest,
     payload: web::Payload,

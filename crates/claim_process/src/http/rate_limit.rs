@@ -1,40 +1,63 @@
-//! Limits how often one client may ask for something expensive (actix-governor). A client is its address; counted per
-//! instance.
+//! Limits how often one client may ask (actix-governor), and says in each answer what is left. Counted per instance.
 
 use actix_governor::governor::NotUntil;
 use actix_governor::governor::clock::{Clock, DefaultClock, QuantaInstant};
-use actix_governor::governor::middleware::NoOpMiddleware;
+use actix_governor::governor::middleware::StateInformationMiddleware;
 use actix_governor::{Governor, GovernorConfig, GovernorConfigBuilder, KeyExtractor};
 use actix_web::dev::ServiceRequest;
 use actix_web::http::StatusCode;
-use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::middleware::{Next, from_fn};
+use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError, Route};
+use service_runtime::client_address::Clients;
 use service_runtime::problem::Problem;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
+use std::time::Duration;
 
-/// A limit of so many requests a minute for each client, shared by all workers of a process.
+const LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
+const REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
+const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
+/// What actix-governor tells, under names of its own.
+const REMAINING_HERE: &str = "x-ratelimit-remaining";
+const LIMIT_HERE: &str = "x-ratelimit-limit";
+
+/// A limit of so many requests a minute for each client, shared by all workers of a process and all routes it is put
+/// around.
 #[derive(Debug, Clone)]
 pub struct ClientLimit {
-    config: GovernorConfig<ClientAddress, NoOpMiddleware<QuantaInstant>>,
+    per_minute: u32,
+    config: GovernorConfig<ByAddress, StateInformationMiddleware>,
 }
 
 impl ClientLimit {
-    /// `per_minute` requests, which may come all at once; then one for each sixtieth of a minute over that number.
+    /// `per_minute` requests, which may come all at once; then one for each such part of a minute.
     ///
     /// # Panics
     /// When `per_minute` is 0, which the settings refuse.
-    pub fn per_minute(per_minute: u32) -> Self {
+    pub fn per_minute(per_minute: u32, clients: &Clients) -> Self {
         let config = GovernorConfigBuilder::default()
-            .milliseconds_per_request(60_000 / u64::from(per_minute.max(1)))
+            .period(pause(per_minute))
             .burst_size(per_minute)
-            .key_extractor(ClientAddress)
+            .use_headers()
+            .key_extractor(ByAddress { clients: clients.clone() })
             .finish()
             .expect("a limit of at least one request a minute is valid");
-        Self { config }
+        Self { per_minute, config }
     }
 
-    /// The middleware that applies it.
-    pub(super) fn middleware(&self) -> Governor<ClientAddress, NoOpMiddleware<QuantaInstant>> {
-        Governor::new(&self.config)
+    /// Puts the limit around a route. Its answers say `RateLimit-Limit`, `RateLimit-Remaining` and `RateLimit-Reset`.
+    pub(super) fn around(&self, route: Route) -> Route {
+        let per_minute = self.per_minute;
+        let say_what_is_left = move |request: ServiceRequest, next: Next<_>| async move {
+            let mut answer = next.call(request).await?;
+            let headers = answer.headers_mut();
+            let remaining = headers.get(REMAINING_HERE).and_then(|value| value.to_str().ok()?.parse().ok());
+            headers.remove(REMAINING_HERE);
+            headers.remove(LIMIT_HERE);
+            say(headers, per_minute, remaining.unwrap_or(0));
+            Ok(answer)
+        };
+        route.wrap(Governor::new(&self.config)).wrap(from_fn(say_what_is_left))
     }
 
     /// Forgets clients that have not been seen for a while, so that their number does not grow for ever.
@@ -43,20 +66,31 @@ impl ClientLimit {
     }
 }
 
-/// Tells clients apart by the address they connect from. IPv6 clients own a whole /64, so they count as one.
-#[derive(Debug, Clone, Copy)]
-pub struct ClientAddress;
+/// How long it takes until one more request is allowed.
+fn pause(per_minute: u32) -> Duration {
+    Duration::from_secs(60) / per_minute
+}
 
-impl KeyExtractor for ClientAddress {
+/// Says the limit, what is left of it, and after how many seconds all of it is there again; never 0, which would be now.
+fn say(headers: &mut HeaderMap, per_minute: u32, remaining: u32) {
+    let until_full = pause(per_minute) * per_minute.saturating_sub(remaining);
+    headers.insert(LIMIT, HeaderValue::from(per_minute));
+    headers.insert(REMAINING, HeaderValue::from(remaining));
+    headers.insert(RESET, HeaderValue::from(until_full.as_millis().div_ceil(1_000).max(1) as u64));
+}
+
+/// Tells clients apart by their addresses.
+#[derive(Debug, Clone)]
+struct ByAddress {
+    clients: Clients,
+}
+
+impl KeyExtractor for ByAddress {
     type Key = IpAddr;
     type KeyExtractionError = Problem;
 
     fn extract(&self, request: &ServiceRequest) -> Result<IpAddr, Problem> {
-        let address = request.peer_addr().ok_or_else(Problem::internal)?.ip();
-        Ok(match address {
-            IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
-            v4 @ IpAddr::V4(_) => v4,
-        })
+        self.clients.client_of(request)
     }
 
     fn exceed_rate_limit_response(&self, refusal: &NotUntil<QuantaInstant>, _: HttpResponseBuilder) -> HttpResponse {

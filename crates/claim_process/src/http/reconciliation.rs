@@ -6,10 +6,13 @@ use crate::domain::cents::Cents;
 use actix_web::{HttpResponse, web};
 use claim_events::rfc3339;
 use serde::Serialize;
+use service_runtime::api::{Money, Time};
 use service_runtime::problem::Problem;
+use utoipa::ToSchema;
 
-#[derive(Serialize)]
-struct ReconciliationAnswer {
+#[derive(Serialize, ToSchema)]
+pub(super) struct ReconciliationAnswer {
+    #[schema(value_type = Time)]
     as_of: String,
     submitted: SumAnswer,
     /// Of these, those whose event Kafka has acknowledged.
@@ -24,15 +27,16 @@ struct ReconciliationAnswer {
     checks: Vec<Check>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct SumAnswer {
     claims: i64,
+    #[schema(value_type = Money)]
     net_fee: String,
     net_fee_cents: i64,
 }
 
 /// Two sums that must be the same.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Check {
     name: &'static str,
     expected: SumAnswer,
@@ -50,6 +54,11 @@ fn check(name: &'static str, expected: Sum, found: Sum) -> Check {
     Check { name, agrees: expected == found, expected: expected.into(), found: found.into() }
 }
 
+/// What was submitted, and what became of it.
+///
+/// Counts and sums, and whether those agree that must.
+#[utoipa::path(get, path = "/v1/reconciliation", tag = "claims", operation_id = "reconcile",
+    responses((status = 200, description = "Counts and sums at one moment.", body = ReconciliationAnswer)))]
 pub(super) async fn reconcile(api: web::Data<Api>) -> Result<HttpResponse, Problem> {
     let (found, now_us) = api
         .database

@@ -5,6 +5,7 @@ use super::Api;
 use super::answer::ClaimPreview;
 use super::batch::{GroupBy, Purpose, take};
 use super::post_claim::{Format, content_type};
+use super::sent::{BatchLine, SentClaim, SentCsv, SentLines};
 use crate::domain::form::Finding;
 use crate::domain::rules::Severity;
 use crate::intake::Malformed;
@@ -12,18 +13,24 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use service_runtime::http_server::read_body;
 use service_runtime::problem::Problem;
+use service_runtime::query::Query;
+use utoipa::{IntoParams, ToSchema};
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct ValidateQuery {
+    /// `true`: the body is a batch, as for `/v1/claims/batch`, and the answer has a line for each claim.
     #[serde(default)]
+    #[param(required = false)]
     batch: bool,
+    /// In a batch as CSV: `claim` or `row`.
     #[serde(default)]
+    #[param(inline, required = false)]
     group: GroupBy,
 }
 
 /// What would become of a claim.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Validated {
     valid: bool,
     findings: Vec<Judged>,
@@ -32,17 +39,36 @@ struct Validated {
 }
 
 /// A finding and what it does to the claim.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Judged {
+    #[schema(value_type = String, examples("reject", "warn"))]
     severity: Severity,
     #[serde(flatten)]
     finding: Finding,
 }
 
+/// Check a claim, or many, without storing them.
+///
+/// The same checks as for storing. What only storing can tell is left out: whether an `external_claim_id` is taken, and
+/// whether a claim that stands is the same.
+#[utoipa::path(post, path = "/v1/claims/validate", tag = "claims", operation_id = "validate_claim",
+    params(ValidateQuery),
+    request_body(content(
+        (SentClaim = "application/json", example = json!({"plan_group": "GRP-1000", "subscriber_id": "3730189502",
+            "provider_npi": "1497775530", "service_date": "2018-03-28", "submitted_procedure": "E0180",
+            "provider_fees": "100.00", "allowed_fees": "100.00", "member_coinsurance": "0.00", "member_copay": "0.00"})),
+        (SentLines = "application/x-ndjson", example = json!("{\"plan_group\":\"GRP-1000\"}\n")),
+        (SentCsv = "text/csv", example = json!("service date,submitted procedure,plan group,subscriber id,provider npi,\
+            provider fees,allowed fees,member coinsurance,member copay\n2018-03-28,D0180,GRP-1000,3730189502,1497775530,\
+            100.00,100.00,0.00,0.00\n")))),
+    responses(
+        (status = 200, description = "What would become of it.",
+         content((Validated = "application/json"), (BatchLine = "application/x-ndjson"))),
+        (status = 415, description = "The body is none of these kinds.")))]
 pub(super) async fn post(
     request: HttpRequest,
     payload: web::Payload,
-    query: web::Query<ValidateQuery>,
+    Query(query): Query<ValidateQuery>,
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     let always_many = ["application/x-ndjson", "application/ndjson", "application/jsonl", "multipart/form-data"];

@@ -2,6 +2,7 @@
 
 use super::Api;
 use super::answer::ClaimAnswer;
+use super::sent::Refusal;
 use crate::db::claims::{self, StoredClaim};
 use crate::domain::identifiers::ClaimId;
 use crate::domain::transition::{self, Void};
@@ -12,13 +13,16 @@ use serde::Deserialize;
 use serde_json::json;
 use service_runtime::http_server::read_body;
 use service_runtime::problem::Problem;
+use utoipa::ToSchema;
 
 /// The longest reason, in characters.
 const LONGEST_REASON: usize = 500;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct VoidBody {
+pub(super) struct VoidBody {
+    /// Why the claim is withdrawn. It is kept in the claim's timeline and goes nowhere else.
+    #[schema(value_type = String, min_length = 1, max_length = 500, examples("sent by mistake"))]
     reason: Option<String>,
 }
 
@@ -29,6 +33,18 @@ enum Outcome {
     Voided(Box<StoredClaim>),
 }
 
+/// Withdraw a claim.
+///
+/// At any time, and as often as one likes: what was paid is paid back, and the claim ends unwound.
+#[utoipa::path(post, path = "/v1/claims/{id}/void", tag = "claims", operation_id = "void_claim",
+    params(("id" = String, Path, description = "The claim's id.", example = "4fXk0aV1StGXR8Z5jdHi6B")),
+    request_body(content = VoidBody, example = json!({"reason": "sent by mistake"})),
+    responses(
+        (status = 202, description = "It is being withdrawn, or was before.", body = ClaimAnswer),
+        (status = 404, description = "There is no claim with this id."),
+        (status = 409, description = "It is unwound already, for another cause."),
+        (status = 422, description = "The reason is missing or too long.", body = Refusal,
+         content_type = "application/problem+json")))]
 pub(super) async fn post(
     id: web::Path<String>,
     payload: web::Payload,

@@ -1,6 +1,6 @@
 //! `GET /v1/claims`: the order, pages that miss and repeat nothing, filters, and queries that cannot be read.
 
-use crate::service::{PROVIDERS, Service, claim, execute, with_service};
+use crate::service::{PROVIDERS, Service, claim, execute, line, with_service};
 use dual_db::testing::{TestDatabase, on_both_databases};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -64,6 +64,88 @@ on_both_databases! {
         });
     }
 
+    fn old_claims_are_each_on_one_page_while_many_senders_are_at_work(database: &TestDatabase) {
+        with_service(database, async |service| {
+            let old = posted(&service, 40).await;
+            let (stop, stopped) = tokio::sync::watch::channel(false);
+            let senders: Vec<_> = (0..4)
+                .map(|n| {
+                    let (service, stopped) = (service.clone(), stopped.clone());
+                    tokio::spawn(async move {
+                        let mut sent = 0;
+                        while !*stopped.borrow() {
+                            service.accepted(&claim(PROVIDERS[n], "1.00")).await;
+                            sent += 1;
+                        }
+                        sent
+                    })
+                })
+                .collect();
+            for limit in [3, 7, 40] {
+                let mut seen = Vec::new();
+                let mut next = Some(format!("?limit={limit}"));
+                while let Some(query) = next {
+                    let (ids, cursor) = page(&service, &query).await;
+                    seen.extend(ids);
+                    next = cursor.map(|cursor| format!("?limit={limit}&cursor={cursor}"));
+                }
+                let oldest = seen.split_off(seen.len() - old.len());
+                assert_eq!(oldest, old, "limit {limit}");
+                assert!(seen.iter().all(|newcomer| !old.contains(newcomer)), "limit {limit}: none is there twice");
+            }
+            stop.send(true).unwrap();
+            for sender in senders {
+                assert!(sender.await.unwrap() > 0, "claims came in meanwhile");
+            }
+        });
+    }
+
+    fn filters_by_plan_own_id_attention_and_time(database: &TestDatabase) {
+        with_service(database, async |service| {
+            let mut newest_first = Vec::new();
+            for n in 0..6 {
+                let plan = ["GRP-1000", "GRP 2 & Söhne"][n % 2];
+                let line = line(&[("plan_group", json!(plan))]);
+                let claim = json!({"external_claim_id": format!("own-{n}"), "lines": [line]});
+                newest_first.insert(0, service.accepted(&claim).await);
+            }
+            // Day by day, the newest on 6 November at noon; the first two need attention.
+            for (n, id) in newest_first.iter().enumerate() {
+                let noon_us = format!("2026-11-{:02}T12:00:00Z", 6 - n).parse::<jiff::Timestamp>().unwrap().as_microsecond();
+                let sql = format!(
+                    "UPDATE claims SET submitted_at_us = {noon_us}, needs_attention = {} WHERE claim_id = '{id}'",
+                    n > 3
+                );
+                database.database().write(|connection| execute(connection, &sql)).unwrap();
+            }
+            for (query, wanted) in [
+                ("plan_group=GRP-1000", vec![1, 3, 5]),
+                ("plan_group=GRP%202%20%26%20S%C3%B6hne", vec![0, 2, 4]),
+                ("plan_group=grp-1000", vec![]),
+                ("external_claim_id=own-0", vec![5]),
+                ("external_claim_id=own-6", vec![]),
+                ("needs_attention=true", vec![4, 5]),
+                ("needs_attention=false", vec![0, 1, 2, 3]),
+                ("submitted_from=2026-11-05", vec![0, 1]),
+                ("submitted_from=2026-11-05T12:00:00Z", vec![0, 1]),
+                ("submitted_from=2026-11-05T12:00:00.000001Z", vec![0]),
+                ("submitted_to=2026-11-02", vec![4, 5]),
+                ("submitted_to=2026-11-02T12:00:00Z", vec![5]),
+                ("submitted_to=2026-11-02T13:00:00.000001%2B01:00", vec![4, 5]),
+                ("submitted_from=2026-11-03&submitted_to=2026-11-03", vec![3]),
+                ("submitted_from=2026-11-02&submitted_to=2026-11-05&plan_group=GRP-1000", vec![1, 3]),
+                ("submitted_from=2026-11-02&needs_attention=true&status=submitted", vec![4]),
+            ] {
+                let wanted: Vec<String> = wanted.into_iter().map(|n: usize| newest_first[n].clone()).collect();
+                assert_eq!(page(&service, &format!("?{query}")).await, (wanted, None), "{query}");
+            }
+            let (first, cursor) = page(&service, "?plan_group=GRP-1000&limit=2").await;
+            let (rest, end) = page(&service, &format!("?plan_group=GRP-1000&limit=2&cursor={}", cursor.unwrap())).await;
+            assert_eq!((first, rest), (vec![newest_first[1].clone(), newest_first[3].clone()], vec![newest_first[5].clone()]));
+            assert_eq!(end, None);
+        });
+    }
+
     fn filters_hold_on_every_page(database: &TestDatabase) {
         with_service(database, async |service| {
             let newest_first = posted(&service, 12).await;
@@ -115,9 +197,9 @@ fn a_query_that_cannot_be_read_is_a_problem_that_says_what_to_write() {
             ("limit=0", "limit must be 1 to 500"),
             ("limit=501", "limit must be 1 to 500"),
             ("limit=-1", "limit must be 1 to 500"),
-            ("limit=many", "the query cannot be read"),
-            ("limit=", "the query cannot be read"),
-            ("limit=99999999999999999999", "the query cannot be read"),
+            ("limit=many", "limit cannot be read. It is: How many claims a page has: 1 to 500"),
+            ("limit=", "limit cannot be read"),
+            ("limit=99999999999999999999", "limit cannot be read"),
             ("status=paid", "status must be one of submitted, void_requested, settled, unwound"),
             ("status=", "status must be one of"),
             ("status=SETTLED", "status must be one of"),
@@ -130,8 +212,16 @@ fn a_query_that_cannot_be_read_is_a_problem_that_says_what_to_write() {
             ("cursor=c%2B1", "the cursor must be one"),
             ("cursor=c1%27%20OR%201=1", "the cursor must be one"),
             (&format!("cursor=x{cursor}"), "the cursor must be one"),
-            ("page=2", "the query cannot be read"),
-            ("limit=1&limit=2", "the query cannot be read"),
+            ("plan_group=", "plan_group must have 1 to 64 printable characters"),
+            ("external_claim_id=a%00b", "external_claim_id must have 1 to 64 printable characters"),
+            ("needs_attention=yes", "needs_attention cannot be read. It is: `true`:"),
+            ("submitted_from=yesterday", "submitted_from must be a time, as in 2026-11-22T09:30:00Z"),
+            ("submitted_from=2026-11-31", "or a date, as in 2026-11-22"),
+            ("submitted_to=2026-11-22T09:30:00", "submitted_to must be a time"),
+            ("submitted_to=2026-11-22T09:30:00+01:00", "write the + of an offset as %2B"),
+            ("submitted_from=2026-11-23&submitted_to=2026-11-22", "submitted_from must be earlier than submitted_to"),
+            ("page=2", "not known here: there are status, provider_npi, plan_group, external_claim_id"),
+            ("limit=1&limit=2", "limit is there twice"),
         ] {
             let answer = service.get(&format!("/v1/claims?{query}")).await;
             assert_eq!(answer.problem(400), "malformed", "{query}: {}", answer.body);

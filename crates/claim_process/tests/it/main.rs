@@ -11,10 +11,14 @@ mod kafka;
 mod listing;
 mod lost_commit;
 mod migrations;
+mod openapi;
+#[path = "../../../service_runtime/testing/openapi_walk.rs"]
+mod openapi_walk;
 mod outcomes;
 mod post_claim;
 mod program;
 mod publishing;
+mod rate_limits;
 mod reannounce;
 mod refusals;
 mod service;

@@ -80,6 +80,11 @@ impl Service {
         self.base.strip_prefix("http://").expect("plain HTTP")
     }
 
+    /// Where it is.
+    pub fn base(&self) -> String {
+        self.base.clone()
+    }
+
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, format!("{}{path}", self.base))
     }

@@ -1,9 +1,8 @@
-//! `GET /v1/providers/top`: the order, and the limit on how often one client may ask.
+//! `GET /v1/providers/top`: the order, and how many there are.
 
-use crate::service::{Answer, PROVIDERS, assert_totals_agree, claim, execute, with_service, with_settings};
+use crate::service::{Answer, assert_totals_agree, claim, execute, with_service};
 use dual_db::testing::{TestDatabase, on_both_databases};
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
 
 /// What is listed of each provider: rank, NPI, net fee, claims.
 fn listed(answer: &Answer) -> Vec<Value> {
@@ -82,48 +81,4 @@ on_both_databases! {
             assert_eq!(listed(&service.get("/v1/providers/top?limit=100").await).len(), 100);
         });
     }
-}
-
-#[test]
-fn the_eleventh_request_of_a_minute_is_told_to_come_back() {
-    let database = TestDatabase::sqlite();
-    with_service(&database, async |service| {
-        let began = Instant::now();
-        for n in 1..=10 {
-            assert_eq!(service.get("/v1/providers/top").await.status, 200, "request {n}");
-        }
-        for _ in 0..3 {
-            let answer = service.get("/v1/providers/top").await;
-            assert_eq!(answer.problem(429), "rate-limited");
-            let seconds: u64 = answer.header("retry-after").parse().expect("whole seconds");
-            assert!((1..=6).contains(&seconds), "{seconds} s until the next of ten a minute");
-        }
-        assert!(began.elapsed() < Duration::from_secs(5), "all of it within the time of one request");
-        // Nothing else is limited.
-        for path in ["/v1/claims", "/healthz", "/metrics"] {
-            assert_eq!(service.get(path).await.status, 200, "{path}");
-        }
-        assert_eq!(service.post(&claim(PROVIDERS[0], "1.00")).await.status, 201);
-    });
-}
-
-#[test]
-fn who_comes_back_when_told_is_served() {
-    let database = TestDatabase::sqlite();
-    with_settings(
-        &database,
-        |settings| settings.query.top_providers_per_minute = 60,
-        async |service| {
-            let refused = loop {
-                let answer = service.get("/v1/providers/top").await;
-                if answer.status == 429 {
-                    break answer;
-                }
-            };
-            let seconds: u64 = refused.header("retry-after").parse().expect("whole seconds");
-            assert!((1..=2).contains(&seconds), "{seconds}");
-            tokio::time::sleep(Duration::from_secs(seconds)).await;
-            assert_eq!(service.get("/v1/providers/top").await.status, 200);
-        },
-    );
 }

@@ -6,29 +6,36 @@ use crate::db::ledger::{self, ClaimBooks, Turnover};
 use crate::db::sagas;
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
+use service_runtime::api::Money;
 use service_runtime::database_gate::DatabaseGate;
 use service_runtime::page;
 use service_runtime::problem::Problem;
+use service_runtime::query::Query;
 use std::collections::BTreeMap;
+use utoipa::{IntoParams, ToSchema};
 
 const DEFAULT_LIMIT: i64 = 100;
 const MOST: i64 = 1_000;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct AuditQuery {
-    /// Claims in `claims`.
+    /// How many claims `claims` has: 1 to 1000; 100 where it is not said.
+    #[param(minimum = 1, maximum = 1000, example = 100)]
     limit: Option<i64>,
-    /// The last claim of the page before.
+    /// Where `claims` begins: the `next_after` of the page before.
     after: Option<String>,
 }
 
-#[derive(Serialize)]
-struct AuditAnswer {
+#[derive(Serialize, ToSchema)]
+pub(super) struct AuditAnswer {
     balanced: bool,
+    #[schema(value_type = Money)]
     debits: String,
+    #[schema(value_type = Money)]
     credits: String,
     /// Money out less money back: what the gateway's own book must say.
+    #[schema(value_type = Money)]
     cash_out: String,
     cash_out_cents: i64,
     accounts: Vec<AccountAnswer>,
@@ -38,30 +45,43 @@ struct AuditAnswer {
     next_after: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct AccountAnswer {
     account: String,
+    #[schema(value_type = Money)]
     debits: String,
+    #[schema(value_type = Money)]
     credits: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct BooksAnswer {
     claim_id: String,
     state: String,
+    #[schema(value_type = Money)]
     amount: String,
+    #[schema(value_type = Money)]
     debits: String,
+    #[schema(value_type = Money)]
     credits: String,
+    #[schema(value_type = Money)]
     cash_out: String,
+    #[schema(value_type = Money)]
     payable: String,
+    #[schema(value_type = Money)]
     pending: String,
 }
 
+/// Debits and credits, overall and claim by claim.
+///
+/// `off` has every claim whose money is not where its end says, 1000 of them at most.
+#[utoipa::path(get, path = "/v1/ledger/audit", tag = "ledger", operation_id = "audit", params(AuditQuery),
+    responses((status = 200, description = "The audit.", body = AuditAnswer)))]
 pub(super) async fn audit(
-    query: web::Query<AuditQuery>,
+    query: Query<AuditQuery>,
     database: web::Data<DatabaseGate>,
 ) -> Result<HttpResponse, Problem> {
-    let AuditQuery { limit, after } = query.into_inner();
+    let AuditQuery { limit, after } = query.0;
     let limit = page::limit(limit, DEFAULT_LIMIT, MOST)?;
     let (turnovers, counts, off, claims) = database
         .read(move |connection| {

@@ -4,43 +4,58 @@ use super::money;
 use crate::db::ledger::{self, Balance};
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
+use service_runtime::api::Money;
 use service_runtime::database_gate::DatabaseGate;
 use service_runtime::page;
 use service_runtime::problem::Problem;
+use service_runtime::query::Query;
+use utoipa::{IntoParams, ToSchema};
 
 const DEFAULT_LIMIT: i64 = 100;
 const MOST: i64 = 1_000;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct BalancesQuery {
+    /// How many accounts a page has: 1 to 1000; 100 where it is not said.
+    #[param(minimum = 1, maximum = 1000, example = 100)]
     limit: Option<i64>,
-    /// The last account of the page before.
+    /// Where the page begins: the `next_after` of the page before.
     after: Option<String>,
 }
 
-#[derive(Serialize)]
-struct Page {
+#[derive(Serialize, ToSchema)]
+#[schema(as = BalancePage)]
+pub(super) struct Page {
     balances: Vec<BalanceAnswer>,
     next_after: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct BalanceAnswer {
     account: String,
+    #[schema(value_type = Money)]
     debits: String,
+    #[schema(value_type = Money)]
     credits: String,
     /// Credits less debits.
+    #[schema(value_type = Money)]
     balance: String,
     /// What is set aside to be credited, and not posted or voided yet.
+    #[schema(value_type = Money)]
     pending: String,
 }
 
+/// What stands on each account.
+///
+/// In the order of the accounts' names, a page at a time.
+#[utoipa::path(get, path = "/v1/ledger/balances", tag = "ledger", operation_id = "list_balances", params(BalancesQuery),
+    responses((status = 200, description = "A page of accounts.", body = Page)))]
 pub(super) async fn list(
-    query: web::Query<BalancesQuery>,
+    query: Query<BalancesQuery>,
     database: web::Data<DatabaseGate>,
 ) -> Result<HttpResponse, Problem> {
-    let BalancesQuery { limit, after } = query.into_inner();
+    let BalancesQuery { limit, after } = query.0;
     let limit = page::limit(limit, DEFAULT_LIMIT, MOST)?;
     let after = after.unwrap_or_default();
     let found = database.read(move |connection| ledger::balances(connection, &after, limit)).await?;

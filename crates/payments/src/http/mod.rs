@@ -9,10 +9,9 @@ mod webhook;
 
 use crate::executor::Executor;
 use crate::gateway::Dispatcher;
-use actix_web::web;
-use service_runtime::database_gate::DatabaseGate;
+use service_runtime::api::Routes;
 use service_runtime::http_server::HttpSettings;
-use service_runtime::problem;
+use service_runtime::route;
 
 /// What taking a webhook needs.
 #[derive(Debug, Clone)]
@@ -29,18 +28,16 @@ pub struct Webhooks {
     pub http: HttpSettings,
 }
 
-/// Adds the routes.
-pub fn routes(config: &mut web::ServiceConfig, database: &DatabaseGate, webhooks: &Webhooks) {
-    config
-        .app_data(web::Data::new(database.clone()))
-        .app_data(web::Data::new(webhooks.clone()))
-        .app_data(problem::query_config())
-        .service(web::resource("/v1/payments").get(payments::list).default_service(problem::only("GET")))
-        .service(web::resource("/v1/ledger/balances").get(balances::list).default_service(problem::only("GET")))
-        .service(web::resource("/v1/dead-letters").get(dead_letters::list).default_service(problem::only("GET")))
-        .service(web::resource("/v1/payments/{claim_id}").get(payment::one).default_service(problem::wrong_method()))
-        .service(web::resource("/v1/webhooks/gateway").post(webhook::post).default_service(problem::only("POST")))
-        .service(web::resource("/v1/ledger/audit").get(audit::audit).default_service(problem::wrong_method()));
+/// The routes, with their document.
+pub fn routes(http: &HttpSettings) -> Routes {
+    let description = "Pays claims, and says where each payment stands. Every error is a problem as in RFC 9457.";
+    Routes::new("Payments", description, http)
+        .route(route!(payments::list))
+        .route(route!(payment::one))
+        .route(route!(balances::list))
+        .route(route!(audit::audit))
+        .route(route!(dead_letters::list))
+        .route(route!(webhook::post))
 }
 
 /// Cents as text with two decimals.

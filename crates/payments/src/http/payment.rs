@@ -8,13 +8,31 @@ use crate::domain::saga::{Disbursement, Reservation, Unwinding};
 use actix_web::{HttpResponse, web};
 use claim_events::{Cause, Compensation, OutcomeKind, Step, rfc3339};
 use serde::Serialize;
+use service_runtime::api::{Money, Time};
 use service_runtime::database_gate::DatabaseGate;
 use service_runtime::problem::Problem;
+use utoipa::ToSchema;
 
-#[derive(Serialize)]
-struct PaymentAnswer {
+/// Where a payment stands. `stuck` is working or unwinding, and not getting on.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[allow(dead_code, reason = "it stands for the names of `State` in the document")]
+pub(super) enum StateName {
+    Suspect,
+    Working,
+    Unwinding,
+    Settled,
+    Unwound,
+    Stuck,
+}
+
+/// A payment with its steps and transfers.
+#[derive(Serialize, ToSchema)]
+pub(super) struct PaymentAnswer {
     claim_id: String,
+    #[schema(value_type = StateName)]
     state: &'static str,
+    #[schema(value_type = Money)]
     amount: String,
     plan_group: String,
     provider_npi: String,
@@ -26,13 +44,16 @@ struct PaymentAnswer {
     outcome: Option<OutcomeAnswer>,
     stuck_reason: Option<String>,
     worker: Option<String>,
+    #[schema(value_type = Option<Time>)]
     due_at: Option<String>,
+    #[schema(value_type = Time)]
     started_at: String,
+    #[schema(value_type = Time)]
     updated_at: String,
     transfers: Vec<TransferAnswer>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct StepAnswer {
     step: Step,
     status: &'static str,
@@ -41,7 +62,7 @@ struct StepAnswer {
     attempts_without_answer: Option<u32>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct UnwindingAnswer {
     cause: Cause,
     failed_step: Option<Step>,
@@ -50,26 +71,36 @@ struct UnwindingAnswer {
     refund_attempts_without_answer: u32,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct OutcomeAnswer {
     #[serde(rename = "type")]
     kind: OutcomeKind,
     version: i64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct TransferAnswer {
     id: String,
     kind: String,
     debit: String,
     credit: String,
+    #[schema(value_type = Money)]
     amount: String,
     weight: String,
     ends_pending: Option<String>,
     reverses: Option<String>,
+    #[schema(value_type = Time)]
     booked_at: String,
 }
 
+/// A claim's payment.
+///
+/// Where it stands, step by step, with its transfers in the ledger.
+#[utoipa::path(get, path = "/v1/payments/{claim_id}", tag = "payments", operation_id = "get_payment",
+    params(("claim_id" = String, Path, description = "The claim's id.", example = "4fXk0aV1StGXR8Z5jdHi6B")),
+    responses(
+        (status = 200, description = "The payment.", body = PaymentAnswer),
+        (status = 404, description = "There is no payment for a claim with this id.")))]
 pub(super) async fn one(
     claim_id: web::Path<String>,
     database: web::Data<DatabaseGate>,

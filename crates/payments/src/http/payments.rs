@@ -1,50 +1,68 @@
 //! `GET /v1/payments`: payments by state, newest first, so that what is stuck can be found.
 
 use super::money;
+use super::payment::StateName;
 use crate::db::sagas::{self, ListFilter, Listed};
 use crate::domain::saga::State;
 use actix_web::{HttpResponse, web};
 use claim_events::rfc3339;
 use serde::{Deserialize, Serialize};
+use service_runtime::api::{Money, Time};
 use service_runtime::database_gate::DatabaseGate;
 use service_runtime::page;
 use service_runtime::problem::Problem;
+use service_runtime::query::Query;
+use utoipa::{IntoParams, ToSchema};
 
 const DEFAULT_LIMIT: i64 = 50;
 const MOST: i64 = 500;
 /// Not a state of its own: working or unwinding, and not getting on.
 const STUCK: &str = "stuck";
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct ListQuery {
+    /// Payments in this state: suspect, working, unwinding, settled or unwound; or stuck, which is working or unwinding and not
+    /// getting on.
+    #[param(inline, value_type = Option<StateName>)]
     state: Option<String>,
+    /// How many payments a page has: 1 to 500; 50 where it is not said.
+    #[param(minimum = 1, maximum = 500, example = 50)]
     limit: Option<i64>,
+    /// Where the page begins: the `next_cursor` of the page before, with the same state.
     cursor: Option<i64>,
 }
 
-#[derive(Serialize)]
-struct Page {
+#[derive(Serialize, ToSchema)]
+#[schema(as = PaymentPage)]
+pub(super) struct Page {
     payments: Vec<PaymentLine>,
     next_cursor: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct PaymentLine {
     claim_id: String,
+    #[schema(value_type = StateName)]
     state: String,
+    #[schema(value_type = Money)]
     amount: String,
     stuck_reason: Option<String>,
+    #[schema(value_type = Option<Time>)]
     due_at: Option<String>,
+    #[schema(value_type = Time)]
     started_at: String,
+    #[schema(value_type = Time)]
     updated_at: String,
 }
 
-pub(super) async fn list(
-    query: web::Query<ListQuery>,
-    database: web::Data<DatabaseGate>,
-) -> Result<HttpResponse, Problem> {
-    let ListQuery { state, limit, cursor } = query.into_inner();
+/// Payments, newest first.
+///
+/// All, or those in one state, a page at a time.
+#[utoipa::path(get, path = "/v1/payments", tag = "payments", operation_id = "list_payments", params(ListQuery),
+    responses((status = 200, description = "A page of payments.", body = Page)))]
+pub(super) async fn list(query: Query<ListQuery>, database: web::Data<DatabaseGate>) -> Result<HttpResponse, Problem> {
+    let ListQuery { state, limit, cursor } = query.0;
     let limit = page::limit(limit, DEFAULT_LIMIT, MOST)?;
     let (state, stuck) = match state.as_deref() {
         None => (None, false),

@@ -9,27 +9,52 @@ use crate::executor::returns::Told;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use hmac::{Hmac, Mac};
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 use service_runtime::database_gate::DatabaseGate;
 use service_runtime::http_server::read_body;
 use service_runtime::problem::Problem;
 use sha2::Sha256;
+use utoipa::ToSchema;
 
 const SIGNATURE_HEADER: &str = "gateway-signature";
 /// When a gateway that cannot be heard just now should come again, in seconds.
 const RETRY_AFTER_S: u64 = 5;
 
-#[derive(Deserialize)]
-struct Event {
+#[derive(Deserialize, ToSchema)]
+#[schema(as = GatewayEvent)]
+pub(super) struct Event {
+    /// The event's own id, by which a repeat is known.
     id: String,
     #[serde(rename = "type")]
+    #[schema(examples("payment.returned"))]
     kind: String,
     reference: String,
     amount_cents: i64,
     currency: String,
 }
 
+/// What became of a word of the gateway.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Taken {
+    /// `applied`, or `kept` until the payment it is about is known.
+    #[schema(examples("applied"))]
+    status: &'static str,
+}
+
+/// What the gateway tells.
+///
+/// A payment came back. Signed by the gateway under the secret of the setting `gateway.webhook_secret`.
+#[utoipa::path(post, path = "/v1/webhooks/gateway", tag = "gateway", operation_id = "gateway_webhook",
+    params(("Gateway-Signature" = String, Header, example = "t=1764100000,v1=00",
+        description = "`t=<unix seconds>,v1=<hex>`: the HMAC-SHA256 of `<unix seconds>.<body>`.")),
+    request_body(content = Event, example = json!({"id": "evt-1", "type": "payment.returned",
+        "reference": "4fXk0aV1StGXR8Z5jdHi6B", "amount_cents": 11685, "currency": "USD"})),
+    responses(
+        (status = 200, description = "It is applied.", body = Taken),
+        (status = 202, description = "It is kept until its payment is known.", body = Taken),
+        (status = 401, description = "The signature is missing, wrong or old."),
+        (status = 409, description = "It was told before."),
+        (status = 422, description = "It is of a kind that is not understood.")))]
 pub(super) async fn post(
     request: HttpRequest,
     payload: web::Payload,
@@ -60,8 +85,8 @@ pub(super) async fn post(
         .map_err(|_| Problem::unavailable("the event cannot be kept just now: tell it again", RETRY_AFTER_S))?;
     webhooks.dispatcher.dispatch(calls);
     match told {
-        Told::Applied => Ok(HttpResponse::Ok().json(json!({"status": "applied"}))),
-        Told::Kept => Ok(HttpResponse::Accepted().json(json!({"status": "kept"}))),
+        Told::Applied => Ok(HttpResponse::Ok().json(Taken { status: "applied" })),
+        Told::Kept => Ok(HttpResponse::Accepted().json(Taken { status: "kept" })),
         Told::Repeated => Err(refused(
             "repeated",
             Problem::new(

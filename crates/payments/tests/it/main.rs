@@ -8,6 +8,9 @@ mod ledger;
 mod lists;
 mod messages;
 mod migrations;
+mod openapi;
+#[path = "../../../service_runtime/testing/openapi_walk.rs"]
+mod openapi_walk;
 mod restored;
 mod saga_model;
 mod slow_gateway;

@@ -11,6 +11,7 @@ mod unread;
 
 use super::Api;
 use super::post_claim::{content_type, idempotency_key};
+use super::sent::{BatchLine, SentClaim, SentCsv, SentForm, SentLines};
 use crate::intake::batch::{BatchFormat, Grouping};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_ENCODING, HeaderMap};
@@ -19,25 +20,29 @@ use reading::Reading;
 use results::Results;
 use serde::Deserialize;
 use service_runtime::problem::Problem;
+use service_runtime::query::Query;
 use service_runtime::{request_context, telemetry};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use unread::Unread;
+use utoipa::{IntoParams, ToSchema};
 
 /// How soon to come back when too many batches are being taken, in seconds.
 const RETRY_AFTER_S: u64 = 5;
 
-/// What can be said of a batch in its query.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct BatchQuery {
+    /// `claim`: rows of a CSV next to each other are one claim where they have the same `external_claim_id`, or without one
+    /// the same plan, subscriber, provider and service date. `row`: each row is a claim.
     #[serde(default)]
+    #[param(inline, required = false)]
     group: GroupBy,
 }
 
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum GroupBy {
     /// Rows next to each other that belong to one claim.
@@ -56,10 +61,39 @@ pub(super) enum Purpose {
     Validate,
 }
 
+/// Send many claims.
+///
+/// Each is accepted or refused alone. The answer has a line of JSON for each claim, in the order of the claims and as soon as
+/// it is known, also while the batch is still being sent; then a summary. A batch that breaks off has a line with the problem
+/// instead of the summary. Sent again with the same `Idempotency-Key`, it stores nothing twice: what was stored before is a
+/// `duplicate`. The body may be packed with gzip.
+#[utoipa::path(post, path = "/v1/claims/batch", tag = "claims", operation_id = "submit_batch",
+    params(BatchQuery, ("Idempotency-Key" = Option<String>, Header, description = "A key of the sender's own for this batch, \
+        1 to 255 printable ASCII characters; each claim gets one derived from it and its place.",
+        min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
+    request_body(content(
+        (Vec<SentClaim> = "application/json", example = json!([{"plan_group": "GRP-1000", "subscriber_id": "3730189502",
+            "provider_npi": "1497775530", "service_date": "2018-03-28", "lines": [{"submitted_procedure": "D0180",
+            "provider_fees": "100.00", "allowed_fees": "100.00", "member_coinsurance": "0.00", "member_copay": "0.00"}]}])),
+        (SentLines = "application/x-ndjson", example = json!("{\"plan_group\":\"GRP-1000\",\"subscriber_id\":\"3730189502\",\
+            \"provider_npi\":\"1497775530\",\"service_date\":\"2018-03-28\",\"submitted_procedure\":\"D0180\",\
+            \"provider_fees\":\"100.00\",\"allowed_fees\":\"100.00\",\"member_coinsurance\":\"0.00\",\"member_copay\":\"0.00\"}\n")),
+        (SentCsv = "text/csv", example = json!("service date,submitted procedure,plan group,subscriber id,provider npi,\
+            provider fees,allowed fees,member coinsurance,member copay\n2018-03-28,D0180,GRP-1000,3730189502,1497775530,\
+            100.00,100.00,0.00,0.00\n")),
+        (SentForm = "multipart/form-data", example = json!({"file": "service date,submitted procedure,plan group,\
+            subscriber id,provider npi,provider fees,allowed fees,member coinsurance,member copay\n2018-03-28,D0180,\
+            GRP-1000,3730189502,1497775530,100.00,100.00,0.00,0.00\n"})))),
+    responses(
+        (status = 200, description = "A line for each claim, and the summary.",
+         content((BatchLine = "application/x-ndjson"))),
+        (status = 408, description = "The body stopped coming; `batch.stall_timeout_ms` says for how long it may."),
+        (status = 413, description = "The batch is larger than `batch.max_body_bytes`."),
+        (status = 415, description = "The body is none of these kinds, or packed in another way.")))]
 pub(super) async fn post(
     request: HttpRequest,
     payload: web::Payload,
-    query: web::Query<BatchQuery>,
+    Query(query): Query<BatchQuery>,
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     take(&request, payload, query.group, &api, Purpose::Store).await

@@ -104,7 +104,7 @@ impl Results {
             Ok(()) => json!({"summary": summary}),
             // A problem before the first line is the whole answer.
             Err(_) if summary.claims == 0 => return self.unread.end(end),
-            Err(problem) => json!({"problem": problem.to_json(self.request_id.as_deref())}),
+            Err(problem) => json!({"problem": problem.to_json(self.request_id.clone())}),
         };
         let kept = self.push(&last);
         self.unread.end(Ok(()));

@@ -1,0 +1,32 @@
+//! The OpenAPI document is what the service does, example by example.
+
+use crate::harness::{approved, event, with_application};
+use crate::openapi_walk::{document, operations, send_examples};
+use dual_db::testing::{TestDatabase, on_both_databases};
+
+/// The claim in the document's examples.
+const EXAMPLE_ID: &str = "4fXk0aV1StGXR8Z5jdHi6B";
+
+on_both_databases! {
+    fn every_example_is_answered_as_the_document_says(test: &TestDatabase) {
+        let secret = |settings: &mut payments::settings::Settings| settings.gateway.webhook_secret = "secret".to_owned();
+        with_application(test, secret, async |base, instance| {
+            let calls = instance.hear(&event(EXAMPLE_ID, 11_685, 1));
+            instance.answer(&calls[0], approved(11_685));
+            let document = document(&base).await;
+            let statuses = send_examples(&base, &document).await;
+            for (operation, statuses) in &statuses {
+                let wanted = |status: &u16| match operation.as_str() {
+                    "docs" => *status == 303,
+                    // The example's signature is of no use to anybody.
+                    "gateway_webhook" => *status == 401,
+                    // There is no Kafka here.
+                    "readyz" => *status == 503,
+                    _ => *status == 200,
+                };
+                assert!(statuses.iter().all(wanted), "{operation}: {statuses:?}");
+            }
+            assert_eq!(statuses.len(), operations(&document).len());
+        });
+    }
+}
