@@ -5,6 +5,7 @@ mod get_claims;
 mod post_claim;
 mod rate_limit;
 mod reconciliation;
+mod rules;
 mod top_providers;
 mod void_claim;
 
@@ -69,6 +70,7 @@ pub fn routes(config: &mut web::ServiceConfig, api: &Api, limit: &ClientLimit) {
         .service(
             web::resource("/v1/reconciliation").get(reconciliation::reconcile).default_service(problem::only("GET")),
         )
+        .service(web::resource("/v1/rules").get(rules::list).default_service(problem::only("GET")))
         .service(web::resource("/v1/claims/{id}/void").post(void_claim::post).default_service(problem::only("POST")))
         .service(web::resource("/v1/claims/{id}").get(get_claims::one).default_service(problem::only("GET")));
 }

@@ -5,6 +5,7 @@ use super::answer::ClaimAnswer;
 use crate::db::submit::{IdempotencyKey, Submission, Submitted};
 use crate::domain::form::{ClaimForm, Finding};
 use crate::domain::identifiers::ClaimId;
+use crate::domain::rules::reading::MORE_FINDINGS;
 use crate::ingest::NotStored;
 use crate::intake::{Malformed, read_csv, read_json};
 use actix_web::http::StatusCode;
@@ -29,7 +30,7 @@ pub(super) async fn post(
     let format = Format::of(&request)?;
     let body = read_body(payload, &api.settings.http).await?;
     let form = format.read(&body).map_err(|Malformed(detail)| Problem::malformed(detail))?;
-    let (claim, warnings) = api.rules.read(&form).map_err(refused)?;
+    let (claim, warnings) = api.rules.read(&form, jiff::Timestamp::now()).map_err(refused)?;
     let submission = Submission {
         claim_id: ClaimId::random(),
         claim,
@@ -119,9 +120,11 @@ fn hash(body: &[u8]) -> String {
 
 fn refused(findings: Vec<Finding>) -> Problem {
     metrics::counter!("claims_refused_total").increment(1);
-    let detail = match findings.len() {
+    let listed = findings.iter().filter(|finding| finding.code != MORE_FINDINGS.code).count();
+    let detail = match listed {
+        _ if listed < findings.len() => format!("more than {listed} things have to be put right; nothing was stored"),
         1 => "1 thing has to be put right; nothing was stored".to_owned(),
-        count => format!("{count} things have to be put right; nothing was stored"),
+        _ => format!("{listed} things have to be put right; nothing was stored"),
     };
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "claim-refused", "The claim cannot be accepted", detail)
         .with("errors", json!(findings))

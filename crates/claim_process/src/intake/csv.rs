@@ -3,6 +3,7 @@
 use super::{Malformed, Place, note_repeated, note_unknown, printable};
 use crate::domain::field::Field;
 use crate::domain::form::{ClaimForm, LineForm, SentAs};
+use crate::domain::rules::reading;
 
 /// Reads one claim.
 ///
@@ -33,7 +34,7 @@ pub fn read_csv(body: &[u8]) -> Result<ClaimForm, Malformed> {
                 names.len()
             );
             let place = Place { line: Some(number), pointer: None };
-            form.note_misread(place.finding("row", "row", "ragged_row", message));
+            form.note_misread(place.finding("row", "row", &reading::RAGGED_ROW, message));
         }
         for (cell, column) in record.iter().zip(&columns) {
             let Some((field, name)) = column else { continue };

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "clippy does not see that what on_both_databases! writes are tests")]
 
 mod canary;
+mod checks;
 mod group_commit;
 mod idempotency;
 mod intake;
@@ -16,6 +17,7 @@ mod program;
 mod publishing;
 mod reannounce;
 mod refusals;
+mod rules;
 mod service;
 mod top_providers;
 mod void;
