@@ -5,6 +5,7 @@ use super::answer::ClaimAnswer;
 use crate::db::submit::{IdempotencyKey, Submission, Submitted};
 use crate::domain::form::{ClaimForm, Finding};
 use crate::domain::identifiers::ClaimId;
+use crate::domain::rules::likely_duplicate;
 use crate::domain::rules::reading::MORE_FINDINGS;
 use crate::ingest::NotStored;
 use crate::intake::{Malformed, read_csv, read_json};
@@ -33,6 +34,7 @@ pub(super) async fn post(
     let (claim, warnings) = api.rules.read(&form, jiff::Timestamp::now()).map_err(refused)?;
     let submission = Submission {
         claim_id: ClaimId::random(),
+        duplicate_check: api.rules.duplicate_check(&claim),
         claim,
         warnings,
         idempotency: idempotency_key.map(|key| IdempotencyKey { key, body_hash: hash(&body) }),
@@ -56,6 +58,7 @@ pub(super) async fn post(
             "The Idempotency-Key was used before",
             "the same Idempotency-Key came with another body: use a new key for a new claim",
         )),
+        Submitted::LikelyDuplicate { claim_id } => Err(refused(vec![likely_duplicate(&claim_id)])),
         Submitted::ExternalIdTaken { claim_id } => Err(Problem::new(
             StatusCode::CONFLICT,
             "external-claim-id-taken",

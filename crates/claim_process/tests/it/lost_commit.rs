@@ -25,6 +25,7 @@ fn submission(provider_npi: &str, net_fee: &str, key: &str, external_id: &str) -
         (!key.is_empty()).then(|| IdempotencyKey { key: key.to_owned(), body_hash: format!("hash of {net_fee}") });
     Submission {
         claim_id: ClaimId::random(),
+        duplicate_check: rules.duplicate_check(&claim),
         claim,
         warnings,
         idempotency,
@@ -39,6 +40,7 @@ fn told(results: &[Submitted]) -> Vec<(&'static str, String)> {
         Submitted::Accepted(claim) => ("accepted", claim.row.claim_id.clone()),
         Submitted::Replayed(claim) => ("replayed", claim.row.claim_id.clone()),
         Submitted::KeyReused => ("key reused", String::new()),
+        Submitted::LikelyDuplicate { claim_id } => ("equals", claim_id.clone()),
         Submitted::ExternalIdTaken { claim_id } => ("taken", claim_id.clone()),
     });
     told.collect()

@@ -4,6 +4,7 @@
 
 mod canary;
 mod checks;
+mod duplicates;
 mod group_commit;
 mod idempotency;
 mod intake;

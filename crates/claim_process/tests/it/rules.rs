@@ -39,6 +39,7 @@ fn each_example_gives_the_finding_that_the_table_shows_and_its_remedy_does_not()
     let directory = tempfile::tempdir().unwrap();
     let list = code_list(directory.path());
     let mut seen = BTreeSet::new();
+    // A database for each, so that no example is a likely duplicate of another.
     for rule in all() {
         let database = TestDatabase::sqlite();
         with_settings(
@@ -47,8 +48,15 @@ fn each_example_gives_the_finding_that_the_table_shows_and_its_remedy_does_not()
             async |service| {
                 let table = table(&service).await;
                 let row = table.iter().find(|row| row["code"] == rule.code).unwrap();
-                let expected = row["finding"].clone();
+                let mut expected = row["finding"].clone();
                 assert!(expected.is_object(), "{} has an example with a finding: {row}", rule.code);
+                if rule.code == "likely_duplicate" {
+                    let stored = post(&service, &row["breaks"]).await;
+                    assert_eq!(findings(&stored, rule.code), [] as [Value; 0]);
+                    let message = expected["message"].as_str().unwrap();
+                    let message = message.replace("4fXk0aV1StGXR8Z5jdHi6B", stored.body["id"].as_str().unwrap());
+                    expected["message"] = json!(message);
+                }
                 let answer = post(&service, &row["breaks"]).await;
                 assert_eq!(
                     findings(&answer, rule.code),

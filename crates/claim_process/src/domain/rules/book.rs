@@ -1,7 +1,7 @@
 //! The rules as a deployment has them: reads a form into a claim, or into everything that speaks against it.
 
-use super::{Check, CodeList, Draft, Given, Limits, REGISTRY, Rule, Severity};
-use super::{line_count, reading};
+use super::{Check, CodeList, Draft, DuplicateCheck, Given, Limits, REGISTRY, Rule, Severity};
+use super::{likely_duplicate, line_count, reading};
 use crate::domain::claim::Claim;
 use crate::domain::form::{ClaimForm, Finding, Findings};
 use crate::domain::service_date::ServiceDate;
@@ -60,6 +60,11 @@ impl RuleBook {
     /// What a rule does here.
     pub fn severity(&self, rule: &Rule) -> Severity {
         self.severities.get(rule.code).copied().filter(|_| rule.settable).unwrap_or(rule.severity)
+    }
+
+    /// By what a claim is compared with those that are stored, where that rule is not off.
+    pub fn duplicate_check(&self, claim: &Claim) -> Option<DuplicateCheck> {
+        DuplicateCheck::of(claim, self.severity(&likely_duplicate::RULE))
     }
 
     fn examine(&self, form: &ClaimForm, now: Timestamp) -> Examined {

@@ -15,6 +15,7 @@ mod book;
 mod claim_limit;
 mod draft;
 mod example;
+mod likely_duplicate;
 mod limits;
 mod line_count;
 mod npi_checksum;
@@ -32,6 +33,7 @@ pub use super::code_list::CodeList;
 pub use book::RuleBook;
 pub use draft::{Draft, DraftLine};
 pub use example::Example;
+pub use likely_duplicate::{DuplicateCheck, finding as likely_duplicate};
 pub use limits::Limits;
 
 /// The rules of a claim that could be read, in the order in which their findings are listed.
@@ -48,6 +50,7 @@ pub const REGISTRY: &[Rule] = &[
     allowed_above_fees::RULE,
     claim_limit::RULE,
     repeated_line::RULE,
+    likely_duplicate::RULE,
 ];
 
 /// Everything that the service can find: whatever code a finding has, it is one of these.
@@ -85,6 +88,8 @@ pub enum Check {
     Reading,
     /// By looking at the claim. A field whose shape is wrong is `None`: that was found already.
     Claim(fn(&Draft, &Given<'_>) -> Vec<Violation>),
+    /// By comparing it with claims that are stored, where it is stored. Makes the message of the stored claim's id.
+    Stored(fn(&str) -> String),
 }
 
 /// What a broken rule does to a claim.
