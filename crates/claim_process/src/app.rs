@@ -1,7 +1,7 @@
 //! Puts the service together, runs it, and stops it in order.
 
 use crate::db;
-use crate::domain::rules::{self, RuleBook};
+use crate::domain::rules::{CodeList, RuleBook};
 use crate::events::{outcomes::Outcomes, watchdog};
 use crate::http::{self, Api, Limits};
 use crate::ingest;
@@ -14,7 +14,9 @@ use event_bus::{Consumer, Relay};
 use service_runtime::background::{Pace, Periodic};
 use service_runtime::health::Health;
 use service_runtime::{http_server, metrics};
+use std::fs::File;
 use std::future::Future;
+use std::io::Read;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -51,6 +53,33 @@ pub fn open_database(settings: &DatabaseSettings) -> Result<Database, String> {
     Database::open_migrated(settings, &[&event_bus::MIGRATIONS, &db::MIGRATIONS]).map_err(|error| error.to_string())
 }
 
+/// The rules as the settings have them, with the list of procedure codes that they name.
+///
+/// # Errors
+/// One sentence for the operator.
+pub fn rule_book(settings: &Settings) -> Result<RuleBook, String> {
+    let file = &settings.checks.procedure_codes_file;
+    let procedures = if file.is_empty() {
+        None
+    } else {
+        let codes = read_bounded(file).and_then(|text| CodeList::parse(&text)).map_err(|problem| {
+            format!(
+                "the list of procedure codes {file}, which checks.procedure_codes_file names, cannot be used: {problem}"
+            )
+        })?;
+        Some(codes)
+    };
+    Ok(RuleBook::new(settings.rules.clone(), settings.limits(), procedures))
+}
+
+/// The text of a file, or a byte more than any list of codes may have.
+fn read_bounded(file: &str) -> Result<String, String> {
+    let mut text = String::new();
+    let most = CodeList::MOST_BYTES as u64 + 1;
+    let read = File::open(file).and_then(|file| file.take(most).read_to_string(&mut text));
+    read.map(|_| text).map_err(|error| error.to_string())
+}
+
 impl Application {
     /// Builds the service and binds its port (0 takes a free one). Kafka need not be there yet; until it answers, the
     /// service is not ready.
@@ -59,6 +88,7 @@ impl Application {
     /// One sentence for the operator.
     pub fn build(settings: Settings) -> Result<Self, String> {
         metrics::install();
+        let rules = rule_book(&settings)?;
         let bound = http_server::bind(&settings.http)?;
         let database = open_database(&settings.database)?;
         let relay = Relay::start(&database, &settings.kafka)?;
@@ -78,7 +108,6 @@ impl Application {
             forget_idle_clients(&limits),
         ];
 
-        let rules = RuleBook::new(settings.rules.clone(), rules::Limits { max_lines: settings.ingest.max_lines });
         let api = Api::new(ingest, rules, settings, database, Arc::clone(&relay));
         let port = bound.port();
         let server = bound.serve(&health, move |config| {

@@ -1,7 +1,8 @@
 //! Settings of claim_process. Defaults here, then a TOML file, then `CLAIM_PROCESS__SECTION__FIELD`.
 
+use crate::domain::cents::{Cents, MOST_CENTS};
 use crate::domain::form::MOST_LINES;
-use crate::domain::rules::{Severity, default_severities};
+use crate::domain::rules::{Limits, Severity, default_severities};
 use dual_db::DatabaseSettings;
 use event_bus::KafkaSettings;
 use serde::{Deserialize, Serialize};
@@ -48,8 +49,32 @@ pub struct Settings {
     /// Asking again for outcomes that do not come.
     #[validate(nested)]
     pub watchdog: WatchdogSettings,
+    /// What claims are checked against.
+    #[validate(nested)]
+    pub checks: ChecksSettings,
     /// `reject`, `warn` or `off`, by the code of a rule.
     pub rules: BTreeMap<String, Severity>,
+}
+
+/// What claims are checked against. How a number is compared is said at its rule; `GET /v1/rules` lists them.
+#[derive(Debug, Clone, Serialize, Deserialize, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct ChecksSettings {
+    /// The most that a money field may hold, in cents.
+    #[validate(range(min = 1, max = MOST_CENTS, message = "must be 1 to 9999999999"))]
+    pub max_amount_cents: i64,
+    /// The most that a claim may come to, due to the provider or owed by it, in cents.
+    #[validate(range(min = 1, max = MOST_CENTS, message = "must be 1 to 9999999999"))]
+    pub max_claim_cents: i64,
+    /// How many days ago a service may have been.
+    #[validate(range(min = 1, max = Limits::MOST_SERVICE_AGE_DAYS, message = "must be 1 to 36525"))]
+    pub max_service_age_days: u32,
+    /// The most findings, and the most warnings, that are listed of one claim; one more counts the others.
+    #[validate(range(min = 1, max = Limits::MOST_FINDINGS, message = "must be 1 to 1000"))]
+    pub max_findings: usize,
+    /// A file with the procedure codes that are known, one a line, with `#` before comments; empty: all are. Read once, at
+    /// the start.
+    pub procedure_codes_file: String,
 }
 
 /// Storing claims.
@@ -137,13 +162,14 @@ pub struct WatchdogSettings {
 
 impl Default for Settings {
     fn default() -> Self {
+        let limits = Limits::default();
         Self {
             http: HttpSettings::on_port(8000),
             database: DatabaseSettings::at("sqlite://.local/claims.db"),
             kafka: KafkaSettings::for_group("claim_process"),
             log: LogSettings::default(),
             ingest: IngestSettings {
-                max_lines: 100,
+                max_lines: limits.max_lines,
                 max_queued_claims: 4_096,
                 max_group_claims: 256,
                 max_attempts: 3,
@@ -167,7 +193,27 @@ impl Default for Settings {
                 max_pause_ms: 600_000,
                 attention_after: 10,
             },
+            checks: ChecksSettings {
+                max_amount_cents: limits.max_amount.0,
+                max_claim_cents: limits.max_claim.0,
+                max_service_age_days: limits.max_service_age_days,
+                max_findings: limits.max_findings,
+                procedure_codes_file: String::new(),
+            },
             rules: default_severities(),
+        }
+    }
+}
+
+impl Settings {
+    /// The numbers that rules compare with.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            max_lines: self.ingest.max_lines,
+            max_amount: Cents(self.checks.max_amount_cents),
+            max_claim: Cents(self.checks.max_claim_cents),
+            max_service_age_days: self.checks.max_service_age_days,
+            max_findings: self.checks.max_findings,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Claims with their lines and timeline: reading them, noting outcomes, and finding those that are due to be asked for.
 
 use super::schema::{claim_lines, claim_timeline, claims};
+use crate::domain::form::Finding;
 use crate::domain::transition::{State, Status};
 use claim_events::{Event, KnownOutcome, OutcomeKind, PaymentEvent};
 use diesel::prelude::*;
@@ -104,6 +105,11 @@ impl ClaimRow {
 }
 
 impl StoredClaim {
+    /// What its sender was warned about.
+    pub fn warnings(&self) -> Vec<Finding> {
+        serde_json::from_str(&self.row.warnings).unwrap_or_default()
+    }
+
     /// The claim as it was when it was first answered, which is what a repeated `Idempotency-Key` gets.
     pub fn as_first_answered(mut self) -> Self {
         self.row.status = Status::Submitted.name().to_owned();

@@ -1,6 +1,7 @@
 //! The database: one file an aggregate, its queries beside its table. Nothing here decides anything; `domain` does.
 
 pub mod claims;
+pub mod duplicates;
 pub mod idempotency;
 pub mod provider_totals;
 pub mod reconciliation;

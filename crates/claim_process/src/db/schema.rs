@@ -25,6 +25,7 @@ diesel::table! {
         times_asked -> BigInt,
         voided_at_us -> Nullable<BigInt>,
         void_reason -> Nullable<Text>,
+        content_digest -> Nullable<Binary>,
     }
 }
 

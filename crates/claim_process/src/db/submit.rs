@@ -5,6 +5,7 @@
 //! sends no event a second time.
 
 use super::claims::{ClaimRow, LineRow, StoredClaim};
+use super::duplicates::{self, ContentDigest};
 use super::idempotency::{self, NewKey};
 use super::provider_totals::Changes;
 use super::schema::{claim_lines, claims};
@@ -12,12 +13,13 @@ use super::{ROWS_PER_INSERT, claims as claim_queries};
 use crate::domain::claim::Claim;
 use crate::domain::form::Finding;
 use crate::domain::identifiers::ClaimId;
+use crate::domain::rules::{DuplicateCheck, likely_duplicate};
 use crate::domain::transition::Status;
 use diesel::prelude::*;
 use dual_db::{Connection, Result, on_each_backend};
 use std::collections::{HashMap, HashSet};
 
-/// Rows of `claims` in one INSERT: 18 columns each.
+/// Rows of `claims` in one INSERT: 17 columns each.
 const CLAIMS_PER_INSERT: usize = 500;
 
 /// A claim on its way into the database.
@@ -29,6 +31,8 @@ pub struct Submission {
     pub claim: Claim,
     /// What its sender is warned about.
     pub warnings: Vec<Finding>,
+    /// By what it is compared with the claims that are stored, where it is.
+    pub duplicate_check: Option<DuplicateCheck>,
     /// The sender's key and the hash of the body it came with.
     pub idempotency: Option<IdempotencyKey>,
     /// The id of the request.
@@ -62,6 +66,11 @@ pub enum Submitted {
     Replayed(Box<StoredClaim>),
     /// The key was used with another body.
     KeyReused,
+    /// It equals this claim, and is refused for that.
+    LikelyDuplicate {
+        /// The claim that it equals.
+        claim_id: String,
+    },
     /// The sender's own id belongs to this claim.
     ExternalIdTaken {
         /// The claim that has it.
@@ -97,6 +106,15 @@ struct NewClaim<'a> {
     ask: i64,
     due_at_us: Option<i64>,
     times_asked: i64,
+    content_digest: Option<&'a [u8]>,
+}
+
+/// A claim that is about to be inserted.
+struct Candidate<'a> {
+    index: usize,
+    submission: &'a Submission,
+    /// The claim that it equals.
+    equals: Option<String>,
 }
 
 /// Stores a group. `due_at_us` is when the watchdog asks for an outcome that has not come.
@@ -104,30 +122,28 @@ pub fn store(connection: &mut Connection, group: &[Submission], now_us: i64, due
     let mut results: Vec<Option<Submitted>> = vec![None; group.len()];
     let twins = settle_keys(connection, group, now_us, &mut results)?;
 
-    let mut open: HashMap<&str, usize> = HashMap::new();
-    let mut stored = Vec::new();
-    for (index, submission) in group.iter().enumerate() {
-        if results[index].is_some() || twins.contains_key(&index) {
-            continue;
-        }
-        open.insert(submission.claim_id.as_str(), index);
-        stored.push(to_stored(submission, now_us, due_at_us));
-    }
-    let keys = insert_claims(connection, &stored)?;
+    let mut waiting: Vec<Candidate<'_>> = group
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| results[*index].is_none() && !twins.contains_key(index))
+        .map(|(index, submission)| Candidate { index, submission, equals: None })
+        .collect();
+    let digests = waiting.iter().filter_map(|candidate| candidate.submission.digest()).copied().collect();
+    let mut standing = duplicates::standing(connection, &digests)?;
     let mut inserted = Vec::new();
-    for mut claim in stored {
-        let Some(key) = keys.get(&claim.row.claim_id) else { continue };
-        claim.row.id = *key;
-        for line in &mut claim.lines {
-            line.claim_key = *key;
+    // Claims of the group that equal each other are not inserted together: a later one names an earlier one only when that
+    // is known to be stored.
+    while !waiting.is_empty() {
+        let (now, later) = split_equals(std::mem::take(&mut waiting), &standing);
+        waiting = later;
+        let now = refuse_equals(connection, now, &mut results)?;
+        let stored = insert_candidates(connection, &now, now_us, due_at_us, &mut results)?;
+        for (digest, claim) in &stored {
+            if let Some(digest) = digest {
+                standing.entry(*digest).or_insert_with(|| claim.row.claim_id.clone());
+            }
         }
-        if let Some(index) = open.remove(claim.row.claim_id.as_str()) {
-            results[index] = Some(Submitted::Accepted(Box::new(claim.clone())));
-        }
-        inserted.push(claim);
-    }
-    for (_, index) in open {
-        results[index] = Some(explain_missing(connection, &group[index])?);
+        inserted.extend(stored.into_iter().map(|(_, claim)| claim));
     }
 
     for (twin, first) in twins {
@@ -197,11 +213,105 @@ fn settle_keys(
     Ok(twins)
 }
 
+/// Sets apart those that equal another one of them, and notes which claim that stands the others equal. An earlier try may
+/// have stored a claim already: it does not equal itself.
+fn split_equals<'a>(
+    waiting: Vec<Candidate<'a>>,
+    standing: &HashMap<ContentDigest, String>,
+) -> (Vec<Candidate<'a>>, Vec<Candidate<'a>>) {
+    let mut first_of = HashSet::new();
+    let (mut now, mut later) = (Vec::with_capacity(waiting.len()), Vec::new());
+    for mut candidate in waiting {
+        match candidate.submission.digest().map(|digest| (digest, standing.get(digest))) {
+            None => now.push(candidate),
+            Some((_, Some(earlier))) => {
+                candidate.equals = Some(earlier.clone()).filter(|id| id != candidate.submission.claim_id.as_str());
+                now.push(candidate);
+            }
+            Some((digest, None)) if first_of.insert(*digest) => now.push(candidate),
+            Some(_) => later.push(candidate),
+        }
+    }
+    (now, later)
+}
+
+/// Settles those that are refused because they equal a claim that stands, and returns the others. One that an earlier try
+/// stored, when it equalled none, is not refused any more.
+fn refuse_equals<'a>(
+    connection: &mut Connection,
+    candidates: Vec<Candidate<'a>>,
+    results: &mut [Option<Submitted>],
+) -> Result<Vec<Candidate<'a>>> {
+    let (equal, mut others): (Vec<_>, Vec<_>) = candidates.into_iter().partition(Candidate::is_to_be_refused);
+    if equal.is_empty() {
+        return Ok(others);
+    }
+    let ids: Vec<&str> = equal.iter().map(|candidate| candidate.submission.claim_id.as_str()).collect();
+    let stored = duplicates::stored_of(connection, &ids)?;
+    for candidate in equal {
+        let id = candidate.submission.claim_id.as_str();
+        if stored.contains(id) {
+            others.push(candidate);
+        } else if let Some(claim_id) = candidate.equals {
+            if candidate.submission.idempotency.is_some() {
+                idempotency::release_key(connection, id)?;
+            }
+            results[candidate.index] = Some(Submitted::LikelyDuplicate { claim_id });
+        }
+    }
+    Ok(others)
+}
+
+/// Inserts candidates, settles each of them, and returns those that were really inserted, with their digests.
+fn insert_candidates(
+    connection: &mut Connection,
+    candidates: &[Candidate<'_>],
+    now_us: i64,
+    due_at_us: i64,
+    results: &mut [Option<Submitted>],
+) -> Result<Vec<(Option<ContentDigest>, StoredClaim)>> {
+    let stored: Vec<StoredClaim> = candidates.iter().map(|candidate| to_stored(candidate, now_us, due_at_us)).collect();
+    let digests: Vec<Option<&ContentDigest>> =
+        candidates.iter().map(|candidate| candidate.submission.digest()).collect();
+    let keys = insert_claims(connection, &stored, &digests)?;
+    let mut inserted = Vec::with_capacity(stored.len());
+    for (candidate, mut claim) in candidates.iter().zip(stored) {
+        let Some(key) = keys.get(&claim.row.claim_id) else {
+            results[candidate.index] = Some(explain_missing(connection, candidate.submission)?);
+            continue;
+        };
+        claim.row.id = *key;
+        for line in &mut claim.lines {
+            line.claim_key = *key;
+        }
+        results[candidate.index] = Some(Submitted::Accepted(Box::new(claim.clone())));
+        inserted.push((candidate.submission.digest().copied(), claim));
+    }
+    Ok(inserted)
+}
+
+impl Submission {
+    fn digest(&self) -> Option<&ContentDigest> {
+        self.duplicate_check.as_ref().map(|check| &check.digest)
+    }
+}
+
+impl Candidate<'_> {
+    fn is_to_be_refused(&self) -> bool {
+        self.equals.is_some() && self.submission.duplicate_check.as_ref().is_some_and(|check| check.refuse)
+    }
+}
+
 /// Inserts the claims that are new and returns their keys by public id.
-fn insert_claims(connection: &mut Connection, stored: &[StoredClaim]) -> Result<HashMap<String, i64>> {
+fn insert_claims(
+    connection: &mut Connection,
+    stored: &[StoredClaim],
+    digests: &[Option<&ContentDigest>],
+) -> Result<HashMap<String, i64>> {
     let mut keys = HashMap::with_capacity(stored.len());
-    for chunk in stored.chunks(CLAIMS_PER_INSERT) {
-        let rows: Vec<NewClaim<'_>> = chunk.iter().map(|claim| new_claim(&claim.row)).collect();
+    for (chunk, digests) in stored.chunks(CLAIMS_PER_INSERT).zip(digests.chunks(CLAIMS_PER_INSERT)) {
+        let rows: Vec<NewClaim<'_>> =
+            chunk.iter().zip(digests).map(|(claim, digest)| new_claim(&claim.row, *digest)).collect();
         let inserted: Vec<(String, i64)> = on_each_backend!(connection, |c| {
             diesel::insert_into(claims::table)
                 .values(&rows)
@@ -228,8 +338,13 @@ fn explain_missing(connection: &mut Connection, submission: &Submission) -> Resu
     holder.map(|claim_id| Submitted::ExternalIdTaken { claim_id }).ok_or(dual_db::Error::Conflict)
 }
 
-fn to_stored(submission: &Submission, now_us: i64, due_at_us: i64) -> StoredClaim {
+fn to_stored(candidate: &Candidate<'_>, now_us: i64, due_at_us: i64) -> StoredClaim {
+    let submission = candidate.submission;
     let claim = &submission.claim;
+    let mut warnings = submission.warnings.clone();
+    if let Some(equal) = &candidate.equals {
+        warnings.insert(0, likely_duplicate(equal));
+    }
     let row = ClaimRow {
         id: 0,
         claim_id: submission.claim_id.as_str().to_owned(),
@@ -241,7 +356,7 @@ fn to_stored(submission: &Submission, now_us: i64, due_at_us: i64) -> StoredClai
         provider_npi: claim.provider_npi.as_str().to_owned(),
         net_fee_cents: claim.net_fee().0,
         submitted_at_us: now_us,
-        warnings: serde_json::to_string(&submission.warnings).expect("findings are plain data"),
+        warnings: serde_json::to_string(&warnings).expect("findings are plain data"),
         correlation_id: submission.correlation_id.clone(),
         traceparent: submission.traceparent.clone(),
         version: 1,
@@ -279,7 +394,7 @@ pub fn line_rows(claim: &Claim) -> Vec<LineRow> {
         .collect()
 }
 
-fn new_claim(row: &ClaimRow) -> NewClaim<'_> {
+fn new_claim<'a>(row: &'a ClaimRow, digest: Option<&'a ContentDigest>) -> NewClaim<'a> {
     NewClaim {
         claim_id: &row.claim_id,
         external_claim_id: row.external_claim_id.as_deref(),
@@ -297,5 +412,6 @@ fn new_claim(row: &ClaimRow) -> NewClaim<'_> {
         ask: row.ask,
         due_at_us: row.due_at_us,
         times_asked: row.times_asked,
+        content_digest: digest.map(<[u8; 32]>::as_slice),
     }
 }

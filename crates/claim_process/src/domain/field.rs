@@ -49,7 +49,7 @@ impl Field {
     ];
 
     /// The canonical name.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Field::ExternalClaimId => "external_claim_id",
             Field::ServiceDate => "service_date",

@@ -6,11 +6,12 @@
 
 use super::field::Field;
 use super::identifiers::Identifier;
+use super::rules::{Limits, Rule, reading};
 use super::shape;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use utoipa::ToSchema;
-use validator::Validate;
+use validator::{Validate, ValidateArgs, ValidationErrors};
 
 /// One thing that is wrong with a claim, or worth a warning.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -45,9 +46,57 @@ pub struct SentAs {
 /// holds beyond that need not be in memory to be refused.
 pub const MOST_LINES: usize = 1_000;
 
-/// The most findings that are kept of how a claim was written: a body can hold many times as many mistakes as anybody
-/// reads.
-const MOST_NOTED: usize = 100;
+/// What was found of one claim. Only so many findings are kept as can be listed, and the others are counted: a body can
+/// hold many times as many mistakes as anybody reads.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Findings {
+    kept: Vec<Finding>,
+    more: usize,
+}
+
+impl Findings {
+    /// Notes one.
+    pub fn note(&mut self, finding: Finding) {
+        if self.kept.len() < Limits::MOST_FINDINGS {
+            self.kept.push(finding);
+        } else {
+            self.more += 1;
+        }
+    }
+
+    /// The places of those with this code: line and field.
+    fn with_code(&self, code: &'static str) -> impl Iterator<Item = (Option<usize>, &str)> {
+        self.kept
+            .iter()
+            .filter(move |finding| finding.code == code)
+            .map(|finding| (finding.line, finding.field.as_str()))
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+
+    /// The same, those about the whole claim first, then line by line.
+    pub fn by_line(mut self) -> Self {
+        self.kept.sort_by_key(|finding| finding.line);
+        self
+    }
+
+    /// The first `most` of them, and how many there are besides.
+    pub fn first(self, most: usize) -> (Vec<Finding>, usize) {
+        let Self { mut kept, more } = self;
+        let more = more + kept.len().saturating_sub(most);
+        kept.truncate(most);
+        (kept, more)
+    }
+}
+
+impl From<Finding> for Findings {
+    fn from(finding: Finding) -> Self {
+        Self { kept: vec![finding], more: 0 }
+    }
+}
 
 /// A claim as it was sent.
 #[derive(Debug, Default)]
@@ -57,9 +106,9 @@ pub struct ClaimForm {
     /// The lines, at most one more than [`MOST_LINES`].
     pub lines: Vec<LineForm>,
     /// What is wrong with how it was written: a field sent twice, a list where text belongs.
-    pub(super) misread: Vec<Finding>,
+    pub(super) misread: Findings,
     /// What was ignored.
-    pub(super) ignored: Vec<Finding>,
+    pub(super) ignored: Findings,
 }
 
 /// The claim's own fields as they were sent.
@@ -72,6 +121,7 @@ pub struct HeaderForm {
 
 /// One line as it was sent. A field that was empty, null or absent is `None`.
 #[derive(Default, Clone, Validate)]
+#[validate(context = Limits)]
 pub struct LineForm {
     #[validate(
         required(code = "required", message = "is required: write a date, as in 2018-03-28"),
@@ -102,22 +152,22 @@ pub struct LineForm {
     provider_npi: Option<String>,
     #[validate(
         required(code = "required", message = "is required: write an amount, as in 100.00"),
-        custom(function = "shape::money")
+        custom(function = "shape::money", use_context)
     )]
     provider_fees: Option<String>,
     #[validate(
         required(code = "required", message = "is required: write an amount, as in 100.00"),
-        custom(function = "shape::money")
+        custom(function = "shape::money", use_context)
     )]
     allowed_fees: Option<String>,
     #[validate(
         required(code = "required", message = "is required: write an amount, as in 0.00"),
-        custom(function = "shape::money")
+        custom(function = "shape::money", use_context)
     )]
     member_coinsurance: Option<String>,
     #[validate(
         required(code = "required", message = "is required: write an amount, as in 0.00"),
-        custom(function = "shape::money")
+        custom(function = "shape::money", use_context)
     )]
     member_copay: Option<String>,
     sent: BTreeMap<Field, SentAs>,
@@ -206,25 +256,18 @@ impl ClaimForm {
         self.lines.len() > MOST_LINES
     }
 
-    /// Notes something that is wrong with how the claim was written. Only the first hundred are kept.
+    /// Notes something that is wrong with how the claim was written.
     pub fn note_misread(&mut self, finding: Finding) {
-        if self.misread.len() < MOST_NOTED {
-            self.misread.push(finding);
-        }
+        self.misread.note(finding);
     }
 
-    /// Notes something that was ignored. Only the first hundred are kept; the last of them says that there are more.
-    pub fn note_ignored(&mut self, mut finding: Finding) {
-        if self.ignored.len() < MOST_NOTED {
-            if self.ignored.len() + 1 == MOST_NOTED {
-                finding.message.push_str("; what was ignored after this is not listed");
-            }
-            self.ignored.push(finding);
-        }
+    /// Notes something that was ignored.
+    pub fn note_ignored(&mut self, finding: Finding) {
+        self.ignored.note(finding);
     }
 
-    /// A finding about `field`, with the name and place the sender gave it. `line` counts from 1.
-    pub fn finding(&self, line: Option<usize>, field: Field, code: &str, message: String) -> Finding {
+    /// What breaks a rule: a finding about `field`, with the name and place the sender gave it. `line` counts from 1.
+    pub fn finding(&self, line: Option<usize>, field: Field, rule: &Rule, message: String) -> Finding {
         let form = line.and_then(|line| self.lines.get(line - 1));
         let sent = form.map_or_else(|| self.header.sent_as(field), |form| form.sent_as(field));
         let place = form.and_then(|form| form.place.as_deref());
@@ -236,21 +279,27 @@ impl ClaimForm {
                 Some(sent) => sent.pointer.clone(),
                 None => place.map(|place| format!("{place}/{}", field.name())),
             },
-            code: code.to_owned(),
+            code: rule.code.to_owned(),
             message,
         }
     }
 
     /// Everything that is wrong with the shape, line by line and in the order of the fields.
-    pub fn shape_findings(&self) -> Vec<Finding> {
+    pub fn shape_findings(&self, limits: &Limits) -> Vec<Finding> {
         let mut findings = self.shape_findings_of(None, self.header.validate());
         for (index, line) in self.lines.iter().enumerate() {
-            findings.extend(self.shape_findings_of(Some(index + 1), line.validate()));
+            findings.extend(self.shape_findings_of(Some(index + 1), line.validate_with_args(limits)));
         }
+        // What was sent and is no text is not missing, besides.
+        let unread: HashSet<(Option<usize>, &str)> = self.misread.with_code(reading::NOT_TEXT.code).collect();
+        findings.retain(|Finding { line, field, code, .. }| {
+            let was_sent = unread.contains(&(*line, field)) || unread.contains(&(None, field));
+            !(was_sent && code == reading::REQUIRED.code)
+        });
         findings
     }
 
-    fn shape_findings_of(&self, line: Option<usize>, result: Result<(), validator::ValidationErrors>) -> Vec<Finding> {
+    fn shape_findings_of(&self, line: Option<usize>, result: Result<(), ValidationErrors>) -> Vec<Finding> {
         let Err(errors) = result else { return Vec::new() };
         let by_field = errors.field_errors();
         Field::ALL
@@ -258,8 +307,9 @@ impl ClaimForm {
             .filter_map(|field| by_field.get(field.name()).map(|errors| (field, errors)))
             .flat_map(|(field, errors)| errors.iter().map(move |error| (field, error)))
             .map(|(field, error)| {
+                let rule = reading::with_code(&error.code).expect("the codes of the attributes are rules of reading");
                 let message = error.message.as_deref().unwrap_or("is not as it should be").to_owned();
-                self.finding(line, field, &error.code, message)
+                self.finding(line, field, rule, message)
             })
             .collect()
     }

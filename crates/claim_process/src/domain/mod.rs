@@ -5,6 +5,7 @@
 
 pub mod cents;
 pub mod claim;
+pub mod code_list;
 pub mod field;
 pub mod form;
 pub mod identifiers;

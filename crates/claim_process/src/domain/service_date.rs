@@ -1,6 +1,8 @@
 //! The date of service, in the spellings senders use. The time of day, where one is sent, is checked and dropped.
 
+use jiff::Timestamp;
 use jiff::civil::{Date, Time};
+use jiff::tz::Offset;
 use std::fmt;
 
 /// The day on which a service was rendered.
@@ -36,6 +38,16 @@ impl ServiceDate {
             _ => return Err(NotADate),
         };
         Date::strptime(format, date).map(Self).map_err(|_| NotADate)
+    }
+
+    /// The latest day that it is anywhere on Earth at this moment: clocks go up to 14 hours ahead of UTC.
+    pub fn latest_at(moment: Timestamp) -> Self {
+        Self(Offset::constant(14).to_datetime(moment).date())
+    }
+
+    /// How many days later the other one is; below zero where it is earlier.
+    pub fn days_until(self, other: Self) -> i64 {
+        i64::from((other.0 - self.0).get_days())
     }
 }
 
@@ -111,6 +123,26 @@ mod tests {
         ] {
             assert_eq!(ServiceDate::parse(text), Err(NotADate), "{text:?}");
         }
+    }
+
+    #[test]
+    fn today_is_the_latest_day_that_it_is_anywhere() {
+        for (moment, today) in [
+            ("2018-03-28T09:59:59Z", "2018-03-28"),
+            ("2018-03-28T10:00:00Z", "2018-03-29"),
+            ("2018-12-31T23:59:59Z", "2019-01-01"),
+        ] {
+            assert_eq!(ServiceDate::latest_at(moment.parse().unwrap()).to_string(), today, "{moment}");
+        }
+    }
+
+    #[test]
+    fn days_are_counted_over_months_and_leap_years() {
+        let day = |text| ServiceDate::parse(text).unwrap();
+        assert_eq!(day("2018-03-28").days_until(day("2018-03-28")), 0);
+        assert_eq!(day("2018-03-28").days_until(day("2038-03-28")), 7_305);
+        assert_eq!(day("2018-03-28").days_until(day("2018-03-27")), -1);
+        assert_eq!(day("0000-01-01").days_until(day("9999-12-31")), 3_652_424);
     }
 
     proptest! {

@@ -121,6 +121,7 @@ enum Detail {
 impl From<StoredClaim> for ClaimAnswer {
     fn from(claim: StoredClaim) -> Self {
         let outcome = outcome(&claim);
+        let warnings = claim.warnings();
         let StoredClaim { row, lines, timeline } = claim;
         let submitted_at = rfc3339(row.submitted_at_us);
         let submitted = TimelineAnswer { at: submitted_at.clone(), event: "claim.submitted".to_owned(), reason: None };
@@ -141,7 +142,7 @@ impl From<StoredClaim> for ClaimAnswer {
             net_fee: Cents(row.net_fee_cents).to_string(),
             submitted_at,
             lines: lines.into_iter().map(LineAnswer::from).collect(),
-            warnings: serde_json::from_str(&row.warnings).unwrap_or_default(),
+            warnings,
             outcome,
             timeline,
         }

@@ -6,6 +6,7 @@ mod get_claims;
 mod post_claim;
 mod rate_limit;
 mod reconciliation;
+mod rules;
 mod sent;
 mod top_providers;
 mod validate_claim;
@@ -93,6 +94,7 @@ pub fn routes(settings: &Settings, limits: &Limits) -> Routes {
         .route(route!(post_claim::post).limited(writes, |route| limits.writes.around(route)))
         .route(route!(get_claims::list))
         .route(route!(get_claims::one))
+        .route(route!(rules::list))
         .route(route!(batch::post).limited(writes, |route| limits.writes.around(route)))
         .route(route!(validate_claim::post).limited(writes, |route| limits.writes.around(route)))
         .route(route!(void_claim::post).limited(writes, |route| limits.writes.around(route)))

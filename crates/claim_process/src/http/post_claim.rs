@@ -6,6 +6,8 @@ use super::sent::{Refusal, SentClaim, SentCsv};
 use crate::db::submit::{IdempotencyKey, Submission, Submitted};
 use crate::domain::form::{ClaimForm, Finding};
 use crate::domain::identifiers::ClaimId;
+use crate::domain::rules::likely_duplicate;
+use crate::domain::rules::reading::MORE_FINDINGS;
 use crate::ingest::NotStored;
 use crate::intake::{Malformed, read_csv, read_json};
 use actix_web::http::StatusCode;
@@ -61,9 +63,10 @@ pub(super) async fn post(
     let format = Format::of(&request)?;
     let body = read_body(payload, &api.settings.http).await?;
     let form = format.read(&body).map_err(|Malformed(detail)| Problem::malformed(detail))?;
-    let (claim, warnings) = api.rules.read(&form).map_err(refused)?;
+    let (claim, warnings) = api.rules.read(&form, jiff::Timestamp::now()).map_err(refused)?;
     let submission = Submission {
         claim_id: ClaimId::random(),
+        duplicate_check: api.rules.duplicate_check(&claim),
         claim,
         warnings,
         idempotency: idempotency_key.map(|key| IdempotencyKey { key, body_hash: hash(&body) }),
@@ -87,6 +90,7 @@ pub(super) async fn post(
             "The Idempotency-Key was used before",
             "the same Idempotency-Key came with another body: use a new key for a new claim",
         )),
+        Submitted::LikelyDuplicate { claim_id } => Err(refused(vec![likely_duplicate(&claim_id)])),
         Submitted::ExternalIdTaken { claim_id } => Err(Problem::new(
             StatusCode::CONFLICT,
             "external-claim-id-taken",
@@ -155,9 +159,11 @@ fn hash(body: &[u8]) -> String {
 
 fn refused(findings: Vec<Finding>) -> Problem {
     metrics::counter!("claims_refused_total").increment(1);
-    let detail = match findings.len() {
+    let listed = findings.iter().filter(|finding| finding.code != MORE_FINDINGS.code).count();
+    let detail = match listed {
+        _ if listed < findings.len() => format!("more than {listed} things have to be put right; nothing was stored"),
         1 => "1 thing has to be put right; nothing was stored".to_owned(),
-        count => format!("{count} things have to be put right; nothing was stored"),
+        _ => format!("{listed} things have to be put right; nothing was stored"),
     };
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "claim-refused", "The claim cannot be accepted", detail)
         .with("errors", json!(findings))

@@ -78,7 +78,7 @@ pub(super) async fn post(
     let format = Format::of(&request)?;
     let body = read_body(payload, &api.settings.http).await?;
     let form = format.read(&body).map_err(|Malformed(detail)| Problem::malformed(detail))?;
-    let validated = match api.rules.read(&form) {
+    let validated = match api.rules.read(&form, jiff::Timestamp::now()) {
         Ok((claim, warnings)) => Validated {
             valid: true,
             findings: judged(Severity::Warn, warnings),

@@ -5,6 +5,7 @@ use super::answer::ClaimAnswer;
 use super::sent::Refusal;
 use crate::db::claims::{self, StoredClaim};
 use crate::domain::identifiers::ClaimId;
+use crate::domain::rules::reading::{LENGTH, REQUIRED};
 use crate::domain::transition::{self, Void};
 use crate::events::outgoing;
 use actix_web::http::StatusCode;
@@ -104,13 +105,13 @@ fn read_reason(body: &[u8]) -> Result<String, Problem> {
     let unreadable = || Problem::malformed("the body must be JSON: {\"reason\": \"why the claim is withdrawn\"}");
     let VoidBody { reason } = serde_json::from_slice(body).map_err(|_| unreadable())?;
     let reason = reason.map(|reason| reason.trim().to_owned()).unwrap_or_default();
-    let (code, message) = match reason.chars().count() {
-        0 => ("required", "must say why the claim is withdrawn".to_owned()),
-        count if count > LONGEST_REASON => ("too_long", format!("must have at most {LONGEST_REASON} characters")),
-        _ if reason.contains('\0') => ("characters", "must have no NUL character".to_owned()),
+    let (rule, message) = match reason.chars().count() {
+        0 => (REQUIRED, "must say why the claim is withdrawn".to_owned()),
+        count if count > LONGEST_REASON => (LENGTH, format!("must have at most {LONGEST_REASON} characters")),
+        _ if reason.contains('\0') => (LENGTH, "must have no NUL character".to_owned()),
         _ => return Ok(reason),
     };
-    let finding = json!([{"field": "reason", "pointer": "/reason", "code": code, "message": message}]);
+    let finding = json!([{"field": "reason", "pointer": "/reason", "code": rule.code, "message": message}]);
     Err(Problem::new(
         StatusCode::UNPROCESSABLE_ENTITY,
         "void-refused",

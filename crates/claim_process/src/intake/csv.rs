@@ -5,6 +5,7 @@ use super::csv_watch::{CsvTrouble, CsvWatch};
 use super::{Malformed, Place, note_repeated, note_unknown, printable};
 use crate::domain::field::Field;
 use crate::domain::form::{ClaimForm, LineForm, SentAs};
+use crate::domain::rules::reading;
 use ::csv::{ByteRecord, Reader, ReaderBuilder};
 use std::io::Read;
 
@@ -34,12 +35,7 @@ pub fn read_csv(body: &[u8]) -> Result<ClaimForm, Malformed> {
             Err(error) => match CsvTrouble::of(error) {
                 Some(trouble) => {
                     let line = Some(form.lines.len() + 1);
-                    form.note_misread(Place { line, pointer: None }.finding(
-                        "row",
-                        "row",
-                        trouble.code(),
-                        trouble.to_string(),
-                    ));
+                    trouble.note_in(&mut form, line);
                     return Ok(form);
                 }
                 None => return Err(Malformed("the CSV cannot be read".to_owned())),
@@ -151,14 +147,14 @@ impl Columns {
                 record.len(),
                 self.count
             );
-            form.note_misread(place.finding("row", "row", "ragged_row", message));
+            form.note_misread(place.finding("row", "row", &reading::RAGGED_ROW, message));
         }
         for (cell, column) in record.iter().zip(&self.fields) {
             let Some((field, name)) = column else { continue };
             let sent_as = SentAs { name: name.clone(), pointer: None };
             let Ok(cell) = std::str::from_utf8(cell) else {
                 let message = "is not UTF-8 text: save the file as UTF-8".to_owned();
-                form.note_misread(place.finding(field.name(), name, "not_text", message));
+                form.note_misread(place.finding(field.name(), name, &reading::NOT_TEXT, message));
                 continue;
             };
             if *field == Field::ExternalClaimId {

@@ -1,5 +1,8 @@
 //! What the csv crate does not say of what it reads: a quote that is never closed, and a record that grows without end.
 
+use super::Place;
+use crate::domain::form::ClaimForm;
+use crate::domain::rules::reading;
 use std::io::{self, Read};
 
 /// Why the rest of a CSV cannot be read.
@@ -14,12 +17,10 @@ pub(super) enum CsvTrouble {
 }
 
 impl CsvTrouble {
-    /// The code of the finding.
-    pub fn code(self) -> &'static str {
-        match self {
-            Self::UnclosedQuote => "unclosed_quote",
-            Self::TooLong(_) => "too_long",
-        }
+    /// Notes a quote that is not closed in the claim it broke, at its `line`.
+    pub fn note_in(self, form: &mut ClaimForm, line: Option<usize>) {
+        let place = Place { line, pointer: None };
+        form.note_misread(place.finding("row", "row", &reading::UNCLOSED_QUOTE, self.to_string()));
     }
 
     /// The trouble behind an error of the csv crate, if it is one.

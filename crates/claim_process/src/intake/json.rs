@@ -6,6 +6,7 @@
 use super::{Malformed, Place, note_repeated, note_unknown};
 use crate::domain::field::{Field, fold};
 use crate::domain::form::{ClaimForm, LineForm, SentAs};
+use crate::domain::rules::reading;
 use serde::Deserialize;
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -81,7 +82,7 @@ fn read_claim_object(form: &mut ClaimForm, members: Vec<(String, &RawValue)>) ->
                 form.note_misread(place.finding(
                     "lines",
                     &name,
-                    "sent_twice",
+                    &reading::SENT_TWICE,
                     "is sent twice: send it once".to_owned(),
                 ));
             }
@@ -104,7 +105,7 @@ fn read_claim_object(form: &mut ClaimForm, members: Vec<(String, &RawValue)>) ->
             }
         } else {
             let message = "belongs into each line, beside 'lines' it says nothing and was ignored".to_owned();
-            form.note_ignored(place.finding(field.name(), &name, "ignored_field", message));
+            form.note_ignored(place.finding(field.name(), &name, &reading::IGNORED_FIELD, message));
         }
     }
     let Some((pointer, raw)) = lines else { return Ok(()) };
@@ -172,7 +173,7 @@ fn read_line(form: &mut ClaimForm, place: Place, members: Vec<(String, &RawValue
             shared.get(&field).is_some_and(|shared| !text.trim().is_empty() && shared.text.trim() != text.trim());
         if contradicts {
             let message = "differs from the value given for the whole claim: send it once".to_owned();
-            form.note_misread(place.finding(field.name(), &sent_as.name, "contradiction", message));
+            form.note_misread(place.finding(field.name(), &sent_as.name, &reading::CONTRADICTION, message));
         }
         if !shared.contains_key(&field) || !text.trim().is_empty() {
             line.set(field, &text, sent_as);
@@ -195,12 +196,12 @@ fn scalar(
         Ok(Json::Number(number)) => number.to_owned(),
         Ok(Json::Other | Json::Array(_) | Json::Object(_)) => {
             let message = "must be text or a number".to_owned();
-            form.note_misread(place.finding(field.name(), name, "not_text", message));
+            form.note_misread(place.finding(field.name(), name, &reading::NOT_TEXT, message));
             return Ok(None);
         }
         Err(_) => {
             let message = "must be text of whole Unicode characters".to_owned();
-            form.note_misread(place.finding(field.name(), name, "not_text", message));
+            form.note_misread(place.finding(field.name(), name, &reading::NOT_TEXT, message));
             return Ok(None);
         }
     };

@@ -7,6 +7,7 @@ mod json;
 
 use crate::domain::field::Field;
 use crate::domain::form::{ClaimForm, Finding};
+use crate::domain::rules::{Rule, reading};
 
 pub use csv::read_csv;
 pub use json::read_json;
@@ -26,14 +27,14 @@ struct Place {
 }
 
 impl Place {
-    fn finding(&self, field: &str, name: &str, code: &str, message: String) -> Finding {
+    fn finding(&self, field: &str, name: &str, rule: &Rule, message: String) -> Finding {
         let name = printable(name);
         Finding {
             line: self.line,
             field: field.to_owned(),
             sent_as: (name != field).then_some(name),
             pointer: self.pointer.clone(),
-            code: code.to_owned(),
+            code: rule.code.to_owned(),
             message,
         }
     }
@@ -43,13 +44,13 @@ impl Place {
 fn note_unknown(form: &mut ClaimForm, place: &Place, name: &str) {
     let known: Vec<&str> = Field::ALL.into_iter().map(Field::name).collect();
     let message = format!("is not a field of a claim and was ignored; the fields are {}", known.join(", "));
-    form.note_ignored(place.finding(&printable(name), &printable(name), "unknown_field", message));
+    form.note_ignored(place.finding(&printable(name), &printable(name), &reading::UNKNOWN_FIELD, message));
 }
 
 /// Notes a field that was sent twice under names that mean the same.
 fn note_repeated(form: &mut ClaimForm, place: &Place, field: Field, first: &str, second: &str) {
     let message = format!("is sent twice, as '{}' and as '{}': send it once", printable(first), printable(second));
-    form.note_misread(place.finding(field.name(), second, "sent_twice", message));
+    form.note_misread(place.finding(field.name(), second, &reading::SENT_TWICE, message));
 }
 
 /// A sender's name for a field, short and without control characters.

@@ -4,16 +4,17 @@ use claim_process::domain::claim::Claim;
 use claim_process::domain::form::{ClaimForm, Finding};
 use claim_process::domain::rules::{Limits, RuleBook, Severity, default_severities};
 use claim_process::intake::{Malformed, read_csv, read_json};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 const REAL_CLAIM: &[u8] = include_bytes!("../../../../scripts/claim_1234.csv");
 
 fn rules() -> RuleBook {
-    RuleBook::new(default_severities(), Limits { max_lines: 100 })
+    RuleBook::new(default_severities(), Limits::default(), None)
 }
 
 fn accepted(form: Result<ClaimForm, Malformed>) -> (Claim, Vec<Finding>) {
-    rules().read(&form.expect("well-formed")).expect("acceptable")
+    rules().read(&form.expect("well-formed"), Timestamp::now()).expect("acceptable")
 }
 
 fn from_json(value: &Value) -> Result<ClaimForm, Malformed> {
@@ -21,7 +22,7 @@ fn from_json(value: &Value) -> Result<ClaimForm, Malformed> {
 }
 
 fn refused(value: &Value) -> Vec<Finding> {
-    rules().read(&from_json(value).expect("well-formed")).expect_err("refused")
+    rules().read(&from_json(value).expect("well-formed"), Timestamp::now()).expect_err("refused")
 }
 
 /// One line with the canonical names; `changes` replace or add members.
@@ -157,7 +158,7 @@ fn all_findings_come_at_once_and_say_how_the_field_was_spelt() {
 #[test]
 fn a_field_sent_twice_is_refused_and_an_unknown_one_is_a_warning() {
     let twice = r#"{"npi": "1497775530", "Provider NPI": "1497775530"}"#;
-    let findings = rules().read(&read_json(twice.as_bytes()).unwrap()).unwrap_err();
+    let findings = rules().read(&read_json(twice.as_bytes()).unwrap(), Timestamp::now()).unwrap_err();
     assert!(findings.iter().any(|finding| finding.code == "sent_twice" && finding.field == "provider_npi"));
     let (_, warnings) = accepted(from_json(&line(&[("tooth", json!("14"))])));
     assert_eq!((warnings[0].field.as_str(), warnings[0].code.as_str()), ("tooth", "unknown_field"));
@@ -189,13 +190,15 @@ fn broken_input_says_where_and_echoes_nothing() {
     read_csv(b"\xff,a\n1,2").unwrap_err();
     read_csv(b"apples,pears\n1,2").unwrap_err();
     let (half_surrogate, _) = (read_json(br#"{"plan_group": "\ud800"}"#).unwrap(), ());
-    assert!(rules().read(&half_surrogate).unwrap_err().iter().any(|finding| finding.code == "not_text"));
+    assert!(
+        rules().read(&half_surrogate, Timestamp::now()).unwrap_err().iter().any(|finding| finding.code == "not_text")
+    );
 }
 
 #[test]
 fn a_csv_row_with_the_wrong_number_of_columns_is_named() {
     let text = String::from_utf8(REAL_CLAIM.to_vec()).unwrap().replace("D0210,,", "D0210,");
-    let findings = rules().read(&read_csv(text.as_bytes()).unwrap()).unwrap_err();
+    let findings = rules().read(&read_csv(text.as_bytes()).unwrap(), Timestamp::now()).unwrap_err();
     assert!(findings.iter().any(|finding| finding.line == Some(2) && finding.code == "ragged_row"), "{findings:?}");
     let (claim, _) = accepted(read_csv(&[b"\xef\xbb\xbf", REAL_CLAIM, b"\r\n"].concat()));
     assert_eq!(claim.lines.len(), 4);
@@ -204,10 +207,13 @@ fn a_csv_row_with_the_wrong_number_of_columns_is_named() {
 #[test]
 fn no_deployment_can_turn_off_a_rule_without_which_a_claim_cannot_be_paid_rightly() {
     let severities = ["lines_disagree", "line_count"].map(|code| (code.to_owned(), Severity::Off));
-    let careless = RuleBook::new(severities.into(), Limits { max_lines: 100 });
+    let careless = RuleBook::new(severities.into(), Limits::default(), None);
     let two_plans = json!([line(&[]), line(&[("plan_group", json!("another plan"))])]);
-    assert_eq!(careless.read(&from_json(&two_plans).unwrap()).unwrap_err()[0].code, "lines_disagree");
-    assert_eq!(careless.read(&from_json(&json!({"lines": []})).unwrap()).unwrap_err()[0].code, "line_count");
+    assert_eq!(careless.read(&from_json(&two_plans).unwrap(), Timestamp::now()).unwrap_err()[0].code, "lines_disagree");
+    assert_eq!(
+        careless.read(&from_json(&json!({"lines": []})).unwrap(), Timestamp::now()).unwrap_err()[0].code,
+        "line_count"
+    );
     assert!(!default_severities().contains_key("lines_disagree"), "it is not offered as a setting");
 }
 
@@ -216,10 +222,10 @@ fn a_deployment_chooses_what_a_rule_does() {
     let mut severities = default_severities();
     severities.insert("procedure_format".into(), Severity::Warn);
     severities.insert("npi_checksum".into(), Severity::Off);
-    let lenient = RuleBook::new(severities, Limits { max_lines: 100 });
+    let lenient = RuleBook::new(severities, Limits::default(), None);
     let form =
         from_json(&line(&[("submitted_procedure", json!("D12")), ("provider_npi", json!("1234567890"))])).unwrap();
-    let (_, warnings) = lenient.read(&form).unwrap();
+    let (_, warnings) = lenient.read(&form, Timestamp::now()).unwrap();
     assert_eq!(warnings.iter().map(|warning| warning.code.as_str()).collect::<Vec<_>>(), ["procedure_format"]);
     let repeated = json!([line(&[]), line(&[]), line(&[("service_date", json!("2018-03-30"))])]);
     let (_, warnings) = accepted(from_json(&repeated));

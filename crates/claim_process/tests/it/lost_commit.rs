@@ -19,12 +19,13 @@ fn submission(provider_npi: &str, net_fee: &str, key: &str, external_id: &str) -
         body["external_claim_id"] = json!(external_id);
     }
     let form = read_json(body.to_string().as_bytes()).unwrap();
-    let rules = RuleBook::new(default_severities(), Limits { max_lines: 100 });
-    let (claim, warnings) = rules.read(&form).unwrap();
+    let rules = RuleBook::new(default_severities(), Limits::default(), None);
+    let (claim, warnings) = rules.read(&form, jiff::Timestamp::now()).unwrap();
     let idempotency =
         (!key.is_empty()).then(|| IdempotencyKey { key: key.to_owned(), body_hash: format!("hash of {net_fee}") });
     Submission {
         claim_id: ClaimId::random(),
+        duplicate_check: rules.duplicate_check(&claim),
         claim,
         warnings,
         idempotency,
@@ -39,6 +40,7 @@ fn told(results: &[Submitted]) -> Vec<(&'static str, String)> {
         Submitted::Accepted(claim) => ("accepted", claim.row.claim_id.clone()),
         Submitted::Replayed(claim) => ("replayed", claim.row.claim_id.clone()),
         Submitted::KeyReused => ("key reused", String::new()),
+        Submitted::LikelyDuplicate { claim_id } => ("equals", claim_id.clone()),
         Submitted::ExternalIdTaken { claim_id } => ("taken", claim_id.clone()),
     });
     told.collect()

@@ -4,6 +4,8 @@
 
 mod batch;
 mod canary;
+mod checks;
+mod duplicates;
 mod group_commit;
 mod idempotency;
 mod intake;
@@ -21,6 +23,7 @@ mod publishing;
 mod rate_limits;
 mod reannounce;
 mod refusals;
+mod rules;
 mod service;
 mod top_providers;
 mod void;

@@ -286,6 +286,10 @@ fn wrong_settings_are_all_listed_with_exit_code_2() {
             .env("CLAIM_PROCESS__KAFKA__BROKERS", "")
             .env("CLAIM_PROCESS__LOG__FORMAT", "xml")
             .env("CLAIM_PROCESS__RULES__PROCEDURE_PREFIX", "perhaps")
+            .env("CLAIM_PROCESS__CHECKS__MAX_AMOUNT_CENTS", "10000000000")
+            .env("CLAIM_PROCESS__CHECKS__MAX_CLAIM_CENTS", "0")
+            .env("CLAIM_PROCESS__CHECKS__MAX_SERVICE_AGE_DAYS", "36526")
+            .env("CLAIM_PROCESS__CHECKS__MAX_FINDINGS", "1001")
             .env("CLAIM_PROCESS__HTTP__PROT", "1"),
     );
     assert_eq!((output.status.code(), stdout.as_str()), (Some(2), ""), "{stderr}");
@@ -298,11 +302,15 @@ fn wrong_settings_are_all_listed_with_exit_code_2() {
         "kafka.brokers",
         "log.format",
         "CLAIM_PROCESS__RULES__PROCEDURE_PREFIX",
+        "checks.max_amount_cents",
+        "checks.max_claim_cents",
+        "checks.max_service_age_days",
+        "checks.max_findings",
         "CLAIM_PROCESS__HTTP__PROT",
     ] {
         assert_eq!(stderr.lines().filter(|line| line.trim().starts_with(named)).count(), 1, "{named} in {stderr}");
     }
-    assert_eq!(stderr.lines().count(), 10, "a first line and one for each: {stderr}");
+    assert_eq!(stderr.lines().count(), 14, "a first line and one for each: {stderr}");
     assert!(!directory.path().join(".local").exists(), "nothing was begun");
 
     std::fs::write(&file, "[http\n").unwrap();
@@ -328,6 +336,14 @@ fn what_hinders_its_start_is_one_sentence_with_exit_code_1() {
         ("DATABASE__URL", "sqlite://file/below.db", "check the path and that this user may write there"),
         ("DATABASE__URL", "sqlite://.", "check the path and that this user may write there"),
         ("DATABASE__URL", "sqlite://letter", "check the path and that this user may write there"),
+        ("CHECKS__PROCEDURE_CODES_FILE", "letter", "line 1 must be one procedure code, as in D0180"),
+        ("CHECKS__PROCEDURE_CODES_FILE", "file", "it must have at least one procedure code"),
+        ("CHECKS__PROCEDURE_CODES_FILE", "/dev/zero", "it must have at most 1048576 bytes"),
+        (
+            "CHECKS__PROCEDURE_CODES_FILE",
+            "nowhere",
+            "the list of procedure codes nowhere, which checks.procedure_codes_file names",
+        ),
         ("DATABASE__URL", "sqlite:///proc/claims.db", "check the path and that this user may write there"),
         (
             "DATABASE__URL",

@@ -129,8 +129,8 @@ on_both_databases! {
             for (body, code) in [
                 (json!({}), "required"),
                 (json!({"reason": "  "}), "required"),
-                (json!({"reason": "x".repeat(501)}), "too_long"),
-                (json!({"reason": "a\0b"}), "characters"),
+                (json!({"reason": "x".repeat(501)}), "length"),
+                (json!({"reason": "a\0b"}), "length"),
             ] {
                 let answer = void_with(&service, &id, &body).await;
                 assert_eq!(answer.problem(422), "void-refused");

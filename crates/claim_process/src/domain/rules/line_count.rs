@@ -1,17 +1,23 @@
-//! A claim has at least one line and at most as many as the deployment allows (100 by default).
+//! A claim has at least one line and at most as many as the deployment allows.
 
-use super::{Limits, Rule, Severity, Violation};
+use super::example::GOOD;
+use super::{Check, Example, Limits, Rule, Severity, Violation};
 use crate::domain::field::Field;
 
 pub(super) const RULE: Rule = Rule {
     code: "line_count",
+    description: "A claim has at least one line, and at most as many as ingest.max_lines says, 100 where it is not set.",
+    fields: &[Field::SubmittedProcedure.name()],
+    source: "this system",
     severity: Severity::Reject,
     settable: false,
-    check: |claim, limits| match claim.lines.len() {
+    breaks: Example::Json("{\"lines\": []}"),
+    passes: GOOD,
+    check: Check::Claim(|claim, given| match claim.lines.len() {
         0 => vec![violation("a claim needs at least one line".to_owned())],
-        count if count > limits.max_lines => vec![too_many(limits)],
+        count if count > given.limits.max_lines => vec![too_many(&given.limits)],
         _ => Vec::new(),
-    },
+    }),
 };
 
 pub(super) fn too_many(limits: &Limits) -> Violation {

@@ -1,44 +1,95 @@
-//! The rules: what makes a well-shaped claim acceptable.
+//! The rules: what makes a claim acceptable, and everything that the service can find wrong with one.
 //!
-//! To add a rule, write a file beside this one with a `RULE` and name it in [`REGISTRY`]; where it is `settable`, its
-//! severity can then be set per deployment (`rules.<code>`).
+//! To add a rule, write a file beside this one with a `RULE` and name it in [`REGISTRY`]. Where it is `settable`, its
+//! severity can then be set per deployment (`rules.<code>`), and `GET /v1/rules` and `RULES.md` show it with its example.
+//! What is found while a claim is read, before it has a shape that could be checked, is in [`reading`].
 
-use super::claim::{Claim, Line};
 use super::field::Field;
-use super::form::{ClaimForm, Finding, LineForm};
-use super::identifiers::{Identifier, Npi, ProcedureCode, Quadrant};
-use super::{cents::Cents, service_date::ServiceDate};
+use super::form::Finding;
+use super::service_date::ServiceDate;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+mod allowed_above_fees;
+mod book;
+mod claim_limit;
+mod draft;
+mod example;
+mod likely_duplicate;
+mod limits;
 mod line_count;
 mod npi_checksum;
 mod one_claim;
 mod procedure_format;
 mod procedure_prefix;
+mod procedure_unknown;
+mod quadrant_missing;
+pub mod reading;
 mod repeated_line;
+mod service_date_age;
+mod service_date_future;
 
-/// All the rules, in the order in which their findings are listed.
+pub use super::code_list::CodeList;
+pub use book::RuleBook;
+pub use draft::{Draft, DraftLine};
+pub use example::Example;
+pub use likely_duplicate::{DuplicateCheck, finding as likely_duplicate};
+pub use limits::Limits;
+
+/// The rules of a claim that could be read, in the order in which their findings are listed.
 pub const REGISTRY: &[Rule] = &[
     line_count::RULE,
     one_claim::RULE,
+    service_date_future::RULE,
+    service_date_age::RULE,
     procedure_prefix::RULE,
     procedure_format::RULE,
+    procedure_unknown::RULE,
+    quadrant_missing::RULE,
     npi_checksum::RULE,
+    allowed_above_fees::RULE,
+    claim_limit::RULE,
     repeated_line::RULE,
+    likely_duplicate::RULE,
 ];
+
+/// Everything that the service can find: whatever code a finding has, it is one of these.
+pub fn all() -> impl Iterator<Item = &'static Rule> {
+    reading::RULES.iter().chain(REGISTRY)
+}
 
 /// A rule.
 #[derive(Debug, Clone, Copy)]
 pub struct Rule {
     /// Its stable code, in findings and in the settings.
     pub code: &'static str,
+    /// What it demands, in a sentence or two for whoever sends claims.
+    pub description: &'static str,
+    /// The fields that its findings name.
+    pub fields: &'static [&'static str],
+    /// Where it comes from.
+    pub source: &'static str,
     /// What it does where the settings do not say.
     pub severity: Severity,
     /// Whether the settings may say otherwise: not where a claim that breaks it could not be paid rightly.
     pub settable: bool,
-    /// Finds what breaks it. A field whose shape is wrong is `None`: that was found already.
-    pub check: fn(&Draft, &Limits) -> Vec<Violation>,
+    /// What breaks it, with one finding of its code.
+    pub breaks: Example,
+    /// What does not.
+    pub passes: Example,
+    /// How it is checked.
+    pub check: Check,
+}
+
+/// How a rule is checked.
+#[derive(Debug, Clone, Copy)]
+pub enum Check {
+    /// While the claim is read: by `intake` and by the shape of its fields.
+    Reading,
+    /// By looking at the claim. A field whose shape is wrong is `None`: that was found already.
+    Claim(fn(&Draft, &Given<'_>) -> Vec<Violation>),
+    /// By comparing it with claims that are stored, where it is stored. Makes the message of the stored claim's id.
+    Stored(fn(&str) -> String),
 }
 
 /// What a broken rule does to a claim.
@@ -64,55 +115,15 @@ pub struct Violation {
     pub message: String,
 }
 
-/// Numbers that rules compare with.
+/// What rules compare a claim with.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// The most lines a claim may have.
-    pub max_lines: usize,
-}
-
-/// A claim as far as it could be read.
-#[derive(Debug, Default)]
-pub struct Draft {
-    /// The lines, in the order sent.
-    pub lines: Vec<DraftLine>,
-}
-
-/// A line as far as it could be read.
-#[derive(Debug, Default)]
-#[allow(missing_docs)]
-pub struct DraftLine {
-    pub service_date: Option<ServiceDate>,
-    pub submitted_procedure: Option<ProcedureCode>,
-    pub quadrant: Option<Quadrant>,
-    pub plan_group: Option<Identifier>,
-    pub subscriber_id: Option<Identifier>,
-    pub provider_npi: Option<Npi>,
-    pub provider_fees: Option<Cents>,
-    pub allowed_fees: Option<Cents>,
-    pub member_coinsurance: Option<Cents>,
-    pub member_copay: Option<Cents>,
-}
-
-impl Draft {
-    /// Checks each line by itself: `check` returns what to write instead.
-    pub fn each_line(&self, field: Field, check: impl Fn(&DraftLine) -> Option<&'static str>) -> Vec<Violation> {
-        self.lines
-            .iter()
-            .enumerate()
-            .filter_map(|(index, line)| {
-                let message = check(line)?.to_owned();
-                Some(Violation { line: Some(index + 1), field, message })
-            })
-            .collect()
-    }
-}
-
-/// The rules as a deployment has them.
-#[derive(Debug, Clone)]
-pub struct RuleBook {
-    severities: BTreeMap<String, Severity>,
-    limits: Limits,
+pub struct Given<'a> {
+    /// The deployment's numbers.
+    pub limits: Limits,
+    /// The procedure codes that the deployment knows, where it has a list.
+    pub procedures: Option<&'a CodeList>,
+    /// The latest day that it is anywhere now.
+    pub latest_day: ServiceDate,
 }
 
 /// The severity of every rule that can be set, where the settings do not say.
@@ -120,87 +131,10 @@ pub fn default_severities() -> BTreeMap<String, Severity> {
     REGISTRY.iter().filter(|rule| rule.settable).map(|rule| (rule.code.to_owned(), rule.severity)).collect()
 }
 
-impl RuleBook {
-    /// The rules with the given severities (by code) and limits.
-    pub fn new(severities: BTreeMap<String, Severity>, limits: Limits) -> Self {
-        Self { severities, limits }
+impl Rule {
+    /// A finding about the claim as a whole.
+    fn finding_of_claim(&self, message: String) -> Finding {
+        let field = "lines".to_owned();
+        Finding { line: None, field, sent_as: None, pointer: None, code: self.code.to_owned(), message }
     }
-
-    /// Reads a claim: itself and the warnings about it, or everything that speaks against it.
-    ///
-    /// # Errors
-    /// All findings at once, shape before rules.
-    pub fn read(&self, form: &ClaimForm) -> Result<(Claim, Vec<Finding>), Vec<Finding>> {
-        // What is wrong with each of so many lines would fill an answer many times as long as what was sent.
-        if form.is_overfull() || form.lines.len() > self.limits.max_lines {
-            let found = line_count::too_many(&self.limits);
-            return Err(vec![form.finding(found.line, found.field, line_count::RULE.code, found.message)]);
-        }
-        let mut refused = form.misread.clone();
-        let mut warnings = form.ignored.clone();
-        refused.extend(form.shape_findings());
-        let draft = Draft { lines: form.lines.iter().map(draft_line).collect() };
-        for rule in REGISTRY {
-            let findings = match self.severity(rule) {
-                Severity::Reject => &mut refused,
-                Severity::Warn => &mut warnings,
-                Severity::Off => continue,
-            };
-            let violations = (rule.check)(&draft, &self.limits);
-            findings.extend(
-                violations.into_iter().map(|found| form.finding(found.line, found.field, rule.code, found.message)),
-            );
-        }
-        // A claim that cannot be put together had a finding; without one there would be nothing to tell its sender.
-        match finish(form, draft) {
-            Some(claim) if refused.is_empty() => Ok((claim, warnings)),
-            _ => {
-                refused.sort_by_key(|finding| finding.line);
-                Err(refused)
-            }
-        }
-    }
-
-    fn severity(&self, rule: &Rule) -> Severity {
-        self.severities.get(rule.code).copied().filter(|_| rule.settable).unwrap_or(rule.severity)
-    }
-}
-
-fn draft_line(form: &LineForm) -> DraftLine {
-    let money = |field| form.text(field).and_then(|text| Cents::parse(text).ok());
-    DraftLine {
-        service_date: form.text(Field::ServiceDate).and_then(|text| ServiceDate::parse(text).ok()),
-        submitted_procedure: form.text(Field::SubmittedProcedure).and_then(ProcedureCode::parse),
-        quadrant: form.text(Field::Quadrant).and_then(Quadrant::parse),
-        plan_group: form.text(Field::PlanGroup).and_then(Identifier::parse),
-        subscriber_id: form.text(Field::SubscriberId).and_then(Identifier::parse),
-        provider_npi: form.text(Field::ProviderNpi).and_then(Npi::parse),
-        provider_fees: money(Field::ProviderFees),
-        allowed_fees: money(Field::AllowedFees),
-        member_coinsurance: money(Field::MemberCoinsurance),
-        member_copay: money(Field::MemberCopay),
-    }
-}
-
-fn finish(form: &ClaimForm, draft: Draft) -> Option<Claim> {
-    let first = draft.lines.first()?;
-    Some(Claim {
-        external_claim_id: form.header.external_claim_id(),
-        plan_group: first.plan_group.clone()?,
-        subscriber_id: first.subscriber_id.clone()?,
-        provider_npi: first.provider_npi.clone()?,
-        lines: draft.lines.into_iter().map(finish_line).collect::<Option<_>>()?,
-    })
-}
-
-fn finish_line(line: DraftLine) -> Option<Line> {
-    Some(Line {
-        service_date: line.service_date?,
-        submitted_procedure: line.submitted_procedure?,
-        quadrant: line.quadrant,
-        provider_fees: line.provider_fees?,
-        allowed_fees: line.allowed_fees?,
-        member_coinsurance: line.member_coinsurance?,
-        member_copay: line.member_copay?,
-    })
 }

@@ -1,18 +1,23 @@
 //! The lines of one claim agree on plan, subscriber and provider; the service dates may differ.
 
-use super::{Draft, DraftLine, Rule, Severity, Violation};
+use super::{Check, Draft, DraftLine, Example, Rule, Severity, Violation};
 use crate::domain::field::Field;
 
 pub(super) const RULE: Rule = Rule {
     code: "lines_disagree",
+    description: "All lines of a claim have the same plan, subscriber and provider. Their service dates may differ.",
+    fields: &[Field::PlanGroup.name(), Field::SubscriberId.name(), Field::ProviderNpi.name()],
+    source: "this system: a claim is paid as one, to one provider, by one plan",
     severity: Severity::Reject,
     settable: false,
-    check: |claim, _| {
+    breaks: Example::Claim(&[], &[&[], &[("plan_group", "\"GRP-2000\"")]]),
+    passes: Example::Claim(&[], &[&[], &[("service_date", "\"2018-03-29\"")]]),
+    check: Check::Claim(|claim, _| {
         let mut violations = disagreeing(claim, Field::PlanGroup, |line| line.plan_group.as_ref());
         violations.extend(disagreeing(claim, Field::SubscriberId, |line| line.subscriber_id.as_ref()));
         violations.extend(disagreeing(claim, Field::ProviderNpi, |line| line.provider_npi.as_ref()));
         violations
-    },
+    }),
 };
 
 fn disagreeing<T: PartialEq>(claim: &Draft, field: Field, value: impl Fn(&DraftLine) -> Option<&T>) -> Vec<Violation> {

@@ -1,15 +1,20 @@
 //! The same procedure in the same quadrant on the same day, twice in one claim, is often a slip: a warning. The same
 //! procedure on another day is fine.
 
-use super::{Rule, Severity, Violation};
+use super::{Check, Example, Rule, Severity, Violation};
 use crate::domain::field::Field;
 use std::collections::HashMap;
 
 pub(super) const RULE: Rule = Rule {
     code: "repeated_line",
+    description: "No two lines of a claim have the same procedure, day and quadrant: that is often a slip.",
+    fields: &[Field::SubmittedProcedure.name()],
+    source: "this system",
     severity: Severity::Warn,
     settable: true,
-    check: |claim, _| {
+    breaks: Example::Claim(&[], &[&[], &[]]),
+    passes: Example::Claim(&[], &[&[], &[("service_date", "\"2018-03-29\"")]]),
+    check: Check::Claim(|claim, _| {
         let mut first_seen = HashMap::new();
         let mut violations = Vec::new();
         for (index, line) in claim.lines.iter().enumerate() {
@@ -25,5 +30,5 @@ pub(super) const RULE: Rule = Rule {
             }
         }
         violations
-    },
+    }),
 };

@@ -35,7 +35,6 @@ pub(super) enum Fate {
     },
     /// The writer has it.
     Submitted {
-        warnings: Vec<Finding>,
         answer: Answer,
         /// Its place among the claims that wait.
         place: OwnedSemaphorePermit,
@@ -87,13 +86,13 @@ impl Reading {
         let BatchClaim { stands_in, form, hash } = claim;
         let fate = match form {
             Ok(form) => self.check(index, &form, hash)?,
-            Err(finding) => Fate::Refused(vec![finding]),
+            Err(refusal) => Fate::Refused(vec![refusal.finding()]),
         };
         self.results.blocking_send(Read::Claim { index, stands_in, fate }).map_err(|_| Stopped::ResultsEnded)
     }
 
     fn check(&self, index: u64, form: &ClaimForm, hash: String) -> Result<Fate, Stopped> {
-        let (claim, warnings) = match self.rules.read(form) {
+        let (claim, warnings) = match self.rules.read(form, jiff::Timestamp::now()) {
             Ok(read) => read,
             Err(findings) => return Ok(Fate::Refused(findings)),
         };
@@ -102,8 +101,9 @@ impl Reading {
         }
         let submission = Submission {
             claim_id: ClaimId::random(),
+            duplicate_check: self.rules.duplicate_check(&claim),
             claim,
-            warnings: warnings.clone(),
+            warnings,
             idempotency: self.key.as_ref().map(|key| IdempotencyKey::of_batch(key, index, hash)),
             correlation_id: self.correlation_id.clone(),
             traceparent: self.traceparent.clone(),
@@ -114,7 +114,7 @@ impl Reading {
             Some((place, self.ingest.submit_one_of_many(submission).await.ok()?))
         });
         match handed_over {
-            Some((place, answer)) => Ok(Fate::Submitted { warnings, answer, place }),
+            Some((place, answer)) => Ok(Fate::Submitted { answer, place }),
             None => Err(Stopped::Problem(broke_off())),
         }
     }

@@ -4,10 +4,12 @@
 use super::Purpose;
 use super::reading::{Fate, Read, broke_off};
 use super::unread::{NotKept, Unread};
+use crate::db::claims::StoredClaim;
 use crate::db::submit::Submitted;
 use crate::domain::form::Finding;
+use crate::domain::rules::likely_duplicate;
 use crate::ingest::NotStored;
-use crate::intake::batch::StandsIn;
+use crate::intake::batch::{Refusal, StandsIn};
 use serde::Serialize;
 use serde_json::json;
 use service_runtime::problem::Problem;
@@ -125,25 +127,15 @@ impl Results {
         match fate {
             Fate::Refused(errors) => line.errors = errors,
             Fate::Valid { warnings } => (line.status, line.warnings) = (Status::Valid, warnings),
-            Fate::Submitted { warnings, answer, place: _place } => match self.runtime.block_on(answer.get()) {
-                Ok(Submitted::Accepted(claim)) => {
-                    (line.status, line.warnings, line.id) = (Status::Accepted, warnings, Some(claim.row.claim_id));
-                }
-                Ok(Submitted::Replayed(claim)) => {
-                    (line.status, line.warnings, line.id) = (Status::Duplicate, warnings, Some(claim.row.claim_id));
-                }
-                Ok(Submitted::KeyReused) => {
-                    let message = "was another claim when the Idempotency-Key was used before: use a new key";
-                    line.errors = vec![finding("claim", "idempotency_key_reused", message.to_owned())];
-                }
+            Fate::Submitted { answer, place: _place } => match self.runtime.block_on(answer.get()) {
+                Ok(Submitted::Accepted(claim)) => line.stored(Status::Accepted, *claim),
+                Ok(Submitted::Replayed(claim)) => line.stored(Status::Duplicate, *claim),
+                Ok(Submitted::KeyReused) => line.errors = vec![Refusal::KeyReused.finding()],
                 Ok(Submitted::ExternalIdTaken { claim_id }) => {
-                    let message = format!("belongs to a claim that exists: it is /v1/claims/{claim_id}");
-                    line.errors = vec![finding("external_claim_id", "external_claim_id_taken", message)];
+                    line.errors = vec![Refusal::ExternalIdTaken(claim_id).finding()];
                 }
-                Err(NotStored::Refused) => {
-                    let message = "could not be stored; quote the request id when you ask about it".to_owned();
-                    line.errors = vec![finding("claim", "not_stored", message)];
-                }
+                Ok(Submitted::LikelyDuplicate { claim_id }) => line.errors = vec![likely_duplicate(&claim_id)],
+                Err(NotStored::Refused) => line.errors = vec![Refusal::NotStored.finding()],
                 Err(NotStored::QueueFull | NotStored::Unavailable) => return Err(broke_off()),
             },
         }
@@ -157,6 +149,14 @@ impl Results {
     }
 }
 
+impl ResultLine {
+    fn stored(&mut self, status: Status, claim: StoredClaim) {
+        self.status = status;
+        self.warnings = claim.warnings();
+        self.id = Some(claim.row.claim_id);
+    }
+}
+
 impl Summary {
     fn count(&mut self, status: Status) {
         self.claims += 1;
@@ -167,8 +167,4 @@ impl Summary {
             Status::Valid => &mut self.valid,
         } += 1;
     }
-}
-
-fn finding(field: &str, code: &str, message: String) -> Finding {
-    Finding { line: None, field: field.to_owned(), sent_as: None, pointer: None, code: code.to_owned(), message }
 }

@@ -1,8 +1,8 @@
 //! CSV of many claims: rows next to each other that are one claim.
 
-use super::{BatchClaim, Ended, Grouping, StandsIn, peek};
+use super::{BatchClaim, Ended, Grouping, Refusal, StandsIn, peek};
 use crate::domain::field::Field;
-use crate::domain::form::{ClaimForm, Finding};
+use crate::domain::form::ClaimForm;
 use crate::domain::service_date::ServiceDate;
 use crate::intake::Malformed;
 use crate::intake::csv::{Columns, reader, separator};
@@ -35,22 +35,22 @@ pub(super) fn read<E>(
         if let Some(trouble) = trouble {
             // What follows cannot be told apart any more, and the claim in hand may not be whole.
             let mut broken = group.take().unwrap_or_else(|| Group::begin(&columns, String::new(), row));
-            broken.form.note_misread(Finding {
-                line: usize::try_from(row + 1 - broken.first_row).ok(),
-                field: "row".to_owned(),
-                sent_as: None,
-                pointer: None,
-                code: trouble.code().to_owned(),
-                message: trouble.to_string(),
-            });
             broken.last_row = row;
-            take(broken.finish()).map_err(Ended::Stopped)?;
-            return match trouble {
-                CsvTrouble::UnclosedQuote => Ok(()),
-                CsvTrouble::TooLong(_) => {
-                    Err(Ended::Malformed(Malformed(format!("row {row} {trouble} What follows it was not read"))))
+            let line = usize::try_from(row + 1 - broken.first_row).ok();
+            let (form, end) = match trouble {
+                CsvTrouble::UnclosedQuote => {
+                    trouble.note_in(&mut broken.form, line);
+                    (None, Ok(()))
+                }
+                CsvTrouble::TooLong(most) => {
+                    let why = format!("row {row} has more than {most} bytes, and what follows it was not read");
+                    (Some(Err(Refusal::TooLarge(most))), Err(Ended::Malformed(Malformed(why))))
                 }
             };
+            let mut broken = broken.finish();
+            broken.form = form.unwrap_or(broken.form);
+            take(broken).map_err(Ended::Stopped)?;
+            return end;
         }
         let key = key(&columns, &record);
         if group.as_ref().is_some_and(|group| grouping == Grouping::Row || group.key != key)

@@ -1,6 +1,6 @@
 //! A JSON array of claims, read element by element. Broken JSON ends it: nobody can tell where the next claim begins.
 
-use super::{BatchClaim, Ended, Hash, no_claim, too_large};
+use super::{BatchClaim, Ended, Hash, Refusal};
 use crate::intake::Malformed;
 use crate::intake::json::{broken, read_json};
 use serde::Deserializer;
@@ -26,7 +26,9 @@ pub(super) fn read<E>(
         (Err(error), None) if error.is_io() => {
             let error = io::Error::from(error);
             match error.downcast::<TooLarge>() {
-                Ok(TooLarge) => Err(Ended::Malformed(Malformed(too_large(max_claim_bytes)))),
+                Ok(TooLarge) => Err(Ended::Malformed(Malformed(format!(
+                    "a claim may have at most {max_claim_bytes} bytes: send fewer lines in one claim"
+                )))),
                 Err(error) => Err(Ended::Input(error)),
             }
         }
@@ -60,7 +62,7 @@ impl<'de, E> Visitor<'de> for Claims<'_, E> {
             let text = raw.get().as_bytes();
             let claim = BatchClaim {
                 stands_in: None,
-                form: read_json(text).map_err(|malformed| no_claim("malformed", malformed.0)),
+                form: read_json(text).map_err(|malformed| Refusal::Malformed(malformed.0)),
                 hash: Hash::of(text),
             };
             if let Err(stopped) = (self.take)(claim) {

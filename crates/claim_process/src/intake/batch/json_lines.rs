@@ -1,6 +1,6 @@
 //! JSON Lines: a claim a line. A line that cannot be read is refused alone.
 
-use super::{BatchClaim, Ended, Hash, StandsIn, no_claim, too_large};
+use super::{BatchClaim, Ended, Hash, Refusal, StandsIn};
 use crate::intake::read_json;
 use std::io::{BufRead, Read};
 
@@ -20,11 +20,11 @@ pub(super) fn read<E>(
         number += 1;
         let form = if line.len() > max_claim_bytes && line.last() != Some(&b'\n') {
             skip_line(&mut input).map_err(Ended::Input)?;
-            Err(no_claim("too_large", too_large(max_claim_bytes)))
+            Err(Refusal::TooLarge(max_claim_bytes))
         } else if line.iter().all(u8::is_ascii_whitespace) {
             continue;
         } else {
-            read_json(&line).map_err(|malformed| no_claim("malformed", malformed.0))
+            read_json(&line).map_err(|malformed| Refusal::Malformed(malformed.0))
         };
         let hash = Hash::of(&line);
         take(BatchClaim { stands_in: Some(StandsIn::InputLine(number)), form, hash }).map_err(Ended::Stopped)?;

@@ -6,12 +6,15 @@
 mod csv_rows;
 mod json_array;
 mod json_lines;
+mod refusal;
 
 use super::Malformed;
-use crate::domain::form::{ClaimForm, Finding};
+use crate::domain::form::ClaimForm;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::io::{self, BufReader, Cursor, Read};
+
+pub use refusal::Refusal;
 
 /// How a batch is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +54,7 @@ pub struct BatchClaim {
     /// Where it stands; in an array its index says that.
     pub stands_in: Option<StandsIn>,
     /// The claim as it was sent, or what is wrong with it where it is none.
-    pub form: Result<ClaimForm, Finding>,
+    pub form: Result<ClaimForm, Refusal>,
     /// SHA-256 of what was sent, in hex: the same claim sent again has the same.
     pub hash: String,
 }
@@ -140,15 +143,6 @@ fn peek<R: Read>(mut input: R, is_enough: impl Fn(&[u8]) -> bool) -> io::Result<
         }
     }
     Ok((head.clone(), Cursor::new(head).chain(input)))
-}
-
-/// A finding about a claim that is none.
-fn no_claim(code: &str, message: String) -> Finding {
-    Finding { line: None, field: "claim".to_owned(), sent_as: None, pointer: None, code: code.to_owned(), message }
-}
-
-fn too_large(max_claim_bytes: usize) -> String {
-    format!("a claim may have at most {max_claim_bytes} bytes: send fewer lines in one claim")
 }
 
 /// SHA-256 of parts that are told apart.

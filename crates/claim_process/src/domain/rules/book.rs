@@ -1,0 +1,108 @@
+//! The rules as a deployment has them: reads a form into a claim, or into everything that speaks against it.
+
+use super::{Check, CodeList, Draft, DuplicateCheck, Given, Limits, REGISTRY, Rule, Severity};
+use super::{likely_duplicate, line_count, reading};
+use crate::domain::claim::Claim;
+use crate::domain::form::{ClaimForm, Finding, Findings};
+use crate::domain::service_date::ServiceDate;
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+
+/// The day on which the examples of the rules are read: 1 April 2018, four days after the service in the good line.
+const DAY_OF_EXAMPLES: Timestamp = Timestamp::constant(1_522_540_800, 0);
+
+/// The rules as a deployment has them.
+#[derive(Debug, Clone)]
+pub struct RuleBook {
+    severities: BTreeMap<String, Severity>,
+    limits: Limits,
+    procedures: Option<CodeList>,
+}
+
+/// A claim as far as it could be read, and what was found, by what it does to the claim.
+struct Examined {
+    draft: Draft,
+    refused: Findings,
+    warnings: Findings,
+}
+
+impl RuleBook {
+    /// The rules with the given severities (by code), limits and, where there is one, list of procedure codes.
+    pub fn new(severities: BTreeMap<String, Severity>, limits: Limits, procedures: Option<CodeList>) -> Self {
+        Self { severities, limits, procedures }
+    }
+
+    /// Reads a claim that comes now: itself and the warnings about it, or everything that speaks against it.
+    ///
+    /// # Errors
+    /// All findings at once, line by line, up to [`Limits::max_findings`] and one that counts the others.
+    pub fn read(&self, form: &ClaimForm, now: Timestamp) -> Result<(Claim, Vec<Finding>), Vec<Finding>> {
+        let Examined { draft, refused, warnings } = self.examine(form, now);
+        // A claim that cannot be put together had a finding; without one there would be nothing to tell its sender.
+        match draft.finish(form.header.external_claim_id()) {
+            Some(claim) if refused.is_empty() => Ok((claim, self.listed(warnings))),
+            _ => Err(self.listed(refused.by_line())),
+        }
+    }
+
+    /// The finding that an example of a rule gives here on the day of the examples: as if the rule were not off, and the
+    /// list of procedure codes were that of the examples.
+    pub fn example_finding(&self, rule: &Rule, form: &ClaimForm) -> Option<Finding> {
+        let mut shown = Self { procedures: Some(CodeList::of_examples()), ..self.clone() };
+        if self.severity(rule) == Severity::Off {
+            shown.severities.insert(rule.code.to_owned(), Severity::Warn);
+        }
+        let Examined { refused, warnings, .. } = shown.examine(form, DAY_OF_EXAMPLES);
+        let found = [self.listed(refused), self.listed(warnings)].concat();
+        found.into_iter().find(|finding| finding.code == rule.code)
+    }
+
+    /// What a rule does here.
+    pub fn severity(&self, rule: &Rule) -> Severity {
+        self.severities.get(rule.code).copied().filter(|_| rule.settable).unwrap_or(rule.severity)
+    }
+
+    /// By what a claim is compared with those that are stored, where that rule is not off.
+    pub fn duplicate_check(&self, claim: &Claim) -> Option<DuplicateCheck> {
+        DuplicateCheck::of(claim, self.severity(&likely_duplicate::RULE))
+    }
+
+    fn examine(&self, form: &ClaimForm, now: Timestamp) -> Examined {
+        let mut refused = form.misread.clone();
+        let mut warnings = form.ignored.clone();
+        // What is wrong with each of so many lines would fill an answer many times as long as what was sent.
+        if form.is_overfull() || form.lines.len() > self.limits.max_lines {
+            let found = line_count::too_many(&self.limits);
+            let refused = Findings::from(form.finding(found.line, found.field, &line_count::RULE, found.message));
+            return Examined { draft: Draft::default(), refused, warnings };
+        }
+        form.shape_findings(&self.limits).into_iter().for_each(|finding| refused.note(finding));
+        let draft = Draft::of(form);
+        let given = Given {
+            limits: self.limits,
+            procedures: self.procedures.as_ref(),
+            latest_day: ServiceDate::latest_at(now),
+        };
+        for rule in REGISTRY {
+            let findings = match self.severity(rule) {
+                Severity::Reject => &mut refused,
+                Severity::Warn => &mut warnings,
+                Severity::Off => continue,
+            };
+            let Check::Claim(check) = rule.check else { continue };
+            for broken in check(&draft, &given) {
+                findings.note(form.finding(broken.line, broken.field, rule, broken.message));
+            }
+        }
+        Examined { draft, refused, warnings }
+    }
+
+    /// The first of the findings, and one that counts the others.
+    fn listed(&self, findings: Findings) -> Vec<Finding> {
+        let (mut listed, more) = findings.first(self.limits.max_findings);
+        if more > 0 {
+            listed.push(reading::more_findings(more));
+        }
+        listed
+    }
+}

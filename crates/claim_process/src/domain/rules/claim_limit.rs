@@ -1,0 +1,37 @@
+//! A claim comes to no more than the deployment allows, whichever way the money goes. It cannot be turned off: what a
+//! gateway takes in one payment is bounded, too.
+
+use super::example::GOOD;
+use super::{Check, DraftLine, Example, Rule, Severity, Violation};
+use crate::domain::cents::Cents;
+use crate::domain::claim::Line;
+use crate::domain::field::Field;
+
+pub(super) const RULE: Rule = Rule {
+    code: "claim_limit",
+    description: "The net fee of a claim, due to the provider or owed by it, is at most what checks.max_claim_cents says, 99999999.99 where it is not set.",
+    fields: &[Field::ProviderFees.name()],
+    source: "this system",
+    severity: Severity::Reject,
+    settable: false,
+    breaks: Example::Claim(
+        &[],
+        &[
+            &[("provider_fees", "\"99999999.99\""), ("allowed_fees", "\"0.00\"")],
+            &[("provider_fees", "\"99999999.99\""), ("allowed_fees", "\"0.00\"")],
+        ],
+    ),
+    passes: GOOD,
+    check: Check::Claim(|claim, given| {
+        // Lines that could not be read are refused anyway.
+        let net_fee: Cents = claim.lines.iter().filter_map(DraftLine::finish).map(|line: Line| line.net_fee()).sum();
+        let most = given.limits.max_claim;
+        if net_fee.0.abs() <= most.0 {
+            return Vec::new();
+        }
+        let message = format!(
+            "come to a net fee beyond {most} for the whole claim: check the amounts, or send the lines as several claims"
+        );
+        vec![Violation { line: None, field: Field::ProviderFees, message }]
+    }),
+};

@@ -1,0 +1,98 @@
+//! A claim as far as it could be read, which is what rules look at, and how it becomes a [`Claim`].
+
+use super::Violation;
+use crate::domain::cents::Cents;
+use crate::domain::claim::{Claim, Line};
+use crate::domain::field::Field;
+use crate::domain::form::{ClaimForm, LineForm};
+use crate::domain::identifiers::{Identifier, Npi, ProcedureCode, Quadrant};
+use crate::domain::service_date::ServiceDate;
+
+/// A claim as far as it could be read.
+#[derive(Debug, Default)]
+pub struct Draft {
+    /// The lines, in the order sent.
+    pub lines: Vec<DraftLine>,
+}
+
+/// A line as far as it could be read.
+#[derive(Debug, Default)]
+#[allow(missing_docs)]
+pub struct DraftLine {
+    pub service_date: Option<ServiceDate>,
+    pub submitted_procedure: Option<ProcedureCode>,
+    pub quadrant: Option<Quadrant>,
+    pub plan_group: Option<Identifier>,
+    pub subscriber_id: Option<Identifier>,
+    pub provider_npi: Option<Npi>,
+    pub provider_fees: Option<Cents>,
+    pub allowed_fees: Option<Cents>,
+    pub member_coinsurance: Option<Cents>,
+    pub member_copay: Option<Cents>,
+}
+
+impl Draft {
+    /// What could be read of a form.
+    pub(super) fn of(form: &ClaimForm) -> Self {
+        Self { lines: form.lines.iter().map(draft_line).collect() }
+    }
+
+    /// Checks each line by itself: `check` returns what to write instead.
+    pub fn each_line<Message: Into<String>>(
+        &self,
+        field: Field,
+        check: impl Fn(&DraftLine) -> Option<Message>,
+    ) -> Vec<Violation> {
+        self.lines
+            .iter()
+            .enumerate()
+            .filter_map(|(index, line)| {
+                let message = check(line)?.into();
+                Some(Violation { line: Some(index + 1), field, message })
+            })
+            .collect()
+    }
+
+    /// The claim, where nothing is missing of it.
+    pub(super) fn finish(self, external_claim_id: Option<Identifier>) -> Option<Claim> {
+        let first = self.lines.first()?;
+        Some(Claim {
+            external_claim_id,
+            plan_group: first.plan_group.clone()?,
+            subscriber_id: first.subscriber_id.clone()?,
+            provider_npi: first.provider_npi.clone()?,
+            lines: self.lines.iter().map(DraftLine::finish).collect::<Option<_>>()?,
+        })
+    }
+}
+
+impl DraftLine {
+    /// The line, where nothing is missing of it.
+    pub fn finish(&self) -> Option<Line> {
+        Some(Line {
+            service_date: self.service_date?,
+            submitted_procedure: self.submitted_procedure.clone()?,
+            quadrant: self.quadrant,
+            provider_fees: self.provider_fees?,
+            allowed_fees: self.allowed_fees?,
+            member_coinsurance: self.member_coinsurance?,
+            member_copay: self.member_copay?,
+        })
+    }
+}
+
+fn draft_line(form: &LineForm) -> DraftLine {
+    let money = |field| form.text(field).and_then(|text| Cents::parse(text).ok());
+    DraftLine {
+        service_date: form.text(Field::ServiceDate).and_then(|text| ServiceDate::parse(text).ok()),
+        submitted_procedure: form.text(Field::SubmittedProcedure).and_then(ProcedureCode::parse),
+        quadrant: form.text(Field::Quadrant).and_then(Quadrant::parse),
+        plan_group: form.text(Field::PlanGroup).and_then(Identifier::parse),
+        subscriber_id: form.text(Field::SubscriberId).and_then(Identifier::parse),
+        provider_npi: form.text(Field::ProviderNpi).and_then(Npi::parse),
+        provider_fees: money(Field::ProviderFees),
+        allowed_fees: money(Field::AllowedFees),
+        member_coinsurance: money(Field::MemberCoinsurance),
+        member_copay: money(Field::MemberCopay),
+    }
+}

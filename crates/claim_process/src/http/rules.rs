@@ -1,0 +1,89 @@
+//! `GET /v1/rules`: everything that can be found wrong with a claim, with an example of each and what it gives here.
+
+use super::Api;
+use crate::domain::form::Finding;
+use crate::domain::rules::{self, Check, Example, Rule, RuleBook, Severity, likely_duplicate};
+use crate::intake::{read_csv, read_json};
+use actix_web::{HttpResponse, web};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// The claim that was stored before, in the finding about a likely duplicate.
+const STORED_BEFORE: &str = "4fXk0aV1StGXR8Z5jdHi6B";
+
+#[derive(Serialize, ToSchema)]
+struct RulesAnswer {
+    rules: Vec<RuleAnswer>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct RuleAnswer {
+    code: &'static str,
+    description: &'static str,
+    /// The fields that its findings name; `any` where it may be each of them.
+    fields: &'static [&'static str],
+    source: &'static str,
+    #[schema(value_type = String, examples("reject"))]
+    default_severity: Severity,
+    /// What it does in this deployment.
+    #[schema(value_type = String, examples("reject", "warn", "off"))]
+    severity: Severity,
+    /// Whether the setting `rules.<code>` says so.
+    settable: bool,
+    breaks: ExampleAnswer,
+    /// What the service says of the example that breaks it; none where this deployment's limits let it pass.
+    finding: Option<Finding>,
+    passes: ExampleAnswer,
+}
+
+/// A body that can be posted as it is.
+#[derive(Serialize, ToSchema)]
+struct ExampleAnswer {
+    content_type: &'static str,
+    body: String,
+}
+
+impl From<&Example> for ExampleAnswer {
+    fn from(example: &Example) -> Self {
+        Self { content_type: example.content_type(), body: example.body() }
+    }
+}
+
+/// Everything that can be found wrong with a claim.
+///
+/// Each rule with what it demands, where that comes from, an example that breaks it with what is found then, and one that
+/// passes.
+#[utoipa::path(get, path = "/v1/rules", tag = "claims", operation_id = "list_rules",
+    responses((status = 200, description = "The rules as this deployment has them.", body = RulesAnswer)))]
+pub(super) async fn list(api: web::Data<Api>) -> HttpResponse {
+    let rules = rules::all().map(|rule| answer(rule, &api.rules)).collect();
+    HttpResponse::Ok().json(RulesAnswer { rules })
+}
+
+fn answer(rule: &Rule, book: &RuleBook) -> RuleAnswer {
+    RuleAnswer {
+        code: rule.code,
+        description: rule.description,
+        fields: rule.fields,
+        source: rule.source,
+        default_severity: rule.severity,
+        severity: book.severity(rule),
+        settable: rule.settable,
+        breaks: (&rule.breaks).into(),
+        finding: finding(rule, book),
+        passes: (&rule.passes).into(),
+    }
+}
+
+/// What the example gives, by reading it like a claim that is sent.
+fn finding(rule: &Rule, book: &RuleBook) -> Option<Finding> {
+    if let Check::Stored(_) = rule.check {
+        return Some(likely_duplicate(STORED_BEFORE));
+    }
+    let body = rule.breaks.body();
+    let form = match rule.breaks {
+        Example::Csv(_) => read_csv(body.as_bytes()),
+        Example::Line(_) | Example::Claim(..) | Example::Json(_) => read_json(body.as_bytes()),
+    };
+    book.example_finding(rule, &form.ok()?)
+}

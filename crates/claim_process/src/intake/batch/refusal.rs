@@ -1,0 +1,45 @@
+//! Why a claim of a batch is refused for what has nothing to do with the rules: where one claim alone is answered with a
+//! status, its place in a batch has one of these codes.
+
+use crate::domain::form::Finding;
+
+/// Why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// It cannot be read as a claim; the text says where.
+    Malformed(String),
+    /// It, or one of its rows, has more bytes than this.
+    TooLarge(usize),
+    /// The `Idempotency-Key` came before with another claim in this place.
+    KeyReused,
+    /// The claim with this id has its `external_claim_id`.
+    ExternalIdTaken(String),
+    /// The database refuses it; the log has the reason.
+    NotStored,
+}
+
+impl Refusal {
+    /// The finding that says so.
+    pub fn finding(&self) -> Finding {
+        let (field, code, message) = match self {
+            Self::Malformed(why) => ("claim", "malformed", why.clone()),
+            Self::TooLarge(most) => {
+                let message =
+                    format!("may have at most {most} bytes: send fewer lines, and look for a quote that is not closed");
+                ("claim", "too_large", message)
+            }
+            Self::KeyReused => {
+                let message = "was another claim when the Idempotency-Key came before: use a new key for a new batch";
+                ("claim", "idempotency_key_reused", message.to_owned())
+            }
+            Self::ExternalIdTaken(claim_id) => {
+                let message = format!("belongs to a claim that exists: it is /v1/claims/{claim_id}");
+                ("external_claim_id", "external_claim_id_taken", message)
+            }
+            Self::NotStored => {
+                ("claim", "not_stored", "could not be stored: quote the request's id when you ask about it".to_owned())
+            }
+        };
+        Finding { line: None, field: field.to_owned(), sent_as: None, pointer: None, code: code.to_owned(), message }
+    }
+}

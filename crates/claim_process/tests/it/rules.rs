@@ -1,0 +1,192 @@
+//! The table of rules: what `GET /v1/rules` and `RULES.md` say of each is what the service does.
+
+use crate::service::{Answer, Service, assert_empty, with_service, with_settings};
+use claim_process::domain::rules::{Severity, all};
+use dual_db::testing::TestDatabase;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+async fn table(service: &Service) -> Vec<Value> {
+    let answer = service.get("/v1/rules").await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    answer.body["rules"].as_array().unwrap().clone()
+}
+
+async fn post(service: &Service, example: &Value) -> Answer {
+    let content_type = example["content_type"].as_str().unwrap();
+    let body = example["body"].as_str().unwrap().to_owned();
+    Answer::of(service.claims().header("content-type", content_type).body(body)).await
+}
+
+/// All findings of an answer that have this code, whether they refused the claim or warned.
+fn findings(answer: &Answer, code: &str) -> Vec<Value> {
+    assert!(matches!(answer.status, 201 | 422), "{}", answer.body);
+    let found = [&answer.body["errors"], &answer.body["warnings"]].into_iter().filter_map(Value::as_array).flatten();
+    found.filter(|finding| finding["code"] == code).cloned().collect()
+}
+
+/// A list that knows the procedures of the examples.
+fn code_list(directory: &Path) -> String {
+    let file = directory.join("codes.txt");
+    std::fs::write(&file, "# known here\nD0180\nD4341 # per quadrant\n").unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn each_example_gives_the_finding_that_the_table_shows_and_its_remedy_does_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let list = code_list(directory.path());
+    let mut seen = BTreeSet::new();
+    // A database for each, so that no example is a likely duplicate of another.
+    for rule in all() {
+        let database = TestDatabase::sqlite();
+        with_settings(
+            &database,
+            |settings| settings.checks.procedure_codes_file.clone_from(&list),
+            async |service| {
+                let table = table(&service).await;
+                let row = table.iter().find(|row| row["code"] == rule.code).unwrap();
+                let mut expected = row["finding"].clone();
+                assert!(expected.is_object(), "{} has an example with a finding: {row}", rule.code);
+                if rule.code == "likely_duplicate" {
+                    let stored = post(&service, &row["breaks"]).await;
+                    assert_eq!(findings(&stored, rule.code), [] as [Value; 0]);
+                    let message = expected["message"].as_str().unwrap();
+                    let message = message.replace("4fXk0aV1StGXR8Z5jdHi6B", stored.body["id"].as_str().unwrap());
+                    expected["message"] = json!(message);
+                }
+                let answer = post(&service, &row["breaks"]).await;
+                assert_eq!(
+                    findings(&answer, rule.code),
+                    std::slice::from_ref(&expected),
+                    "{}: {}",
+                    rule.code,
+                    answer.body
+                );
+                let status = if row["severity"] == "reject" || rule.code == "more_findings" { 422 } else { 201 };
+                assert_eq!(answer.status, status, "{}: {}", rule.code, answer.body);
+                let fields = rule.fields.contains(&expected["field"].as_str().unwrap()) || rule.fields == ["any"];
+                assert!(fields, "{} names {} and not {:?}", rule.code, expected["field"], rule.fields);
+
+                let answer = post(&service, &row["passes"]).await;
+                assert_eq!(answer.status, 201, "{}: {}", rule.code, answer.body);
+                assert_eq!(findings(&answer, rule.code), [] as [Value; 0]);
+            },
+        );
+        assert!(seen.insert(rule.code), "{} is in the table once", rule.code);
+    }
+}
+
+#[test]
+fn the_table_says_what_a_rule_does_in_this_deployment() {
+    let database = TestDatabase::sqlite();
+    with_settings(
+        &database,
+        |settings| {
+            settings.rules.insert("npi_checksum".to_owned(), Severity::Off);
+            settings.rules.insert("repeated_line".to_owned(), Severity::Reject);
+            settings.checks.max_amount_cents = 5_000;
+            settings.checks.max_service_age_days = 30;
+        },
+        async |service| {
+            let table = table(&service).await;
+            let row = |code: &str| table.iter().find(|row| row["code"] == code).unwrap().clone();
+            let npi = row("npi_checksum");
+            assert_eq!((&npi["severity"], &npi["default_severity"]), (&json!("off"), &json!("warn")));
+            assert_eq!(npi["finding"]["code"], "npi_checksum", "what it would say is shown all the same");
+            assert_eq!(
+                (&row("repeated_line")["severity"], &row("line_count")["settable"]),
+                (&json!("reject"), &json!(false))
+            );
+            assert_eq!(row("money_limit")["finding"]["message"], "must be at most 50.00");
+            assert_eq!(row("service_date_age")["finding"]["message"], "must be at most 30 days ago: check the year");
+        },
+    );
+    assert_empty(database.database());
+}
+
+/// Whatever finds something names a rule (`Place::finding`, `ClaimForm::finding`, `Rule::finding_of_claim`), and those are
+/// all in the table. Nothing goes around that: no finding is put together elsewhere, and no code is written as a text.
+#[test]
+fn no_code_can_be_given_that_is_not_in_the_table() {
+    // What is wrong with a place in a batch, and with no claim, has its own codes.
+    let makers = ["domain/form.rs", "domain/rules/mod.rs", "intake/mod.rs", "intake/batch/refusal.rs"];
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let codes: BTreeSet<&str> = all().map(|rule| rule.code).collect();
+    let mut looked_at = 0;
+    for file in files(&source) {
+        let name = file.strip_prefix(&source).unwrap().to_str().unwrap().to_owned();
+        let text = std::fs::read_to_string(&file).unwrap();
+        looked_at += 1;
+        let made = text.matches("Finding {").count() - text.matches("-> Finding {").count();
+        let defined = usize::from(name == "domain/form.rs") * 2;
+        assert!(made == 0 || makers.contains(&name.as_str()), "{name} puts a finding together by itself");
+        assert!(made <= 1 + defined, "{name} puts findings together in {made} places");
+        // What a validate attribute or a JSON text says.
+        for start in ["code = \"", "\"code\": \"", "code: \""] {
+            for code in text.split(start).skip(1).filter_map(|rest| rest.split('"').next()) {
+                assert!(codes.contains(code), "{name} says the code {code}, which is not in the table of rules");
+            }
+        }
+    }
+    assert!(looked_at > 30, "{looked_at} files");
+}
+
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let found = entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] });
+    found.collect()
+}
+
+#[test]
+fn rules_md_is_up_to_date() {
+    let database = TestDatabase::sqlite();
+    let mut page = String::new();
+    with_service(&database, async |service| page = markdown(&table(&service).await));
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("RULES.md");
+    if std::env::var_os("UPDATE_RULES").is_some() {
+        std::fs::write(&file, &page).unwrap();
+    }
+    let written = std::fs::read_to_string(&file).unwrap_or_default();
+    assert_eq!(written, page, "write it anew: UPDATE_RULES=1 cargo test -p claim_process rules_md");
+}
+
+/// The page of all rules, from what the service serves with the default settings.
+fn markdown(table: &[Value]) -> String {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let mut page = String::from(
+        "# Rules\n\n\
+         Everything that `claim_process` can find wrong with a claim, by the `code` of the finding. What rejects refuses the claim, and nothing\n\
+         of it is stored; what warns is in the `warnings` of the stored claim. Where it can be set, `rules.<code>` is `reject`, `warn` or `off`.\n\
+         `GET /v1/rules` says the same of a running service, with its own settings.\n\n\
+         A test writes this page, and posts every example to the service: `UPDATE_RULES=1 cargo test -p claim_process rules_md`.\n\n\
+         | code | by default | can be set | fields | source |\n|---|---|---|---|---|\n",
+    );
+    for row in table {
+        let code = text(&row["code"]);
+        let fields: Vec<String> =
+            row["fields"].as_array().unwrap().iter().map(|field| format!("`{}`", text(field))).collect();
+        let settable = if row["settable"] == true { "yes" } else { "no" };
+        let (severity, source) = (text(&row["default_severity"]), text(&row["source"]));
+        writeln!(page, "| [`{code}`](#{code}) | {severity} | {settable} | {} | {source} |", fields.join(", ")).unwrap();
+    }
+    for row in table {
+        let block = |example: &Value| {
+            let language = if example["content_type"] == "text/csv" { "csv" } else { "json" };
+            format!("```{language}\n{}\n```\n", example["body"].as_str().unwrap().trim_end())
+        };
+        let finding = serde_json::to_string(&row["finding"]).unwrap();
+        writeln!(
+            page,
+            "\n## {}\n\n{}\n\nThis breaks it:\n\n{}\nand gives\n\n```json\n{finding}\n```\n\nThis does not:\n\n{}",
+            text(&row["code"]),
+            text(&row["description"]),
+            block(&row["breaks"]),
+            block(&row["passes"]).trim_end(),
+        )
+        .unwrap();
+    }
+    page
+}
