@@ -5,6 +5,7 @@ use crate::domain::rules::{CodeList, RuleBook};
 use crate::events::{outcomes::Outcomes, watchdog};
 use crate::http::{self, Api, Limits};
 use crate::ingest;
+use crate::key_purge;
 use crate::settings::Settings;
 use actix_web::dev::Server;
 use actix_web::web;
@@ -106,6 +107,7 @@ impl Application {
             health.watch_database(&database, every),
             health.watch("kafka", every, move || kafka.check(&[CLAIM_TOPIC, PAYMENT_TOPIC])),
             forget_idle_clients(&limits),
+            key_purge::start(database.clone(), settings.idempotency.clone()),
         ];
 
         let api = Api::new(ingest, rules, settings, database, Arc::clone(&relay));

@@ -10,4 +10,5 @@ pub mod events;
 pub mod http;
 pub mod ingest;
 pub mod intake;
+pub mod key_purge;
 pub mod settings;

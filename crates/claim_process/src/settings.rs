@@ -40,6 +40,9 @@ pub struct Settings {
     /// Taking many claims in one request.
     #[validate(nested)]
     pub batch: BatchSettings,
+    /// How long an `Idempotency-Key` is remembered.
+    #[validate(nested)]
+    pub idempotency: IdempotencySettings,
     /// Reading claims and totals.
     #[validate(nested)]
     pub query: QuerySettings,
@@ -127,6 +130,21 @@ pub struct BatchSettings {
     pub max_unread_bytes: u64,
 }
 
+/// How long an `Idempotency-Key` is remembered.
+#[derive(Debug, Clone, Serialize, Deserialize, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct IdempotencySettings {
+    /// For how many hours a repeat gets the first answer. After that the same key makes another claim.
+    #[validate(range(min = 1, max = 87_600, message = "must be 1 to 87600"))]
+    pub keep_hours: u64,
+    /// How often older keys are looked for, in seconds.
+    #[validate(range(min = 1, message = "must be at least 1"))]
+    pub purge_interval_s: u64,
+    /// Keys forgotten in one transaction.
+    #[validate(range(min = 1, max = 100_000, message = "must be 1 to 100000"))]
+    pub max_keys_a_purge: usize,
+}
+
 /// Reading claims and totals.
 #[derive(Debug, Clone, Serialize, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
@@ -184,6 +202,7 @@ impl Default for Settings {
                 stall_timeout_ms: 30_000,
                 max_unread_bytes: 256 * 1024 * 1024,
             },
+            idempotency: IdempotencySettings { keep_hours: 168, purge_interval_s: 300, max_keys_a_purge: 1_000 },
             query: QuerySettings { max_waiting_reads: 64, top_providers_per_minute: 10 },
             proxies: ProxySettings::default(),
             watchdog: WatchdogSettings {

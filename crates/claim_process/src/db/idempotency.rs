@@ -48,6 +48,26 @@ pub fn claim_keys(connection: &mut Connection, keys: &[NewKey]) -> Result<HashMa
     Ok(holders)
 }
 
+/// Forgets keys from before a time, the oldest first and at most `most` of them. Returns how many.
+pub fn forget(connection: &mut Connection, before_us: i64, most: usize) -> Result<usize> {
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let keys: Vec<String> = on_each_backend!(connection, |c| {
+        idempotency_keys::table
+            .filter(idempotency_keys::created_at_us.lt(before_us))
+            .order((idempotency_keys::created_at_us, idempotency_keys::idempotency_key))
+            .limit(most)
+            .select(idempotency_keys::idempotency_key)
+            .load(c)
+    })?;
+    let mut forgotten = 0;
+    for chunk in keys.chunks(ROWS_PER_INSERT) {
+        forgotten += on_each_backend!(connection, |c| {
+            diesel::delete(idempotency_keys::table.filter(idempotency_keys::idempotency_key.eq_any(chunk))).execute(c)
+        })?;
+    }
+    Ok(forgotten)
+}
+
 /// Gives a key back whose claim was refused after all.
 pub fn release_key(connection: &mut Connection, claim_id: &str) -> Result<()> {
     on_each_backend!(connection, |c| {

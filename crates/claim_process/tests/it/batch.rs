@@ -334,6 +334,22 @@ on_both_databases! {
         });
     }
 
+    fn a_service_that_stops_does_not_wait_for_a_batch_that_goes_on(database: &TestDatabase) {
+        let mut open = None;
+        with_settings(database, |settings| settings.http.shutdown_timeout_s = 1, async |service| {
+            let sending = tokio::task::spawn_blocking(move || {
+                let mut wire = Wire::open(&service, "Content-Type: application/x-ndjson\r\n");
+                wire.send(&format!("{}\n{{\"lines\": ", claim(PROVIDERS[0], "1.00")));
+                wire.read_until("\"index\":0");
+                wire
+            });
+            open = Some((sending.await.expect("is being taken"), std::time::Instant::now()));
+        });
+        let (_, since) = open.expect("was begun");
+        assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());
+        assert_eq!(count(database.database(), "claims"), 1);
+    }
+
     fn more_batches_than_there_are_places_for_are_told_to_come_back(database: &TestDatabase) {
         with_settings(database, |settings| settings.batch.max_concurrent = 1, async |service| {
             let mut first = Wire::open(&service, "Content-Type: application/x-ndjson\r\n");

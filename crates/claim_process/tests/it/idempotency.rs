@@ -1,6 +1,9 @@
 //! `Idempotency-Key` and `external_claim_id`: repeats make no second claim, and what contradicts is refused.
 
+use crate::service::Second;
 use crate::service::{Answer, PROVIDERS, REAL_CLAIM, assert_totals_agree, claim, count, execute, line, with_service};
+use claim_process::key_purge::purge;
+use claim_process::settings::{IdempotencySettings, Settings};
 use dual_db::testing::{TestDatabase, on_both_databases};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -89,6 +92,58 @@ on_both_databases! {
             assert_eq!(count(database.database(), table), 5, "{table}");
         }
         assert_eq!(assert_totals_agree(database.database())[PROVIDERS[1]], (2_500, 5));
+    }
+
+    fn one_key_and_one_external_id_over_two_instances_make_one_claim_each(database: &TestDatabase) {
+        with_service(database, async |first| {
+            let second = Second::start(database);
+            let at_once = async |named: bool| {
+                let mut posts = JoinSet::new();
+                for n in 0..50 {
+                    let service = if n % 2 == 0 { first.clone() } else { second.service.clone() };
+                    posts.spawn(async move {
+                        let mut claim = claim(PROVIDERS[1], "5.00");
+                        if named {
+                            claim["external_claim_id"] = json!("A-17");
+                            service.post(&claim).await
+                        } else {
+                            service.post_with_key("key", &claim).await
+                        }
+                    });
+                }
+                posts.join_all().await
+            };
+            let answers = at_once(false).await;
+            assert!(answers.iter().all(|answer| answer.body == answers[0].body), "{answers:#?}");
+            let made = |answers: &[Answer], status| answers.iter().filter(|answer| answer.status == status).count();
+            assert_eq!((made(&answers, 201), made(&answers, 200)), (1, 49));
+            let answers = at_once(true).await;
+            assert_eq!((made(&answers, 201), made(&answers, 409)), (1, 49), "{answers:#?}");
+            second.stop();
+        });
+        assert_eq!(count(database.database(), "claims"), 2);
+        assert_eq!(assert_totals_agree(database.database())[PROVIDERS[1]], (1_000, 2));
+    }
+
+    fn keys_are_forgotten_when_they_are_old_and_no_sooner(database: &TestDatabase) {
+        let settings = Settings::default().idempotency;
+        with_service(database, async |service| {
+            for key in ["a", "b", "c", "young"] {
+                assert_eq!(service.post_with_key(key, &claim(PROVIDERS[0], "1.00")).await.status, 201);
+            }
+            let hour_us = 3_600_000_000_i64;
+            let old = i64::try_from(settings.keep_hours).expect("few") * hour_us + hour_us;
+            database.database().write(|connection| execute(connection, &format!(
+                "UPDATE idempotency_keys SET created_at_us = created_at_us - {old} WHERE idempotency_key <> 'young'"
+            ))).expect("writes");
+            let two = IdempotencySettings { max_keys_a_purge: 2, ..settings.clone() };
+            assert_eq!(purge(database.database(), &two).expect("purges"), 2);
+            assert_eq!(purge(database.database(), &two).expect("purges"), 1);
+            assert_eq!(purge(database.database(), &two).expect("purges"), 0);
+            assert_eq!(service.post_with_key("young", &claim(PROVIDERS[0], "1.00")).await.status, 200);
+            assert_eq!(service.post_with_key("a", &claim(PROVIDERS[0], "1.00")).await.status, 201);
+        });
+        assert_eq!(count(database.database(), "claims"), 5);
     }
 
     fn many_bodies_under_one_key_at_once_make_one_claim(database: &TestDatabase) {

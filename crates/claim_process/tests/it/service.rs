@@ -10,6 +10,7 @@ use reqwest::header::HeaderMap;
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
@@ -44,14 +45,7 @@ pub fn with_service(database: &TestDatabase, test: impl AsyncFnOnce(Service)) {
 
 /// The same, with other settings.
 pub fn with_settings(database: &TestDatabase, change: impl FnOnce(&mut Settings), test: impl AsyncFnOnce(Service)) {
-    let mut settings = Settings { database: database.settings().clone(), ..Settings::default() };
-    settings.http.port = 0;
-    // Nobody listens there, and nobody waits long for it when the service stops.
-    settings.kafka.brokers = "127.0.0.1:1".to_owned();
-    settings.kafka.producer.flush_timeout_ms = 100;
-    settings.kafka.health_interval_ms = 100;
-    // On the embedded broker a group takes about as long to form and to leave.
-    settings.kafka.consumer.session_timeout_ms = 2_000;
+    let mut settings = settings_for(database);
     change(&mut settings);
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
@@ -66,6 +60,51 @@ pub fn with_settings(database: &TestDatabase, change: impl FnOnce(&mut Settings)
         drop(stop);
         running.await.expect("no panic").expect("the service stops cleanly");
     });
+}
+
+fn settings_for(database: &TestDatabase) -> Settings {
+    let mut settings = Settings { database: database.settings().clone(), ..Settings::default() };
+    settings.http.port = 0;
+    // Nobody listens there, and nobody waits long for it when the service stops.
+    settings.kafka.brokers = "127.0.0.1:1".to_owned();
+    settings.kafka.producer.flush_timeout_ms = 100;
+    settings.kafka.health_interval_ms = 100;
+    // On the embedded broker a group takes about as long to form and to leave.
+    settings.kafka.consumer.session_timeout_ms = 2_000;
+    settings
+}
+
+/// Another instance on the same database, beside the one of a test.
+pub struct Second {
+    pub service: Service,
+    stop: oneshot::Sender<()>,
+    running: JoinHandle<()>,
+}
+
+impl Second {
+    pub fn start(database: &TestDatabase) -> Self {
+        let settings = settings_for(database);
+        let (stop, stopped) = oneshot::channel::<()>();
+        let (ready, port) = std::sync::mpsc::channel();
+        let running = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+            runtime.block_on(async {
+                let application = Application::build(settings).expect("the service starts");
+                ready.send(application.port()).expect("somebody waits");
+                let stopped = async {
+                    let _ = stopped.await;
+                };
+                application.run_until(stopped).await.expect("the service stops cleanly");
+            });
+        });
+        let port = port.recv().expect("it starts");
+        Self { service: Service::of(&format!("http://127.0.0.1:{port}")), stop, running }
+    }
+
+    pub fn stop(self) {
+        drop(self.stop);
+        self.running.join().expect("no panic");
+    }
 }
 
 impl Service {
