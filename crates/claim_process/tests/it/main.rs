@@ -16,6 +16,7 @@ mod migrations;
 mod openapi;
 #[path = "../../../service_runtime/testing/openapi_walk.rs"]
 mod openapi_walk;
+mod oracle;
 mod outcomes;
 mod post_claim;
 mod program;
