@@ -61,6 +61,7 @@ export PAYMENTS__GATEWAY__URL=http://127.0.0.1:1 PAYMENTS__GATEWAY__WEBHOOK_SECR
 start claim_process "$claims_port"
 start payments "$payments_port"
 
+export SCHEMATHESIS_HOOKS=check_api_hooks PYTHONPATH=$PWD/scripts PYTHONDONTWRITEBYTECODE=1
 status=0
 for port in "$claims_port" "$payments_port"; do
   printf '\n== http://127.0.0.1:%s\n' "$port"
