@@ -3,6 +3,7 @@
 use crate::domain::cents::{Cents, MOST_CENTS};
 use crate::domain::form::MOST_LINES;
 use crate::domain::rules::{Limits, Severity, default_severities};
+use crate::intake::ReadLimits;
 use dual_db::DatabaseSettings;
 use event_bus::KafkaSettings;
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,9 @@ pub struct Settings {
     /// Storing claims.
     #[validate(nested)]
     pub ingest: IngestSettings,
+    /// How much of what is sent is read.
+    #[validate(nested)]
+    pub intake: IntakeSettings,
     /// Taking many claims in one request.
     #[validate(nested)]
     pub batch: BatchSettings,
@@ -104,6 +108,21 @@ pub struct IngestSettings {
     pub writes_per_minute: u32,
 }
 
+/// How much of what is sent is read.
+#[derive(Debug, Clone, Serialize, Deserialize, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct IntakeSettings {
+    /// The most columns of a CSV.
+    #[validate(range(min = 10, max = 10_000, message = "must be 10 to 10000"))]
+    pub max_columns: usize,
+    /// The most bytes of a value: a cell, a text or a number.
+    #[validate(range(min = 64, max = 1_048_576, message = "must be 64 to 1048576"))]
+    pub max_value_bytes: usize,
+    /// How deep JSON may be nested.
+    #[validate(range(min = 4, max = 100, message = "must be 4 to 100"))]
+    pub max_depth: usize,
+}
+
 /// Taking many claims in one request.
 #[derive(Debug, Clone, Serialize, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
@@ -114,6 +133,9 @@ pub struct BatchSettings {
     /// The largest batch, in bytes as they are sent.
     #[validate(range(min = 1, message = "must be at least 1"))]
     pub max_body_bytes: u64,
+    /// The most claims of a batch.
+    #[validate(range(min = 1, message = "must be at least 1"))]
+    pub max_claims: u64,
     /// The largest claim or CSV row in a batch, in bytes, unpacked.
     #[validate(range(min = 1, message = "must be at least 1"))]
     pub max_claim_bytes: usize,
@@ -181,6 +203,7 @@ pub struct WatchdogSettings {
 impl Default for Settings {
     fn default() -> Self {
         let limits = Limits::default();
+        let read = ReadLimits::default();
         Self {
             http: HttpSettings::on_port(8000),
             database: DatabaseSettings::at("sqlite://.local/claims.db"),
@@ -194,9 +217,15 @@ impl Default for Settings {
                 answer_timeout_ms: 30_000,
                 writes_per_minute: 60_000,
             },
+            intake: IntakeSettings {
+                max_columns: read.max_columns,
+                max_value_bytes: read.max_value_bytes,
+                max_depth: read.max_depth,
+            },
             batch: BatchSettings {
                 max_concurrent: 256,
                 max_body_bytes: 4 * 1024 * 1024 * 1024,
+                max_claims: 10_000_000,
                 max_claim_bytes: 1024 * 1024,
                 max_waiting_claims: 1_024,
                 stall_timeout_ms: 30_000,
@@ -225,6 +254,12 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// How much of what is sent is read.
+    pub fn read_limits(&self) -> ReadLimits {
+        let IntakeSettings { max_columns, max_value_bytes, max_depth } = self.intake;
+        ReadLimits { max_columns, max_value_bytes, max_depth }
+    }
+
     /// The numbers that rules compare with.
     pub fn limits(&self) -> Limits {
         Limits {

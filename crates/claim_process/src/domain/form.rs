@@ -290,8 +290,11 @@ impl ClaimForm {
         for (index, line) in self.lines.iter().enumerate() {
             findings.extend(self.shape_findings_of(Some(index + 1), line.validate_with_args(limits)));
         }
-        // What was sent and is no text is not missing, besides.
-        let unread: HashSet<(Option<usize>, &str)> = self.misread.with_code(reading::NOT_TEXT.code).collect();
+        // What was sent and could not be read is not missing, besides.
+        let unread: HashSet<(Option<usize>, &str)> = [reading::NOT_TEXT.code, reading::VALUE_LENGTH.code]
+            .into_iter()
+            .flat_map(|code| self.misread.with_code(code))
+            .collect();
         findings.retain(|Finding { line, field, code, .. }| {
             let was_sent = unread.contains(&(*line, field)) || unread.contains(&(None, field));
             !(was_sent && code == reading::REQUIRED.code)

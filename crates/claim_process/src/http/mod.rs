@@ -87,8 +87,17 @@ impl Limits {
 pub fn routes(settings: &Settings, limits: &Limits) -> Routes {
     let (writes, tops) = (settings.ingest.writes_per_minute, settings.query.top_providers_per_minute);
     let description = format!(
-        "Takes dental claims, and says what became of each. A claim may have {} lines. Every error is a problem as in RFC 9457.",
-        settings.ingest.max_lines
+        "Takes dental claims, and says what became of each. A claim may have {} lines, a value {} bytes, a CSV {} columns, JSON {} \
+         levels; {} findings are listed, and the others counted. A batch may have {} bytes as it is sent, {} claims, and {} bytes \
+         in a claim. Every error is a problem as in RFC 9457.",
+        settings.ingest.max_lines,
+        settings.intake.max_value_bytes,
+        settings.intake.max_columns,
+        settings.intake.max_depth,
+        settings.checks.max_findings,
+        settings.batch.max_body_bytes,
+        settings.batch.max_claims,
+        settings.batch.max_claim_bytes
     );
     Routes::new("Claims", &description, &settings.http)
         .route(route!(post_claim::post).limited(writes, |route| limits.writes.around(route)))

@@ -9,7 +9,7 @@ use crate::domain::identifiers::ClaimId;
 use crate::domain::rules::likely_duplicate;
 use crate::domain::rules::reading::MORE_FINDINGS;
 use crate::ingest::NotStored;
-use crate::intake::{Malformed, read_csv, read_json};
+use crate::intake::{Malformed, ReadLimits, read_csv, read_json};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, LOCATION};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -62,7 +62,8 @@ pub(super) async fn post(
     let idempotency_key = idempotency_key(&request)?;
     let format = Format::of(&request)?;
     let body = read_body(payload, &api.settings.http).await?;
-    let form = format.read(&body).map_err(|Malformed(detail)| Problem::malformed(detail))?;
+    let form =
+        format.read(&body, api.settings.read_limits()).map_err(|Malformed(detail)| Problem::malformed(detail))?;
     let (claim, warnings) = api.rules.read(&form, jiff::Timestamp::now()).map_err(refused)?;
     let submission = Submission {
         claim_id: ClaimId::random(),
@@ -123,13 +124,13 @@ impl Format {
         }
     }
 
-    pub(super) fn read(&self, body: &[u8]) -> Result<ClaimForm, Malformed> {
+    pub(super) fn read(&self, body: &[u8], limits: ReadLimits) -> Result<ClaimForm, Malformed> {
         match self {
-            Format::Json => read_json(body),
-            Format::Csv => read_csv(body),
+            Format::Json => read_json(body, limits),
+            Format::Csv => read_csv(body, limits),
             Format::Unsaid => match body.iter().find(|byte| !byte.is_ascii_whitespace()) {
-                Some(b'{' | b'[') => read_json(body),
-                _ => read_csv(body),
+                Some(b'{' | b'[') => read_json(body, limits),
+                _ => read_csv(body, limits),
             },
         }
     }

@@ -3,7 +3,7 @@
 use super::Api;
 use crate::domain::form::Finding;
 use crate::domain::rules::{self, Check, Example, Rule, RuleBook, Severity, likely_duplicate};
-use crate::intake::{read_csv, read_json};
+use crate::intake::{ReadLimits, read_csv, read_json};
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -82,8 +82,8 @@ fn finding(rule: &Rule, book: &RuleBook) -> Option<Finding> {
     }
     let body = rule.breaks.body();
     let form = match rule.breaks {
-        Example::Csv(_) => read_csv(body.as_bytes()),
-        Example::Line(_) | Example::Claim(..) | Example::Json(_) => read_json(body.as_bytes()),
+        Example::Csv(_) => read_csv(body.as_bytes(), ReadLimits::default()),
+        Example::Line(_) | Example::Claim(..) | Example::Json(_) => read_json(body.as_bytes(), ReadLimits::default()),
     };
     book.example_finding(rule, &form.ok()?)
 }

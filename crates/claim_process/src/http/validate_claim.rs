@@ -77,7 +77,8 @@ pub(super) async fn post(
     }
     let format = Format::of(&request)?;
     let body = read_body(payload, &api.settings.http).await?;
-    let form = format.read(&body).map_err(|Malformed(detail)| Problem::malformed(detail))?;
+    let form =
+        format.read(&body, api.settings.read_limits()).map_err(|Malformed(detail)| Problem::malformed(detail))?;
     let validated = match api.rules.read(&form, jiff::Timestamp::now()) {
         Ok((claim, warnings)) => Validated {
             valid: true,

@@ -2,28 +2,25 @@
 //! whichever the row of names has most of.
 
 use super::csv_watch::{CsvTrouble, CsvWatch};
-use super::{Malformed, Place, note_repeated, note_unknown, printable};
+use super::{Malformed, Place, ReadLimits, note_repeated, note_unknown, printable};
 use crate::domain::field::Field;
 use crate::domain::form::{ClaimForm, LineForm, SentAs};
 use crate::domain::rules::reading;
 use ::csv::{ByteRecord, Reader, ReaderBuilder};
 use std::io::Read;
 
-/// The most columns that are read; a claim has eleven.
-pub(super) const MOST_COLUMNS: usize = 256;
-
 /// Reads one claim.
 ///
 /// # Errors
 /// When the body is not UTF-8 or has no row of names.
-pub fn read_csv(body: &[u8]) -> Result<ClaimForm, Malformed> {
+pub fn read_csv(body: &[u8], limits: ReadLimits) -> Result<ClaimForm, Malformed> {
     std::str::from_utf8(body).map_err(|error| {
         let line = body[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
         Malformed(format!("the CSV cannot be read near line {line}: it must be UTF-8 text"))
     })?;
     let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
     let mut reader = reader(body, separator(body), usize::MAX);
-    let columns = Columns::read(&mut reader)?;
+    let columns = Columns::read(&mut reader, limits)?;
     let mut form = ClaimForm::default();
     columns.note_in(&mut form);
     let mut record = ByteRecord::new();
@@ -75,6 +72,7 @@ pub(super) struct Columns {
     fields: Vec<Option<(Field, String)>>,
     /// What there is to say of them, as it is said of every claim.
     notes: Vec<Note>,
+    limits: ReadLimits,
 }
 
 enum Note {
@@ -84,7 +82,7 @@ enum Note {
 
 impl Columns {
     /// Reads the row of names.
-    pub fn read<R: Read>(reader: &mut Reader<R>) -> Result<Self, Malformed> {
+    pub fn read<R: Read>(reader: &mut Reader<R>, limits: ReadLimits) -> Result<Self, Malformed> {
         let names = match reader.headers() {
             Ok(names) => names.clone(),
             Err(error) => {
@@ -92,8 +90,9 @@ impl Columns {
                 return Err(Malformed(format!("the row of column names cannot be read: {why}")));
             }
         };
-        if names.len() > MOST_COLUMNS {
-            return Err(Malformed(format!("the CSV names {} columns: at most {MOST_COLUMNS} are read", names.len())));
+        let most = limits.max_columns;
+        if names.len() > most {
+            return Err(Malformed(format!("the CSV names {} columns: at most {most} are read", names.len())));
         }
         let mut notes = Vec::new();
         let mut fields: Vec<Option<(Field, String)>> = Vec::with_capacity(names.len());
@@ -116,7 +115,7 @@ impl Columns {
                 "the CSV must begin with a row of column names, as in service_date,submitted_procedure,…".to_owned(),
             ));
         }
-        Ok(Self { count: names.len(), fields, notes })
+        Ok(Self { count: names.len(), fields, notes, limits })
     }
 
     /// Notes in a claim what there is to say of the columns.
@@ -157,6 +156,9 @@ impl Columns {
                 form.note_misread(place.finding(field.name(), name, &reading::NOT_TEXT, message));
                 continue;
             };
+            if self.limits.refuse_long(form, &place, *field, name, cell) {
+                continue;
+            }
             if *field == Field::ExternalClaimId {
                 form.header.set_external_claim_id(cell, sent_as);
             } else {

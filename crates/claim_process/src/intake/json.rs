@@ -3,7 +3,7 @@
 //! Objects are read member by member, so that a name sent twice is seen, and numbers as they are written, so that money
 //! never passes through a float.
 
-use super::{Malformed, Place, note_repeated, note_unknown};
+use super::{Malformed, Place, ReadLimits, note_repeated, note_unknown};
 use crate::domain::field::{Field, fold};
 use crate::domain::form::{ClaimForm, LineForm, SentAs};
 use crate::domain::rules::reading;
@@ -20,21 +20,33 @@ const SHARED: [Field; 4] = [Field::ServiceDate, Field::PlanGroup, Field::Subscri
 ///
 /// # Errors
 /// When the body is not JSON, or neither an object nor an array of objects.
-pub fn read_json(body: &[u8]) -> Result<ClaimForm, Malformed> {
+pub fn read_json(body: &[u8], limits: ReadLimits) -> Result<ClaimForm, Malformed> {
     let text = std::str::from_utf8(body).map_err(|error| {
         Malformed(format!("the body is not UTF-8: byte {} cannot be read", error.valid_up_to() + 1))
     })?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if is_deeper(text, limits.max_depth) {
+        return Err(Malformed(format!(
+            "the JSON is nested deeper than {} levels: a claim has three",
+            limits.max_depth
+        )));
+    }
     let root: &RawValue = serde_json::from_str(text).map_err(|error| broken(&error))?;
     let mut form = ClaimForm::default();
     match parse(root)? {
         Json::Object(members) if members.iter().any(|(name, _)| fold(name) == "lines") => {
-            read_claim_object(&mut form, members)?;
+            read_claim_object(&mut form, members, limits)?;
         }
         Json::Object(members) => {
-            read_line(&mut form, Place { line: Some(1), pointer: Some(String::new()) }, members, &BTreeMap::new());
+            read_line(
+                &mut form,
+                Place { line: Some(1), pointer: Some(String::new()) },
+                members,
+                &BTreeMap::new(),
+                limits,
+            );
         }
-        Json::Array(items) => read_lines(&mut form, "", items, &BTreeMap::new())?,
+        Json::Array(items) => read_lines(&mut form, "", items, &BTreeMap::new(), limits)?,
         _ => return Err(Malformed("the body must be a claim: a JSON object, or an array of lines".to_owned())),
     }
     Ok(form)
@@ -71,7 +83,11 @@ fn parse(raw: &RawValue) -> Result<Json<'_>, Malformed> {
     })
 }
 
-fn read_claim_object(form: &mut ClaimForm, members: Vec<(String, &RawValue)>) -> Result<(), Malformed> {
+fn read_claim_object(
+    form: &mut ClaimForm,
+    members: Vec<(String, &RawValue)>,
+    limits: ReadLimits,
+) -> Result<(), Malformed> {
     let mut shared: BTreeMap<Field, Shared> = BTreeMap::new();
     let mut lines = None;
     for (name, raw) in members {
@@ -92,7 +108,7 @@ fn read_claim_object(form: &mut ClaimForm, members: Vec<(String, &RawValue)>) ->
             note_unknown(form, &place, &name);
             continue;
         };
-        let Some(text) = scalar(form, &place, field, &name, raw)? else { continue };
+        let Some(text) = scalar(form, &place, field, &name, raw, limits)? else { continue };
         let sent_as = SentAs { name: name.clone(), pointer: Some(pointer) };
         if field == Field::ExternalClaimId {
             if let Some(first) = form.header.sent_as(field).map(|sent| sent.name.clone()) {
@@ -110,7 +126,7 @@ fn read_claim_object(form: &mut ClaimForm, members: Vec<(String, &RawValue)>) ->
     }
     let Some((pointer, raw)) = lines else { return Ok(()) };
     match parse(raw)? {
-        Json::Array(items) => read_lines(form, &pointer, items, &shared),
+        Json::Array(items) => read_lines(form, &pointer, items, &shared, limits),
         _ => Err(Malformed("'lines' must be an array of objects, one for each line of the claim".to_owned())),
     }
 }
@@ -126,6 +142,7 @@ fn read_lines(
     base: &str,
     items: Vec<&RawValue>,
     shared: &BTreeMap<Field, Shared>,
+    limits: ReadLimits,
 ) -> Result<(), Malformed> {
     for (index, raw) in items.into_iter().enumerate() {
         if form.is_overfull() {
@@ -133,7 +150,7 @@ fn read_lines(
         }
         let place = Place { line: Some(index + 1), pointer: Some(format!("{base}/{index}")) };
         match parse(raw)? {
-            Json::Object(members) => read_line(form, place, members, shared),
+            Json::Object(members) => read_line(form, place, members, shared, limits),
             _ => {
                 return Err(Malformed(format!(
                     "line {} must be a JSON object with the fields of a claim line",
@@ -145,7 +162,13 @@ fn read_lines(
     Ok(())
 }
 
-fn read_line(form: &mut ClaimForm, place: Place, members: Vec<(String, &RawValue)>, shared: &BTreeMap<Field, Shared>) {
+fn read_line(
+    form: &mut ClaimForm,
+    place: Place,
+    members: Vec<(String, &RawValue)>,
+    shared: &BTreeMap<Field, Shared>,
+    limits: ReadLimits,
+) {
     let base = place.pointer.clone().unwrap_or_default();
     let mut line = LineForm::at(Some(base.clone()));
     for (field, shared) in shared {
@@ -163,7 +186,7 @@ fn read_line(form: &mut ClaimForm, place: Place, members: Vec<(String, &RawValue
             note_repeated(form, &place, field, &first, &name);
             continue;
         }
-        let Ok(Some(text)) = scalar(form, &place, field, &name, raw) else { continue };
+        let Ok(Some(text)) = scalar(form, &place, field, &name, raw, limits) else { continue };
         let sent_as = SentAs { name, pointer: Some(pointer) };
         if field == Field::ExternalClaimId {
             form.header.set_external_claim_id(&text, sent_as);
@@ -189,6 +212,7 @@ fn scalar(
     field: Field,
     name: &str,
     raw: &RawValue,
+    limits: ReadLimits,
 ) -> Result<Option<String>, Malformed> {
     let text = match parse(raw) {
         Ok(Json::Null) => String::new(),
@@ -205,7 +229,23 @@ fn scalar(
             return Ok(None);
         }
     };
-    Ok(Some(text))
+    Ok((!limits.refuse_long(form, place, field, name, &text)).then_some(text))
+}
+
+/// Whether brackets are nested deeper than `most`, wherever they stand outside of texts.
+fn is_deeper(text: &str, most: usize) -> bool {
+    let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
+    text.bytes().any(|byte| {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            b'{' | b'[' if !in_text => depth += 1,
+            b'}' | b']' if !in_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth > most
+    })
 }
 
 /// A name as a step of a JSON pointer (RFC 6901).

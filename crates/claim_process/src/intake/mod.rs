@@ -16,6 +16,36 @@ pub use json::read_json;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Malformed(pub String);
 
+/// How much of what is sent is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadLimits {
+    /// The most columns of a CSV.
+    pub max_columns: usize,
+    /// The most bytes of a value: a cell, a text or a number.
+    pub max_value_bytes: usize,
+    /// How deep JSON may be nested. A claim with lines in a batch has four levels.
+    pub max_depth: usize,
+}
+
+impl Default for ReadLimits {
+    fn default() -> Self {
+        // A claim has eleven fields, and its longest has 64 characters: the rest is room for what is ignored.
+        Self { max_columns: 256, max_value_bytes: 1_000, max_depth: 16 }
+    }
+}
+
+impl ReadLimits {
+    /// Notes a value that is too long, in a field of a claim that is being read.
+    fn refuse_long(&self, form: &mut ClaimForm, place: &Place, field: Field, name: &str, value: &str) -> bool {
+        let is_long = value.len() > self.max_value_bytes;
+        if is_long {
+            let message = format!("has more than {} bytes: send its beginning, or leave it out", self.max_value_bytes);
+            form.note_misread(place.finding(field.name(), name, &reading::VALUE_LENGTH, message));
+        }
+        is_long
+    }
+}
+
 /// The longest name of an unknown field that a warning repeats.
 const LONGEST_ECHOED_NAME: usize = 64;
 

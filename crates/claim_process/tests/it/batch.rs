@@ -206,14 +206,19 @@ on_both_databases! {
     }
 
     fn a_batch_that_cannot_be_read_on_ends_with_the_problem_and_keeps_what_was_whole(database: &TestDatabase) {
-        with_service(database, async |service| {
+        with_settings(database, |settings| settings.batch.max_claims = 2, async |service| {
             let results = send(&service, "application/json", format!("[{}, {{\"lines\": ]", three()[0])).await;
             assert_eq!(results.statuses(), ["accepted"]);
             let problem = &results.lines[1]["problem"];
             assert_eq!((&problem["status"], results.lines.len()), (&json!(400), 2), "{results:?}");
             assert!(problem["detail"].as_str().expect("text").contains("line 1, column"), "{problem}");
+
+            let many = json!([three()[0], three()[2], three()[0]]).to_string();
+            let results = send(&service, "application/json", many).await;
+            assert_eq!(results.statuses(), ["accepted", "accepted"]);
+            assert_eq!(results.lines[2]["problem"]["status"], 413, "{results:?}");
         });
-        assert_eq!(count(database.database(), "claims"), 1);
+        assert_eq!(count(database.database(), "claims"), 3);
     }
 
     fn what_is_no_batch_is_refused_whole(database: &TestDatabase) {

@@ -4,7 +4,7 @@ use crate::service::{REAL_CLAIM, line, with_settings};
 use claim_process::domain::cents::Cents;
 use claim_process::domain::form::Finding;
 use claim_process::domain::rules::{CodeList, Limits, RuleBook, Severity, default_severities};
-use claim_process::intake::{read_csv, read_json};
+use claim_process::intake::{ReadLimits, read_csv, read_json};
 use dual_db::testing::TestDatabase;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ fn book(limits: Limits, procedures: Option<&str>) -> RuleBook {
 
 /// What is found, refusing or warning: the codes with their lines.
 fn found(book: &RuleBook, claim: &Value, now: &str) -> Vec<(String, Option<usize>)> {
-    let form = read_json(claim.to_string().as_bytes()).unwrap();
+    let form = read_json(claim.to_string().as_bytes(), ReadLimits::default()).unwrap();
     let findings = match book.read(&form, at(now)) {
         Ok((_, warnings)) => warnings,
         Err(refused) => refused,
@@ -60,7 +60,8 @@ fn a_service_is_as_long_ago_as_the_setting_says_and_the_real_claim_is_not_too_ol
     for (now, expected) in [("2038-03-27T23:00:00Z", ""), ("2038-03-29T00:00:00Z", "service_date_age")] {
         assert_eq!(code(&twenty_years, &[], now), expected, "{now}");
     }
-    let (_, warnings) = twenty_years.read(&read_csv(REAL_CLAIM.as_bytes()).unwrap(), Timestamp::now()).unwrap();
+    let (_, warnings) =
+        twenty_years.read(&read_csv(REAL_CLAIM.as_bytes(), ReadLimits::default()).unwrap(), Timestamp::now()).unwrap();
     assert_eq!(warnings, []);
 }
 

@@ -5,7 +5,7 @@ use claim_process::db;
 use claim_process::db::submit::{Submission, Submitted, store};
 use claim_process::domain::identifiers::ClaimId;
 use claim_process::domain::rules::{Limits, RuleBook, Severity, default_severities};
-use claim_process::intake::read_json;
+use claim_process::intake::{ReadLimits, read_json};
 use claim_process::settings::Settings;
 use dual_db::Database;
 use dual_db::testing::{TestDatabase, on_both_databases};
@@ -18,7 +18,7 @@ fn book(severity: Severity) -> RuleBook {
 }
 
 fn submission(severity: Severity, body: &Value) -> Submission {
-    let form = read_json(body.to_string().as_bytes()).unwrap();
+    let form = read_json(body.to_string().as_bytes(), ReadLimits::default()).unwrap();
     let book = book(severity);
     let (claim, warnings) = book.read(&form, jiff::Timestamp::now()).unwrap();
     Submission {

@@ -3,7 +3,7 @@
 use claim_process::domain::claim::Claim;
 use claim_process::domain::form::{ClaimForm, Finding};
 use claim_process::domain::rules::{Limits, RuleBook, Severity, default_severities};
-use claim_process::intake::{Malformed, read_csv, read_json};
+use claim_process::intake::{Malformed, ReadLimits, read_csv, read_json};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -18,7 +18,7 @@ fn accepted(form: Result<ClaimForm, Malformed>) -> (Claim, Vec<Finding>) {
 }
 
 fn from_json(value: &Value) -> Result<ClaimForm, Malformed> {
-    read_json(value.to_string().as_bytes())
+    read_json(value.to_string().as_bytes(), ReadLimits::default())
 }
 
 fn refused(value: &Value) -> Vec<Finding> {
@@ -40,7 +40,7 @@ fn line(changes: &[(&str, Value)]) -> Value {
 
 #[test]
 fn the_real_claim_has_the_net_fees_it_should() {
-    let (claim, warnings) = accepted(read_csv(REAL_CLAIM));
+    let (claim, warnings) = accepted(read_csv(REAL_CLAIM, ReadLimits::default()));
     let net_fees: Vec<String> = claim.lines.iter().map(|line| line.net_fee().to_string()).collect();
     assert_eq!(net_fees, ["0.00", "0.00", "81.25", "35.60"]);
     assert_eq!(claim.net_fee().to_string(), "116.85");
@@ -158,7 +158,8 @@ fn all_findings_come_at_once_and_say_how_the_field_was_spelt() {
 #[test]
 fn a_field_sent_twice_is_refused_and_an_unknown_one_is_a_warning() {
     let twice = r#"{"npi": "1497775530", "Provider NPI": "1497775530"}"#;
-    let findings = rules().read(&read_json(twice.as_bytes()).unwrap(), Timestamp::now()).unwrap_err();
+    let findings =
+        rules().read(&read_json(twice.as_bytes(), ReadLimits::default()).unwrap(), Timestamp::now()).unwrap_err();
     assert!(findings.iter().any(|finding| finding.code == "sent_twice" && finding.field == "provider_npi"));
     let (_, warnings) = accepted(from_json(&line(&[("tooth", json!("14"))])));
     assert_eq!((warnings[0].field.as_str(), warnings[0].code.as_str()), ("tooth", "unknown_field"));
@@ -179,17 +180,24 @@ fn broken_input_says_where_and_echoes_nothing() {
     for (body, place) in
         [(r#"{"a": SECRET}"#, "line 1, column 7"), ("{\n\"a\": 1,\n", "line 3"), ("", "line 1, column 0")]
     {
-        let Malformed(text) = read_json(body.as_bytes()).unwrap_err();
+        let Malformed(text) = read_json(body.as_bytes(), ReadLimits::default()).unwrap_err();
         assert!(text.contains(place) && !text.contains("SECRET"), "{text}");
     }
     for body in ["17", "\"text\"", "null", r#"{"lines": 3}"#, "[1]"] {
-        read_json(body.as_bytes()).expect_err(body);
+        read_json(body.as_bytes(), ReadLimits::default()).expect_err(body);
     }
-    read_json(b"\xff{}").unwrap_err();
-    read_csv(b"").unwrap_err();
-    read_csv(b"\xff,a\n1,2").unwrap_err();
-    read_csv(b"apples,pears\n1,2").unwrap_err();
-    let (half_surrogate, _) = (read_json(br#"{"plan_group": "\ud800"}"#).unwrap(), ());
+    // Brackets in a text are no levels.
+    let deep =
+        |levels: usize| format!("{{\"a\": \"[[[{{\\\"[\", \"b\": {}1{}}}", "[".repeat(levels), "]".repeat(levels));
+    read_json(deep(15).as_bytes(), ReadLimits::default()).unwrap();
+    let Malformed(text) = read_json(deep(16).as_bytes(), ReadLimits::default()).unwrap_err();
+    assert!(text.contains("deeper than 16 levels"), "{text}");
+    read_json("[".repeat(1_000_000).as_bytes(), ReadLimits::default()).unwrap_err();
+    read_json(b"\xff{}", ReadLimits::default()).unwrap_err();
+    read_csv(b"", ReadLimits::default()).unwrap_err();
+    read_csv(b"\xff,a\n1,2", ReadLimits::default()).unwrap_err();
+    read_csv(b"apples,pears\n1,2", ReadLimits::default()).unwrap_err();
+    let (half_surrogate, _) = (read_json(br#"{"plan_group": "\ud800"}"#, ReadLimits::default()).unwrap(), ());
     assert!(
         rules().read(&half_surrogate, Timestamp::now()).unwrap_err().iter().any(|finding| finding.code == "not_text")
     );
@@ -198,9 +206,10 @@ fn broken_input_says_where_and_echoes_nothing() {
 #[test]
 fn a_csv_row_with_the_wrong_number_of_columns_is_named() {
     let text = String::from_utf8(REAL_CLAIM.to_vec()).unwrap().replace("D0210,,", "D0210,");
-    let findings = rules().read(&read_csv(text.as_bytes()).unwrap(), Timestamp::now()).unwrap_err();
+    let findings =
+        rules().read(&read_csv(text.as_bytes(), ReadLimits::default()).unwrap(), Timestamp::now()).unwrap_err();
     assert!(findings.iter().any(|finding| finding.line == Some(2) && finding.code == "ragged_row"), "{findings:?}");
-    let (claim, _) = accepted(read_csv(&[b"\xef\xbb\xbf", REAL_CLAIM, b"\r\n"].concat()));
+    let (claim, _) = accepted(read_csv(&[b"\xef\xbb\xbf", REAL_CLAIM, b"\r\n"].concat(), ReadLimits::default()));
     assert_eq!(claim.lines.len(), 4);
 }
 

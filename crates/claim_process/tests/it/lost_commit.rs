@@ -7,7 +7,7 @@ use claim_process::db::submit::{IdempotencyKey, Submission, Submitted, store};
 use claim_process::domain::identifiers::ClaimId;
 use claim_process::domain::rules::{Limits, RuleBook, default_severities};
 use claim_process::events::outgoing;
-use claim_process::intake::read_json;
+use claim_process::intake::{ReadLimits, read_json};
 use dual_db::testing::on_both_databases;
 use dual_db::{Connection, Database};
 use serde_json::json;
@@ -18,7 +18,7 @@ fn submission(provider_npi: &str, net_fee: &str, key: &str, external_id: &str) -
     if !external_id.is_empty() {
         body["external_claim_id"] = json!(external_id);
     }
-    let form = read_json(body.to_string().as_bytes()).unwrap();
+    let form = read_json(body.to_string().as_bytes(), ReadLimits::default()).unwrap();
     let rules = RuleBook::new(default_severities(), Limits::default(), None);
     let (claim, warnings) = rules.read(&form, jiff::Timestamp::now()).unwrap();
     let idempotency =

@@ -269,7 +269,7 @@ fn ten_megabytes_of_digits_are_no_amount() {
                 let answer = post_json(&service, body.clone()).await;
                 assert_eq!(answer.problem(422), "claim-refused");
                 let found = &answer.body["errors"];
-                assert_eq!((&found[0]["code"], &found[1]), (&json!("money_limit"), &Value::Null), "{found}");
+                assert_eq!((&found[0]["code"], &found[1]), (&json!("value_length"), &Value::Null), "{found}");
                 assert!(answer.body.to_string().len() < 1_000);
             }
             assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());

@@ -17,6 +17,20 @@ const MONEY: &[&str] = &[
 
 const ANY: &[&str] = &["any"];
 
+/// A text of more than a thousand bytes.
+const LONG: &str = {
+    const BYTES: [u8; 1_003] = {
+        let mut bytes = [b'7'; 1_003];
+        bytes[0] = b'"';
+        bytes[1_002] = b'"';
+        bytes
+    };
+    match str::from_utf8(&BYTES) {
+        Ok(text) => text,
+        Err(_) => panic!("digits are text"),
+    }
+};
+
 macro_rules! rules {
     ($($name:ident: $severity:ident, $code:literal, $fields:expr, $source:literal, $description:literal,
        breaks $breaks:expr, passes $passes:expr;)*) => {
@@ -47,6 +61,10 @@ rules! {
     NOT_TEXT: Reject, "not_text", ANY, "this system",
     "A value is text or a number, and text is of whole Unicode characters: no lists, objects, true or false, and no half of a surrogate pair.",
     breaks Example::Line(&[("subscriber_id", "[\"3730189502\"]")]), passes Example::Line(&[("subscriber_id", "3730189502")]);
+
+    VALUE_LENGTH: Reject, "value_length", ANY, "this system",
+    "A value has at most as many bytes as the setting intake.max_value_bytes says, 1000 where it is not set.",
+    breaks Example::Line(&[("subscriber_id", LONG)]), passes GOOD;
 
     SENT_TWICE: Reject, "sent_twice", ANY, "this system",
     "A field is sent once. Names that mean the same field are the same field.",

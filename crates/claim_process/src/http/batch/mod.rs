@@ -12,7 +12,7 @@ mod unread;
 use super::Api;
 use super::post_claim::{content_type, idempotency_key};
 use super::sent::{BatchLine, SentClaim, SentCsv, SentForm, SentLines};
-use crate::intake::batch::{BatchFormat, Grouping};
+use crate::intake::batch::{BatchFormat, BatchLimits, Grouping};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_ENCODING, HeaderMap};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -126,6 +126,7 @@ pub(super) async fn take(
         runtime: Handle::current(),
         results: sender,
         claims: 0,
+        max_claims: settings.max_claims,
     };
     let results = Results {
         purpose,
@@ -134,7 +135,7 @@ pub(super) async fn take(
         runtime: Handle::current(),
         request_id: request_context::current_request_id(),
     };
-    let max_claim_bytes = settings.max_claim_bytes;
+    let limits = BatchLimits { max_claim_bytes: settings.max_claim_bytes, read: api.settings.read_limits() };
     let grouping = match group {
         GroupBy::Claim => Grouping::Claim,
         GroupBy::Row => Grouping::Row,
@@ -142,13 +143,12 @@ pub(super) async fn take(
     let body = body::pass_on(payload, sent.file_of, settings);
     // Threads of their own: they mostly wait, and must not keep those that read the database. Both end by themselves, and
     // each when the other does.
-    let started =
-        thread("batch reader", move || reading.run(body, sent.format, grouping, max_claim_bytes)).and_then(|()| {
-            thread("batch results", move || {
-                let _place = place;
-                results.run(receiver);
-            })
-        });
+    let started = thread("batch reader", move || reading.run(body, sent.format, grouping, limits)).and_then(|()| {
+        thread("batch results", move || {
+            let _place = place;
+            results.run(receiver);
+        })
+    });
     started.map_err(|_| busy())?;
     unread.begin().await?;
     Ok(HttpResponse::Ok().content_type("application/x-ndjson").streaming(unread.stream()))

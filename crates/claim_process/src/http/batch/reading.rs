@@ -7,7 +7,8 @@ use crate::domain::form::{ClaimForm, Finding};
 use crate::domain::identifiers::ClaimId;
 use crate::domain::rules::RuleBook;
 use crate::ingest::{Answer, IngestQueue};
-use crate::intake::batch::{BatchClaim, BatchFormat, Ended, Grouping, StandsIn, read_batch};
+use crate::intake::batch::{BatchClaim, BatchFormat, BatchLimits, Ended, Grouping, StandsIn, read_batch};
+use service_runtime::http_server::too_large;
 use service_runtime::problem::Problem;
 use std::io;
 use std::sync::Arc;
@@ -57,6 +58,7 @@ pub(super) struct Reading {
     /// Its capacity bounds the claims whose results are not written yet.
     pub results: mpsc::Sender<Read>,
     pub claims: u64,
+    pub max_claims: u64,
 }
 
 /// Why a batch is not read on.
@@ -68,8 +70,8 @@ enum Stopped {
 
 impl Reading {
     /// Reads to the end. Blocks.
-    pub fn run(mut self, body: Body, format: Option<BatchFormat>, grouping: Grouping, max_claim_bytes: usize) {
-        let end = match read_batch(body, format, grouping, max_claim_bytes, &mut |claim| self.take(claim)) {
+    pub fn run(mut self, body: Body, format: Option<BatchFormat>, grouping: Grouping, limits: BatchLimits) {
+        let end = match read_batch(body, format, grouping, limits, &mut |claim| self.take(claim)) {
             Ok(()) => Ok(()),
             Err(Ended::Stopped(Stopped::ResultsEnded)) => return,
             Err(Ended::Stopped(Stopped::Problem(problem))) => Err(problem),
@@ -82,6 +84,10 @@ impl Reading {
 
     fn take(&mut self, claim: BatchClaim) -> Result<(), Stopped> {
         let index = self.claims;
+        if index == self.max_claims {
+            let problem = too_large(format!("a batch may have at most {index} claims: send the rest as another"));
+            return Err(Stopped::Problem(problem));
+        }
         self.claims += 1;
         let BatchClaim { stands_in, form, hash } = claim;
         let fate = match form {

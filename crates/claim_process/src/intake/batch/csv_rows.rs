@@ -1,6 +1,6 @@
 //! CSV of many claims: rows next to each other that are one claim.
 
-use super::{BatchClaim, Ended, Grouping, Refusal, StandsIn, peek};
+use super::{BatchClaim, BatchLimits, Ended, Grouping, Refusal, StandsIn, peek};
 use crate::domain::field::Field;
 use crate::domain::form::ClaimForm;
 use crate::domain::service_date::ServiceDate;
@@ -16,12 +16,12 @@ const SHARED: [Field; 3] = [Field::PlanGroup, Field::SubscriberId, Field::Provid
 pub(super) fn read<E>(
     input: impl Read,
     grouping: Grouping,
-    max_row_bytes: usize,
+    limits: BatchLimits,
     take: &mut dyn FnMut(BatchClaim) -> Result<(), E>,
 ) -> Result<(), Ended<E>> {
     let (head, input) = peek(input, has_a_record).map_err(Ended::Input)?;
-    let mut reader = reader(input, separator(&head), max_row_bytes);
-    let columns = Columns::read(&mut reader)?;
+    let mut reader = reader(input, separator(&head), limits.max_claim_bytes);
+    let columns = Columns::read(&mut reader, limits.read)?;
     let mut group: Option<Group> = None;
     let mut record = ByteRecord::new();
     let mut row = 0;

@@ -1,8 +1,8 @@
 //! A JSON array of claims, read element by element. Broken JSON ends it: nobody can tell where the next claim begins.
 
-use super::{BatchClaim, Ended, Hash, Refusal};
-use crate::intake::Malformed;
+use super::{BatchClaim, BatchLimits, Ended, Hash, Refusal};
 use crate::intake::json::{broken, read_json};
+use crate::intake::{Malformed, ReadLimits};
 use serde::Deserializer;
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -12,13 +12,13 @@ use std::io::{self, BufRead, Read};
 
 pub(super) fn read<E>(
     input: impl BufRead,
-    max_claim_bytes: usize,
+    BatchLimits { max_claim_bytes, read: limits }: BatchLimits,
     take: &mut dyn FnMut(BatchClaim) -> Result<(), E>,
 ) -> Result<(), Ended<E>> {
     let left = Cell::new(max_claim_bytes);
     let mut stopped = None;
     let mut deserializer = serde_json::Deserializer::from_reader(Allowance { input, left: &left });
-    let claims = Claims { left: &left, max_claim_bytes, take, stopped: &mut stopped };
+    let claims = Claims { left: &left, max_claim_bytes, limits, take, stopped: &mut stopped };
     let result = deserializer.deserialize_seq(claims).and_then(|()| deserializer.end());
     match (result, stopped) {
         (_, Some(stopped)) => Err(Ended::Stopped(stopped)),
@@ -44,6 +44,7 @@ pub(super) fn read<E>(
 struct Claims<'a, E> {
     left: &'a Cell<usize>,
     max_claim_bytes: usize,
+    limits: ReadLimits,
     take: &'a mut dyn FnMut(BatchClaim) -> Result<(), E>,
     stopped: &'a mut Option<E>,
 }
@@ -62,7 +63,7 @@ impl<'de, E> Visitor<'de> for Claims<'_, E> {
             let text = raw.get().as_bytes();
             let claim = BatchClaim {
                 stands_in: None,
-                form: read_json(text).map_err(|malformed| Refusal::Malformed(malformed.0)),
+                form: read_json(text, self.limits).map_err(|malformed| Refusal::Malformed(malformed.0)),
                 hash: Hash::of(text),
             };
             if let Err(stopped) = (self.take)(claim) {

@@ -1,12 +1,12 @@
 //! JSON Lines: a claim a line. A line that cannot be read is refused alone.
 
-use super::{BatchClaim, Ended, Hash, Refusal, StandsIn};
+use super::{BatchClaim, BatchLimits, Ended, Hash, Refusal, StandsIn};
 use crate::intake::read_json;
 use std::io::{BufRead, Read};
 
 pub(super) fn read<E>(
     mut input: impl BufRead,
-    max_claim_bytes: usize,
+    BatchLimits { max_claim_bytes, read: limits }: BatchLimits,
     take: &mut dyn FnMut(BatchClaim) -> Result<(), E>,
 ) -> Result<(), Ended<E>> {
     let most = u64::try_from(max_claim_bytes).unwrap_or(u64::MAX);
@@ -24,7 +24,7 @@ pub(super) fn read<E>(
         } else if line.iter().all(u8::is_ascii_whitespace) {
             continue;
         } else {
-            read_json(&line).map_err(|malformed| Refusal::Malformed(malformed.0))
+            read_json(&line, limits).map_err(|malformed| Refusal::Malformed(malformed.0))
         };
         let hash = Hash::of(&line);
         take(BatchClaim { stands_in: Some(StandsIn::InputLine(number)), form, hash }).map_err(Ended::Stopped)?;

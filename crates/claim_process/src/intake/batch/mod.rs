@@ -8,7 +8,7 @@ mod json_array;
 mod json_lines;
 mod refusal;
 
-use super::Malformed;
+use super::{Malformed, ReadLimits};
 use crate::domain::form::ClaimForm;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -36,6 +36,15 @@ pub enum Grouping {
     Claim,
     /// Each by itself.
     Row,
+}
+
+/// How much of a batch is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchLimits {
+    /// The most bytes of a claim, or of a row of a CSV, unpacked.
+    pub max_claim_bytes: usize,
+    /// What holds of each claim.
+    pub read: ReadLimits,
 }
 
 /// Where in a batch a claim stands.
@@ -77,7 +86,7 @@ impl<E> From<Malformed> for Ended<E> {
 }
 
 /// Reads claims and hands each to `take`. Input that begins with gzip's magic number is unpacked. Without a format the
-/// first character tells. A claim or row may have `max_claim_bytes`, unpacked.
+/// first character tells.
 ///
 /// # Errors
 /// Why it ended before the end of the input.
@@ -85,14 +94,14 @@ pub fn read_batch<E>(
     input: impl Read,
     format: Option<BatchFormat>,
     grouping: Grouping,
-    max_claim_bytes: usize,
+    limits: BatchLimits,
     take: &mut dyn FnMut(BatchClaim) -> Result<(), E>,
 ) -> Result<(), Ended<E>> {
     let (magic, input) = peek(input, |head| head.len() >= 2).map_err(Ended::Input)?;
     if magic.starts_with(&[0x1f, 0x8b]) {
-        read_plain(flate2::read::MultiGzDecoder::new(input), format, grouping, max_claim_bytes, take)
+        read_plain(flate2::read::MultiGzDecoder::new(input), format, grouping, limits, take)
     } else {
-        read_plain(input, format, grouping, max_claim_bytes, take)
+        read_plain(input, format, grouping, limits, take)
     }
 }
 
@@ -100,7 +109,7 @@ fn read_plain<E>(
     input: impl Read,
     format: Option<BatchFormat>,
     grouping: Grouping,
-    max_claim_bytes: usize,
+    limits: BatchLimits,
     take: &mut dyn FnMut(BatchClaim) -> Result<(), E>,
 ) -> Result<(), Ended<E>> {
     let (head, mut input) =
@@ -114,9 +123,9 @@ fn read_plain<E>(
         _ => BatchFormat::Csv,
     });
     match format {
-        BatchFormat::JsonArray => json_array::read(BufReader::new(input), max_claim_bytes, take),
-        BatchFormat::JsonLines => json_lines::read(BufReader::new(input), max_claim_bytes, take),
-        BatchFormat::Csv => csv_rows::read(input, grouping, max_claim_bytes, take),
+        BatchFormat::JsonArray => json_array::read(BufReader::new(input), limits, take),
+        BatchFormat::JsonLines => json_lines::read(BufReader::new(input), limits, take),
+        BatchFormat::Csv => csv_rows::read(input, grouping, limits, take),
     }
 }
 
