@@ -37,6 +37,9 @@ pub(super) struct CsvWatch<R> {
     max_record_bytes: usize,
     at: At,
     record_bytes: usize,
+    /// Whether the record has begun. Blank lines before it count as part of it, so that they end, too.
+    begun: bool,
+    trouble: Option<CsvTrouble>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -50,37 +53,51 @@ enum At {
 
 impl<R: Read> CsvWatch<R> {
     pub fn new(input: R, separator: u8, max_record_bytes: usize) -> Self {
-        Self { input, separator, max_record_bytes, at: At::CellStart, record_bytes: 0 }
+        Self { input, separator, max_record_bytes, at: At::CellStart, record_bytes: 0, begun: false, trouble: None }
     }
 
-    fn look(&mut self, bytes: &[u8]) -> io::Result<()> {
-        for byte in bytes {
+    /// Looks at bytes up to the end of the last record before trouble, and returns how many they are.
+    fn look(&mut self, bytes: &[u8]) -> usize {
+        let mut ended = 0;
+        for (index, byte) in bytes.iter().enumerate() {
             self.record_bytes += 1;
             self.at = match (self.at, byte) {
                 (At::Quoted, b'"') => At::QuotedQuote,
                 (At::Quoted, _) | (At::CellStart | At::QuotedQuote, b'"') => At::Quoted,
                 (_, b'\n' | b'\r') => {
-                    self.record_bytes = 0;
+                    if std::mem::take(&mut self.begun) {
+                        self.record_bytes = 0;
+                        ended = index + 1;
+                    }
                     At::CellStart
                 }
                 (_, byte) if *byte == self.separator => At::CellStart,
                 _ => At::Cell,
             };
+            self.begun |= self.at != At::CellStart || *byte == self.separator;
             if self.record_bytes > self.max_record_bytes {
-                return Err(io::Error::other(CsvTrouble::TooLong(self.max_record_bytes)));
+                self.trouble = Some(CsvTrouble::TooLong(self.max_record_bytes));
+                return ended;
             }
         }
-        Ok(())
+        bytes.len()
     }
 }
 
 impl<R: Read> Read for CsvWatch<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.input.read(buffer)?;
-        if read == 0 && !buffer.is_empty() && self.at == At::Quoted {
-            return Err(io::Error::other(CsvTrouble::UnclosedQuote));
+        let mut read = 0;
+        if self.trouble.is_none() {
+            read = self.input.read(buffer)?;
+            if read == 0 && !buffer.is_empty() && self.at == At::Quoted {
+                self.trouble = Some(CsvTrouble::UnclosedQuote);
+            }
+            read = self.look(&buffer[..read]);
         }
-        self.look(&buffer[..read])?;
-        Ok(read)
+        match self.trouble {
+            // What was whole before it is read first.
+            Some(trouble) if read == 0 => Err(io::Error::other(trouble)),
+            _ => Ok(read),
+        }
     }
 }

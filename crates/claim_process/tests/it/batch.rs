@@ -249,6 +249,12 @@ on_both_databases! {
                 answer.problem(status);
                 assert!(!answer.body.to_string().contains("xxx"), "{}", answer.body);
             }
+            // So is a bomb of blank lines, wherever it stands.
+            for (kind, begins) in [("text/csv", [NAMES, &row("1", "1")].concat()), ("application/x-ndjson", format!("{}\n", three()[0]))] {
+                let results = send(&service, kind, gzip(&format!("{begins}{}", "\r\n".repeat(5_000_000)))).await;
+                let last = results.lines.last().expect("a line");
+                assert_eq!(last["problem"]["status"], 400, "{kind}: {results:?}");
+            }
             // A line that is too long is refused alone.
             let results = send(&service, "application/x-ndjson", format!("{}\n\"{long}\"\n{}", three()[0], three()[2])).await;
             assert_eq!(results.statuses(), ["accepted", "rejected", "accepted"]);
@@ -258,7 +264,7 @@ on_both_databases! {
                 assert_eq!(results.summary(), &json!({"claims": 0, "accepted": 0, "rejected": 0, "duplicates": 0}));
             }
         });
-        assert_eq!(count(database.database(), "claims"), 2);
+        assert_eq!(count(database.database(), "claims"), 3);
     }
 
     fn a_batch_sent_again_with_its_key_stores_exactly_the_rest(database: &TestDatabase) {

@@ -1,7 +1,7 @@
 //! JSON Lines: a claim a line. A line that cannot be read is refused alone.
 
 use super::{BatchClaim, BatchLimits, Ended, Hash, Refusal, StandsIn};
-use crate::intake::read_json;
+use crate::intake::{Malformed, read_json};
 use std::io::{BufRead, Read};
 
 pub(super) fn read<E>(
@@ -12,6 +12,7 @@ pub(super) fn read<E>(
     let most = u64::try_from(max_claim_bytes).unwrap_or(u64::MAX);
     let mut line = Vec::new();
     let mut number = 0;
+    let mut blank_bytes = 0;
     loop {
         line.clear();
         if input.by_ref().take(most.saturating_add(1)).read_until(b'\n', &mut line).map_err(Ended::Input)? == 0 {
@@ -22,8 +23,14 @@ pub(super) fn read<E>(
             skip_line(&mut input).map_err(Ended::Input)?;
             Err(Refusal::TooLarge(max_claim_bytes))
         } else if line.iter().all(u8::is_ascii_whitespace) {
+            blank_bytes += line.len();
+            if blank_bytes > max_claim_bytes {
+                let why = format!("there are more than {max_claim_bytes} bytes of blank lines before line {number}");
+                return Err(Ended::Malformed(Malformed(why)));
+            }
             continue;
         } else {
+            blank_bytes = 0;
             read_json(&line, limits).map_err(|malformed| Refusal::Malformed(malformed.0))
         };
         let hash = Hash::of(&line);
