@@ -53,8 +53,9 @@ impl<R: Read> CsvWatch<R> {
         Self { input, separator, max_record_bytes, at: At::CellStart, record_bytes: 0 }
     }
 
-    fn look(&mut self, bytes: &[u8]) -> io::Result<()> {
-        for byte in bytes {
+    /// How many of the bytes come before a record is too long.
+    fn look(&mut self, bytes: &[u8]) -> usize {
+        for (index, byte) in bytes.iter().enumerate() {
             self.record_bytes += 1;
             self.at = match (self.at, byte) {
                 (At::Quoted, b'"') => At::QuotedQuote,
@@ -67,20 +68,26 @@ impl<R: Read> CsvWatch<R> {
                 _ => At::Cell,
             };
             if self.record_bytes > self.max_record_bytes {
-                return Err(io::Error::other(CsvTrouble::TooLong(self.max_record_bytes)));
+                return index;
             }
         }
-        Ok(())
+        bytes.len()
     }
 }
 
 impl<R: Read> Read for CsvWatch<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.input.read(buffer)?;
-        if read == 0 && !buffer.is_empty() && self.at == At::Quoted {
-            return Err(io::Error::other(CsvTrouble::UnclosedQuote));
+        if self.record_bytes <= self.max_record_bytes {
+            let read = self.input.read(buffer)?;
+            if read == 0 && !buffer.is_empty() && self.at == At::Quoted {
+                return Err(io::Error::other(CsvTrouble::UnclosedQuote));
+            }
+            // Records before the one that is too long are whole, so they are handed on first.
+            let fitting = self.look(&buffer[..read]);
+            if fitting > 0 || read == 0 {
+                return Ok(fitting);
+            }
         }
-        self.look(&buffer[..read])?;
-        Ok(read)
+        Err(io::Error::other(CsvTrouble::TooLong(self.max_record_bytes)))
     }
 }
