@@ -32,6 +32,10 @@ pub enum Field {
     MemberCopay,
 }
 
+/// The longest name that is looked up, in bytes. A name is said again with each value that it has, so a long one would
+/// take its length that many times.
+const LONGEST_NAME: usize = 64;
+
 impl Field {
     /// All there are, in the order in which findings are listed.
     pub const ALL: [Field; 11] = [
@@ -88,9 +92,18 @@ impl Field {
 
     /// The field that a sender's name means, if any.
     pub fn from_sent(name: &str) -> Option<Self> {
-        let folded = fold(name);
+        let folded = fold_short(name)?;
         Self::ALL.into_iter().find(|field| field.name() == folded || field.aliases().contains(&folded.as_str()))
     }
+}
+
+/// Whether a sender's name means the lines of a claim.
+pub fn means_lines(name: &str) -> bool {
+    fold_short(name).is_some_and(|folded| folded == "lines")
+}
+
+fn fold_short(name: &str) -> Option<String> {
+    (name.len() <= LONGEST_NAME).then(|| fold(name))
 }
 
 /// Folds a name into snake_case: `Plan/Group #`, `planGroup` and ` PLAN GROUP ` all become `plan_group`.
@@ -185,6 +198,14 @@ mod tests {
         assert_eq!(Field::from_sent("claim_reference"), Some(Field::ExternalClaimId));
         assert_eq!(Field::from_sent("tooth"), None);
         assert_eq!(Field::from_sent(""), None);
+        assert!(means_lines(" Lines:") && !means_lines("line"));
+    }
+
+    #[test]
+    fn a_name_that_is_long_means_nothing() {
+        let long = " ".repeat(LONGEST_NAME);
+        assert_eq!(Field::from_sent(&format!("npi{long}")), None);
+        assert!(!means_lines(&format!("lines{long}")));
     }
 
     #[test]

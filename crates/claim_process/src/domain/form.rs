@@ -8,8 +8,10 @@ use super::field::Field;
 use super::identifiers::Identifier;
 use super::rules::{Limits, Rule, reading};
 use super::shape;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use std::collections::{BTreeMap, HashSet};
+use std::ops::Deref;
+use std::sync::Arc;
 use utoipa::ToSchema;
 use validator::{Validate, ValidateArgs, ValidationErrors};
 
@@ -111,11 +113,30 @@ pub struct ClaimForm {
     pub(super) ignored: Findings,
 }
 
+/// A text as it was sent. One that was sent once for all lines is in memory once: it may be as long as a body.
+#[derive(Clone)]
+struct Text(Arc<str>);
+
+impl Deref for Text {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+/// `validator` puts the value into its errors, where patient data is of no use.
+impl Serialize for Text {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("masked")
+    }
+}
+
 /// The claim's own fields as they were sent.
 #[derive(Default, Validate)]
 pub struct HeaderForm {
     #[validate(custom(function = "shape::identifier"))]
-    external_claim_id: Option<String>,
+    external_claim_id: Option<Text>,
     sent: BTreeMap<Field, SentAs>,
 }
 
@@ -127,49 +148,49 @@ pub struct LineForm {
         required(code = "required", message = "is required: write a date, as in 2018-03-28"),
         custom(function = "shape::service_date")
     )]
-    service_date: Option<String>,
+    service_date: Option<Text>,
     #[validate(
         required(code = "required", message = "is required: write a procedure code, as in D0180"),
         custom(function = "shape::procedure")
     )]
-    submitted_procedure: Option<String>,
+    submitted_procedure: Option<Text>,
     #[validate(custom(function = "shape::quadrant"))]
-    quadrant: Option<String>,
+    quadrant: Option<Text>,
     #[validate(
         required(code = "required", message = "is required: write the plan or group number, as in GRP-1000"),
         custom(function = "shape::identifier")
     )]
-    plan_group: Option<String>,
+    plan_group: Option<Text>,
     #[validate(
         required(code = "required", message = "is required: write the subscriber's number"),
         custom(function = "shape::identifier")
     )]
-    subscriber_id: Option<String>,
+    subscriber_id: Option<Text>,
     #[validate(
         required(code = "required", message = "is required: write the provider's ten-digit NPI, as in 1497775530"),
         custom(function = "shape::npi")
     )]
-    provider_npi: Option<String>,
+    provider_npi: Option<Text>,
     #[validate(
         required(code = "required", message = "is required: write an amount, as in 100.00"),
         custom(function = "shape::money", use_context)
     )]
-    provider_fees: Option<String>,
+    provider_fees: Option<Text>,
     #[validate(
         required(code = "required", message = "is required: write an amount, as in 100.00"),
         custom(function = "shape::money", use_context)
     )]
-    allowed_fees: Option<String>,
+    allowed_fees: Option<Text>,
     #[validate(
         required(code = "required", message = "is required: write an amount, as in 0.00"),
         custom(function = "shape::money", use_context)
     )]
-    member_coinsurance: Option<String>,
+    member_coinsurance: Option<Text>,
     #[validate(
         required(code = "required", message = "is required: write an amount, as in 0.00"),
         custom(function = "shape::money", use_context)
     )]
-    member_copay: Option<String>,
+    member_copay: Option<Text>,
     sent: BTreeMap<Field, SentAs>,
     place: Option<String>,
 }
@@ -177,7 +198,7 @@ pub struct LineForm {
 impl HeaderForm {
     /// Notes the sender's own id for the claim.
     pub fn set_external_claim_id(&mut self, text: &str, sent_as: SentAs) {
-        self.external_claim_id = not_blank(text);
+        self.external_claim_id = not_blank(text.into());
         self.sent.insert(Field::ExternalClaimId, sent_as);
     }
 
@@ -199,9 +220,9 @@ impl LineForm {
     }
 
     /// Notes a field's text.
-    pub fn set(&mut self, field: Field, text: &str, sent_as: SentAs) {
+    pub fn set(&mut self, field: Field, text: impl Into<Arc<str>>, sent_as: SentAs) {
         if let Some(slot) = self.slot(field) {
-            *slot = not_blank(text);
+            *slot = not_blank(text.into());
             self.sent.insert(field, sent_as);
         }
     }
@@ -228,7 +249,7 @@ impl LineForm {
         }
     }
 
-    fn slot(&mut self, field: Field) -> Option<&mut Option<String>> {
+    fn slot(&mut self, field: Field) -> Option<&mut Option<Text>> {
         match field {
             Field::ServiceDate => Some(&mut self.service_date),
             Field::SubmittedProcedure => Some(&mut self.submitted_procedure),
@@ -245,9 +266,12 @@ impl LineForm {
     }
 }
 
-fn not_blank(text: &str) -> Option<String> {
-    let trimmed = text.trim();
-    (!trimmed.is_empty()).then(|| trimmed.to_owned())
+fn not_blank(text: Arc<str>) -> Option<Text> {
+    match text.trim() {
+        "" => None,
+        trimmed if trimmed.len() == text.len() => Some(Text(text)),
+        trimmed => Some(Text(trimmed.into())),
+    }
 }
 
 impl ClaimForm {

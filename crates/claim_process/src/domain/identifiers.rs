@@ -128,8 +128,9 @@ impl Identifier {
 
     /// Reads one.
     pub fn parse(text: &str) -> Option<Self> {
-        let length = text.chars().count();
-        let fits = (1..=Self::MOST_CHARACTERS).contains(&length) && !text.chars().any(char::is_control);
+        let fits = !text.is_empty()
+            && text.chars().nth(Self::MOST_CHARACTERS).is_none()
+            && !text.chars().any(char::is_control);
         fits.then(|| Self(text.to_owned()))
     }
 

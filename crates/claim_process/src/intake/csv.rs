@@ -97,14 +97,14 @@ impl Columns {
         let mut notes = Vec::new();
         let mut fields: Vec<Option<(Field, String)>> = Vec::with_capacity(names.len());
         for name in &names {
-            let Some(field) = Field::from_sent(name) else {
-                notes.push(Note::Unknown(name.to_owned()));
+            let Some(field) = Field::from_sent(name.trim()) else {
+                notes.push(Note::Unknown(printable(name)));
                 fields.push(None);
                 continue;
             };
             let first = fields.iter().flatten().find(|(other, _)| *other == field).map(|(_, first)| first.clone());
             if let Some(first) = first {
-                notes.push(Note::Repeated(field, first, name.to_owned()));
+                notes.push(Note::Repeated(field, first, printable(name)));
                 fields.push(None);
             } else {
                 fields.push(Some((field, printable(name))));

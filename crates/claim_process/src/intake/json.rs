@@ -4,7 +4,7 @@
 //! never passes through a float.
 
 use super::{Malformed, Place, ReadLimits, note_repeated, note_unknown};
-use crate::domain::field::{Field, fold};
+use crate::domain::field::{Field, means_lines};
 use crate::domain::form::{ClaimForm, LineForm, SentAs};
 use crate::domain::rules::reading;
 use serde::Deserialize;
@@ -12,6 +12,7 @@ use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 /// Fields that a claim with `lines` may name once for all its lines.
 const SHARED: [Field; 4] = [Field::ServiceDate, Field::PlanGroup, Field::SubscriberId, Field::ProviderNpi];
@@ -34,7 +35,7 @@ pub fn read_json(body: &[u8], limits: ReadLimits) -> Result<ClaimForm, Malformed
     let root: &RawValue = serde_json::from_str(text).map_err(|error| broken(&error))?;
     let mut form = ClaimForm::default();
     match parse(root)? {
-        Json::Object(members) if members.iter().any(|(name, _)| fold(name) == "lines") => {
+        Json::Object(members) if members.iter().any(|(name, _)| means_lines(name)) => {
             read_claim_object(&mut form, members, limits)?;
         }
         Json::Object(members) => {
@@ -93,7 +94,7 @@ fn read_claim_object(
     for (name, raw) in members {
         let pointer = format!("/{}", escape(&name));
         let place = Place { line: None, pointer: Some(pointer.clone()) };
-        if fold(&name) == "lines" {
+        if means_lines(&name) {
             if lines.replace((pointer, raw)).is_some() {
                 form.note_misread(place.finding(
                     "lines",
@@ -116,7 +117,7 @@ fn read_claim_object(
             }
             form.header.set_external_claim_id(&text, sent_as);
         } else if SHARED.contains(&field) {
-            if let Some(first) = shared.insert(field, Shared { text, sent_as }) {
+            if let Some(first) = shared.insert(field, Shared { text: text.trim().into(), sent_as }) {
                 note_repeated(form, &place, field, &first.sent_as.name, &name);
             }
         } else {
@@ -133,7 +134,7 @@ fn read_claim_object(
 
 /// A value given once for all lines.
 struct Shared {
-    text: String,
+    text: Arc<str>,
     sent_as: SentAs,
 }
 
@@ -172,7 +173,7 @@ fn read_line(
     let base = place.pointer.clone().unwrap_or_default();
     let mut line = LineForm::at(Some(base.clone()));
     for (field, shared) in shared {
-        line.set(*field, &shared.text, shared.sent_as.clone());
+        line.set(*field, Arc::clone(&shared.text), shared.sent_as.clone());
     }
     let mut seen: BTreeMap<Field, String> = BTreeMap::new();
     for (name, raw) in members {
@@ -193,13 +194,13 @@ fn read_line(
             continue;
         }
         let contradicts =
-            shared.get(&field).is_some_and(|shared| !text.trim().is_empty() && shared.text.trim() != text.trim());
+            shared.get(&field).is_some_and(|shared| !text.trim().is_empty() && *shared.text != *text.trim());
         if contradicts {
             let message = "differs from the value given for the whole claim: send it once".to_owned();
             form.note_misread(place.finding(field.name(), &sent_as.name, &reading::CONTRADICTION, message));
         }
         if !shared.contains_key(&field) || !text.trim().is_empty() {
-            line.set(field, &text, sent_as);
+            line.set(field, text, sent_as);
         }
     }
     form.lines.push(line);
@@ -296,5 +297,28 @@ impl<'de: 'a, 'a> Deserialize<'de> for Items<'a> {
             }
         }
         deserializer.deserialize_seq(Collect)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_for_all_lines_is_in_memory_once() {
+        let form =
+            read_json(br#"{"member_id": " 3730189502 ", "lines": [{}, {"subscriber": ""}]}"#, ReadLimits::default())
+                .unwrap();
+        let [first, second] = [0, 1].map(|line| form.lines[line].text(Field::SubscriberId).unwrap());
+        assert_eq!(first, "3730189502");
+        assert!(std::ptr::eq(first, second));
+    }
+
+    #[test]
+    fn a_long_name_is_not_that_of_the_lines_and_is_not_repeated_with_each() {
+        let form =
+            read_json(format!(r#"{{"lines{}": [{{}}, {{}}]}}"#, " ".repeat(100)).as_bytes(), ReadLimits::default())
+                .unwrap();
+        assert_eq!(form.lines.len(), 1);
     }
 }

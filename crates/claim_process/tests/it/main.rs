@@ -6,6 +6,7 @@ mod batch;
 mod canary;
 mod checks;
 mod duplicates;
+mod fuzz_corpus;
 mod group_commit;
 mod idempotency;
 mod intake;

@@ -19,8 +19,9 @@ pub(super) fn read<E>(
     limits: BatchLimits,
     take: &mut dyn FnMut(BatchClaim) -> Result<(), E>,
 ) -> Result<(), Ended<E>> {
+    let max_claim_bytes = limits.max_claim_bytes;
     let (head, input) = peek(input, has_a_record).map_err(Ended::Input)?;
-    let mut reader = reader(input, separator(&head), limits.max_claim_bytes);
+    let mut reader = reader(input, separator(&head), max_claim_bytes);
     let columns = Columns::read(&mut reader, limits.read)?;
     let mut group: Option<Group> = None;
     let mut record = ByteRecord::new();
@@ -37,19 +38,20 @@ pub(super) fn read<E>(
             let mut broken = group.take().unwrap_or_else(|| Group::begin(&columns, String::new(), row));
             broken.last_row = row;
             let line = usize::try_from(row + 1 - broken.first_row).ok();
-            let (form, end) = match trouble {
+            let end = match trouble {
                 CsvTrouble::UnclosedQuote => {
-                    trouble.note_in(&mut broken.form, line);
-                    (None, Ok(()))
+                    if let Ok(form) = &mut broken.form {
+                        trouble.note_in(form, line);
+                    }
+                    Ok(())
                 }
                 CsvTrouble::TooLong(most) => {
+                    broken.form = Err(Refusal::TooLarge(most));
                     let why = format!("row {row} has more than {most} bytes, and what follows it was not read");
-                    (Some(Err(Refusal::TooLarge(most))), Err(Ended::Malformed(Malformed(why))))
+                    Err(Ended::Malformed(Malformed(why)))
                 }
             };
-            let mut broken = broken.finish();
-            broken.form = form.unwrap_or(broken.form);
-            take(broken).map_err(Ended::Stopped)?;
+            take(broken.finish()).map_err(Ended::Stopped)?;
             return end;
         }
         let key = key(&columns, &record);
@@ -58,7 +60,11 @@ pub(super) fn read<E>(
         {
             take(whole.finish()).map_err(Ended::Stopped)?;
         }
-        group.get_or_insert_with(|| Group::begin(&columns, key, row)).add(&columns, &record, row);
+        let group = group.get_or_insert_with(|| Group::begin(&columns, key, row));
+        group.add(&columns, &record, row);
+        if group.bytes > max_claim_bytes {
+            group.form = Err(Refusal::TooLarge(max_claim_bytes));
+        }
     }
     match group {
         Some(last) => take(last.finish()).map_err(Ended::Stopped),
@@ -71,7 +77,9 @@ struct Group {
     key: String,
     first_row: u64,
     last_row: u64,
-    form: ClaimForm,
+    /// Those of the rows in the form.
+    bytes: usize,
+    form: Result<ClaimForm, Refusal>,
     hash: super::Hash,
 }
 
@@ -79,7 +87,7 @@ impl Group {
     fn begin(columns: &Columns, key: String, row: u64) -> Self {
         let mut form = ClaimForm::default();
         columns.note_in(&mut form);
-        Self { key, first_row: row, last_row: row, form, hash: super::Hash::default() }
+        Self { key, first_row: row, last_row: row, bytes: 0, form: Ok(form), hash: super::Hash::default() }
     }
 
     fn add(&mut self, columns: &Columns, record: &ByteRecord, row: u64) {
@@ -87,15 +95,18 @@ impl Group {
         for cell in record {
             self.hash.add(cell);
         }
-        if !self.form.is_overfull() {
-            columns.add_row(&mut self.form, record);
+        if let Ok(form) = &mut self.form
+            && !form.is_overfull()
+        {
+            self.bytes = self.bytes.saturating_add(record.as_slice().len());
+            columns.add_row(form, record);
         }
     }
 
     fn finish(self) -> BatchClaim {
         BatchClaim {
             stands_in: Some(StandsIn::Rows(self.first_row, self.last_row)),
-            form: Ok(self.form),
+            form: self.form,
             hash: self.hash.in_hex(),
         }
     }
@@ -129,4 +140,41 @@ fn unreadable<E>(error: ::csv::Error) -> Result<CsvTrouble, Ended<E>> {
         return Err(Ended::Malformed(Malformed("the CSV cannot be read".to_owned())));
     };
     error.downcast::<CsvTrouble>().map_err(Ended::Input)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::intake::ReadLimits;
+    use crate::intake::batch::{BatchFormat, read_batch};
+    use std::convert::Infallible;
+
+    /// The claims of a CSV in which a claim may have 100 bytes: their rows, and how many lines they have.
+    fn claims(text: &str) -> (Vec<(u64, u64, Result<usize, Refusal>)>, Result<(), Ended<Infallible>>) {
+        let mut claims = Vec::new();
+        let limits = BatchLimits { max_claim_bytes: 100, read: ReadLimits::default() };
+        let ended = read_batch(text.as_bytes(), Some(BatchFormat::Csv), Grouping::Claim, limits, &mut |claim| {
+            let Some(StandsIn::Rows(first, last)) = claim.stands_in else { panic!("a claim of no rows") };
+            claims.push((first, last, claim.form.map(|form| form.lines.len())));
+            Ok(())
+        });
+        (claims, ended)
+    }
+
+    #[test]
+    fn claims_before_a_row_that_is_too_long_are_taken_though_they_arrive_with_it() {
+        let (claims, ended) = claims(&format!("plan_group,npi\nA,1\nA,2\nB,1\nC,{}\n", "1".repeat(100)));
+        let too_large = (3, 4, Err(Refusal::TooLarge(100)));
+        assert_eq!(claims, [(1, 1, Ok(1)), (2, 2, Ok(1)), too_large]);
+        assert!(matches!(ended, Err(Ended::Malformed(_))), "{ended:?}");
+    }
+
+    #[test]
+    fn rows_that_are_one_claim_are_together_no_larger_than_a_claim_may_be() {
+        let row = |claim: &str| format!("{claim},{}\n", "x".repeat(40));
+        let rows = [row("A"), row("A"), row("B"), row("B"), row("B"), row("C")].concat();
+        let (claims, ended) = claims(&format!("external_id,quadrant\n{rows}"));
+        assert_eq!(claims, [(1, 2, Ok(2)), (3, 5, Err(Refusal::TooLarge(100))), (6, 6, Ok(1))]);
+        assert!(ended.is_ok(), "{ended:?}");
+    }
 }

@@ -1,0 +1,14 @@
+//! One claim in CSV is read, or said to be unreadable, in memory that is in proportion to it.
+
+#![no_main]
+
+use claim_process::intake::{ReadLimits, read_csv};
+use claim_process_fuzz::{is_short, judge, memory, memory_of_claim};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|body: &[u8]| {
+    memory::within(memory_of_claim(body.len()), || match read_csv(body, ReadLimits::default()) {
+        Ok(form) => judge(&form),
+        Err(malformed) => is_short(&malformed.0),
+    });
+});
