@@ -149,8 +149,11 @@ mod tests {
     use crate::intake::batch::{BatchFormat, read_batch};
     use std::convert::Infallible;
 
+    /// A claim's first and last row, and how many lines it has.
+    type Claimed = (u64, u64, Result<usize, Refusal>);
+
     /// The claims of a CSV in which a claim may have 100 bytes: their rows, and how many lines they have.
-    fn claims(text: &str) -> (Vec<(u64, u64, Result<usize, Refusal>)>, Result<(), Ended<Infallible>>) {
+    fn claims(text: &str) -> (Vec<Claimed>, Result<(), Ended<Infallible>>) {
         let mut claims = Vec::new();
         let limits = BatchLimits { max_claim_bytes: 100, read: ReadLimits::default() };
         let ended = read_batch(text.as_bytes(), Some(BatchFormat::Csv), Grouping::Claim, limits, &mut |claim| {
