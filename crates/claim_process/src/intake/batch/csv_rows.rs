@@ -147,8 +147,11 @@ mod tests {
     use crate::intake::batch::{BatchFormat, read_batch};
     use std::convert::Infallible;
 
-    /// The claims of a CSV in which a claim may have 100 bytes: their rows, and how many lines they have.
-    fn claims(text: &str) -> (Vec<(u64, u64, Result<usize, Refusal>)>, Result<(), Ended<Infallible>>) {
+    /// The first and last row of a claim, and how many lines it has.
+    type Rows = (u64, u64, Result<usize, Refusal>);
+
+    /// The claims of a CSV in which a claim may have 100 bytes.
+    fn claims(text: &str) -> (Vec<Rows>, Result<(), Ended<Infallible>>) {
         let mut claims = Vec::new();
         let ended = read_batch(text.as_bytes(), Some(BatchFormat::Csv), Grouping::Claim, 100, &mut |claim| {
             let Some(StandsIn::Rows(first, last)) = claim.stands_in else { panic!("a claim of no rows") };
