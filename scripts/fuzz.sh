@@ -33,8 +33,10 @@ max_len() {
 for target in "${targets[@]}"; do
   found=$CARGO_TARGET_DIR/corpus/$target
   mkdir -p "$found"
+  touch "$CARGO_TARGET_DIR/corpus/begun"
   printf 'fuzz.sh: %s, %s seconds\n' "$target" "$seconds"
   cargo fuzz run "$target" "$found" "fuzz/corpus/$target" -- -max_total_time="$seconds" -max_len="$(max_len "$target")" \
-    -rss_limit_mb=1024 -timeout=10 -print_final_stats=1 ||
-    fail "$target fails: $(find "$PWD/fuzz/artifacts/$target" -type f -printf '%T@ %p\n' 2>/dev/null | sort -n | tail -n 1 | cut -d ' ' -f 2-)"
+    -rss_limit_mb=1024 -timeout=10 -print_final_stats=1 && continue
+  input=$(find "$PWD/fuzz/artifacts/$target" -type f -newer "$CARGO_TARGET_DIR/corpus/begun" 2>/dev/null | head -n 1) || true
+  fail "$target fails${input:+ on $input}: what it says is above."
 done
