@@ -202,6 +202,12 @@ impl HeaderForm {
         self.sent.insert(Field::ExternalClaimId, sent_as);
     }
 
+    /// Whether another id of the sender's own was noted before. A blank one is none.
+    pub fn contradicts_external_claim_id(&self, text: &str) -> bool {
+        let text = text.trim();
+        !text.is_empty() && self.external_claim_id.as_deref().is_some_and(|noted| noted != text)
+    }
+
     /// How the field was sent, if it was.
     pub fn sent_as(&self, field: Field) -> Option<&SentAs> {
         self.sent.get(&field)

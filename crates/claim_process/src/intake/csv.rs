@@ -2,7 +2,7 @@
 //! whichever the row of names has most of.
 
 use super::csv_watch::{CsvTrouble, CsvWatch};
-use super::{Malformed, Place, ReadLimits, note_repeated, note_unknown, printable};
+use super::{Malformed, Place, ReadLimits, note_repeated, note_unknown, printable, take_external_claim_id};
 use crate::domain::field::Field;
 use crate::domain::form::{ClaimForm, LineForm, SentAs};
 use crate::domain::rules::reading;
@@ -160,7 +160,7 @@ impl Columns {
                 continue;
             }
             if *field == Field::ExternalClaimId {
-                form.header.set_external_claim_id(cell, sent_as);
+                take_external_claim_id(form, &place, cell, sent_as);
             } else {
                 line.set(*field, cell, sent_as);
             }

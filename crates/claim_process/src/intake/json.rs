@@ -3,7 +3,7 @@
 //! Objects are read member by member, so that a name sent twice is seen, and numbers as they are written, so that money
 //! never passes through a float.
 
-use super::{Malformed, Place, ReadLimits, note_repeated, note_unknown};
+use super::{CONTRADICTS, Malformed, Place, ReadLimits, note_repeated, note_unknown, take_external_claim_id};
 use crate::domain::field::{Field, means_lines};
 use crate::domain::form::{ClaimForm, LineForm, SentAs};
 use crate::domain::rules::reading;
@@ -115,7 +115,7 @@ fn read_claim_object(
             if let Some(first) = form.header.sent_as(field).map(|sent| sent.name.clone()) {
                 note_repeated(form, &place, field, &first, &name);
             }
-            form.header.set_external_claim_id(&text, sent_as);
+            take_external_claim_id(form, &place, &text, sent_as);
         } else if SHARED.contains(&field) {
             if let Some(first) = shared.insert(field, Shared { text: text.trim().into(), sent_as }) {
                 note_repeated(form, &place, field, &first.sent_as.name, &name);
@@ -190,14 +190,18 @@ fn read_line(
         let Ok(Some(text)) = scalar(form, &place, field, &name, raw, limits) else { continue };
         let sent_as = SentAs { name, pointer: Some(pointer) };
         if field == Field::ExternalClaimId {
-            form.header.set_external_claim_id(&text, sent_as);
+            take_external_claim_id(form, &place, &text, sent_as);
             continue;
         }
         let contradicts =
             shared.get(&field).is_some_and(|shared| !text.trim().is_empty() && *shared.text != *text.trim());
         if contradicts {
-            let message = "differs from the value given for the whole claim: send it once".to_owned();
-            form.note_misread(place.finding(field.name(), &sent_as.name, &reading::CONTRADICTION, message));
+            form.note_misread(place.finding(
+                field.name(),
+                &sent_as.name,
+                &reading::CONTRADICTION,
+                CONTRADICTS.to_owned(),
+            ));
         }
         if !shared.contains_key(&field) || !text.trim().is_empty() {
             line.set(field, text, sent_as);

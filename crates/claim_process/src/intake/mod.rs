@@ -6,7 +6,7 @@ mod csv_watch;
 mod json;
 
 use crate::domain::field::Field;
-use crate::domain::form::{ClaimForm, Finding};
+use crate::domain::form::{ClaimForm, Finding, SentAs};
 use crate::domain::rules::{Rule, reading};
 
 pub use csv::read_csv;
@@ -69,6 +69,20 @@ impl Place {
         }
     }
 }
+
+/// Takes the sender's own id for the claim, which may stand in any of its lines. A blank one says nothing, and one that
+/// differs from what was sent before contradicts it.
+fn take_external_claim_id(form: &mut ClaimForm, place: &Place, text: &str, sent_as: SentAs) {
+    let field = Field::ExternalClaimId;
+    if form.header.contradicts_external_claim_id(text) {
+        form.note_misread(place.finding(field.name(), &sent_as.name, &reading::CONTRADICTION, CONTRADICTS.to_owned()));
+    } else if !text.trim().is_empty() || form.header.sent_as(field).is_none() {
+        form.header.set_external_claim_id(text, sent_as);
+    }
+}
+
+/// What to do about two values where there can be one.
+const CONTRADICTS: &str = "differs from the value given for the whole claim: send it once";
 
 /// Notes a field that nobody knows: it is ignored, with a warning.
 fn note_unknown(form: &mut ClaimForm, place: &Place, name: &str) {

@@ -201,6 +201,32 @@ on_both_databases! {
         assert_eq!(assert_totals_agree(database.database())[PROVIDERS[0]], (300, 2));
     }
 
+    fn an_external_id_in_lines_is_one_for_the_claim_and_blanks_do_not_take_it_away(database: &TestDatabase) {
+        with_service(database, async |service| {
+            let named = |id: Value| line(&[("external_claim_id", id)]);
+            for lines in [
+                json!({"external_claim_id": "J-1", "lines": [named(Value::Null), named(json!(" J-1 "))]}),
+                json!([named(json!("")), named(json!("J-2")), named(json!(""))]),
+            ] {
+                let answer = service.post(&lines).await;
+                assert!(answer.body["external_claim_id"].as_str().is_some_and(|id| id.starts_with("J-")), "{}", answer.body);
+            }
+            let csv = |first: &str, second: &str| {
+                let row = "2018-03-28,D0180,GRP-1000,3730189502,1497775530,10.00,0.00,0.00,0.00";
+                format!(
+                    "claim number,service date,procedure,plan group,subscriber,npi,provider fees,allowed fees,coinsurance,\
+                     copay\n{first},{row}\n{second},{row}\n"
+                )
+            };
+            assert_eq!(service.post_csv(&csv("C-1", "")).await.body["external_claim_id"], "C-1");
+            let answer = service.post_csv(&csv("C-2", "C-3")).await;
+            let error = &answer.body["errors"][0];
+            assert_eq!((answer.problem(422), &error["code"], &error["line"]), ("claim-refused", &json!("contradiction"), &json!(2)));
+            let answer = service.post(&json!([named(json!("J-3")), named(json!("J-4"))])).await;
+            assert_eq!(answer.body["errors"][0]["pointer"], "/1/external_claim_id");
+        });
+    }
+
     fn many_posts_of_one_external_id_at_once_make_one_claim(database: &TestDatabase) {
         with_service(database, async |service| {
             let mut posts = JoinSet::new();

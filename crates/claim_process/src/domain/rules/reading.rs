@@ -71,8 +71,8 @@ rules! {
     breaks Example::Line(&[("Provider NPI", "\"1497775530\"")]), passes GOOD;
 
     CONTRADICTION: Reject, "contradiction",
-    &[Field::ServiceDate.name(), Field::PlanGroup.name(), Field::SubscriberId.name(), Field::ProviderNpi.name()], "this system",
-    "A value that is given once for the whole claim, beside its lines, is not another one in a line.",
+    &[Field::ExternalClaimId.name(), Field::ServiceDate.name(), Field::PlanGroup.name(), Field::SubscriberId.name(), Field::ProviderNpi.name()], "this system",
+    "A value that is given once for the whole claim, beside its lines, is not another one in a line; and the sender's own id for the claim is not another one in another line.",
     breaks Example::Claim(&[("plan_group", "\"GRP-2000\"")], &[&[]]), passes Example::Claim(&[("plan_group", "\"GRP-1000\"")], &[&[]]);
 
     RAGGED_ROW: Reject, "ragged_row", &["row"], "RFC 4180",
