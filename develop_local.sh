@@ -477,16 +477,18 @@ refuse_taken() {
   ! accepts asked || fail "$1 is taken, and $2 needs it: stop what listens there$3."
 }
 
+# take_prebuilt --prebuilt DIRECTORY: for the images' binaries; sets the caller's suffix.
+take_prebuilt() {
+  [ $# -gt 1 ] || misused "--prebuilt needs the directory of the binaries, as in --prebuilt target/release."
+  prebuilt=$2 suffix=_prebuilt
+}
+
 run_docker() {
   local suffix='' port
   use_containers
   while [ $# -gt 0 ]; do
     case $1 in
-      --prebuilt)
-        [ $# -gt 1 ] || misused "--prebuilt needs the directory of the binaries, as in --prebuilt target/release."
-        prebuilt=$2 suffix=_prebuilt
-        shift
-        ;;
+      --prebuilt) take_prebuilt "$@" && shift ;;
       -h | --help) usage && exit ;;
       *) misused "docker does not know '$1': there is --prebuilt DIRECTORY." ;;
     esac
@@ -535,11 +537,7 @@ run_dockercompose() {
   esac
   while [ $# -gt 0 ]; do
     case $1 in
-      --prebuilt)
-        [ $# -gt 1 ] || misused "--prebuilt needs the directory of the binaries, as in --prebuilt target/release."
-        prebuilt=$2 suffix=_prebuilt
-        shift
-        ;;
+      --prebuilt) take_prebuilt "$@" && shift ;;
       --payments)
         [ $# -gt 1 ] || misused "--payments needs a number, as in --payments 3."
         instances=$2

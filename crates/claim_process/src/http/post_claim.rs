@@ -2,7 +2,7 @@
 
 use super::Api;
 use super::answer::ClaimAnswer;
-use super::sent::{Refusal, SentClaim, SentCsv};
+use super::sent::{ONE_LINE_CSV, Refusal, SentClaim, SentCsv};
 use crate::db::submit::{IdempotencyKey, Submission, Submitted};
 use crate::domain::form::{ClaimForm, Finding};
 use crate::domain::identifiers::ClaimId;
@@ -42,9 +42,7 @@ const LONGEST_KEY: usize = 255;
                 "Submitted Procedure": "D0180", "Plan/Group #": "GRP-1000", "Subscriber#": "3730189502",
                 "Provider NPI": "1497775530", "provider fees": "$1,100.00", "allowed fees": "$100.00",
                 "member coinsurance": "$0.00", "member copay": "$0.00"}))))),
-        (SentCsv = "text/csv", example = json!("service date,submitted procedure,plan group,subscriber id,provider npi,\
-            provider fees,allowed fees,member coinsurance,member copay\n2018-03-28,D0180,GRP-1000,3730189502,1497775530,\
-            100.00,100.00,0.00,0.00\n")))),
+        (SentCsv = "text/csv", example = json!(ONE_LINE_CSV)))),
     responses(
         (status = 201, description = "It is stored and will be paid.", body = ClaimAnswer,
          headers(("Location" = String, description = "Where the claim is."))),
@@ -70,7 +68,8 @@ pub(super) async fn post(
         duplicate_check: api.rules.duplicate_check(&claim),
         claim,
         warnings,
-        idempotency: idempotency_key.map(|key| IdempotencyKey { key, body_hash: hash(&body) }),
+        idempotency: idempotency_key
+            .map(|key| IdempotencyKey { key, body_hash: format!("{:x}", Sha256::digest(&body)) }),
         correlation_id: request_context::current_request_id().unwrap_or_default(),
         traceparent: telemetry::current_traceparent(),
     };
@@ -115,12 +114,7 @@ impl Format {
             Some("application/json") => Ok(Format::Json),
             Some("text/csv") => Ok(Format::Csv),
             None | Some("application/x-www-form-urlencoded") => Ok(Format::Unsaid),
-            Some(_) => Err(Problem::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "media-type",
-                "This kind of body is not read here",
-                "send application/json or text/csv, and say so in Content-Type",
-            )),
+            Some(_) => Err(unsupported("send application/json or text/csv, and say so in Content-Type")),
         }
     }
 
@@ -136,6 +130,11 @@ impl Format {
     }
 }
 
+/// A kind of body that is not read.
+pub(super) fn unsupported(detail: &str) -> Problem {
+    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", "This kind of body is not read here", detail)
+}
+
 /// The kind of body, in lower case and without its parameters.
 pub(super) fn content_type(request: &HttpRequest) -> Option<String> {
     let said = request.headers().get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?"));
@@ -147,14 +146,6 @@ pub(super) fn idempotency_key(request: &HttpRequest) -> Result<Option<String>, P
     let key = value.to_str().ok().map(str::trim).filter(|key| (1..=LONGEST_KEY).contains(&key.len()));
     key.map(|key| Some(key.to_owned())).ok_or_else(|| {
         Problem::malformed(format!("the Idempotency-Key must be 1 to {LONGEST_KEY} printable ASCII characters"))
-    })
-}
-
-fn hash(body: &[u8]) -> String {
-    use std::fmt::Write as _;
-    Sha256::digest(body).iter().fold(String::with_capacity(64), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
     })
 }
 

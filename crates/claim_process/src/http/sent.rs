@@ -64,6 +64,10 @@ pub(super) enum SentText {
     Number(f64),
 }
 
+/// A claim of one line as CSV, for the examples of the document.
+pub(super) const ONE_LINE_CSV: &str = "service date,submitted procedure,plan group,subscriber id,provider npi,provider fees,\
+    allowed fees,member coinsurance,member copay\n2018-03-28,D0180,GRP-1000,3730189502,1497775530,100.00,100.00,0.00,0.00\n";
+
 /// A row of names, then a row for each line of the claim.
 #[derive(ToSchema)]
 pub(super) struct SentCsv(String);

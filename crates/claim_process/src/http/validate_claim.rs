@@ -3,12 +3,13 @@
 
 use super::Api;
 use super::answer::ClaimPreview;
-use super::batch::{GroupBy, Purpose, take};
+use super::batch::{Purpose, is_always_a_batch, take};
 use super::post_claim::{Format, content_type};
-use super::sent::{BatchLine, SentClaim, SentCsv, SentLines};
+use super::sent::{BatchLine, ONE_LINE_CSV, SentClaim, SentCsv, SentLines};
 use crate::domain::form::Finding;
 use crate::domain::rules::Severity;
 use crate::intake::Malformed;
+use crate::intake::batch::Grouping;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use service_runtime::http_server::read_body;
@@ -26,7 +27,7 @@ pub(super) struct ValidateQuery {
     /// In a batch as CSV: `claim` or `row`.
     #[serde(default)]
     #[param(inline, required = false)]
-    group: GroupBy,
+    group: Grouping,
 }
 
 /// What would become of a claim.
@@ -58,9 +59,7 @@ struct Judged {
             "provider_npi": "1497775530", "service_date": "2018-03-28", "submitted_procedure": "E0180",
             "provider_fees": "100.00", "allowed_fees": "100.00", "member_coinsurance": "0.00", "member_copay": "0.00"})),
         (SentLines = "application/x-ndjson", example = json!("{\"plan_group\":\"GRP-1000\"}\n")),
-        (SentCsv = "text/csv", example = json!("service date,submitted procedure,plan group,subscriber id,provider npi,\
-            provider fees,allowed fees,member coinsurance,member copay\n2018-03-28,D0180,GRP-1000,3730189502,1497775530,\
-            100.00,100.00,0.00,0.00\n")))),
+        (SentCsv = "text/csv", example = json!(ONE_LINE_CSV)))),
     responses(
         (status = 200, description = "What would become of it.",
          content((Validated = "application/json"), (BatchLine = "application/x-ndjson"))),
@@ -71,8 +70,7 @@ pub(super) async fn post(
     Query(query): Query<ValidateQuery>,
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
-    let always_many = ["application/x-ndjson", "application/ndjson", "application/jsonl", "multipart/form-data"];
-    if query.batch || content_type(&request).is_some_and(|kind| always_many.contains(&kind.as_str())) {
+    if query.batch || content_type(&request).is_some_and(|kind| is_always_a_batch(&kind)) {
         return take(&request, payload, query.group, &api, Purpose::Validate).await;
     }
     let format = Format::of(&request)?;

@@ -29,14 +29,12 @@ pub fn read_csv(body: &[u8], limits: ReadLimits) -> Result<ClaimForm, Malformed>
             Ok(false) => return Ok(form),
             Ok(true) if form.is_overfull() => return Ok(form),
             Ok(true) => columns.add_row(&mut form, &record),
-            Err(error) => match CsvTrouble::of(error) {
-                Some(trouble) => {
-                    let line = Some(form.lines.len() + 1);
-                    trouble.note_in(&mut form, line);
-                    return Ok(form);
-                }
-                None => return Err(Malformed("the CSV cannot be read".to_owned())),
-            },
+            Err(error) => {
+                let trouble = CsvTrouble::of(error).map_err(|_| Malformed("the CSV cannot be read".to_owned()))?;
+                let line = Some(form.lines.len() + 1);
+                trouble.note_in(&mut form, line);
+                return Ok(form);
+            }
         }
     }
 }
@@ -86,7 +84,8 @@ impl Columns {
         let names = match reader.headers() {
             Ok(names) => names.clone(),
             Err(error) => {
-                let why = CsvTrouble::of(error).map_or_else(|| "it must be UTF-8 text".to_owned(), |it| it.to_string());
+                let why =
+                    CsvTrouble::of(error).map_or_else(|_| "it must be UTF-8 text".to_owned(), |it| it.to_string());
                 return Err(Malformed(format!("the row of column names cannot be read: {why}")));
             }
         };

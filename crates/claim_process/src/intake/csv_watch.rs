@@ -23,10 +23,15 @@ impl CsvTrouble {
         form.note_misread(place.finding("row", "row", &reading::UNCLOSED_QUOTE, self.to_string()));
     }
 
-    /// The trouble behind an error of the csv crate, if it is one.
-    pub fn of(error: ::csv::Error) -> Option<Self> {
-        let ::csv::ErrorKind::Io(error) = error.into_kind() else { return None };
-        error.downcast::<Self>().ok()
+    /// The trouble behind an error of the csv crate.
+    ///
+    /// # Errors
+    /// The error itself, where it is none: the input failed.
+    pub fn of(error: ::csv::Error) -> io::Result<Self> {
+        match error.into_kind() {
+            ::csv::ErrorKind::Io(error) => error.downcast(),
+            _ => Err(io::ErrorKind::InvalidData.into()),
+        }
     }
 }
 

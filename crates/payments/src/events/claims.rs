@@ -79,11 +79,9 @@ fn read(message: &IncomingMessage) -> std::result::Result<Heard, String> {
 
 /// Hash of what an event says of the claim itself: the same in its submission, its void and every repeat.
 fn content_hash(claim: &ClaimBody) -> String {
-    use std::fmt::Write as _;
     let content = ClaimBody { known_outcome: None, ask: 0, ..claim.clone() };
     let json = serde_json::to_vec(&content).expect("a claim body is plain data");
-    Sha256::digest(json).iter().take(16).fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    let mut hash = format!("{:x}", Sha256::digest(json));
+    hash.truncate(32);
+    hash
 }

@@ -7,7 +7,6 @@ use super::request::CURRENCY;
 use hmac::{Hmac, Mac};
 use serde_json::json;
 use sha2::Sha256;
-use std::fmt::Write as _;
 
 /// The name of the header.
 pub const SIGNATURE_HEADER: &str = "gateway-signature";
@@ -44,11 +43,7 @@ impl Returned {
 pub fn signature(secret: &str, at_s: i64, body: &str) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes keys of every length");
     mac.update(format!("{at_s}.{body}").as_bytes());
-    let hex = mac.finalize().into_bytes().iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    });
-    format!("t={at_s},v1={hex}")
+    format!("t={at_s},v1={:x}", mac.finalize().into_bytes())
 }
 
 #[cfg(test)]

@@ -10,10 +10,9 @@ mod results;
 mod unread;
 
 use super::Api;
-use super::post_claim::{content_type, idempotency_key};
-use super::sent::{BatchLine, SentClaim, SentCsv, SentForm, SentLines};
+use super::post_claim::{content_type, idempotency_key, unsupported};
+use super::sent::{BatchLine, ONE_LINE_CSV, SentClaim, SentCsv, SentForm, SentLines};
 use crate::intake::batch::{BatchFormat, BatchLimits, Grouping};
-use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_ENCODING, HeaderMap};
 use actix_web::{HttpRequest, HttpResponse, web};
 use reading::Reading;
@@ -27,10 +26,18 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use unread::Unread;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 
 /// How soon to come back when too many batches are being taken, in seconds.
 const RETRY_AFTER_S: u64 = 5;
+
+const JSON_LINES: [&str; 3] = ["application/x-ndjson", "application/ndjson", "application/jsonl"];
+const FORM: &str = "multipart/form-data";
+
+/// Whether a body of this kind can be nothing but a batch.
+pub(super) fn is_always_a_batch(kind: &str) -> bool {
+    kind == FORM || JSON_LINES.contains(&kind)
+}
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -39,17 +46,7 @@ pub(super) struct BatchQuery {
     /// the same plan, subscriber, provider and service date. `row`: each row is a claim.
     #[serde(default)]
     #[param(inline, required = false)]
-    group: GroupBy,
-}
-
-#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum GroupBy {
-    /// Rows next to each other that belong to one claim.
-    #[default]
-    Claim,
-    /// Each row is a claim.
-    Row,
+    group: Grouping,
 }
 
 /// What becomes of the claims.
@@ -78,12 +75,8 @@ pub(super) enum Purpose {
         (SentLines = "application/x-ndjson", example = json!("{\"plan_group\":\"GRP-1000\",\"subscriber_id\":\"3730189502\",\
             \"provider_npi\":\"1497775530\",\"service_date\":\"2018-03-28\",\"submitted_procedure\":\"D0180\",\
             \"provider_fees\":\"100.00\",\"allowed_fees\":\"100.00\",\"member_coinsurance\":\"0.00\",\"member_copay\":\"0.00\"}\n")),
-        (SentCsv = "text/csv", example = json!("service date,submitted procedure,plan group,subscriber id,provider npi,\
-            provider fees,allowed fees,member coinsurance,member copay\n2018-03-28,D0180,GRP-1000,3730189502,1497775530,\
-            100.00,100.00,0.00,0.00\n")),
-        (SentForm = "multipart/form-data", example = json!({"file": "service date,submitted procedure,plan group,\
-            subscriber id,provider npi,provider fees,allowed fees,member coinsurance,member copay\n2018-03-28,D0180,\
-            GRP-1000,3730189502,1497775530,100.00,100.00,0.00,0.00\n"})))),
+        (SentCsv = "text/csv", example = json!(ONE_LINE_CSV)),
+        (SentForm = "multipart/form-data", example = json!({"file": ONE_LINE_CSV})))),
     responses(
         (status = 200, description = "A line for each claim, and the summary.",
          content((BatchLine = "application/x-ndjson"))),
@@ -103,7 +96,7 @@ pub(super) async fn post(
 pub(super) async fn take(
     request: &HttpRequest,
     payload: web::Payload,
-    group: GroupBy,
+    group: Grouping,
     api: &Api,
     purpose: Purpose,
 ) -> Result<HttpResponse, Problem> {
@@ -136,14 +129,10 @@ pub(super) async fn take(
         request_id: request_context::current_request_id(),
     };
     let limits = BatchLimits { max_claim_bytes: settings.max_claim_bytes, read: api.settings.read_limits() };
-    let grouping = match group {
-        GroupBy::Claim => Grouping::Claim,
-        GroupBy::Row => Grouping::Row,
-    };
     let body = body::pass_on(payload, sent.file_of, settings);
     // Threads of their own: they mostly wait, and must not keep those that read the database. Both end by themselves, and
     // each when the other does.
-    let started = thread("batch reader", move || reading.run(body, sent.format, grouping, limits)).and_then(|()| {
+    let started = thread("batch reader", move || reading.run(body, sent.format, group, limits)).and_then(|()| {
         thread("batch results", move || {
             let _place = place;
             results.run(receiver);
@@ -175,10 +164,10 @@ impl Sent {
         let kind = content_type(request);
         let format = match kind.as_deref() {
             Some("application/json") => Some(BatchFormat::JsonArray),
-            Some("application/x-ndjson" | "application/ndjson" | "application/jsonl") => Some(BatchFormat::JsonLines),
+            Some(kind) if JSON_LINES.contains(&kind) => Some(BatchFormat::JsonLines),
             Some("text/csv") => Some(BatchFormat::Csv),
             // What browsers say of a file, and curl of any body, says nothing.
-            None | Some("multipart/form-data" | "application/gzip" | "application/x-www-form-urlencoded") => None,
+            None | Some(FORM | "application/gzip" | "application/x-www-form-urlencoded") => None,
             Some(_) => {
                 return Err(unsupported(
                     "send application/json, application/x-ndjson, text/csv, or multipart/form-data with a part 'file', \
@@ -186,11 +175,7 @@ impl Sent {
                 ));
             }
         };
-        let file_of = (kind.as_deref() == Some("multipart/form-data")).then(|| request.headers().clone());
+        let file_of = (kind.as_deref() == Some(FORM)).then(|| request.headers().clone());
         Ok(Self { format, file_of })
     }
-}
-
-fn unsupported(detail: &str) -> Problem {
-    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", "This kind of body is not read here", detail)
 }

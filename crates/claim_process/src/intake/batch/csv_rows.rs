@@ -20,7 +20,15 @@ pub(super) fn read<E>(
     take: &mut dyn FnMut(BatchClaim) -> Result<(), E>,
 ) -> Result<(), Ended<E>> {
     let max_claim_bytes = limits.max_claim_bytes;
-    let (head, input) = peek(input, has_a_record).map_err(Ended::Input)?;
+    // The separator is told by the first record.
+    let mut quoted = false;
+    let (head, input) = peek(input, |piece| {
+        piece.iter().any(|byte| {
+            quoted ^= *byte == b'"';
+            *byte == b'\n' && !quoted
+        })
+    })
+    .map_err(Ended::Input)?;
     let mut reader = reader(input, separator(&head), max_claim_bytes);
     let columns = Columns::read(&mut reader, limits.read)?;
     let mut group: Option<Group> = None;
@@ -30,7 +38,7 @@ pub(super) fn read<E>(
         let trouble = match reader.read_byte_record(&mut record) {
             Ok(true) => None,
             Ok(false) => break,
-            Err(error) => Some(unreadable(error)?),
+            Err(error) => Some(CsvTrouble::of(error).map_err(Ended::Input)?),
         };
         row += 1;
         if let Some(trouble) = trouble {
@@ -124,22 +132,6 @@ fn key(columns: &Columns, record: &ByteRecord) -> String {
         key.push_str(columns.text(record, field));
     }
     key
-}
-
-/// Whether there is a whole record: what the separator is told by.
-fn has_a_record(head: &[u8]) -> bool {
-    let mut quoted = false;
-    head.iter().any(|byte| {
-        quoted ^= *byte == b'"';
-        *byte == b'\n' && !quoted
-    })
-}
-
-fn unreadable<E>(error: ::csv::Error) -> Result<CsvTrouble, Ended<E>> {
-    let ::csv::ErrorKind::Io(error) = error.into_kind() else {
-        return Err(Ended::Malformed(Malformed("the CSV cannot be read".to_owned())));
-    };
-    error.downcast::<CsvTrouble>().map_err(Ended::Input)
 }
 
 #[cfg(test)]

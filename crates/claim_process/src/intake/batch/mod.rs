@@ -10,9 +10,11 @@ mod refusal;
 
 use super::{Malformed, ReadLimits};
 use crate::domain::form::ClaimForm;
-use serde::Serialize;
+use flate2::read::MultiGzDecoder;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::io::{self, BufReader, Cursor, Read};
+use utoipa::ToSchema;
 
 pub use refusal::Refusal;
 
@@ -28,7 +30,8 @@ pub enum BatchFormat {
 }
 
 /// Which rows of a CSV are one claim.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Grouping {
     /// Those next to each other with the same external claim id, or without one the same plan, subscriber, provider and
     /// service date.
@@ -97,23 +100,21 @@ pub fn read_batch<E>(
     limits: BatchLimits,
     take: &mut dyn FnMut(BatchClaim) -> Result<(), E>,
 ) -> Result<(), Ended<E>> {
-    let (magic, input) = peek(input, |head| head.len() >= 2).map_err(Ended::Input)?;
-    if magic.starts_with(&[0x1f, 0x8b]) {
-        read_plain(flate2::read::MultiGzDecoder::new(input), format, grouping, limits, take)
-    } else {
-        read_plain(input, format, grouping, limits, take)
-    }
-}
-
-fn read_plain<E>(
-    input: impl Read,
-    format: Option<BatchFormat>,
-    grouping: Grouping,
-    limits: BatchLimits,
-    take: &mut dyn FnMut(BatchClaim) -> Result<(), E>,
-) -> Result<(), Ended<E>> {
-    let (head, mut input) =
-        peek(input, |head| head.len() >= 3 && first_character(head).is_some()).map_err(Ended::Input)?;
+    let mut length = 0;
+    let (magic, input) = peek(input, |piece| {
+        length += piece.len();
+        length >= GZIP_MAGIC.len()
+    })
+    .map_err(Ended::Input)?;
+    let input: Box<dyn Read + '_> =
+        if magic.starts_with(GZIP_MAGIC) { Box::new(MultiGzDecoder::new(input)) } else { Box::new(input) };
+    let (mut length, mut begun) = (0, false);
+    let (head, mut input) = peek(input, |piece| {
+        length += piece.len();
+        begun |= piece.iter().any(|byte| !byte.is_ascii_whitespace() && !BYTE_ORDER_MARK.contains(byte));
+        length >= BYTE_ORDER_MARK.len() && begun
+    })
+    .map_err(Ended::Input)?;
     if head.starts_with(BYTE_ORDER_MARK) {
         input.read_exact(&mut [0; BYTE_ORDER_MARK.len()]).map_err(Ended::Input)?;
     }
@@ -129,6 +130,8 @@ fn read_plain<E>(
     }
 }
 
+const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
+
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// The most that is looked at ahead of reading it.
@@ -141,14 +144,15 @@ fn first_character(head: &[u8]) -> Option<u8> {
 /// An input whose beginning was looked at.
 type Peeked<R> = io::Chain<Cursor<Vec<u8>>, R>;
 
-/// Looks at the beginning of an input until that is enough, and gives back an input that still has it.
-fn peek<R: Read>(mut input: R, is_enough: impl Fn(&[u8]) -> bool) -> io::Result<(Vec<u8>, Peeked<R>)> {
+/// Looks at the beginning of an input, piece by piece, until that is enough, and gives back an input that still has it.
+fn peek<R: Read>(mut input: R, mut is_enough: impl FnMut(&[u8]) -> bool) -> io::Result<(Vec<u8>, Peeked<R>)> {
     let mut head = Vec::new();
     let mut buffer = [0; 4096];
-    while !is_enough(&head) && head.len() < LONGEST_PEEK {
-        match input.read(&mut buffer)? {
-            0 => break,
-            read => head.extend_from_slice(&buffer[..read]),
+    while head.len() < LONGEST_PEEK {
+        let read = input.read(&mut buffer)?;
+        head.extend_from_slice(&buffer[..read]);
+        if read == 0 || is_enough(&buffer[..read]) {
+            break;
         }
     }
     Ok((head.clone(), Cursor::new(head).chain(input)))
@@ -171,10 +175,6 @@ impl Hash {
     }
 
     fn in_hex(self) -> String {
-        use std::fmt::Write as _;
-        self.0.finalize().iter().fold(String::with_capacity(64), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+        format!("{:x}", self.0.finalize())
     }
 }
