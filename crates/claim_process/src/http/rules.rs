@@ -56,11 +56,11 @@ impl From<&Example> for ExampleAnswer {
 #[utoipa::path(get, path = "/v1/rules", tag = "claims", operation_id = "list_rules",
     responses((status = 200, description = "The rules as this deployment has them.", body = RulesAnswer)))]
 pub(super) async fn list(api: web::Data<Api>) -> HttpResponse {
-    let rules = rules::all().map(|rule| answer(rule, &api.rules)).collect();
+    let rules = rules::all().map(|rule| answer(rule, &api.rules, api.settings.read_limits())).collect();
     HttpResponse::Ok().json(RulesAnswer { rules })
 }
 
-fn answer(rule: &Rule, book: &RuleBook) -> RuleAnswer {
+fn answer(rule: &Rule, book: &RuleBook, limits: ReadLimits) -> RuleAnswer {
     RuleAnswer {
         code: rule.code,
         description: rule.description,
@@ -70,20 +70,20 @@ fn answer(rule: &Rule, book: &RuleBook) -> RuleAnswer {
         severity: book.severity(rule),
         settable: rule.settable,
         breaks: (&rule.breaks).into(),
-        finding: finding(rule, book),
+        finding: finding(rule, book, limits),
         passes: (&rule.passes).into(),
     }
 }
 
 /// What the example gives, by reading it like a claim that is sent.
-fn finding(rule: &Rule, book: &RuleBook) -> Option<Finding> {
+fn finding(rule: &Rule, book: &RuleBook, limits: ReadLimits) -> Option<Finding> {
     if let Check::Stored(_) = rule.check {
         return Some(likely_duplicate(STORED_BEFORE));
     }
     let body = rule.breaks.body();
     let form = match rule.breaks {
-        Example::Csv(_) => read_csv(body.as_bytes(), ReadLimits::default()),
-        Example::Line(_) | Example::Claim(..) | Example::Json(_) => read_json(body.as_bytes(), ReadLimits::default()),
+        Example::Csv(_) => read_csv(body.as_bytes(), limits),
+        Example::Line(_) | Example::Claim(..) | Example::Json(_) => read_json(body.as_bytes(), limits),
     };
     book.example_finding(rule, &form.ok()?)
 }

@@ -89,6 +89,7 @@ fn the_table_says_what_a_rule_does_in_this_deployment() {
             settings.rules.insert("repeated_line".to_owned(), Severity::Reject);
             settings.checks.max_amount_cents = 5_000;
             settings.checks.max_service_age_days = 30;
+            settings.intake.max_value_bytes = 2_000;
         },
         async |service| {
             let table = table(&service).await;
@@ -101,6 +102,7 @@ fn the_table_says_what_a_rule_does_in_this_deployment() {
                 (&json!("reject"), &json!(false))
             );
             assert_eq!(row("money_limit")["finding"]["message"], "must be at most 50.00");
+            assert_eq!(row("value_length")["finding"], Value::Null, "its example is short enough here");
             assert_eq!(row("service_date_age")["finding"]["message"], "must be at most 30 days ago: check the year");
         },
     );
