@@ -1,7 +1,9 @@
-//! The HTTP API: payments, the ledger, messages that were set aside, and what the gateway tells.
+//! The HTTP API: payments, the ledger, messages that were set aside, how many gateway calls are made at once, and what the
+//! gateway tells.
 
 mod audit;
 mod balances;
+mod concurrency;
 mod dead_letters;
 mod payment;
 mod payments;
@@ -34,10 +36,12 @@ pub fn routes(config: &mut web::ServiceConfig, database: &DatabaseGate, webhooks
     config
         .app_data(web::Data::new(database.clone()))
         .app_data(web::Data::new(webhooks.clone()))
+        .app_data(web::Data::new(webhooks.dispatcher.clone()))
         .app_data(problem::query_config())
         .service(web::resource("/v1/payments").get(payments::list).default_service(problem::only("GET")))
         .service(web::resource("/v1/ledger/balances").get(balances::list).default_service(problem::only("GET")))
         .service(web::resource("/v1/dead-letters").get(dead_letters::list).default_service(problem::only("GET")))
+        .service(web::resource("/v1/concurrency").get(concurrency::now).default_service(problem::only("GET")))
         .service(web::resource("/v1/payments/{claim_id}").get(payment::one).default_service(problem::wrong_method()))
         .service(web::resource("/v1/webhooks/gateway").post(webhook::post).default_service(problem::only("POST")))
         .service(web::resource("/v1/ledger/audit").get(audit::audit).default_service(problem::wrong_method()));

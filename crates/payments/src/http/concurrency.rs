@@ -1,0 +1,47 @@
+//! `GET /v1/concurrency`: how many gateway calls this instance makes at once, and why.
+
+use crate::domain::concurrency::Decision;
+use crate::gateway::{Dispatcher, Snapshot};
+use actix_web::{HttpResponse, web};
+use claim_events::rfc3339;
+use serde::Serialize;
+
+#[derive(Serialize)]
+struct ConcurrencyAnswer {
+    size: usize,
+    floor: usize,
+    ceiling: usize,
+    in_use: usize,
+    waiting: usize,
+    /// How long a call takes with nothing queueing in the gateway; null until calls were answered.
+    baseline_ms: Option<i64>,
+    /// The latest first.
+    decisions: Vec<DecisionAnswer>,
+}
+
+#[derive(Serialize)]
+struct DecisionAnswer {
+    at: String,
+    from: usize,
+    to: usize,
+    reason: &'static str,
+}
+
+pub(super) async fn now(dispatcher: web::Data<Dispatcher>) -> HttpResponse {
+    let Snapshot { size, limits, load, baseline_us, decisions } = dispatcher.concurrency();
+    HttpResponse::Ok().json(ConcurrencyAnswer {
+        size,
+        floor: limits.floor,
+        ceiling: limits.ceiling,
+        in_use: load.in_use,
+        waiting: load.waiting,
+        baseline_ms: baseline_us.map(|us| us / 1_000),
+        decisions: decisions.into_iter().map(DecisionAnswer::from).collect(),
+    })
+}
+
+impl From<Decision> for DecisionAnswer {
+    fn from(Decision { at_us, from, to, reason }: Decision) -> Self {
+        Self { at: rfc3339(at_us), from, to, reason: reason.name() }
+    }
+}
