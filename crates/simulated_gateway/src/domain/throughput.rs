@@ -84,24 +84,14 @@ impl Throughput {
         let place = self.next.max(begun);
         if place - begun > self.max_queued {
             let room_after_s = self.schedule.when(place - self.max_queued) - now_s;
-            return Admission::Refused { retry_after_s: whole(room_after_s.ceil()).max(1) };
+            return Admission::Refused { retry_after_s: (room_after_s.ceil() as u64).max(1) };
         }
         self.next = place + 1.0;
         let wait_s = self.schedule.when(place) - now_s;
         let factor = 1.0 + self.spread * (2.0 * self.chance.f64() - 1.0);
-        let us = wait_s.max(0.0) * 1_000_000.0 + real(self.call_us) * factor;
-        Admission::DoneAfterUs(whole(us.round()))
+        let us = wait_s.max(0.0) * 1_000_000.0 + self.call_us as f64 * factor;
+        Admission::DoneAfterUs(us.round() as u64)
     }
-}
-
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "times are small and not below zero")]
-fn whole(value: f64) -> u64 {
-    value as u64
-}
-
-#[allow(clippy::cast_precision_loss, reason = "times are far below 2^52 microseconds")]
-fn real(value: u64) -> f64 {
-    value as f64
 }
 
 #[cfg(test)]

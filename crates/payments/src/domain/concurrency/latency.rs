@@ -64,9 +64,7 @@ impl Latency {
     }
 
     pub(super) fn whole_us(&self) -> i64 {
-        #[allow(clippy::cast_possible_truncation, reason = "it is the mean of whole times")]
-        let whole = self.mean_us as i64;
-        whole
+        self.mean_us as i64
     }
 }
 
@@ -89,7 +87,6 @@ impl Latencies {
 }
 
 /// Times, which are far below 2^52 microseconds.
-#[allow(clippy::cast_precision_loss, reason = "see there")]
 fn real(us: i64) -> f64 {
     us as f64
 }

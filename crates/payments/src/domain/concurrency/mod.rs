@@ -5,7 +5,7 @@
 //! clock, no threads and no chance in it: the same calls give the same sizes.
 //!
 //! What it does is the classic *additive increase, multiplicative decrease* (Chiu and Jain, 1989), which settles near what
-//! is there and shares it fairly when several instances call one gateway. The rest is taken from where it fits:
+//! is there without knowing it. The rest is taken from where it fits:
 //!
 //! - **Rising latency is a queue.** As in TCP Vegas (Brakmo, O'Malley and Peterson, 1994), a baseline is kept, the latency
 //!   with nothing queueing, and by Little's law `in use × (1 − baseline ÷ latency)` calls wait inside the gateway. Losses
@@ -17,7 +17,7 @@
 //!   all calls under way would take one after the other cannot come from them: the gateway became slower by itself, and
 //!   the baseline begins anew. Means of few calls are off by chance, and count as different only beyond that.
 //! - **A loss cuts once.** Calls that began before the last decrease were made under the larger size, and what becomes of
-//!   them is no reason for another one (as in TCP's fast recovery, RFC 5681). Past where a call was lost it grows by one.
+//!   them is no reason for another one (as in TCP's fast recovery, RFC 5681). Near where a call was last lost it grows by one.
 //! - **A size that was not needed proves nothing** (RFC 7661): it does not grow while no call waits for its turn, and it
 //!   shrinks back towards the start while less than half of it is used.
 //!
@@ -238,8 +238,8 @@ impl Controller {
         let queues =
             queue > QUEUE_TOLERANCE && baseline.is_some_and(|baseline| latency.exceeds(&baseline, LATENCY_TOLERANCE));
         // In a queue of our own calls, one takes as long as all of them one after the other, and no longer.
-        let not_ours =
-            baseline.is_some_and(|baseline| latency.exceeds(&baseline, window.mean_in_use().max(LATENCY_TOLERANCE)));
+        let not_ours = baseline
+            .is_some_and(|baseline| latency.exceeds(&baseline, LATENCY_TOLERANCE * window.mean_in_use().max(1.0)));
         if queues && !not_ours && self.size > self.limits.floor {
             let factor = (DRAIN * (1.0 - queue / window.mean_in_use())).max(MIN_LATENCY_FACTOR);
             self.latencies.note(latency);
@@ -261,7 +261,7 @@ impl Controller {
         if may_grow { self.change(call.now_us, self.size + self.increase(), Reason::Demand) } else { None }
     }
 
-    /// By how much it grows: by one past where a call was lost, so that it is not far beyond when that happens again.
+    /// By how much it grows: by one near where a call was last lost, so as not to be far beyond when that happens again.
     fn increase(&self) -> usize {
         let root = self.size.isqrt();
         if (self.size..=self.size + root).contains(&self.lost_at) { 1 } else { root }
@@ -277,7 +277,6 @@ impl Controller {
 
     /// Makes it smaller, by at least one.
     fn cut(&mut self, now_us: i64, to: f64, reason: Reason) -> Option<Decision> {
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it lies between 0 and the size")]
         let to = (to as usize).min(self.size - 1);
         self.cut_us = now_us;
         self.window = Window::since(now_us);
