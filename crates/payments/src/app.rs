@@ -129,14 +129,12 @@ impl Application {
         let asking = calls.handle().clone();
         let marked = database.clone();
         let webhooks = http::Webhooks {
-            executor: executor.clone(),
-            dispatcher: dispatcher.clone(),
             secret: settings.gateway.webhook_secret.clone(),
             tolerance_s: settings.gateway.webhook_tolerance_s.into(),
             http: settings.http.clone(),
         };
         let periodic = vec![
-            worker::start_resuming(executor, dispatcher, &settings.saga),
+            worker::start_resuming(executor.clone(), dispatcher.clone(), &settings.saga),
             health.watch_database(&database, every),
             health.watch("kafka", every, move || kafka.check(&[CLAIM_TOPIC, PAYMENT_TOPIC])),
             health.watch("reannounced", every, move || check_mark(&marked)),
@@ -146,7 +144,11 @@ impl Application {
         let database = DatabaseGate::new(database, MAX_WAITING_READS);
         let port = bound.port();
         let server = bound.serve(&health, move |config| {
-            config.app_data(web::Data::new(database.clone())).app_data(web::Data::new(webhooks.clone()));
+            config
+                .app_data(web::Data::new(database.clone()))
+                .app_data(web::Data::new(executor.clone()))
+                .app_data(web::Data::new(dispatcher.clone()))
+                .app_data(web::Data::new(webhooks.clone()));
             http::routes(&webhooks.http).serve(config);
         })?;
         let drain_timeout = Duration::from_millis(settings.saga.drain_timeout_ms);

@@ -1,5 +1,6 @@
 //! Settings of payments. Defaults here, then a TOML file, then `PAYMENTS__SECTION__FIELD`.
 
+use crate::domain::concurrency::Limits;
 use dual_db::DatabaseSettings;
 use event_bus::KafkaSettings;
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,7 @@ pub const PREFIX: &str = "PAYMENTS";
 #[derive(Debug, Clone, Serialize, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
 #[validate(schema(function = "lease_outlasts_call"))]
+#[validate(schema(function = "floor_to_ceiling"))]
 pub struct Settings {
     /// The HTTP server.
     #[validate(nested)]
@@ -61,9 +63,37 @@ pub struct GatewaySettings {
     /// How far the time of a webhook's signature may be from now, in seconds.
     #[validate(range(min = 1, max = 86_400, message = "must be 1 to 86400"))]
     pub webhook_tolerance_s: u32,
-    /// Calls under way at once.
+    /// The most calls under way at once, whatever the gateway can take; the ceiling of [`ConcurrencySettings`].
     #[validate(range(min = 1, max = 10_000, message = "must be 1 to 10000"))]
     pub max_concurrent_calls: usize,
+    /// How many calls are under way at once below that.
+    #[validate(nested)]
+    pub concurrency: ConcurrencySettings,
+}
+
+/// How many gateway calls are under way at once. The number follows what the gateway takes and what waits to be asked,
+/// between `floor` and `gateway.max_concurrent_calls`; where these are equal it is fixed.
+#[derive(Debug, Clone, Serialize, Deserialize, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct ConcurrencySettings {
+    /// The least, however slow the gateway is; 1.
+    #[validate(range(min = 1, message = "must be at least 1"))]
+    pub floor: usize,
+    /// The number at the start, and the one it goes back to when it is not used; 8.
+    #[validate(range(min = 1, message = "must be at least 1"))]
+    pub start: usize,
+    /// For how long less than half of the number is used before it is halved, in milliseconds; 10000.
+    #[validate(range(min = 100, message = "must be at least 100"))]
+    pub idle_ms: u64,
+}
+
+impl GatewaySettings {
+    /// Between what the number of calls at once moves.
+    pub fn concurrency_limits(&self) -> Limits {
+        let ConcurrencySettings { floor, start, idle_ms } = self.concurrency;
+        let idle_us = i64::try_from(idle_ms.saturating_mul(1_000)).unwrap_or(i64::MAX);
+        Limits { floor, start, ceiling: self.max_concurrent_calls, idle_us }
+    }
 }
 
 /// Working on sagas.
@@ -123,7 +153,8 @@ impl Default for Settings {
                 key_lifetime_ms: 24 * 3_600 * 1_000,
                 webhook_secret: String::new(),
                 webhook_tolerance_s: 300,
-                max_concurrent_calls: 32,
+                max_concurrent_calls: 256,
+                concurrency: ConcurrencySettings { floor: 1, start: 8, idle_ms: 10_000 },
             },
             saga: SagaSettings {
                 max_in_flight: 1_000,
@@ -178,4 +209,14 @@ fn lease_outlasts_call(settings: &Settings) -> Result<(), ValidationError> {
     let message =
         "saga.lease_ms must be longer than gateway.request_timeout_ms, or two workers would have a saga at once";
     Err(ValidationError::new("lease").with_message(message.into()))
+}
+
+fn floor_to_ceiling(settings: &Settings) -> Result<(), ValidationError> {
+    let Limits { floor, start, ceiling, .. } = settings.gateway.concurrency_limits();
+    if floor <= start && start <= ceiling {
+        return Ok(());
+    }
+    let message = "gateway.concurrency.floor, gateway.concurrency.start and gateway.max_concurrent_calls must not fall: the \
+                   number of gateway calls at once starts between its floor and its ceiling";
+    Err(ValidationError::new("concurrency").with_message(message.into()))
 }

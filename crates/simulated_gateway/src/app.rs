@@ -41,7 +41,7 @@ impl Application {
         let database_health = health.watch_database(&database, HEALTH_INTERVAL);
         let telling = webhooks::start(database.clone(), &settings.webhook)?;
         let webhook_settings = web::Data::new(settings.webhook.clone());
-        let gate = web::Data::new(Gate::new(database, &settings.behaviour));
+        let gate = web::Data::new(Gate::new(database, &settings.behaviour, &settings.throughput));
         let http_settings = web::Data::new(settings.http.clone());
         let port = bound.port();
         let server = bound.serve(&health, move |config| {

@@ -1,5 +1,6 @@
 //! The gateway's settings. In the environment: `SIMULATED_GATEWAY__SECTION__FIELD`.
 
+use crate::domain::throughput::{Schedule, Throughput};
 use dual_db::DatabaseSettings;
 use serde::{Deserialize, Serialize};
 use service_runtime::command_line::ProcessSettings;
@@ -26,6 +27,9 @@ pub struct Settings {
     /// How it behaves towards payers.
     #[validate(nested)]
     pub behaviour: BehaviourSettings,
+    /// How many calls a second it can take.
+    #[validate(nested)]
+    pub throughput: ThroughputSettings,
     /// Telling whoever paid of what comes back.
     #[validate(nested)]
     pub webhook: WebhookSettings,
@@ -41,6 +45,29 @@ pub struct BehaviourSettings {
     /// Requests worked on at the same time; one more is answered 503 with `Retry-After`. 128.
     #[validate(range(min = 1, max = 1_000, message = "must be 1 to 1000"))]
     pub capacity: usize,
+}
+
+/// How many payments, refunds and look-ups a second the gateway can take, and what becomes of the excess.
+#[derive(Debug, Clone, Serialize, Deserialize, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct ThroughputSettings {
+    /// Calls a second over time, as in `200@0s,20@30s,200@60s`: 200 from the start, 20 after 30 seconds, 200 again after 60.
+    /// Empty: as many as come, and nothing else here matters.
+    #[validate(custom(function = "readable_schedule"))]
+    pub schedule: String,
+    /// How long the work on a call takes on average, in milliseconds; 50.
+    #[validate(range(max = 600_000, message = "must be at most 600000"))]
+    pub call_ms: u64,
+    /// By how much of that a call takes less or more at most, in percent; 20.
+    #[validate(range(max = 100, message = "must be at most 100"))]
+    pub spread_percent: u8,
+    /// The seed of that chance; 1.
+    pub seed: u64,
+    /// Calls that may wait, each of which takes one of the places of `behaviour.capacity`; one more is refused. 100.
+    pub max_queued: u32,
+    /// The status it is refused with, with `Retry-After`: 503 or 429; 503.
+    #[validate(custom(function = "refusal"))]
+    pub refuse_with: u16,
 }
 
 /// Telling whoever paid of what comes back.
@@ -85,6 +112,32 @@ fn secret_with_url(settings: &WebhookSettings) -> Result<(), ValidationError> {
     Err(ValidationError::new("secret").with_message(message.into()))
 }
 
+impl ThroughputSettings {
+    /// What they say; none where as many calls are taken as come.
+    pub(crate) fn throughput(&self) -> Option<Throughput> {
+        let schedule = Schedule::parse(&self.schedule)?;
+        let spread = f64::from(self.spread_percent) / 100.0;
+        let call_us = self.call_ms.saturating_mul(1_000);
+        Some(Throughput::new(schedule, call_us, spread, self.max_queued, self.seed))
+    }
+}
+
+fn readable_schedule(schedule: &str) -> Result<(), ValidationError> {
+    if schedule.is_empty() || Schedule::parse(schedule).is_some() {
+        return Ok(());
+    }
+    let message = "must be calls a second (1 to 100000) and from when on, as in 200@0s,20@30s,200@60s: the first at 0s, the \
+                   others later and later";
+    Err(ValidationError::new("schedule").with_message(message.into()))
+}
+
+fn refusal(status: u16) -> Result<(), ValidationError> {
+    if matches!(status, 429 | 503) {
+        return Ok(());
+    }
+    Err(ValidationError::new("refuse_with").with_message("must be 429 or 503".into()))
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -92,6 +145,14 @@ impl Default for Settings {
             database: DatabaseSettings::at("sqlite://.local/gateway.db"),
             log: LogSettings::default(),
             behaviour: BehaviourSettings { latency_ms: 0, capacity: 128 },
+            throughput: ThroughputSettings {
+                schedule: String::new(),
+                call_ms: 50,
+                spread_percent: 20,
+                seed: 1,
+                max_queued: 100,
+                refuse_with: 503,
+            },
             webhook: WebhookSettings {
                 url: String::new(),
                 secret: String::new(),

@@ -25,11 +25,11 @@ fn build() -> PathBuf {
         .status()
         .expect("cargo can be run");
     assert!(built.success(), "the workspace's programs do not build");
-    // …/target/debug/deps/it-0123456789abcdef, or …/target/debug/siege
+    // …/target/debug/deps/it-0123456789abcdef, …/target/debug/examples/real_gateway, or …/target/debug/siege
     let own = std::env::current_exe().expect("a program knows its own path");
     let directory = own.parent().expect("a file is in a directory");
-    if directory.ends_with("deps") {
-        directory.parent().expect("deps is in one").to_owned()
+    if directory.ends_with("deps") || directory.ends_with("examples") {
+        directory.parent().expect("these are in one").to_owned()
     } else {
         directory.to_owned()
     }

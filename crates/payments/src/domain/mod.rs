@@ -3,6 +3,7 @@
 //! [`saga`] decides; [`ledger`] says what is booked. Whoever calls them writes what they return, one write each, so a
 //! crash is tested by not calling again.
 
+pub mod concurrency;
 pub mod gateway_call;
 pub mod ledger;
 pub mod mark;

@@ -1,6 +1,6 @@
 //! Makes gateway calls, so many at once, and hands their answers to the thread that writes them.
 
-use super::{Gateway, PayRequest, RefundRequest};
+use super::{Gateway, Limiter, PayRequest, RefundRequest, Reply, Snapshot};
 use crate::domain::saga::{Call, Input};
 use crate::executor::{Answer, PlannedCall};
 use crate::settings::Settings;
@@ -11,16 +11,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 
-type Calling = Pin<Box<dyn Future<Output = Input> + Send>>;
+type Calling = Pin<Box<dyn Future<Output = Reply<Input>> + Send>>;
 
 /// Makes calls. Cheap to clone.
 #[derive(Clone)]
 pub struct Dispatcher {
     runtime: Handle,
     call: Arc<dyn Fn(Call) -> Calling + Send + Sync>,
-    permits: Arc<Semaphore>,
+    limiter: Limiter,
     in_flight: Arc<AtomicUsize>,
     max_in_flight: usize,
     /// A call that waited longer is not made any more: its answer could come after its saga's lease, when somebody else
@@ -62,7 +61,7 @@ impl Dispatcher {
                 let gateway = Arc::clone(&gateway);
                 Box::pin(async move { make(&*gateway, &call).await })
             }),
-            permits: Arc::new(Semaphore::new(settings.gateway.max_concurrent_calls)),
+            limiter: Limiter::new(settings.gateway.concurrency_limits()),
             in_flight: Arc::new(AtomicUsize::new(0)),
             max_in_flight: settings.saga.max_in_flight,
             start_within: Duration::from_millis(
@@ -82,45 +81,53 @@ impl Dispatcher {
         self.max_in_flight.saturating_sub(self.in_flight())
     }
 
-    /// Makes calls as permits allow. Returns at once.
+    /// How many calls are made at once, and why.
+    pub fn concurrency(&self) -> Snapshot {
+        self.limiter.snapshot()
+    }
+
+    /// Makes calls, each when its turn comes. Returns at once. To be called now and then, with no calls too.
     pub fn dispatch(&self, calls: Vec<PlannedCall>) {
         for PlannedCall { claim_id, revision, call } in calls {
             self.in_flight.fetch_add(1, Ordering::SeqCst);
             let in_flight = InFlight(Arc::clone(&self.in_flight));
-            let permits = Arc::clone(&self.permits);
+            let limiter = self.limiter.clone();
             let answers = self.answers.clone();
             let making = Arc::clone(&self.call);
             let (planned, start_within) = (Instant::now(), self.start_within);
             self.runtime.spawn(async move {
-                // The semaphore is never closed.
-                let Ok(_permit) = permits.acquire().await else { return };
+                let Some(turn) = limiter.turn().await else { return };
                 if planned.elapsed() > start_within {
                     metrics::counter!("gateway_calls_not_in_time_total").increment(1);
                     return drop(in_flight);
                 }
                 let started = Instant::now();
-                let input = making(call).await;
+                let Reply { answer: input, sign } = making(call).await;
+                turn.end(sign);
                 metrics::histogram!("gateway_call_seconds").record(started.elapsed().as_secs_f64());
                 let answer = Answer { claim_id, revision, input };
                 // Nobody writes any more only when the service is stopping: others take the saga up.
                 let _ = answers.send(Answered { answer, _in_flight: in_flight });
             });
         }
+        self.limiter.tick();
         metrics::gauge!("gateway_calls_in_flight").set(f64::from(u32::try_from(self.in_flight()).unwrap_or(u32::MAX)));
     }
 }
 
-async fn make(gateway: &impl Gateway, call: &Call) -> Input {
+async fn make(gateway: &impl Gateway, call: &Call) -> Reply<Input> {
     match call {
         Call::Pay { key, reference, payee, amount_cents } => {
-            Input::PayAnswer(gateway.pay(PayRequest { key, reference, payee, amount_cents: *amount_cents }).await)
+            let asked = gateway.pay(PayRequest { key, reference, payee, amount_cents: *amount_cents });
+            asked.await.map(Input::PayAnswer)
         }
         Call::LookUp { key, reference } => {
             // How old the payment is, the executor knows.
-            Input::LookedUp { answer: gateway.look_up(key, reference).await, key_expired: false }
+            gateway.look_up(key, reference).await.map(|answer| Input::LookedUp { answer, key_expired: false })
         }
         Call::Refund { key, reference, amount_cents } => {
-            Input::RefundAnswer(gateway.refund(RefundRequest { key, reference, amount_cents: *amount_cents }).await)
+            let asked = gateway.refund(RefundRequest { key, reference, amount_cents: *amount_cents });
+            asked.await.map(Input::RefundAnswer)
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The HTTP adapter. It decides what counts as a definite answer: only a well-formed one, to this request, in the right
 //! currency. Everything else is unknown, and asked again under the same key.
 
-use super::{Gateway, PayRequest, RefundRequest};
+use super::{Gateway, PayRequest, RefundRequest, Reply};
+use crate::domain::concurrency::Sign;
 use crate::domain::saga::{LookUpAnswer, PayAnswer, RefundAnswer};
 use crate::settings::GatewaySettings;
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
@@ -50,9 +51,10 @@ struct FoundPayment {
     code: Option<String>,
 }
 
-/// An answer that is not definite, and when to ask again.
+/// An answer that is not definite, when to ask again, and what it says of the gateway's load.
 struct Indefinite {
     retry_after_ms: Option<u64>,
+    sign: Sign,
 }
 
 impl HttpGateway {
@@ -83,19 +85,19 @@ impl HttpGateway {
     /// Sends a request and reads what may be a definite answer.
     async fn ask<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<(StatusCode, T), Indefinite> {
         let sent = request.send().await;
-        let response = sent.map_err(|error| indefinite(if error.is_timeout() { "timeout" } else { "connection" }))?;
+        let response = sent.map_err(|error| broken(&error))?;
         let status = response.status();
         if status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::SERVICE_UNAVAILABLE {
             metrics::counter!("gateway_indefinite_total", "reason" => "busy").increment(1);
-            return Err(Indefinite { retry_after_ms: retry_after_ms(&response) });
+            return Err(Indefinite { retry_after_ms: retry_after_ms(&response), sign: Sign::Busy });
         }
         if status.is_server_error() {
-            return Err(indefinite("server_error"));
+            return Err(indefinite("server_error", Sign::Failed));
         }
         if response.content_length().is_some_and(|length| length > MAX_ANSWER_BYTES) {
             return Err(alarming("its answer is too long"));
         }
-        let bytes = response.bytes().await.map_err(|_| indefinite("connection"))?;
+        let bytes = response.bytes().await.map_err(|error| broken(&error))?;
         let body = serde_json::from_slice(&bytes).map_err(|_| alarming("its answer is not the JSON it should be"))?;
         Ok((status, body))
     }
@@ -138,7 +140,7 @@ impl AnswerBody {
 }
 
 impl Gateway for HttpGateway {
-    async fn pay(&self, request: PayRequest<'_>) -> PayAnswer {
+    async fn pay(&self, request: PayRequest<'_>) -> Reply<PayAnswer> {
         let body = json!({
             "reference": request.reference,
             "amount_cents": request.amount_cents,
@@ -158,10 +160,10 @@ impl Gateway for HttpGateway {
                 _ => Err(alarming("its answer to a payment is none that it may give")),
             }
         });
-        definite.unwrap_or_else(|Indefinite { retry_after_ms }| PayAnswer::Unknown { retry_after_ms })
+        reply(definite, |retry_after_ms| PayAnswer::Unknown { retry_after_ms })
     }
 
-    async fn refund(&self, request: RefundRequest<'_>) -> RefundAnswer {
+    async fn refund(&self, request: RefundRequest<'_>) -> Reply<RefundAnswer> {
         let body = json!({"reference": request.reference, "amount_cents": request.amount_cents, "currency": CURRENCY});
         let answered = self.post("/refunds", request.key, body).await;
         let definite = answered.and_then(|(status, answer)| {
@@ -173,12 +175,11 @@ impl Gateway for HttpGateway {
                 _ => Err(alarming("its answer to a refund is none that it may give")),
             }
         });
-        definite.unwrap_or_else(|Indefinite { retry_after_ms }| RefundAnswer::Unknown { retry_after_ms })
+        reply(definite, |retry_after_ms| RefundAnswer::Unknown { retry_after_ms })
     }
 
-    async fn look_up(&self, key: &str, reference: &str) -> LookUpAnswer {
-        let found = self.find(key, reference).await;
-        found.unwrap_or_else(|Indefinite { retry_after_ms }| LookUpAnswer::Unknown { retry_after_ms })
+    async fn look_up(&self, key: &str, reference: &str) -> Reply<LookUpAnswer> {
+        reply(self.find(key, reference).await, |retry_after_ms| LookUpAnswer::Unknown { retry_after_ms })
     }
 
     async fn check(&self) -> Result<(), String> {
@@ -191,16 +192,28 @@ impl Gateway for HttpGateway {
     }
 }
 
-fn indefinite(reason: &'static str) -> Indefinite {
+/// What is definite, or else that it is unknown.
+fn reply<A>(definite: Result<A, Indefinite>, unknown: impl FnOnce(Option<u64>) -> A) -> Reply<A> {
+    match definite {
+        Ok(answer) => Reply::answered(answer),
+        Err(Indefinite { retry_after_ms, sign }) => Reply { answer: unknown(retry_after_ms), sign },
+    }
+}
+
+fn broken(error: &reqwest::Error) -> Indefinite {
+    if error.is_timeout() { indefinite("timeout", Sign::TimedOut) } else { indefinite("connection", Sign::Failed) }
+}
+
+fn indefinite(reason: &'static str, sign: Sign) -> Indefinite {
     metrics::counter!("gateway_indefinite_total", "reason" => reason).increment(1);
-    Indefinite { retry_after_ms: None }
+    Indefinite { retry_after_ms: None, sign }
 }
 
 /// An answer that a gateway should never give: somebody must look, and nothing is concluded from it.
 fn alarming(what: &'static str) -> Indefinite {
     tracing::error!("the payment gateway cannot be understood: {what}");
     metrics::counter!("gateway_alarms_total").increment(1);
-    indefinite("nonsense")
+    indefinite("nonsense", Sign::Unclear)
 }
 
 fn retry_after_ms(response: &Response) -> Option<u64> {

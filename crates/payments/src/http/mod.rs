@@ -1,14 +1,14 @@
-//! The HTTP API: payments, the ledger, messages that were set aside, and what the gateway tells.
+//! The HTTP API: payments, the ledger, messages that were set aside, how many gateway calls are made at once, and what the
+//! gateway tells.
 
 mod audit;
 mod balances;
+mod concurrency;
 mod dead_letters;
 mod payment;
 mod payments;
 mod webhook;
 
-use crate::executor::Executor;
-use crate::gateway::Dispatcher;
 use service_runtime::api::Routes;
 use service_runtime::http_server::HttpSettings;
 use service_runtime::route;
@@ -16,10 +16,6 @@ use service_runtime::route;
 /// What taking a webhook needs.
 #[derive(Debug, Clone)]
 pub struct Webhooks {
-    /// Applies it.
-    pub executor: Executor,
-    /// Makes the calls that follow.
-    pub dispatcher: Dispatcher,
     /// The secret under which the gateway signs.
     pub secret: String,
     /// How far a signature's time may be from now, in seconds.
@@ -37,6 +33,7 @@ pub fn routes(http: &HttpSettings) -> Routes {
         .route(route!(balances::list))
         .route(route!(audit::audit))
         .route(route!(dead_letters::list))
+        .route(route!(concurrency::now))
         .route(route!(webhook::post))
 }
 

@@ -5,7 +5,9 @@
 //! comes again.
 
 use super::Webhooks;
+use crate::executor::Executor;
 use crate::executor::returns::Told;
+use crate::gateway::Dispatcher;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use hmac::{Hmac, Mac};
@@ -60,6 +62,8 @@ pub(super) async fn post(
     payload: web::Payload,
     webhooks: web::Data<Webhooks>,
     database: web::Data<DatabaseGate>,
+    executor: web::Data<Executor>,
+    dispatcher: web::Data<Dispatcher>,
 ) -> Result<HttpResponse, Problem> {
     if webhooks.secret.is_empty() {
         return Err(refused("no_secret", Problem::unavailable("no webhooks are taken here", RETRY_AFTER_S)));
@@ -78,12 +82,11 @@ pub(super) async fn post(
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unknown-event", "The event is not understood", why);
         return Err(refused("unknown_event", problem));
     }
-    let executor = webhooks.executor.clone();
     let (told, calls) = database
         .run(move |_| executor.apply_return(&event.id, &event.reference, event.amount_cents))
         .await
         .map_err(|_| Problem::unavailable("the event cannot be kept just now: tell it again", RETRY_AFTER_S))?;
-    webhooks.dispatcher.dispatch(calls);
+    dispatcher.dispatch(calls);
     match told {
         Told::Applied => Ok(HttpResponse::Ok().json(Taken { status: "applied" })),
         Told::Kept => Ok(HttpResponse::Accepted().json(Taken { status: "kept" })),

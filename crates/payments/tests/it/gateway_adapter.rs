@@ -1,6 +1,7 @@
 //! The HTTP adapter against a gateway that says anything: only a well-formed answer to this very request is definite.
 
 use actix_web::{App, HttpResponse, HttpServer, web};
+use payments::domain::concurrency::Sign;
 use payments::domain::saga::{LookUpAnswer, PayAnswer, RefundAnswer};
 use payments::gateway::{Gateway, HttpGateway, PayRequest, RefundRequest};
 use payments::settings::{GatewaySettings, Settings};
@@ -42,16 +43,19 @@ fn unknown(retry_after_ms: Option<u64>) -> PayAnswer {
 async fn definite_answers_are_read() {
     let approved =
         r#"{"status":"approved","payment_id":"p","reference":"claim","amount_cents":147,"currency":"USD","more":1}"#;
-    assert_eq!(gateway(200, approved, &[]).pay(PAY).await, PayAnswer::Approved { amount_cents: 147 });
+    assert_eq!(gateway(200, approved, &[]).pay(PAY).await.answer, PayAnswer::Approved { amount_cents: 147 });
     let declined = r#"{"status":"declined","code":"insufficient_funds","reference":"claim"}"#;
-    assert_eq!(gateway(402, declined, &[]).pay(PAY).await, PayAnswer::Declined { code: "insufficient_funds".into() });
+    assert_eq!(
+        gateway(402, declined, &[]).pay(PAY).await.answer,
+        PayAnswer::Declined { code: "insufficient_funds".into() }
+    );
     for (status, answer) in [
         ("refunded", RefundAnswer::Refunded),
         ("already_refunded", RefundAnswer::Refunded),
         ("already_returned", RefundAnswer::AlreadyReturned),
     ] {
         let body: &'static str = format!(r#"{{"status":"{status}","reference":"claim","amount_cents":100}}"#).leak();
-        assert_eq!(gateway(200, body, &[]).refund(REFUND).await, answer);
+        assert_eq!(gateway(200, body, &[]).refund(REFUND).await.answer, answer);
     }
 }
 
@@ -79,8 +83,8 @@ async fn whatever_is_not_a_definite_answer_to_this_request_is_unknown() {
     ];
     for (status, body, what) in cases {
         let gateway = gateway(status, body, &[]);
-        assert_eq!(gateway.pay(PAY).await, unknown(None), "{what}");
-        assert_eq!(gateway.refund(REFUND).await, RefundAnswer::Unknown { retry_after_ms: None }, "{what}");
+        assert_eq!(gateway.pay(PAY).await.answer, unknown(None), "{what}");
+        assert_eq!(gateway.refund(REFUND).await.answer, RefundAnswer::Unknown { retry_after_ms: None }, "{what}");
     }
 }
 
@@ -90,7 +94,7 @@ async fn looked_up(status: &str, amount_cents: i64, refunded: bool, returned: bo
         r#"{{"payments":[{{"payment_id":"p","reference":"claim","idempotency_key":"claim.disburse","status":"{status}",
         "amount_cents":{amount_cents},"refunded":{refunded},"returned":{returned}}}]}}"#
     );
-    gateway(200, body.leak(), &[]).look_up("claim.disburse", "claim").await
+    gateway(200, body.leak(), &[]).look_up("claim.disburse", "claim").await.answer
 }
 
 #[actix_web::test]
@@ -100,7 +104,7 @@ async fn a_look_up_finds_what_became_of_a_payment_or_knows_nothing() {
     assert_eq!(looked_up("approved", 100, true, false).await, LookUpAnswer::Refunded { amount_cents });
     assert_eq!(looked_up("approved", 100, false, true).await, LookUpAnswer::Returned { amount_cents });
     assert_eq!(looked_up("declined", 100, false, false).await, LookUpAnswer::Declined { code: "declined".into() });
-    let none = gateway(200, r#"{"payments":[]}"#, &[]).look_up("claim.disburse", "claim").await;
+    let none = gateway(200, r#"{"payments":[]}"#, &[]).look_up("claim.disburse", "claim").await.answer;
     assert_eq!(none, LookUpAnswer::NotFound);
 
     let nobody_knows = LookUpAnswer::Unknown { retry_after_ms: None };
@@ -122,17 +126,17 @@ async fn a_look_up_finds_what_became_of_a_payment_or_knows_nothing() {
         ),
     ];
     for (status, body) in cases {
-        assert_eq!(gateway(status, body, &[]).look_up("claim.disburse", "claim").await, nobody_knows, "{body}");
+        assert_eq!(gateway(status, body, &[]).look_up("claim.disburse", "claim").await.answer, nobody_knows, "{body}");
     }
 }
 
 #[actix_web::test]
 async fn a_gateway_that_asks_to_be_left_alone_is_heard_within_reason() {
     for status in [429, 503] {
-        assert_eq!(gateway(status, "", &[("retry-after", "7")]).pay(PAY).await, unknown(Some(7_000)));
-        assert_eq!(gateway(status, "", &[("retry-after", "99999999")]).pay(PAY).await, unknown(Some(300_000)));
-        assert_eq!(gateway(status, "", &[("retry-after", "tomorrow")]).pay(PAY).await, unknown(None));
-        assert_eq!(gateway(status, "", &[]).pay(PAY).await, unknown(None));
+        assert_eq!(gateway(status, "", &[("retry-after", "7")]).pay(PAY).await.answer, unknown(Some(7_000)));
+        assert_eq!(gateway(status, "", &[("retry-after", "99999999")]).pay(PAY).await.answer, unknown(Some(300_000)));
+        assert_eq!(gateway(status, "", &[("retry-after", "tomorrow")]).pay(PAY).await.answer, unknown(None));
+        assert_eq!(gateway(status, "", &[]).pay(PAY).await.answer, unknown(None));
     }
 }
 
@@ -142,10 +146,31 @@ async fn silence_and_absence_are_unknown_within_the_time_out() {
     let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", silent.local_addr().expect("bound"));
     let started = Instant::now();
-    assert_eq!(adapter(&url).pay(PAY).await, unknown(None));
+    assert_eq!(adapter(&url).pay(PAY).await.answer, unknown(None));
     assert!(started.elapsed() < Duration::from_secs(5));
     drop(silent);
-    assert_eq!(adapter(&url).pay(PAY).await, unknown(None));
+    assert_eq!(adapter(&url).pay(PAY).await.answer, unknown(None));
     adapter(&url).check().await.expect_err("nobody is there");
     gateway(200, "", &[]).check().await.expect("somebody is there");
+}
+
+#[actix_web::test]
+async fn every_call_says_what_it_can_of_the_gateways_load() {
+    let declined = r#"{"status":"declined","code":"insufficient_funds","reference":"claim"}"#;
+    for (status, body, sign) in [
+        (402, declined, Sign::Answered),
+        (429, "", Sign::Busy),
+        (503, "", Sign::Busy),
+        (500, "", Sign::Failed),
+        (502, "", Sign::Failed),
+        (200, "<html>", Sign::Unclear),
+        (404, "", Sign::Unclear),
+    ] {
+        assert_eq!(gateway(status, body, &[]).pay(PAY).await.sign, sign, "{status} {body}");
+    }
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", silent.local_addr().expect("bound"));
+    assert_eq!(adapter(&url).refund(REFUND).await.sign, Sign::TimedOut);
+    drop(silent);
+    assert_eq!(adapter(&url).look_up("claim.disburse", "claim").await.sign, Sign::Failed);
 }

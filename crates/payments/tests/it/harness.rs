@@ -9,7 +9,7 @@ use payments::db;
 use payments::db::sagas::StoredSaga;
 use payments::domain::saga::{ClaimSays, Input, LookUpAnswer, PayAnswer, RefundAnswer};
 use payments::executor::{Answer, ClaimEventRead, Executor, Heard, PlannedCall};
-use payments::gateway::{Gateway, PayRequest, RefundRequest};
+use payments::gateway::{Gateway, PayRequest, RefundRequest, Reply};
 use payments::settings::Settings;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -192,18 +192,18 @@ impl Approving {
 }
 
 impl Gateway for Approving {
-    async fn pay(&self, request: PayRequest<'_>) -> PayAnswer {
+    async fn pay(&self, request: PayRequest<'_>) -> Reply<PayAnswer> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         tokio::time::sleep(self.takes).await;
-        PayAnswer::Approved { amount_cents: request.amount_cents }
+        Reply::answered(PayAnswer::Approved { amount_cents: request.amount_cents })
     }
 
-    async fn refund(&self, _: RefundRequest<'_>) -> RefundAnswer {
-        RefundAnswer::Refunded
+    async fn refund(&self, _: RefundRequest<'_>) -> Reply<RefundAnswer> {
+        Reply::answered(RefundAnswer::Refunded)
     }
 
-    async fn look_up(&self, _: &str, _: &str) -> LookUpAnswer {
-        LookUpAnswer::NotFound
+    async fn look_up(&self, _: &str, _: &str) -> Reply<LookUpAnswer> {
+        Reply::answered(LookUpAnswer::NotFound)
     }
 
     async fn check(&self) -> Result<(), String> {

@@ -17,6 +17,7 @@ on_both_databases! {
     /// the queue long enough, so would be every one.
     fn calls_that_waited_too_long_are_left_to_the_next_lease(database: &Database) {
         let mut few = settings();
+        few.gateway.concurrency.start = 1;
         few.gateway.max_concurrent_calls = 1;
         few.gateway.request_timeout_ms = 300;
         few.saga.lease_ms = 600;

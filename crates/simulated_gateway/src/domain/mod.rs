@@ -4,4 +4,5 @@ pub mod answer;
 pub mod book;
 pub mod fate;
 pub mod request;
+pub mod throughput;
 pub mod webhook;

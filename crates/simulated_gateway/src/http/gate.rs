@@ -1,11 +1,14 @@
-//! The gate before the database: bounds how many requests are worked on, and keeps them off the threads that serve HTTP.
+//! The gate before the database: bounds how many requests are worked on, lets through what the gateway can take, and keeps
+//! the work off the threads that serve HTTP.
 
-use crate::settings::BehaviourSettings;
+use crate::domain::throughput::{Admission, Throughput};
+use crate::settings::{BehaviourSettings, ThroughputSettings};
+use actix_web::http::StatusCode;
 use actix_web::web;
 use dual_db::{Database, Error};
 use service_runtime::problem::Problem;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// When a refused request may come again, in seconds.
@@ -17,28 +20,35 @@ pub struct Gate {
     database: Database,
     places: Arc<Semaphore>,
     latency: Duration,
+    throughput: Option<Mutex<Throughput>>,
+    refuse_with: StatusCode,
+    started: Instant,
 }
 
 impl Gate {
     /// A gate before `database`.
-    pub fn new(database: Database, settings: &BehaviourSettings) -> Self {
+    pub fn new(database: Database, behaviour: &BehaviourSettings, throughput: &ThroughputSettings) -> Self {
         Self {
             database,
-            places: Arc::new(Semaphore::new(settings.capacity)),
-            latency: Duration::from_millis(settings.latency_ms),
+            places: Arc::new(Semaphore::new(behaviour.capacity)),
+            latency: Duration::from_millis(behaviour.latency_ms),
+            throughput: throughput.throughput().map(Mutex::new),
+            refuse_with: StatusCode::from_u16(throughput.refuse_with).unwrap_or(StatusCode::SERVICE_UNAVAILABLE),
+            started: Instant::now(),
         }
     }
 
-    /// Runs `work` for a payer: after the gateway's latency, during which the request holds its place.
+    /// Runs `work` for a payer: after the gateway's latency and as its throughput allows, during which the request holds its
+    /// place.
     ///
     /// # Errors
-    /// As [`run`](Self::run).
+    /// As [`run`](Self::run), and 503 or 429 when more comes than can be taken.
     pub async fn run_for_payer<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Database) -> dual_db::Result<T> + Send + 'static,
     ) -> Result<T, Problem> {
         let place = self.enter()?;
-        tokio::time::sleep(self.latency).await;
+        tokio::time::sleep(self.latency + self.pace()?).await;
         self.work(place, work).await
     }
 
@@ -52,6 +62,21 @@ impl Gate {
     ) -> Result<T, Problem> {
         let place = self.enter()?;
         self.work(place, work).await
+    }
+
+    /// How long a request that comes now takes by the gateway's throughput.
+    fn pace(&self) -> Result<Duration, Problem> {
+        let Some(throughput) = &self.throughput else { return Ok(Duration::ZERO) };
+        // Nothing in there panics.
+        let mut throughput = throughput.lock().unwrap_or_else(PoisonError::into_inner);
+        match throughput.admit(self.started.elapsed().as_secs_f64()) {
+            Admission::DoneAfterUs(us) => Ok(Duration::from_micros(us)),
+            Admission::Refused { retry_after_s } => {
+                let detail = "more requests come than the gateway can take: send the same request again";
+                let refused = Problem::new(self.refuse_with, "too-much-to-do", "Too much to do", detail);
+                Err(refused.retry_after(retry_after_s))
+            }
+        }
     }
 
     fn enter(&self) -> Result<OwnedSemaphorePermit, Problem> {

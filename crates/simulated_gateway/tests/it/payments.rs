@@ -226,3 +226,37 @@ fn latency_delays_payers_and_capacity_bounds_them() {
         assert_eq!(payer.book_of("claim1").await.0, 2_000);
     });
 }
+
+#[test]
+fn what_comes_faster_than_it_can_be_taken_waits_and_then_is_refused_as_set() {
+    for refuse_with in [429, 503] {
+        let database = TestDatabase::sqlite();
+        let busy = |settings: &mut simulated_gateway::settings::Settings| {
+            settings.throughput.schedule = "4@0s".to_owned();
+            settings.throughput.call_ms = 10;
+            settings.throughput.max_queued = 2;
+            settings.throughput.refuse_with = refuse_with;
+        };
+        with_settings(&database, busy, |payer| async move {
+            let began = Instant::now();
+            let asking: Vec<_> = (0..8)
+                .map(|n| {
+                    let payer = payer.clone();
+                    tokio::spawn(async move { payer.pay(&format!("k{n}"), "claim1", 1_000).await.unwrap() })
+                })
+                .collect();
+            let mut paid = 0;
+            for asked in asking {
+                let answer = asked.await.unwrap();
+                match answer.status {
+                    200 => paid += 1,
+                    _ => assert_eq!((answer.status, answer.retry_after.as_deref()), (refuse_with, Some("1"))),
+                }
+            }
+            // One begins and two wait; a fourth may come late enough to find room.
+            assert!((3..=7).contains(&paid), "{paid} paid");
+            assert!(began.elapsed() >= Duration::from_millis(500), "two wait for a quarter of a second each");
+            assert_eq!(payer.book_of("claim1").await.0, 1_000 * paid);
+        });
+    }
+}

@@ -58,11 +58,20 @@ fn wrong_settings_are_all_listed_with_exit_code_2() {
     let (output, _, stderr) = ended(
         program(directory.path())
             .env("SIMULATED_GATEWAY__BEHAVIOUR__CAPACITY", "0")
+            .env("SIMULATED_GATEWAY__THROUGHPUT__SCHEDULE", "20@30s")
+            .env("SIMULATED_GATEWAY__THROUGHPUT__REFUSE_WITH", "500")
             .env("SIMULATED_GATEWAY__DATABASE__URL", "")
             .env("SIMULATED_GATEWAY__HTTP__PROT", "1"),
     );
     assert_eq!(output.status.code(), Some(2), "{stderr}");
-    for named in ["behaviour.capacity", "database.url", "SIMULATED_GATEWAY__HTTP__PROT"] {
+    for named in [
+        "behaviour.capacity",
+        "database.url",
+        "throughput.schedule",
+        "200@0s,20@30s",
+        "throughput.refuse_with",
+        "SIMULATED_GATEWAY__HTTP__PROT",
+    ] {
         assert!(stderr.contains(named), "{named} in {stderr}");
     }
 }

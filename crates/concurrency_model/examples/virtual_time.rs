@@ -1,0 +1,44 @@
+//! The controller and fixed numbers of calls at once against a gateway whose capacity falls to a tenth and comes back, in
+//! virtual time: a table, and an SVG where the first argument says.
+
+use concurrency_model::chart::Chart;
+use concurrency_model::report::{self, Sample};
+use concurrency_model::scenarios::{self, FIXED_SIZES};
+use concurrency_model::simulation::{Scenario, Sizing, run};
+use std::error::Error;
+use std::path::PathBuf;
+
+const SEED: u64 = 1;
+
+type Making = fn(Sizing, u64) -> Scenario;
+
+#[allow(clippy::print_stdout, reason = "it is a program that reports")]
+fn main() -> Result<(), Box<dyn Error>> {
+    let tried: [(&str, Making); 3] = [
+        ("one of ten workers is left in between", scenarios::fewer_workers),
+        ("calls take ten times as long in between", scenarios::slower_calls),
+        ("nobody is there in between", scenarios::outage),
+    ];
+    let path = std::env::args_os().nth(1).map(PathBuf::from);
+    for (index, (what, scenario)) in tried.into_iter().enumerate() {
+        let runs = runs(scenario);
+        let spans = scenario(scenarios::adaptive(), SEED).spans();
+        println!("{what}:\n\n{}", report::table(&runs, &spans));
+        if let Some(path) = path.as_ref().filter(|_| index == 0) {
+            Chart {
+                title: "A gateway that takes 200, 20 and 200 calls a second (virtual time)",
+                runs: &runs,
+                spans: &spans,
+            }
+            .write(path)?;
+            println!("drawn in {}\n", path.display());
+        }
+    }
+    Ok(())
+}
+
+fn runs(scenario: Making) -> Vec<(String, Vec<Sample>)> {
+    let fixed = FIXED_SIZES.map(|size| (format!("fixed at {size}"), Sizing::Fixed(size)));
+    let all = [("adaptive".to_owned(), scenarios::adaptive())].into_iter().chain(fixed);
+    all.map(|(name, sizing)| (name, run(&scenario(sizing, SEED)).samples)).collect()
+}

@@ -1,0 +1,168 @@
+//! Draws runs over time: calls answered a second, how long they took, and how many were made at once.
+
+use crate::report::{SAMPLE_US, Sample, Span};
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use std::error::Error;
+use std::path::Path;
+
+const WIDTH: u32 = 1_000;
+const HEIGHT: u32 = 980;
+/// Samples that a point is the mean of.
+const SMOOTHED_OVER: usize = 4;
+/// The sizes of texts, in pixels.
+const TITLE: i32 = 22;
+const CAPTION: i32 = 17;
+const LABEL: i32 = 14;
+
+const CAPACITY: RGBColor = RGBColor(150, 150, 150);
+/// One for each run. The palette of Okabe and Ito, which those who see colours differently can tell apart.
+const COLOURS: [RGBColor; 4] =
+    [RGBColor(0, 114, 178), RGBColor(230, 159, 0), RGBColor(0, 158, 115), RGBColor(204, 121, 167)];
+
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+type Drawn = Result<(), Box<dyn Error>>;
+
+/// What is drawn, each run with its name.
+#[derive(Debug)]
+pub struct Chart<'a> {
+    /// The title.
+    pub title: &'a str,
+    /// The runs; up to four.
+    pub runs: &'a [(String, Vec<Sample>)],
+    /// What the gateway could take.
+    pub spans: &'a [Span],
+}
+
+impl Chart<'_> {
+    /// Writes it as SVG.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write(&self, path: &Path) -> Drawn {
+        let root = SVGBackend::new(path, (WIDTH, HEIGHT)).into_drawing_area();
+        root.fill(&WHITE)?;
+        let root = root.titled(self.title, ("sans-serif", TITLE))?;
+        let panels = root.split_evenly((3, 1));
+        self.answered(&panels[0])?;
+        self.latency(&panels[1])?;
+        self.sizes(&panels[2])?;
+        root.present()?;
+        Ok(())
+    }
+
+    fn end_s(&self) -> f64 {
+        self.spans.last().map_or(0.0, |span| seconds(span.until_us))
+    }
+
+    fn answered(&self, area: &Area<'_>) -> Drawn {
+        let most = self.spans.iter().map(|span| span.capacity).fold(0.0, f64::max) * 1.2;
+        let mut chart = ChartBuilder::on(area)
+            .caption("Calls answered in time, a second, and what the gateway can take", ("sans-serif", CAPTION))
+            .margin(10)
+            .margin_right(30)
+            .x_label_area_size(40)
+            .y_label_area_size(60)
+            .build_cartesian_2d(0.0..self.end_s(), 0.0..most)?;
+        chart
+            .configure_mesh()
+            .light_line_style(TRANSPARENT)
+            .x_desc("time (s)")
+            .x_label_formatter(&|time| format!("{time:.0}"))
+            .y_desc("calls/s")
+            .y_label_formatter(&|calls| format!("{calls:.0}"))
+            .label_style(("sans-serif", LABEL))
+            .draw()?;
+        let capacity =
+            self.spans.iter().flat_map(|span| [span.from_us, span.until_us].map(|us| (seconds(us), span.capacity)));
+        chart
+            .draw_series(LineSeries::new(capacity, CAPACITY.stroke_width(6)))?
+            .label("capacity")
+            .legend(|(x, y)| PathElement::new([(x, y), (x + 20, y)], CAPACITY.stroke_width(6)));
+        for ((name, samples), colour) in self.runs.iter().zip(COLOURS) {
+            let points = samples.chunks(SMOOTHED_OVER).map(|chunk| {
+                let answered: u64 = chunk.iter().map(|sample| sample.answered).sum();
+                (middle_s(chunk), answered as f64 / seconds(SAMPLE_US * chunk.len() as i64))
+            });
+            chart
+                .draw_series(LineSeries::new(points, colour.stroke_width(2)))?
+                .label(name)
+                .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], colour.stroke_width(2)));
+        }
+        chart
+            .configure_series_labels()
+            .position(SeriesLabelPosition::UpperMiddle)
+            .background_style(WHITE.mix(0.8))
+            .border_style(CAPACITY)
+            .label_font(("sans-serif", LABEL))
+            .draw()?;
+        Ok(())
+    }
+
+    fn latency(&self, area: &Area<'_>) -> Drawn {
+        let mut chart = ChartBuilder::on(area)
+            .caption("How long they took on average; a gap where none was answered", ("sans-serif", CAPTION))
+            .margin(10)
+            .margin_right(30)
+            .x_label_area_size(40)
+            .y_label_area_size(60)
+            .build_cartesian_2d(0.0..self.end_s(), (20.0..10_000.0).log_scale())?;
+        chart
+            .configure_mesh()
+            .light_line_style(TRANSPARENT)
+            .x_desc("time (s)")
+            .x_label_formatter(&|time| format!("{time:.0}"))
+            .y_desc("latency (ms, log)")
+            .y_label_formatter(&|ms| format!("{ms:.0}"))
+            .label_style(("sans-serif", LABEL))
+            .draw()?;
+        for ((_, samples), colour) in self.runs.iter().zip(COLOURS) {
+            let points: Vec<Option<(f64, f64)>> = samples
+                .chunks(SMOOTHED_OVER)
+                .map(|chunk| {
+                    let answered: u64 = chunk.iter().map(|sample| sample.answered).sum();
+                    let latency_us: i64 = chunk.iter().map(|sample| sample.latency_us).sum();
+                    (answered > 0).then(|| (middle_s(chunk), latency_us as f64 / answered as f64 / 1_000.0))
+                })
+                .collect();
+            for line in points.split(Option::is_none) {
+                chart.draw_series(LineSeries::new(line.iter().flatten().copied(), colour.stroke_width(2)))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn sizes(&self, area: &Area<'_>) -> Drawn {
+        let most = self.runs.iter().flat_map(|(_, samples)| samples).map(|sample| sample.size).max().unwrap_or(1);
+        let mut chart = ChartBuilder::on(area)
+            .caption("How many may be under way at once", ("sans-serif", CAPTION))
+            .margin(10)
+            .margin_right(30)
+            .x_label_area_size(40)
+            .y_label_area_size(60)
+            .build_cartesian_2d(0.0..self.end_s(), (1.0..most as f64 * 1.5).log_scale())?;
+        chart
+            .configure_mesh()
+            .light_line_style(TRANSPARENT)
+            .x_desc("time (s)")
+            .x_label_formatter(&|time| format!("{time:.0}"))
+            .y_desc("calls at once (log)")
+            .y_label_formatter(&|size| format!("{size:.0}"))
+            .label_style(("sans-serif", LABEL))
+            .draw()?;
+        for ((_, samples), colour) in self.runs.iter().zip(COLOURS) {
+            let points = samples.iter().map(|sample| (seconds(sample.at_us + SAMPLE_US), sample.size.max(1) as f64));
+            chart.draw_series(LineSeries::new(points, colour.stroke_width(2)))?;
+        }
+        Ok(())
+    }
+}
+
+fn seconds(us: i64) -> f64 {
+    us as f64 / 1_000_000.0
+}
+
+fn middle_s(chunk: &[Sample]) -> f64 {
+    let from = chunk.first().map_or(0, |sample| sample.at_us);
+    seconds(from + SAMPLE_US * chunk.len() as i64 / 2)
+}

@@ -1,0 +1,472 @@
+//! How many gateway calls may be under way at once: a controller that follows what the gateway can take.
+//!
+//! Nobody says what a gateway can take, and it changes; but calls say it, by how long they take and how they end. The
+//! controller is told of each call that ends and moves one number, the size, between a floor and a ceiling. It has no
+//! clock, no threads and no chance in it: the same calls give the same sizes.
+//!
+//! What it does is the classic *additive increase, multiplicative decrease* (Chiu and Jain, 1989), which settles near what
+//! is there without knowing it. The rest is taken from where it fits:
+//!
+//! - **Rising latency is a queue.** As in TCP Vegas (Brakmo, O'Malley and Peterson, 1994), a baseline is kept, the latency
+//!   with nothing queueing, and by Little's law `in use × (1 − baseline ÷ latency)` calls wait inside the gateway. Losses
+//!   alone would say it late: a call times out after seconds, and the gateway works on it all the same.
+//! - **That decrease is by the factor baseline ÷ latency, and the increase is the square root of the size**: both are the
+//!   gradient of Netflix's concurrency-limits. The decrease goes a little further, so that the queue drains and the next
+//!   calls show the baseline anew; otherwise one that was taken while calls queued would hold itself up.
+//! - **The baseline is the lowest mean latency of the last [`BASELINE_WINDOWS`] windows.** One of calls that take longer than
+//!   all calls under way would take one after the other cannot come from them: the gateway became slower by itself, and
+//!   the baseline begins anew. Means of few calls are off by chance, and count as different only beyond that.
+//! - **A loss cuts once.** Calls that began before the last decrease were made under the larger size, and what becomes of
+//!   them is no reason for another one (as in TCP's fast recovery, RFC 5681). Near where a call was last lost it grows by one.
+//! - **A size that was not needed proves nothing** (RFC 7661): it does not grow while no call waits for its turn, and it
+//!   shrinks back towards the start while less than half of it is used.
+//!
+//! It decides *how many* calls are made at once, and nothing else: which call is made, under what key, and how long a saga
+//! waits after a `Retry-After`, is decided without it.
+
+mod latency;
+
+use latency::{Latencies, Window};
+use std::collections::VecDeque;
+
+pub use latency::BASELINE_WINDOWS;
+
+/// The fewest calls a decision is taken on.
+const MIN_WINDOW_CALLS: usize = 20;
+/// How many times the baseline the latency may be, as in Netflix's `Gradient2Limit`.
+const LATENCY_TOLERANCE: f64 = 1.5;
+/// How many calls may queue in the gateway whatever the latency says: the upper of the two bounds of TCP Vegas.
+const QUEUE_TOLERANCE: f64 = 3.0;
+/// The factor of a decrease after a time-out or a lost connection.
+const LOSS_FACTOR: f64 = 0.5;
+/// The factor of a decrease after a refusal, as Netflix's `AIMDLimit`: milder, for a refusal costs little and comes early.
+const BUSY_FACTOR: f64 = 0.9;
+/// The smallest factor of a decrease for rising latency.
+const MIN_LATENCY_FACTOR: f64 = 0.25;
+/// How far below the baseline
+const DRAIN: f64 = 0.9;
+/// How many decisions are kept to be shown.
+const KEPT_DECISIONS: usize = 50;
+
+/// Between what, and from where. `1 <= floor <= start <= ceiling`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The size is never below this.
+    pub floor: usize,
+    /// The size at the beginning, and where it goes back to when it is not used.
+    pub start: usize,
+    /// The size is never above this.
+    pub ceiling: usize,
+    /// For how long less than half of the size is used before it shrinks, in microseconds.
+    pub idle_us: i64,
+}
+
+/// What the end of a call says of the gateway's load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sign {
+    /// It was answered, however: the gateway had time for it.
+    Answered,
+    /// It was not answered in time.
+    TimedOut,
+    /// The connection could not be made or broke, or the gateway failed (a 5xx).
+    Failed,
+    /// The gateway has too much to do (429, 503).
+    Busy,
+    /// Nothing: an answer that cannot be understood.
+    Unclear,
+}
+
+/// Why the size changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// Calls waited for their turn while the latency held.
+    Demand,
+    /// The latency rose: calls queue in the gateway.
+    Latency,
+    /// A call was not answered in time.
+    TimedOut,
+    /// A call failed.
+    Failed,
+    /// The gateway refused a call because it has too much to do.
+    Busy,
+    /// Less than half of it was used for a while.
+    Idle,
+}
+
+/// A change of the size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decision {
+    /// When, on the clock that the controller is told.
+    pub at_us: i64,
+    /// The size before.
+    pub from: usize,
+    /// The size since.
+    pub to: usize,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// What is going on at a moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Calls under way.
+    pub in_use: usize,
+    /// Calls that wait for their turn.
+    pub waiting: usize,
+}
+
+/// A call that ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// When it began.
+    pub began_us: i64,
+    /// When it ended.
+    pub now_us: i64,
+    /// How.
+    pub sign: Sign,
+    /// What was going on when it ended, itself included.
+    pub load: Load,
+}
+
+/// The controller. Its times are microseconds of any clock that does not run backwards.
+#[derive(Debug, Clone)]
+pub struct Controller {
+    limits: Limits,
+    size: usize,
+    /// Calls that began before this say nothing of the size as it is now.
+    cut_us: i64,
+    /// The size at which a call was last lost.
+    lost_at: usize,
+    window: Window,
+    latencies: Latencies,
+    idle: Idle,
+    decisions: VecDeque<Decision>,
+}
+
+/// How much of the size was used lately.
+#[derive(Debug, Clone, Copy)]
+struct Idle {
+    since_us: i64,
+    most_in_use: usize,
+}
+
+impl Reason {
+    /// Its name, in answers and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Reason::Demand => "demand",
+            Reason::Latency => "latency",
+            Reason::TimedOut => "timed_out",
+            Reason::Failed => "failed",
+            Reason::Busy => "busy",
+            Reason::Idle => "idle",
+        }
+    }
+}
+
+impl Controller {
+    /// A controller that begins now, at the limits' start.
+    pub fn new(limits: Limits, now_us: i64) -> Self {
+        Self {
+            limits,
+            size: limits.start.min(limits.ceiling).max(limits.floor).max(1),
+            cut_us: now_us,
+            lost_at: 0,
+            window: Window::since(now_us),
+            latencies: Latencies::default(),
+            idle: Idle { since_us: now_us, most_in_use: 0 },
+            decisions: VecDeque::new(),
+        }
+    }
+
+    /// How many calls may be under way; at least 1.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Between what the size moves.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// The last decisions, the latest last.
+    pub fn decisions(&self) -> impl DoubleEndedIterator<Item = &Decision> {
+        self.decisions.iter()
+    }
+
+    /// The latency with nothing queueing, as far as it is known, in microseconds.
+    pub fn baseline_us(&self) -> Option<i64> {
+        self.latencies.baseline().map(|baseline| baseline.whole_us())
+    }
+
+    /// Takes note that a call ended. Returns the decision it brought about.
+    pub fn ended(&mut self, call: Ended) -> Option<Decision> {
+        self.idle.most_in_use = self.idle.most_in_use.max(call.load.in_use);
+        match call.sign {
+            Sign::Answered => self.answered(call),
+            Sign::TimedOut => self.lost(call, LOSS_FACTOR, Reason::TimedOut),
+            Sign::Failed => self.lost(call, LOSS_FACTOR, Reason::Failed),
+            Sign::Busy => self.lost(call, BUSY_FACTOR, Reason::Busy),
+            Sign::Unclear => None,
+        }
+    }
+
+    /// Takes note of the time. To be called now and then; how often does not matter.
+    pub fn tick(&mut self, now_us: i64, load: Load) -> Option<Decision> {
+        self.idle.most_in_use = self.idle.most_in_use.max(load.in_use);
+        if now_us - self.idle.since_us < self.limits.idle_us {
+            return None;
+        }
+        let Idle { most_in_use, .. } = std::mem::replace(&mut self.idle, Idle { since_us: now_us, most_in_use: 0 });
+        let rest = self.limits.start.min(self.size);
+        let half = (self.size / 2).max(rest);
+        if most_in_use * 2 < self.size { self.change(now_us, half, Reason::Idle) } else { None }
+    }
+
+    fn answered(&mut self, call: Ended) -> Option<Decision> {
+        if call.now_us < self.window.began_us {
+            return None;
+        }
+        self.window.add(call);
+        if self.window.calls < MIN_WINDOW_CALLS {
+            return None;
+        }
+        let window = self.window;
+        let latency = window.latency();
+        let baseline = self.latencies.baseline();
+        let queue = baseline.map_or(0.0, |baseline| window.mean_in_use() * (1.0 - baseline.mean_us / latency.mean_us));
+        let queues =
+            queue > QUEUE_TOLERANCE && baseline.is_some_and(|baseline| latency.exceeds(&baseline, LATENCY_TOLERANCE));
+        // In a queue of our own calls, one takes as long as all of them one after the other, and no longer.
+        let not_ours = baseline
+            .is_some_and(|baseline| latency.exceeds(&baseline, LATENCY_TOLERANCE * window.mean_in_use().max(1.0)));
+        if queues && !not_ours && self.size > self.limits.floor {
+            let factor = (DRAIN * (1.0 - queue / window.mean_in_use())).max(MIN_LATENCY_FACTOR);
+            self.latencies.note(latency);
+            let to = window.mean_in_use().min(as_real(self.size)) * factor;
+            let decision = self.cut(call.now_us, to, Reason::Latency);
+            // What queued in the gateway is through by then, at whatever length it had while the mean was taken.
+            self.window.began_us += 2 * latency.whole_us();
+            return decision;
+        }
+        if window.calls < self.size {
+            return None;
+        }
+        if not_ours {
+            self.latencies.forget();
+        }
+        self.latencies.note(latency);
+        self.window = Window::since(call.now_us);
+        let may_grow = window.work_waited && (not_ours || !queues);
+        if may_grow { self.change(call.now_us, self.size + self.increase(), Reason::Demand) } else { None }
+    }
+
+    /// By how much it grows: by one near where a call was last lost, so as not to be far beyond when that happens again.
+    fn increase(&self) -> usize {
+        let root = self.size.isqrt();
+        if (self.size..=self.size + root).contains(&self.lost_at) { 1 } else { root }
+    }
+
+    fn lost(&mut self, call: Ended, factor: f64, reason: Reason) -> Option<Decision> {
+        if call.began_us < self.cut_us {
+            return None;
+        }
+        self.lost_at = self.size;
+        self.cut(call.now_us, as_real(self.size) * factor, reason)
+    }
+
+    /// Makes it smaller, by at least one.
+    fn cut(&mut self, now_us: i64, to: f64, reason: Reason) -> Option<Decision> {
+        let to = (to as usize).min(self.size - 1);
+        self.cut_us = now_us;
+        self.window = Window::since(now_us);
+        self.change(now_us, to, reason)
+    }
+
+    /// Changes the size as far as the limits let it, and keeps the decision if there is one.
+    fn change(&mut self, now_us: i64, to: usize, reason: Reason) -> Option<Decision> {
+        let from = self.size;
+        self.size = to.min(self.limits.ceiling).max(self.limits.floor).max(1);
+        if self.size == from {
+            return None;
+        }
+        self.window = Window::since(now_us);
+        let decision = Decision { at_us: now_us, from, to: self.size, reason };
+        if self.decisions.len() == KEPT_DECISIONS {
+            self.decisions.pop_front();
+        }
+        self.decisions.push_back(decision);
+        Some(decision)
+    }
+}
+
+/// Numbers of calls, which are small.
+fn as_real(calls: usize) -> f64 {
+    u32::try_from(calls).map_or(f64::from(u32::MAX), f64::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits { floor: 2, start: 8, ceiling: 64, idle_us: 1_000_000 };
+    const CALL_US: i64 = 50_000;
+
+    /// A controller and the time that passes while calls are made one round after the other.
+    struct Rounds {
+        controller: Controller,
+        now_us: i64,
+    }
+
+    impl Rounds {
+        fn new() -> Self {
+            Self { controller: Controller::new(LIMITS, 0), now_us: 0 }
+        }
+
+        /// As many calls at once as may be, all ending alike after so long.
+        fn round(&mut self, latency_us: i64, sign: Sign, waiting: usize) {
+            let (began_us, in_use) = (self.now_us, self.controller.size());
+            self.now_us += latency_us;
+            for _ in 0..in_use {
+                let load = Load { in_use, waiting };
+                self.controller.ended(Ended { began_us, now_us: self.now_us, sign, load });
+            }
+        }
+
+        fn rounds(&mut self, rounds: usize, latency_us: i64, sign: Sign, waiting: usize) -> usize {
+            for _ in 0..rounds {
+                self.round(latency_us, sign, waiting);
+            }
+            self.controller.size()
+        }
+
+        fn reasons(&self) -> Vec<Reason> {
+            self.controller.decisions().map(|decision| decision.reason).collect()
+        }
+    }
+
+    #[test]
+    fn it_grows_while_work_waits_and_up_to_the_ceiling() {
+        let mut rounds = Rounds::new();
+        assert_eq!(rounds.rounds(100, CALL_US, Sign::Answered, 0), LIMITS.start, "nothing waited");
+        let grown = rounds.rounds(10, CALL_US, Sign::Answered, 1);
+        assert!((LIMITS.start + 5..LIMITS.ceiling).contains(&grown), "{grown}");
+        assert_eq!(rounds.rounds(200, CALL_US, Sign::Answered, 1), LIMITS.ceiling);
+        assert!(rounds.reasons().iter().all(|reason| *reason == Reason::Demand));
+        assert_eq!(rounds.controller.baseline_us(), Some(CALL_US));
+    }
+
+    #[test]
+    fn each_kind_of_loss_cuts_down_to_the_floor_and_not_below() {
+        for (sign, reason) in
+            [(Sign::TimedOut, Reason::TimedOut), (Sign::Failed, Reason::Failed), (Sign::Busy, Reason::Busy)]
+        {
+            let mut rounds = Rounds::new();
+            rounds.round(CALL_US, sign, 1);
+            let cut = rounds.controller.size();
+            assert!((LIMITS.floor..LIMITS.start).contains(&cut), "one round is one loss: {cut}");
+            assert_eq!(rounds.rounds(1_000, 1_000, sign, 1), LIMITS.floor);
+            assert!(rounds.reasons().iter().all(|found| *found == reason), "{:?}", rounds.reasons());
+        }
+    }
+
+    #[test]
+    fn calls_that_began_before_a_cut_do_not_cut_again() {
+        let mut controller = Controller::new(LIMITS, 0);
+        let lost = |began_us, now_us| Ended { began_us, now_us, sign: Sign::TimedOut, load: Load::default() };
+        assert_eq!(controller.ended(lost(0, 100)).map(|decision| decision.to), Some(4));
+        assert_eq!(controller.ended(lost(99, 200)), None);
+        assert_eq!(controller.ended(lost(100, 300)).map(|decision| decision.to), Some(2));
+    }
+
+    #[test]
+    fn rising_latency_cuts_before_anything_is_lost() {
+        let mut rounds = Rounds::new();
+        let before = rounds.rounds(20, CALL_US, Sign::Answered, 1);
+        let after = rounds.rounds(3, 3 * CALL_US, Sign::Answered, 1);
+        assert!(after <= before / 3, "{before} to {after}");
+        assert_eq!(rounds.reasons().last(), Some(&Reason::Latency));
+    }
+
+    #[test]
+    fn at_the_floor_rising_latency_neither_cuts_nor_grows() {
+        let mut rounds = Rounds { controller: Controller::new(Limits { floor: 8, ..LIMITS }, 0), now_us: 0 };
+        rounds.rounds(3, CALL_US, Sign::Answered, 0);
+        assert_eq!(rounds.rounds(30, 3 * CALL_US, Sign::Answered, 1), 8);
+        assert!(rounds.reasons().is_empty());
+    }
+
+    #[test]
+    fn a_gateway_that_became_slower_by_itself_is_believed() {
+        let mut rounds = Rounds::new();
+        rounds.rounds(100, CALL_US, Sign::Answered, 1);
+        assert_eq!(rounds.rounds(200, 20 * CALL_US, Sign::Answered, 1), LIMITS.ceiling);
+        assert_eq!(rounds.controller.baseline_us(), Some(20 * CALL_US));
+    }
+
+    #[test]
+    fn what_cannot_be_understood_says_nothing() {
+        let mut rounds = Rounds::new();
+        assert_eq!(rounds.rounds(100, CALL_US, Sign::Unclear, 1), LIMITS.start);
+        assert!(rounds.reasons().is_empty());
+    }
+
+    #[test]
+    fn a_dead_gateway_leaves_the_floor_and_one_that_is_back_is_taken_up_step_by_step() {
+        let mut rounds = Rounds::new();
+        rounds.rounds(100, CALL_US, Sign::Answered, 1);
+        assert_eq!(rounds.rounds(1_000, 1_000, Sign::Failed, 1), LIMITS.floor);
+        let back = rounds.now_us;
+        let mut before = LIMITS.floor;
+        while rounds.controller.size() < LIMITS.ceiling / 2 {
+            rounds.round(CALL_US, Sign::Answered, 1);
+            let size = rounds.controller.size();
+            assert!(size <= before + before.isqrt(), "{before} to {size}");
+            before = size;
+        }
+        let took_us = rounds.now_us - back;
+        assert!(took_us < 5_000_000, "{took_us} µs");
+    }
+
+    #[test]
+    fn a_size_that_is_not_used_goes_back_to_the_start_and_no_further() {
+        let mut rounds = Rounds::new();
+        assert_eq!(rounds.rounds(200, CALL_US, Sign::Answered, 1), LIMITS.ceiling);
+        let mut sizes = Vec::new();
+        for _ in 0..6 {
+            rounds.now_us += LIMITS.idle_us;
+            rounds.controller.tick(rounds.now_us, Load { in_use: 3, waiting: 0 });
+            sizes.push(rounds.controller.size());
+        }
+        assert_eq!(sizes, [64, 32, 16, 8, 8, 8], "in the first period all of it was used");
+        assert_eq!(rounds.reasons().last(), Some(&Reason::Idle));
+
+        assert_eq!(rounds.rounds(1_000, 1_000, Sign::Failed, 1), LIMITS.floor);
+        rounds.controller.tick(rounds.now_us + 10 * LIMITS.idle_us, Load::default());
+        assert_eq!(rounds.controller.size(), LIMITS.floor, "idleness makes nothing larger");
+    }
+
+    #[test]
+    fn a_size_that_is_used_is_kept() {
+        let mut rounds = Rounds::new();
+        let grown = rounds.rounds(200, CALL_US, Sign::Answered, 1);
+        for _ in 0..10 {
+            rounds.now_us += LIMITS.idle_us;
+            rounds.controller.tick(rounds.now_us, Load { in_use: grown / 2, waiting: 0 });
+        }
+        assert_eq!(rounds.controller.size(), grown);
+    }
+
+    #[test]
+    fn it_is_never_zero_and_keeps_so_many_decisions() {
+        let mut controller = Controller::new(Limits { floor: 0, start: 0, ceiling: 3, idle_us: 1 }, 0);
+        for now_us in 1..10_000 {
+            let sign = if now_us % 50 < 30 { Sign::Answered } else { Sign::TimedOut };
+            let load = Load { in_use: controller.size(), waiting: 1 };
+            controller.ended(Ended { began_us: now_us - 1, now_us, sign, load });
+            assert!((1..=3).contains(&controller.size()));
+        }
+        assert_eq!(controller.decisions().count(), KEPT_DECISIONS);
+        assert!(controller.decisions().all(|decision| decision.from != decision.to));
+    }
+}

@@ -1,0 +1,181 @@
+//! The counting semaphore under which gateway calls are made. Its size follows what the controller of
+//! [`concurrency`](crate::domain::concurrency) decides.
+
+use crate::domain::concurrency::{Controller, Decision, Ended, Limits, Load, Sign};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// The semaphore. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Limiter {
+    semaphore: Arc<Semaphore>,
+    state: Arc<Mutex<State>>,
+    clock: Clock,
+}
+
+/// What it is like at a moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// How many calls may be under way.
+    pub size: usize,
+    /// Between what the size moves.
+    pub limits: Limits,
+    /// Calls under way, and calls that wait for their turn.
+    pub load: Load,
+    /// The latency of a call with nothing queueing in the gateway, as far as it is known, in microseconds.
+    pub baseline_us: Option<i64>,
+    /// The last decisions, the latest first; their times are microseconds since 1970 (UTC).
+    pub decisions: Vec<Decision>,
+}
+
+/// The right to make one call. Whoever has it says how the call ended; without a word, it says nothing of the load.
+#[derive(Debug)]
+pub struct Turn {
+    limiter: Limiter,
+    permit: Option<OwnedSemaphorePermit>,
+    began_us: i64,
+    sign: Sign,
+}
+
+/// Counts a call as waiting for as long as it does.
+struct Waiting<'a>(&'a Limiter);
+
+#[derive(Debug)]
+struct State {
+    controller: Controller,
+    /// The semaphore's permits, free or taken. More than the size while calls are under way that a decrease came too late
+    /// for: their permits are not given back.
+    permits: usize,
+    load: Load,
+}
+
+/// Microseconds since 1970 (UTC) that never run backwards.
+#[derive(Debug, Clone, Copy)]
+struct Clock {
+    began: Instant,
+    began_us: i64,
+}
+
+impl Limiter {
+    /// A semaphore between these limits.
+    pub fn new(limits: Limits) -> Self {
+        let clock = Clock::start();
+        let controller = Controller::new(limits, clock.now_us());
+        let permits = controller.size();
+        let state = State { controller, permits, load: Load::default() };
+        Self { semaphore: Arc::new(Semaphore::new(permits)), state: Arc::new(Mutex::new(state)), clock }
+    }
+
+    /// Waits for a turn; first come, first served. None only when the semaphore is closed, which it never is.
+    pub async fn turn(&self) -> Option<Turn> {
+        self.change(|state, _| state.load.waiting += 1);
+        let waiting = Waiting(self);
+        let permit = Arc::clone(&self.semaphore).acquire_owned().await.ok()?;
+        drop(waiting);
+        let began_us = self.change(|state, now_us| {
+            state.load.in_use += 1;
+            now_us
+        });
+        Some(Turn { limiter: self.clone(), permit: Some(permit), began_us, sign: Sign::Unclear })
+    }
+
+    /// Lets the time be noted: a size that is not used shrinks. How often it is called does not matter.
+    pub fn tick(&self) {
+        self.change(|state, now_us| {
+            let decision = state.controller.tick(now_us, state.load);
+            report(decision);
+            self.resize(state);
+        });
+    }
+
+    /// What it is like now.
+    pub fn snapshot(&self) -> Snapshot {
+        self.tick();
+        self.change(|state, _| Snapshot {
+            size: state.controller.size(),
+            limits: state.controller.limits(),
+            load: state.load,
+            baseline_us: state.controller.baseline_us(),
+            decisions: state.controller.decisions().rev().copied().collect(),
+        })
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut State, i64) -> T) -> T {
+        // Nothing in here panics, and numbers are right after each step.
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        // Read under the lock: in the order in which the controller is told.
+        let now_us = self.clock.now_us();
+        let result = change(&mut state, now_us);
+        show(&state);
+        result
+    }
+
+    fn ended(&self, began_us: i64, sign: Sign, permit: OwnedSemaphorePermit) {
+        self.change(|state, now_us| {
+            report(state.controller.ended(Ended { began_us, now_us, sign, load: state.load }));
+            state.load.in_use -= 1;
+            if state.permits > state.controller.size() {
+                permit.forget();
+                state.permits -= 1;
+            }
+            self.resize(state);
+        });
+    }
+
+    /// Brings the semaphore to the controller's size, as far as no permit that is to go is taken.
+    fn resize(&self, state: &mut State) {
+        let size = state.controller.size();
+        if size > state.permits {
+            self.semaphore.add_permits(size - state.permits);
+            state.permits = size;
+        } else {
+            state.permits -= self.semaphore.forget_permits(state.permits - size);
+        }
+    }
+}
+
+impl Turn {
+    /// How the call ended.
+    pub fn end(mut self, sign: Sign) {
+        self.sign = sign;
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if let Some(permit) = self.permit.take() {
+            self.limiter.ended(self.began_us, self.sign, permit);
+        }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.change(|state, _| state.load.waiting -= 1);
+    }
+}
+
+impl Clock {
+    fn start() -> Self {
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { began: Instant::now(), began_us: i64::try_from(since_1970.as_micros()).unwrap_or(0) }
+    }
+
+    fn now_us(self) -> i64 {
+        self.began_us + i64::try_from(self.began.elapsed().as_micros()).unwrap_or(i64::MAX / 2)
+    }
+}
+
+fn report(decision: Option<Decision>) {
+    let Some(Decision { from, to, reason, .. }) = decision else { return };
+    metrics::counter!("gateway_concurrency_decisions_total", "reason" => reason.name()).increment(1);
+    tracing::debug!(from, to, reason = reason.name(), "the number of gateway calls at once changes");
+}
+
+fn show(state: &State) {
+    let shown = |calls: usize| f64::from(u32::try_from(calls).unwrap_or(u32::MAX));
+    metrics::gauge!("gateway_concurrency_size").set(shown(state.controller.size()));
+    metrics::gauge!("gateway_concurrency_in_use").set(shown(state.load.in_use));
+    metrics::gauge!("gateway_concurrency_waiting").set(shown(state.load.waiting));
+}

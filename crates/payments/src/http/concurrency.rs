@@ -1,0 +1,56 @@
+//! `GET /v1/concurrency`: how many gateway calls this instance makes at once, and why.
+
+use crate::domain::concurrency::Decision;
+use crate::gateway::{Dispatcher, Snapshot};
+use actix_web::{HttpResponse, web};
+use claim_events::rfc3339;
+use serde::Serialize;
+use service_runtime::api::Time;
+use utoipa::ToSchema;
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Concurrency)]
+pub(super) struct ConcurrencyAnswer {
+    size: usize,
+    floor: usize,
+    ceiling: usize,
+    in_use: usize,
+    waiting: usize,
+    /// How long a call takes with nothing queueing in the gateway; null until calls were answered.
+    baseline_ms: Option<i64>,
+    /// The latest first.
+    decisions: Vec<DecisionAnswer>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct DecisionAnswer {
+    #[schema(value_type = Time)]
+    at: String,
+    from: usize,
+    to: usize,
+    reason: &'static str,
+}
+
+/// How many gateway calls this instance makes at once.
+///
+/// The number, between what it moves, what is under way and what waits, and the last decisions.
+#[utoipa::path(get, path = "/v1/concurrency", tag = "operation", operation_id = "get_concurrency",
+    responses((status = 200, description = "The number of calls now.", body = ConcurrencyAnswer)))]
+pub(super) async fn now(dispatcher: web::Data<Dispatcher>) -> HttpResponse {
+    let Snapshot { size, limits, load, baseline_us, decisions } = dispatcher.concurrency();
+    HttpResponse::Ok().json(ConcurrencyAnswer {
+        size,
+        floor: limits.floor,
+        ceiling: limits.ceiling,
+        in_use: load.in_use,
+        waiting: load.waiting,
+        baseline_ms: baseline_us.map(|us| us / 1_000),
+        decisions: decisions.into_iter().map(DecisionAnswer::from).collect(),
+    })
+}
+
+impl From<Decision> for DecisionAnswer {
+    fn from(Decision { at_us, from, to, reason }: Decision) -> Self {
+        Self { at: rfc3339(at_us), from, to, reason: reason.name() }
+    }
+}
