@@ -103,6 +103,10 @@ pub struct SagaSettings {
     /// Calls made or waiting to be made by this instance; at the bound it takes no new claims.
     #[validate(range(min = 1, message = "must be at least 1"))]
     pub max_in_flight: usize,
+    /// How old a claim may be, from its acceptance, to be begun to be paid, in milliseconds: an older one is unwound. It never
+    /// counts for a payment that the gateway may have been asked for.
+    #[validate(range(min = 1_000, message = "must be at least 1000"))]
+    pub deadline_ms: u64,
     /// How long a worker has a saga for itself, in milliseconds; longer than a call may take.
     #[validate(range(min = 1, message = "must be at least 1"))]
     pub lease_ms: u64,
@@ -158,6 +162,7 @@ impl Default for Settings {
             },
             saga: SagaSettings {
                 max_in_flight: 1_000,
+                deadline_ms: 30 * 24 * 3_600 * 1_000,
                 lease_ms: 15_000,
                 resume_interval_ms: 200,
                 retry_pause_ms: 100,

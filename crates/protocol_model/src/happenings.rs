@@ -12,6 +12,8 @@ use payments::domain::saga::{Disbursement, Trust};
 pub enum Happening {
     /// payments reads a message, by its number.
     PaymentsReads(u32),
+    /// payments reads a message after the claim's deadline, by its number.
+    PaymentsReadsLate(u32),
     /// claim_process reads a message, by its number.
     ClaimProcessReads(u32),
     /// The call in hand reaches the gateway, and its answer sets out.
@@ -106,6 +108,9 @@ impl Collector<'_> {
             let is_record = matches!(message, crate::messages::ClaimMessage::Recorded { .. });
             if !(is_record && from.payments.saga == 0) {
                 self.comes(Happening::PaymentsReads(number), true, &from, Incoming::Message(message));
+                if self.params.late_messages {
+                    self.comes(Happening::PaymentsReadsLate(number), false, &from, Incoming::LateMessage(message));
+                }
             }
         }
         for number in self.tables.payments_topic.numbers(from.payments_topic) {

@@ -51,6 +51,8 @@ pub enum Mutant {
     EarlyReturnIgnored,
     /// A void takes back an intent whose answer is not known.
     VoidDropsIntent,
+    /// The deadline counts for a payment that the gateway may have been asked for.
+    DeadlineDropsIntent,
     /// A payment that is tried again is tried under a new key.
     RetryUnderNewKey,
     /// claim_process does not ask again.
@@ -96,6 +98,8 @@ pub struct Params {
     pub claim_restores: u8,
     /// How often an operator asks anew without need.
     pub extra_asks: u8,
+    /// Whether any message may come after the claim's deadline.
+    pub late_messages: bool,
     /// How many copies of payments' database may be kept at once.
     pub copies: u8,
     /// Whether messages that are ignored for good stay in the topics: more states, and nothing more to find.
@@ -121,6 +125,7 @@ impl Default for Params {
             payments_restores: 0,
             claim_restores: 0,
             extra_asks: 0,
+            late_messages: false,
             copies: 1,
             keep_stale: false,
             mutant: None,

@@ -23,6 +23,8 @@ const OTHER_BY_CENTS: i64 = 7;
 pub enum Incoming {
     /// A message of claim_process.
     Message(ClaimMessage),
+    /// A message of claim_process, after the deadline.
+    LateMessage(ClaimMessage),
     /// An answer of the gateway.
     Answer(Answer),
     /// The gateway tells of a return.
@@ -273,6 +275,10 @@ fn input(incoming: Incoming, before: Option<&Saga>, params: &Params) -> Input {
     let cents = |other| paid_cents(params, other);
     let code = || "declined".to_owned();
     match incoming {
+        Incoming::LateMessage(message) => match input(Incoming::Message(message), before, params) {
+            Input::Claim(says) => Input::Claim(ClaimSays { too_late: true, ..says }),
+            other => other,
+        },
         Incoming::Message(ClaimMessage::Current { version, mut ask, known }) => {
             if params.lacks(Mutant::LowerAsksCount) {
                 ask = ask.max(before.map_or(0, |saga| saga.ask));
@@ -292,6 +298,7 @@ fn input(incoming: Incoming, before: Option<&Saga>, params: &Params) -> Input {
                     }
                     other => other,
                 },
+                too_late: false,
             })
         }
         Incoming::Message(ClaimMessage::Recorded { known, ask }) => Input::Recorded { known, ask },
@@ -346,7 +353,7 @@ fn prepared(mut saga: Saga, incoming: Incoming, params: &Params) -> Saga {
         {
             saga.disbursement = Disbursement::None;
             saga.known_unwound = true;
-            saga.unwinding.get_or_insert_with(not_found);
+            saga.unwinding.get_or_insert_with(no_payment);
         }
         (Some(Mutant::OwnEndIsProof), Incoming::Answer(Answer::Book(Book::Empty)))
             if saga.trust == Trust::LookingUp && saga.outcome.is_some() =>
@@ -358,12 +365,18 @@ fn prepared(mut saga: Saga, incoming: Incoming, params: &Params) -> Saga {
         {
             saga.disbursement = Disbursement::None;
         }
+        (Some(Mutant::DeadlineDropsIntent), Incoming::LateMessage(ClaimMessage::Current { .. }))
+            if saga.trust == Trust::Sure && saga.disbursement == Disbursement::Intended =>
+        {
+            saga.disbursement = Disbursement::None;
+            saga.unwinding.get_or_insert_with(no_payment);
+        }
         _ => {}
     }
     saga
 }
 
-fn not_found() -> saga::Unwinding {
+fn no_payment() -> saga::Unwinding {
     saga::Unwinding {
         cause: claim_events::Cause::Operator,
         failed_step: None,

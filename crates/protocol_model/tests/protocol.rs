@@ -55,6 +55,14 @@ fn a_claim_from_before_payments_database_was_made_ends_as_well() {
 }
 
 #[test]
+fn a_claim_that_may_come_too_late_is_not_begun_or_goes_on() {
+    holds("late", Params { late_messages: true, extra_asks: 1, ..hurt() });
+    holds("late and restored", Params { late_messages: true, payments_restores: 1, ..hurt() });
+    holds("late and made later", Params { late_messages: true, made_later: true, ..hurt() });
+    holds("late and nothing due", Params { late_messages: true, amount_cents: 0, returns: 0, ..hurt() });
+}
+
+#[test]
 fn each_verdict_and_each_budget_alone_holds() {
     let [none, yes] = [false, true];
     for (approve, decline, other_amount) in [(yes, none, none), (none, yes, none), (none, none, yes)] {

@@ -135,6 +135,11 @@ fn a_return_that_comes_before_the_approval_must_not_be_forgotten() {
 }
 
 #[test]
+fn a_deadline_must_not_count_once_the_gateway_may_have_been_asked() {
+    goes_wrong(Mutant::DeadlineDropsIntent, Params { late_messages: true, returns: 0, ..hurt() }, OTHER_BOOK);
+}
+
+#[test]
 fn a_void_must_not_take_an_intent_back() {
     goes_wrong(Mutant::VoidDropsIntent, hurt(), NEVER_PAID);
     goes_wrong(Mutant::VoidDropsIntent, Params { returns: 0, ..hurt() }, OTHER_BOOK);

@@ -75,7 +75,7 @@ const OPEN_RESERVES: &str = ", open_reserves AS (
     )";
 
 /// Each saga with its books. A claim that is at rest is off where its money is not where its end says: settled is paid
-/// and nothing else stands open, unwound left no trace.
+/// and nothing else stands open, unwound left no trace, but that the provider owes what could not be taken back.
 const BOOKS: &str = ", books AS (
         SELECT s.claim_id, s.state, s.amount_cents,
                CAST(COALESCE(SUM(e.debit), 0) AS BIGINT) AS debits_cents,
@@ -85,6 +85,8 @@ const BOOKS: &str = ", books AS (
                    AS payable_cents,
                CAST(COALESCE(SUM(CASE WHEN e.account LIKE 'plan_budget:%' THEN e.debit - e.credit ELSE 0 END), 0) AS BIGINT)
                    AS budget_cents,
+               CAST(COALESCE(SUM(CASE WHEN e.account LIKE 'receivable:%' THEN e.debit - e.credit ELSE 0 END), 0) AS BIGINT)
+                   AS receivable_cents,
                CAST(COALESCE((SELECT SUM(o.amount_cents) FROM open_reserves o WHERE o.claim_id = s.claim_id), 0) AS BIGINT)
                    AS pending_cents
         FROM sagas s LEFT JOIN entries e ON e.claim_id = s.claim_id
@@ -93,7 +95,7 @@ const BOOKS: &str = ", books AS (
 
 const OFF: &str = "(state = 'settled' AND (cash_out_cents <> CASE WHEN amount_cents > 0 THEN amount_cents ELSE 0 END
                         OR budget_cents <> amount_cents OR payable_cents <> 0 OR pending_cents <> 0))
-    OR (state = 'unwound' AND (cash_out_cents <> 0 OR budget_cents <> 0 OR payable_cents <> 0 OR pending_cents <> 0))
+    OR (state = 'unwound' AND (cash_out_cents <> receivable_cents OR receivable_cents < 0 OR budget_cents <> 0 OR payable_cents <> 0 OR pending_cents <> 0))
     OR debits_cents <> credits_cents";
 
 /// What counts on one account.

@@ -3,6 +3,7 @@
 pub mod budgets;
 pub mod ledger;
 pub mod marks;
+pub mod operator_acts;
 pub mod returns;
 pub mod sagas;
 #[allow(missing_docs, reason = "what a column means is said in the struct of its row")]

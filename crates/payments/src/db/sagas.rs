@@ -35,6 +35,13 @@ pub struct StoredSaga {
     pub updated_at_us: i64,
 }
 
+impl StoredSaga {
+    /// Where it stands, in a word: its saga's state, or `stuck`.
+    pub fn state_name(&self) -> &'static str {
+        if self.stuck_reason.is_some() { State::STUCK } else { self.saga.state().name() }
+    }
+}
+
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = sagas)]
 struct Row {

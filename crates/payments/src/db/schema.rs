@@ -56,6 +56,21 @@ diesel::table! {
 }
 
 diesel::table! {
+    operator_acts (id) {
+        id -> BigInt,
+        claim_id -> Text,
+        act -> Text,
+        answer -> Nullable<Text>,
+        reason -> Text,
+        operator -> Nullable<Text>,
+        client -> Text,
+        state_before -> Text,
+        state_after -> Text,
+        at_us -> BigInt,
+    }
+}
+
+diesel::table! {
     plan_budgets (plan_group) {
         plan_group -> Text,
         used_cents -> BigInt,

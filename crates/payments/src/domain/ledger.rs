@@ -49,6 +49,11 @@ pub enum Kind {
     Reverse,
     /// A net fee below zero: the provider owes the plan.
     Receivable,
+    /// Provider payable to receivable: what was paid, had to be taken back and cannot be had from the gateway, the provider
+    /// owes.
+    Owe,
+    /// Undoes that: the money came back after all.
+    Acquit,
 }
 
 impl Kind {
@@ -63,6 +68,8 @@ impl Kind {
             Kind::Return => "return",
             Kind::Reverse => "reverse",
             Kind::Receivable => "receivable",
+            Kind::Owe => "owe",
+            Kind::Acquit => "acquit",
         }
     }
 }
@@ -140,6 +147,8 @@ impl Parties<'_> {
             Kind::Refund | Kind::Return => (Account::Cash, payable()),
             Kind::Reverse => (payable(), budget()),
             Kind::Receivable => (receivable(), budget()),
+            Kind::Owe => (receivable(), payable()),
+            Kind::Acquit => (payable(), receivable()),
         };
         let weight = match kind {
             Kind::Reserve => Weight::Pending,
@@ -159,6 +168,7 @@ impl Parties<'_> {
             reverses: match kind {
                 Kind::Refund | Kind::Return => id_of(Kind::Disburse),
                 Kind::Reverse => id_of(Kind::Post),
+                Kind::Acquit => id_of(Kind::Owe),
                 _ => None,
             },
         }

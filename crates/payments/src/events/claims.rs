@@ -66,6 +66,7 @@ fn read(message: &IncomingMessage) -> std::result::Result<Heard, String> {
         version: envelope.version,
         ask: claim.ask,
         known: claim.known_outcome,
+        too_late: false,
     };
     Ok(Heard::Claim(Box::new(ClaimEventRead {
         says,

@@ -50,7 +50,7 @@ impl Executor {
                     Effect::Announce(event) => announced.push(event),
                     Effect::Call(made) => call = Some(made),
                     Effect::RetryLater { attempts, retry_after_ms } => {
-                        stored.stuck_reason = self.stuck_reason(attempts);
+                        stored.stuck_reason = self.stuck_reason(&saga, attempts);
                         retry_at_us = Some(now.us + self.pause_us(&saga.claim_id, attempts, retry_after_ms));
                     }
                     Effect::Stuck(reason) => stuck = Some(reason),
@@ -129,9 +129,17 @@ impl Executor {
         Ok(())
     }
 
-    fn stuck_reason(&self, attempts: u32) -> Option<String> {
-        (attempts >= self.settings.saga.stuck_after_attempts)
-            .then(|| format!("the gateway gave no definite answer to {attempts} requests; it is still being asked"))
+    fn stuck_reason(&self, saga: &Saga, attempts: u32) -> Option<String> {
+        if attempts < self.settings.saga.stuck_after_attempts {
+            return None;
+        }
+        Some(if saga.waits_for_record() {
+            format!(
+                "claim_process has not recorded the outcome, which was said {attempts} times; it is still being said"
+            )
+        } else {
+            format!("the gateway gave no definite answer to {attempts} requests; it is still being asked")
+        })
     }
 
     /// The first pause, doubled each time up to the longest, spread by up to a quarter so that many sagas that failed
@@ -149,7 +157,7 @@ impl Executor {
 }
 
 /// Says that somebody must look.
-fn alarm(saga: &Saga, what: &'static str) {
+pub(super) fn alarm(saga: &Saga, what: &'static str) {
     metrics::counter!("payment_alarms_total").increment(1);
     tracing::error!(claim_id = saga.claim_id, "{what}");
 }

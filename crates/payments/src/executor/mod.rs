@@ -5,13 +5,17 @@
 //! revision under which the calls were made.
 
 mod carry_out;
+pub mod clock;
+pub mod operator;
 pub mod returns;
 
 use crate::db::marks::{self, StoredMark};
 use crate::db::sagas::{self, StoredSaga};
 use crate::domain::saga::{self, Call, ClaimSays, Input};
 use crate::settings::Settings;
+use carry_out::alarm;
 use claim_events::OutcomeRecorded;
+use clock::Clock;
 use dual_db::{Connection, Database, Result};
 use event_bus::{DeadLetter, OutgoingMessage, Relay};
 use service_runtime::backoff;
@@ -26,6 +30,7 @@ pub struct Executor {
     relay: Arc<Relay>,
     settings: Arc<Settings>,
     worker: String,
+    clock: Clock,
 }
 
 /// An event of claim_process, read.
@@ -102,7 +107,13 @@ impl Heard {
 impl Executor {
     /// Carries out over this database, announcing through this relay. `worker` names this instance.
     pub fn new(database: Database, relay: Arc<Relay>, settings: Arc<Settings>, worker: String) -> Self {
-        Self { database, relay, settings, worker }
+        Self { database, relay, settings, worker, clock: Clock::Database }
+    }
+
+    /// The same, by another clock.
+    #[must_use]
+    pub fn by(self, clock: Clock) -> Self {
+        Self { clock, ..self }
     }
 
     /// Applies claims' events, and sets aside what could not be read or contradicts what was read before.
@@ -156,6 +167,9 @@ impl Executor {
             for answer in answers {
                 let Some(stored) = known.get_mut(&answer.claim_id) else { continue };
                 if stored.call_revision != answer.revision {
+                    if let Some(what) = stored.saga.contradiction(&answer.input) {
+                        alarm(&stored.saga, what);
+                    }
                     metrics::counter!("stale_answers_total").increment(1);
                     continue;
                 }
@@ -174,7 +188,7 @@ impl Executor {
     /// The database's; none was taken then.
     pub fn resume(&self, limit: i64) -> Result<Vec<PlannedCall>> {
         let any = self.database.read(|connection| {
-            let now_us = connection.now_us()?;
+            let now_us = self.clock.now_us(connection)?;
             sagas::any_due(connection, now_us)
         })?;
         if !any || limit < 1 {
@@ -195,7 +209,7 @@ impl Executor {
         mut body: impl FnMut(&mut Connection, Now, &mut Outbound) -> Result<()>,
     ) -> Result<Vec<PlannedCall>> {
         let (rows, calls) = self.database.write(|connection| {
-            let now = Now { us: connection.now_us()?, mark: marks::current(connection)? };
+            let now = Now { us: self.clock.now_us(connection)?, mark: marks::current(connection)? };
             let mut out = Outbound::default();
             body(connection, now, &mut out)?;
             let rows = self.relay.enqueue(connection, &out.messages, now.us)?;
@@ -213,17 +227,18 @@ impl Executor {
         now: Now,
         out: &mut Outbound,
     ) -> Result<StoredSaga> {
+        let says = self.with_deadline(&event.says, now);
         let (mut stored, result) = match stored {
             Some(mut stored) => {
                 if event.says.version > stored.saga.claim_version {
                     stored.cause_id.clone_from(&event.event_id);
                     stored.traceparent.clone_from(&event.traceparent);
                 }
-                let result = saga::advance(stored.saga.clone(), Input::Claim(event.says.clone()));
+                let result = saga::advance(stored.saga.clone(), Input::Claim(says));
                 (stored, result)
             }
             None => {
-                let result = saga::begin(&event.says, now.mark.mark);
+                let result = saga::begin(&says, now.mark.mark);
                 let stored = StoredSaga {
                     saga: result.0.clone(),
                     content_hash: event.content_hash.clone(),
@@ -259,6 +274,12 @@ impl Executor {
             marks::note_asked(connection)?;
         }
         Ok(())
+    }
+
+    /// Whether the claim comes too late to be begun.
+    fn with_deadline(&self, says: &ClaimSays, now: Now) -> ClaimSays {
+        let deadline_us = backoff::micros(Duration::from_millis(self.settings.saga.deadline_ms));
+        ClaimSays { too_late: now.us.saturating_sub(says.submitted_at_us) > deadline_us, ..says.clone() }
     }
 
     /// Whether a payment that was looked up would be older than the gateway's memory of its key.

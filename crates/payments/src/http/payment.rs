@@ -2,8 +2,9 @@
 
 use super::money;
 use crate::db::ledger::TransferRow;
+use crate::db::operator_acts::OperatorActRow;
 use crate::db::sagas::StoredSaga;
-use crate::db::{ledger, sagas};
+use crate::db::{ledger, operator_acts, sagas};
 use crate::domain::saga::{Disbursement, Reservation, Unwinding};
 use actix_web::{HttpResponse, web};
 use claim_events::{Cause, Compensation, OutcomeKind, Step, rfc3339};
@@ -12,6 +13,9 @@ use service_runtime::api::{Money, Time};
 use service_runtime::database_gate::DatabaseGate;
 use service_runtime::problem::Problem;
 use utoipa::ToSchema;
+
+/// The most acts of operators that are shown.
+const MOST_ACTS: i64 = 100;
 
 /// Where a payment stands. `stuck` is working or unwinding, and not getting on.
 #[derive(ToSchema)]
@@ -51,6 +55,8 @@ pub(super) struct PaymentAnswer {
     #[schema(value_type = Time)]
     updated_at: String,
     transfers: Vec<TransferAnswer>,
+    /// What operators did about it, the first first.
+    operator_acts: Vec<OperatorActAnswer>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -93,6 +99,23 @@ struct TransferAnswer {
     booked_at: String,
 }
 
+#[derive(Serialize, ToSchema)]
+struct OperatorActAnswer {
+    /// `retry` or `force`.
+    act: String,
+    /// What was said in the gateway's stead, where it was forced.
+    answer: Option<String>,
+    reason: String,
+    /// Who, as they call themselves.
+    operator: Option<String>,
+    /// The address it came from.
+    client: String,
+    state_before: String,
+    state_after: String,
+    #[schema(value_type = Time)]
+    at: String,
+}
+
 /// A claim's payment.
 ///
 /// Where it stands, step by step, with its transfers in the ledger.
@@ -106,24 +129,36 @@ pub(super) async fn one(
     database: web::Data<DatabaseGate>,
 ) -> Result<HttpResponse, Problem> {
     let claim_id = claim_id.into_inner();
+    Ok(HttpResponse::Ok().json(find(&database, claim_id).await?))
+}
+
+/// A claim's payment, to be shown.
+///
+/// # Errors
+/// 404 where there is none.
+pub(super) async fn find(database: &DatabaseGate, claim_id: String) -> Result<PaymentAnswer, Problem> {
     let found = database
         .read(move |connection| {
             let Some(stored) = sagas::find(connection, &claim_id)? else { return Ok(None) };
             let transfers = ledger::of_claim(connection, &claim_id)?;
-            Ok(Some((stored, transfers)))
+            let acts = operator_acts::of_claim(connection, &claim_id, MOST_ACTS)?;
+            Ok(Some(PaymentAnswer::new(stored, transfers, acts)))
         })
         .await?;
-    let (stored, transfers) =
-        found.ok_or_else(|| Problem::not_found("there is no payment for a claim with this id"))?;
-    Ok(HttpResponse::Ok().json(PaymentAnswer::new(stored, transfers)))
+    found.ok_or_else(no_payment)
+}
+
+pub(super) fn no_payment() -> Problem {
+    Problem::not_found("there is no payment for a claim with this id")
 }
 
 impl PaymentAnswer {
-    fn new(stored: StoredSaga, transfers: Vec<TransferRow>) -> Self {
+    fn new(stored: StoredSaga, transfers: Vec<TransferRow>, acts: Vec<OperatorActRow>) -> Self {
+        let state = stored.state_name();
         let StoredSaga { saga, revision, stuck_reason, worker, due_at_us, started_at_us, updated_at_us, .. } = stored;
         let refund_attempts_without_answer = saga.attempts.refund;
         Self {
-            state: if stuck_reason.is_some() { "stuck" } else { saga.state().name() },
+            state,
             amount: money(saga.amount_cents),
             claim_version: saga.claim_version,
             revision,
@@ -158,6 +193,7 @@ impl PaymentAnswer {
             started_at: rfc3339(started_at_us),
             updated_at: rfc3339(updated_at_us),
             transfers: transfers.into_iter().map(TransferAnswer::from).collect(),
+            operator_acts: acts.into_iter().map(OperatorActAnswer::from).collect(),
         }
     }
 }
@@ -174,6 +210,21 @@ impl From<TransferRow> for TransferAnswer {
             ends_pending: row.ends_pending,
             reverses: row.reverses,
             booked_at: rfc3339(row.booked_at_us),
+        }
+    }
+}
+
+impl From<OperatorActRow> for OperatorActAnswer {
+    fn from(row: OperatorActRow) -> Self {
+        Self {
+            act: row.act,
+            answer: row.answer,
+            reason: row.reason,
+            operator: row.operator,
+            client: row.client,
+            state_before: row.state_before,
+            state_after: row.state_after,
+            at: rfc3339(row.at_us),
         }
     }
 }
@@ -195,6 +246,7 @@ fn disburse_status(disbursement: Disbursement) -> &'static str {
         Disbursement::Paid { .. } => "done",
         Disbursement::RefundIntended { .. } => "being_undone",
         Disbursement::Refunded | Disbursement::Returned => "undone",
+        Disbursement::Owed { .. } => "owed",
     }
 }
 

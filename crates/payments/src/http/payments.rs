@@ -16,8 +16,6 @@ use utoipa::{IntoParams, ToSchema};
 
 const DEFAULT_LIMIT: i64 = 50;
 const MOST: i64 = 500;
-/// Not a state of its own: working or unwinding, and not getting on.
-const STUCK: &str = "stuck";
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -66,11 +64,11 @@ pub(super) async fn list(query: Query<ListQuery>, database: web::Data<DatabaseGa
     let limit = page::limit(limit, DEFAULT_LIMIT, MOST)?;
     let (state, stuck) = match state.as_deref() {
         None => (None, false),
-        Some(STUCK) => (None, true),
+        Some(State::STUCK) => (None, true),
         Some(name) => match State::ALL.into_iter().find(|state| state.name() == name) {
             Some(state) => (Some(state), false),
             None => {
-                let names: Vec<&str> = State::ALL.into_iter().map(State::name).chain([STUCK]).collect();
+                let names: Vec<&str> = State::ALL.into_iter().map(State::name).chain([State::STUCK]).collect();
                 return Err(Problem::malformed(format!("state must be one of {}", names.join(", "))));
             }
         },
@@ -87,7 +85,7 @@ impl From<Listed> for PaymentLine {
     fn from(listed: Listed) -> Self {
         Self {
             claim_id: listed.claim_id,
-            state: if listed.stuck_reason.is_some() { STUCK.to_owned() } else { listed.state },
+            state: if listed.stuck_reason.is_some() { State::STUCK.to_owned() } else { listed.state },
             amount: money(listed.amount_cents),
             stuck_reason: listed.stuck_reason,
             due_at: listed.due_at_us.map(rfc3339),

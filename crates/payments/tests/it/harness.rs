@@ -144,6 +144,7 @@ pub fn event(claim_id: &str, amount_cents: i64, version: i64) -> ClaimEventRead 
             version,
             ask: 0,
             known: None,
+            too_late: false,
         },
         content_hash: format!("{amount_cents}"),
         event_id: format!("{claim_id}.event.{version}"),

@@ -9,6 +9,7 @@ mod ledger;
 mod lists;
 mod messages;
 mod migrations;
+mod model;
 mod openapi;
 #[path = "../../../service_runtime/testing/openapi_walk.rs"]
 mod openapi_walk;

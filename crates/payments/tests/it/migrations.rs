@@ -13,6 +13,7 @@ on_both_databases! {
             columns_in_schema(schema::database_mark::table),
             columns_in_schema(schema::gateway_returns::table),
             columns_in_schema(schema::ledger_transfers::table),
+            columns_in_schema(schema::operator_acts::table),
             columns_in_schema(schema::plan_budgets::table),
             columns_in_schema(schema::sagas::table),
         ]);

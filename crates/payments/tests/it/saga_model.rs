@@ -127,6 +127,7 @@ impl World {
             version,
             ask: 0,
             known: None,
+            too_late: false,
         }
     }
 

@@ -1,12 +1,13 @@
 //! What a claim's event does to its saga, and where the memories of the two services differ.
 //!
+//! - A claim that comes too late is not begun: it is unwound. Once the gateway may have been asked, no deadline counts.
 //! - An ask below the highest one seen is ignored; the highest one is echoed in every outcome.
 //! - An event whose outcome is there is answered with it; while the saga works, with silence.
 //! - An outcome that claim_process has as *unwound* always wins: whatever stands here is undone.
 //! - An *unwound* of our own against a *settled* of the same or a higher version is said again as one higher; so it is
 //!   against an *unwound* when the facts were put back, because the two may not tell the same.
 
-use super::{Effect, Outcome, Saga, Trust};
+use super::{Disbursement, Effect, Outcome, Reservation, Saga, Trust};
 use crate::domain::reasons::Reason;
 use claim_events::{Cause, KnownOutcome, OutcomeKind};
 
@@ -29,6 +30,8 @@ pub struct ClaimSays {
     pub ask: i64,
     /// The outcome that claim_process has.
     pub known: Option<KnownOutcome>,
+    /// Whether the claim was accepted so long ago that it is not begun to be paid any more.
+    pub too_late: bool,
 }
 
 impl Saga {
@@ -57,11 +60,21 @@ impl Saga {
             self.unwind(Cause::VoidRequested, None, Reason::voided());
         }
         self.note_known(says.known, was_suspect);
+        if says.too_late && self.has_not_begun() {
+            self.unwind(Cause::Deadline, None, Reason::too_late());
+        }
         if self.has_ended() {
             effects.extend(self.announcement());
         } else if is_news || was_suspect || was_unwinding != self.unwinding.is_some() {
             self.proceed(effects);
         }
+    }
+
+    /// Whether nothing was done, and nothing was asked of the gateway, as far as can be known.
+    fn has_not_begun(&self) -> bool {
+        let Self { trust, reservation, disbursement, outcome, .. } = self;
+        let untouched = (*trust, *reservation, *disbursement) == (Trust::Sure, Reservation::None, Disbursement::None);
+        untouched && outcome.is_none()
     }
 
     fn note_known(&mut self, known: Option<KnownOutcome>, was_suspect: bool) {

@@ -7,7 +7,7 @@
 use super::{Disbursement, Effect, LookUpAnswer, PayAnswer, Reservation, Saga, Trust};
 use crate::domain::ledger::Kind;
 use crate::domain::reasons::Reason;
-use claim_events::{Cause, Compensation, Step};
+use claim_events::{Cause, Step};
 
 /// What cannot be: the gateway's book says other things than ours.
 struct Contradiction;
@@ -69,7 +69,8 @@ impl Saga {
             Disbursement::Paid { .. }
             | Disbursement::RefundIntended { .. }
             | Disbursement::Refunded
-            | Disbursement::Returned => return Err(Contradiction),
+            | Disbursement::Returned
+            | Disbursement::Owed { .. } => return Err(Contradiction),
         }
         Ok(())
     }
@@ -121,11 +122,7 @@ impl Saga {
                 self.take_pay_answer(PayAnswer::Approved { amount_cents }, effects);
                 Ok(amount_cents)
             }
-            Disbursement::Paid { amount_cents: paid } | Disbursement::RefundIntended { amount_cents: paid }
-                if paid == amount_cents =>
-            {
-                Ok(paid)
-            }
+            known if known.paid_cents() == Some(amount_cents) => Ok(amount_cents),
             _ => Err(Contradiction),
         }
     }
@@ -135,9 +132,7 @@ impl Saga {
             return Ok(());
         }
         let paid_cents = self.adopt_payment(amount_cents, effects)?;
-        effects.push(Effect::Book(self.parties().transfer(Kind::Refund, paid_cents)));
-        self.disbursement = Disbursement::Refunded;
-        self.compensations.push(Compensation::Refund);
+        self.take_back(Kind::Refund, paid_cents, effects);
         self.unwind(Cause::Operator, Some(Step::Disburse), Reason::refund_found());
         Ok(())
     }
@@ -147,8 +142,7 @@ impl Saga {
             return Ok(());
         }
         let paid_cents = self.adopt_payment(amount_cents, effects)?;
-        effects.push(Effect::Book(self.parties().transfer(Kind::Return, paid_cents)));
-        self.disbursement = Disbursement::Returned;
+        self.take_back(Kind::Return, paid_cents, effects);
         self.unwind(Cause::LateReturn, None, Reason::returned());
         Ok(())
     }
@@ -159,19 +153,21 @@ impl Saga {
         if self.trust != Trust::Sure {
             return;
         }
-        let nobody_asks = self.has_ended();
+        // An end that was unwound already says nothing new.
+        let nobody_asks = self.has_ended() && !self.has_unwound_outcome();
         if self.disbursement == Disbursement::Intended {
             self.take_pay_answer(PayAnswer::Approved { amount_cents }, effects);
         }
         let paid_cents = match self.disbursement {
-            Disbursement::Paid { amount_cents } | Disbursement::RefundIntended { amount_cents } => amount_cents,
+            Disbursement::Paid { amount_cents }
+            | Disbursement::RefundIntended { amount_cents }
+            | Disbursement::Owed { amount_cents } => amount_cents,
             Disbursement::Refunded | Disbursement::Returned => return,
             Disbursement::None | Disbursement::Intended | Disbursement::Declined => {
                 return effects.push(Effect::Alarm("money came back that was never paid"));
             }
         };
-        effects.push(Effect::Book(self.parties().transfer(Kind::Return, paid_cents)));
-        self.disbursement = Disbursement::Returned;
+        self.take_back(Kind::Return, paid_cents, effects);
         self.unasked |= nobody_asks;
         self.unwind(Cause::LateReturn, None, Reason::returned());
         self.proceed(effects);

@@ -5,7 +5,7 @@
 //! gateway call is an effect to be performed *after* the write that holds its intent, and its answer is the next input.
 //!
 //! `hearing` is what a claim's event does, `steps` the way forward and back, `looked_up` what is made of facts that may
-//! be older than the world.
+//! be older than the world, `operator` what people do about a saga that does not get on.
 //!
 //! **The money rule.** Once an intent to disburse is stored, the same key is sent again until the answer is definite,
 //! whatever else has happened meanwhile; only then is it refunded, if the saga is unwinding. No look-up, time-out or
@@ -13,6 +13,7 @@
 
 mod hearing;
 mod looked_up;
+mod operator;
 mod steps;
 
 pub use super::gateway_call::{Call, LookUpAnswer, PayAnswer, RefundAnswer};
@@ -21,6 +22,7 @@ use super::mark::Mark;
 use super::reasons::Reason;
 use claim_events::{Cause, Compensation, KnownOutcome, OutcomeKind, PaymentEvent, Step};
 pub use hearing::ClaimSays;
+pub use operator::{Forced, Waiting};
 use serde::{Deserialize, Serialize};
 
 /// The facts of one claim's payment.
@@ -122,6 +124,23 @@ pub enum Disbursement {
     Refunded,
     /// Paid and come back by itself.
     Returned,
+    /// Paid, to be taken back, and not to be had from the gateway: the provider owes it, as an operator said.
+    Owed {
+        /// What was paid.
+        amount_cents: i64,
+    },
+}
+
+impl Disbursement {
+    /// What was paid, where that is known and the money is not back.
+    fn paid_cents(self) -> Option<i64> {
+        match self {
+            Disbursement::Paid { amount_cents }
+            | Disbursement::RefundIntended { amount_cents }
+            | Disbursement::Owed { amount_cents } => Some(amount_cents),
+            _ => None,
+        }
+    }
 }
 
 /// Why a saga unwinds.
@@ -195,6 +214,10 @@ pub enum Input {
         /// How much, in cents.
         amount_cents: i64,
     },
+    /// An operator wants it tried again, now.
+    Retried,
+    /// An operator says what the gateway does not say.
+    Forced(Forced),
 }
 
 /// What one write of a saga brings with it. All but calls are part of that write.
@@ -242,6 +265,9 @@ impl State {
     /// All there are.
     pub const ALL: [State; 5] = [State::Suspect, State::Working, State::Unwinding, State::Settled, State::Unwound];
 
+    /// Not a state of its own: not at rest, and not getting on.
+    pub const STUCK: &str = "stuck";
+
     /// Its name in the API and in the database.
     pub fn name(self) -> &'static str {
         match self {
@@ -266,6 +292,8 @@ pub fn advance(mut saga: Saga, input: Input) -> (Saga, Vec<Effect>) {
         Input::RefundAnswer(answer) => saga.refund_answered(&answer, &mut effects),
         Input::LookedUp { answer, key_expired } => saga.looked_up(answer, key_expired, &mut effects),
         Input::Returned { amount_cents } => saga.returned(amount_cents, &mut effects),
+        Input::Retried => saga.retried(&mut effects),
+        Input::Forced(answer) => saga.forced(answer, &mut effects),
     }
     (saga, effects)
 }

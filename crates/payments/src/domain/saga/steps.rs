@@ -1,6 +1,6 @@
 //! The steps of a saga, forward and back, the gateway's answers to them, and the end they lead to.
 
-use super::{Call, Disbursement, Effect, Outcome, PayAnswer, RefundAnswer, Reservation, Saga, Trust};
+use super::{Call, Disbursement, Effect, Input, Outcome, PayAnswer, RefundAnswer, Reservation, Saga, Trust};
 use crate::domain::ledger::{Kind, transfer_id};
 use crate::domain::reasons::Reason;
 use claim_events::{Cause, Compensation, OutcomeKind, PaymentEvent, Settled, Step, Unwound};
@@ -21,6 +21,7 @@ impl Saga {
 
     pub(super) fn pay_answered(&mut self, answer: PayAnswer, effects: &mut Vec<Effect>) {
         if self.disbursement != Disbursement::Intended || self.trust != Trust::Sure {
+            effects.extend(self.contradiction(&Input::PayAnswer(answer)).map(Effect::Alarm));
             return;
         }
         if let PayAnswer::Unknown { retry_after_ms } = answer {
@@ -52,19 +53,16 @@ impl Saga {
     }
 
     pub(super) fn refund_answered(&mut self, answer: &RefundAnswer, effects: &mut Vec<Effect>) {
-        let (Disbursement::RefundIntended { amount_cents }, Trust::Sure) = (self.disbursement, self.trust) else {
+        let (Disbursement::RefundIntended { amount_cents } | Disbursement::Owed { amount_cents }, Trust::Sure) =
+            (self.disbursement, self.trust)
+        else {
+            effects.extend(self.contradiction(&Input::RefundAnswer(answer.clone())).map(Effect::Alarm));
             return;
         };
         match answer {
-            RefundAnswer::Refunded => {
-                effects.push(Effect::Book(self.parties().transfer(Kind::Refund, amount_cents)));
-                self.disbursement = Disbursement::Refunded;
-                self.compensations.push(Compensation::Refund);
-            }
-            RefundAnswer::AlreadyReturned => {
-                effects.push(Effect::Book(self.parties().transfer(Kind::Return, amount_cents)));
-                self.disbursement = Disbursement::Returned;
-            }
+            RefundAnswer::Refunded => self.take_back(Kind::Refund, amount_cents, effects),
+            RefundAnswer::AlreadyReturned => self.take_back(Kind::Return, amount_cents, effects),
+            RefundAnswer::Unknown { .. } if matches!(self.disbursement, Disbursement::Owed { .. }) => return,
             RefundAnswer::Unknown { retry_after_ms } => {
                 self.attempts.refund = self.attempts.refund.saturating_add(1);
                 effects.push(Effect::RetryLater { attempts: self.attempts.refund, retry_after_ms: *retry_after_ms });
@@ -72,6 +70,43 @@ impl Saga {
             }
         }
         self.proceed(effects);
+    }
+
+    /// Books that the money is back, by a refund or by a return; what the provider owed for it, it does not owe any more.
+    pub(super) fn take_back(&mut self, kind: Kind, amount_cents: i64, effects: &mut Vec<Effect>) {
+        effects.push(Effect::Book(self.parties().transfer(kind, amount_cents)));
+        if matches!(self.disbursement, Disbursement::Owed { .. }) {
+            effects.push(Effect::Book(self.parties().transfer(Kind::Acquit, amount_cents)));
+        }
+        if kind == Kind::Refund {
+            self.disbursement = Disbursement::Refunded;
+            self.compensations.push(Compensation::Refund);
+        } else {
+            self.disbursement = Disbursement::Returned;
+        }
+    }
+
+    /// What is wrong when the gateway answers so to a question that is not open any more; nothing where it says what it said
+    /// before, or nothing definite.
+    pub fn contradiction(&self, late: &Input) -> Option<&'static str> {
+        use Disbursement::{Declined, Intended, None as Nothing, Owed, Paid, RefundIntended, Refunded, Returned};
+        let is_wrong = match (late, self.disbursement) {
+            (Input::PayAnswer(PayAnswer::Unknown { .. }) | Input::RefundAnswer(RefundAnswer::Unknown { .. }), _) => {
+                false
+            }
+            (Input::PayAnswer(PayAnswer::Declined { .. }), before) => !matches!(before, Nothing | Intended | Declined),
+            (Input::PayAnswer(PayAnswer::Approved { amount_cents: told }), before) => match before {
+                Declined => true,
+                Paid { amount_cents } | RefundIntended { amount_cents } | Owed { amount_cents } => {
+                    told != &amount_cents
+                }
+                Nothing | Intended | Refunded | Returned => false,
+            },
+            (Input::RefundAnswer(RefundAnswer::Refunded), before) => matches!(before, Returned | Declined),
+            (Input::RefundAnswer(RefundAnswer::AlreadyReturned), before) => matches!(before, Refunded | Declined),
+            _ => false,
+        };
+        is_wrong.then_some("the gateway says other things of a payment than it did before, or than was forced")
     }
 
     /// Does whatever can be done without waiting, up to the next answer or the end.

@@ -1,0 +1,130 @@
+//! What an operator does about a payment that does not get on: try it again at once, or, once it is stuck, give the answer
+//! that the gateway does not give.
+//!
+//! The money rule holds for whoever forces: what they say of the gateway must be so. It is written who said it, and why.
+
+use super::{Disbursement, Effect, LookUpAnswer, PayAnswer, RefundAnswer, Saga, Trust};
+use crate::domain::ledger::Kind;
+use crate::domain::reasons::Reason;
+use claim_events::{Cause, Step};
+
+/// What the saga of a payment waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waiting {
+    /// Whether it was paid.
+    ForPayment,
+    /// Whether it was taken back.
+    ForRefund,
+    /// What became of it, because the facts may be older than the world.
+    ForLookUp,
+}
+
+/// What an operator says of a payment in the gateway's stead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Forced {
+    /// It was paid, as was asked.
+    Paid,
+    /// It was not paid, and never will be.
+    Declined,
+    /// It was taken back.
+    Refunded,
+    /// It came back by itself.
+    Returned,
+    /// It was paid, and the gateway will not give it back: the provider owes it.
+    Owed,
+}
+
+impl Forced {
+    /// All there are.
+    pub const ALL: [Forced; 5] = [Forced::Paid, Forced::Declined, Forced::Refunded, Forced::Returned, Forced::Owed];
+
+    /// Its name in the API and in the database.
+    pub fn name(self) -> &'static str {
+        match self {
+            Forced::Paid => "paid",
+            Forced::Declined => "declined",
+            Forced::Refunded => "refunded",
+            Forced::Returned => "returned",
+            Forced::Owed => "owed",
+        }
+    }
+}
+
+impl Waiting {
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Waiting::ForPayment => "whether it was paid",
+            Waiting::ForRefund => "whether it was taken back",
+            Waiting::ForLookUp => "what became of it",
+        }
+    }
+
+    /// What an operator can say in this case; the first is what is meant where nothing is said, if that can be.
+    pub fn answers(self) -> &'static [Forced] {
+        match self {
+            Waiting::ForPayment => &[Forced::Paid, Forced::Declined],
+            Waiting::ForRefund => &[Forced::Owed, Forced::Refunded, Forced::Returned],
+            Waiting::ForLookUp => &[Forced::Paid, Forced::Declined, Forced::Refunded, Forced::Returned],
+        }
+    }
+
+    /// What is meant where an operator only says that it must end: what is paid stays paid, and is owed. Of what may or may
+    /// not have been paid, nothing can be meant.
+    pub fn assumed(self) -> Option<Forced> {
+        (self == Waiting::ForRefund).then_some(Forced::Owed)
+    }
+}
+
+impl Saga {
+    /// What it waits for from the gateway, if anything.
+    pub fn waiting(&self) -> Option<Waiting> {
+        match (self.trust, self.disbursement) {
+            (Trust::Suspect, _) => None,
+            (Trust::LookingUp, _) => Some(Waiting::ForLookUp),
+            (Trust::Sure, Disbursement::Intended) => Some(Waiting::ForPayment),
+            (Trust::Sure, Disbursement::RefundIntended { .. }) => Some(Waiting::ForRefund),
+            (Trust::Sure, _) => None,
+        }
+    }
+
+    /// Begins to count its tries anew, and tries.
+    pub(super) fn retried(&mut self, effects: &mut Vec<Effect>) {
+        self.attempts = super::Attempts::default();
+        self.resume(effects);
+    }
+
+    /// Goes on as if the gateway had answered so. What it does not wait for changes nothing.
+    pub(super) fn forced(&mut self, answer: Forced, effects: &mut Vec<Effect>) {
+        let Some(waiting) = self.waiting().filter(|waiting| waiting.answers().contains(&answer)) else { return };
+        match (waiting, answer) {
+            (Waiting::ForLookUp, _) => self.looked_up(self.found(answer), false, effects),
+            (_, Forced::Paid) => self.pay_answered(PayAnswer::Approved { amount_cents: self.amount_cents }, effects),
+            (_, Forced::Declined) => {
+                self.disbursement = Disbursement::Declined;
+                self.unwind(Cause::Operator, Some(Step::Disburse), Reason::forced());
+                self.proceed(effects);
+            }
+            (_, Forced::Refunded) => self.refund_answered(&RefundAnswer::Refunded, effects),
+            (_, Forced::Returned) => self.refund_answered(&RefundAnswer::AlreadyReturned, effects),
+            (_, Forced::Owed) => {
+                if let Disbursement::RefundIntended { amount_cents } = self.disbursement {
+                    effects.push(Effect::Book(self.parties().transfer(Kind::Owe, amount_cents)));
+                    self.disbursement = Disbursement::Owed { amount_cents };
+                }
+                self.proceed(effects);
+            }
+        }
+    }
+
+    /// What a look-up would have found.
+    fn found(&self, answer: Forced) -> LookUpAnswer {
+        let amount_cents = self.disbursement.paid_cents().unwrap_or(self.amount_cents);
+        match answer {
+            Forced::Paid | Forced::Owed => LookUpAnswer::Paid { amount_cents },
+            Forced::Declined => LookUpAnswer::Declined { code: Reason::forced().code },
+            Forced::Refunded => LookUpAnswer::Refunded { amount_cents },
+            Forced::Returned => LookUpAnswer::Returned { amount_cents },
+        }
+    }
+}

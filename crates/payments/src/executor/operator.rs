@@ -1,0 +1,136 @@
+//! What operators do: checked against where the payment stands, carried out and written down in one transaction.
+
+use super::{Executor, PlannedCall, held};
+use crate::db::operator_acts::{self, OperatorActRow};
+use crate::db::sagas::StoredSaga;
+use crate::domain::saga::{self, Effect, Forced, Input, Waiting};
+use dual_db::Result;
+
+/// What an operator does about a payment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Act {
+    /// Tries it again, now, and counts its tries anew.
+    Retry,
+    /// Says what the gateway does not say, or, without a word, that it must end, if that can be meant.
+    Force(Option<Forced>),
+}
+
+/// Who does it, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct By {
+    /// Why.
+    pub reason: String,
+    /// Who, as they call themselves.
+    pub operator: Option<String>,
+    /// From which address.
+    pub client: String,
+}
+
+/// What became of an operator's act.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Acted {
+    /// It is done.
+    Done(Vec<PlannedCall>),
+    /// There is no such payment.
+    NoPayment,
+    /// The payment stands where this cannot be done.
+    Refused {
+        /// Its state.
+        state: &'static str,
+        /// Why, and what can be done.
+        why: String,
+    },
+}
+
+impl Act {
+    fn name(self) -> &'static str {
+        match self {
+            Act::Retry => "retry",
+            Act::Force(_) => "force",
+        }
+    }
+}
+
+impl Executor {
+    /// Does what an operator wants about a claim's payment.
+    ///
+    /// # Errors
+    /// The database's; nothing was done then.
+    pub fn act(&self, claim_id: &str, act: Act, by: &By) -> Result<Acted> {
+        let mut acted = Acted::NoPayment;
+        let calls = self.commit(|connection, now, out| {
+            let Some(mut stored) = held(connection, [claim_id].into_iter(), now)?.remove(claim_id) else {
+                acted = Acted::NoPayment;
+                return Ok(());
+            };
+            let state_before = stored.state_name();
+            let input = match allowed(act, &stored) {
+                Ok(input) => input,
+                Err(why) => {
+                    acted = Acted::Refused { state: state_before, why };
+                    return Ok(());
+                }
+            };
+            let answer = if let Input::Forced(answer) = input { Some(answer.name()) } else { None };
+            let result = saga::advance(stored.saga.clone(), input);
+            if result.1.iter().any(|effect| matches!(effect, Effect::Stuck(_))) {
+                let why = "that contradicts what is known of this payment: look at its transfers".to_owned();
+                acted = Acted::Refused { state: state_before, why };
+                return Ok(());
+            }
+            stored.stuck_reason = None;
+            self.carry_out(connection, &mut stored, result, now, out)?;
+            let row = OperatorActRow {
+                claim_id: claim_id.to_owned(),
+                act: act.name().to_owned(),
+                answer: answer.map(str::to_owned),
+                reason: by.reason.clone(),
+                operator: by.operator.clone(),
+                client: by.client.clone(),
+                state_before: state_before.to_owned(),
+                state_after: stored.state_name().to_owned(),
+                at_us: now.us,
+            };
+            operator_acts::insert(connection, &row)?;
+            acted = Acted::Done(Vec::new());
+            Ok(())
+        })?;
+        if let Acted::Done(_) = acted {
+            metrics::counter!("operator_acts_total", "act" => act.name()).increment(1);
+            tracing::warn!(claim_id, act = act.name(), client = by.client, "an operator acts on a payment");
+            acted = Acted::Done(calls);
+        }
+        Ok(acted)
+    }
+}
+
+/// What the act is for this saga, or why it cannot be.
+fn allowed(act: Act, stored: &StoredSaga) -> std::result::Result<Input, String> {
+    let saga = &stored.saga;
+    if saga.is_at_rest() {
+        let state = stored.state_name();
+        let next = if saga.waiting().is_none() && state == "suspect" {
+            "; it waits until claim_process asks anew: run 'claim_process reannounce'"
+        } else {
+            "; nothing is left to do"
+        };
+        return Err(format!("the payment is {state}{next}"));
+    }
+    let Act::Force(answer) = act else { return Ok(Input::Retried) };
+    let Some(waiting) = saga.waiting().filter(|_| stored.stuck_reason.is_some()) else {
+        return Err(format!(
+            "the payment is {}, and only a stuck one that waits for the gateway can be forced: it goes on by itself",
+            stored.state_name()
+        ));
+    };
+    let allowed = waiting.answers();
+    match answer.or_else(|| waiting.assumed()) {
+        Some(answer) if allowed.contains(&answer) => Ok(Input::Forced(answer)),
+        _ => Err(wrong_answer(waiting)),
+    }
+}
+
+fn wrong_answer(waiting: Waiting) -> String {
+    let names: Vec<&str> = waiting.answers().iter().map(|answer| answer.name()).collect();
+    format!("the payment is stuck, and waits for {}: answer must be one of {}", waiting.words(), names.join(", "))
+}
