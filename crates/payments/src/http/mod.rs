@@ -5,10 +5,13 @@ mod audit;
 mod balances;
 mod concurrency;
 mod dead_letters;
+#[allow(dead_code, reason = "the routes that take an act come next")]
+mod operator;
 mod payment;
 mod payments;
 mod webhook;
 
+pub use operator::Operators;
 use service_runtime::api::Routes;
 use service_runtime::http_server::HttpSettings;
 use service_runtime::route;
