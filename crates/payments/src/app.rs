@@ -144,12 +144,14 @@ impl Application {
         ];
 
         let database = DatabaseGate::new(database, MAX_WAITING_READS);
+        let letters = web::Data::from(Arc::clone(&relay));
         let port = bound.port();
         let server = bound.serve(&health, move |config| {
             config
                 .app_data(web::Data::new(database.clone()))
                 .app_data(web::Data::new(executor.clone()))
                 .app_data(web::Data::new(dispatcher.clone()))
+                .app_data(letters.clone())
                 .app_data(web::Data::new(operators.clone()))
                 .app_data(web::Data::new(webhooks.clone()));
             http::routes(&webhooks.http).serve(config);

@@ -4,8 +4,10 @@
 mod audit;
 mod balances;
 mod concurrency;
+mod dead_letter;
+mod dead_letter_acts;
 mod dead_letters;
-#[allow(dead_code, reason = "the routes that take an act come next")]
+mod masked;
 mod operator;
 mod payment;
 mod payments;
@@ -36,6 +38,9 @@ pub fn routes(http: &HttpSettings) -> Routes {
         .route(route!(balances::list))
         .route(route!(audit::audit))
         .route(route!(dead_letters::list))
+        .route(route!(dead_letter::one))
+        .route(route!(dead_letter_acts::redrive))
+        .route(route!(dead_letter_acts::discard))
         .route(route!(concurrency::now))
         .route(route!(webhook::post))
 }
