@@ -11,6 +11,7 @@ use event_bus::{
 };
 use rdkafka::Message;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A handler as a service has one: it writes each body into a table, in one transaction.
 fn writing_into(database: &Database) -> Recorder {
@@ -231,9 +232,17 @@ on_both_databases! {
             let ending: Vec<_> = (0..8)
                 .map(|n| {
                     let (relay, act) = (Arc::clone(&relay), &act);
-                    scope.spawn(move || match n % 2 {
-                        0 => database.write(|c| redrive_dead_letter(c, &relay, 1, act, 7)).unwrap(),
-                        _ => database.write(|c| discard_dead_letter(c, 1, act, 8)).unwrap(),
+                    scope.spawn(move || {
+                        let end = database.write(|c| {
+                            let end = match n % 2 {
+                                0 => redrive_dead_letter(c, &relay, 1, act, 7)?,
+                                _ => discard_dead_letter(c, 1, act, 8)?,
+                            };
+                            // The others come while this is not committed.
+                            std::thread::sleep(Duration::from_millis(50));
+                            Ok(end)
+                        });
+                        end.unwrap()
                     })
                 })
                 .collect();
