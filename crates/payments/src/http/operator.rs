@@ -47,7 +47,8 @@ pub(super) struct OperatorBody {
 }
 
 /// The body of an act that needs a reason.
-#[derive(ToSchema)]
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[allow(dead_code, reason = "it stands for `OperatorBody` in the document of the routes that need a reason")]
 pub(super) struct ReasonedBody {
     /// Why it is done. It is kept and shown with what was acted on.
@@ -91,9 +92,10 @@ fn read(body: &[u8], needed: Reason) -> Result<OperatorBody, Problem> {
     let sent = if body.trim_ascii().is_empty() {
         OperatorBody::default()
     } else {
-        serde_json::from_slice(body).map_err(|_| {
+        let sent: Option<OperatorBody> = serde_json::from_slice(body).map_err(|_| {
             Problem::malformed("the body must be JSON: {\"reason\": \"why it is done\", \"operator\": \"who does it\"}")
-        })?
+        })?;
+        sent.unwrap_or_default()
     };
     let not_blank = |text: Option<String>| text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
     let said = OperatorBody { reason: not_blank(sent.reason), operator: not_blank(sent.operator) };
@@ -137,6 +139,8 @@ mod tests {
             |field: &str, length: usize| format!("{{\"{field}\": \"{}\", \"reason\": \"r\"}}", "x".repeat(length));
         for (body, needed, wanted) in [
             ("", Reason::Optional, Ok((None, None))),
+            ("null", Reason::Optional, Ok((None, None))),
+            ("null", Reason::Required, Err((422, "/reason"))),
             ("", Reason::Required, Err((422, "/reason"))),
             ("{}", Reason::Required, Err((422, "/reason"))),
             (r#"{"reason": " \t"}"#, Reason::Required, Err((422, "/reason"))),
