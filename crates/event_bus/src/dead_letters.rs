@@ -62,6 +62,31 @@ pub fn insert(connection: &mut Connection, letters: &[DeadLetter], now_us: i64) 
     Ok(())
 }
 
+/// What became of a message that was set aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeadLetterState {
+    /// Nothing yet: somebody has to look at it.
+    Waiting,
+    /// It was sent out again.
+    Redriven,
+    /// It will never be sent again.
+    Discarded,
+}
+
+impl DeadLetterState {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Waiting, Self::Redriven, Self::Discarded];
+
+    /// Its name, as it is stored and shown.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Redriven => "redriven",
+            Self::Discarded => "discarded",
+        }
+    }
+}
+
 /// How many messages were set aside.
 pub fn count(connection: &mut Connection) -> Result<i64> {
     Ok(on_each_backend!(connection, |c| dead_letters::table.count().get_result(c))?)
@@ -82,6 +107,16 @@ pub struct KeptDeadLetter {
     pub headers: String,
     pub reason: String,
     pub received_at_us: i64,
+    /// The name of a [`DeadLetterState`].
+    pub state: String,
+    /// When it ceased to wait.
+    pub ended_at_us: Option<i64>,
+    /// Why, in the operator's words.
+    pub ended_reason: Option<String>,
+    /// Who did it, in their own words.
+    pub ended_by: Option<String>,
+    /// The address they did it from.
+    pub ended_from: Option<String>,
     /// How many bytes the body has.
     #[diesel(select_expression = length(dead_letters::body))]
     pub body_bytes: i32,
@@ -93,14 +128,30 @@ extern "SQL" {
     fn length(bytes: diesel::sql_types::Binary) -> diesel::sql_types::Integer;
 }
 
-/// Up to `limit` messages that were set aside, newest first, before the one with the id `before`.
-pub fn list(connection: &mut Connection, before: Option<i64>, limit: i64) -> Result<Vec<KeptDeadLetter>> {
+/// Up to `limit` messages that were set aside, in one state or all, newest first, before the one with the id `before`.
+pub fn list(
+    connection: &mut Connection,
+    state: Option<DeadLetterState>,
+    before: Option<i64>,
+    limit: i64,
+) -> Result<Vec<KeptDeadLetter>> {
     Ok(on_each_backend!(connection, |c| {
-        dead_letters::table
+        let mut query = dead_letters::table
             .filter(dead_letters::id.lt(before.unwrap_or(i64::MAX)))
             .order(dead_letters::id.desc())
             .limit(limit)
             .select(KeptDeadLetter::as_select())
-            .load(c)
+            .into_boxed();
+        if let Some(state) = state {
+            query = query.filter(dead_letters::state.eq(state.name()));
+        }
+        query.load(c)
+    })?)
+}
+
+/// One message that was set aside, with its body, which may hold anything.
+pub fn find(connection: &mut Connection, id: i64) -> Result<Option<(KeptDeadLetter, Vec<u8>)>> {
+    Ok(on_each_backend!(connection, |c| {
+        dead_letters::table.find(id).select((KeptDeadLetter::as_select(), dead_letters::body)).first(c).optional()
     })?)
 }

@@ -9,6 +9,7 @@ mod dead_letters;
 mod message;
 mod outbox;
 mod producer;
+mod redrive;
 mod relay;
 mod schema;
 mod security;
@@ -17,10 +18,12 @@ mod topics;
 
 pub use consumer::{Consumer, Handler};
 pub use dead_letters::{
-    DeadLetter, KeptDeadLetter, count as count_dead_letters, insert as insert_dead_letters, list as list_dead_letters,
+    DeadLetter, DeadLetterState, KeptDeadLetter, count as count_dead_letters, find as find_dead_letter,
+    insert as insert_dead_letters, list as list_dead_letters,
 };
 pub use message::{IncomingMessage, OutgoingMessage};
 pub use outbox::{KEYS_WAITING_IN_TOPIC, OutboxRow, insert as insert_into_outbox, pending as pending_in_outbox};
+pub use redrive::{LetterAct, LetterEnd, discard as discard_dead_letter, redrive as redrive_dead_letter};
 pub use relay::Relay;
 pub use security::{Password, Protocol, SaslMechanism, SecuritySettings};
 pub use settings::{ConsumerSettings, KafkaSettings, OutboxSettings, ProducerSettings, TopicSettings};

@@ -74,6 +74,12 @@ impl Relay {
         outbox::insert(connection, messages, now_us, self.grace_us)
     }
 
+    /// Whether a message is small enough to be sent at all.
+    pub(crate) fn carries(&self, message: &OutgoingMessage) -> bool {
+        let headers: usize = message.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        message.key.len() + headers + message.body.len() <= self.settings.max_message_bytes
+    }
+
     /// Sends rows that were just committed. Never waits: what does not fit the queue is left to the sweeper.
     pub fn hand_off(&self, rows: &[OutboxRow]) {
         for row in rows {

@@ -25,6 +25,11 @@ diesel::table! {
         body -> Binary,
         reason -> Text,
         received_at_us -> BigInt,
+        state -> Text,
+        ended_at_us -> Nullable<BigInt>,
+        ended_reason -> Nullable<Text>,
+        ended_by -> Nullable<Text>,
+        ended_from -> Nullable<Text>,
     }
 }
 

@@ -14,6 +14,7 @@ use claim_events::{CLAIM_TOPIC, PAYMENT_TOPIC, rfc3339};
 use dual_db::{Database, DatabaseSettings};
 use event_bus::{Consumer, Relay};
 use service_runtime::background::Periodic;
+use service_runtime::client_address::Clients;
 use service_runtime::database_gate::DatabaseGate;
 use service_runtime::health::Health;
 use service_runtime::{http_server, metrics};
@@ -133,6 +134,7 @@ impl Application {
             tolerance_s: settings.gateway.webhook_tolerance_s.into(),
             http: settings.http.clone(),
         };
+        let operators = http::Operators { http: settings.http.clone(), clients: Clients::behind(&settings.proxies) };
         let periodic = vec![
             worker::start_resuming(executor.clone(), dispatcher.clone(), &settings.saga),
             health.watch_database(&database, every),
@@ -142,12 +144,15 @@ impl Application {
         ];
 
         let database = DatabaseGate::new(database, MAX_WAITING_READS);
+        let letters = web::Data::from(Arc::clone(&relay));
         let port = bound.port();
         let server = bound.serve(&health, move |config| {
             config
                 .app_data(web::Data::new(database.clone()))
                 .app_data(web::Data::new(executor.clone()))
                 .app_data(web::Data::new(dispatcher.clone()))
+                .app_data(letters.clone())
+                .app_data(web::Data::new(operators.clone()))
                 .app_data(web::Data::new(webhooks.clone()));
             http::routes(&webhooks.http).serve(config);
         })?;

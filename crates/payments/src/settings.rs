@@ -4,6 +4,7 @@ use crate::domain::concurrency::Limits;
 use dual_db::DatabaseSettings;
 use event_bus::KafkaSettings;
 use serde::{Deserialize, Serialize};
+use service_runtime::client_address::ProxySettings;
 use service_runtime::command_line::ProcessSettings;
 use service_runtime::http_server::HttpSettings;
 use service_runtime::telemetry::LogSettings;
@@ -21,6 +22,9 @@ pub struct Settings {
     /// The HTTP server.
     #[validate(nested)]
     pub http: HttpSettings,
+    /// The proxies in front of it, which say whom a request is from.
+    #[validate(nested)]
+    pub proxies: ProxySettings,
     /// The database.
     #[validate(nested)]
     pub database: DatabaseSettings,
@@ -147,6 +151,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             http: HttpSettings::on_port(8001),
+            proxies: ProxySettings::default(),
             database: DatabaseSettings::at("sqlite://.local/payments.db"),
             kafka: KafkaSettings::for_group("payments"),
             log: LogSettings::default(),

@@ -5,6 +5,7 @@
 //! trusted proxy's: what stands before that is hearsay.
 
 use crate::problem::Problem;
+use actix_web::HttpRequest;
 use actix_web::dev::ServiceRequest;
 use actix_web::http::header::HeaderMap;
 use ipnet::IpNet;
@@ -76,11 +77,19 @@ impl Clients {
     /// # Errors
     /// 500 where nobody knows who connected.
     pub fn client_of(&self, request: &ServiceRequest) -> Result<IpAddr, Problem> {
-        let peer = request.peer_addr().ok_or_else(Problem::internal)?.ip();
-        Ok(match self.address(peer, request.headers()) {
+        Ok(match self.address_of(request.request())? {
             IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
             v4 @ IpAddr::V4(_) => v4,
         })
+    }
+
+    /// The address of a request's client, all of it.
+    ///
+    /// # Errors
+    /// 500 where nobody knows who connected.
+    pub fn address_of(&self, request: &HttpRequest) -> Result<IpAddr, Problem> {
+        let peer = request.peer_addr().ok_or_else(Problem::internal)?.ip();
+        Ok(self.address(peer, request.headers()))
     }
 
     fn address(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
@@ -150,6 +159,15 @@ mod tests {
             request = request.append_header(*header);
         }
         clients.client_of(&request.to_srv_request()).unwrap().to_string()
+    }
+
+    #[test]
+    fn an_address_is_told_whole() {
+        let clients = clients(&["10.0.0.0/8"], "x-forwarded-for");
+        let from = |peer: &str| TestRequest::default().peer_addr(SocketAddr::new(peer.parse().unwrap(), 4711));
+        let address = |request: TestRequest| clients.address_of(&request.to_http_request()).unwrap().to_string();
+        assert_eq!(address(from("2001:470:1:2:3:4:5:6")), "2001:470:1:2:3:4:5:6");
+        assert_eq!(address(from("10.0.0.1").append_header(("x-forwarded-for", "198.51.100.1"))), "198.51.100.1");
     }
 
     #[test]

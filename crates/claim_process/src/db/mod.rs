@@ -1,5 +1,6 @@
 //! The database: one file an aggregate, its queries beside its table. Nothing here decides anything; `domain` does.
 
+pub mod agreement;
 pub mod claims;
 pub mod duplicates;
 pub mod idempotency;

@@ -7,6 +7,9 @@ use diesel::sql_query;
 use diesel::sql_types::{BigInt, Nullable, Text};
 use dual_db::{Connection, Result, on_each_backend};
 
+/// How many claims that need attention are named.
+pub const MOST_NAMED: i64 = 20;
+
 /// So many claims, worth so much.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, QueryableByName)]
 pub struct Sum {
@@ -26,13 +29,25 @@ impl std::ops::Add for Sum {
     }
 }
 
+impl std::ops::Sub for Sum {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self { claims: self.claims - other.claims, cents: self.cents - other.cents }
+    }
+}
+
 /// All of it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reconciliation {
     /// Accepted.
     pub submitted: Sum,
     /// Of these, those whose event Kafka has acknowledged.
     pub published: Sum,
+    /// Those whose event Kafka has not acknowledged yet.
+    pub unpublished: Sum,
+    /// When the oldest of these was submitted, in microseconds since 1970.
+    pub unpublished_since_us: Option<i64>,
     /// Paid.
     pub settled: Sum,
     /// Not paid, or paid back.
@@ -41,10 +56,38 @@ pub struct Reconciliation {
     pub pending: Sum,
     /// Asked for so often that somebody should look.
     pub needs_attention: Sum,
-    /// The sum of the providers' totals.
-    pub provider_totals: Sum,
-    /// How long the oldest pending claim waits, in microseconds.
-    pub oldest_pending_age_us: Option<i64>,
+    /// The first of these: those that wait the longest.
+    pub needing_attention: Vec<Waiting>,
+    /// Since when the oldest pending claim waits, in microseconds since 1970.
+    pub pending_since_us: Option<i64>,
+}
+
+/// A claim that waits.
+#[derive(Debug, Clone, PartialEq, Eq, QueryableByName)]
+pub struct Waiting {
+    /// Its id.
+    #[diesel(sql_type = Text)]
+    pub claim_id: String,
+    /// Its status.
+    #[diesel(sql_type = Text)]
+    pub status: String,
+    /// What is due, in cents.
+    #[diesel(sql_type = BigInt)]
+    pub net_fee_cents: i64,
+    /// How often it was asked for.
+    #[diesel(sql_type = BigInt)]
+    pub times_asked: i64,
+    /// When it was submitted or withdrawn, in microseconds since 1970.
+    #[diesel(sql_type = BigInt)]
+    pub since_us: i64,
+}
+
+#[derive(QueryableByName)]
+struct Unpublished {
+    #[diesel(embed)]
+    all: Sum,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    since_us: Option<i64>,
 }
 
 #[derive(QueryableByName)]
@@ -67,25 +110,31 @@ const BY_STATUS: &str = "SELECT status, COUNT(*) AS claims, CAST(SUM(net_fee_cen
     MIN(COALESCE(voided_at_us, submitted_at_us)) AS oldest_us
     FROM claims GROUP BY status";
 
-const PROVIDER_TOTALS: &str = "SELECT CAST(COALESCE(SUM(claims), 0) AS BIGINT) AS claims,
-    CAST(COALESCE(SUM(net_fee_cents), 0) AS BIGINT) AS cents FROM provider_totals";
+const NEEDING_ATTENTION: &str = "SELECT claim_id, status, net_fee_cents, times_asked,
+    COALESCE(voided_at_us, submitted_at_us) AS since_us
+    FROM claims WHERE needs_attention ORDER BY since_us, claim_id LIMIT $1";
 
 /// Claims whose first event still waits in the outbox. One that was asked for again went out before.
 fn unpublished() -> String {
     format!(
-        "SELECT COUNT(*) AS claims, CAST(COALESCE(SUM(net_fee_cents), 0) AS BIGINT) AS cents FROM claims
+        "SELECT COUNT(*) AS claims, CAST(COALESCE(SUM(net_fee_cents), 0) AS BIGINT) AS cents,
+         MIN(submitted_at_us) AS since_us FROM claims
          WHERE times_asked = 0 AND ask = 0 AND version = 1 AND outcome_version IS NULL AND claim_id IN ({})",
         event_bus::KEYS_WAITING_IN_TOPIC
     )
 }
 
 /// Computes it. Call it in one transaction for numbers that belong together.
-pub fn compute(connection: &mut Connection, now_us: i64) -> Result<Reconciliation> {
+pub fn compute(connection: &mut Connection) -> Result<Reconciliation> {
     let rows: Vec<ByStatus> = on_each_backend!(connection, |c| sql_query(BY_STATUS).load(c))?;
-    let unpublished: Sum =
+    let unpublished: Unpublished =
         on_each_backend!(connection, |c| sql_query(unpublished()).bind::<Text, _>(CLAIM_TOPIC).get_result(c))?;
     let mut found = Reconciliation {
-        provider_totals: on_each_backend!(connection, |c| sql_query(PROVIDER_TOTALS).get_result(c))?,
+        needing_attention: on_each_backend!(connection, |c| {
+            sql_query(NEEDING_ATTENTION).bind::<BigInt, _>(MOST_NAMED).load(c)
+        })?,
+        unpublished: unpublished.all,
+        unpublished_since_us: unpublished.since_us,
         ..Reconciliation::default()
     };
     for row in rows {
@@ -95,14 +144,14 @@ pub fn compute(connection: &mut Connection, now_us: i64) -> Result<Reconciliatio
         match Status::parse(&row.status) {
             Some(Status::Settled) => found.settled = row.all,
             Some(Status::Unwound) => found.unwound = row.all,
-            _ => {
+            Some(Status::Submitted | Status::VoidRequested) => {
                 found.pending = found.pending + row.all;
-                let age_us = row.oldest_us.map(|oldest_us| now_us - oldest_us);
-                found.oldest_pending_age_us = found.oldest_pending_age_us.max(age_us);
+                found.pending_since_us = found.pending_since_us.into_iter().chain(row.oldest_us).min();
             }
+            // Of none: one of the comparisons says so.
+            None => {}
         }
     }
-    found.published =
-        Sum { claims: found.submitted.claims - unpublished.claims, cents: found.submitted.cents - unpublished.cents };
+    found.published = found.submitted - found.unpublished;
     Ok(found)
 }

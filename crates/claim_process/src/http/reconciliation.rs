@@ -1,7 +1,8 @@
-//! `GET /v1/reconciliation`: what was submitted against what became of it, and whether the sums agree.
+//! `GET /v1/reconciliation`: what was submitted against what became of it, and what does not agree, by name and number.
 
 use super::Api;
-use crate::db::reconciliation::{self, Sum};
+use crate::db::agreement::{self, Agreement, Each, Pair};
+use crate::db::reconciliation::{self, Reconciliation, Sum, Waiting};
 use crate::domain::cents::Cents;
 use actix_web::{HttpResponse, web};
 use claim_events::rfc3339;
@@ -17,13 +18,22 @@ pub(super) struct ReconciliationAnswer {
     submitted: SumAnswer,
     /// Of these, those whose event Kafka has acknowledged.
     published: SumAnswer,
+    /// Of these, the others. They are sent in a moment, or as soon as Kafka is there.
+    unpublished: SumAnswer,
+    oldest_unpublished_age_s: Option<i64>,
     settled: SumAnswer,
     unwound: SumAnswer,
     pending: SumAnswer,
-    needs_attention: SumAnswer,
     oldest_pending_age_s: Option<i64>,
-    /// Whether all of the following do.
+    needs_attention: SumAnswer,
+    oldest_needs_attention_age_s: Option<i64>,
+    /// The 20 of these that wait the longest, longest first; `GET /v1/claims?needs_attention=true` has all.
+    needing_attention: Vec<WaitingAnswer>,
+    /// Whether all of `checks` do.
     agrees: bool,
+    /// What does not agree, in words and numbers.
+    #[schema(examples(json!(["settled claims are paid their net fees: 2 claims of 30.00 expected, 2 claims of 29.00 found, 1 off"])))]
+    disagreements: Vec<String>,
     checks: Vec<Check>,
 }
 
@@ -35,13 +45,40 @@ struct SumAnswer {
     net_fee_cents: i64,
 }
 
-/// Two sums that must be the same.
+/// A claim that was asked for so often that somebody should look.
+#[derive(Serialize, ToSchema)]
+struct WaitingAnswer {
+    claim_id: String,
+    status: String,
+    #[schema(value_type = Money)]
+    net_fee: String,
+    /// Since it was submitted or withdrawn.
+    age_s: i64,
+    times_asked: i64,
+}
+
+/// Two sums that must be the same, for each claim or provider and in all.
 #[derive(Serialize, ToSchema)]
 struct Check {
     name: &'static str,
     expected: SumAnswer,
     found: SumAnswer,
     agrees: bool,
+    /// How many claims or providers are off. They may cancel each other out in the sums.
+    off: i64,
+    /// The first 20 of them.
+    named: Vec<OffAnswer>,
+}
+
+/// A claim, by its id, or a provider, by its NPI, that is off.
+#[derive(Serialize, ToSchema)]
+struct OffAnswer {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    claim_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider_npi: Option<String>,
+    expected: SumAnswer,
+    found: SumAnswer,
 }
 
 impl From<Sum> for SumAnswer {
@@ -50,47 +87,89 @@ impl From<Sum> for SumAnswer {
     }
 }
 
-fn check(name: &'static str, expected: Sum, found: Sum) -> Check {
-    Check { name, agrees: expected == found, expected: expected.into(), found: found.into() }
+impl WaitingAnswer {
+    fn of(waiting: Waiting, now_us: i64) -> Self {
+        Self {
+            claim_id: waiting.claim_id,
+            status: waiting.status,
+            net_fee: Cents(waiting.net_fee_cents).to_string(),
+            age_s: age_s(waiting.since_us, now_us),
+            times_asked: waiting.times_asked,
+        }
+    }
+}
+
+impl From<Agreement> for Check {
+    fn from(agreement: Agreement) -> Self {
+        Self {
+            name: agreement.name,
+            expected: agreement.expected.into(),
+            found: agreement.found.into(),
+            agrees: agreement.off == 0,
+            off: agreement.off,
+            named: agreement.named.into_iter().map(|pair| OffAnswer::of(pair, agreement.each)).collect(),
+        }
+    }
+}
+
+impl OffAnswer {
+    fn of(Pair { id, expected, found }: Pair, each: Each) -> Self {
+        let (claim_id, provider_npi) = match each {
+            Each::Claim => (Some(id), None),
+            Each::Provider => (None, Some(id)),
+        };
+        Self { claim_id, provider_npi, expected: expected.into(), found: found.into() }
+    }
 }
 
 /// What was submitted, and what became of it.
 ///
-/// Counts and sums, and whether those agree that must.
+/// Counts and sums at one moment, and what does not agree: which sums, by how much, and which claims or providers.
 #[utoipa::path(get, path = "/v1/reconciliation", tag = "claims", operation_id = "reconcile",
     responses((status = 200, description = "Counts and sums at one moment.", body = ReconciliationAnswer)))]
 pub(super) async fn reconcile(api: web::Data<Api>) -> Result<HttpResponse, Problem> {
-    let (found, now_us) = api
+    let (found, agreements, now_us) = api
         .database
         .read(|connection| {
             connection.snapshot(|connection| {
                 let now_us = connection.now_us()?;
-                Ok((reconciliation::compute(connection, now_us)?, now_us))
+                Ok((reconciliation::compute(connection)?, agreement::compare(connection)?, now_us))
             })
         })
         .await?;
-    let checks = vec![
-        check(
-            "settled, unwound and pending claims are those submitted",
-            found.submitted,
-            found.settled + found.unwound + found.pending,
-        ),
-        check(
-            "the providers' totals are the claims that are not unwound",
-            found.settled + found.pending,
-            found.provider_totals,
-        ),
-    ];
-    Ok(HttpResponse::Ok().json(ReconciliationAnswer {
+    Ok(HttpResponse::Ok().json(answer(found, agreements, now_us)))
+}
+
+fn answer(found: Reconciliation, agreements: Vec<Agreement>, now_us: i64) -> ReconciliationAnswer {
+    let age = |since_us: Option<i64>| since_us.map(|since_us| age_s(since_us, now_us));
+    let disagreements: Vec<String> = agreements.iter().filter(|one| one.off > 0).map(in_words).collect();
+    ReconciliationAnswer {
         as_of: rfc3339(now_us),
         submitted: found.submitted.into(),
         published: found.published.into(),
+        unpublished: found.unpublished.into(),
+        oldest_unpublished_age_s: age(found.unpublished_since_us),
         settled: found.settled.into(),
         unwound: found.unwound.into(),
         pending: found.pending.into(),
+        oldest_pending_age_s: age(found.pending_since_us),
         needs_attention: found.needs_attention.into(),
-        oldest_pending_age_s: found.oldest_pending_age_us.map(|age_us| age_us.max(0) / 1_000_000),
-        agrees: checks.iter().all(|check| check.agrees),
-        checks,
-    }))
+        oldest_needs_attention_age_s: age(found.needing_attention.first().map(|oldest| oldest.since_us)),
+        needing_attention: found.needing_attention.into_iter().map(|one| WaitingAnswer::of(one, now_us)).collect(),
+        agrees: disagreements.is_empty(),
+        disagreements,
+        checks: agreements.into_iter().map(Check::from).collect(),
+    }
+}
+
+fn age_s(since_us: i64, now_us: i64) -> i64 {
+    (now_us - since_us).max(0) / 1_000_000
+}
+
+fn in_words(agreement: &Agreement) -> String {
+    let sum = |Sum { claims, cents }: Sum| {
+        format!("{claims} claim{} of {}", if claims == 1 { "" } else { "s" }, Cents(cents))
+    };
+    let Agreement { name, expected, found, off, .. } = agreement;
+    format!("{name}: {} expected, {} found, {off} off", sum(*expected), sum(*found))
 }

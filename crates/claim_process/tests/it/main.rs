@@ -24,6 +24,7 @@ mod program;
 mod publishing;
 mod rate_limits;
 mod reannounce;
+mod reconciliation;
 mod refusals;
 mod rules;
 mod service;

@@ -1,10 +1,17 @@
 //! Messages that the database refuses: each is set aside with its bytes and the reason, and the others go on.
 
-use crate::bus::{Broker, Recorder, TOPIC, allow, count, execute, forbid, number, wait_until};
+use crate::bus::{Broker, Recorder, TOPIC, allow, count, execute, forbid, headers, number, settings_for, wait_until};
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use dual_db::testing::on_both_databases;
 use dual_db::{Database, Error};
-use event_bus::{Consumer, DeadLetter, IncomingMessage, MIGRATIONS, count_dead_letters, insert_dead_letters};
+use event_bus::{
+    Consumer, DeadLetter, DeadLetterState, IncomingMessage, LetterAct, LetterEnd, MIGRATIONS, Relay,
+    count_dead_letters, discard_dead_letter, find_dead_letter, insert_dead_letters, list_dead_letters,
+    pending_in_outbox, redrive_dead_letter,
+};
+use rdkafka::Message;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// A handler as a service has one: it writes each body into a table, in one transaction.
 fn writing_into(database: &Database) -> Recorder {
@@ -172,5 +179,91 @@ on_both_databases! {
             ),
             4
         );
+    }
+
+    fn a_letter_goes_out_again_to_where_it_came_from_and_is_applied(database: &Database) {
+        database.migrate(&[&MIGRATIONS]).unwrap();
+        let broker = Broker::start();
+        let recorder = writing_into(database);
+        let mut settings = broker.settings("group");
+        settings.consumer.max_attempts = 1;
+        forbid(database, "INSERT", "bodies");
+        broker.send([("a", "4711".to_owned())]);
+        let consumer = Consumer::start(&settings, TOPIC, database.clone(), recorder).unwrap();
+        wait_until("it is set aside", || database.read(count_dead_letters).unwrap() == 1);
+        allow(database, "bodies");
+        let came = broker.seen(1).remove(0);
+
+        let relay = Relay::start(database, &settings).unwrap();
+        let id = database.read(|c| list_dead_letters(c, None, None, 1)).unwrap()[0].id;
+        let act = LetterAct { reason: Some("the table is back".to_owned()), ..LetterAct::default() };
+        let end = database.write(|c| {
+            let now_us = c.now_us()?;
+            redrive_dead_letter(c, &relay, id, &act, now_us)
+        });
+        let LetterEnd::Done(letter, rows) = end.unwrap() else { panic!("it had not ended before") };
+        assert!(letter.state == "redriven" && letter.ended_at_us > Some(letter.received_at_us), "{letter:?}");
+        relay.hand_off(&rows);
+        wait_until("it is applied", || count(database, "bodies WHERE body = 4711") == 1);
+        let again = broker.seen(1).remove(0);
+        assert_eq!((again.partition(), again.key(), again.payload()), (came.partition(), came.key(), came.payload()));
+        assert_eq!(headers(&again), headers(&came));
+        wait_until("the outbox is empty", || database.read(pending_in_outbox).unwrap() == 0);
+        assert_eq!(database.read(count_dead_letters).unwrap(), 1, "it stays");
+        relay.stop();
+        consumer.stop().unwrap();
+    }
+
+    fn a_letter_ends_once_however_many_instances_end_it_at_once(database: &Database) {
+        database.migrate(&[&MIGRATIONS]).unwrap();
+        let text = IncomingMessage { key: Some(b"k".to_vec()), headers: vec![], body: b"{}".to_vec(), ..message(1, 1) };
+        let letter = DeadLetter { message: text, reason: "poison".to_owned() };
+        database.write(|c| insert_dead_letters(c, std::slice::from_ref(&letter), 5)).unwrap();
+        let relay = Relay::start(database, &settings_for("127.0.0.1:1", "group")).unwrap();
+        let act = LetterAct::default();
+        let rolled_back = database.write(|c| {
+            redrive_dead_letter(c, &relay, 1, &act, 6)?;
+            Err::<(), _>(Error::Query(DieselError::RollbackTransaction))
+        });
+        assert!(rolled_back.is_err());
+        assert_eq!(database.read(pending_in_outbox).unwrap(), 0);
+
+        let ends: Vec<LetterEnd> = std::thread::scope(|scope| {
+            let ending: Vec<_> = (0..8)
+                .map(|n| {
+                    let (relay, act) = (Arc::clone(&relay), &act);
+                    scope.spawn(move || {
+                        let end = database.write(|c| {
+                            let end = match n % 2 {
+                                0 => redrive_dead_letter(c, &relay, 1, act, 7)?,
+                                _ => discard_dead_letter(c, 1, act, 8)?,
+                            };
+                            // The others come while this is not committed.
+                            std::thread::sleep(Duration::from_millis(50));
+                            Ok(end)
+                        });
+                        end.unwrap()
+                    })
+                })
+                .collect();
+            ending.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert_eq!(ends.iter().filter(|end| matches!(end, LetterEnd::Done(..))).count(), 1, "{ends:?}");
+        assert_eq!(ends.iter().filter(|end| matches!(end, LetterEnd::Before(_))).count(), 7, "{ends:?}");
+        let (letter, body) = database.read(|c| find_dead_letter(c, 1)).unwrap().unwrap();
+        let redriven = i64::from(letter.state == DeadLetterState::Redriven.name());
+        assert_eq!((database.read(pending_in_outbox).unwrap(), body), (redriven, b"{}".to_vec()));
+        assert_eq!(database.write(|c| discard_dead_letter(c, 2, &act, 9)).unwrap(), LetterEnd::Unknown);
+    }
+
+    fn what_the_outbox_cannot_hold_to_the_byte_is_not_sent_again(database: &Database) {
+        database.migrate(&[&MIGRATIONS]).unwrap();
+        let relay = Relay::start(database, &settings_for("127.0.0.1:1", "group")).unwrap();
+        let letter = DeadLetter { message: message(1, 1), reason: "poison".to_owned() };
+        database.write(|c| insert_dead_letters(c, std::slice::from_ref(&letter), 5)).unwrap();
+        let end = database.write(|c| redrive_dead_letter(c, &relay, 1, &LetterAct::default(), 6)).unwrap();
+        assert_eq!(end, LetterEnd::Unsendable("its key is not text in UTF-8"));
+        let waiting = database.read(|c| list_dead_letters(c, Some(DeadLetterState::Waiting), None, 10)).unwrap();
+        assert_eq!((waiting.len(), database.read(pending_in_outbox).unwrap()), (1, 0), "nothing was changed");
     }
 }

@@ -1,7 +1,9 @@
-//! `GET /v1/dead-letters`: messages that could not be applied, without their bodies, newest first.
+//! `GET /v1/dead-letters`: messages that could not be applied, without their bodies, newest first, and what became of them.
 
+use super::masked;
 use actix_web::{HttpResponse, web};
 use claim_events::rfc3339;
+use event_bus::{DeadLetterState, KeptDeadLetter};
 use serde::{Deserialize, Serialize};
 use service_runtime::api::Time;
 use service_runtime::database_gate::DatabaseGate;
@@ -12,14 +14,41 @@ use utoipa::{IntoParams, ToSchema};
 
 const DEFAULT_LIMIT: i64 = 50;
 const MOST: i64 = 500;
+/// Not a state: letters in any of them.
+const ALL: &str = "all";
+
+/// What became of a message that was set aside.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[allow(dead_code, reason = "it stands for the names of `DeadLetterState` in the document")]
+enum LetterState {
+    Waiting,
+    Redriven,
+    Discarded,
+}
+
+/// Which messages to list.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[allow(dead_code, reason = "it stands for the names that are read in the document")]
+enum LetterFilter {
+    Waiting,
+    Redriven,
+    Discarded,
+    All,
+}
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ListQuery {
+    /// Messages in this state: waiting (for an operator), redriven or discarded; or all. Where it is not said, those that
+    /// wait.
+    #[param(inline, value_type = Option<LetterFilter>)]
+    state: Option<String>,
     /// How many messages a page has: 1 to 500; 50 where it is not said.
     #[param(minimum = 1, maximum = 500, example = 50)]
     limit: Option<i64>,
-    /// Where the page begins: the `next_cursor` of the page before.
+    /// Where the page begins: the `next_cursor` of the page before, with the same state.
     cursor: Option<i64>,
 }
 
@@ -30,9 +59,14 @@ pub(super) struct Page {
     next_cursor: Option<String>,
 }
 
+/// A message that was set aside, and what became of it.
 #[derive(Serialize, ToSchema)]
-struct DeadLetterAnswer {
+#[schema(as = DeadLetter)]
+pub(super) struct DeadLetterAnswer {
     id: i64,
+    #[schema(value_type = LetterState)]
+    state: String,
+    /// Why it was set aside.
     reason: String,
     topic: String,
     partition: i64,
@@ -42,40 +76,69 @@ struct DeadLetterAnswer {
     sent_at: Option<String>,
     #[schema(value_type = Time)]
     received_at: String,
-    /// The key as text, where it is text; a claim's id.
+    /// The key where it is a claim's id, or else its size.
     key: Option<String>,
-    /// Pairs of name and value.
+    /// Pairs of name and value. Values of headers that the contract does not know are replaced by their size.
     #[schema(value_type = Vec<Vec<String>>)]
     headers: Vec<(String, String)>,
     body_bytes: i32,
+    /// When it was redriven or discarded.
+    #[schema(value_type = Option<Time>)]
+    ended_at: Option<String>,
+    /// Why, in the operator's words.
+    ended_reason: Option<String>,
+    /// Who did it, in their own words.
+    ended_by: Option<String>,
+    /// The address they did it from.
+    ended_from: Option<String>,
 }
 
 /// Messages that were set aside, newest first.
 ///
-/// With the reason, and without their bodies.
+/// With the reason, and without their bodies. Those that wait for an operator, unless `state` says otherwise.
 #[utoipa::path(get, path = "/v1/dead-letters", tag = "dead letters", operation_id = "list_dead_letters", params(ListQuery),
     responses((status = 200, description = "A page of messages.", body = Page)))]
 pub(super) async fn list(query: Query<ListQuery>, database: web::Data<DatabaseGate>) -> Result<HttpResponse, Problem> {
-    let ListQuery { limit, cursor } = query.0;
+    let ListQuery { state, limit, cursor } = query.0;
     let limit = page::limit(limit, DEFAULT_LIMIT, MOST)?;
+    let state = read_state(state.as_deref())?;
     let mut found =
-        database.read(move |connection| event_bus::list_dead_letters(connection, cursor, limit + 1)).await?;
+        database.read(move |connection| event_bus::list_dead_letters(connection, state, cursor, limit + 1)).await?;
     let more = page::cut(&mut found, limit);
     let next_cursor = found.last().filter(|_| more).map(|last| last.id.to_string());
-    let dead_letters = found
-        .into_iter()
-        .map(|kept| DeadLetterAnswer {
+    let dead_letters = found.into_iter().map(DeadLetterAnswer::from).collect();
+    Ok(HttpResponse::Ok().json(Page { dead_letters, next_cursor }))
+}
+
+fn read_state(name: Option<&str>) -> Result<Option<DeadLetterState>, Problem> {
+    let Some(name) = name else { return Ok(Some(DeadLetterState::Waiting)) };
+    let found = DeadLetterState::ALL.into_iter().find(|state| state.name() == name);
+    if found.is_none() && name != ALL {
+        let names: Vec<&str> = DeadLetterState::ALL.into_iter().map(DeadLetterState::name).chain([ALL]).collect();
+        return Err(Problem::malformed(format!("state must be one of {}", names.join(", "))));
+    }
+    Ok(found)
+}
+
+impl From<KeptDeadLetter> for DeadLetterAnswer {
+    fn from(kept: KeptDeadLetter) -> Self {
+        let headers: Vec<(String, String)> = serde_json::from_str(&kept.headers).unwrap_or_default();
+        Self {
             id: kept.id,
+            state: kept.state,
             reason: kept.reason,
             topic: kept.topic,
             partition: kept.partition,
             offset: kept.message_offset,
             sent_at: (kept.message_time_ms > 0).then(|| rfc3339(kept.message_time_ms.saturating_mul(1_000))),
             received_at: rfc3339(kept.received_at_us),
-            key: kept.message_key.and_then(|key| String::from_utf8(key).ok()),
-            headers: serde_json::from_str(&kept.headers).unwrap_or_default(),
+            key: kept.message_key.as_deref().map(masked::key),
+            headers: headers.iter().map(|(name, value)| masked::header(name, value)).collect(),
             body_bytes: kept.body_bytes,
-        })
-        .collect();
-    Ok(HttpResponse::Ok().json(Page { dead_letters, next_cursor }))
+            ended_at: kept.ended_at_us.map(rfc3339),
+            ended_reason: kept.ended_reason,
+            ended_by: kept.ended_by,
+            ended_from: kept.ended_from,
+        }
+    }
 }

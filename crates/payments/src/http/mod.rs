@@ -4,11 +4,16 @@
 mod audit;
 mod balances;
 mod concurrency;
+mod dead_letter;
+mod dead_letter_acts;
 mod dead_letters;
+mod masked;
+mod operator;
 mod payment;
 mod payments;
 mod webhook;
 
+pub use operator::Operators;
 use service_runtime::api::Routes;
 use service_runtime::http_server::HttpSettings;
 use service_runtime::route;
@@ -33,6 +38,9 @@ pub fn routes(http: &HttpSettings) -> Routes {
         .route(route!(balances::list))
         .route(route!(audit::audit))
         .route(route!(dead_letters::list))
+        .route(route!(dead_letter::one))
+        .route(route!(dead_letter_acts::redrive))
+        .route(route!(dead_letter_acts::discard))
         .route(route!(concurrency::now))
         .route(route!(webhook::post))
 }

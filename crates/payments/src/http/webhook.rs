@@ -19,6 +19,8 @@ use sha2::Sha256;
 use utoipa::ToSchema;
 
 const SIGNATURE_HEADER: &str = "gateway-signature";
+/// The longest id of an event, and the longest reference, in characters.
+const LONGEST_NAME: usize = 200;
 /// When a gateway that cannot be heard just now should come again, in seconds.
 const RETRY_AFTER_S: u64 = 5;
 
@@ -68,7 +70,7 @@ pub(super) async fn post(
     if webhooks.secret.is_empty() {
         return Err(refused("no_secret", Problem::unavailable("no webhooks are taken here", RETRY_AFTER_S)));
     }
-    let body = read_body(payload, &webhooks.http).await?;
+    let body = read_body(payload, &webhooks.http).await.map_err(|problem| refused("unreadable", problem))?;
     let now_s = jiff::Timestamp::now().as_second();
     let signature = request.headers().get(SIGNATURE_HEADER).and_then(|value| value.to_str().ok()).unwrap_or_default();
     check(signature, &body, &webhooks.secret, now_s, webhooks.tolerance_s).map_err(|(reason, why)| {
@@ -76,6 +78,10 @@ pub(super) async fn post(
     })?;
     let event: Event = serde_json::from_slice(&body)
         .map_err(|_| refused("malformed", Problem::malformed("the body is not an event as the gateway tells them")))?;
+    if !is_a_name(&event.id) || !is_a_name(&event.reference) {
+        let why = format!("id and reference must have 1 to {LONGEST_NAME} printable characters");
+        return Err(refused("malformed", Problem::malformed(why)));
+    }
     if event.kind != "payment.returned" || event.currency != "USD" || event.amount_cents <= 0 {
         let why = "only payment.returned is understood, with an amount above zero in USD";
         let problem =
@@ -85,7 +91,10 @@ pub(super) async fn post(
     let (told, calls) = database
         .run(move |_| executor.apply_return(&event.id, &event.reference, event.amount_cents))
         .await
-        .map_err(|_| Problem::unavailable("the event cannot be kept just now: tell it again", RETRY_AFTER_S))?;
+        .map_err(|_| {
+            let why = "the event cannot be kept just now: tell it again";
+            refused("not_kept", Problem::unavailable(why, RETRY_AFTER_S))
+        })?;
     dispatcher.dispatch(calls);
     match told {
         Told::Applied => Ok(HttpResponse::Ok().json(Taken { status: "applied" })),
@@ -100,6 +109,11 @@ pub(super) async fn post(
             ),
         )),
     }
+}
+
+/// Whether a text can name something: what is empty, endless or unprintable is told to nobody's use.
+fn is_a_name(text: &str) -> bool {
+    (1..=LONGEST_NAME).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 fn refused(reason: &'static str, problem: Problem) -> Problem {

@@ -1,6 +1,6 @@
 //! What an operator can list: payments by state, balances, and messages that were set aside.
 
-use crate::harness::{Instance, approved, declined, event, settings, unknown, with_application};
+use crate::harness::{CLAIM, Instance, approved, declined, event, settings, unknown, with_application};
 use dual_db::testing::{TestDatabase, on_both_databases};
 use event_bus::DeadLetter;
 use serde_json::{Value, json};
@@ -77,7 +77,7 @@ on_both_databases! {
     fn messages_set_aside_are_listed_without_their_bodies(test: &TestDatabase) {
         let instance = Instance::new(test.database(), "one");
         let letter = |offset: i64| {
-            let mut message = event("claim", 100, 1).message;
+            let mut message = event(CLAIM, 100, 1).message;
             message.offset = offset;
             message.body = b"patient data".to_vec();
             DeadLetter { message, reason: "it cannot be read".to_owned() }
@@ -87,7 +87,7 @@ on_both_databases! {
             let (status, page) = get(&base, "/v1/dead-letters").await;
             let letters = page["dead_letters"].as_array().expect("a list");
             assert_eq!((status, letters.len()), (200, 2));
-            assert_eq!((&letters[0]["offset"], &letters[0]["key"]), (&json!(2), &json!("claim")));
+            assert_eq!((&letters[0]["offset"], &letters[0]["key"]), (&json!(2), &json!(CLAIM)));
             assert_eq!((&letters[0]["reason"], &letters[0]["body_bytes"]), (&json!("it cannot be read"), &json!(12)));
             assert!(!page.to_string().contains("patient"));
             let (_, first) = get(&base, "/v1/dead-letters?limit=1").await;

@@ -44,7 +44,7 @@ fn message(event: &ClaimEvent, version: i64, offset: i64) -> IncomingMessage {
     }
 }
 
-fn submitted(claim_id: &str, offset: i64) -> IncomingMessage {
+pub fn submitted(claim_id: &str, offset: i64) -> IncomingMessage {
     message(&ClaimEvent::Submitted(body(claim_id)), 1, offset)
 }
 

@@ -1,8 +1,10 @@
 //! The OpenAPI document is what the service does, example by example.
 
 use crate::harness::{approved, event, with_application};
+use crate::messages::submitted;
 use crate::openapi_walk::{document, operations, send_examples};
 use dual_db::testing::{TestDatabase, on_both_databases};
+use event_bus::DeadLetter;
 
 /// The claim in the document's examples.
 const EXAMPLE_ID: &str = "4fXk0aV1StGXR8Z5jdHi6B";
@@ -13,6 +15,8 @@ on_both_databases! {
         with_application(test, secret, async |base, instance| {
             let calls = instance.hear(&event(EXAMPLE_ID, 11_685, 1));
             instance.answer(&calls[0], approved(11_685));
+            let letters = [1, 2].map(|offset| DeadLetter { message: submitted(EXAMPLE_ID, offset), reason: "poison".to_owned() });
+            instance.executor.apply_events(&[], &letters).expect("keeps them");
             let document = document(&base).await;
             let statuses = send_examples(&base, &document).await;
             for (operation, statuses) in &statuses {
@@ -20,6 +24,7 @@ on_both_databases! {
                     "docs" => *status == 303,
                     // The example's signature is of no use to anybody.
                     "gateway_webhook" => *status == 401,
+                    "redrive_dead_letter" => *status == 202,
                     // There is no Kafka here.
                     "readyz" => *status == 503,
                     _ => *status == 200,

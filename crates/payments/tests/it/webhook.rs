@@ -2,8 +2,11 @@
 
 use crate::harness::{CLAIM, Instance, approved, event, with_application};
 use claim_events::OutcomeKind;
+use diesel::{QueryDsl, RunQueryDsl};
+use dual_db::on_each_backend;
 use dual_db::testing::{TestDatabase, on_both_databases};
 use hmac::{Hmac, Mac};
+use payments::db::schema::gateway_returns;
 use payments::domain::saga::Disbursement;
 use payments::executor::returns::Told;
 use payments::settings::Settings;
@@ -28,6 +31,15 @@ impl Gateway {
         let signed = self.client.post(&self.url).header("gateway-signature", format!("t={at_s},v1={hex}"));
         let answer = signed.body(body).send().await.expect("answers");
         (answer.status().as_u16(), answer.json().await.expect("JSON"))
+    }
+
+    /// How many were refused for a reason, by any instance in this process.
+    async fn refused(&self, reason: &str) -> u64 {
+        let url = self.url.replace("/v1/webhooks/gateway", "/metrics");
+        let metrics = self.client.get(url).send().await.expect("answers").text().await.expect("text");
+        let series = format!("webhooks_refused_total{{reason=\"{reason}\"}} ");
+        let value = metrics.lines().find_map(|line| line.strip_prefix(series.as_str()));
+        value.map_or(0, |value| value.parse().expect("a number"))
     }
 
     async fn tell_now(&self, event_id: &str, amount_cents: i64) -> u16 {
@@ -101,10 +113,63 @@ on_both_databases! {
         });
     }
 
+    fn every_refusal_is_counted_by_its_reason_and_changes_nothing(test: &TestDatabase) {
+        let change = |settings: &mut Settings| {
+            settings.gateway.webhook_secret = SECRET.to_owned();
+            settings.http.max_body_bytes = 1_000;
+        };
+        with_application(test, change, async |base, instance| {
+            let gateway = Gateway { client: Client::new(), url: format!("{base}/v1/webhooks/gateway") };
+            settle(&instance);
+            assert_eq!(gateway.tell_now("kept", 100).await, 200);
+            let state = || {
+                let returns: dual_db::Result<i64> =
+                    test.database().read(|c| Ok(on_each_backend!(c, |c| gateway_returns::table.count().get_result(c))?));
+                let transfers = instance.transfer_kinds(CLAIM);
+                (instance.saga(CLAIM), transfers, instance.announced(), returns.expect("counts"))
+            };
+            let before = state();
+            let with = |change: Value| {
+                let mut event = returned("another", 100);
+                event.as_object_mut().expect("an object").extend(change.as_object().expect("an object").clone());
+                event
+            };
+            let now = now_s();
+            for (event, at_s, secret, status, reason) in [
+                (with(json!({})), now, "guessed", 401, "wrong_signature"),
+                (with(json!({})), now - 301, SECRET, 401, "old"),
+                (with(json!({})), now + 301, SECRET, 401, "old"),
+                (with(json!({"id": "kept"})), now, SECRET, 409, "repeated"),
+                (with(json!({"id": "kept", "amount_cents": 7})), now, SECRET, 409, "repeated"),
+                (json!([]), now, SECRET, 400, "malformed"),
+                (with(json!({"amount_cents": 1.5})), now, SECRET, 400, "malformed"),
+                (with(json!({"id": ""})), now, SECRET, 400, "malformed"),
+                (with(json!({"id": "a\u{0}b"})), now, SECRET, 400, "malformed"),
+                (with(json!({"reference": "x".repeat(201)})), now, SECRET, 400, "malformed"),
+                (with(json!({"type": "payment.made"})), now, SECRET, 422, "unknown_event"),
+                (with(json!({"amount_cents": -1})), now, SECRET, 422, "unknown_event"),
+                (with(json!({"id": "x".repeat(1_000)})), now, SECRET, 413, "unreadable"),
+            ] {
+                let counted = gateway.refused(reason).await;
+                let (answered, problem) = gateway.tell(&event, at_s, secret).await;
+                assert_eq!((answered, &problem["status"]), (status, &json!(status)), "{reason}: {problem}");
+                assert!(gateway.refused(reason).await > counted, "{reason} is counted");
+                assert_eq!(state(), before, "{reason} changes nothing");
+            }
+            let counted = gateway.refused("no_signature").await;
+            let unsigned = gateway.client.post(&gateway.url).body(with(json!({})).to_string()).send().await.expect("answers");
+            assert_eq!(unsigned.status(), 401);
+            assert!(gateway.refused("no_signature").await > counted);
+            assert_eq!(state(), before);
+        });
+    }
+
     fn without_a_secret_nothing_is_taken(test: &TestDatabase) {
         with_webhooks(test, "", async |gateway, instance| {
             settle(&instance);
+            let counted = gateway.refused("no_secret").await;
             assert_eq!(gateway.tell_now("event-1", 100).await, 503);
+            assert!(gateway.refused("no_secret").await > counted);
             assert_eq!(outcome(&instance), Some((OutcomeKind::Settled, 1)));
         });
     }
@@ -157,7 +222,7 @@ on_both_databases! {
             "UPDATE ledger_transfers SET booked_at_us = 0 WHERE kind = 'post'",
         ] {
             let refused = test.database().write(|connection| {
-                dual_db::on_each_backend!(connection, |c| diesel::RunQueryDsl::execute(diesel::sql_query(sql), c))?;
+                on_each_backend!(connection, |c| diesel::sql_query(sql).execute(c))?;
                 Ok(())
             });
             assert!(refused.is_err(), "{sql}");

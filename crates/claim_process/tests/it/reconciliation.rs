@@ -1,0 +1,307 @@
+//! The reconciliation: sums that add up, and each thing that does not agree, planted and named.
+
+use crate::kafka::{Kafka, settled, unwound};
+use crate::service::{PROVIDERS, Service, claim, count, eventually, execute, with_service, with_settings};
+use claim_events::PaymentEvent;
+use dual_db::Database;
+use dual_db::testing::{TestDatabase, on_both_databases};
+use serde_json::{Value, json};
+
+const MICROSECONDS: i64 = 1_000_000;
+
+async fn with_status(service: &Service, id: &str, status: &str) -> Value {
+    eventually(&format!("{id} is {status}"), async || {
+        let claim = service.claim(id).await;
+        (claim["status"] == status).then_some(claim)
+    })
+    .await
+}
+
+async fn reconciled(service: &Service) -> Value {
+    let answer = service.get("/v1/reconciliation").await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    answer.body
+}
+
+fn plant(database: &Database, sql: &str) {
+    database.write(|connection| execute(connection, sql)).unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+}
+
+/// Ends a claim as its outcome would, without Kafka.
+fn settle(database: &Database, id: &str, amount_cents: i64) {
+    let outcome = format!("{{\"claim_id\":\"{id}\",\"amount_cents\":{amount_cents},\"transfer_ids\":[]}}");
+    plant(
+        database,
+        &format!(
+            "UPDATE claims SET status = 'settled', outcome_type = 'payment.settled', outcome_version = 1,
+             outcome = '{outcome}', due_at_us = NULL WHERE claim_id = '{id}'"
+        ),
+    );
+}
+
+/// What one check says is off: what it says in words, and what it names.
+async fn disagreement(service: &Service) -> (String, Vec<Value>) {
+    let sums = reconciled(service).await;
+    assert_eq!(sums["agrees"], false, "{sums}");
+    let said: Vec<&str> = sums["disagreements"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    assert_eq!(said.len(), 1, "{said:?}");
+    let mut failing = sums["checks"].as_array().unwrap().iter().filter(|check| check["agrees"] == false);
+    let check = failing.next().expect("one check does not agree");
+    assert!(failing.next().is_none() && said[0].starts_with(check["name"].as_str().unwrap()), "{said:?}");
+    assert_eq!(check["off"], check["named"].as_array().map(Vec::len).unwrap(), "{check}");
+    (said[0].to_owned(), check["named"].as_array().unwrap().clone())
+}
+
+fn sum(claims: i64, net_fee: &str) -> Value {
+    let cents: i64 = net_fee.replace('.', "").parse().unwrap();
+    json!({"claims": claims, "net_fee": net_fee, "net_fee_cents": cents})
+}
+
+on_both_databases! {
+    fn the_reconciliation_adds_up_and_says_what_is_not_published(database: &TestDatabase) {
+        let kafka = Kafka::start();
+        with_settings(database, |settings| kafka.use_it(settings), async |service| {
+            let nothing = service.get("/v1/reconciliation").await;
+            assert_eq!((nothing.status, &nothing.body["agrees"]), (200, &json!(true)));
+            assert_eq!(nothing.body["submitted"], json!({"claims": 0, "net_fee": "0.00", "net_fee_cents": 0}));
+            assert_eq!(nothing.body["oldest_pending_age_s"], Value::Null);
+
+            let mut ids = Vec::new();
+            for fee in ["1.00", "20.00", "300.00"] {
+                ids.push(service.accepted(&claim(PROVIDERS[0], fee)).await);
+            }
+            kafka.outcome(1, &settled(&ids[1], 2_000));
+            kafka.outcome(1, &PaymentEvent::Unwound(unwound(&ids[2])));
+            with_status(&service, &ids[1], "settled").await;
+            with_status(&service, &ids[2], "unwound").await;
+            let sums = eventually("all is published", async || {
+                let body = service.get("/v1/reconciliation").await.body;
+                (body["published"]["claims"] == 3).then_some(body)
+            })
+            .await;
+            for (name, claims, fee) in [
+                ("submitted", 3, "321.00"),
+                ("published", 3, "321.00"),
+                ("unpublished", 0, "0.00"),
+                ("settled", 1, "20.00"),
+                ("unwound", 1, "300.00"),
+                ("pending", 1, "1.00"),
+                ("needs_attention", 0, "0.00"),
+            ] {
+                assert_eq!((&sums[name]["claims"], &sums[name]["net_fee"]), (&json!(claims), &json!(fee)), "{name}");
+            }
+            assert!(sums["oldest_pending_age_s"].as_i64().is_some_and(|age| age >= 0), "{sums}");
+            assert_eq!((&sums["agrees"], &sums["disagreements"]), (&json!(true), &json!([])));
+        });
+    }
+
+    fn what_kafka_does_not_have_is_not_published(database: &TestDatabase) {
+        with_service(database, async |service| {
+            service.accepted(&claim(PROVIDERS[0], "1.00")).await;
+            let sums = service.get("/v1/reconciliation").await.body;
+            assert_eq!((&sums["submitted"]["claims"], &sums["published"]["claims"]), (&json!(1), &json!(0)));
+            assert_eq!((&sums["unpublished"]["net_fee"], &sums["agrees"]), (&json!("1.00"), &json!(true)));
+            assert!(sums["oldest_unpublished_age_s"].as_i64().is_some_and(|age| age >= 0), "{sums}");
+        });
+    }
+
+    fn a_claim_that_was_settled_with_another_amount_is_named(database: &TestDatabase) {
+        let kafka = Kafka::start();
+        with_settings(database, |settings| kafka.use_it(settings), async |service| {
+            let paid = service.accepted(&claim(PROVIDERS[0], "10.00")).await;
+            let short = service.accepted(&claim(PROVIDERS[0], "20.00")).await;
+            kafka.outcome(1, &settled(&paid, 1_000));
+            kafka.outcome(1, &settled(&short, 1_900));
+            with_status(&service, &paid, "settled").await;
+            with_status(&service, &short, "settled").await;
+            let (said, named) = disagreement(&service).await;
+            assert_eq!(said, "settled claims are paid their net fees: 2 claims of 30.00 expected, 2 claims of 29.00 found, 1 off");
+            assert_eq!(named, [json!({"claim_id": short, "expected": sum(1, "20.00"), "found": sum(1, "19.00")})]);
+
+            // One that was paid too much makes the sums agree; both are named.
+            let much = service.accepted(&claim(PROVIDERS[0], "5.00")).await;
+            kafka.outcome(1, &settled(&much, 600));
+            with_status(&service, &much, "settled").await;
+            let (said, named) = disagreement(&service).await;
+            assert!(said.ends_with("3 claims of 35.00 expected, 3 claims of 35.00 found, 2 off"), "{said}");
+            let mut ids: Vec<&str> = named.iter().filter_map(|off| off["claim_id"].as_str()).collect();
+            ids.sort_unstable();
+            let mut wanted = [short.as_str(), much.as_str()];
+            wanted.sort_unstable();
+            assert_eq!(ids, wanted);
+        });
+    }
+
+    fn a_providers_total_that_is_off_is_named(database: &TestDatabase) {
+        let kafka = Kafka::start();
+        with_settings(database, |settings| kafka.use_it(settings), async |service| {
+            let test = database.database();
+            let kept = service.accepted(&claim(PROVIDERS[0], "1.00")).await;
+            let gone = service.accepted(&claim(PROVIDERS[0], "300.00")).await;
+            service.accepted(&claim(PROVIDERS[1], "7.00")).await;
+            kafka.outcome(1, &PaymentEvent::Unwound(unwound(&gone)));
+            with_status(&service, &gone, "unwound").await;
+            assert_eq!(reconciled(&service).await["agrees"], true, "{kept}");
+
+            let total = format!("provider_totals SET net_fee_cents = {{}}, claims = {{}} WHERE provider_npi = '{}'", PROVIDERS[0]);
+            let set = |cents: i64, claims: i64| {
+                plant(test, &format!("UPDATE {}", total.replacen("{}", &cents.to_string(), 1).replacen("{}", &claims.to_string(), 1)));
+            };
+            // The claim that was unwound still counts.
+            set(30_100, 2);
+            let (said, named) = disagreement(&service).await;
+            assert_eq!(
+                said,
+                "the providers' totals are the claims that are not unwound: 2 claims of 8.00 expected, 3 claims of 308.00 found, 1 off"
+            );
+            assert_eq!(
+                named,
+                [json!({"provider_npi": PROVIDERS[0], "expected": sum(1, "1.00"), "found": sum(2, "301.00")})]
+            );
+            // Somebody changed an amount, and a count.
+            for (cents, claims) in [(1, 1), (100, 2)] {
+                set(cents, claims);
+                assert_eq!(disagreement(&service).await.1[0]["provider_npi"], PROVIDERS[0]);
+            }
+            set(100, 1);
+            assert_eq!(reconciled(&service).await["agrees"], true);
+            // A total without claims, and claims without a total.
+            plant(test, "INSERT INTO provider_totals (provider_npi, net_fee_cents, claims) VALUES ('9999999999', 5, 1)");
+            assert_eq!(
+                disagreement(&service).await.1,
+                [json!({"provider_npi": "9999999999", "expected": sum(0, "0.00"), "found": sum(1, "0.05")})]
+            );
+            plant(test, "DELETE FROM provider_totals WHERE provider_npi = '9999999999'");
+            plant(test, &format!("DELETE FROM provider_totals WHERE provider_npi = '{}'", PROVIDERS[1]));
+            assert_eq!(
+                disagreement(&service).await.1,
+                [json!({"provider_npi": PROVIDERS[1], "expected": sum(1, "7.00"), "found": sum(0, "0.00")})]
+            );
+        });
+    }
+
+    fn whatever_else_does_not_agree_is_named(database: &TestDatabase) {
+        with_service(database, async |service| {
+            let test = database.database();
+            let [pending, paid, gone] = [
+                service.accepted(&claim(PROVIDERS[0], "1.00")).await,
+                service.accepted(&claim(PROVIDERS[0], "20.00")).await,
+                service.accepted(&claim(PROVIDERS[0], "300.00")).await,
+            ];
+            settle(test, &paid, 2_000);
+            plant(
+                test,
+                &format!(
+                    "UPDATE claims SET status = 'unwound', outcome_type = 'payment.unwound', outcome_version = 1,
+                     outcome = '{{}}', due_at_us = NULL WHERE claim_id = '{gone}'"
+                ),
+            );
+            plant(test, "UPDATE provider_totals SET net_fee_cents = 2100, claims = 2");
+            assert_eq!(reconciled(&service).await["agrees"], true);
+
+            let first = |id: &str| format!("id = (SELECT id FROM claims WHERE claim_id = '{id}')");
+            for (spoil, repair, id, name, expected, found) in [
+                (
+                    "UPDATE claims SET status = 'lost' WHERE {}",
+                    "UPDATE claims SET status = 'submitted' WHERE {}",
+                    &pending,
+                    "settled, unwound and pending claims are those submitted",
+                    sum(1, "1.00"),
+                    sum(0, "0.00"),
+                ),
+                (
+                    "UPDATE claim_lines SET net_fee_cents = 99 WHERE claim_key IN (SELECT id FROM claims WHERE {})",
+                    "UPDATE claim_lines SET net_fee_cents = 100 WHERE claim_key IN (SELECT id FROM claims WHERE {})",
+                    &pending,
+                    "a claim's net fee is that of its lines",
+                    sum(1, "1.00"),
+                    sum(1, "0.99"),
+                ),
+                (
+                    "UPDATE claims SET due_at_us = NULL WHERE {}",
+                    "UPDATE claims SET due_at_us = 4102444800000000 WHERE {}",
+                    &pending,
+                    "pending claims are asked for until they end",
+                    sum(1, "1.00"),
+                    sum(0, "0.00"),
+                ),
+                (
+                    "UPDATE claims SET outcome = 'nonsense' WHERE {}",
+                    "UPDATE claims SET outcome = '{\"amount_cents\":2000}' WHERE {}",
+                    &paid,
+                    "settled claims are paid their net fees",
+                    sum(1, "20.00"),
+                    sum(0, "0.00"),
+                ),
+                (
+                    "UPDATE claims SET outcome_type = 'payment.unwound' WHERE {}",
+                    "UPDATE claims SET outcome_type = 'payment.settled' WHERE {}",
+                    &paid,
+                    "settled claims are paid their net fees",
+                    sum(1, "20.00"),
+                    sum(0, "0.00"),
+                ),
+                (
+                    "UPDATE claims SET outcome_type = NULL WHERE {}",
+                    "UPDATE claims SET outcome_type = 'payment.unwound' WHERE {}",
+                    &gone,
+                    "unwound claims have an outcome that says so",
+                    sum(1, "300.00"),
+                    sum(0, "0.00"),
+                ),
+            ] {
+                plant(test, &spoil.replace("{}", &first(id)));
+                let (said, named) = disagreement(&service).await;
+                assert!(said.starts_with(name), "{said}");
+                assert_eq!(named, [json!({"claim_id": id, "expected": expected, "found": found})], "{said}");
+                plant(test, &repair.replace("{}", &first(id)));
+                assert_eq!(reconciled(&service).await["agrees"], true, "{name}");
+            }
+        });
+    }
+
+    fn only_so_many_that_are_off_are_named_and_all_are_counted(database: &TestDatabase) {
+        with_service(database, async |service| {
+            for n in 1..=25 {
+                service.accepted(&claim(PROVIDERS[0], &format!("{n}.00"))).await;
+            }
+            plant(database.database(), "UPDATE claims SET due_at_us = NULL");
+            let sums = reconciled(&service).await;
+            let check = sums["checks"].as_array().unwrap().iter().find(|check| check["agrees"] == false).unwrap();
+            assert_eq!((&check["off"], check["named"].as_array().map(Vec::len)), (&json!(25), Some(20)), "{check}");
+        });
+    }
+
+    fn claims_that_need_attention_are_named_with_their_age(database: &TestDatabase) {
+        with_service(database, async |service| {
+            let test = database.database();
+            let mut ids = Vec::new();
+            for (fee, age_s) in [("1.00", 60), ("20.00", 7_200), ("300.00", 0)] {
+                let id = service.accepted(&claim(PROVIDERS[0], fee)).await;
+                plant(
+                    test,
+                    &format!(
+                        "UPDATE claims SET submitted_at_us = submitted_at_us - {}, times_asked = 11, needs_attention = {}
+                         WHERE claim_id = '{id}'",
+                        age_s * MICROSECONDS,
+                        age_s > 0
+                    ),
+                );
+                ids.push(id);
+            }
+            let sums = reconciled(&service).await;
+            assert_eq!((&sums["needs_attention"], &sums["agrees"]), (&sum(2, "21.00"), &json!(true)));
+            let waiting = sums["needing_attention"].as_array().unwrap();
+            let named: Vec<&str> = waiting.iter().filter_map(|one| one["claim_id"].as_str()).collect();
+            assert_eq!(named, [ids[1].as_str(), ids[0].as_str()], "the oldest first");
+            assert_eq!(
+                (&waiting[0]["net_fee"], &waiting[0]["times_asked"], &waiting[0]["status"]),
+                (&json!("20.00"), &json!(11), &json!("submitted"))
+            );
+            for age in [&waiting[0]["age_s"], &sums["oldest_needs_attention_age_s"], &sums["oldest_pending_age_s"]] {
+                assert!(age.as_i64().is_some_and(|age| (7_200..7_320).contains(&age)), "{age}");
+            }
+            assert_eq!(count(test, "claims WHERE needs_attention"), 2);
+        });
+    }
+}

@@ -1,0 +1,47 @@
+//! `GET /v1/dead-letters/{id}`: one message that could not be applied, with its body masked.
+
+use super::dead_letters::DeadLetterAnswer;
+use super::masked::MaskedBody;
+use actix_web::{HttpResponse, web};
+use serde::Serialize;
+use service_runtime::database_gate::DatabaseGate;
+use service_runtime::problem::Problem;
+use utoipa::ToSchema;
+
+/// A message that was set aside, with its body masked.
+#[derive(Serialize, ToSchema)]
+pub(super) struct DeadLetterWithBody {
+    #[serde(flatten)]
+    letter: DeadLetterAnswer,
+    body: MaskedBody,
+}
+
+/// A message that was set aside.
+///
+/// Its body may hold anything, patient data too, so it is shown masked: names and their places, and of values their kind and
+/// size.
+#[utoipa::path(get, path = "/v1/dead-letters/{id}", tag = "dead letters", operation_id = "get_dead_letter",
+    params(("id" = i64, Path, description = "The message's id in the list.", example = 1)),
+    responses(
+        (status = 200, description = "The message.", body = DeadLetterWithBody),
+        (status = 404, description = "No message with this id was set aside.")))]
+pub(super) async fn one(id: web::Path<String>, database: web::Data<DatabaseGate>) -> Result<HttpResponse, Problem> {
+    let id = read_id(&id)?;
+    let found = database
+        .read(move |connection| {
+            let found = event_bus::find_dead_letter(connection, id)?;
+            Ok(found.map(|(letter, body)| DeadLetterWithBody { letter: letter.into(), body: MaskedBody::of(&body) }))
+        })
+        .await?;
+    Ok(HttpResponse::Ok().json(found.ok_or_else(not_found)?))
+}
+
+/// Reads the id in a path.
+pub(super) fn read_id(text: &str) -> Result<i64, Problem> {
+    text.parse().map_err(|_| not_found())
+}
+
+/// There is no such message.
+pub(super) fn not_found() -> Problem {
+    Problem::not_found("no message with this id was set aside")
+}

@@ -1,0 +1,118 @@
+//! `POST /v1/dead-letters/{id}/redrive` and `/discard`: what an operator does with a message that was set aside. Once: a
+//! message that was redriven or discarded before stays so.
+
+use super::dead_letter::{not_found, read_id};
+use super::dead_letters::DeadLetterAnswer;
+use super::operator::{OperatorAct, OperatorBody, Operators, Reason, ReasonedBody};
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use claim_events::rfc3339;
+use event_bus::{DeadLetterState, KeptDeadLetter, LetterAct, LetterEnd, Relay};
+use serde_json::json;
+use service_runtime::database_gate::DatabaseGate;
+use service_runtime::problem::Problem;
+
+/// Send a message out again.
+///
+/// To its own topic, with its own key, headers and body, once. If it still cannot be applied, it is set aside anew.
+#[utoipa::path(post, path = "/v1/dead-letters/{id}/redrive", tag = "dead letters", operation_id = "redrive_dead_letter",
+    params(("id" = i64, Path, description = "The message's id in the list.", example = 2)),
+    request_body(content = Option<OperatorBody>, example = json!({"reason": "the provider is known now", "operator": "A. Smith"})),
+    responses(
+        (status = 202, description = "It is on its way.", body = DeadLetterAnswer),
+        (status = 404, description = "No message with this id was set aside."),
+        (status = 409, description = "It was redriven or discarded before, which `state` and `ended_at` tell; or it cannot be \
+            sent as it came, because it is no text or too large."),
+        (status = 422, description = "The reason or the operator is too long; `errors` says which.")))]
+pub(super) async fn redrive(
+    request: HttpRequest,
+    id: web::Path<String>,
+    payload: web::Payload,
+    operators: web::Data<Operators>,
+    database: web::Data<DatabaseGate>,
+    relay: web::Data<Relay>,
+) -> Result<HttpResponse, Problem> {
+    let act = LetterAct::from(operators.read(&request, payload, Reason::Optional).await?);
+    let id = read_id(&id)?;
+    let sender = web::Data::clone(&relay);
+    let end = database
+        .write(move |connection| {
+            let now_us = connection.now_us()?;
+            event_bus::redrive_dead_letter(connection, &sender, id, &act, now_us)
+        })
+        .await?;
+    match end {
+        LetterEnd::Done(letter, rows) => {
+            relay.hand_off(&rows);
+            metrics::counter!("dead_letters_redriven_total", "topic" => letter.topic.clone()).increment(1);
+            tracing::info!(dead_letter_id = id, topic = letter.topic, "a dead letter was sent out again");
+            Ok(HttpResponse::Accepted().json(DeadLetterAnswer::from(letter)))
+        }
+        LetterEnd::Before(letter) => Err(ended_before(&letter)),
+        LetterEnd::Unsendable(why) => Err(Problem::new(
+            StatusCode::CONFLICT,
+            "not-sendable",
+            "The message cannot be sent as it came",
+            format!("{why}: nothing was changed; discard it"),
+        )),
+        LetterEnd::Unknown => Err(not_found()),
+    }
+}
+
+/// Discard a message.
+///
+/// It is kept, and never sent again. Again, it changes nothing: the first reason stands.
+#[utoipa::path(post, path = "/v1/dead-letters/{id}/discard", tag = "dead letters", operation_id = "discard_dead_letter",
+    params(("id" = i64, Path, description = "The message's id in the list.", example = 1)),
+    request_body(content = ReasonedBody, example = json!({"reason": "a test of the sender's", "operator": "A. Smith"})),
+    responses(
+        (status = 200, description = "It is discarded, or was before.", body = DeadLetterAnswer),
+        (status = 404, description = "No message with this id was set aside."),
+        (status = 409, description = "It was redriven before, which `state` and `ended_at` tell."),
+        (status = 422, description = "The reason is missing, or it or the operator is too long; `errors` says which.")))]
+pub(super) async fn discard(
+    request: HttpRequest,
+    id: web::Path<String>,
+    payload: web::Payload,
+    operators: web::Data<Operators>,
+    database: web::Data<DatabaseGate>,
+) -> Result<HttpResponse, Problem> {
+    let act = LetterAct::from(operators.read(&request, payload, Reason::Required).await?);
+    let id = read_id(&id)?;
+    let end = database
+        .write(move |connection| {
+            let now_us = connection.now_us()?;
+            event_bus::discard_dead_letter(connection, id, &act, now_us)
+        })
+        .await?;
+    match end {
+        LetterEnd::Done(letter, _) => {
+            metrics::counter!("dead_letters_discarded_total", "topic" => letter.topic.clone()).increment(1);
+            tracing::info!(dead_letter_id = id, topic = letter.topic, "a dead letter was discarded");
+            Ok(HttpResponse::Ok().json(DeadLetterAnswer::from(letter)))
+        }
+        LetterEnd::Before(letter) if letter.state == DeadLetterState::Discarded.name() => {
+            Ok(HttpResponse::Ok().json(DeadLetterAnswer::from(letter)))
+        }
+        LetterEnd::Before(letter) => Err(ended_before(&letter)),
+        LetterEnd::Unsendable(_) | LetterEnd::Unknown => Err(not_found()),
+    }
+}
+
+fn ended_before(letter: &KeptDeadLetter) -> Problem {
+    let at = letter.ended_at_us.map(rfc3339).unwrap_or_default();
+    Problem::new(
+        StatusCode::CONFLICT,
+        "ended-before",
+        "Something became of the message before",
+        format!("it was {} at {at}: nothing was changed", letter.state),
+    )
+    .with("state", letter.state.as_str())
+    .with("ended_at", json!(at))
+}
+
+impl From<OperatorAct> for LetterAct {
+    fn from(OperatorAct { reason, operator, client }: OperatorAct) -> Self {
+        Self { reason, operator, client }
+    }
+}
