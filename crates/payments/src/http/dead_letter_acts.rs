@@ -112,7 +112,7 @@ fn ended_before(letter: &KeptDeadLetter) -> Problem {
 }
 
 impl From<OperatorAct> for LetterAct {
-    fn from(OperatorAct { reason, operator, client }: OperatorAct) -> Self {
+    fn from(OperatorAct { reason, operator, client, .. }: OperatorAct) -> Self {
         Self { reason, operator, client }
     }
 }

@@ -10,6 +10,7 @@ mod dead_letters;
 mod masked;
 mod operator;
 mod payment;
+mod payment_acts;
 mod payments;
 mod webhook;
 
@@ -35,6 +36,8 @@ pub fn routes(http: &HttpSettings) -> Routes {
     Routes::new("Payments", description, http)
         .route(route!(payments::list))
         .route(route!(payment::one))
+        .route(route!(payment_acts::retry))
+        .route(route!(payment_acts::force))
         .route(route!(balances::list))
         .route(route!(audit::audit))
         .route(route!(dead_letters::list))

@@ -2,6 +2,7 @@
 //!
 //! A reason may say anything, of a patient too: it is kept with what was acted on, shown there, and never logged.
 
+use crate::domain::saga::Forced;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, web};
 use serde::Deserialize;
@@ -44,6 +45,27 @@ pub(super) struct OperatorBody {
     /// Who does it.
     #[schema(max_length = 100, examples("A. Smith"))]
     operator: Option<String>,
+    /// What is said in the gateway's stead; only where a payment is forced.
+    #[schema(ignore)]
+    answer: Option<String>,
+}
+
+/// The body of an act that forces a payment.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "it stands for `OperatorBody` in the document of the route that forces")]
+pub(super) struct ForceBody {
+    /// Why it is done. It is kept and shown with what was acted on.
+    #[schema(min_length = 1, max_length = 500, examples("the gateway's help desk said so"))]
+    reason: String,
+    /// Who does it.
+    #[schema(max_length = 100, examples("A. Smith"))]
+    operator: Option<String>,
+    /// What the gateway would say of the payment: paid, declined, refunded, returned; or owed, where it was paid and cannot be
+    /// had back through the gateway, so that the provider owes it. Where a payment cannot be taken back, owed is meant if
+    /// nothing is said.
+    #[schema(examples("refunded"))]
+    answer: Option<String>,
 }
 
 /// The body of an act that needs a reason.
@@ -68,6 +90,8 @@ pub(super) struct OperatorAct {
     pub operator: Option<String>,
     /// The address of the client.
     pub client: String,
+    /// What is said in the gateway's stead.
+    pub answer: Option<Forced>,
 }
 
 impl Operators {
@@ -82,9 +106,27 @@ impl Operators {
         payload: web::Payload,
         reason: Reason,
     ) -> Result<OperatorAct, Problem> {
+        let act = self.read_forcing(request, payload, reason).await?;
+        if act.answer.is_some() {
+            return Err(malformed());
+        }
+        Ok(act)
+    }
+
+    /// The same, where an answer may be given in the gateway's stead.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), and 422 where the answer is none that there is.
+    pub(super) async fn read_forcing(
+        &self,
+        request: &HttpRequest,
+        payload: web::Payload,
+        reason: Reason,
+    ) -> Result<OperatorAct, Problem> {
         let client = self.clients.address_of(request)?.to_string();
         let body = read(&read_body(payload, &self.http).await?, reason)?;
-        Ok(OperatorAct { reason: body.reason, operator: body.operator, client })
+        let answer = body.answer.as_deref().and_then(forced);
+        Ok(OperatorAct { reason: body.reason, operator: body.operator, client, answer })
     }
 }
 
@@ -92,19 +134,21 @@ fn read(body: &[u8], needed: Reason) -> Result<OperatorBody, Problem> {
     let sent = if body.trim_ascii().is_empty() {
         OperatorBody::default()
     } else {
-        let sent: Option<OperatorBody> = serde_json::from_slice(body).map_err(|_| {
-            Problem::malformed("the body must be JSON: {\"reason\": \"why it is done\", \"operator\": \"who does it\"}")
-        })?;
+        let sent: Option<OperatorBody> = serde_json::from_slice(body).map_err(|_| malformed())?;
         sent.unwrap_or_default()
     };
     let not_blank = |text: Option<String>| text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
-    let said = OperatorBody { reason: not_blank(sent.reason), operator: not_blank(sent.operator) };
+    let said = OperatorBody { reason: not_blank(sent.reason), operator: not_blank(sent.operator), answer: sent.answer };
     let mut findings = Vec::new();
     if said.reason.is_none() && needed == Reason::Required {
         findings.push(finding("reason", "required", "must say why it is done"));
     }
     findings.extend(too_long("reason", said.reason.as_deref(), LONGEST_REASON));
     findings.extend(too_long("operator", said.operator.as_deref(), LONGEST_OPERATOR));
+    if said.answer.as_deref().is_some_and(|answer| forced(answer).is_none()) {
+        let names = Forced::ALL.map(Forced::name).join(", ");
+        findings.push(finding("answer", "unknown", &format!("must be one of {names}")));
+    }
     if findings.is_empty() {
         return Ok(said);
     }
@@ -115,6 +159,14 @@ fn read(body: &[u8], needed: Reason) -> Result<OperatorBody, Problem> {
         "each of the errors names a field that has to be put right; nothing was changed",
     )
     .with("errors", findings))
+}
+
+fn malformed() -> Problem {
+    Problem::malformed("the body must be JSON: {\"reason\": \"why it is done\", \"operator\": \"who does it\"}")
+}
+
+fn forced(name: &str) -> Option<Forced> {
+    Forced::ALL.into_iter().find(|answer| answer.name() == name)
 }
 
 fn too_long(field: &str, text: Option<&str>, most: usize) -> Option<Value> {
@@ -150,6 +202,8 @@ mod tests {
             (&long("operator", 100), Reason::Required, Ok((Some("r"), Some("x".repeat(100).as_str())))),
             (&long("operator", 101), Reason::Required, Err((422, "/operator"))),
             (&format!(r#"{{"reason": "{}"}}"#, "\u{fc}".repeat(501)), Reason::Optional, Err((422, "/reason"))),
+            (r#"{"answer": "CANARY"}"#, Reason::Optional, Err((422, "/answer"))),
+            (r#"{"answer": "owed"}"#, Reason::Optional, Ok((None, None))),
             (r#"{"reason": 5}"#, Reason::Optional, Err((400, ""))),
             (r#"{"why": "CANARY"}"#, Reason::Optional, Err((400, ""))),
             ("CANARY", Reason::Optional, Err((400, ""))),

@@ -14,6 +14,7 @@ mod model;
 mod openapi;
 #[path = "../../../service_runtime/testing/openapi_walk.rs"]
 mod openapi_walk;
+mod operator;
 mod restored;
 mod saga_model;
 mod slow_gateway;

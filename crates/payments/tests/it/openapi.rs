@@ -1,6 +1,6 @@
 //! The OpenAPI document is what the service does, example by example.
 
-use crate::harness::{approved, event, with_application};
+use crate::harness::{approved, event, unknown, with_application};
 use crate::messages::submitted;
 use crate::openapi_walk::{document, operations, send_examples};
 use dual_db::testing::{TestDatabase, on_both_databases};
@@ -17,6 +17,13 @@ on_both_databases! {
             instance.answer(&calls[0], approved(11_685));
             let letters = [1, 2].map(|offset| DeadLetter { message: submitted(EXAMPLE_ID, offset), reason: "poison".to_owned() });
             instance.executor.apply_events(&[], &letters).expect("keeps them");
+            for claim_id in ["stuck0000000000000retry", "stuck0000000000000force"] {
+                let mut calls = instance.hear(&event(claim_id, 100, 1));
+                while instance.saga(claim_id).stuck_reason.is_none() {
+                    instance.answer(&calls[0], unknown());
+                    calls = instance.resume().into_iter().filter(|call| call.claim_id == claim_id).collect();
+                }
+            }
             let document = document(&base).await;
             let statuses = send_examples(&base, &document).await;
             for (operation, statuses) in &statuses {
@@ -24,7 +31,7 @@ on_both_databases! {
                     "docs" => *status == 303,
                     // The example's signature is of no use to anybody.
                     "gateway_webhook" => *status == 401,
-                    "redrive_dead_letter" => *status == 202,
+                    "redrive_dead_letter" | "retry_payment" => *status == 202,
                     // There is no Kafka here.
                     "readyz" => *status == 503,
                     _ => *status == 200,

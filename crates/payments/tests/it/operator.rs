@@ -1,0 +1,181 @@
+//! What operators do about payments that do not get on, over HTTP, on both databases.
+
+use crate::harness::{CLAIM, Instance, approved, declined, event, refunded, settings, unknown, with_application};
+use claim_events::{Cause, OutcomeKind};
+use dual_db::Database;
+use dual_db::testing::{TestDatabase, on_both_databases};
+use payments::db::operator_acts;
+use payments::domain::saga::{Forced, Input, RefundAnswer};
+use payments::executor::PlannedCall;
+use payments::executor::operator::{Act, Acted, By};
+use serde_json::{Value, json};
+
+/// A payment of another amount, whose refund gets no answer until it is stuck; its last call.
+fn stuck_refund(instance: &Instance) -> PlannedCall {
+    let pay = instance.hear(&event(CLAIM, 100, 1));
+    let mut refund = instance.answer(&pay[0], approved(150));
+    while instance.saga(CLAIM).stuck_reason.is_none() {
+        instance.answer(&refund[0], Input::RefundAnswer(RefundAnswer::Unknown { retry_after_ms: None }));
+        refund = instance.resume();
+    }
+    refund.remove(0)
+}
+
+fn stuck_payment(instance: &Instance) -> PlannedCall {
+    let mut pay = instance.hear(&event(CLAIM, 100, 1));
+    while instance.saga(CLAIM).stuck_reason.is_none() {
+        instance.answer(&pay[0], unknown());
+        pay = instance.resume();
+    }
+    pay.remove(0)
+}
+
+fn by() -> By {
+    By { reason: "because".into(), operator: Some("A. Smith".into()), client: "192.0.2.7".into() }
+}
+
+fn force(instance: &Instance, answer: Option<Forced>) -> Acted {
+    instance.executor.act(CLAIM, Act::Force(answer), &by()).expect("acts")
+}
+
+fn end(instance: &Instance) -> (Option<OutcomeKind>, Option<String>) {
+    let stored = instance.saga(CLAIM);
+    (stored.saga.outcome.map(|outcome| outcome.kind), stored.stuck_reason)
+}
+
+async fn post(base: &str, act: &str, body: &Value) -> (u16, Value) {
+    let url = format!("{base}/v1/payments/{CLAIM}/{act}");
+    let answer = reqwest::Client::new().post(url).json(body).send().await.expect("answers");
+    (answer.status().as_u16(), answer.json().await.expect("JSON"))
+}
+
+on_both_databases! {
+    fn a_stuck_compensation_is_seen_and_a_retry_after_healing_finishes_it(test: &TestDatabase) {
+        with_application(test, |_| (), async |base, instance| {
+            stuck_refund(&instance);
+            let stuck: Value = reqwest::get(format!("{base}/v1/payments?state=stuck")).await.expect("answers").json().await.expect("JSON");
+            assert_eq!((&stuck["payments"][0]["claim_id"], &stuck["payments"][0]["state"]), (&json!(CLAIM), &json!("stuck")));
+
+            let (status, shown) = post(&base, "retry", &json!({"reason": "it is back", "operator": "A. Smith"})).await;
+            assert_eq!((status, &shown["state"], &shown["stuck_reason"]), (202, &json!("unwinding"), &Value::Null), "{shown}");
+            let act = &shown["operator_acts"][0];
+            let told = ["act", "answer", "reason", "operator", "client", "state_before", "state_after"].map(|name| act[name].clone());
+            assert_eq!(json!(told), json!(["retry", null, "it is back", "A. Smith", "127.0.0.1", "stuck", "unwinding"]));
+
+            // Whoever takes it up next asks the healed gateway under the same key.
+            let calls = instance.resume();
+            instance.answer(&calls[0], refunded());
+            assert_eq!((end(&instance), instance.books_off()), ((Some(OutcomeKind::Unwound), None), 0));
+        });
+    }
+
+    fn acts_on_payments_in_the_wrong_state_are_refused_and_say_which(test: &TestDatabase) {
+        with_application(test, |_| (), async |base, instance| {
+            let why = json!({"reason": "because"});
+            for act in ["retry", "force"] {
+                assert_eq!(post(&base, act, &why).await.0, 404);
+            }
+            let calls = instance.hear(&event(CLAIM, 100, 1));
+            let (status, refused) = post(&base, "force", &json!({"reason": "because", "answer": "declined"})).await;
+            assert_eq!((status, &refused["state"]), (409, &json!("working")), "{refused}");
+            instance.answer(&calls[0], approved(100));
+            for act in ["retry", "force"] {
+                let (status, refused) = post(&base, act, &why).await;
+                assert_eq!((status, &refused["state"]), (409, &json!("settled")), "{refused}");
+                let (status, refused) = post(&base, act, &json!({"operator": "A. Smith"})).await;
+                assert_eq!((status, &refused["errors"][0]["field"]), (422, &json!("reason")), "{refused}");
+            }
+            assert_eq!(post(&base, "retry", &json!({"reason": "because", "answer": "paid"})).await.0, 400);
+            let acts = instance.database.read(|c| operator_acts::of_claim(c, CLAIM, 10)).expect("reads");
+            assert_eq!((acts, instance.saga(CLAIM).revision), (vec![], 2));
+        });
+    }
+
+    fn a_refund_that_cannot_be_had_is_owed_by_the_provider_and_cash_stays_the_gateways_book(database: &Database) {
+        let instance = Instance::new(database, "one");
+        let late = stuck_refund(&instance);
+        assert_eq!(force(&instance, None), Acted::Done(vec![]));
+        assert_eq!(end(&instance), (Some(OutcomeKind::Unwound), None));
+        assert_eq!(instance.transfer_kinds(CLAIM), ["disburse", "owe", "release", "reserve"]);
+        assert_eq!(instance.books_off(), 0);
+        let acts = instance.database.read(|c| operator_acts::of_claim(c, CLAIM, 10)).expect("reads");
+        assert_eq!((acts[0].answer.as_deref(), acts[0].operator.as_deref()), (Some("owed"), Some("A. Smith")));
+
+        // The gateway gives it back after all: then it is not owed.
+        instance.answer(&late, refunded());
+        assert_eq!(instance.transfer_kinds(CLAIM), ["acquit", "disburse", "owe", "refund", "release", "reserve"]);
+        assert_eq!((end(&instance).0, instance.books_off()), (Some(OutcomeKind::Unwound), 0));
+    }
+
+    fn a_payment_that_is_owed_may_still_come_back_by_itself(database: &Database) {
+        let instance = Instance::new(database, "one");
+        stuck_refund(&instance);
+        force(&instance, Some(Forced::Owed));
+        instance.executor.apply_return("evt-1", CLAIM, 150).expect("applies");
+        assert_eq!(instance.transfer_kinds(CLAIM), ["acquit", "disburse", "owe", "release", "reserve", "return"]);
+        let stored = instance.saga(CLAIM);
+        assert_eq!((stored.due_at_us, stored.saga.unasked, instance.books_off()), (None, false, 0));
+    }
+
+    fn what_an_operator_says_of_a_payment_counts_as_the_gateways_answer(database: &Database) {
+        let instance = Instance::new(database, "one");
+        stuck_payment(&instance);
+        assert!(matches!(force(&instance, None), Acted::Refused { state: "stuck", why } if why.contains("paid, declined")));
+        assert!(matches!(force(&instance, Some(Forced::Refunded)), Acted::Refused { .. }));
+        assert!(matches!(force(&instance, Some(Forced::Paid)), Acted::Done(_)));
+        assert_eq!((end(&instance).0, instance.books_off()), (Some(OutcomeKind::Settled), 0));
+    }
+
+    fn a_payment_that_was_never_made_is_unwound_by_an_operators_word(database: &Database) {
+        let instance = Instance::new(database, "one");
+        let late = stuck_payment(&instance);
+        assert!(matches!(force(&instance, Some(Forced::Declined)), Acted::Done(_)));
+        let unwinding = instance.saga(CLAIM).saga.unwinding.expect("unwinds");
+        assert_eq!((unwinding.cause, unwinding.reason.code.as_str()), (Cause::Operator, "forced"));
+        // An answer that agrees changes nothing, and one that does not is an alarm and changes nothing either.
+        instance.answer(&late, declined());
+        instance.answer(&late, approved(100));
+        assert_eq!((end(&instance).0, instance.books_off()), (Some(OutcomeKind::Unwound), 0));
+        assert_eq!(instance.transfer_kinds(CLAIM), ["release", "reserve"]);
+    }
+
+    fn what_operators_did_cannot_be_changed(database: &Database) {
+        let instance = Instance::new(database, "one");
+        stuck_refund(&instance);
+        force(&instance, None);
+        for change in ["UPDATE operator_acts SET reason = 'another'", "DELETE FROM operator_acts"] {
+            let refused = database.write(|c| dual_db::on_each_backend!(c, |c| {
+                Ok(diesel::RunQueryDsl::execute(diesel::sql_query(change), c).map(drop)?)
+            }));
+            assert!(refused.is_err_and(|error| format!("{error:?}").contains("append-only")), "{change}");
+        }
+    }
+
+    fn a_claim_that_comes_after_its_deadline_is_not_begun_and_one_that_was_begun_goes_on(database: &Database) {
+        let mut short = settings();
+        short.saga.deadline_ms = 1_000;
+        let instance = Instance::with_settings(database, "one", short);
+        let now_us = database.read(dual_db::Connection::now_us).expect("reads");
+        let mut late = event(CLAIM, 100, 1);
+        // Its database's mark is older: it was there when the claim was accepted.
+        let before = database.write(|c| {
+            Ok(dual_db::on_each_backend!(c, |c| diesel::RunQueryDsl::execute(diesel::sql_query("UPDATE database_mark SET at_us = 0"), c))?)
+        });
+        assert_eq!(before.expect("writes"), 1);
+        late.says.submitted_at_us = now_us - 2_000_000;
+        assert_eq!(instance.hear(&late), []);
+        let saga = instance.saga(CLAIM).saga;
+        let unwinding = saga.unwinding.expect("unwinds");
+        assert_eq!((unwinding.cause, unwinding.failed_step, unwinding.reason.code.as_str()), (Cause::Deadline, None, "too_late"));
+        assert_eq!((instance.announced(), instance.transfer_kinds(CLAIM), saga.compensations), (1, vec![], vec![]));
+
+        let mut begun = event("begun0000000000000000a", 100, 1);
+        begun.says.submitted_at_us = database.read(dual_db::Connection::now_us).expect("reads");
+        let calls = instance.hear(&begun);
+        std::thread::sleep(std::time::Duration::from_millis(1_100));
+        assert_eq!(instance.hear(&begun), [], "it is being asked for, so no deadline counts");
+        instance.answer(&calls[0], approved(100));
+        let outcome = instance.saga("begun0000000000000000a").saga.outcome.expect("an end");
+        assert_eq!(outcome.kind, OutcomeKind::Settled);
+    }
+}
