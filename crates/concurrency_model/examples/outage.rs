@@ -62,22 +62,26 @@ fn draw<'a>(report: &Report, title: &'a str) -> Panels<'a> {
         panels: vec![
             Panel {
                 caption: "Gateway calls a second",
-                unit: "calls/s",
+                unit: "calls/s (log)",
+                is_log: true,
                 lines: vec![("made", line(|second| second.calls)), ("answered", line(|second| second.answered))],
             },
             Panel {
                 caption: "Calls that may be under way at once, and those that wait for their turn",
                 unit: "calls",
+                is_log: false,
                 lines: vec![("at once", line(|second| second.size)), ("waiting", line(|second| second.waiting))],
             },
             Panel {
                 caption: "Claims that have ended, and messages that payments has heard",
                 unit: "in all",
+                is_log: false,
                 lines: vec![("ended", line(|second| second.ended)), ("heard", line(|second| second.heard))],
             },
             Panel {
                 caption: "Resident memory of payments",
                 unit: "MiB",
+                is_log: false,
                 lines: vec![("resident", line(|second| second.resident_mib))],
             },
         ],

@@ -2,6 +2,8 @@
 
 use crate::chart::{CAPTION, COLOURS, LABEL, TITLE};
 use plotters::coord::Shift;
+use plotters::coord::ranged1d::ValueFormatter;
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use std::error::Error;
 use std::ops::Range;
@@ -9,6 +11,8 @@ use std::path::Path;
 
 const WIDTH: u32 = 1_000;
 const PANEL_HEIGHT: u32 = 260;
+/// What is left free above the lines, for their names.
+const HEADROOM: f64 = 1.4;
 const SHADE: RGBColor = RGBColor(236, 236, 236);
 
 type Drawn = Result<(), Box<dyn Error>>;
@@ -31,6 +35,8 @@ pub struct Panel<'a> {
     pub caption: &'a str,
     /// In what they are counted.
     pub unit: &'a str,
+    /// Whether each tenfold is as high as the next; nothing below 1 is shown then.
+    pub is_log: bool,
     /// Each with its name; seconds and numbers. Up to four.
     pub lines: Vec<(&'a str, Vec<(f64, f64)>)>,
 }
@@ -59,17 +65,36 @@ impl Panels<'_> {
 }
 
 impl Panel<'_> {
-    fn draw(&self, area: &DrawingArea<SVGBackend<'_>, Shift>, down_s: &Range<f64>, end_s: f64) -> Drawn {
+    fn draw<'a>(&self, area: &DrawingArea<SVGBackend<'a>, Shift>, down_s: &Range<f64>, end_s: f64) -> Drawn {
         let numbers = self.lines.iter().flat_map(|(_, points)| points).map(|(_, number)| *number);
-        let most = numbers.fold(1.0, f64::max) * 1.1;
-        let mut chart = ChartBuilder::on(area)
+        let most = numbers.fold(1.0, f64::max);
+        let mut chart = ChartBuilder::on(area);
+        chart
             .caption(self.caption, ("sans-serif", CAPTION))
             .margin(10)
             .margin_right(30)
             .x_label_area_size(40)
-            .y_label_area_size(70)
-            .build_cartesian_2d(0.0..end_s, 0.0..most)?;
-        chart.draw_series([Rectangle::new([(down_s.start, 0.0), (down_s.end, most)], SHADE.filled())])?;
+            .y_label_area_size(70);
+        if self.is_log {
+            let numbers = 1.0..most.powf(HEADROOM).max(10.0);
+            self.draw_on(chart.build_cartesian_2d(0.0..end_s, numbers.clone().log_scale())?, down_s, &numbers)
+        } else {
+            let numbers = 0.0..most * HEADROOM;
+            self.draw_on(chart.build_cartesian_2d(0.0..end_s, numbers.clone())?, down_s, &numbers)
+        }
+    }
+
+    fn draw_on<'a, Y>(
+        &self,
+        mut chart: ChartContext<'a, SVGBackend<'a>, Cartesian2d<RangedCoordf64, Y>>,
+        down_s: &Range<f64>,
+        numbers: &Range<f64>,
+    ) -> Drawn
+    where
+        Y: Ranged<ValueType = f64> + ValueFormatter<f64>,
+    {
+        let down = [(down_s.start, numbers.start), (down_s.end, numbers.end)];
+        chart.draw_series([Rectangle::new(down, SHADE.filled())])?;
         chart
             .configure_mesh()
             .light_line_style(TRANSPARENT)
@@ -80,8 +105,9 @@ impl Panel<'_> {
             .label_style(("sans-serif", LABEL))
             .draw()?;
         for ((name, points), colour) in self.lines.iter().zip(COLOURS) {
+            let shown = points.iter().map(|(at_s, number)| (*at_s, number.max(numbers.start)));
             chart
-                .draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(2)))?
+                .draw_series(LineSeries::new(shown, colour.stroke_width(2)))?
                 .label(*name)
                 .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], colour.stroke_width(2)));
         }
