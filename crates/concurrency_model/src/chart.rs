@@ -11,13 +11,13 @@ const HEIGHT: u32 = 980;
 /// Samples that a point is the mean of.
 const SMOOTHED_OVER: usize = 4;
 /// The sizes of texts, in pixels.
-const TITLE: i32 = 22;
-const CAPTION: i32 = 17;
-const LABEL: i32 = 14;
+pub(crate) const TITLE: i32 = 22;
+pub(crate) const CAPTION: i32 = 17;
+pub(crate) const LABEL: i32 = 14;
 
 const CAPACITY: RGBColor = RGBColor(150, 150, 150);
 /// One for each run. The palette of Okabe and Ito, which those who see colours differently can tell apart.
-const COLOURS: [RGBColor; 4] =
+pub(crate) const COLOURS: [RGBColor; 4] =
     [RGBColor(0, 114, 178), RGBColor(230, 159, 0), RGBColor(0, 158, 115), RGBColor(204, 121, 167)];
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;

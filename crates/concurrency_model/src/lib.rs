@@ -2,11 +2,13 @@
 //! (`payments/src/domain/concurrency/mod.rs`) against a simulated gateway in virtual time, and against fixed numbers.
 //!
 //! [`gateway`] and [`simulation`] are the virtual world, [`scenarios`] what is tried in it, [`report`] puts a run into numbers
-//! and [`chart`] draws it. The tests hold the controller to the numbers. Two programs show them:
+//! and [`chart`] draws it. The tests hold the controller to the numbers. Two programs show them, and a third has the whole
+//! system wait for a gateway that is down, which [`panels`] draws:
 //!
 //! ```text
 //! cargo run -p concurrency_model --example virtual_time -- virtual_time.svg
 //! cargo run -p concurrency_model --example real_gateway -- real_gateway.svg
+//! cargo run -p concurrency_model --example outage -- --svg outage.svg
 //! ```
 //!
 //! What they drew is in `plots/`. The second one drives the real `simulated_gateway` through the dispatcher and the HTTP
@@ -14,6 +16,7 @@
 
 pub mod chart;
 pub mod gateway;
+pub mod panels;
 pub mod report;
 pub mod scenarios;
 pub mod simulation;

@@ -55,6 +55,9 @@ pub struct GatewaySettings {
     /// How long connecting may take, in milliseconds.
     #[validate(range(min = 1, message = "must be at least 1"))]
     pub connect_timeout_ms: u64,
+    /// How long the gateway may be silent in a call, before its answer and in the middle of it, in milliseconds.
+    #[validate(range(min = 1, message = "must be at least 1"))]
+    pub read_timeout_ms: u64,
     /// How long a call may take in all, in milliseconds.
     #[validate(range(min = 1, message = "must be at least 1"))]
     pub request_timeout_ms: u64,
@@ -158,6 +161,7 @@ impl Default for Settings {
             gateway: GatewaySettings {
                 url: String::new(),
                 connect_timeout_ms: 1_000,
+                read_timeout_ms: 5_000,
                 request_timeout_ms: 5_000,
                 key_lifetime_ms: 24 * 3_600 * 1_000,
                 webhook_secret: String::new(),

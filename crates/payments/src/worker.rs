@@ -90,13 +90,13 @@ fn write(executor: &Executor, dispatcher: &Dispatcher, answers: &[Answer]) {
 /// Starts the thread that takes up sagas whose worker stopped or whose pause is over.
 pub fn start_resuming(executor: Executor, dispatcher: Dispatcher, settings: &SagaSettings) -> Periodic {
     Periodic::spawn("saga resumer", Duration::from_millis(settings.resume_interval_ms), move || {
-        let room = i64::try_from(dispatcher.room()).unwrap_or(i64::MAX);
+        let room = i64::try_from(dispatcher.room_to_take_up()).unwrap_or(i64::MAX);
         match executor.resume(room) {
             Ok(calls) => {
                 if !calls.is_empty() {
                     tracing::debug!(sagas = calls.len(), "sagas were taken up");
                 }
-                dispatcher.dispatch(calls);
+                dispatcher.dispatch_taken_up(calls);
             }
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "sagas could not be taken up; trying again");

@@ -2,6 +2,7 @@
 
 use crate::db::MIGRATIONS;
 use crate::http;
+use crate::http::faulty::LookUps;
 use crate::http::gate::Gate;
 use crate::settings::Settings;
 use crate::webhooks;
@@ -40,15 +41,18 @@ impl Application {
         let health = Health::default();
         let database_health = health.watch_database(&database, HEALTH_INTERVAL);
         let telling = webhooks::start(database.clone(), &settings.webhook)?;
-        let webhook_settings = web::Data::new(settings.webhook.clone());
-        let gate = web::Data::new(Gate::new(database, &settings.behaviour, &settings.throughput));
+        let rules = web::Data::new(settings.rules());
+        let look_ups = web::Data::new(LookUps::new());
+        let seed = settings.faults.seed;
+        let gate = web::Data::new(Gate::new(database, &settings.behaviour, &settings.throughput, seed));
         let http_settings = web::Data::new(settings.http.clone());
         let port = bound.port();
         let server = bound.serve(&health, move |config| {
             config
                 .app_data(gate.clone())
                 .app_data(http_settings.clone())
-                .app_data(webhook_settings.clone())
+                .app_data(rules.clone())
+                .app_data(look_ups.clone())
                 .configure(http::routes);
         })?;
         Ok(Self { port, server, health, database_health, telling })

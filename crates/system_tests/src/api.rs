@@ -110,12 +110,36 @@ impl Api {
         }
     }
 
+    /// Sends many claims in one request, as JSON Lines, and returns the ids of those that were taken, in their order.
+    ///
+    /// # Panics
+    /// When it is not answered.
+    pub async fn submit_batch(&self, claims: &[String]) -> Vec<String> {
+        let request = self.client.post(format!("{}/v1/claims/batch", self.claims_url()));
+        let request = request.header("content-type", "application/x-ndjson").timeout(SEND_TIMEOUT);
+        let answer = request.body(claims.join("\n")).send().await.expect("the batch is answered");
+        let lines = answer.text().await.expect("the results come");
+        let lines = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.filter_map(|line| line["id"].as_str().map(str::to_owned)).collect()
+    }
+
+    /// The metrics of payments; none while it does not answer.
+    pub async fn payments_metrics(&self) -> Option<String> {
+        let url = format!("{}/metrics", self.next_of(&self.payments_urls));
+        self.client.get(url).send().await.ok()?.text().await.ok()
+    }
+
+    /// What became of all claims, in sums; none while the service does not answer.
+    pub async fn try_reconciliation(&self) -> Option<Value> {
+        self.of_claims("/v1/reconciliation").await
+    }
+
     /// What became of all claims, in sums.
     ///
     /// # Panics
     /// When it does not come.
     pub async fn reconciliation(&self) -> Value {
-        self.of_claims("/v1/reconciliation").await.expect("the reconciliation answers")
+        self.try_reconciliation().await.expect("the reconciliation answers")
     }
 
     /// A claim; none while the service does not answer.

@@ -150,6 +150,16 @@ impl Process {
         self.child.is_some()
     }
 
+    /// The id that the system gave it, while it runs.
+    pub fn id(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
+    /// Sets a variable of its environment, from its next start on.
+    pub fn set(&mut self, variable: &str, value: &str) {
+        self.environment.push((variable.to_owned(), value.to_owned()));
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name

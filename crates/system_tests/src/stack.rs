@@ -65,10 +65,18 @@ impl Stack {
     /// # Panics
     /// When a part of it does not become ready.
     pub async fn start(payments: usize) -> Self {
+        Self::start_with(payments, &[]).await
+    }
+
+    /// The same with settings of its own, each with the variable that sets it.
+    ///
+    /// # Panics
+    /// When a part of it does not become ready.
+    pub async fn start_with(payments: usize, settings: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
         let mut ground = Ground::embedded(directory.path());
         ground.start_broker();
-        Self::start_on(ground, directory, 1, payments).await
+        Self::start_on(ground, directory, 1, payments, settings).await
     }
 
     /// Starts the system on PostgreSQL and Kafka; `None`, noted as skipped, where there are no such servers.
@@ -78,10 +86,16 @@ impl Stack {
     pub async fn start_on_servers(claim_process: usize, payments: usize) -> Option<Self> {
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
         let ground = Ground::servers().await?;
-        Some(Self::start_on(ground, directory, claim_process, payments).await)
+        Some(Self::start_on(ground, directory, claim_process, payments, &[]).await)
     }
 
-    async fn start_on(ground: Ground, directory: TempDir, claim_process: usize, payments: usize) -> Self {
+    async fn start_on(
+        ground: Ground,
+        directory: TempDir,
+        claim_process: usize,
+        payments: usize,
+        own_settings: &[(&str, &str)],
+    ) -> Self {
         let at = directory.path();
         let gateway_url = url(free_port());
         let gateway_database = format!("sqlite://{}/gateway.db", at.display());
@@ -113,6 +127,10 @@ impl Stack {
         let urls = [&[gateway_url.clone()][..], &claims_urls, &payments_urls].concat();
         let api = Api::new(claims_urls, payments_urls, gateway_url);
         let mut stack = Self { gateway, claim_process, payments, api, ground, urls, directory };
+        for process in [&mut stack.gateway].into_iter().chain(&mut stack.claim_process).chain(&mut stack.payments) {
+            // The services read only what is theirs.
+            own_settings.iter().for_each(|(variable, value)| process.set(variable, value));
+        }
         stack.gateway.start();
         for service in stack.claim_process.iter_mut().chain(&mut stack.payments) {
             service.start();

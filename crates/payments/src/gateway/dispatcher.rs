@@ -22,6 +22,10 @@ pub struct Dispatcher {
     limiter: Limiter,
     in_flight: Arc<AtomicUsize>,
     max_in_flight: usize,
+    /// Calls of sagas that were taken up, as long as they wait for their turn.
+    taken_up: Arc<AtomicUsize>,
+    /// Calls that ended since sagas were last taken up.
+    ended: Arc<AtomicUsize>,
     /// A call that waited longer is not made any more: its answer could come after its saga's lease, when somebody else
     /// has the saga, and would not be written.
     start_within: Duration,
@@ -34,13 +38,21 @@ pub struct Dispatcher {
 pub struct Answered {
     /// The answer.
     pub answer: Answer,
-    _in_flight: InFlight,
+    _in_flight: Counted,
 }
 
+/// Counts something for as long as it is there.
 #[derive(Debug)]
-struct InFlight(Arc<AtomicUsize>);
+struct Counted(Arc<AtomicUsize>);
 
-impl Drop for InFlight {
+impl Counted {
+    fn by(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Counted {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }
@@ -59,11 +71,13 @@ impl Dispatcher {
             runtime,
             call: Arc::new(move |call| {
                 let gateway = Arc::clone(&gateway);
-                Box::pin(async move { make(&*gateway, &call).await })
+                Box::pin(async move { ask(&*gateway, &call).await })
             }),
             limiter: Limiter::new(settings.gateway.concurrency_limits()),
             in_flight: Arc::new(AtomicUsize::new(0)),
             max_in_flight: settings.saga.max_in_flight,
+            taken_up: Arc::new(AtomicUsize::new(0)),
+            ended: Arc::new(AtomicUsize::new(0)),
             start_within: Duration::from_millis(
                 settings.saga.lease_ms.saturating_sub(settings.gateway.request_timeout_ms),
             ),
@@ -81,6 +95,14 @@ impl Dispatcher {
         self.max_in_flight.saturating_sub(self.in_flight())
     }
 
+    /// How many waiting sagas to take up now, to be asked now and then: twice as many as there were calls since it was last
+    /// asked, or as can be made at once, less those that wait already. Taking up more would be in vain: each is written, and
+    /// what waits too long for its turn is not called.
+    pub fn room_to_take_up(&self) -> usize {
+        let soon_called = 2 * self.ended.swap(0, Ordering::SeqCst).max(self.limiter.size());
+        soon_called.saturating_sub(self.taken_up.load(Ordering::SeqCst)).min(self.room())
+    }
+
     /// How many calls are made at once, and why.
     pub fn concurrency(&self) -> Snapshot {
         self.limiter.snapshot()
@@ -88,15 +110,26 @@ impl Dispatcher {
 
     /// Makes calls, each when its turn comes. Returns at once. To be called now and then, with no calls too.
     pub fn dispatch(&self, calls: Vec<PlannedCall>) {
+        self.make(calls, |_| None);
+    }
+
+    /// The same for calls of sagas that were taken up.
+    pub fn dispatch_taken_up(&self, calls: Vec<PlannedCall>) {
+        self.make(calls, |dispatcher| Some(Counted::by(&dispatcher.taken_up)));
+    }
+
+    fn make(&self, calls: Vec<PlannedCall>, waits: impl Fn(&Self) -> Option<Counted>) {
         for PlannedCall { claim_id, revision, call } in calls {
-            self.in_flight.fetch_add(1, Ordering::SeqCst);
-            let in_flight = InFlight(Arc::clone(&self.in_flight));
+            let in_flight = Counted::by(&self.in_flight);
+            let waits = waits(self);
+            let ended = Arc::clone(&self.ended);
             let limiter = self.limiter.clone();
             let answers = self.answers.clone();
             let making = Arc::clone(&self.call);
             let (planned, start_within) = (Instant::now(), self.start_within);
             self.runtime.spawn(async move {
                 let Some(turn) = limiter.turn().await else { return };
+                drop(waits);
                 if planned.elapsed() > start_within {
                     metrics::counter!("gateway_calls_not_in_time_total").increment(1);
                     return drop(in_flight);
@@ -104,6 +137,7 @@ impl Dispatcher {
                 let started = Instant::now();
                 let Reply { answer: input, sign } = making(call).await;
                 turn.end(sign);
+                ended.fetch_add(1, Ordering::SeqCst);
                 metrics::histogram!("gateway_call_seconds").record(started.elapsed().as_secs_f64());
                 let answer = Answer { claim_id, revision, input };
                 // Nobody writes any more only when the service is stopping: others take the saga up.
@@ -115,7 +149,7 @@ impl Dispatcher {
     }
 }
 
-async fn make(gateway: &impl Gateway, call: &Call) -> Reply<Input> {
+async fn ask(gateway: &impl Gateway, call: &Call) -> Reply<Input> {
     match call {
         Call::Pay { key, reference, payee, amount_cents } => {
             let asked = gateway.pay(PayRequest { key, reference, payee, amount_cents: *amount_cents });

@@ -5,6 +5,8 @@ use super::{Gateway, PayRequest, RefundRequest, Reply};
 use crate::domain::concurrency::Sign;
 use crate::domain::saga::{LookUpAnswer, PayAnswer, RefundAnswer};
 use crate::settings::GatewaySettings;
+use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimeParser;
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -13,7 +15,7 @@ use std::time::Duration;
 
 const CURRENCY: &str = "USD";
 /// The longest answer that is read.
-const MAX_ANSWER_BYTES: u64 = 64 * 1024;
+const MAX_ANSWER_BYTES: usize = 64 * 1024;
 /// The longest pause a gateway may ask for.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
 
@@ -55,6 +57,8 @@ struct FoundPayment {
 struct Indefinite {
     retry_after_ms: Option<u64>,
     sign: Sign,
+    /// What somebody must look at, where it is something that a gateway should never say.
+    alarm: Option<&'static str>,
 }
 
 impl HttpGateway {
@@ -65,6 +69,7 @@ impl HttpGateway {
     pub fn new(settings: &GatewaySettings) -> Result<Self, String> {
         let client = Client::builder()
             .connect_timeout(Duration::from_millis(settings.connect_timeout_ms))
+            .read_timeout(Duration::from_millis(settings.read_timeout_ms))
             .timeout(Duration::from_millis(settings.request_timeout_ms))
             .pool_max_idle_per_host(settings.max_concurrent_calls)
             .redirect(reqwest::redirect::Policy::none())
@@ -89,16 +94,18 @@ impl HttpGateway {
         let status = response.status();
         if status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::SERVICE_UNAVAILABLE {
             metrics::counter!("gateway_indefinite_total", "reason" => "busy").increment(1);
-            return Err(Indefinite { retry_after_ms: retry_after_ms(&response), sign: Sign::Busy });
+            return Err(Indefinite { retry_after_ms: retry_after_ms(&response), sign: Sign::Busy, alarm: None });
         }
         if status.is_server_error() {
             return Err(indefinite("server_error", Sign::Failed));
         }
-        if response.content_length().is_some_and(|length| length > MAX_ANSWER_BYTES) {
-            return Err(alarming("its answer is too long"));
+        match status {
+            StatusCode::NOT_FOUND => return Err(alarming("it knows of no such payment, or takes no such request")),
+            StatusCode::CONFLICT => return Err(alarming("it knows the idempotency key from another request")),
+            _ => {}
         }
-        let bytes = response.bytes().await.map_err(|error| broken(&error))?;
-        let body = serde_json::from_slice(&bytes).map_err(|_| alarming("its answer is not the JSON it should be"))?;
+        let whole = read(response).await?;
+        let body = serde_json::from_slice(&whole).map_err(|_| alarming("its answer is not the JSON it should be"))?;
         Ok((status, body))
     }
 
@@ -160,7 +167,7 @@ impl Gateway for HttpGateway {
                 _ => Err(alarming("its answer to a payment is none that it may give")),
             }
         });
-        reply(definite, |retry_after_ms| PayAnswer::Unknown { retry_after_ms })
+        reply(request.reference, definite, |retry_after_ms| PayAnswer::Unknown { retry_after_ms })
     }
 
     async fn refund(&self, request: RefundRequest<'_>) -> Reply<RefundAnswer> {
@@ -168,6 +175,9 @@ impl Gateway for HttpGateway {
         let answered = self.post("/refunds", request.key, body).await;
         let definite = answered.and_then(|(status, answer)| {
             answer.check(request.reference)?;
+            if answer.amount_cents.is_some_and(|amount_cents| amount_cents != request.amount_cents) {
+                return Err(alarming("it paid back another amount than was asked for"));
+            }
             match (status, answer.status.as_str()) {
                 // Already refunded under another key is the same fact: the money is back, once.
                 (StatusCode::OK, "refunded" | "already_refunded") => Ok(RefundAnswer::Refunded),
@@ -175,11 +185,11 @@ impl Gateway for HttpGateway {
                 _ => Err(alarming("its answer to a refund is none that it may give")),
             }
         });
-        reply(definite, |retry_after_ms| RefundAnswer::Unknown { retry_after_ms })
+        reply(request.reference, definite, |retry_after_ms| RefundAnswer::Unknown { retry_after_ms })
     }
 
     async fn look_up(&self, key: &str, reference: &str) -> Reply<LookUpAnswer> {
-        reply(self.find(key, reference).await, |retry_after_ms| LookUpAnswer::Unknown { retry_after_ms })
+        reply(reference, self.find(key, reference).await, |retry_after_ms| LookUpAnswer::Unknown { retry_after_ms })
     }
 
     async fn check(&self) -> Result<(), String> {
@@ -192,11 +202,29 @@ impl Gateway for HttpGateway {
     }
 }
 
-/// What is definite, or else that it is unknown.
-fn reply<A>(definite: Result<A, Indefinite>, unknown: impl FnOnce(Option<u64>) -> A) -> Reply<A> {
+/// A whole answer: one that breaks off tells nothing, however much of it came.
+async fn read(mut response: Response) -> Result<Vec<u8>, Indefinite> {
+    let mut whole = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| broken(&error))? {
+        if whole.len() + chunk.len() > MAX_ANSWER_BYTES {
+            return Err(alarming("its answer is too long"));
+        }
+        whole.extend_from_slice(&chunk);
+    }
+    Ok(whole)
+}
+
+/// What is definite, or else that it is unknown; with an alarm, where somebody must look.
+fn reply<A>(claim_id: &str, definite: Result<A, Indefinite>, unknown: impl FnOnce(Option<u64>) -> A) -> Reply<A> {
     match definite {
         Ok(answer) => Reply::answered(answer),
-        Err(Indefinite { retry_after_ms, sign }) => Reply { answer: unknown(retry_after_ms), sign },
+        Err(Indefinite { retry_after_ms, sign, alarm }) => {
+            if let Some(what) = alarm {
+                tracing::error!(claim_id, "the payment gateway cannot be understood: {what}");
+                metrics::counter!("payment_alarms_total").increment(1);
+            }
+            Reply { answer: unknown(retry_after_ms), sign }
+        }
     }
 }
 
@@ -206,17 +234,22 @@ fn broken(error: &reqwest::Error) -> Indefinite {
 
 fn indefinite(reason: &'static str, sign: Sign) -> Indefinite {
     metrics::counter!("gateway_indefinite_total", "reason" => reason).increment(1);
-    Indefinite { retry_after_ms: None, sign }
+    Indefinite { retry_after_ms: None, sign, alarm: None }
 }
 
 /// An answer that a gateway should never give: somebody must look, and nothing is concluded from it.
 fn alarming(what: &'static str) -> Indefinite {
-    tracing::error!("the payment gateway cannot be understood: {what}");
-    metrics::counter!("gateway_alarms_total").increment(1);
-    indefinite("nonsense", Sign::Unclear)
+    Indefinite { alarm: Some(what), ..indefinite("nonsense", Sign::Unclear) }
 }
 
+/// How long the gateway asks to be left alone, in milliseconds: `Retry-After` in seconds, or as a time of its own clock.
 fn retry_after_ms(response: &Response) -> Option<u64> {
-    let seconds: u64 = response.headers().get("retry-after")?.to_str().ok()?.trim().parse().ok()?;
+    let header = |name| Some(response.headers().get(name)?.to_str().ok()?.trim());
+    let asked = header("retry-after")?;
+    let seconds = asked.parse().ok().or_else(|| {
+        let time = |text: &str| DateTimeParser::new().parse_timestamp(text).ok();
+        let now = header("date").and_then(time).unwrap_or_else(Timestamp::now);
+        u64::try_from(time(asked)?.duration_since(now).as_secs()).ok()
+    })?;
     u64::try_from(Duration::from_secs(seconds).min(MAX_RETRY_AFTER).as_millis()).ok()
 }

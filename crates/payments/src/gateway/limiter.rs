@@ -89,6 +89,11 @@ impl Limiter {
         });
     }
 
+    /// How many calls may be under way.
+    pub fn size(&self) -> usize {
+        self.change(|state, _| state.controller.size())
+    }
+
     /// What it is like now.
     pub fn snapshot(&self) -> Snapshot {
         self.tick();

@@ -1,11 +1,15 @@
 //! The HTTP adapter against a gateway that says anything: only a well-formed answer to this very request is definite.
 
 use actix_web::{App, HttpResponse, HttpServer, web};
+use metrics::{Counter, CounterFn, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use payments::domain::concurrency::Sign;
 use payments::domain::saga::{LookUpAnswer, PayAnswer, RefundAnswer};
 use payments::gateway::{Gateway, HttpGateway, PayRequest, RefundRequest};
 use payments::settings::{GatewaySettings, Settings};
+use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 const PAY: PayRequest<'_> =
@@ -33,6 +37,68 @@ fn gateway(status: u16, body: &'static str, headers: &'static [(&'static str, &'
 fn adapter(url: &str) -> HttpGateway {
     let settings = GatewaySettings { url: url.to_owned(), request_timeout_ms: 500, ..Settings::default().gateway };
     HttpGateway::new(&settings).expect("a client")
+}
+
+/// A gateway that reads a request, says these bytes, and then breaks the connection or is silent.
+fn breaking_off(says: String, is_silent: bool) -> HttpGateway {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("bound"));
+    std::thread::spawn(move || {
+        let mut connections = Vec::new();
+        for connection in listener.incoming() {
+            let mut connection = connection.expect("connects");
+            let mut request = [0; 4_096];
+            let _ = connection.read(&mut request).expect("a request");
+            connection.write_all(says.as_bytes()).expect("takes it");
+            if is_silent {
+                connections.push(connection);
+            }
+        }
+    });
+    adapter(&url)
+}
+
+/// Counts alarms.
+#[derive(Default)]
+struct Alarms(Arc<Count>);
+
+#[derive(Default)]
+struct Count(AtomicU64);
+
+impl CounterFn for Count {
+    fn increment(&self, by: u64) {
+        self.0.fetch_add(by, Ordering::SeqCst);
+    }
+
+    fn absolute(&self, _: u64) {}
+}
+
+impl Recorder for Alarms {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+        if key.name() == "payment_alarms_total" { Counter::from_arc(Arc::clone(&self.0)) } else { Counter::noop() }
+    }
+
+    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::noop()
+    }
+
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::noop()
+    }
+}
+
+/// How many alarms a payment and its refund raise, neither of which is answered definitely.
+async fn alarms_of(gateway: HttpGateway) -> u64 {
+    let alarms = Alarms::default();
+    let counting = metrics::set_default_local_recorder(&alarms);
+    assert_eq!(gateway.pay(PAY).await.answer, unknown(None));
+    assert_eq!(gateway.refund(REFUND).await.answer, RefundAnswer::Unknown { retry_after_ms: None });
+    drop(counting);
+    alarms.0.0.load(Ordering::SeqCst)
 }
 
 fn unknown(retry_after_ms: Option<u64>) -> PayAnswer {
@@ -78,14 +144,67 @@ async fn whatever_is_not_a_definite_answer_to_this_request_is_unknown() {
         (402, "payment required", "a 402 of some proxy"),
         (409, r#"{"status":409}"#, "a key used for something else"),
         (404, "", "not found"),
-        (500, r#"{"status":"declined","reference":"claim"}"#, "a server error"),
         (302, "", "a redirect"),
     ];
     for (status, body, what) in cases {
-        let gateway = gateway(status, body, &[]);
-        assert_eq!(gateway.pay(PAY).await.answer, unknown(None), "{what}");
-        assert_eq!(gateway.refund(REFUND).await.answer, RefundAnswer::Unknown { retry_after_ms: None }, "{what}");
+        assert_eq!(alarms_of(gateway(status, body, &[])).await, 2, "somebody must look: {what}");
     }
+    // A gateway may have an error of its own. Nobody need look.
+    let failing = gateway(500, r#"{"status":"declined","reference":"claim"}"#, &[]);
+    assert_eq!(alarms_of(failing).await, 0, "a server error");
+}
+
+#[actix_web::test]
+async fn a_refund_of_another_amount_is_unknown_and_an_alarm() {
+    let alarms = Alarms::default();
+    let _counting = metrics::set_default_local_recorder(&alarms);
+    let gateway = gateway(200, r#"{"status":"refunded","reference":"claim","amount_cents":99}"#, &[]);
+    assert_eq!(gateway.refund(REFUND).await.answer, RefundAnswer::Unknown { retry_after_ms: None });
+    assert_eq!(alarms.0.0.load(Ordering::SeqCst), 1);
+}
+
+/// The half that came may be well-formed, as when a body has no length.
+#[actix_web::test]
+async fn half_an_answer_is_none() {
+    let approved = r#"{"status":"approved","payment_id":"p","reference":"claim","amount_cents":147,"currency":"USD"}"#;
+    let length = approved.len();
+    let half = &approved[..length / 2];
+    for says in [
+        String::new(),
+        "HTTP/1.1 200 OK\r\ncontent-".to_owned(),
+        format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n"),
+        format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{half}"),
+        format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{approved}", length + 1),
+        format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{length:x}\r\n{approved}\r\n"),
+    ] {
+        let broken = breaking_off(says.clone(), false).pay(PAY).await;
+        assert_eq!((broken.answer, broken.sign), (unknown(None), Sign::Failed), "{says}");
+        let silent = breaking_off(says.clone(), true).pay(PAY).await;
+        assert_eq!((silent.answer, silent.sign), (unknown(None), Sign::TimedOut), "{says}");
+    }
+    // A body that lasts until the connection ends: half of it is not the JSON it should be.
+    let without_length = format!("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{half}");
+    assert_eq!(breaking_off(without_length, false).pay(PAY).await.answer, unknown(None));
+}
+
+#[actix_web::test]
+async fn silence_in_a_call_is_bounded_by_itself() {
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", silent.local_addr().expect("bound"));
+    let settings = Settings::default().gateway;
+    let settings = GatewaySettings { url, read_timeout_ms: 200, request_timeout_ms: 60_000, ..settings };
+    let started = Instant::now();
+    let silence = HttpGateway::new(&settings).expect("a client").pay(PAY).await;
+    assert_eq!((silence.answer, silence.sign), (unknown(None), Sign::TimedOut));
+    assert!(started.elapsed() < Duration::from_secs(5));
+}
+
+#[actix_web::test]
+async fn an_answer_without_an_end_is_not_read_to_the_end() {
+    let chunk = format!("1000\r\n{}\r\n", " ".repeat(0x1000));
+    let endless = format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{}", chunk.repeat(20));
+    let reply = breaking_off(endless, true).pay(PAY).await;
+    assert_eq!((reply.answer, reply.sign), (unknown(None), Sign::Unclear));
 }
 
 /// What a look-up of the payment `claim.disburse` for `claim` makes of the one payment in the answer.
@@ -137,6 +256,10 @@ async fn a_gateway_that_asks_to_be_left_alone_is_heard_within_reason() {
         assert_eq!(gateway(status, "", &[("retry-after", "99999999")]).pay(PAY).await.answer, unknown(Some(300_000)));
         assert_eq!(gateway(status, "", &[("retry-after", "tomorrow")]).pay(PAY).await.answer, unknown(None));
         assert_eq!(gateway(status, "", &[]).pay(PAY).await.answer, unknown(None));
+        let until = &[("date", "Tue, 24 Nov 2026 10:00:00 GMT"), ("retry-after", "Tue, 24 Nov 2026 10:00:09 GMT")];
+        assert_eq!(gateway(status, "", until).pay(PAY).await.answer, unknown(Some(9_000)));
+        let past = &[("date", "Tue, 24 Nov 2026 10:00:00 GMT"), ("retry-after", "Tue, 24 Nov 2026 09:00:00 GMT")];
+        assert_eq!(gateway(status, "", past).pay(PAY).await.answer, unknown(None));
     }
 }
 

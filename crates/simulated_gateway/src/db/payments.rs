@@ -7,7 +7,9 @@ use super::{MOST_ROWS, random_id};
 use crate::domain::answer::PaymentAnswer;
 use crate::domain::book::{Kind, KnownPayment};
 use crate::domain::fate::{Fate, Verdict};
+use crate::domain::faults::{Asked, Fared};
 use crate::domain::request::PaymentRequest;
+use crate::domain::rules::Rules;
 use diesel::prelude::*;
 use diesel::upsert::excluded;
 use dual_db::{Connection, Result, on_each_backend};
@@ -50,23 +52,22 @@ impl Row {
 }
 
 /// Answers a request for a payment, inside the caller's transaction: counts the attempt, and pays at most once a key.
-///
-/// `returned_after_us` is how much later a payment comes back whose fate that is; none where nobody is told of it.
-pub fn pay(
-    connection: &mut Connection,
-    request: &PaymentRequest,
-    returned_after_us: Option<i64>,
-) -> Result<PaymentAnswer> {
-    let Some(row) = count_attempt(connection, request)? else { return Ok(PaymentAnswer::KeyReused) };
+pub fn pay(connection: &mut Connection, request: &PaymentRequest, rules: &Rules) -> Result<Fared<PaymentAnswer>> {
+    let Some(row) = count_attempt(connection, request)? else { return Ok(Fared::Answered(PaymentAnswer::KeyReused)) };
+    let attempt = row.attempts;
+    rules.faults.fare(Asked::Payment, request.key.as_str(), attempt, || answer(connection, request, row, rules))
+}
+
+fn answer(connection: &mut Connection, request: &PaymentRequest, row: Row, rules: &Rules) -> Result<PaymentAnswer> {
     let (id, attempt) = (row.id, row.attempts);
     if let Some(answer) = row.definite_answer() {
         return Ok(answer);
     }
-    let fate = Fate::of(request.amount);
+    let fate = rules.faults.fate(&request.key, Fate::of(request.amount));
     match fate.verdict(request.amount, attempt) {
         Verdict::Approve { paid_cents, answer_is_lost } => {
             let answer = approve(connection, id, request, paid_cents)?;
-            if let (Fate::ReturnedLater, Some(after_us)) = (fate, returned_after_us) {
+            if let (Fate::ReturnedLater, Some(after_us)) = (fate, rules.returned_after_us) {
                 let now_us = connection.now_us()?;
                 returns::schedule(connection, id, now_us + after_us)?;
             }

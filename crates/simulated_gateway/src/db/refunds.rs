@@ -7,7 +7,9 @@ use super::schema::{payments, refunds};
 use crate::domain::answer::RefundAnswer;
 use crate::domain::book::Kind;
 use crate::domain::fate::Fate;
+use crate::domain::faults::{Asked, Fared};
 use crate::domain::request::{Amount, RefundRequest};
+use crate::domain::rules::Rules;
 use diesel::prelude::*;
 use diesel::upsert::excluded;
 use dual_db::{Connection, Result, load_for_update, on_each_backend};
@@ -32,6 +34,7 @@ struct NewRow<'a> {
 #[diesel(table_name = refunds)]
 struct Row {
     id: i64,
+    attempts: i64,
     status: String,
     refund_id: Option<String>,
 }
@@ -59,27 +62,31 @@ struct PaidRow {
 
 /// Answers a request for a refund, inside the caller's transaction.
 ///
-/// Only a request that fits a payment is remembered under its key; the others may come again, corrected.
-pub fn refund(connection: &mut Connection, request: &RefundRequest) -> Result<RefundAnswer> {
+/// Only a request that fits a payment is remembered under its key; the others may come again, corrected. Nothing goes wrong
+/// with these by chance.
+pub fn refund(connection: &mut Connection, request: &RefundRequest, rules: &Rules) -> Result<Fared<RefundAnswer>> {
     let payments = lock_payments(connection, request)?;
-    let Some(known) = is_known(connection, request)? else { return Ok(RefundAnswer::KeyReused) };
+    let refused = |answer| Ok(Fared::Answered(answer));
+    let Some(known) = is_known(connection, request)? else { return refused(RefundAnswer::KeyReused) };
     if !known {
         // A key that was remembered before has found its payment before.
         if payments.is_empty() {
-            return Ok(RefundAnswer::NoSuchPayment);
+            return refused(RefundAnswer::NoSuchPayment);
         }
         if !payments.iter().any(|payment| payment.paid_cents == Some(request.amount.cents())) {
-            return Ok(RefundAnswer::OtherAmount);
+            return refused(RefundAnswer::OtherAmount);
         }
     }
-    let Some(row) = count_attempt(connection, request)? else { return Ok(RefundAnswer::KeyReused) };
-    let row_id = row.id;
-    if let Some(answer) = row.definite_answer() {
-        return Ok(answer);
-    }
-    let answer = pay_back(connection, request, &payments)?;
-    remember(connection, row_id, &answer)?;
-    Ok(answer)
+    let Some(row) = count_attempt(connection, request)? else { return refused(RefundAnswer::KeyReused) };
+    let (row_id, attempt) = (row.id, row.attempts);
+    rules.faults.fare(Asked::Refund, request.key.as_str(), attempt, || {
+        if let Some(answer) = row.definite_answer() {
+            return Ok(answer);
+        }
+        let answer = pay_back(connection, request, &payments, rules.refund_failures)?;
+        remember(connection, row_id, &answer)?;
+        Ok(answer)
+    })
 }
 
 /// The payments of the request's reference, held until the transaction ends: refunds of one payment queue up here.
@@ -138,7 +145,12 @@ fn count_attempt(connection: &mut Connection, request: &RefundRequest) -> Result
 }
 
 /// Pays back the oldest payment of that amount whose money is not back yet.
-fn pay_back(connection: &mut Connection, request: &RefundRequest, paid: &[PaidRow]) -> Result<RefundAnswer> {
+fn pay_back(
+    connection: &mut Connection,
+    request: &RefundRequest,
+    paid: &[PaidRow],
+    refund_failures: u32,
+) -> Result<RefundAnswer> {
     let keys: Vec<i64> = paid.iter().map(|payment| payment.id).collect();
     let mut back = book::money_back(connection, &keys)?;
     let mut fitting = paid.iter().filter(|payment| payment.paid_cents == Some(request.amount.cents())).peekable();
@@ -155,7 +167,8 @@ fn pay_back(connection: &mut Connection, request: &RefundRequest, paid: &[PaidRo
     on_each_backend!(connection, |c| {
         diesel::update(payments::table.find(payment.id)).set(payments::refund_attempts.eq(attempt)).execute(c)
     })?;
-    if Amount::from_cents(payment.amount_cents).is_some_and(|asked| Fate::of(asked).fails_refund(attempt)) {
+    let asked = Amount::from_cents(payment.amount_cents);
+    if asked.is_some_and(|asked| Fate::of(asked).fails_refund(attempt, refund_failures)) {
         return Ok(RefundAnswer::Failed);
     }
     let refund_id = random_id();

@@ -8,8 +8,10 @@
 //! | 43 | is put off twice (429), then approved | is made |
 //! | 47 | is made with another amount | is made |
 //! | 53 | is made, and comes back later by itself, where somebody is to be told of that | is made, if it is in time |
-//! | 59 | is made with another amount | fails once (503), then is made |
+//! | 59 | is made with another amount | fails once (503), or as often as is set, then is made |
 //! | else | is approved | is made |
+//!
+//! What goes wrong by chance besides is in [`faults`](super::faults).
 
 use super::request::Amount;
 
@@ -18,9 +20,6 @@ const TOO_MUCH_CENTS: i64 = 100;
 
 /// How often a key is put off.
 const TIMES_PUT_OFF: i64 = 2;
-
-/// How often a refund fails.
-const TIMES_REFUND_FAILS: i64 = 1;
 
 /// What is to become of an amount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +38,7 @@ pub enum Fate {
     OtherAmount,
     /// It is paid, and the payee's bank sends it back later.
     ReturnedLater,
-    /// Another amount is paid, and the first attempt to have it back fails.
+    /// Another amount is paid, and the first attempts to have it back fail.
     OtherAmountAndRefundFails,
 }
 
@@ -91,9 +90,10 @@ impl Fate {
         }
     }
 
-    /// Whether the `attempt`th attempt to refund such a payment fails, counted from 1 whatever the keys.
-    pub fn fails_refund(self, attempt: i64) -> bool {
-        self == Fate::OtherAmountAndRefundFails && attempt <= TIMES_REFUND_FAILS
+    /// Whether the `attempt`th attempt to refund such a payment fails, counted from 1 whatever the keys, where the first so
+    /// many do.
+    pub fn fails_refund(self, attempt: i64, refund_failures: u32) -> bool {
+        self == Fate::OtherAmountAndRefundFails && attempt <= i64::from(refund_failures)
     }
 }
 
@@ -123,11 +123,13 @@ mod tests {
     }
 
     #[test]
-    fn only_the_first_refund_of_59_fails() {
+    fn only_the_first_refunds_of_59_fail() {
         for cents in 1..=200 {
             let fate = Fate::of(Amount::from_cents(cents).unwrap());
-            assert_eq!(fate.fails_refund(1), cents % 100 == 59, "{cents}");
-            assert!(!fate.fails_refund(2), "{cents}");
+            assert_eq!(fate.fails_refund(1, 1), cents % 100 == 59, "{cents}");
+            assert!(!fate.fails_refund(2, 1), "{cents}");
+            assert_eq!(fate.fails_refund(1_000, 1_000), cents % 100 == 59, "{cents}");
+            assert!(!fate.fails_refund(1, 0), "{cents}");
         }
     }
 }

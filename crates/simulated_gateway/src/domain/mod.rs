@@ -3,6 +3,8 @@
 pub mod answer;
 pub mod book;
 pub mod fate;
+pub mod faults;
 pub mod request;
+pub mod rules;
 pub mod throughput;
 pub mod webhook;

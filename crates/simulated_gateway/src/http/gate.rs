@@ -6,6 +6,7 @@ use crate::settings::{BehaviourSettings, ThroughputSettings};
 use actix_web::http::StatusCode;
 use actix_web::web;
 use dual_db::{Database, Error};
+use fastrand::Rng;
 use service_runtime::problem::Problem;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -20,18 +21,22 @@ pub struct Gate {
     database: Database,
     places: Arc<Semaphore>,
     latency: Duration,
+    latency_spread: Duration,
+    chance: Mutex<Rng>,
     throughput: Option<Mutex<Throughput>>,
     refuse_with: StatusCode,
     started: Instant,
 }
 
 impl Gate {
-    /// A gate before `database`.
-    pub fn new(database: Database, behaviour: &BehaviourSettings, throughput: &ThroughputSettings) -> Self {
+    /// A gate before `database`. `seed` is that of the latency's spread.
+    pub fn new(database: Database, behaviour: &BehaviourSettings, throughput: &ThroughputSettings, seed: u64) -> Self {
         Self {
             database,
             places: Arc::new(Semaphore::new(behaviour.capacity)),
             latency: Duration::from_millis(behaviour.latency_ms),
+            latency_spread: Duration::from_millis(behaviour.latency_spread_ms),
+            chance: Mutex::new(Rng::with_seed(seed)),
             throughput: throughput.throughput().map(Mutex::new),
             refuse_with: StatusCode::from_u16(throughput.refuse_with).unwrap_or(StatusCode::SERVICE_UNAVAILABLE),
             started: Instant::now(),
@@ -48,7 +53,7 @@ impl Gate {
         work: impl FnOnce(&Database) -> dual_db::Result<T> + Send + 'static,
     ) -> Result<T, Problem> {
         let place = self.enter()?;
-        tokio::time::sleep(self.latency + self.pace()?).await;
+        tokio::time::sleep(self.latency() + self.pace()?).await;
         self.work(place, work).await
     }
 
@@ -62,6 +67,13 @@ impl Gate {
     ) -> Result<T, Problem> {
         let place = self.enter()?;
         self.work(place, work).await
+    }
+
+    /// How long the next request takes at least.
+    fn latency(&self) -> Duration {
+        // Nothing in there panics.
+        let mut chance = self.chance.lock().unwrap_or_else(PoisonError::into_inner);
+        self.latency + self.latency_spread.mul_f64(chance.f64())
     }
 
     /// How long a request that comes now takes by the gateway's throughput.

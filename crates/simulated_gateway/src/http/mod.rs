@@ -2,9 +2,10 @@
 
 mod answers;
 mod book;
+mod broken;
+pub(crate) mod faulty;
 pub(crate) mod gate;
 mod input;
-mod lost;
 mod payments;
 mod refunds;
 

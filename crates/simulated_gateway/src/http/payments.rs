@@ -1,15 +1,16 @@
 //! `POST /payments` pays, once a key; `GET /payments?reference=` looks payments up.
 
 use super::answers;
+use super::broken::lose_answer;
+use super::faulty::{self, LookUps};
 use super::gate::Gate;
 use super::input::{Input, reference_of_query};
-use super::lost::lose_answer;
 use crate::db;
 use crate::domain::answer::PaymentAnswer;
 use crate::domain::book::{Kind, KnownPayment};
-use crate::domain::request::{CURRENCY, PaymentRequest};
-use crate::settings::WebhookSettings;
-use actix_web::http::StatusCode;
+use crate::domain::faults::Asked;
+use crate::domain::request::{CURRENCY, PaymentRequest, Reference};
+use crate::domain::rules::Rules;
 use actix_web::web::{Data, Payload, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
@@ -25,16 +26,17 @@ pub(super) async fn pay(
     payload: Payload,
     gate: Data<Gate>,
     settings: Data<HttpSettings>,
-    webhook: Data<WebhookSettings>,
+    rules: Data<Rules>,
 ) -> Result<HttpResponse, Problem> {
-    let returned_after_us = webhook.returned_after_us();
     let wish = read(&request, &read_body(payload, &settings).await?)?;
     let reference = wish.reference.clone();
-    let answer = gate
-        .run_for_payer(move |database| {
-            database.write(|connection| db::payments::pay(connection, &wish, returned_after_us))
-        })
+    let fared = gate
+        .run_for_payer(move |database| database.write(|connection| db::payments::pay(connection, &wish, &rules)))
         .await?;
+    faulty::answer(fared, |answer| answered(&answer, &reference))
+}
+
+fn answered(answer: &PaymentAnswer, reference: &Reference) -> Result<HttpResponse, Problem> {
     metrics::counter!("gateway_payment_requests_total", "answer" => answer.name()).increment(1);
     tracing::info!(%reference, answer = answer.name(), "a payment was asked for");
     match answer {
@@ -51,13 +53,7 @@ pub(super) async fn pay(
             "reference": reference.as_str(),
         }))),
         PaymentAnswer::KeyReused => Err(answers::key_reused()),
-        PaymentAnswer::PutOff => Err(Problem::new(
-            StatusCode::TOO_MANY_REQUESTS,
-            "too-many-requests",
-            "Too many requests",
-            "the gateway takes no payment just now: send the same request again",
-        )
-        .retry_after(answers::COME_AGAIN_AFTER_S)),
+        PaymentAnswer::PutOff => Err(faulty::too_many()),
         PaymentAnswer::Lost => Ok(lose_answer()),
     }
 }
@@ -82,12 +78,24 @@ pub(super) struct ByReference {
     pub(super) reference: Option<String>,
 }
 
-pub(super) async fn look_up(query: Query<ByReference>, gate: Data<Gate>) -> Result<HttpResponse, Problem> {
+pub(super) async fn look_up(
+    query: Query<ByReference>,
+    gate: Data<Gate>,
+    rules: Data<Rules>,
+    look_ups: Data<LookUps>,
+) -> Result<HttpResponse, Problem> {
     let reference = reference_of_query(query.reference.as_deref())?;
-    let payments =
-        gate.run_for_payer(move |database| database.read(|c| db::payments::look_up(c, reference.as_str()))).await?;
-    let payments: Vec<Value> = payments.iter().map(shown).collect();
-    Ok(HttpResponse::Ok().json(json!({ "payments": payments })))
+    let attempt = look_ups.count(reference.as_str());
+    let fared = gate
+        .run_for_payer(move |database| {
+            let look = || database.read(|c| db::payments::look_up(c, reference.as_str()));
+            rules.faults.fare(Asked::LookUp, reference.as_str(), attempt, look)
+        })
+        .await?;
+    faulty::answer(fared, |payments| {
+        let payments: Vec<Value> = payments.iter().map(shown).collect();
+        Ok(HttpResponse::Ok().json(json!({ "payments": payments })))
+    })
 }
 
 fn shown(payment: &KnownPayment) -> Value {

@@ -1,11 +1,13 @@
 //! `POST /refunds` pays a payment back, once a payment.
 
 use super::answers;
+use super::faulty;
 use super::gate::Gate;
 use super::input::Input;
 use crate::db;
 use crate::domain::answer::RefundAnswer;
-use crate::domain::request::RefundRequest;
+use crate::domain::request::{Amount, Reference, RefundRequest};
+use crate::domain::rules::Rules;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::json;
@@ -17,11 +19,17 @@ pub(super) async fn refund(
     payload: Payload,
     gate: Data<Gate>,
     settings: Data<HttpSettings>,
+    rules: Data<Rules>,
 ) -> Result<HttpResponse, Problem> {
     let wish = read(&request, &read_body(payload, &settings).await?)?;
-    let (reference, amount_cents) = (wish.reference.clone(), wish.amount.cents());
-    let answer =
-        gate.run_for_payer(move |database| database.write(|connection| db::refunds::refund(connection, &wish))).await?;
+    let (reference, amount) = (wish.reference.clone(), wish.amount);
+    let fared = gate
+        .run_for_payer(move |database| database.write(|connection| db::refunds::refund(connection, &wish, &rules)))
+        .await?;
+    faulty::answer(fared, |answer| answered(&answer, &reference, amount))
+}
+
+fn answered(answer: &RefundAnswer, reference: &Reference, amount: Amount) -> Result<HttpResponse, Problem> {
     metrics::counter!("gateway_refund_requests_total", "answer" => answer.name()).increment(1);
     tracing::info!(%reference, answer = answer.name(), "a refund was asked for");
     let status = answer.name();
@@ -31,12 +39,12 @@ pub(super) async fn refund(
                 "status": status,
                 "refund_id": refund_id,
                 "reference": reference.as_str(),
-                "amount_cents": amount_cents,
+                "amount_cents": amount.cents(),
             }))),
         RefundAnswer::AlreadyReturned => Ok(HttpResponse::Ok().json(json!({
             "status": status,
             "reference": reference.as_str(),
-            "amount_cents": amount_cents,
+            "amount_cents": amount.cents(),
         }))),
         RefundAnswer::NoSuchPayment => Err(Problem::not_found("no payment with this reference was made")),
         RefundAnswer::OtherAmount => Err(answers::invalid(vec![json!({

@@ -60,6 +60,8 @@ fn wrong_settings_are_all_listed_with_exit_code_2() {
             .env("SIMULATED_GATEWAY__BEHAVIOUR__CAPACITY", "0")
             .env("SIMULATED_GATEWAY__THROUGHPUT__SCHEDULE", "20@30s")
             .env("SIMULATED_GATEWAY__THROUGHPUT__REFUSE_WITH", "500")
+            .env("SIMULATED_GATEWAY__FAULTS__LOST_REQUEST_PERCENT", "60")
+            .env("SIMULATED_GATEWAY__FAULTS__TOO_MANY_PERCENT", "41")
             .env("SIMULATED_GATEWAY__DATABASE__URL", "")
             .env("SIMULATED_GATEWAY__HTTP__PROT", "1"),
     );
@@ -70,6 +72,7 @@ fn wrong_settings_are_all_listed_with_exit_code_2() {
         "throughput.schedule",
         "200@0s,20@30s",
         "throughput.refuse_with",
+        "the percentages in faults are too high",
         "SIMULATED_GATEWAY__HTTP__PROT",
     ] {
         assert!(stderr.contains(named), "{named} in {stderr}");

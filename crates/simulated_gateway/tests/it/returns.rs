@@ -90,6 +90,20 @@ on_both_databases! {
         });
     }
 
+    fn any_amount_comes_back_as_often_as_is_set(database: &TestDatabase) {
+        let (url, told) = somebody(&[200]);
+        let all = |settings: &mut Settings| {
+            hurried(url)(settings);
+            settings.faults.return_percent = 100;
+        };
+        with_settings(database, all, |payer| async move {
+            assert_eq!(payer.pay("k1", "claim1", 10_000).await.unwrap().status, 200);
+            assert_eq!(payer.pay("k2", "claim2", 10_031).await.unwrap().status, 402, "the cents decide that");
+            assert_eq!(told_times(&told, 1).await[0].1["reference"], "claim1");
+            assert_eq!(payer.book_of("claim1").await.1, 10_000);
+        });
+    }
+
     fn where_nobody_is_told_nothing_comes_back(database: &TestDatabase) {
         with_settings(database, |settings| settings.webhook.return_after_ms = 0, |payer| async move {
             payer.pay("k1", "claim1", 10_053).await.unwrap();

@@ -3,5 +3,6 @@
 mod contract;
 mod end_to_end;
 mod kills;
+mod outage;
 mod siege;
 mod startup;

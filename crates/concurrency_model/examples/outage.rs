@@ -1,0 +1,89 @@
+//! The whole system on SQLite and the local broker, whose gateway is down while claims wait for it, five minutes and ten
+//! thousand by default, and takes so many calls a second when it is back. It says whether all ended as they should, and how
+//! payments fared meanwhile; `--svg FILE` draws that.
+
+use clap::Parser;
+use concurrency_model::panels::{Panel, Panels};
+use std::error::Error;
+use std::path::PathBuf;
+use std::time::Duration;
+use system_tests::outage::{self, Plan, Report};
+use system_tests::stack::Stack;
+use system_tests::watch::Second;
+
+#[derive(Parser)]
+struct Arguments {
+    /// How many claims are sent while the gateway is down
+    #[arg(long, default_value_t = 10_000)]
+    claims: i64,
+    /// For how long it is down
+    #[arg(long, default_value_t = 300)]
+    seconds: u64,
+    /// How many calls a second it takes
+    #[arg(long, default_value_t = 100)]
+    pace: u32,
+    /// Where to draw
+    #[arg(long)]
+    svg: Option<PathBuf>,
+}
+
+#[allow(clippy::print_stdout, reason = "it is a program that reports")]
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let Arguments { claims, seconds, pace, svg } = Arguments::parse();
+    let pace = format!("{pace}@0s");
+    // The times of a test are too short for an outage of minutes: these are the defaults of the services.
+    let settings = [
+        ("SIMULATED_GATEWAY__THROUGHPUT__SCHEDULE", pace.as_str()),
+        ("PAYMENTS__GATEWAY__REQUEST_TIMEOUT_MS", "5000"),
+        ("PAYMENTS__SAGA__LEASE_MS", "15000"),
+        ("PAYMENTS__SAGA__MAX_RETRY_PAUSE_MS", "30000"),
+        ("CLAIM_PROCESS__WATCHDOG__FIRST_PAUSE_MS", "15000"),
+        ("CLAIM_PROCESS__WATCHDOG__MAX_PAUSE_MS", "600000"),
+    ];
+    let mut stack = Stack::start_with(1, &settings).await;
+    let plan = Plan { claims, outage: Duration::from_secs(seconds), timeout: Duration::from_secs(1_200) };
+    let report = outage::stand(&mut stack, plan).await;
+    println!("{report}");
+    if let Some(path) = svg {
+        let title = format!("{claims} claims, and a gateway that is down for {seconds} seconds and then takes {pace}");
+        let title = title.trim_end_matches("@0s").to_owned() + " calls a second";
+        draw(&report, &title).write(&path)?;
+        println!("drawn in {}", path.display());
+    }
+    Ok(())
+}
+
+fn draw<'a>(report: &Report, title: &'a str) -> Panels<'a> {
+    let line = |what: fn(&Second) -> f64| report.seconds.iter().map(|second| (second.at_s, what(second))).collect();
+    Panels {
+        title,
+        down_s: report.down_s.0..report.down_s.1,
+        panels: vec![
+            Panel {
+                caption: "Gateway calls a second",
+                unit: "calls/s (log)",
+                is_log: true,
+                lines: vec![("made", line(|second| second.calls)), ("answered", line(|second| second.answered))],
+            },
+            Panel {
+                caption: "Calls that may be under way at once, and those that wait for their turn",
+                unit: "calls",
+                is_log: false,
+                lines: vec![("at once", line(|second| second.size)), ("waiting", line(|second| second.waiting))],
+            },
+            Panel {
+                caption: "Claims that have ended, and messages that payments has heard",
+                unit: "in all",
+                is_log: false,
+                lines: vec![("ended", line(|second| second.ended)), ("heard", line(|second| second.heard))],
+            },
+            Panel {
+                caption: "Resident memory of payments",
+                unit: "MiB",
+                is_log: false,
+                lines: vec![("resident", line(|second| second.resident_mib))],
+            },
+        ],
+    }
+}

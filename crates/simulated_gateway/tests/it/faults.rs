@@ -1,0 +1,200 @@
+//! Faults by chance: whatever befalls the requests for a key, it is paid once and in the end answered as it was paid.
+
+use crate::gateway::{Answer, Payer, with_gateway, with_settings};
+use dual_db::testing::{TestDatabase, on_both_databases};
+use serde_json::json;
+use simulated_gateway::settings::{FaultSettings, Settings};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+fn faults(set: impl FnOnce(&mut FaultSettings)) -> impl FnOnce(&mut Settings) {
+    |settings| set(&mut settings.faults)
+}
+
+/// What a payer sees of a request: a status, or none where the connection broke.
+async fn seen(payer: &Payer, key: &str, cents: i64) -> Option<u16> {
+    payer.pay(key, key, cents).await.ok().map(|answer| answer.status)
+}
+
+on_both_databases! {
+    fn what_is_hindered_pays_nothing(database: &TestDatabase) {
+        with_settings(database, faults(|set| set.lost_request_percent = 100), |payer| async move {
+            assert_eq!(seen(&payer, "k1", 1_000).await, None);
+            assert_eq!(payer.book_of("k1").await.0, 0);
+            payer.request(reqwest::Method::GET, "/payments?reference=k1").send().await.unwrap_err();
+        });
+        with_settings(database, faults(|set| set.too_many_percent = 100), |payer| async move {
+            let put_off = payer.pay("k1", "k1", 1_000).await.unwrap();
+            assert_eq!((put_off.status, put_off.retry_after.as_deref()), (429, Some("1")));
+            assert_eq!(payer.get("/payments?reference=k1").await.status, 429);
+            assert_eq!(payer.book_of("k1").await.0, 0);
+        });
+        with_settings(database, faults(|set| set.server_error_percent = 100), |payer| async move {
+            let mut statuses = Vec::new();
+            for n in 0..20 {
+                statuses.push(seen(&payer, &format!("k{n}"), 1_000).await.expect("answers"));
+            }
+            statuses.sort_unstable();
+            statuses.dedup();
+            assert_eq!(statuses, [500, 503]);
+            assert_eq!(payer.get("/book/summary").await.body["payments"], 0);
+        });
+        // The key is as free as if it had never come.
+        with_gateway(database, |payer| async move {
+            assert_eq!(seen(&payer, "k1", 1_000).await, Some(200));
+        });
+    }
+
+    fn what_is_damaged_was_done(database: &TestDatabase) {
+        for (lost, halved) in [(100, 0), (0, 100)] {
+            let key = format!("k{lost}");
+            let damaged = faults(|set| (set.lost_answer_percent, set.half_answer_percent) = (lost, halved));
+            with_settings(database, damaged, |payer| {
+                let key = key.clone();
+                async move {
+                    for _ in 0..3 {
+                        assert_eq!(seen(&payer, &key, 1_000).await, None);
+                    }
+                    assert_eq!(payer.book_of(&key).await, (1_000, 0, vec!["payment".to_owned()]));
+                    assert_eq!(payer.look_up(&key).await.len(), 1, "a look-up is not damaged");
+                    let body = json!({"reference": key, "amount_cents": 1_000, "currency": "USD"});
+                    let refund = payer.post_to("/refunds").header("idempotency-key", format!("{key}.r")).json(&body).send().await;
+                    if let Ok(half) = refund {
+                        half.text().await.unwrap_err();
+                    }
+                    assert_eq!(payer.book_of(&key).await.1, 1_000);
+                }
+            });
+            with_gateway(database, |payer| async move {
+                assert_eq!(seen(&payer, &key, 1_000).await, Some(200));
+                assert_eq!(payer.refund(&format!("{key}.r"), &key, 1_000).await.body["status"], "refunded");
+                assert_eq!(payer.book_of(&key).await, (1_000, 1_000, vec!["payment".to_owned(), "refund".to_owned()]));
+            });
+        }
+    }
+
+    fn a_key_is_paid_once_and_answered_in_the_end_whatever_befalls_it(database: &TestDatabase) {
+        let all = faults(|set| {
+            set.lost_request_percent = 15;
+            set.lost_answer_percent = 15;
+            set.half_answer_percent = 15;
+            set.server_error_percent = 15;
+            set.too_many_percent = 15;
+        });
+        with_settings(database, all, |payer| async move {
+            let paying: Vec<_> = (0..40).map(|n| {
+                let payer = payer.clone();
+                tokio::spawn(async move { until_definite(&payer, &format!("k{n}"), 1_000 + n * 100).await })
+            }).collect();
+            let mut tried = 0;
+            for (paid, n) in paying.into_iter().zip(0..) {
+                let (answer, times) = paid.await.unwrap();
+                tried += times;
+                assert_eq!((answer.status, &answer.body["amount_cents"]), (200, &json!(1_000 + n * 100)));
+                // Paid is paid: asked again it is the same payment, if it can be told.
+                let (again, _) = until_definite(&payer, &format!("k{n}"), 1_000 + n * 100).await;
+                assert_eq!(again, answer);
+                assert_eq!(payer.book_of(&format!("k{n}")).await.0, 1_000 + n * 100);
+            }
+            assert!(tried > 80, "three of four requests fail, and {tried} were made for 40 payments");
+        });
+    }
+
+    fn declines_by_chance_are_for_good_and_the_same_with_the_same_seed(database: &TestDatabase) {
+        let mut before = Vec::new();
+        for _ in 0..2 {
+            let mut statuses = Vec::new();
+            with_settings(database, faults(|set| set.decline_percent = 40), |payer| {
+                let statuses = &mut statuses;
+                async move {
+                    for n in 0..20 {
+                        statuses.push(seen(&payer, &format!("k{n}"), 1_000).await);
+                        assert_eq!(seen(&payer, &format!("k{n}"), 1_000).await, statuses[n]);
+                    }
+                }
+            });
+            assert!(statuses.contains(&Some(200)) && statuses.contains(&Some(402)), "{statuses:?}");
+            before.push(statuses);
+        }
+        assert_eq!(before[0], before[1]);
+        // Remembered, and not drawn again.
+        with_gateway(database, |payer| async move {
+            for (n, status) in before[0].iter().enumerate() {
+                assert_eq!(seen(&payer, &format!("k{n}"), 1_000).await, *status);
+            }
+        });
+    }
+
+    fn the_refund_of_59_fails_as_often_as_is_set_and_a_restart_heals_it(database: &TestDatabase) {
+        with_settings(database, |settings| settings.behaviour.refund_failures = 1_000_000, |payer| async move {
+            payer.pay("k", "claim", 10_059).await.unwrap();
+            for _ in 0..5 {
+                assert_eq!(payer.refund("r", "claim", 10_159).await.status, 503);
+            }
+            assert_eq!(payer.book_of("claim").await.1, 0);
+        });
+        with_gateway(database, |payer| async move {
+            assert_eq!(payer.refund("r", "claim", 10_159).await.body["status"], "refunded");
+        });
+    }
+}
+
+/// Asks until the answer is definite; how often that was.
+async fn until_definite(payer: &Payer, key: &str, cents: i64) -> (Answer, u32) {
+    for times in 1..=200 {
+        if let Ok(answer) = payer.pay(key, key, cents).await
+            && answer.status == 200
+        {
+            return (answer, times);
+        }
+    }
+    panic!("no definite answer for {key}");
+}
+
+/// What the wire sees of a half answer: the head with the whole length, half of the body, and the end.
+#[test]
+fn a_half_answer_promises_more_than_comes() {
+    let database = TestDatabase::sqlite();
+    with_settings(&database, faults(|set| set.half_answer_percent = 100), |payer| async move {
+        let address = payer.request(reqwest::Method::GET, "/").build().unwrap().url().socket_addrs(|| None).unwrap()[0];
+        let seen = tokio::task::spawn_blocking(move || {
+            let mut connection = TcpStream::connect(address).unwrap();
+            connection.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            let body = r#"{"reference":"claim1","amount_cents":1000,"currency":"USD","payee":"1"}"#;
+            write!(
+                connection,
+                "POST /payments HTTP/1.1\r\nhost: gateway\r\nidempotency-key: k\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
+            )
+            .unwrap();
+            let mut seen = Vec::new();
+            let end = connection.read_to_end(&mut seen);
+            assert!(end.is_ok() || end.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset));
+            String::from_utf8(seen).unwrap()
+        });
+        let seen = seen.await.unwrap();
+        let (head, body) = seen.split_once("\r\n\r\n").expect("a head");
+        assert!(head.starts_with("HTTP/1.1 200 OK"), "{head}");
+        let length = head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+        assert_eq!(length.map(|length: usize| length / 2), Some(body.len()), "{seen}");
+        assert!(body.starts_with('{') && !body.is_empty(), "{seen}");
+        assert_eq!(payer.book_of("claim1").await.0, 1_000);
+    });
+}
+
+#[test]
+fn latency_spreads_as_far_as_is_set() {
+    let database = TestDatabase::sqlite();
+    let spread = |settings: &mut Settings| settings.behaviour.latency_spread_ms = 400;
+    with_settings(&database, spread, |payer| async move {
+        let mut times = Vec::new();
+        for n in 0..12 {
+            let began = Instant::now();
+            payer.pay(&format!("k{n}"), "claim1", 1_000).await.unwrap();
+            times.push(began.elapsed());
+        }
+        times.sort_unstable();
+        assert!(times[11] - times[0] > Duration::from_millis(100), "{times:?}");
+    });
+}

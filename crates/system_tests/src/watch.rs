@@ -1,0 +1,140 @@
+//! What a running system is like, second by second: read from the metrics of the first payments, from claim_process' sums,
+//! and from what the system says of the memory that payments takes.
+
+use crate::api::Api;
+use crate::stack::Stack;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::task::JoinHandle;
+
+/// How far apart samples are.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// What was seen at the end of a second.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Second {
+    /// When, in seconds since watching began.
+    pub at_s: f64,
+    /// Gateway calls that came to an end in it, a second.
+    pub calls: f64,
+    /// Of these, those with a definite answer, a second.
+    pub answered: f64,
+    /// How many calls may be under way at once.
+    pub size: f64,
+    /// Calls that wait for their turn.
+    pub waiting: f64,
+    /// Messages that payments has heard in all.
+    pub heard: f64,
+    /// Claims that have ended in all.
+    pub ended: f64,
+    /// Memory that payments has in use (resident), in MiB.
+    pub resident_mib: f64,
+}
+
+/// Counts in all, as the metrics have them.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counts {
+    calls: f64,
+    indefinite: f64,
+}
+
+/// Watching, until it is dropped.
+#[derive(Debug)]
+pub struct Watch {
+    began: Instant,
+    seconds: Arc<Mutex<Vec<Second>>>,
+    watching: JoinHandle<()>,
+}
+
+impl Watch {
+    /// Watches the first payments of a system from now on. It must not be started anew meanwhile.
+    pub fn start(stack: &Stack) -> Self {
+        let began = Instant::now();
+        let seconds = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&seconds);
+        let api = stack.api.clone();
+        let id = stack.payments.first().and_then(crate::process::Process::id);
+        let watching = tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(EVERY);
+            let (mut counts, mut last) = (Counts::default(), Second::default());
+            loop {
+                ticks.tick().await;
+                if let Some((now, second)) = look(&api, id, began, counts, last).await {
+                    (counts, last) = (now, second);
+                    seen.lock().unwrap_or_else(PoisonError::into_inner).push(second);
+                }
+            }
+        });
+        Self { began, seconds, watching }
+    }
+
+    /// Since when it watches, in seconds.
+    pub fn now_s(&self) -> f64 {
+        self.began.elapsed().as_secs_f64()
+    }
+
+    /// What was seen so far.
+    pub fn seconds(&self) -> Vec<Second> {
+        self.seconds.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.watching.abort();
+    }
+}
+
+async fn look(api: &Api, id: Option<u32>, began: Instant, before: Counts, last: Second) -> Option<(Counts, Second)> {
+    let metrics = api.payments_metrics().await?;
+    let sums = api.try_reconciliation().await;
+    let at_s = began.elapsed().as_secs_f64();
+    let counts = Counts {
+        calls: metric(&metrics, "gateway_call_seconds_count"),
+        indefinite: metric(&metrics, "gateway_indefinite_total"),
+    };
+    let calls = counts.calls - before.calls;
+    let answered = calls - (counts.indefinite - before.indefinite);
+    let passed_s = (at_s - last.at_s).max(0.001);
+    let ended =
+        sums.map(|sums| ["settled", "unwound"].iter().filter_map(|end| sums[end]["claims"].as_f64()).sum::<f64>());
+    let second = Second {
+        at_s,
+        calls: calls / passed_s,
+        answered: answered.max(0.0) / passed_s,
+        size: metric(&metrics, "gateway_concurrency_size"),
+        waiting: metric(&metrics, "gateway_concurrency_waiting"),
+        heard: metric(&metrics, "messages_received_total"),
+        ended: ended.unwrap_or(last.ended),
+        resident_mib: id.and_then(resident_mib).unwrap_or(last.resident_mib),
+    };
+    Some((counts, second))
+}
+
+/// A metric in all, whatever its labels; 0 where there is none.
+pub fn metric(metrics: &str, name: &str) -> f64 {
+    let lines = metrics.lines().filter_map(|line| line.strip_prefix(name));
+    let values = lines.filter(|rest| rest.starts_with([' ', '{'])).filter_map(|rest| rest.rsplit(' ').next());
+    values.filter_map(|value| value.parse::<f64>().ok()).sum()
+}
+
+/// The resident memory of a process, in MiB.
+fn resident_mib(id: u32) -> Option<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+    let kib =
+        status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse::<f64>().ok());
+    kib.map(|kib| kib / 1_024.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_are_summed_over_their_labels() {
+        let metrics = "# TYPE a_total counter\na_total{of=\"x\"} 2\na_total{of=\"y z\"} 3\na_total_more 7\nb 1.5\n";
+        assert!((metric(metrics, "a_total") - 5.0).abs() < f64::EPSILON);
+        assert!((metric(metrics, "b") - 1.5).abs() < f64::EPSILON);
+        assert!(metric(metrics, "c").abs() < f64::EPSILON);
+    }
+}
