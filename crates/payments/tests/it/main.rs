@@ -16,6 +16,7 @@ mod openapi;
 mod openapi_walk;
 mod operator;
 mod restored;
+mod saga_md;
 mod saga_model;
 mod slow_gateway;
 mod webhook;

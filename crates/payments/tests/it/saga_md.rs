@@ -1,0 +1,502 @@
+//! `SAGA.md`: what the reason codes mean, and how a payment ends for each step, each answer and each moment of a void or a
+//! return. It is written by playing every row with the saga itself, and each row is played on both databases besides.
+
+use crate::harness::{Instance, event};
+use claim_events::{Compensation, OutcomeKind};
+use dual_db::{Database, testing::on_both_databases};
+use payments::domain::mark::Mark;
+use payments::domain::reasons::MEANINGS;
+use payments::domain::saga::{self, Call, Effect, Input, PayAnswer, RefundAnswer, Saga};
+use payments::executor::PlannedCall;
+use payments::settings::BudgetSettings;
+use std::fmt::Write as _;
+
+const AMOUNT: i64 = 100;
+const OTHER_AMOUNT: i64 = 150;
+
+/// What becomes of the steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Case {
+    NothingDue,
+    ProviderOwes,
+    NoBudget,
+    Approved,
+    OtherAmount,
+    Declined,
+    UnknownThenApproved,
+    UnknownThenDeclined,
+}
+
+/// When the claim is withdrawn or the money comes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Moment {
+    Never,
+    VoidFirst,
+    VoidWhilePaying,
+    VoidAtTheEnd,
+    ReturnBeforeTheAnswer,
+    ReturnAtTheEnd,
+    ReturnThenVoid,
+    VoidThenReturnWhileRefunding,
+}
+
+/// What the gateway says to a refund.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Refund {
+    Refunded,
+    AlreadyReturned,
+    UnknownThenRefunded,
+}
+
+const CASES: [Case; 8] = [
+    Case::NothingDue,
+    Case::ProviderOwes,
+    Case::NoBudget,
+    Case::Approved,
+    Case::OtherAmount,
+    Case::Declined,
+    Case::UnknownThenApproved,
+    Case::UnknownThenDeclined,
+];
+const MOMENTS: [Moment; 8] = [
+    Moment::Never,
+    Moment::VoidFirst,
+    Moment::VoidWhilePaying,
+    Moment::VoidAtTheEnd,
+    Moment::ReturnBeforeTheAnswer,
+    Moment::ReturnAtTheEnd,
+    Moment::ReturnThenVoid,
+    Moment::VoidThenReturnWhileRefunding,
+];
+const REFUNDS: [Refund; 3] = [Refund::Refunded, Refund::AlreadyReturned, Refund::UnknownThenRefunded];
+
+impl Case {
+    fn words(self) -> &'static str {
+        match self {
+            Case::NothingDue => "net fee 0",
+            Case::ProviderOwes => "net fee below 0",
+            Case::NoBudget => "`reserve`: the budget does not cover it",
+            Case::Approved => "`disburse`: approved",
+            Case::OtherAmount => "`disburse`: approved with another amount",
+            Case::Declined => "`disburse`: declined",
+            Case::UnknownThenApproved => "`disburse`: no answer, then approved",
+            Case::UnknownThenDeclined => "`disburse`: no answer, then declined",
+        }
+    }
+
+    fn due_cents(self) -> i64 {
+        match self {
+            Case::NothingDue => 0,
+            Case::ProviderOwes => -AMOUNT,
+            _ => AMOUNT,
+        }
+    }
+
+    /// The answers to the requests to pay, in order.
+    fn answers(self) -> Vec<PayAnswer> {
+        let unknown = PayAnswer::Unknown { retry_after_ms: None };
+        let approved = |amount_cents| PayAnswer::Approved { amount_cents };
+        let declined = PayAnswer::Declined { code: "insufficient_funds".into() };
+        match self {
+            Case::NothingDue | Case::ProviderOwes | Case::NoBudget => vec![],
+            Case::Approved => vec![approved(AMOUNT)],
+            Case::OtherAmount => vec![approved(OTHER_AMOUNT)],
+            Case::Declined => vec![declined],
+            Case::UnknownThenApproved => vec![unknown, approved(AMOUNT)],
+            Case::UnknownThenDeclined => vec![unknown, declined],
+        }
+    }
+
+    fn paid_cents(self) -> Option<i64> {
+        match self.answers().last() {
+            Some(PayAnswer::Approved { amount_cents }) => Some(*amount_cents),
+            _ => None,
+        }
+    }
+}
+
+impl Moment {
+    fn words(self) -> &'static str {
+        match self {
+            Moment::Never => "",
+            Moment::VoidFirst => "void, before the submission is heard",
+            Moment::VoidWhilePaying => "void, before `disburse` is answered",
+            Moment::VoidAtTheEnd => "void, after the end",
+            Moment::ReturnBeforeTheAnswer => "return, before `disburse` is answered",
+            Moment::ReturnAtTheEnd => "return, after the end",
+            Moment::ReturnThenVoid => "return, and then void, after the end",
+            Moment::VoidThenReturnWhileRefunding => "void, after the end, and return, before `refund` is answered",
+        }
+    }
+
+    fn is_return(self) -> bool {
+        !matches!(self, Moment::Never | Moment::VoidFirst | Moment::VoidWhilePaying | Moment::VoidAtTheEnd)
+    }
+}
+
+impl Refund {
+    fn words(self) -> &'static str {
+        match self {
+            Refund::Refunded => "refunded",
+            Refund::AlreadyReturned => "already returned",
+            Refund::UnknownThenRefunded => "no answer, then refunded",
+        }
+    }
+
+    fn answers(self) -> Vec<RefundAnswer> {
+        match self {
+            Refund::Refunded => vec![RefundAnswer::Refunded],
+            Refund::AlreadyReturned => vec![RefundAnswer::AlreadyReturned],
+            Refund::UnknownThenRefunded => {
+                vec![RefundAnswer::Unknown { retry_after_ms: None }, RefundAnswer::Refunded]
+            }
+        }
+    }
+}
+
+/// Something that runs a saga.
+trait Player {
+    fn hear(&mut self, version: i64);
+    fn answer(&mut self, input: Input);
+    fn returned(&mut self, amount_cents: i64);
+    fn resume(&mut self);
+    /// The call that waits for its answer.
+    fn call(&self) -> Option<Call>;
+}
+
+/// How a row was played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Played {
+    asked_to_refund: bool,
+    /// Whether the moment came.
+    moment_came: bool,
+}
+
+fn play(player: &mut impl Player, case: Case, moment: Moment, refund: Refund) -> Played {
+    let (mut pay_answers, mut refund_answers) = (case.answers().into_iter(), refund.answers().into_iter());
+    let mut played =
+        Played { asked_to_refund: false, moment_came: matches!(moment, Moment::Never | Moment::VoidFirst) };
+    let mut at_the_end = false;
+    if moment == Moment::VoidFirst {
+        player.hear(2);
+    }
+    player.hear(1);
+    loop {
+        match player.call() {
+            Some(Call::Pay { .. }) => {
+                if moment == Moment::VoidWhilePaying && !played.moment_came {
+                    played.moment_came = true;
+                    player.hear(2);
+                }
+                if let (Moment::ReturnBeforeTheAnswer, false, Some(cents)) =
+                    (moment, played.moment_came, case.paid_cents())
+                {
+                    played.moment_came = true;
+                    player.returned(cents);
+                    continue;
+                }
+                let answer = pay_answers.next().expect("no more requests than answers");
+                let is_unknown = matches!(answer, PayAnswer::Unknown { .. });
+                player.answer(Input::PayAnswer(answer));
+                if is_unknown {
+                    player.resume();
+                }
+            }
+            Some(Call::Refund { .. }) => {
+                played.asked_to_refund = true;
+                if let (Moment::VoidThenReturnWhileRefunding, false, Some(cents)) =
+                    (moment, played.moment_came, case.paid_cents())
+                {
+                    played.moment_came = true;
+                    player.returned(cents);
+                    continue;
+                }
+                let answer = refund_answers.next().expect("no more requests than answers");
+                let is_unknown = matches!(answer, RefundAnswer::Unknown { .. });
+                player.answer(Input::RefundAnswer(answer));
+                if is_unknown {
+                    player.resume();
+                }
+            }
+            Some(Call::LookUp { .. }) => panic!("nothing was restored"),
+            None if at_the_end => return played,
+            None => {
+                at_the_end = true;
+                played.moment_came |=
+                    matches!(moment, Moment::VoidAtTheEnd | Moment::ReturnAtTheEnd | Moment::ReturnThenVoid);
+                if let (Moment::ReturnAtTheEnd | Moment::ReturnThenVoid, Some(cents)) = (moment, case.paid_cents()) {
+                    player.returned(cents);
+                }
+                if matches!(
+                    moment,
+                    Moment::VoidAtTheEnd | Moment::ReturnThenVoid | Moment::VoidThenReturnWhileRefunding
+                ) {
+                    player.hear(2);
+                }
+            }
+        }
+    }
+}
+
+/// The saga alone.
+struct Alone {
+    case: Case,
+    saga: Option<Saga>,
+    call: Option<Call>,
+    transfers: Vec<String>,
+    requests: Vec<&'static str>,
+}
+
+impl Alone {
+    fn new(case: Case) -> Self {
+        Self { case, saga: None, call: None, transfers: Vec::new(), requests: Vec::new() }
+    }
+
+    fn take(&mut self, (mut saga, mut effects): (Saga, Vec<Effect>)) {
+        while !effects.is_empty() {
+            for effect in std::mem::take(&mut effects) {
+                match effect {
+                    Effect::Reserve(transfer) => {
+                        let covered = self.case != Case::NoBudget;
+                        if covered {
+                            self.transfers.push(transfer.kind.name().to_owned());
+                        }
+                        let (next, more) = saga::advance(saga, Input::Reserved { covered });
+                        saga = next;
+                        effects.extend(more);
+                    }
+                    Effect::Book(transfer) | Effect::ReserveAnyway(transfer) => {
+                        self.transfers.push(transfer.kind.name().to_owned());
+                    }
+                    Effect::Call(call) => {
+                        self.requests.push(if matches!(call, Call::Refund { .. }) { "refund" } else { "pay" });
+                        self.call = Some(call);
+                    }
+                    Effect::Announce(_) | Effect::RetryLater { .. } | Effect::Alarm(_) | Effect::Stuck(_) => {}
+                }
+            }
+        }
+        self.saga = Some(saga);
+    }
+
+    fn input(&mut self, input: Input) {
+        self.call = None;
+        let saga = self.saga.clone().expect("it was heard of");
+        self.take(saga::advance(saga, input));
+    }
+}
+
+impl Player for Alone {
+    fn hear(&mut self, version: i64) {
+        let says = event("claim", self.case.due_cents(), version).says;
+        match self.saga.clone() {
+            None => self.take(saga::begin(&says, Mark::default())),
+            Some(saga) => self.take(saga::advance(saga, Input::Claim(says))),
+        }
+    }
+
+    fn answer(&mut self, input: Input) {
+        self.input(input);
+    }
+
+    fn returned(&mut self, amount_cents: i64) {
+        self.input(Input::Returned { amount_cents });
+    }
+
+    fn resume(&mut self) {
+        self.input(Input::Resume);
+    }
+
+    fn call(&self) -> Option<Call> {
+        self.call.clone()
+    }
+}
+
+/// An instance with its database.
+struct Stored<'a> {
+    instance: &'a Instance,
+    claim_id: String,
+    case: Case,
+    calls: Vec<PlannedCall>,
+}
+
+impl Player for Stored<'_> {
+    fn hear(&mut self, version: i64) {
+        let mut heard = event(&self.claim_id, self.case.due_cents(), version);
+        if self.case == Case::NoBudget {
+            heard.says.plan_group = "POOR".into();
+        }
+        let calls = self.instance.hear(&heard);
+        if !calls.is_empty() {
+            self.calls = calls;
+        }
+    }
+
+    fn answer(&mut self, input: Input) {
+        let call = self.calls.remove(0);
+        self.calls = self.instance.answer(&call, input);
+    }
+
+    fn returned(&mut self, amount_cents: i64) {
+        let event_id = format!("{}.return", self.claim_id);
+        let (_, calls) =
+            self.instance.executor.apply_return(&event_id, &self.claim_id, amount_cents).expect("keeps it");
+        self.calls = calls;
+    }
+
+    fn resume(&mut self) {
+        self.calls = self.instance.resume();
+    }
+
+    fn call(&self) -> Option<Call> {
+        self.calls.first().map(|call| call.call.clone())
+    }
+}
+
+/// A row of the table that was played.
+struct Row {
+    case: Case,
+    moment: Moment,
+    refund: Option<Refund>,
+    saga: Saga,
+    transfers: Vec<String>,
+    requests: Vec<&'static str>,
+}
+
+/// Every combination that can be.
+fn rows() -> Vec<Row> {
+    let mut rows = Vec::new();
+    for case in CASES {
+        for moment in MOMENTS {
+            if moment.is_return() && case.paid_cents().is_none() {
+                continue;
+            }
+            for refund in REFUNDS {
+                let mut alone = Alone::new(case);
+                let played = play(&mut alone, case, moment, refund);
+                // Where no refund is asked for, or the return answers it, what the gateway says to one makes no other row.
+                let asked = played.asked_to_refund && moment != Moment::VoidThenReturnWhileRefunding;
+                if !played.moment_came || (!asked && refund != Refund::Refunded) {
+                    continue;
+                }
+                let Alone { saga, transfers, requests, .. } = alone;
+                let saga = saga.expect("it was heard of");
+                rows.push(Row { case, moment, refund: asked.then_some(refund), saga, transfers, requests });
+            }
+        }
+    }
+    rows
+}
+
+fn compensation(compensation: &Compensation) -> &'static str {
+    match compensation {
+        Compensation::Release => "release",
+        Compensation::Refund => "refund",
+        Compensation::Reverse => "reverse",
+    }
+}
+
+fn name(value: &impl serde::Serialize) -> String {
+    serde_json::to_value(value).expect("a name").as_str().expect("a name").to_owned()
+}
+
+fn saga_md() -> String {
+    let mut text = String::from(
+        "# How payments end\n\nWritten by `UPDATE_SAGA=1 cargo test -p payments saga_md`, from the code; a test compares.\n\n\
+         ## Reason codes\n\nWhat `reason_code` of an unwound claim means. Where one is near, its neighbour in X12's list of claim adjustment reason \
+         codes (CARC) is named.\n\n| `reason_code` | `cause` | what a biller reads | what to do | CARC |\n|---|---|---|---|---|\n",
+    );
+    for meaning in MEANINGS {
+        let code = meaning.code.map_or("the gateway's own".to_owned(), |code| format!("`{code}`"));
+        let carc = meaning.carc.unwrap_or("");
+        writeln!(text, "| {code} | `{}` | {} | {} | {carc} |", name(&meaning.cause), meaning.words, meaning.remedy)
+            .expect("text");
+    }
+    text.push_str(
+        "\n## Each step, each answer, each moment\n\nWhat is due is 1.00, and the other amount is 1.50. A step that is not named succeeds. `post` is ours \
+         alone and has no failure. Requests are counted as they are planned: a void makes the one in hand again, under the same key. \
+         Transfers are those of the claim in the ledger.\n\n\
+         | step and answer | void or return | answer to `refund` | end | cause | failed step | reason code | compensations | transfers | requests |\n\
+         |---|---|---|---|---|---|---|---|---|---|\n",
+    );
+    for row in rows() {
+        let outcome = row.saga.outcome.expect("an end");
+        let end = if outcome.kind == OutcomeKind::Settled { "settled" } else { "unwound" };
+        let (cause, step, code) = match &row.saga.unwinding {
+            Some(why) => {
+                let step = why.failed_step.as_ref().map_or(String::new(), |step| format!("`{}`", name(step)));
+                (format!("`{}`", name(&why.cause)), step, format!("`{}`", why.reason.code))
+            }
+            None => Default::default(),
+        };
+        let compensations: Vec<&str> = row.saga.compensations.iter().map(compensation).collect();
+        writeln!(
+            text,
+            "| {} | {} | {} | {end} | {cause} | {step} | {code} | {} | {} | {} |",
+            row.case.words(),
+            row.moment.words(),
+            row.refund.map_or("", Refund::words),
+            compensations.join(", "),
+            row.transfers.join(", "),
+            row.requests.join(", "),
+        )
+        .expect("text");
+    }
+    text
+}
+
+#[test]
+fn the_table_is_what_the_saga_does() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/SAGA.md");
+    let made = saga_md();
+    if std::env::var_os("UPDATE_SAGA").is_some() {
+        std::fs::write(file, &made).expect("writes");
+    }
+    let stands = std::fs::read_to_string(file).expect("crates/payments/SAGA.md can be read");
+    assert_eq!(stands, made, "write it anew: UPDATE_SAGA=1 cargo test -p payments saga_md");
+}
+
+#[test]
+fn every_reason_that_is_given_is_in_the_table() {
+    for row in rows() {
+        if let Some(why) = row.saga.unwinding {
+            let known = MEANINGS.iter().any(|meaning| match meaning.code {
+                Some(code) => {
+                    code == why.reason.code && meaning.cause == why.cause && meaning.words == why.reason.words
+                }
+                None => why.reason.code == "insufficient_funds" && meaning.words == why.reason.words,
+            });
+            assert!(known, "{why:?}");
+        }
+    }
+}
+
+on_both_databases! {
+    fn every_row_ends_so_in_the_database(database: &Database) {
+        let mut settings = crate::harness::settings();
+        settings.budgets = vec![BudgetSettings { plan_prefix: "POOR".into(), limit_cents: AMOUNT - 1 }];
+        let instance = Instance::with_settings(database, "one", settings);
+        let rows = rows();
+        assert!(rows.len() > 40, "{}", rows.len());
+        for (n, row) in rows.into_iter().enumerate() {
+            let claim_id = format!("row{n:019}");
+            let mut stored = Stored { instance: &instance, claim_id: claim_id.clone(), case: row.case, calls: Vec::new() };
+            play(&mut stored, row.case, row.moment, row.refund.unwrap_or(Refund::Refunded));
+            let saga = instance.saga(&claim_id).saga;
+            let told = format!("{:?}, {:?}, {:?}", row.case, row.moment, row.refund);
+            assert_eq!((&saga.unwinding, saga.outcome), (&row.saga.unwinding, row.saga.outcome), "{told}");
+            assert_eq!(saga.compensations, row.saga.compensations, "{told}");
+            let mut transfers = row.transfers.clone();
+            transfers.sort();
+            assert_eq!(instance.transfer_kinds(&claim_id), transfers, "{told}");
+            // Nobody asked for the end of a late return: it is said until it is recorded.
+            assert_eq!(saga.unasked, row.saga.unasked, "{told}");
+            if let (true, Some(outcome)) = (saga.unasked, saga.outcome) {
+                let known_outcome = claim_events::KnownOutcome { kind: outcome.kind, version: outcome.version };
+                let recorded = claim_events::OutcomeRecorded { claim_id, known_outcome, ask: 0 };
+                instance.executor.apply_events(&[payments::executor::Heard::Recorded(recorded)], &[]).expect("applies");
+            }
+        }
+        assert_eq!(instance.books_off(), 0);
+    }
+}
