@@ -6,3 +6,4 @@ mod kills;
 mod outage;
 mod siege;
 mod startup;
+mod stuck;
