@@ -2,6 +2,7 @@
 
 mod contract;
 mod end_to_end;
+mod faults;
 mod kills;
 mod outage;
 mod siege;
