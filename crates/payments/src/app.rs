@@ -137,6 +137,7 @@ impl Application {
         let operators = http::Operators { http: settings.http.clone(), clients: Clients::behind(&settings.proxies) };
         let periodic = vec![
             worker::start_resuming(executor.clone(), dispatcher.clone(), &settings.saga),
+            worker::start_counting_stuck(database.clone(), every),
             health.watch_database(&database, every),
             health.watch("kafka", every, move || kafka.check(&[CLAIM_TOPIC, PAYMENT_TOPIC])),
             health.watch("reannounced", every, move || check_mark(&marked)),

@@ -1,8 +1,11 @@
-//! The threads that move sagas on: one writes the gateway's answers, many in a transaction; one takes up what nobody has.
+//! The threads that move sagas on: one writes the gateway's answers, many in a transaction; one takes up what nobody has; and
+//! one counts those that do not get on.
 
+use crate::db::sagas;
 use crate::executor::{Answer, Executor};
 use crate::gateway::{Answered, Dispatcher};
 use crate::settings::SagaSettings;
+use dual_db::Database;
 use service_runtime::background::{self, Pace, Periodic};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -101,6 +104,17 @@ pub fn start_resuming(executor: Executor, dispatcher: Dispatcher, settings: &Sag
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "sagas could not be taken up; trying again");
             }
+        }
+        Pace::Pause
+    })
+}
+
+/// Starts the thread that says in the metrics how many payments are stuck: all of them, whichever instance is asked.
+pub fn start_counting_stuck(database: Database, every: Duration) -> Periodic {
+    Periodic::spawn("stuck counter", every, move || {
+        // While the database is away, the last number stands.
+        if let Ok(stuck) = database.read(sagas::count_stuck) {
+            metrics::gauge!("payments_stuck").set(f64::from(u32::try_from(stuck).unwrap_or(u32::MAX)));
         }
         Pace::Pause
     })

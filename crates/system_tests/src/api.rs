@@ -123,6 +123,11 @@ impl Api {
         lines.filter_map(|line| line["id"].as_str().map(str::to_owned)).collect()
     }
 
+    /// The payments that are stuck; none while the service does not answer.
+    pub async fn stuck_payments(&self) -> Option<Vec<Value>> {
+        self.of_payments("/v1/payments?state=stuck").await?["payments"].as_array().cloned()
+    }
+
     /// The metrics of payments; none while it does not answer.
     pub async fn payments_metrics(&self) -> Option<String> {
         let url = format!("{}/metrics", self.next_of(&self.payments_urls));

@@ -222,6 +222,13 @@ pub fn list(connection: &mut Connection, filter: &ListFilter, limit: i64) -> Res
     })?)
 }
 
+/// How many sagas do not get on. All of them are still tried, and so due some time.
+pub fn count_stuck(connection: &mut Connection) -> Result<i64> {
+    Ok(on_each_backend!(connection, |c| {
+        sagas::table.filter(sagas::due_at_us.is_not_null().and(sagas::stuck_reason.is_not_null())).count().get_result(c)
+    })?)
+}
+
 /// How many sagas stand where.
 pub fn counts(connection: &mut Connection) -> Result<Vec<(String, i64)>> {
     Ok(on_each_backend!(connection, |c| {

@@ -3,6 +3,7 @@
 use crate::harness::{CLAIM, Instance, approved, declined, event, settings, unknown, with_application};
 use dual_db::testing::{TestDatabase, on_both_databases};
 use event_bus::DeadLetter;
+use payments::db::sagas;
 use serde_json::{Value, json};
 
 async fn get(base: &str, path: &str) -> (u16, Value) {
@@ -39,6 +40,7 @@ on_both_databases! {
             }
             let (_, working) = get(&base, "/v1/payments?state=working").await;
             assert_eq!(ids(&working), ["stuck"], "it is still being tried");
+            assert_eq!(test.database().read(sagas::count_stuck).expect("counts"), 1);
             let (mut seen, mut path) = (Vec::new(), "/v1/payments?limit=1".to_owned());
             loop {
                 let (_, page) = get(&base, &path).await;

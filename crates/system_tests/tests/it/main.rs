@@ -2,7 +2,9 @@
 
 mod contract;
 mod end_to_end;
+mod faults;
 mod kills;
 mod outage;
 mod siege;
 mod startup;
+mod stuck;

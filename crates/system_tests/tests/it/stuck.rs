@@ -1,0 +1,62 @@
+//! A compensation that keeps failing is never given up and never hidden, and once the gateway can do it, it is done.
+
+use std::time::{Duration, Instant};
+use system_tests::audit::{self, Accepted, Strictness};
+use system_tests::fates::Fate;
+use system_tests::stack::Stack;
+use system_tests::watch::metric;
+
+const REFUND_FAILURES: &str = "SIMULATED_GATEWAY__BEHAVIOUR__REFUND_FAILURES";
+
+/// How many payments are stuck, by their list and by the metric, and how many claims need attention.
+async fn troubles(stack: &Stack) -> (usize, f64, Option<u64>) {
+    let listed = stack.api.stuck_payments().await.unwrap_or_default().len();
+    let metrics = stack.api.payments_metrics().await.unwrap_or_default();
+    let attention = stack.api.reconciliation().await["needs_attention"]["claims"].as_u64();
+    (listed, metric(&metrics, "payments_stuck"), attention)
+}
+
+async fn until_troubles_are(stack: &Stack, wanted: (usize, f64, Option<u64>)) {
+    let until = Instant::now() + Duration::from_secs(60);
+    loop {
+        let found = troubles(stack).await;
+        if found == wanted {
+            return;
+        }
+        assert!(Instant::now() < until, "{found:?} instead of {wanted:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refund_that_keeps_failing_is_stuck_for_all_to_see_and_goes_on_by_itself_when_it_can() {
+    let settings = [
+        (REFUND_FAILURES, "1000000"),
+        ("PAYMENTS__SAGA__STUCK_AFTER_ATTEMPTS", "4"),
+        ("CLAIM_PROCESS__WATCHDOG__FIRST_PAUSE_MS", "500"),
+        ("CLAIM_PROCESS__WATCHDOG__MAX_PAUSE_MS", "1000"),
+        ("CLAIM_PROCESS__WATCHDOG__ATTENTION_AFTER", "3"),
+    ];
+    let mut stack = Stack::start_with(1, &settings).await;
+    let mut accepted = Vec::new();
+    for (number, fate) in (0..).zip([Fate::WrongAmountRefundFails, Fate::Approved]) {
+        let claim = stack.api.submit(&fate.claim(number), &format!("key-{number}")).await;
+        accepted.push(Accepted::new(claim["id"].as_str().expect("an id").to_owned(), fate));
+    }
+    until_troubles_are(&stack, (1, 1.0, Some(1))).await;
+
+    let stuck = &stack.api.stuck_payments().await.expect("answers")[0];
+    assert_eq!(stuck["claim_id"], accepted[0].id.as_str());
+    assert!(stuck["stuck_reason"].as_str().is_some_and(|reason| reason.contains("still being asked")), "{stuck}");
+    assert!(stuck["due_at"].is_string(), "it is tried again: {stuck}");
+    let claim = stack.api.claim(&accepted[0].id).await.expect("answers");
+    assert_eq!((claim["status"].as_str(), &claim["needs_attention"]), (Some("submitted"), &true.into()), "{claim}");
+    let book = stack.api.book_summary().await;
+    assert_eq!((&book["payments"], &book["refunds"]), (&2.into(), &0.into()), "paid, and not paid back: {book}");
+
+    stack.gateway.kill();
+    stack.gateway.set(REFUND_FAILURES, "1");
+    stack.gateway.start();
+    audit::check(&stack.api, &accepted, Duration::from_secs(60), Strictness::EndedOnce).await;
+    until_troubles_are(&stack, (0, 0.0, Some(0))).await;
+}
