@@ -2,10 +2,11 @@
 //! nothing is touched before claim_process has asked anew.
 
 use crate::harness::{CLAIM, Instance, approved, declined, event, looked_up, refunded};
-use claim_events::{Compensation, KnownOutcome, OutcomeKind, OutcomeRecorded};
+use claim_events::{Cause, Compensation, KnownOutcome, OutcomeKind, OutcomeRecorded};
 use dual_db::{Database, testing::on_both_databases};
 use payments::db::marks;
-use payments::domain::saga::{Call, Disbursement, Input, LookUpAnswer, PayAnswer, State};
+use payments::domain::saga::{Call, Disbursement, Forced, Input, LookUpAnswer, PayAnswer, State};
+use payments::executor::operator::{Act, Acted, By};
 use payments::executor::{ClaimEventRead, Heard, PlannedCall};
 
 /// A second later than any mark that a test makes.
@@ -44,6 +45,11 @@ fn answer_look_up(instance: &Instance, calls: &[PlannedCall], answer: LookUpAnsw
 
 fn outcome(instance: &Instance) -> Option<(OutcomeKind, i64)> {
     instance.saga(CLAIM).saga.outcome.map(|outcome| (outcome.kind, outcome.version))
+}
+
+fn force(instance: &Instance, answer: Forced) -> Acted {
+    let by = By { reason: "the help desk said so".into(), operator: None, client: "192.0.2.7".into() };
+    instance.executor.act(CLAIM, Act::Force(Some(answer)), &by).expect("acts")
 }
 
 fn settle(instance: &Instance, event: &ClaimEventRead) {
@@ -174,6 +180,32 @@ on_both_databases! {
         assert!(stuck.stuck_reason.expect("stuck").contains("not sent again"));
         let again = instance.resume();
         assert_eq!(answer_look_up(&instance, &again, LookUpAnswer::Paid { amount_cents: 100 }), []);
+        assert_eq!((outcome(&instance), instance.books_off()), (Some((OutcomeKind::Settled, 1)), 0));
+    }
+
+    fn an_operator_can_say_what_became_of_a_payment_that_is_not_found_as_far_as_it_agrees_with_the_facts(database: &Database) {
+        let mut forgetful = crate::harness::settings();
+        forgetful.gateway.key_lifetime_ms = 30_000;
+        let instance = Instance::with_settings(database, "one", forgetful);
+        restore(database);
+        let calls = instance.hear(&asked(old_event(database, 1), None));
+        answer_look_up(&instance, &calls, LookUpAnswer::NotFound);
+        assert_eq!(force(&instance, Forced::Declined), Acted::Done(vec![]));
+        let saga = instance.saga(CLAIM).saga;
+        assert_eq!(saga.unwinding.map(|why| (why.cause, why.reason.code)), Some((Cause::Operator, "forced".to_owned())));
+        assert_eq!((outcome(&instance), instance.books_off()), (Some((OutcomeKind::Unwound, 1)), 0));
+    }
+
+    fn an_operator_cannot_say_what_the_ledger_contradicts(database: &Database) {
+        let instance = Instance::new(database, "one");
+        settle(&instance, &event(CLAIM, 100, 1));
+        restore(database);
+        let calls = instance.hear(&asked(event(CLAIM, 100, 1), None));
+        answer_look_up(&instance, &calls, LookUpAnswer::NotFound);
+        let before = instance.saga(CLAIM);
+        assert!(matches!(force(&instance, Forced::Declined), Acted::Refused { state: "stuck", why } if why.contains("contradicts")));
+        assert_eq!(instance.saga(CLAIM), before, "nothing was changed");
+        assert_eq!(force(&instance, Forced::Paid), Acted::Done(vec![]));
         assert_eq!((outcome(&instance), instance.books_off()), (Some((OutcomeKind::Settled, 1)), 0));
     }
 

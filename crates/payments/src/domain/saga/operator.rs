@@ -98,7 +98,12 @@ impl Saga {
     pub(super) fn forced(&mut self, answer: Forced, effects: &mut Vec<Effect>) {
         let Some(waiting) = self.waiting().filter(|waiting| waiting.answers().contains(&answer)) else { return };
         match (waiting, answer) {
-            (Waiting::ForLookUp, _) => self.looked_up(self.found(answer), false, effects),
+            (Waiting::ForLookUp, _) => {
+                if answer == Forced::Declined {
+                    self.unwind(Cause::Operator, Some(Step::Disburse), Reason::forced());
+                }
+                self.looked_up(self.found(answer), false, effects);
+            }
             (_, Forced::Paid) => self.pay_answered(PayAnswer::Approved { amount_cents: self.amount_cents }, effects),
             (_, Forced::Declined) => {
                 self.disbursement = Disbursement::Declined;
