@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 /// Of so many claims one is to be declined; the others are approved.
 const ONE_DECLINED_OF: i64 = 10;
 /// What payments is like is watched for so long before anything happens.
-const CALM: Duration = Duration::from_secs(5);
+const CALM: Duration = Duration::from_secs(3);
 /// Claims that go through before the gateway goes down, so that everything has been used once.
 const BEFORE: i64 = 50;
 /// Claims sent in one request.
@@ -151,6 +151,12 @@ impl Report {
         [0.0..from, from..until, until..f64::INFINITY].map(|when| self.most(when, |second| second.resident_mib))
     }
 
+    /// The longest time in which nothing was seen, in seconds: long where the machine itself stood still, and then this says
+    /// nothing of payments.
+    pub fn longest_unseen_s(&self) -> f64 {
+        self.seconds.windows(2).map(|two| two[1].at_s - two[0].at_s).fold(0.0, f64::max)
+    }
+
     fn most(&self, when: std::ops::Range<f64>, what: impl Fn(&Second) -> f64) -> f64 {
         self.seconds.iter().filter(|second| when.contains(&second.at_s)).map(what).fold(0.0, f64::max)
     }
@@ -185,9 +191,10 @@ impl fmt::Display for Report {
             most / steady.max(1.0)
         )?;
         writeln!(f, "calls that waited too long and were not made: {:.0}", self.not_in_time)?;
-        write!(
+        writeln!(
             f,
             "resident memory of payments, at most: {before:.0} MiB before, {during:.0} MiB while it was down, {after:.0} MiB after"
-        )
+        )?;
+        write!(f, "the longest in which nothing was seen: {:.1} s", self.longest_unseen_s())
     }
 }

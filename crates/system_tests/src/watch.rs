@@ -6,6 +6,7 @@ use crate::stack::Stack;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
 
 /// How far apart samples are.
 const EVERY: Duration = Duration::from_secs(1);
@@ -56,6 +57,7 @@ impl Watch {
         let id = stack.payments.first().and_then(crate::process::Process::id);
         let watching = tokio::spawn(async move {
             let mut ticks = tokio::time::interval(EVERY);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             let (mut counts, mut last) = (Counts::default(), Second::default());
             loop {
                 ticks.tick().await;
@@ -115,7 +117,7 @@ async fn look(api: &Api, id: Option<u32>, began: Instant, before: Counts, last: 
 pub fn metric(metrics: &str, name: &str) -> f64 {
     let lines = metrics.lines().filter_map(|line| line.strip_prefix(name));
     let values = lines.filter(|rest| rest.starts_with([' ', '{'])).filter_map(|rest| rest.rsplit(' ').next());
-    values.filter_map(|value| value.parse::<f64>().ok()).sum()
+    values.filter_map(|value| value.parse::<f64>().ok()).fold(0.0, |sum, value| sum + value)
 }
 
 /// The resident memory of a process, in MiB.

@@ -13,6 +13,8 @@ async fn a_gateway_that_is_down_costs_time_and_no_claims_and_nothing_falls_upon_
         ("SIMULATED_GATEWAY__THROUGHPUT__SCHEDULE", "40@0s"),
         ("SIMULATED_GATEWAY__THROUGHPUT__CALL_MS", "50"),
         ("SIMULATED_GATEWAY__THROUGHPUT__MAX_QUEUED", "20"),
+        // A machine that stands still for a few seconds must not cost partitions here.
+        ("PAYMENTS__KAFKA__CONSUMER__SESSION_TIMEOUT_MS", "10000"),
     ];
     let mut stack = Stack::start_with(1, &settings).await;
     let plan = Plan { claims: 300, outage: Duration::from_secs(15), timeout: Duration::from_secs(120) };
@@ -23,5 +25,5 @@ async fn a_gateway_that_is_down_costs_time_and_no_claims_and_nothing_falls_upon_
     let [before, during, after] = report.most_resident_mib();
     assert!(before > 1.0 && during.max(after) < before + 64.0, "{report}");
     let most = report.most_calls_after_return();
-    assert!(most < 3.0 * PACE, "{report}");
+    assert!(most < 2.0 * PACE, "{report}");
 }
