@@ -7,7 +7,7 @@ use concurrency_model::panels::{Panel, Panels};
 use std::error::Error;
 use std::path::PathBuf;
 use std::time::Duration;
-use system_tests::outage::{self, Plan, Report};
+use system_tests::outage::{self, Away, Plan, Report};
 use system_tests::stack::Stack;
 use system_tests::watch::Second;
 
@@ -22,6 +22,9 @@ struct Arguments {
     /// How many calls a second it takes
     #[arg(long, default_value_t = 100)]
     pace: u32,
+    /// Freeze it instead of killing it: it takes connections and does not answer
+    #[arg(long)]
+    frozen: bool,
     /// Where to draw
     #[arg(long)]
     svg: Option<PathBuf>,
@@ -30,7 +33,7 @@ struct Arguments {
 #[allow(clippy::print_stdout, reason = "it is a program that reports")]
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let Arguments { claims, seconds, pace, svg } = Arguments::parse();
+    let Arguments { claims, seconds, pace, frozen, svg } = Arguments::parse();
     let pace = format!("{pace}@0s");
     // The times of a test are too short for an outage of minutes: these are the defaults of the services.
     let settings = [
@@ -44,7 +47,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         ("CLAIM_PROCESS__WATCHDOG__MAX_PAUSE_MS", "600000"),
     ];
     let mut stack = Stack::start_with(1, &settings).await;
-    let plan = Plan { claims, outage: Duration::from_secs(seconds), timeout: Duration::from_secs(1_200) };
+    let away = if frozen { Away::Frozen } else { Away::Killed };
+    let plan = Plan { away, claims, outage: Duration::from_secs(seconds), timeout: Duration::from_secs(1_200) };
     let report = outage::stand(&mut stack, plan).await;
     println!("{report}");
     if let Some(path) = svg {

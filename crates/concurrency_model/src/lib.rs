@@ -9,6 +9,7 @@
 //! cargo run -p concurrency_model --example virtual_time -- virtual_time.svg
 //! cargo run -p concurrency_model --example real_gateway -- real_gateway.svg
 //! cargo run -p concurrency_model --example outage -- --svg outage.svg
+//! cargo run -p concurrency_model --example outage -- --frozen --claims 2000 --seconds 60
 //! ```
 //!
 //! What they drew is in `plots/`. The second one drives the real `simulated_gateway` through the dispatcher and the HTTP

@@ -19,9 +19,20 @@ const BEFORE: i64 = 50;
 /// Claims sent in one request.
 const BATCH: usize = 500;
 
+/// How the gateway is away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Away {
+    /// It was killed: connections are refused.
+    Killed,
+    /// It stands still: connections are taken, and nothing is answered.
+    Frozen,
+}
+
 /// What is done.
 #[derive(Debug, Clone, Copy)]
 pub struct Plan {
+    /// How the gateway is away.
+    pub away: Away,
     /// Claims sent while the gateway is down.
     pub claims: i64,
     /// For how long it is down.
@@ -60,11 +71,17 @@ pub async fn stand(stack: &mut Stack, plan: Plan) -> Report {
     tokio::time::sleep(CALM).await;
 
     let lost_before = partitions_taken(stack);
-    stack.gateway.kill();
+    match plan.away {
+        Away::Killed => stack.gateway.kill(),
+        Away::Frozen => stack.gateway.freeze(),
+    }
     let (down, down_from_s) = (Instant::now(), watch.now_s());
     accepted.extend(send(stack, BEFORE..BEFORE + plan.claims).await);
     tokio::time::sleep(plan.outage.saturating_sub(down.elapsed())).await;
-    stack.gateway.start();
+    match plan.away {
+        Away::Killed => stack.gateway.start(),
+        Away::Frozen => stack.gateway.thaw(),
+    }
     let down_s = (down_from_s, watch.now_s());
     all_ended(stack, accepted.len(), plan.timeout).await;
     let ended_s = watch.now_s();
@@ -168,7 +185,13 @@ impl fmt::Display for Report {
         let [before, during, after] = self.most_resident_mib();
         let steady = self.steady_calls();
         let most = self.most_calls_after_return();
-        writeln!(f, "{} claims were sent to a gateway that was down for {:.0} s", self.plan.claims, until - from)?;
+        writeln!(
+            f,
+            "{} claims were sent while the gateway was away ({:?}) for {:.0} s",
+            self.plan.claims,
+            self.plan.away,
+            until - from
+        )?;
         writeln!(
             f,
             "ended: {:?}, each as it should, and the books agree; {:.0} s after the return",

@@ -49,4 +49,33 @@ on_both_databases! {
         let claims = i64::try_from(CLAIMS).expect("few");
         assert!(written <= 4 * claims, "{written} writes for {CLAIMS} claims");
     }
+
+    /// Sagas that wait may not take the room that new claims need: there can be any number of them, and while the gateway
+    /// does not answer, hardly any is called.
+    fn a_gateway_that_hangs_leaves_room_for_new_claims(database: &Database) {
+        let mut few = settings();
+        few.gateway.concurrency.start = 1;
+        few.gateway.max_concurrent_calls = 1;
+        few.gateway.request_timeout_ms = 300;
+        few.saga.lease_ms = 600;
+        few.saga.resume_interval_ms = 20;
+        few.saga.max_in_flight = 20;
+        let instance = Instance::with_settings(database, "one", few.clone());
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("starts");
+        let (answers, _answered) = channel();
+        let hanging = Arc::new(Approving::slow(Duration::from_secs(3_600)));
+        let dispatcher = Dispatcher::new(Arc::clone(&hanging), runtime.handle().clone(), &few, answers);
+        let events: Vec<_> = (0..100).map(|n| event(&format!("claim{n:017}"), 100, 1)).collect();
+        // Whoever heard of them was stopped before it called.
+        instance.hear_all(&events);
+        let resuming = start_resuming(instance.executor.clone(), dispatcher.clone(), &few.saga);
+        let until = Instant::now() + Duration::from_millis(1_500);
+        while Instant::now() < until {
+            assert!(dispatcher.room() > few.saga.max_in_flight / 2, "room for {} more", dispatcher.room());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        resuming.stop();
+        assert_eq!(hanging.payments(), 1, "some were taken up");
+        runtime.shutdown_background();
+    }
 }

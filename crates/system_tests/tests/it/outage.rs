@@ -1,7 +1,7 @@
 //! The gateway is down while claims wait. The long form is `cargo run -p concurrency_model --example outage`.
 
 use std::time::Duration;
-use system_tests::outage::{self, Plan};
+use system_tests::outage::{self, Away, Plan};
 use system_tests::stack::Stack;
 
 /// Calls a second that the gateway takes.
@@ -17,7 +17,8 @@ async fn a_gateway_that_is_down_costs_time_and_no_claims_and_nothing_falls_upon_
         ("PAYMENTS__KAFKA__CONSUMER__SESSION_TIMEOUT_MS", "10000"),
     ];
     let mut stack = Stack::start_with(1, &settings).await;
-    let plan = Plan { claims: 300, outage: Duration::from_secs(15), timeout: Duration::from_secs(120) };
+    let (outage, timeout) = (Duration::from_secs(15), Duration::from_secs(120));
+    let plan = Plan { away: Away::Killed, claims: 300, outage, timeout };
     let report = outage::stand(&mut stack, plan).await;
 
     // The audit has said already that each ended as its cents say.
