@@ -44,7 +44,7 @@ const DECLINED: Meaning = Meaning {
 const AMOUNT_MISMATCH: Meaning = Meaning {
     code: Some("amount_mismatch"),
     cause: Cause::StepFailed,
-    words: "the payment gateway paid another amount; it was taken back",
+    words: "the payment gateway paid another amount than it was asked to",
     remedy: "tell the gateway; submit the claim anew",
     carc: None,
 };
@@ -139,6 +139,13 @@ impl Reason {
     /// An operator said that it was not paid.
     pub fn forced() -> Self {
         (&FORCED).into()
+    }
+
+    /// The same, and that what was paid could not be had back.
+    #[must_use]
+    pub fn and_owed(self) -> Self {
+        let words = format!("{}; the payment could not be taken back, and the provider owes it", self.words);
+        Self { words, ..self }
     }
 
     /// claim_process had the payment as unwound, and these facts did not.

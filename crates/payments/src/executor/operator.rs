@@ -132,5 +132,5 @@ fn allowed(act: Act, stored: &StoredSaga) -> std::result::Result<Input, String> 
 
 fn wrong_answer(waiting: Waiting) -> String {
     let names: Vec<&str> = waiting.answers().iter().map(|answer| answer.name()).collect();
-    format!("the payment is stuck, and waits for {}: answer must be one of {}", waiting.words(), names.join(", "))
+    format!("the payment is stuck, and waits to hear {}: answer must be one of {}", waiting.words(), names.join(", "))
 }

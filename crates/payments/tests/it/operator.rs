@@ -97,6 +97,8 @@ on_both_databases! {
         assert_eq!(force(&instance, None), Acted::Done(vec![]));
         assert_eq!(end(&instance), (Some(OutcomeKind::Unwound), None));
         assert_eq!(instance.transfer_kinds(CLAIM), ["disburse", "owe", "release", "reserve"]);
+        let why = instance.saga(CLAIM).saga.unwinding.expect("unwound").reason;
+        assert!(why.code == "amount_mismatch" && why.words.ends_with("the provider owes it"), "{why:?}");
         assert_eq!(instance.books_off(), 0);
         let acts = instance.database.read(|c| operator_acts::of_claim(c, CLAIM, 10)).expect("reads");
         assert_eq!((acts[0].answer.as_deref(), acts[0].operator.as_deref()), (Some("owed"), Some("A. Smith")));
