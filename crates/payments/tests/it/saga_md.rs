@@ -2,7 +2,7 @@
 //! return. It is written by playing every row with the saga itself, and each row is played on both databases besides.
 
 use crate::harness::{Instance, event};
-use claim_events::{Compensation, OutcomeKind};
+use claim_events::OutcomeKind;
 use dual_db::{Database, testing::on_both_databases};
 use payments::domain::mark::Mark;
 use payments::domain::reasons::MEANINGS;
@@ -388,14 +388,6 @@ fn rows() -> Vec<Row> {
     rows
 }
 
-fn compensation(compensation: &Compensation) -> &'static str {
-    match compensation {
-        Compensation::Release => "release",
-        Compensation::Refund => "refund",
-        Compensation::Reverse => "reverse",
-    }
-}
-
 fn name(value: &impl serde::Serialize) -> String {
     serde_json::to_value(value).expect("a name").as_str().expect("a name").to_owned()
 }
@@ -429,7 +421,7 @@ fn saga_md() -> String {
             }
             None => Default::default(),
         };
-        let compensations: Vec<&str> = row.saga.compensations.iter().map(compensation).collect();
+        let compensations: Vec<String> = row.saga.compensations.iter().map(name).collect();
         writeln!(
             text,
             "| {} | {} | {} | {end} | {cause} | {step} | {code} | {} | {} | {} |",

@@ -4,6 +4,7 @@ use crate::harness::{Approving, Instance, event, settings};
 use dual_db::{Database, testing::on_both_databases};
 use payments::domain::saga::State;
 use payments::gateway::Dispatcher;
+use payments::settings::Settings;
 use payments::worker::{AnswerWriter, start_resuming};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
@@ -12,16 +13,22 @@ use std::time::{Duration, Instant};
 const CLAIMS: usize = 50;
 const CALL: Duration = Duration::from_millis(60);
 
+/// One call at once, which may take half of a lease.
+fn one_call_at_once() -> Settings {
+    let mut settings = settings();
+    settings.gateway.concurrency.start = 1;
+    settings.gateway.max_concurrent_calls = 1;
+    settings.gateway.request_timeout_ms = 300;
+    settings.saga.lease_ms = 600;
+    settings.saga.resume_interval_ms = 20;
+    settings
+}
+
 on_both_databases! {
     /// All calls together take several leases. One that was made after its lease was over would be made in vain, and were
     /// the queue long enough, so would be every one.
     fn calls_that_waited_too_long_are_left_to_the_next_lease(database: &Database) {
-        let mut few = settings();
-        few.gateway.concurrency.start = 1;
-        few.gateway.max_concurrent_calls = 1;
-        few.gateway.request_timeout_ms = 300;
-        few.saga.lease_ms = 600;
-        few.saga.resume_interval_ms = 20;
+        let few = one_call_at_once();
         let instance = Instance::with_settings(database, "one", few.clone());
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("starts");
         let (answers, answered) = channel();
@@ -53,12 +60,7 @@ on_both_databases! {
     /// Sagas that wait may not take the room that new claims need: there can be any number of them, and while the gateway
     /// does not answer, hardly any is called.
     fn a_gateway_that_hangs_leaves_room_for_new_claims(database: &Database) {
-        let mut few = settings();
-        few.gateway.concurrency.start = 1;
-        few.gateway.max_concurrent_calls = 1;
-        few.gateway.request_timeout_ms = 300;
-        few.saga.lease_ms = 600;
-        few.saga.resume_interval_ms = 20;
+        let mut few = one_call_at_once();
         few.saga.max_in_flight = 20;
         let instance = Instance::with_settings(database, "one", few.clone());
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("starts");

@@ -5,6 +5,8 @@ use reqwest::{RequestBuilder, Response};
 use serde_json::{Value, json};
 use simulated_gateway::app::Application;
 use simulated_gateway::settings::Settings;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::Duration;
 
 /// Longer than anything here may take: a lost answer must show itself as a broken connection, not as silence.
@@ -70,6 +72,28 @@ impl Payer {
     pub async fn pay(&self, key: &str, reference: &str, cents: i64) -> Result<Answer, reqwest::Error> {
         let body = json!({"reference": reference, "amount_cents": cents, "currency": "USD", "payee": "1497775530"});
         answer(self.post_to("/payments").header("idempotency-key", key).json(&body).send().await?).await
+    }
+
+    /// Asks for a payment over a plain connection; all that comes back before the end.
+    pub async fn pay_on_the_wire(&self, reference: &str, cents: i64) -> String {
+        let url = self.request(reqwest::Method::GET, "/").build().expect("a request").url().clone();
+        let address = url.socket_addrs(|| None).expect("an address")[0];
+        let body = json!({"reference": reference, "amount_cents": cents, "currency": "USD", "payee": "1"}).to_string();
+        let seen = tokio::task::spawn_blocking(move || {
+            let mut connection = TcpStream::connect(address).expect("connects");
+            connection.set_read_timeout(Some(Duration::from_secs(5))).expect("is set");
+            write!(
+                connection,
+                "POST /payments HTTP/1.1\r\nhost: gateway\r\nidempotency-key: k\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
+            )
+            .expect("sends");
+            let mut seen = Vec::new();
+            let end = connection.read_to_end(&mut seen);
+            assert!(end.is_ok() || end.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset));
+            String::from_utf8(seen).expect("text")
+        });
+        seen.await.expect("no panic")
     }
 
     /// Sends the same request again until its answer is definite, as a payer should.

@@ -1,10 +1,8 @@
 //! Paying: the rules by cents, and one payment a key whatever happens.
 
-use crate::gateway::{with_gateway, with_settings};
+use crate::gateway::{Answer, Payer, with_gateway, with_settings};
 use dual_db::testing::{TestDatabase, on_both_databases};
 use serde_json::json;
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 on_both_databases! {
@@ -177,25 +175,24 @@ on_both_databases! {
 fn a_lost_answer_is_not_a_byte() {
     let database = TestDatabase::sqlite();
     with_gateway(&database, |payer| async move {
-        let address = payer.request(reqwest::Method::GET, "/").build().unwrap().url().socket_addrs(|| None).unwrap()[0];
-        let seen = tokio::task::spawn_blocking(move || {
-            let mut connection = TcpStream::connect(address).unwrap();
-            connection.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-            let body = r#"{"reference":"claim1","amount_cents":137,"currency":"USD","payee":"1"}"#;
-            write!(
-                connection,
-                "POST /payments HTTP/1.1\r\nhost: gateway\r\nidempotency-key: k\r\ncontent-length: {}\r\n\r\n{body}",
-                body.len()
-            )
-            .unwrap();
-            let mut seen = Vec::new();
-            let end = connection.read_to_end(&mut seen);
-            assert!(end.is_ok() || end.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset));
-            seen
-        });
-        assert_eq!(String::from_utf8_lossy(&seen.await.unwrap()), "");
+        assert_eq!(payer.pay_on_the_wire("claim1", 137).await, "");
         assert_eq!(payer.book_of("claim1").await.0, 137);
     });
+}
+
+/// So many payments of one claim, asked for at the same time, each under a key of its own; their answers.
+async fn pay_at_once(payer: &Payer, payments: usize) -> Vec<Answer> {
+    let asking: Vec<_> = (0..payments)
+        .map(|n| {
+            let payer = payer.clone();
+            tokio::spawn(async move { payer.pay(&format!("k{n}"), "claim1", 1_000).await.unwrap() })
+        })
+        .collect();
+    let mut answers = Vec::new();
+    for asked in asking {
+        answers.push(asked.await.unwrap());
+    }
+    answers
 }
 
 #[test]
@@ -207,15 +204,8 @@ fn latency_delays_payers_and_capacity_bounds_them() {
     };
     with_settings(&database, slow, |payer| async move {
         let began = Instant::now();
-        let asking: Vec<_> = (0..6)
-            .map(|n| {
-                let payer = payer.clone();
-                tokio::spawn(async move { payer.pay(&format!("k{n}"), "claim1", 1_000).await.unwrap() })
-            })
-            .collect();
         let mut paid = 0;
-        for asked in asking {
-            let answer = asked.await.unwrap();
+        for answer in pay_at_once(&payer, 6).await {
             match answer.status {
                 200 => paid += 1,
                 _ => assert_eq!((answer.status, answer.retry_after.as_deref()), (503, Some("1")), "{answer:?}"),
@@ -239,15 +229,8 @@ fn what_comes_faster_than_it_can_be_taken_waits_and_then_is_refused_as_set() {
         };
         with_settings(&database, busy, |payer| async move {
             let began = Instant::now();
-            let asking: Vec<_> = (0..8)
-                .map(|n| {
-                    let payer = payer.clone();
-                    tokio::spawn(async move { payer.pay(&format!("k{n}"), "claim1", 1_000).await.unwrap() })
-                })
-                .collect();
             let mut paid = 0;
-            for asked in asking {
-                let answer = asked.await.unwrap();
+            for answer in pay_at_once(&payer, 8).await {
                 match answer.status {
                     200 => paid += 1,
                     _ => assert_eq!((answer.status, answer.retry_after.as_deref()), (refuse_with, Some("1"))),
