@@ -1,6 +1,6 @@
 //! The gateway's settings. In the environment: `SIMULATED_GATEWAY__SECTION__FIELD`.
 
-use crate::domain::faults::Faults;
+pub use crate::domain::faults::Faults;
 use crate::domain::rules::Rules;
 use crate::domain::throughput::{Schedule, Throughput};
 use dual_db::DatabaseSettings;
@@ -31,7 +31,7 @@ pub struct Settings {
     pub behaviour: BehaviourSettings,
     /// What goes wrong by chance.
     #[validate(nested)]
-    pub faults: FaultSettings,
+    pub faults: Faults,
     /// How many calls a second it can take.
     #[validate(nested)]
     pub throughput: ThroughputSettings,
@@ -58,75 +58,15 @@ pub struct BehaviourSettings {
     pub capacity: usize,
 }
 
-/// What goes wrong by chance, beside the rules by cents; nothing by default.
-///
-/// The first five befall requests for payments and refunds, those that do nothing befall look-ups, too. Whether they do is
-/// drawn from the seed, the idempotency key and how often it came, so that a run can be repeated. A key that was paid is paid
-/// once, whatever befalls the requests for it.
-#[derive(Debug, Clone, Serialize, Deserialize, Validate)]
-#[serde(deny_unknown_fields)]
-#[validate(schema(function = "at_most_all"))]
-pub struct FaultSettings {
-    /// The seed of all chance but that of `throughput`; 1.
-    pub seed: u64,
-    /// Of the requests, how many are lost: the connection breaks, and nothing is done. In percent, as all that follow; 0.
-    pub lost_request_percent: u8,
-    /// How many are carried out, and the connection breaks without an answer; 0.
-    pub lost_answer_percent: u8,
-    /// How many are carried out, and the connection breaks in the middle of the answer's body; 0.
-    pub half_answer_percent: u8,
-    /// How many are answered 500 or 503, and nothing is done; 0.
-    pub server_error_percent: u8,
-    /// How many are answered 429 with `Retry-After`, and nothing is done; 0.
-    pub too_many_percent: u8,
-    /// Of the payments that their cents approve, how many are declined for good: drawn once a key; 0.
-    pub decline_percent: u8,
-    /// Of these, how many come back later by themselves, as amounts that end in `.53` do; 0.
-    pub return_percent: u8,
-}
-
-impl FaultSettings {
-    fn faults(&self) -> Faults {
-        Faults {
-            seed: self.seed,
-            lost_request_percent: self.lost_request_percent,
-            lost_answer_percent: self.lost_answer_percent,
-            half_answer_percent: self.half_answer_percent,
-            server_error_percent: self.server_error_percent,
-            too_many_percent: self.too_many_percent,
-            decline_percent: self.decline_percent,
-            return_percent: self.return_percent,
-        }
-    }
-}
-
 impl Settings {
     /// What they say of how payers are dealt with.
     pub(crate) fn rules(&self) -> Rules {
         Rules {
-            faults: self.faults.faults(),
+            faults: self.faults,
             refund_failures: self.behaviour.refund_failures,
             returned_after_us: self.webhook.returned_after_us(),
         }
     }
-}
-
-fn at_most_all(faults: &FaultSettings) -> Result<(), ValidationError> {
-    let sum = |percentages: &[u8]| percentages.iter().map(|percent| u32::from(*percent)).sum::<u32>();
-    let requests = sum(&[
-        faults.lost_request_percent,
-        faults.lost_answer_percent,
-        faults.half_answer_percent,
-        faults.server_error_percent,
-        faults.too_many_percent,
-    ]);
-    let payments = sum(&[faults.decline_percent, faults.return_percent]);
-    if requests <= 100 && payments <= 100 {
-        return Ok(());
-    }
-    let message = "the percentages in faults are too high: lost_request, lost_answer, half_answer, server_error and too_many \
-                   befall requests and come to 100 at most together, and so do decline and return, which befall payments";
-    Err(ValidationError::new("faults").with_message(message.into()))
 }
 
 /// How many payments, refunds and look-ups a second the gateway can take, and what becomes of the excess.
@@ -227,16 +167,7 @@ impl Default for Settings {
             database: DatabaseSettings::at("sqlite://.local/gateway.db"),
             log: LogSettings::default(),
             behaviour: BehaviourSettings { latency_ms: 0, latency_spread_ms: 0, refund_failures: 1, capacity: 128 },
-            faults: FaultSettings {
-                seed: 1,
-                lost_request_percent: 0,
-                lost_answer_percent: 0,
-                half_answer_percent: 0,
-                server_error_percent: 0,
-                too_many_percent: 0,
-                decline_percent: 0,
-                return_percent: 0,
-            },
+            faults: Faults { seed: 1, ..Faults::default() },
             throughput: ThroughputSettings {
                 schedule: String::new(),
                 call_ms: 50,

@@ -5,27 +5,53 @@
 
 use super::fate::Fate;
 use super::request::IdempotencyKey;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use validator::{Validate, ValidationError};
 
-/// How often what goes wrong, in percent.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// What goes wrong by chance, beside the rules by cents; nothing by default.
+///
+/// The first five befall requests for payments and refunds, those that do nothing befall look-ups, too. Whether they do is
+/// drawn from the seed, the idempotency key and how often it came, so that a run can be repeated. A key that was paid is paid
+/// once, whatever befalls the requests for it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, Validate)]
+#[serde(deny_unknown_fields)]
+#[validate(schema(function = "at_most_all"))]
 pub struct Faults {
-    /// The seed of all draws.
+    /// The seed of all chance but that of `throughput`; 1.
     pub seed: u64,
-    /// Of the requests: the connection breaks, and nothing is done.
+    /// Of the requests, how many are lost: the connection breaks, and nothing is done. In percent, as all that follow; 0.
     pub lost_request_percent: u8,
-    /// Of the requests: what was asked is done, and the connection breaks without an answer.
+    /// How many are carried out, and the connection breaks without an answer; 0.
     pub lost_answer_percent: u8,
-    /// Of the requests: what was asked is done, and the connection breaks in the middle of the answer.
+    /// How many are carried out, and the connection breaks in the middle of the answer's body; 0.
     pub half_answer_percent: u8,
-    /// Of the requests: 500 or 503, and nothing is done.
+    /// How many are answered 500 or 503, and nothing is done; 0.
     pub server_error_percent: u8,
-    /// Of the requests: 429, and nothing is done.
+    /// How many are answered 429 with `Retry-After`, and nothing is done; 0.
     pub too_many_percent: u8,
-    /// Of the payments that their cents approve: they are declined for good.
+    /// Of the payments that their cents approve, how many are declined for good: drawn once a key; 0.
     pub decline_percent: u8,
-    /// Of the payments that their cents approve: they come back later.
+    /// Of these, how many come back later by themselves, as amounts that end in `.53` do; 0.
     pub return_percent: u8,
+}
+
+fn at_most_all(faults: &Faults) -> Result<(), ValidationError> {
+    let sum = |percentages: &[u8]| percentages.iter().map(|percent| u32::from(*percent)).sum::<u32>();
+    let requests = sum(&[
+        faults.lost_request_percent,
+        faults.lost_answer_percent,
+        faults.half_answer_percent,
+        faults.server_error_percent,
+        faults.too_many_percent,
+    ]);
+    let payments = sum(&[faults.decline_percent, faults.return_percent]);
+    if requests <= 100 && payments <= 100 {
+        return Ok(());
+    }
+    let message = "the percentages in faults are too high: lost_request, lost_answer, half_answer, server_error and too_many \
+                   befall requests and come to 100 at most together, and so do decline and return, which befall payments";
+    Err(ValidationError::new("faults").with_message(message.into()))
 }
 
 /// What a request asks for.

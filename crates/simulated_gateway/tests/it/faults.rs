@@ -3,12 +3,10 @@
 use crate::gateway::{Answer, Payer, with_gateway, with_settings};
 use dual_db::testing::{TestDatabase, on_both_databases};
 use serde_json::json;
-use simulated_gateway::settings::{FaultSettings, Settings};
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use simulated_gateway::settings::{Faults, Settings};
 use std::time::{Duration, Instant};
 
-fn faults(set: impl FnOnce(&mut FaultSettings)) -> impl FnOnce(&mut Settings) {
+fn faults(set: impl FnOnce(&mut Faults)) -> impl FnOnce(&mut Settings) {
     |settings| set(&mut settings.faults)
 }
 
@@ -157,23 +155,7 @@ async fn until_definite(payer: &Payer, key: &str, cents: i64) -> (Answer, u32) {
 fn a_half_answer_promises_more_than_comes() {
     let database = TestDatabase::sqlite();
     with_settings(&database, faults(|set| set.half_answer_percent = 100), |payer| async move {
-        let address = payer.request(reqwest::Method::GET, "/").build().unwrap().url().socket_addrs(|| None).unwrap()[0];
-        let seen = tokio::task::spawn_blocking(move || {
-            let mut connection = TcpStream::connect(address).unwrap();
-            connection.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-            let body = r#"{"reference":"claim1","amount_cents":1000,"currency":"USD","payee":"1"}"#;
-            write!(
-                connection,
-                "POST /payments HTTP/1.1\r\nhost: gateway\r\nidempotency-key: k\r\ncontent-length: {}\r\n\r\n{body}",
-                body.len()
-            )
-            .unwrap();
-            let mut seen = Vec::new();
-            let end = connection.read_to_end(&mut seen);
-            assert!(end.is_ok() || end.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset));
-            String::from_utf8(seen).unwrap()
-        });
-        let seen = seen.await.unwrap();
+        let seen = payer.pay_on_the_wire("claim1", 1_000).await;
         let (head, body) = seen.split_once("\r\n\r\n").expect("a head");
         assert!(head.starts_with("HTTP/1.1 200 OK"), "{head}");
         let length = head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
