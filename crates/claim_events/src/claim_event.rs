@@ -84,6 +84,7 @@ pub struct OutcomeRecorded {
 impl Event for ClaimEvent {
     const TOPIC: &'static str = CLAIM_TOPIC;
     const SOURCE: &'static str = "/claim_process";
+    const TYPES: &'static [&'static str] = &["claim.submitted", "claim.void_requested", "claim.outcome_recorded"];
 
     fn event_type(&self) -> &'static str {
         match self {

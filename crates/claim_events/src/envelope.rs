@@ -53,6 +53,22 @@ const SPEC_VERSION: &str = "1.0";
 const CONTENT_TYPE: &str = "application/json";
 
 impl Envelope {
+    /// The names of all headers that an envelope may have. None carries patient data.
+    pub const HEADERS: [&'static str; 12] = [
+        "ce_specversion",
+        "ce_id",
+        "ce_type",
+        "ce_source",
+        "ce_subject",
+        "ce_time",
+        "ce_dataschema",
+        "content-type",
+        "ce_aggregateversion",
+        "ce_correlationid",
+        "ce_causationid",
+        "traceparent",
+    ];
+
     /// The derived id of an event.
     pub fn derive_id(claim_id: &str, event_type: &str, version: i64) -> String {
         format!("{claim_id}.{event_type}.{version}")

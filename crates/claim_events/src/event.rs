@@ -8,6 +8,8 @@ pub trait Event: Sized {
     const TOPIC: &'static str;
     /// The service that says it.
     const SOURCE: &'static str;
+    /// Every type that there is.
+    const TYPES: &'static [&'static str];
 
     /// Its type, such as `claim.submitted`.
     fn event_type(&self) -> &'static str;

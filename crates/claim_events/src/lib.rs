@@ -25,3 +25,11 @@ pub const PAYMENT_TOPIC: &str = "payments.payment.v1";
 
 /// Partitions of each topic. Never changed in place: the key decides the partition, so a change would split a claim.
 pub const PARTITIONS: i32 = 12;
+
+/// How many letters and digits a claim's id has: 22 of 62 hold 131 random bits, more than a UUID.
+pub const CLAIM_ID_LENGTH: usize = 22;
+
+/// Whether a text can be a claim's id.
+pub fn is_claim_id(text: &str) -> bool {
+    text.len() == CLAIM_ID_LENGTH && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}

@@ -173,6 +173,7 @@ impl OutcomeKind {
 impl Event for PaymentEvent {
     const TOPIC: &'static str = PAYMENT_TOPIC;
     const SOURCE: &'static str = "/payments";
+    const TYPES: &'static [&'static str] = &["payment.settled", "payment.unwound"];
 
     fn event_type(&self) -> &'static str {
         self.kind().event_type()

@@ -2,8 +2,8 @@
 //! decision that breaks deployed readers.
 
 use claim_events::{
-    Cause, ClaimBody, ClaimEvent, ClaimLine, Compensation, DecodeError, Encoded, Event, KnownOutcome, OutcomeKind,
-    OutcomeRecorded, PaymentEvent, Settled, Step, Unwound,
+    Cause, ClaimBody, ClaimEvent, ClaimLine, Compensation, DecodeError, Encoded, Envelope, Event, KnownOutcome,
+    OutcomeKind, OutcomeRecorded, PaymentEvent, Settled, Step, Unwound,
 };
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -92,6 +92,9 @@ fn frozen<E: Event + PartialEq + Debug>(name: &str, event: E, version: i64, caus
     assert_eq!(read, event);
     assert_eq!(envelope.id, format!("{CLAIM}.{}.{version}", event.event_type()));
     assert_eq!(envelope.traceparent.as_deref(), Some(TRACE));
+    let names: Vec<&str> = encoded.headers.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, Envelope::HEADERS);
+    assert!(E::TYPES.contains(&event.event_type()));
 }
 
 #[test]

@@ -114,6 +114,7 @@ impl Application {
         let port = bound.port();
         let server = bound.serve(&health, move |config| {
             config.app_data(web::Data::new(api.clone()));
+            config.app_data(web::Data::new(api.dead_letter_desk()));
             http::routes(&api.settings, &limits).serve(config);
         })?;
         Ok(Self { port, server, health, ingest_writer, consumer, relay, periodic })

@@ -5,7 +5,7 @@ use crate::db::marks::{self, StoredMark};
 use crate::events::claims::Claims;
 use crate::executor::Executor;
 use crate::gateway::{Dispatcher, Gateway, HttpGateway};
-use crate::http;
+use crate::http::{self, PaymentDesk};
 use crate::settings::Settings;
 use crate::worker::{self, AnswerWriter};
 use actix_web::dev::Server;
@@ -13,6 +13,7 @@ use actix_web::web;
 use claim_events::{CLAIM_TOPIC, PAYMENT_TOPIC, rfc3339};
 use dual_db::{Database, DatabaseSettings};
 use event_bus::{Consumer, Relay};
+use operator_desk::{DeadLetterDesk, Operators};
 use service_runtime::background::Periodic;
 use service_runtime::client_address::Clients;
 use service_runtime::database_gate::DatabaseGate;
@@ -134,7 +135,6 @@ impl Application {
             tolerance_s: settings.gateway.webhook_tolerance_s.into(),
             http: settings.http.clone(),
         };
-        let operators = http::Operators { http: settings.http.clone(), clients: Clients::behind(&settings.proxies) };
         let periodic = vec![
             worker::start_resuming(executor.clone(), dispatcher.clone(), &settings.saga),
             worker::start_counting_stuck(database.clone(), every),
@@ -145,15 +145,23 @@ impl Application {
         ];
 
         let database = DatabaseGate::new(database, MAX_WAITING_READS);
-        let letters = web::Data::from(Arc::clone(&relay));
+        let operators = Operators { http: settings.http.clone(), clients: Clients::behind(&settings.proxies) };
+        let letters =
+            DeadLetterDesk { operators: operators.clone(), database: database.clone(), relay: Arc::clone(&relay) };
+        let desk = PaymentDesk {
+            operators,
+            database: database.clone(),
+            executor: executor.clone(),
+            dispatcher: dispatcher.clone(),
+        };
         let port = bound.port();
         let server = bound.serve(&health, move |config| {
             config
                 .app_data(web::Data::new(database.clone()))
                 .app_data(web::Data::new(executor.clone()))
                 .app_data(web::Data::new(dispatcher.clone()))
-                .app_data(letters.clone())
-                .app_data(web::Data::new(operators.clone()))
+                .app_data(web::Data::new(letters.clone()))
+                .app_data(web::Data::new(desk.clone()))
                 .app_data(web::Data::new(webhooks.clone()));
             http::routes(&webhooks.http).serve(config);
         })?;

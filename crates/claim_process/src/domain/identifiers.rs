@@ -1,5 +1,6 @@
 //! The identifiers of a claim as types that cannot hold a wrong one.
 
+use claim_events::{CLAIM_ID_LENGTH, is_claim_id};
 use std::fmt;
 
 /// The letters of a claim id: letters and digits only, so that an id survives a shell, a URL and a double click.
@@ -8,9 +9,6 @@ const ALPHABET: [char; 62] = [
     'N', 'O', 'P', 'Q', 'R', 'S', 'T', 'U', 'V', 'W', 'X', 'Y', 'Z', 'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j',
     'k', 'l', 'm', 'n', 'o', 'p', 'q', 'r', 's', 't', 'u', 'v', 'w', 'x', 'y', 'z',
 ];
-
-/// 22 letters of 62 hold 131 random bits, more than a UUID.
-const CLAIM_ID_LENGTH: usize = 22;
 
 /// A claim's public id: a nanoid of 22 letters and digits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -24,8 +22,7 @@ impl ClaimId {
 
     /// Reads an id; `None` for what cannot be one.
     pub fn parse(text: &str) -> Option<Self> {
-        let is_id = text.len() == CLAIM_ID_LENGTH && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        is_id.then(|| Self(text.to_owned()))
+        is_claim_id(text).then(|| Self(text.to_owned()))
     }
 
     /// The text.

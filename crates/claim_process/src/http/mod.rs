@@ -1,4 +1,5 @@
-//! The HTTP API. Handlers read the request, call what does the work, and turn its result into an answer.
+//! The HTTP API. Handlers read the request, call what does the work, and turn its result into an answer. The routes of
+//! messages that were set aside come from `operator_desk`.
 
 mod answer;
 mod batch;
@@ -17,8 +18,9 @@ use crate::ingest::IngestQueue;
 use crate::settings::Settings;
 use dual_db::Database;
 use event_bus::Relay;
+use operator_desk::{DeadLetterDesk, Operators};
 use rate_limit::ClientLimit;
-use service_runtime::api::Routes;
+use service_runtime::api::{Documented, Routes};
 use service_runtime::client_address::Clients;
 use service_runtime::database_gate::DatabaseGate;
 use service_runtime::route;
@@ -44,6 +46,13 @@ pub struct Api {
 }
 
 impl Api {
+    /// What the routes of messages that were set aside need.
+    pub fn dead_letter_desk(&self) -> DeadLetterDesk {
+        let settings = &self.settings;
+        let operators = Operators { http: settings.http.clone(), clients: Clients::behind(&settings.proxies) };
+        DeadLetterDesk { operators, database: self.database.clone(), relay: Arc::clone(&self.relay) }
+    }
+
     /// What the handlers share.
     pub fn new(
         ingest: IngestQueue,
@@ -99,14 +108,16 @@ pub fn routes(settings: &Settings, limits: &Limits) -> Routes {
         settings.batch.max_claims,
         settings.batch.max_claim_bytes
     );
-    Routes::new("Claims", &description, &settings.http)
-        .route(route!(post_claim::post).limited(writes, |route| limits.writes.around(route)))
+    let limit_writes = |route: Documented| route.limited(writes, |route| limits.writes.around(route));
+    let routes = Routes::new("Claims", &description, &settings.http)
+        .route(limit_writes(route!(post_claim::post)))
         .route(route!(get_claims::list))
         .route(route!(get_claims::one))
         .route(route!(rules::list))
-        .route(route!(batch::post).limited(writes, |route| limits.writes.around(route)))
-        .route(route!(validate_claim::post).limited(writes, |route| limits.writes.around(route)))
-        .route(route!(void_claim::post).limited(writes, |route| limits.writes.around(route)))
+        .route(limit_writes(route!(batch::post)))
+        .route(limit_writes(route!(validate_claim::post)))
+        .route(limit_writes(route!(void_claim::post)))
         .route(route!(top_providers::top).limited(tops, |route| limits.top_providers.around(route)))
-        .route(route!(reconciliation::reconcile))
+        .route(route!(reconciliation::reconcile));
+    operator_desk::dead_letter_routes(routes, limit_writes)
 }

@@ -67,6 +67,8 @@ async fn be_refused(service: &Service) {
         "/v1/claims?limit=CANARY8675309",
         "/v1/claims?CANARY8675309=1",
         "/v1/providers/top?limit=CANARY8675309",
+        "/v1/dead-letters?state=CANARY8675309",
+        "/v1/dead-letters/CANARY8675309",
         "/CANARY8675309",
     ] {
         silent(&service.get(path).await);
@@ -141,6 +143,17 @@ on_both_databases! {
                 (count(database.database(), "dead_letters") == 3).then_some(())
             })
             .await;
+            let letters = service.get("/v1/dead-letters").await.body;
+            for letter in letters["dead_letters"].as_array().unwrap() {
+                let path = format!("/v1/dead-letters/{}", letter["id"]);
+                let shown = service.get(&path).await;
+                assert!(shown.status == 200 && !shown.body.to_string().contains(CANARY), "{}", shown.body);
+                // What an operator says may name a patient: it is shown with the letter and not logged.
+                let reason = json!({"reason": format!("of {CANARY}")});
+                let discarded = Answer::of(service.request(Method::POST, &format!("{path}/discard")).json(&reason)).await;
+                assert_eq!((discarded.status, &discarded.body["ended_reason"]), (200, &reason["reason"]));
+            }
+            assert!(!letters.to_string().contains(CANARY), "{letters}");
             kafka.outcome(1, &settled(&ids[0], 100));
             kafka.outcome(1, &settled(&ids[1], 11_685));
             for id in &ids {
@@ -166,6 +179,7 @@ on_both_databases! {
             "a claim was accepted",
             "claims could not be stored",
             "set aside as a dead letter",
+            "a dead letter was discarded",
             "DEBUG",
         ] {
             assert!(log.contains(expected), "the log is all there: {expected} in {log}");

@@ -5,6 +5,7 @@
 mod batch;
 mod canary;
 mod checks;
+mod dead_letters;
 mod duplicates;
 mod fuzz_corpus;
 mod group_commit;

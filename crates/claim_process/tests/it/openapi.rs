@@ -2,12 +2,28 @@
 
 use crate::openapi_walk::{assert_conforms, document, operations, send_examples};
 use crate::service::{Service, execute, with_service, with_settings};
+use claim_events::PAYMENT_TOPIC;
 use dual_db::testing::{TestDatabase, on_both_databases};
+use event_bus::{DeadLetter, IncomingMessage};
 use reqwest::Method;
 use serde_json::json;
 
 /// The id in the document's examples.
 const EXAMPLE_ID: &str = "4fXk0aV1StGXR8Z5jdHi6B";
+
+/// A message that was set aside.
+fn set_aside(offset: i64) -> DeadLetter {
+    let message = IncomingMessage {
+        topic: PAYMENT_TOPIC.to_owned(),
+        partition: 0,
+        offset,
+        time_ms: 0,
+        key: Some(EXAMPLE_ID.into()),
+        headers: Vec::new(),
+        body: b"{}".to_vec(),
+    };
+    DeadLetter { message, reason: "poison".to_owned() }
+}
 
 on_both_databases! {
     fn every_example_is_answered_as_the_document_says(database: &TestDatabase) {
@@ -16,6 +32,8 @@ on_both_databases! {
             let id = service.accepted(&crate::service::claim("1497775530", "1.00")).await;
             let sql = format!("UPDATE claims SET claim_id = '{EXAMPLE_ID}' WHERE claim_id = '{id}'");
             database.database().write(|connection| execute(connection, &sql)).unwrap();
+            let letters = [1, 2].map(set_aside);
+            database.database().write(|connection| event_bus::insert_dead_letters(connection, &letters, 0)).unwrap();
             let statuses = send_examples(&service.base(), &document).await;
             for (operation, statuses) in &statuses {
                 let wanted = |status: &u16| match operation.as_str() {

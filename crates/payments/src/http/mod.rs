@@ -1,20 +1,15 @@
-//! The HTTP API: payments, the ledger, messages that were set aside, how many gateway calls are made at once, and what the
-//! gateway tells.
+//! The HTTP API: payments, the ledger, how many gateway calls are made at once, and what the gateway tells. The routes of
+//! messages that were set aside come from `operator_desk`.
 
 mod audit;
 mod balances;
 mod concurrency;
-mod dead_letter;
-mod dead_letter_acts;
-mod dead_letters;
-mod masked;
-mod operator;
 mod payment;
 mod payment_acts;
 mod payments;
 mod webhook;
 
-pub use operator::Operators;
+pub use payment_acts::PaymentDesk;
 use service_runtime::api::Routes;
 use service_runtime::http_server::HttpSettings;
 use service_runtime::route;
@@ -33,17 +28,14 @@ pub struct Webhooks {
 /// The routes, with their document.
 pub fn routes(http: &HttpSettings) -> Routes {
     let description = "Pays claims, and says where each payment stands. Every error is a problem as in RFC 9457.";
-    Routes::new("Payments", description, http)
+    let routes = Routes::new("Payments", description, http)
         .route(route!(payments::list))
         .route(route!(payment::one))
         .route(route!(payment_acts::retry))
         .route(route!(payment_acts::force))
         .route(route!(balances::list))
-        .route(route!(audit::audit))
-        .route(route!(dead_letters::list))
-        .route(route!(dead_letter::one))
-        .route(route!(dead_letter_acts::redrive))
-        .route(route!(dead_letter_acts::discard))
+        .route(route!(audit::audit));
+    operator_desk::dead_letter_routes(routes, |route| route)
         .route(route!(concurrency::now))
         .route(route!(webhook::post))
 }

@@ -1,15 +1,49 @@
 //! `POST /v1/payments/{claim_id}/retry` and `/force`: what an operator does about a payment that does not get on. Each needs
 //! a reason, and is shown with the payment for ever.
 
-use super::operator::{ForceBody, OperatorAct, Operators, Reason, ReasonedBody};
 use super::payment::{self, PaymentAnswer, no_payment};
+use crate::domain::saga::Forced;
 use crate::executor::Executor;
 use crate::executor::operator::{Act, Acted, By};
 use crate::gateway::Dispatcher;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
+use operator_desk::{OperatorAct, Operators, Reason, ReasonedBody};
+use serde::Deserialize;
 use service_runtime::database_gate::DatabaseGate;
 use service_runtime::problem::Problem;
+use utoipa::ToSchema;
+
+/// What acts on payments need, as application data.
+#[derive(Debug, Clone)]
+pub struct PaymentDesk {
+    /// Reads what an operator says.
+    pub operators: Operators,
+    /// The database.
+    pub database: DatabaseGate,
+    /// Writes what is done.
+    pub executor: Executor,
+    /// Makes the calls that come of it.
+    pub dispatcher: Dispatcher,
+}
+
+/// The body of an act that forces a payment.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "it stands in the document for what `Operators` reads")]
+pub(super) struct ForceBody {
+    /// Why it is done. It is kept and shown with what was acted on.
+    #[schema(min_length = 1, max_length = 500, examples("the gateway's help desk said so"))]
+    reason: String,
+    /// Who does it.
+    #[schema(max_length = 100, examples("A. Smith"))]
+    operator: Option<String>,
+    /// What the gateway would say of the payment: paid, declined, refunded, returned; or owed, where it was paid and cannot be
+    /// had back through the gateway, so that the provider owes it. Where a payment cannot be taken back, owed is meant if
+    /// nothing is said.
+    #[schema(examples("refunded"))]
+    answer: Option<String>,
+}
 
 /// Try a payment again, now.
 ///
@@ -26,15 +60,10 @@ pub(super) async fn retry(
     request: HttpRequest,
     claim_id: web::Path<String>,
     payload: web::Payload,
-    operators: web::Data<Operators>,
-    database: web::Data<DatabaseGate>,
-    executor: web::Data<Executor>,
-    dispatcher: web::Data<Dispatcher>,
+    desk: web::Data<PaymentDesk>,
 ) -> Result<HttpResponse, Problem> {
-    let said = operators.read(&request, payload, Reason::Required).await?;
-    let claim_id = claim_id.into_inner();
-    act(&claim_id, Act::Retry, said, &database, executor, &dispatcher).await?;
-    Ok(HttpResponse::Accepted().json(payment::find(&database, claim_id).await?))
+    let said = desk.operators.read(&request, payload, Reason::Required).await?;
+    Ok(HttpResponse::Accepted().json(desk.act(claim_id.into_inner(), Act::Retry, said).await?))
 }
 
 /// Say what the gateway does not say of a stuck payment.
@@ -55,36 +84,26 @@ pub(super) async fn force(
     request: HttpRequest,
     claim_id: web::Path<String>,
     payload: web::Payload,
-    operators: web::Data<Operators>,
-    database: web::Data<DatabaseGate>,
-    executor: web::Data<Executor>,
-    dispatcher: web::Data<Dispatcher>,
+    desk: web::Data<PaymentDesk>,
 ) -> Result<HttpResponse, Problem> {
-    let said = operators.read_forcing(&request, payload, Reason::Required).await?;
-    let claim_id = claim_id.into_inner();
-    act(&claim_id, Act::Force(said.answer), said, &database, executor, &dispatcher).await?;
-    Ok(HttpResponse::Ok().json(payment::find(&database, claim_id).await?))
+    let answers = Forced::ALL.map(|answer| (answer.name(), answer));
+    let (said, answer) = desk.operators.read_with_answer(&request, payload, Reason::Required, &answers).await?;
+    Ok(HttpResponse::Ok().json(desk.act(claim_id.into_inner(), Act::Force(answer), said).await?))
 }
 
-async fn act(
-    claim_id: &str,
-    act: Act,
-    said: OperatorAct,
-    database: &DatabaseGate,
-    executor: web::Data<Executor>,
-    dispatcher: &Dispatcher,
-) -> Result<(), Problem> {
-    let by = By { reason: said.reason.unwrap_or_default(), operator: said.operator, client: said.client };
-    let id = claim_id.to_owned();
-    match database.run(move |_| executor.act(&id, act, &by)).await? {
-        Acted::Done(calls) => {
-            dispatcher.dispatch(calls);
-            Ok(())
+impl PaymentDesk {
+    /// Does it, and says how the payment stands then.
+    async fn act(&self, claim_id: String, act: Act, said: OperatorAct) -> Result<PaymentAnswer, Problem> {
+        let by = By { reason: said.reason.unwrap_or_default(), operator: said.operator, client: said.client };
+        let (executor, id) = (self.executor.clone(), claim_id.clone());
+        match self.database.run(move |_| executor.act(&id, act, &by)).await? {
+            Acted::Done(calls) => self.dispatcher.dispatch(calls),
+            Acted::NoPayment => return Err(no_payment()),
+            Acted::Refused { state, why } => {
+                let title = "The payment stands where this cannot be done";
+                return Err(Problem::new(StatusCode::CONFLICT, "wrong-state", title, why).with("state", state));
+            }
         }
-        Acted::NoPayment => Err(no_payment()),
-        Acted::Refused { state, why } => {
-            Err(Problem::new(StatusCode::CONFLICT, "wrong-state", "The payment stands where this cannot be done", why)
-                .with("state", state))
-        }
+        payment::find(&self.database, claim_id).await
     }
 }

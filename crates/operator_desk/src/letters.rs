@@ -1,12 +1,11 @@
 //! `GET /v1/dead-letters`: messages that could not be applied, without their bodies, newest first, and what became of them.
 
-use super::masked;
+use crate::{DeadLetterDesk, masked};
 use actix_web::{HttpResponse, web};
 use claim_events::rfc3339;
 use event_bus::{DeadLetterState, KeptDeadLetter};
 use serde::{Deserialize, Serialize};
 use service_runtime::api::Time;
-use service_runtime::database_gate::DatabaseGate;
 use service_runtime::page;
 use service_runtime::problem::Problem;
 use service_runtime::query::Query;
@@ -40,7 +39,7 @@ enum LetterFilter {
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(super) struct ListQuery {
+pub(crate) struct ListQuery {
     /// Messages in this state: waiting (for an operator), redriven or discarded; or all. Where it is not said, those that
     /// wait.
     #[param(inline, value_type = Option<LetterFilter>)]
@@ -54,7 +53,7 @@ pub(super) struct ListQuery {
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = DeadLetterPage)]
-pub(super) struct Page {
+pub(crate) struct Page {
     dead_letters: Vec<DeadLetterAnswer>,
     next_cursor: Option<String>,
 }
@@ -62,7 +61,7 @@ pub(super) struct Page {
 /// A message that was set aside, and what became of it.
 #[derive(Serialize, ToSchema)]
 #[schema(as = DeadLetter)]
-pub(super) struct DeadLetterAnswer {
+pub(crate) struct DeadLetterAnswer {
     id: i64,
     #[schema(value_type = LetterState)]
     state: String,
@@ -98,12 +97,14 @@ pub(super) struct DeadLetterAnswer {
 /// With the reason, and without their bodies. Those that wait for an operator, unless `state` says otherwise.
 #[utoipa::path(get, path = "/v1/dead-letters", tag = "dead letters", operation_id = "list_dead_letters", params(ListQuery),
     responses((status = 200, description = "A page of messages.", body = Page)))]
-pub(super) async fn list(query: Query<ListQuery>, database: web::Data<DatabaseGate>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn list(query: Query<ListQuery>, desk: web::Data<DeadLetterDesk>) -> Result<HttpResponse, Problem> {
     let ListQuery { state, limit, cursor } = query.0;
     let limit = page::limit(limit, DEFAULT_LIMIT, MOST)?;
     let state = read_state(state.as_deref())?;
-    let mut found =
-        database.read(move |connection| event_bus::list_dead_letters(connection, state, cursor, limit + 1)).await?;
+    let mut found = desk
+        .database
+        .read(move |connection| event_bus::list_dead_letters(connection, state, cursor, limit + 1))
+        .await?;
     let more = page::cut(&mut found, limit);
     let next_cursor = found.last().filter(|_| more).map(|last| last.id.to_string());
     let dead_letters = found.into_iter().map(DeadLetterAnswer::from).collect();

@@ -1,16 +1,16 @@
 //! `GET /v1/dead-letters/{id}`: one message that could not be applied, with its body masked.
 
-use super::dead_letters::DeadLetterAnswer;
-use super::masked::MaskedBody;
+use crate::DeadLetterDesk;
+use crate::letters::DeadLetterAnswer;
+use crate::masked::MaskedBody;
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
-use service_runtime::database_gate::DatabaseGate;
 use service_runtime::problem::Problem;
 use utoipa::ToSchema;
 
 /// A message that was set aside, with its body masked.
 #[derive(Serialize, ToSchema)]
-pub(super) struct DeadLetterWithBody {
+pub(crate) struct DeadLetterWithBody {
     #[serde(flatten)]
     letter: DeadLetterAnswer,
     body: MaskedBody,
@@ -25,9 +25,10 @@ pub(super) struct DeadLetterWithBody {
     responses(
         (status = 200, description = "The message.", body = DeadLetterWithBody),
         (status = 404, description = "No message with this id was set aside.")))]
-pub(super) async fn one(id: web::Path<String>, database: web::Data<DatabaseGate>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn one(id: web::Path<String>, desk: web::Data<DeadLetterDesk>) -> Result<HttpResponse, Problem> {
     let id = read_id(&id)?;
-    let found = database
+    let found = desk
+        .database
         .read(move |connection| {
             let found = event_bus::find_dead_letter(connection, id)?;
             Ok(found.map(|(letter, body)| DeadLetterWithBody { letter: letter.into(), body: MaskedBody::of(&body) }))
@@ -37,11 +38,11 @@ pub(super) async fn one(id: web::Path<String>, database: web::Data<DatabaseGate>
 }
 
 /// Reads the id in a path.
-pub(super) fn read_id(text: &str) -> Result<i64, Problem> {
+pub(crate) fn read_id(text: &str) -> Result<i64, Problem> {
     text.parse().map_err(|_| not_found())
 }
 
 /// There is no such message.
-pub(super) fn not_found() -> Problem {
+pub(crate) fn not_found() -> Problem {
     Problem::not_found("no message with this id was set aside")
 }

@@ -1,16 +1,17 @@
 //! `POST /v1/dead-letters/{id}/redrive` and `/discard`: what an operator does with a message that was set aside. Once: a
 //! message that was redriven or discarded before stays so.
 
-use super::dead_letter::{not_found, read_id};
-use super::dead_letters::DeadLetterAnswer;
-use super::operator::{OperatorAct, OperatorBody, Operators, Reason, ReasonedBody};
+use crate::DeadLetterDesk;
+use crate::act::{OperatorAct, OperatorBody, Reason, ReasonedBody};
+use crate::letter::{not_found, read_id};
+use crate::letters::DeadLetterAnswer;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use claim_events::rfc3339;
-use event_bus::{DeadLetterState, KeptDeadLetter, LetterAct, LetterEnd, Relay};
+use event_bus::{DeadLetterState, KeptDeadLetter, LetterAct, LetterEnd};
 use serde_json::json;
-use service_runtime::database_gate::DatabaseGate;
 use service_runtime::problem::Problem;
+use std::sync::Arc;
 
 /// Send a message out again.
 ///
@@ -24,18 +25,17 @@ use service_runtime::problem::Problem;
         (status = 409, description = "It was redriven or discarded before, which `state` and `ended_at` tell; or it cannot be \
             sent as it came, because it is no text or too large."),
         (status = 422, description = "The reason or the operator is too long; `errors` says which.")))]
-pub(super) async fn redrive(
+pub(crate) async fn redrive(
     request: HttpRequest,
     id: web::Path<String>,
     payload: web::Payload,
-    operators: web::Data<Operators>,
-    database: web::Data<DatabaseGate>,
-    relay: web::Data<Relay>,
+    desk: web::Data<DeadLetterDesk>,
 ) -> Result<HttpResponse, Problem> {
-    let act = LetterAct::from(operators.read(&request, payload, Reason::Optional).await?);
+    let act = LetterAct::from(desk.operators.read(&request, payload, Reason::Optional).await?);
     let id = read_id(&id)?;
-    let sender = web::Data::clone(&relay);
-    let end = database
+    let sender = Arc::clone(&desk.relay);
+    let end = desk
+        .database
         .write(move |connection| {
             let now_us = connection.now_us()?;
             event_bus::redrive_dead_letter(connection, &sender, id, &act, now_us)
@@ -43,7 +43,7 @@ pub(super) async fn redrive(
         .await?;
     match end {
         LetterEnd::Done(letter, rows) => {
-            relay.hand_off(&rows);
+            desk.relay.hand_off(&rows);
             metrics::counter!("dead_letters_redriven_total", "topic" => letter.topic.clone()).increment(1);
             tracing::info!(dead_letter_id = id, topic = letter.topic, "a dead letter was sent out again");
             Ok(HttpResponse::Accepted().json(DeadLetterAnswer::from(letter)))
@@ -70,16 +70,16 @@ pub(super) async fn redrive(
         (status = 404, description = "No message with this id was set aside."),
         (status = 409, description = "It was redriven before, which `state` and `ended_at` tell."),
         (status = 422, description = "The reason is missing, or it or the operator is too long; `errors` says which.")))]
-pub(super) async fn discard(
+pub(crate) async fn discard(
     request: HttpRequest,
     id: web::Path<String>,
     payload: web::Payload,
-    operators: web::Data<Operators>,
-    database: web::Data<DatabaseGate>,
+    desk: web::Data<DeadLetterDesk>,
 ) -> Result<HttpResponse, Problem> {
-    let act = LetterAct::from(operators.read(&request, payload, Reason::Required).await?);
+    let act = LetterAct::from(desk.operators.read(&request, payload, Reason::Required).await?);
     let id = read_id(&id)?;
-    let end = database
+    let end = desk
+        .database
         .write(move |connection| {
             let now_us = connection.now_us()?;
             event_bus::discard_dead_letter(connection, id, &act, now_us)
@@ -112,7 +112,7 @@ fn ended_before(letter: &KeptDeadLetter) -> Problem {
 }
 
 impl From<OperatorAct> for LetterAct {
-    fn from(OperatorAct { reason, operator, client, .. }: OperatorAct) -> Self {
+    fn from(OperatorAct { reason, operator, client }: OperatorAct) -> Self {
         Self { reason, operator, client }
     }
 }

@@ -2,7 +2,6 @@
 //!
 //! A reason may say anything, of a patient too: it is kept with what was acted on, shown there, and never logged.
 
-use crate::domain::saga::Forced;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, web};
 use serde::Deserialize;
@@ -17,7 +16,7 @@ const LONGEST_REASON: usize = 500;
 /// The longest name of an operator, in characters.
 const LONGEST_OPERATOR: usize = 100;
 
-/// What reading an operator's act needs; shared by the routes that take one.
+/// What reading an operator's act needs.
 #[derive(Debug, Clone)]
 pub struct Operators {
     /// The limits of a body.
@@ -28,7 +27,7 @@ pub struct Operators {
 
 /// Whether an act is done without a reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reason {
+pub enum Reason {
     /// It is refused with 422.
     Required,
     /// It is done.
@@ -38,33 +37,15 @@ pub(super) enum Reason {
 /// The body of an act that may be done without a reason; all of it may be missing.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct OperatorBody {
+pub(crate) struct OperatorBody {
     /// Why it is done. It is kept and shown with what was acted on.
     #[schema(max_length = 500, examples("the provider is known now"))]
     reason: Option<String>,
     /// Who does it.
     #[schema(max_length = 100, examples("A. Smith"))]
     operator: Option<String>,
-    /// What is said in the gateway's stead; only where a payment is forced.
+    /// What is answered with the act; only where it takes an answer.
     #[schema(ignore)]
-    answer: Option<String>,
-}
-
-/// The body of an act that forces a payment.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[allow(dead_code, reason = "it stands for `OperatorBody` in the document of the route that forces")]
-pub(super) struct ForceBody {
-    /// Why it is done. It is kept and shown with what was acted on.
-    #[schema(min_length = 1, max_length = 500, examples("the gateway's help desk said so"))]
-    reason: String,
-    /// Who does it.
-    #[schema(max_length = 100, examples("A. Smith"))]
-    operator: Option<String>,
-    /// What the gateway would say of the payment: paid, declined, refunded, returned; or owed, where it was paid and cannot be
-    /// had back through the gateway, so that the provider owes it. Where a payment cannot be taken back, owed is meant if
-    /// nothing is said.
-    #[schema(examples("refunded"))]
     answer: Option<String>,
 }
 
@@ -72,7 +53,7 @@ pub(super) struct ForceBody {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[allow(dead_code, reason = "it stands for `OperatorBody` in the document of the routes that need a reason")]
-pub(super) struct ReasonedBody {
+pub struct ReasonedBody {
     /// Why it is done. It is kept and shown with what was acted on.
     #[schema(min_length = 1, max_length = 500, examples("sent by mistake"))]
     reason: String,
@@ -83,15 +64,13 @@ pub(super) struct ReasonedBody {
 
 /// An act of an operator: its reason, who does it and where from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct OperatorAct {
+pub struct OperatorAct {
     /// Why; there and not blank where it is [`Reason::Required`].
     pub reason: Option<String>,
     /// Who, in their own words.
     pub operator: Option<String>,
     /// The address of the client.
     pub client: String,
-    /// What is said in the gateway's stead.
-    pub answer: Option<Forced>,
 }
 
 impl Operators {
@@ -100,57 +79,59 @@ impl Operators {
     /// # Errors
     /// 400 where the body is not as it must be, 422 where a field is too long or the reason is missing; and those of
     /// [`read_body`].
-    pub(super) async fn read(
+    pub async fn read(
         &self,
         request: &HttpRequest,
         payload: web::Payload,
         reason: Reason,
     ) -> Result<OperatorAct, Problem> {
-        let act = self.read_forcing(request, payload, reason).await?;
-        if act.answer.is_some() {
-            return Err(malformed());
-        }
-        Ok(act)
+        self.read_with_answer::<()>(request, payload, reason, &[]).await.map(|(act, _)| act)
     }
 
-    /// The same, where an answer may be given in the gateway's stead.
+    /// The same for an act that takes an answer, which is one of these, by its name.
     ///
     /// # Errors
-    /// As [`read`](Self::read), and 422 where the answer is none that there is.
-    pub(super) async fn read_forcing(
+    /// As [`read`](Self::read), and 422 where the answer is none of them.
+    pub async fn read_with_answer<A: Copy>(
         &self,
         request: &HttpRequest,
         payload: web::Payload,
         reason: Reason,
-    ) -> Result<OperatorAct, Problem> {
+        answers: &[(&str, A)],
+    ) -> Result<(OperatorAct, Option<A>), Problem> {
         let client = self.clients.address_of(request)?.to_string();
-        let body = read(&read_body(payload, &self.http).await?, reason)?;
-        let answer = body.answer.as_deref().and_then(forced);
-        Ok(OperatorAct { reason: body.reason, operator: body.operator, client, answer })
+        let (OperatorBody { reason, operator, .. }, answer) =
+            read(&read_body(payload, &self.http).await?, reason, answers)?;
+        Ok((OperatorAct { reason, operator, client }, answer))
     }
 }
 
-fn read(body: &[u8], needed: Reason) -> Result<OperatorBody, Problem> {
+fn read<A: Copy>(body: &[u8], needed: Reason, answers: &[(&str, A)]) -> Result<(OperatorBody, Option<A>), Problem> {
     let sent = if body.trim_ascii().is_empty() {
         OperatorBody::default()
     } else {
         let sent: Option<OperatorBody> = serde_json::from_slice(body).map_err(|_| malformed())?;
         sent.unwrap_or_default()
     };
+    if sent.answer.is_some() && answers.is_empty() {
+        return Err(malformed());
+    }
+    let meant = |name: &str| answers.iter().find(|(known, _)| *known == name).map(|(_, answer)| *answer);
+    let answer = sent.answer.as_deref().map(meant);
     let not_blank = |text: Option<String>| text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
-    let said = OperatorBody { reason: not_blank(sent.reason), operator: not_blank(sent.operator), answer: sent.answer };
+    let said = OperatorBody { reason: not_blank(sent.reason), operator: not_blank(sent.operator), ..sent };
     let mut findings = Vec::new();
     if said.reason.is_none() && needed == Reason::Required {
         findings.push(finding("reason", "required", "must say why it is done"));
     }
     findings.extend(too_long("reason", said.reason.as_deref(), LONGEST_REASON));
     findings.extend(too_long("operator", said.operator.as_deref(), LONGEST_OPERATOR));
-    if said.answer.as_deref().is_some_and(|answer| forced(answer).is_none()) {
-        let names = Forced::ALL.map(Forced::name).join(", ");
-        findings.push(finding("answer", "unknown", &format!("must be one of {names}")));
+    if answer.is_some_and(|meant| meant.is_none()) {
+        let names: Vec<&str> = answers.iter().map(|(name, _)| *name).collect();
+        findings.push(finding("answer", "unknown", &format!("must be one of {}", names.join(", "))));
     }
     if findings.is_empty() {
-        return Ok(said);
+        return Ok((said, answer.flatten()));
     }
     Err(Problem::new(
         StatusCode::UNPROCESSABLE_ENTITY,
@@ -163,10 +144,6 @@ fn read(body: &[u8], needed: Reason) -> Result<OperatorBody, Problem> {
 
 fn malformed() -> Problem {
     Problem::malformed("the body must be JSON: {\"reason\": \"why it is done\", \"operator\": \"who does it\"}")
-}
-
-fn forced(name: &str) -> Option<Forced> {
-    Forced::ALL.into_iter().find(|answer| answer.name() == name)
 }
 
 fn too_long(field: &str, text: Option<&str>, most: usize) -> Option<Value> {
@@ -208,8 +185,8 @@ mod tests {
             (r#"{"why": "CANARY"}"#, Reason::Optional, Err((400, ""))),
             ("CANARY", Reason::Optional, Err((400, ""))),
         ] {
-            let read = read(body.as_bytes(), needed);
-            let said = read.as_ref().map(|body| (body.reason.as_deref(), body.operator.as_deref()));
+            let read = read(body.as_bytes(), needed, &[("owed", 7)]);
+            let said = read.as_ref().map(|(body, _)| (body.reason.as_deref(), body.operator.as_deref()));
             let told = said.map_err(|problem| problem.to_json(None));
             match wanted {
                 Ok(wanted) => assert_eq!(told, Ok(wanted), "{body}"),
@@ -221,5 +198,15 @@ mod tests {
                 }
             }
         }
+    }
+    #[test]
+    fn an_answer_is_one_of_those_that_the_act_takes() {
+        let body = br#"{"answer": "owed", "reason": "r"}"#;
+        let answers = [("paid", 1), ("owed", 2)];
+        assert_eq!(read(body, Reason::Required, &answers).unwrap().1, Some(2));
+        assert_eq!(read(b"", Reason::Optional, &answers).unwrap().1, None);
+        let refused = read(body, Reason::Required, &answers[..1]).unwrap_err().to_json(None);
+        assert_eq!(refused["errors"][0]["message"], "must be one of paid");
+        assert_eq!(read::<()>(body, Reason::Required, &[]).unwrap_err().to_json(None)["status"], 400);
     }
 }

@@ -1,6 +1,7 @@
 //! What is shown of a message that was set aside. It may hold anything, patient data too: names are shown where they look
 //! like names, and values only where it is known what they are; of all else, its kind and its size.
 
+use claim_events::{ClaimEvent, Envelope, Event, PaymentEvent, is_claim_id};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -18,32 +19,10 @@ const LONGEST_NAME: usize = 40;
 const LONGEST_HEADER: usize = 200;
 /// Digits in a name that is shown; more could be a number of somebody.
 const MOST_DIGITS: usize = 2;
-/// The length of a claim's id.
-const CLAIM_ID: usize = 22;
-
-/// Headers of CloudEvents and of this contract, none of which carries patient data.
-const KNOWN_HEADERS: [&str; 12] = [
-    "ce_specversion",
-    "ce_id",
-    "ce_type",
-    "ce_source",
-    "ce_subject",
-    "ce_time",
-    "ce_dataschema",
-    "content-type",
-    "ce_aggregateversion",
-    "ce_correlationid",
-    "ce_causationid",
-    "traceparent",
-];
-
-/// The types of events that there are.
-const EVENT_TYPES: [&str; 5] =
-    ["claim.submitted", "claim.void_requested", "claim.outcome_recorded", "payment.settled", "payment.unwound"];
 
 /// A body without what it says.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct MaskedBody {
+pub(crate) struct MaskedBody {
     bytes: usize,
     /// SHA-256 of the body, so that two can be compared.
     #[schema(examples("44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"))]
@@ -59,7 +38,7 @@ pub(super) struct MaskedBody {
 
 impl MaskedBody {
     /// Masks a body.
-    pub(super) fn of(body: &[u8]) -> Self {
+    pub(crate) fn of(body: &[u8]) -> Self {
         let (shape, problem) = match shape(body) {
             Ok(shape) => (Some(shape), None),
             Err(problem) => (None, Some(problem)),
@@ -69,8 +48,8 @@ impl MaskedBody {
 }
 
 /// Masks a header: its name and its value.
-pub(super) fn header(name: &str, value: &str) -> (String, String) {
-    let is_known = KNOWN_HEADERS.contains(&name)
+pub(crate) fn header(name: &str, value: &str) -> (String, String) {
+    let is_known = Envelope::HEADERS.contains(&name)
         && value.chars().count() <= LONGEST_HEADER
         && value.chars().all(|letter| letter.is_ascii_graphic() || letter == ' ');
     let shown = if is_known { value.to_owned() } else { text(value) };
@@ -78,7 +57,7 @@ pub(super) fn header(name: &str, value: &str) -> (String, String) {
 }
 
 /// Masks a key: a claim's id is shown.
-pub(super) fn key(bytes: &[u8]) -> String {
+pub(crate) fn key(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(key) if is_claim_id(key) => key.to_owned(),
         Ok(key) => text(key),
@@ -156,14 +135,10 @@ impl Mask {
 fn is_known(name: &str, value: &Value) -> bool {
     match (name, value) {
         ("claim_id", Value::String(id)) => is_claim_id(id),
-        ("type", Value::String(kind)) => EVENT_TYPES.contains(&kind.as_str()),
+        ("type", Value::String(kind)) => [ClaimEvent::TYPES, PaymentEvent::TYPES].concat().contains(&kind.as_str()),
         ("version" | "ask", Value::Number(number)) => number.is_i64(),
         _ => false,
     }
-}
-
-fn is_claim_id(text: &str) -> bool {
-    text.len() == CLAIM_ID && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 /// Letters with a few digits, as in `net_fee_cents`: neither a number of somebody nor words.
