@@ -48,6 +48,7 @@ struct FoundPayment {
     idempotency_key: String,
     status: String,
     amount_cents: i64,
+    currency: String,
     refunded: bool,
     returned: bool,
     code: Option<String>,
@@ -120,6 +121,9 @@ impl HttpGateway {
         if payments.next().is_some() || payment.reference != reference || payment.idempotency_key != key {
             return Err(alarming("it knows of another payment under this reference"));
         }
+        if payment.currency != CURRENCY {
+            return Err(alarming("it answers in another currency"));
+        }
         let amount_cents = payment.amount_cents;
         match (payment.status.as_str(), payment.refunded, payment.returned) {
             ("declined", false, false) => {
@@ -134,15 +138,16 @@ impl HttpGateway {
 }
 
 impl AnswerBody {
-    /// Whether the answer is to this request and in our currency.
+    /// Whether the answer is to this request, and every amount in it in our currency.
     fn check(&self, reference: &str) -> Result<(), Indefinite> {
         if self.reference.as_deref() != Some(reference) {
             return Err(alarming("it answers for another reference"));
         }
-        if self.currency.as_deref().is_some_and(|currency| currency != CURRENCY) {
-            return Err(alarming("it answers in another currency"));
+        match (&self.currency, self.amount_cents) {
+            (Some(currency), _) if currency != CURRENCY => Err(alarming("it answers in another currency")),
+            (None, Some(_)) => Err(alarming("it names an amount without a currency")),
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 

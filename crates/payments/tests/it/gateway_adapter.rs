@@ -120,7 +120,8 @@ async fn definite_answers_are_read() {
         ("already_refunded", RefundAnswer::Refunded),
         ("already_returned", RefundAnswer::AlreadyReturned),
     ] {
-        let body: &'static str = format!(r#"{{"status":"{status}","reference":"claim","amount_cents":100}}"#).leak();
+        let body: &'static str =
+            format!(r#"{{"status":"{status}","reference":"claim","amount_cents":100,"currency":"USD"}}"#).leak();
         assert_eq!(gateway(200, body, &[]).refund(REFUND).await.answer, answer);
     }
 }
@@ -137,10 +138,15 @@ async fn whatever_is_not_a_definite_answer_to_this_request_is_unknown() {
         ),
         (200, r#"{"status":"approved","amount_cents":100,"currency":"USD"}"#, "no reference"),
         (200, r#"{"status":"approved","reference":"claim","amount_cents":100,"currency":"EUR"}"#, "another currency"),
+        (200, r#"{"status":"approved","reference":"claim","amount_cents":100}"#, "no currency"),
         (200, r#"{"status":"approved","reference":"claim","currency":"USD"}"#, "no amount"),
         (200, r#"{"status":"approved","reference":"claim","amount_cents":-1,"currency":"USD"}"#, "a negative amount"),
         (200, r#"{"status":"declined","reference":"claim"}"#, "a decline that says 200"),
-        (402, r#"{"status":"approved","reference":"claim","amount_cents":100}"#, "an approval that says 402"),
+        (
+            402,
+            r#"{"status":"approved","reference":"claim","amount_cents":100,"currency":"USD"}"#,
+            "an approval that says 402",
+        ),
         (402, "payment required", "a 402 of some proxy"),
         (409, r#"{"status":409}"#, "a key used for something else"),
         (404, "", "not found"),
@@ -158,7 +164,7 @@ async fn whatever_is_not_a_definite_answer_to_this_request_is_unknown() {
 async fn a_refund_of_another_amount_is_unknown_and_an_alarm() {
     let alarms = Alarms::default();
     let _counting = metrics::set_default_local_recorder(&alarms);
-    let gateway = gateway(200, r#"{"status":"refunded","reference":"claim","amount_cents":99}"#, &[]);
+    let gateway = gateway(200, r#"{"status":"refunded","reference":"claim","amount_cents":99,"currency":"USD"}"#, &[]);
     assert_eq!(gateway.refund(REFUND).await.answer, RefundAnswer::Unknown { retry_after_ms: None });
     assert_eq!(alarms.0.0.load(Ordering::SeqCst), 1);
 }
@@ -211,7 +217,7 @@ async fn an_answer_without_an_end_is_not_read_to_the_end() {
 async fn looked_up(status: &str, amount_cents: i64, refunded: bool, returned: bool) -> LookUpAnswer {
     let body = format!(
         r#"{{"payments":[{{"payment_id":"p","reference":"claim","idempotency_key":"claim.disburse","status":"{status}",
-        "amount_cents":{amount_cents},"refunded":{refunded},"returned":{returned}}}]}}"#
+        "amount_cents":{amount_cents},"currency":"USD","refunded":{refunded},"returned":{returned}}}]}}"#
     );
     gateway(200, body.leak(), &[]).look_up("claim.disburse", "claim").await.answer
 }
@@ -237,11 +243,19 @@ async fn a_look_up_finds_what_became_of_a_payment_or_knows_nothing() {
         (500, r#"{"payments":[]}"#),
         (
             200,
-            r#"{"payments":[{"reference":"claim","idempotency_key":"another","status":"approved","amount_cents":100,"refunded":false,"returned":false}]}"#,
+            r#"{"payments":[{"reference":"claim","idempotency_key":"another","status":"approved","amount_cents":100,"currency":"USD","refunded":false,"returned":false}]}"#,
         ),
         (
             200,
-            r#"{"payments":[{"reference":"another","idempotency_key":"claim.disburse","status":"approved","amount_cents":100,"refunded":false,"returned":false}]}"#,
+            r#"{"payments":[{"reference":"claim","idempotency_key":"claim.disburse","status":"approved","amount_cents":100,"currency":"EUR","refunded":false,"returned":false}]}"#,
+        ),
+        (
+            200,
+            r#"{"payments":[{"reference":"claim","idempotency_key":"claim.disburse","status":"approved","amount_cents":100,"refunded":false,"returned":false}]}"#,
+        ),
+        (
+            200,
+            r#"{"payments":[{"reference":"another","idempotency_key":"claim.disburse","status":"approved","amount_cents":100,"currency":"USD","refunded":false,"returned":false}]}"#,
         ),
     ];
     for (status, body) in cases {

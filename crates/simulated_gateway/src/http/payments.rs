@@ -105,6 +105,7 @@ fn shown(payment: &KnownPayment) -> Value {
         "idempotency_key": payment.idempotency_key,
         "status": if payment.payment_id.is_some() { "approved" } else { "declined" },
         "amount_cents": payment.amount_cents,
+        "currency": CURRENCY,
         "refunded": payment.money_back == Some(Kind::Refund),
         "returned": payment.money_back == Some(Kind::Return),
     });

@@ -6,7 +6,7 @@ use super::gate::Gate;
 use super::input::Input;
 use crate::db;
 use crate::domain::answer::RefundAnswer;
-use crate::domain::request::{Amount, Reference, RefundRequest};
+use crate::domain::request::{Amount, CURRENCY, Reference, RefundRequest};
 use crate::domain::rules::Rules;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
@@ -40,11 +40,13 @@ fn answered(answer: &RefundAnswer, reference: &Reference, amount: Amount) -> Res
                 "refund_id": refund_id,
                 "reference": reference.as_str(),
                 "amount_cents": amount.cents(),
+                "currency": CURRENCY,
             }))),
         RefundAnswer::AlreadyReturned => Ok(HttpResponse::Ok().json(json!({
             "status": status,
             "reference": reference.as_str(),
             "amount_cents": amount.cents(),
+                "currency": CURRENCY,
         }))),
         RefundAnswer::NoSuchPayment => Err(Problem::not_found("no payment with this reference was made")),
         RefundAnswer::OtherAmount => Err(answers::invalid(vec![json!({

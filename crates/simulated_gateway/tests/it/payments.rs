@@ -14,7 +14,7 @@ on_both_databases! {
             assert_eq!(answer.body, json!({"status": "approved", "payment_id": id, "reference": "claim1",
                 "amount_cents": 11_685, "currency": "USD"}));
             assert_eq!(payer.look_up("claim1").await, [json!({"payment_id": id, "reference": "claim1",
-                "idempotency_key": "k1", "status": "approved", "amount_cents": 11_685, "refunded": false, "returned": false})]);
+                "idempotency_key": "k1", "status": "approved", "amount_cents": 11_685, "currency": "USD", "refunded": false, "returned": false})]);
             assert_eq!(payer.book_of("claim1").await, (11_685, 0, vec!["payment".to_owned()]));
             assert_eq!(payer.look_up("claim2").await, Vec::<serde_json::Value>::new());
         });
@@ -45,7 +45,7 @@ on_both_databases! {
                 assert_eq!(answer.body, json!({"status": "declined", "code": "insufficient_funds", "reference": "claim1"}));
             }
             assert_eq!(payer.look_up("claim1").await, [json!({"payment_id": null, "reference": "claim1",
-                "idempotency_key": "k1", "status": "declined", "amount_cents": 10_031, "refunded": false, "returned": false,
+                "idempotency_key": "k1", "status": "declined", "amount_cents": 10_031, "currency": "USD", "refunded": false, "returned": false,
                 "code": "insufficient_funds"})]);
             assert_eq!(payer.book_of("claim1").await, (0, 0, vec![]));
         });

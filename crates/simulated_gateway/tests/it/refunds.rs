@@ -14,7 +14,7 @@ on_both_databases! {
             let refunded = payer.refund("r1", "claim1", 11_685).await;
             let id = refunded.body["refund_id"].clone();
             assert_eq!(refunded.status, 200);
-            assert_eq!(refunded.body, json!({"status": "refunded", "refund_id": id, "reference": "claim1", "amount_cents": 11_685}));
+            assert_eq!(refunded.body, json!({"status": "refunded", "refund_id": id, "reference": "claim1", "amount_cents": 11_685, "currency": "USD"}));
             assert_eq!(payer.refund("r1", "claim1", 11_685).await, refunded, "a repeat gets the same answer");
             let again = payer.refund("r2", "claim1", 11_685).await;
             assert_eq!((again.status, &again.body["status"], &again.body["refund_id"]), (200, &json!("already_refunded"), &id));
@@ -110,7 +110,7 @@ on_both_databases! {
             give_back().expect_err("the book refuses it a second time");
             for _ in 0..2 {
                 let answer = payer.refund("r1", "claim1", 800).await;
-                assert_eq!((answer.status, answer.body), (200, json!({"status": "already_returned", "reference": "claim1", "amount_cents": 800})));
+                assert_eq!((answer.status, answer.body), (200, json!({"status": "already_returned", "reference": "claim1", "amount_cents": 800, "currency": "USD"})));
             }
             assert_eq!(payer.book_of("claim1").await, (800, 800, vec!["payment".to_owned(), "return".to_owned()]));
             let payment = &payer.look_up("claim1").await[0];
