@@ -66,6 +66,7 @@ enum Event {
     Arrive(u64),
     WorkDone(u64),
     Told(u64, Told),
+    Rested,
     Tick,
     Sample,
 }
@@ -186,6 +187,7 @@ impl Simulation {
                 self.work_on();
             }
             Event::Told(call, told) => self.told(call, told),
+            Event::Rested => {}
             Event::Tick => {
                 let load = self.load();
                 if let Some(controller) = &mut self.controller {
@@ -237,10 +239,17 @@ impl Simulation {
         }
         if let Some(controller) = &mut self.controller {
             controller.ended(Ended { began_us, now_us: self.now_us, sign, load });
+            let rest_us = controller.rest_left_us(self.now_us);
+            if rest_us > 0 {
+                self.after(rest_us, Event::Rested);
+            }
         }
     }
 
     fn make_calls(&mut self) {
+        if self.controller.as_ref().is_some_and(|controller| controller.rest_left_us(self.now_us) > 0) {
+            return;
+        }
         while self.under_way.len() < self.size() && self.load().waiting > 0 {
             self.waiting = self.waiting.saturating_sub(1);
             self.calls += 1;

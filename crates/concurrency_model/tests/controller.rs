@@ -97,6 +97,10 @@ fn a_gateway_that_was_away_is_taken_up_within_seconds_and_without_a_herd() {
         let run = run(&scenario);
         let away = between(&run.samples, PHASE_US + 5 * SECOND_US, 2 * PHASE_US);
         assert!(away.iter().all(|sample| sample.size == 1), "seed {seed}: the floor, and not none");
+        let knocks =
+            between(&away, PHASE_US + PHASE_US / 2, 2 * PHASE_US).iter().map(|sample| sample.made).sum::<u64>();
+        let seconds = (PHASE_US / 2 / SECOND_US).unsigned_abs();
+        assert!((seconds - 1..=seconds + 1).contains(&knocks), "seed {seed}: once a second, not {knocks} times");
         let back = between(&run.samples, 2 * PHASE_US, 3 * PHASE_US);
         // 200 calls a second are what it can take.
         let most = back.iter().map(|sample| sample.made * 1_000_000 / SAMPLE_US.unsigned_abs()).max();

@@ -92,14 +92,19 @@ pub struct ConcurrencySettings {
     /// For how long less than half of the number is used before it is halved, in milliseconds; 10000.
     #[validate(range(min = 100, message = "must be at least 100"))]
     pub idle_ms: u64,
+    /// The longest pause between calls to a gateway that answers none, in milliseconds; 1000. The pauses begin when the number
+    /// is at its floor, double with each call that is lost, and end with the first that is answered. 0: none.
+    #[validate(range(max = 60_000, message = "must be 0 to 60000"))]
+    pub longest_rest_ms: u64,
 }
 
 impl GatewaySettings {
     /// Between what the number of calls at once moves.
     pub fn concurrency_limits(&self) -> Limits {
-        let ConcurrencySettings { floor, start, idle_ms } = self.concurrency;
-        let idle_us = i64::try_from(idle_ms.saturating_mul(1_000)).unwrap_or(i64::MAX);
-        Limits { floor, start, ceiling: self.max_concurrent_calls, idle_us }
+        let ConcurrencySettings { floor, start, idle_ms, longest_rest_ms } = self.concurrency;
+        let [idle_us, longest_rest_us] =
+            [idle_ms, longest_rest_ms].map(|ms| i64::try_from(ms.saturating_mul(1_000)).unwrap_or(i64::MAX));
+        Limits { floor, start, ceiling: self.max_concurrent_calls, idle_us, longest_rest_us }
     }
 }
 
@@ -167,7 +172,7 @@ impl Default for Settings {
                 webhook_secret: String::new(),
                 webhook_tolerance_s: 300,
                 max_concurrent_calls: 256,
-                concurrency: ConcurrencySettings { floor: 1, start: 8, idle_ms: 10_000 },
+                concurrency: ConcurrencySettings { floor: 1, start: 8, idle_ms: 10_000, longest_rest_ms: 1_000 },
             },
             saga: SagaSettings {
                 max_in_flight: 1_000,

@@ -3,7 +3,7 @@
 
 use crate::domain::concurrency::{Controller, Decision, Ended, Limits, Load, Sign};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The semaphore. Cheap to clone.
@@ -23,6 +23,8 @@ pub struct Snapshot {
     pub limits: Limits,
     /// Calls under way, and calls that wait for their turn.
     pub load: Load,
+    /// For how long none is made, because the last ones were lost, in microseconds.
+    pub rest_left_us: i64,
     /// The latency of a call with nothing queueing in the gateway, as far as it is known, in microseconds.
     pub baseline_us: Option<i64>,
     /// The last decisions, the latest first; their times are microseconds since 1970 (UTC).
@@ -67,11 +69,15 @@ impl Limiter {
         Self { semaphore: Arc::new(Semaphore::new(permits)), state: Arc::new(Mutex::new(state)), clock }
     }
 
-    /// Waits for a turn; first come, first served. None only when the semaphore is closed, which it never is.
+    /// Waits for a turn; first come, first served, and after a pause where calls are lost. None only when the semaphore is closed, which it never is.
     pub async fn turn(&self) -> Option<Turn> {
         self.change(|state, _| state.load.waiting += 1);
         let waiting = Waiting(self);
         let permit = Arc::clone(&self.semaphore).acquire_owned().await.ok()?;
+        // With the permit: the others wait behind.
+        while let Some(rest) = self.rest_left() {
+            tokio::time::sleep(rest).await;
+        }
         drop(waiting);
         let began_us = self.change(|state, now_us| {
             state.load.in_use += 1;
@@ -89,6 +95,11 @@ impl Limiter {
         });
     }
 
+    fn rest_left(&self) -> Option<Duration> {
+        let left_us = self.change(|state, now_us| state.controller.rest_left_us(now_us));
+        u64::try_from(left_us).ok().filter(|left_us| *left_us > 0).map(Duration::from_micros)
+    }
+
     /// How many calls may be under way.
     pub fn size(&self) -> usize {
         self.change(|state, _| state.controller.size())
@@ -97,10 +108,11 @@ impl Limiter {
     /// What it is like now.
     pub fn snapshot(&self) -> Snapshot {
         self.tick();
-        self.change(|state, _| Snapshot {
+        self.change(|state, now_us| Snapshot {
             size: state.controller.size(),
             limits: state.controller.limits(),
             load: state.load,
+            rest_left_us: state.controller.rest_left_us(now_us),
             baseline_us: state.controller.baseline_us(),
             decisions: state.controller.decisions().rev().copied().collect(),
         })

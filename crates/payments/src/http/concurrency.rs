@@ -16,6 +16,8 @@ pub(super) struct ConcurrencyAnswer {
     ceiling: usize,
     in_use: usize,
     waiting: usize,
+    /// For how long no call is made, because the gateway answered none of the last; 0 where one may be.
+    rest_ms: i64,
     /// How long a call takes with nothing queueing in the gateway; null until calls were answered.
     baseline_ms: Option<i64>,
     /// The latest first.
@@ -37,13 +39,14 @@ struct DecisionAnswer {
 #[utoipa::path(get, path = "/v1/concurrency", tag = "operation", operation_id = "get_concurrency",
     responses((status = 200, description = "The number of calls now.", body = ConcurrencyAnswer)))]
 pub(super) async fn now(dispatcher: web::Data<Dispatcher>) -> HttpResponse {
-    let Snapshot { size, limits, load, baseline_us, decisions } = dispatcher.concurrency();
+    let Snapshot { size, limits, load, rest_left_us, baseline_us, decisions } = dispatcher.concurrency();
     HttpResponse::Ok().json(ConcurrencyAnswer {
         size,
         floor: limits.floor,
         ceiling: limits.ceiling,
         in_use: load.in_use,
         waiting: load.waiting,
+        rest_ms: rest_left_us / 1_000,
         baseline_ms: baseline_us.map(|us| us / 1_000),
         decisions: decisions.into_iter().map(DecisionAnswer::from).collect(),
     })

@@ -12,21 +12,23 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
-/// A gateway that answers after a while that can be changed, or fails; it counts how many calls are in it.
+/// A gateway that answers after a while that can be changed, or fails; it counts calls, and how many are in it.
 #[derive(Default)]
 struct Changing {
     takes_ms: AtomicU64,
     fails: AtomicUsize,
     inside: AtomicUsize,
     most_inside: AtomicUsize,
+    calls: AtomicUsize,
 }
 
 impl Gateway for Changing {
     async fn pay(&self, request: PayRequest<'_>) -> Reply<PayAnswer> {
         let inside = self.inside.fetch_add(1, Ordering::SeqCst) + 1;
+        self.calls.fetch_add(1, Ordering::SeqCst);
         self.most_inside.fetch_max(inside, Ordering::SeqCst);
         tokio::time::sleep(Duration::from_millis(self.takes_ms.load(Ordering::SeqCst))).await;
         self.inside.fetch_sub(1, Ordering::SeqCst);
@@ -64,6 +66,7 @@ impl Calling {
         settings.gateway.max_concurrent_calls = 20;
         settings.gateway.concurrency.floor = 2;
         settings.gateway.concurrency.start = 4;
+        settings.gateway.concurrency.longest_rest_ms = 1;
         change(&mut settings);
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("starts");
@@ -75,6 +78,11 @@ impl Calling {
 
     /// Makes so many calls, all at once as far as may be, and waits for their answers.
     fn make(&self, calls: usize) -> Snapshot {
+        self.start(calls);
+        self.answered(calls)
+    }
+
+    fn start(&self, calls: usize) {
         let planned = (0..calls).map(|n| PlannedCall {
             claim_id: format!("claim{n}"),
             revision: 1,
@@ -86,10 +94,17 @@ impl Calling {
             },
         });
         self.dispatcher.dispatch(planned.collect());
+    }
+
+    fn answered(&self, calls: usize) -> Snapshot {
         for _ in 0..calls {
             self.answers.recv_timeout(Duration::from_secs(30)).expect("every call is answered");
         }
         self.dispatcher.concurrency()
+    }
+
+    fn calls(&self) -> usize {
+        self.gateway.calls.load(Ordering::SeqCst)
     }
 
     fn most_inside(&self) -> usize {
@@ -130,6 +145,26 @@ fn a_gateway_that_fails_makes_it_shrink_to_the_floor_and_one_that_is_back_makes_
 }
 
 #[test]
+fn a_gateway_that_refuses_at_once_is_called_now_and_then_and_at_full_speed_once_it_answers() {
+    let calling = Calling::new(|settings| settings.gateway.concurrency.longest_rest_ms = 200);
+    calling.gateway.fails.store(1, Ordering::SeqCst);
+    calling.start(1_000);
+    while calling.dispatcher.concurrency().rest_left_us <= 128_000 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // From here on each pause is of 200 ms, and after it there are as many calls as the floor.
+    let (began, before) = (Instant::now(), calling.calls());
+    std::thread::sleep(Duration::from_secs(2));
+    let resting = calling.dispatcher.concurrency();
+    let (made, most) = (calling.calls() - before, 2 * (began.elapsed().as_millis() / 200 + 1));
+    assert!(made >= 1 && made as u128 <= most, "{made} of at most {most}");
+    assert!(resting.size == 2 && resting.load.waiting > 800, "{resting:?}");
+    calling.gateway.fails.store(0, Ordering::SeqCst);
+    let back = calling.answered(1_000);
+    assert_eq!((back.rest_left_us, back.load.waiting), (0, 0));
+}
+
+#[test]
 fn between_equal_limits_it_is_fixed_whatever_happens() {
     let calling = Calling::new(|settings| {
         settings.gateway.max_concurrent_calls = 3;
@@ -167,7 +202,7 @@ on_both_databases! {
             let answer = reqwest::get(format!("{base}/v1/concurrency")).await.expect("answers");
             assert_eq!(answer.status(), 200);
             let shown: Value = answer.json().await.expect("JSON");
-            let wanted = json!({"size": 5, "floor": 2, "ceiling": 256, "in_use": 0, "waiting": 0, "baseline_ms": null, "decisions": []});
+            let wanted = json!({"size": 5, "floor": 2, "ceiling": 256, "in_use": 0, "waiting": 0, "rest_ms": 0, "baseline_ms": null, "decisions": []});
             assert_eq!(shown, wanted);
             let wrong = reqwest::Client::new().post(format!("{base}/v1/concurrency")).send().await.expect("answers");
             assert_eq!(wrong.status(), 405);

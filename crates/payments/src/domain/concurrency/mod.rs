@@ -18,6 +18,9 @@
 //!   the baseline begins anew. Means of few calls are off by chance, and count as different only beyond that.
 //! - **A loss cuts once.** Calls that began before the last decrease were made under the larger size, and what becomes of
 //!   them is no reason for another one (as in TCP's fast recovery, RFC 5681). Near where a call was last lost it grows by one.
+//! - **At the floor, a call that is lost is followed by a pause**, which doubles with each lost one up to a bound and ends with
+//!   the first that is answered (the exponential backoff of RFC 6298, and the open state of what is called a circuit breaker): the
+//!   size bounds how many calls are made at once, and not how many a second, where a gateway refuses them at once.
 //! - **A size that was not needed proves nothing** (RFC 7661): it does not grow while no call waits for its turn, and it
 //!   shrinks back towards the start while less than half of it is used.
 //!
@@ -25,8 +28,10 @@
 //! waits after a `Retry-After`, is decided without it.
 
 mod latency;
+mod rest;
 
 use latency::{Latencies, Window};
+use rest::Rest;
 use std::collections::VecDeque;
 
 pub use latency::BASELINE_WINDOWS;
@@ -59,6 +64,8 @@ pub struct Limits {
     pub ceiling: usize,
     /// For how long less than half of the size is used before it shrinks, in microseconds.
     pub idle_us: i64,
+    /// The longest pause between calls that are lost at the floor, in microseconds; 0 for none.
+    pub longest_rest_us: i64,
 }
 
 /// What the end of a call says of the gateway's load.
@@ -140,6 +147,7 @@ pub struct Controller {
     window: Window,
     latencies: Latencies,
     idle: Idle,
+    rest: Rest,
     decisions: VecDeque<Decision>,
 }
 
@@ -175,6 +183,7 @@ impl Controller {
             window: Window::since(now_us),
             latencies: Latencies::default(),
             idle: Idle { since_us: now_us, most_in_use: 0 },
+            rest: Rest::up_to(limits.longest_rest_us),
             decisions: VecDeque::new(),
         }
     }
@@ -187,6 +196,11 @@ impl Controller {
     /// Between what the size moves.
     pub fn limits(&self) -> Limits {
         self.limits
+    }
+
+    /// For how long no call is to be made, because the last ones were lost at the floor, in microseconds; 0 where one may be.
+    pub fn rest_left_us(&self, now_us: i64) -> i64 {
+        self.rest.left_us(now_us)
     }
 
     /// The last decisions, the latest last.
@@ -224,6 +238,7 @@ impl Controller {
     }
 
     fn answered(&mut self, call: Ended) -> Option<Decision> {
+        self.rest.answered();
         if call.now_us < self.window.began_us {
             return None;
         }
@@ -272,6 +287,9 @@ impl Controller {
             return None;
         }
         self.lost_at = self.size;
+        if self.size <= self.limits.floor.max(1) {
+            self.rest.lost(call.now_us);
+        }
         self.cut(call.now_us, as_real(self.size) * factor, reason)
     }
 
@@ -309,7 +327,7 @@ fn as_real(calls: usize) -> f64 {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits { floor: 2, start: 8, ceiling: 64, idle_us: 1_000_000 };
+    const LIMITS: Limits = Limits { floor: 2, start: 8, ceiling: 64, idle_us: 1_000_000, longest_rest_us: 100_000 };
     const CALL_US: i64 = 50_000;
 
     /// A controller and the time that passes while calls are made one round after the other.
@@ -429,6 +447,25 @@ mod tests {
     }
 
     #[test]
+    fn calls_lost_at_the_floor_are_followed_by_pauses_that_double_up_to_a_bound_and_end_with_an_answer() {
+        let mut rounds = Rounds::new();
+        let mut rests = |sign, lost: usize| -> Vec<i64> {
+            (0..lost)
+                .map(|_| {
+                    rounds.round(10, sign, 1);
+                    rounds.controller.rest_left_us(rounds.now_us)
+                })
+                .collect()
+        };
+        assert_eq!(rests(Sign::Failed, 4), [0, 0, 1_000, 2_000], "8 and 4 are above the floor");
+        assert_eq!(rests(Sign::TimedOut, 2), [4_000, 8_000]);
+        assert_eq!(rests(Sign::Busy, 5), [16_000, 32_000, 64_000, 100_000, 100_000]);
+        assert_eq!(rests(Sign::Unclear, 1), [99_990], "it says nothing");
+        assert_eq!(rests(Sign::Answered, 1), [0]);
+        assert_eq!(rests(Sign::Failed, 2), [1_000, 2_000]);
+    }
+
+    #[test]
     fn a_size_that_is_not_used_goes_back_to_the_start_and_no_further() {
         let mut rounds = Rounds::new();
         assert_eq!(rounds.rounds(200, CALL_US, Sign::Answered, 1), LIMITS.ceiling);
@@ -459,7 +496,8 @@ mod tests {
 
     #[test]
     fn it_is_never_zero_and_keeps_so_many_decisions() {
-        let mut controller = Controller::new(Limits { floor: 0, start: 0, ceiling: 3, idle_us: 1 }, 0);
+        let mut controller =
+            Controller::new(Limits { floor: 0, start: 0, ceiling: 3, idle_us: 1, longest_rest_us: 0 }, 0);
         for now_us in 1..10_000 {
             let sign = if now_us % 50 < 30 { Sign::Answered } else { Sign::TimedOut };
             let load = Load { in_use: controller.size(), waiting: 1 };
