@@ -1,7 +1,8 @@
 //! The dispatcher and the HTTP adapter of `payments` against the real `simulated_gateway`, which takes 200, then 20, then
 //! 200 calls a second for half a minute each: adaptive and with fixed numbers of calls at once, one after the other. A table,
-//! and an SVG where the first argument says. It takes six minutes, and sends to 127.0.0.1 only.
+//! and with `--svg FILE` a drawing. It takes six minutes, and sends to 127.0.0.1 only.
 
+use clap::Parser;
 use concurrency_model::chart::Chart;
 use concurrency_model::report::{self, SAMPLE_US, Sample, Span};
 use concurrency_model::scenarios::FIXED_SIZES;
@@ -24,6 +25,13 @@ const SCHEDULE: &str = "200@0s,20@30s,200@60s";
 const PACES: [f64; 3] = [200.0, 20.0, 200.0];
 const CALL_MS: i64 = 50;
 const CEILING: usize = 512;
+
+#[derive(Parser)]
+struct Arguments {
+    /// Where to draw
+    #[arg(long)]
+    svg: Option<PathBuf>,
+}
 
 /// The gateway, and what is measured of its calls.
 struct Measured {
@@ -63,6 +71,7 @@ impl Gateway for Measured {
 
 #[allow(clippy::print_stdout, reason = "it is a program that reports")]
 fn main() -> Result<(), Box<dyn Error>> {
+    let Arguments { svg } = Arguments::parse();
     // Built before the clock of the first gateway starts.
     binaries::path("simulated_gateway");
     let mut runs = Vec::new();
@@ -81,7 +90,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         })
         .collect();
     println!("\n{}", report::table(&runs, &spans));
-    if let Some(path) = std::env::args_os().nth(1).map(PathBuf::from) {
+    if let Some(path) = svg {
         let title = "simulated_gateway takes 200, 20 and 200 calls a second (measured)";
         Chart { title, runs: &runs, spans: &spans }.write(&path)?;
         println!("drawn in {}", path.display());

@@ -1,6 +1,7 @@
 //! The controller and fixed numbers of calls at once against a gateway whose capacity falls to a tenth and comes back, in
-//! virtual time: a table, and an SVG where the first argument says.
+//! virtual time: a table, and with `--svg FILE` a drawing.
 
+use clap::Parser;
 use concurrency_model::chart::Chart;
 use concurrency_model::report::{self, Sample};
 use concurrency_model::scenarios::{self, FIXED_SIZES};
@@ -12,6 +13,13 @@ const SEED: u64 = 1;
 
 type Making = fn(Sizing, u64) -> Scenario;
 
+#[derive(Parser)]
+struct Arguments {
+    /// Where to draw
+    #[arg(long)]
+    svg: Option<PathBuf>,
+}
+
 #[allow(clippy::print_stdout, reason = "it is a program that reports")]
 fn main() -> Result<(), Box<dyn Error>> {
     let tried: [(&str, Making); 3] = [
@@ -19,12 +27,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         ("calls take ten times as long in between", scenarios::slower_calls),
         ("nobody is there in between", scenarios::outage),
     ];
-    let path = std::env::args_os().nth(1).map(PathBuf::from);
+    let Arguments { svg } = Arguments::parse();
     for (index, (what, scenario)) in tried.into_iter().enumerate() {
         let runs = runs(scenario);
         let spans = scenario(scenarios::adaptive(), SEED).spans();
         println!("{what}:\n\n{}", report::table(&runs, &spans));
-        if let Some(path) = path.as_ref().filter(|_| index == 0) {
+        if let Some(path) = svg.as_ref().filter(|_| index == 0) {
             Chart {
                 title: "A gateway that takes 200, 20 and 200 calls a second (virtual time)",
                 runs: &runs,

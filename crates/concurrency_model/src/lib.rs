@@ -6,8 +6,8 @@
 //! system wait for a gateway that is down, which [`panels`] draws:
 //!
 //! ```text
-//! cargo run -p concurrency_model --example virtual_time -- virtual_time.svg
-//! cargo run -p concurrency_model --example real_gateway -- real_gateway.svg
+//! cargo run -p concurrency_model --example virtual_time -- --svg virtual_time.svg
+//! cargo run -p concurrency_model --example real_gateway -- --svg real_gateway.svg
 //! cargo run -p concurrency_model --example outage -- --svg outage.svg
 //! cargo run -p concurrency_model --example outage -- --frozen --claims 2000 --seconds 60
 //! ```

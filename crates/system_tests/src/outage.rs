@@ -199,8 +199,13 @@ impl fmt::Display for Report {
             self.ended_s - until
         )?;
         match self.heard_s {
-            Some(seconds) => writeln!(f, "payments had heard them all {seconds:.0} s after the gateway went down")?,
-            None => writeln!(f, "payments had not heard them all when the gateway came back")?,
+            Some(seconds) => writeln!(
+                f,
+                "payments had read as many messages as there were claims {seconds:.0} s after the gateway went down"
+            )?,
+            None => {
+                writeln!(f, "payments had not read as many messages as there were claims when the gateway came back")?
+            }
         }
         writeln!(f, "partitions were taken from payments {} times", self.partitions_taken)?;
         writeln!(
