@@ -120,7 +120,8 @@ fn run(size: Option<usize>) -> Result<Vec<Sample>, Box<dyn Error>> {
     settings.gateway.url = format!("http://127.0.0.1:{port}");
     settings.gateway.max_concurrent_calls = size.unwrap_or(CEILING);
     if let Some(size) = size {
-        settings.gateway.concurrency = ConcurrencySettings { floor: size, start: size, ..settings.gateway.concurrency };
+        settings.gateway.concurrency =
+            ConcurrencySettings { floor: size, start: size, longest_rest_ms: 0, ..settings.gateway.concurrency };
     }
     // There is always more work here: none may be left to another instance because it waited.
     settings.saga.lease_ms = 600_000;

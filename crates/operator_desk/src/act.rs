@@ -199,6 +199,7 @@ mod tests {
             }
         }
     }
+
     #[test]
     fn an_answer_is_one_of_those_that_the_act_takes() {
         let body = br#"{"answer": "owed", "reason": "r"}"#;

@@ -79,7 +79,7 @@ pub struct GatewaySettings {
 }
 
 /// How many gateway calls are under way at once. The number follows what the gateway takes and what waits to be asked,
-/// between `floor` and `gateway.max_concurrent_calls`; where these are equal it is fixed.
+/// between `floor` and `gateway.max_concurrent_calls`; where these are equal it is fixed, but for the pauses of `longest_rest_ms`.
 #[derive(Debug, Clone, Serialize, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
 pub struct ConcurrencySettings {

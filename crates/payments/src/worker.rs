@@ -54,12 +54,15 @@ impl AnswerWriter {
         Self { stop, thread, dispatcher }
     }
 
-    /// Waits a bounded time for the calls in hand to be answered and written, then ends the thread. What is left is taken
-    /// up by another instance when its lease is over.
+    /// Waits a bounded time for the calls in hand to be answered and written, and for none where the gateway answers nothing,
+    /// then ends the thread. What is left is taken up by another instance when its lease is over.
     pub fn drain(self, timeout: Duration) {
         let until = Instant::now() + timeout;
         while self.dispatcher.in_flight() > 0 && Instant::now() < until {
             std::thread::sleep(LOOK_EVERY);
+            if self.dispatcher.waits_for_nobody() {
+                break;
+            }
         }
         self.stop.store(true, Ordering::SeqCst);
         // The thread cannot have panicked: that would have ended the process.

@@ -59,8 +59,10 @@ fn errors_are_answered_as_the_document_says() {
     };
     with_settings(&database, tight, async |service| {
         let document = document(&service.base()).await;
+        let letters = [1, 2].map(set_aside);
+        database.database().write(|connection| event_bus::insert_dead_letters(connection, &letters, 0)).unwrap();
         let post = "/v1/claims";
-        let void = format!("/v1/claims/{EXAMPLE_ID}/void");
+        let (redrive, discard) = ("/v1/dead-letters/{id}/redrive", "/v1/dead-letters/{id}/discard");
         for (method, path, query, body, kind, status) in [
             (Method::GET, "/v1/claims", "?limit=0", "", "", 400),
             (Method::GET, "/v1/claims/{id}", "", "", "", 404),
@@ -73,9 +75,17 @@ fn errors_are_answered_as_the_document_says() {
             (Method::POST, post, "", &"x".repeat(3_000), "text/csv", 413),
             (Method::POST, "/v1/claims/{id}/void", "", "{}", "application/json", 422),
             (Method::POST, "/v1/claims/{id}/void", "", "{\"reason\": \"x\"}", "application/json", 404),
+            (Method::GET, "/v1/dead-letters", "?state=x", "", "", 400),
+            (Method::GET, "/v1/dead-letters/{id}", "", "", "", 404),
+            (Method::POST, redrive, "", "{", "application/json", 400),
+            (Method::POST, redrive, "", "", "", 202),
+            (Method::POST, redrive, "", "", "", 409),
+            (Method::POST, discard, "", "{}", "application/json", 422),
+            (Method::POST, discard, "", "{\"reason\": \"x\"}", "application/json", 409),
         ] {
             let operation = &document["paths"][path][method.as_str().to_lowercase()];
-            let url = if path.ends_with("void") { void.clone() } else { path.replace("{id}", EXAMPLE_ID) };
+            let is_letter = path.starts_with("/v1/dead-letters") && method == Method::POST;
+            let url = path.replace("{id}", if is_letter { "1" } else { EXAMPLE_ID });
             let mut request = service.request(method.clone(), &format!("{url}{query}")).body(body.to_owned());
             if !kind.is_empty() {
                 request = request.header("content-type", kind);

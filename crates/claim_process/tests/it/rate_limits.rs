@@ -69,7 +69,7 @@ fn who_comes_back_when_told_is_served() {
 }
 
 #[test]
-fn sending_and_withdrawing_share_a_limit_and_refusals_count() {
+fn all_that_changes_something_shares_a_limit_and_refusals_count() {
     let database = TestDatabase::sqlite();
     with_settings(
         &database,
@@ -82,7 +82,14 @@ fn sending_and_withdrawing_share_a_limit_and_refusals_count() {
             let voided = Answer::of(void.try_clone().unwrap().json(&json!({"reason": "sent by mistake"}))).await;
             assert_eq!((voided.status, left(&voided)[1]), (202, 1));
             assert_eq!(service.post(&claim(PROVIDERS[0], "1.00")).await.status, 201);
-            for limited in [service.post(&claim(PROVIDERS[0], "1.00")).await, Answer::of(void).await] {
+            let [redrive, discard] =
+                ["redrive", "discard"].map(|act| service.request(Method::POST, &format!("/v1/dead-letters/1/{act}")));
+            for limited in [
+                service.post(&claim(PROVIDERS[0], "1.00")).await,
+                Answer::of(void).await,
+                Answer::of(redrive).await,
+                Answer::of(discard).await,
+            ] {
                 assert_eq!(limited.problem(429), "rate-limited");
                 let seconds: u64 = limited.header("retry-after").parse().expect("whole seconds");
                 assert!((1..=15).contains(&seconds), "{seconds}");
@@ -91,6 +98,7 @@ fn sending_and_withdrawing_share_a_limit_and_refusals_count() {
             let listed = service.get("/v1/claims").await;
             assert_eq!((listed.status, listed.header("ratelimit-limit")), (200, ""));
             assert_eq!(listed.body["claims"].as_array().unwrap().len(), 2);
+            assert_eq!(service.get("/v1/dead-letters").await.status, 200);
         },
     );
 }

@@ -103,6 +103,12 @@ impl Dispatcher {
         soon_called.saturating_sub(self.taken_up.load(Ordering::SeqCst)).min(self.room())
     }
 
+    /// Whether all that are in flight wait for a gateway that answers nothing: no call is made just now, and none is under way.
+    pub fn waits_for_nobody(&self) -> bool {
+        let now = self.limiter.snapshot();
+        now.rest_left_us > 0 && now.load.in_use == 0
+    }
+
     /// How many calls are made at once, and why.
     pub fn concurrency(&self) -> Snapshot {
         self.limiter.snapshot()
@@ -128,12 +134,16 @@ impl Dispatcher {
             let making = Arc::clone(&self.call);
             let (planned, start_within) = (Instant::now(), self.start_within);
             self.runtime.spawn(async move {
-                let Some(turn) = limiter.turn().await else { return };
+                let until = planned + start_within;
+                let turn = match tokio::time::timeout_at(until.into(), limiter.turn()).await {
+                    Ok(None) => return,
+                    Ok(Some(turn)) if Instant::now() <= until => turn,
+                    Ok(Some(_)) | Err(_) => {
+                        metrics::counter!("gateway_calls_not_in_time_total").increment(1);
+                        return;
+                    }
+                };
                 drop(waits);
-                if planned.elapsed() > start_within {
-                    metrics::counter!("gateway_calls_not_in_time_total").increment(1);
-                    return drop(in_flight);
-                }
                 let started = Instant::now();
                 let Reply { answer: input, sign } = making(call).await;
                 turn.end(sign);

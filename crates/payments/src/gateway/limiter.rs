@@ -6,6 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+/// How long a rest is slept before it is looked whether it is over.
+const NAP: Duration = Duration::from_millis(50);
+
 /// The semaphore. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Limiter {
@@ -69,14 +72,15 @@ impl Limiter {
         Self { semaphore: Arc::new(Semaphore::new(permits)), state: Arc::new(Mutex::new(state)), clock }
     }
 
-    /// Waits for a turn; first come, first served, and after a pause where calls are lost. None only when the semaphore is closed, which it never is.
+    /// Waits for a turn; first come, first served, and after a pause where calls are lost. None only when the semaphore is
+    /// closed, which it never is.
     pub async fn turn(&self) -> Option<Turn> {
         self.change(|state, _| state.load.waiting += 1);
         let waiting = Waiting(self);
         let permit = Arc::clone(&self.semaphore).acquire_owned().await.ok()?;
-        // With the permit: the others wait behind.
+        // With the permit: the others wait behind. In short naps, for another call's answer may end it.
         while let Some(rest) = self.rest_left() {
-            tokio::time::sleep(rest).await;
+            tokio::time::sleep(rest.min(NAP)).await;
         }
         drop(waiting);
         let began_us = self.change(|state, now_us| {
@@ -124,7 +128,7 @@ impl Limiter {
         // Read under the lock: in the order in which the controller is told.
         let now_us = self.clock.now_us();
         let result = change(&mut state, now_us);
-        show(&state);
+        show(&state, now_us);
         result
     }
 
@@ -190,9 +194,10 @@ fn report(decision: Option<Decision>) {
     tracing::debug!(from, to, reason = reason.name(), "the number of gateway calls at once changes");
 }
 
-fn show(state: &State) {
+fn show(state: &State, now_us: i64) {
     let shown = |calls: usize| f64::from(u32::try_from(calls).unwrap_or(u32::MAX));
     metrics::gauge!("gateway_concurrency_size").set(shown(state.controller.size()));
     metrics::gauge!("gateway_concurrency_in_use").set(shown(state.load.in_use));
     metrics::gauge!("gateway_concurrency_waiting").set(shown(state.load.waiting));
+    metrics::gauge!("gateway_concurrency_rest_seconds").set(state.controller.rest_left_us(now_us) as f64 / 1e6);
 }

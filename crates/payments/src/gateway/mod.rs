@@ -42,7 +42,7 @@ pub struct RefundRequest<'a> {
 pub struct Reply<A> {
     /// The answer.
     pub answer: A,
-    /// The sign. It decides nothing about the payment, only how many calls are made at once.
+    /// The sign. It decides nothing about the payment, only how many calls are made at once, and when none is.
     pub sign: Sign,
 }
 

@@ -46,7 +46,7 @@ pub(super) async fn now(dispatcher: web::Data<Dispatcher>) -> HttpResponse {
         ceiling: limits.ceiling,
         in_use: load.in_use,
         waiting: load.waiting,
-        rest_ms: rest_left_us / 1_000,
+        rest_ms: (rest_left_us + 999) / 1_000,
         baseline_ms: baseline_us.map(|us| us / 1_000),
         decisions: decisions.into_iter().map(DecisionAnswer::from).collect(),
     })

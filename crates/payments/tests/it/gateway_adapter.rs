@@ -162,11 +162,17 @@ async fn whatever_is_not_a_definite_answer_to_this_request_is_unknown() {
 
 #[actix_web::test]
 async fn a_refund_of_another_amount_is_unknown_and_an_alarm() {
-    let alarms = Alarms::default();
-    let _counting = metrics::set_default_local_recorder(&alarms);
-    let gateway = gateway(200, r#"{"status":"refunded","reference":"claim","amount_cents":99,"currency":"USD"}"#, &[]);
-    assert_eq!(gateway.refund(REFUND).await.answer, RefundAnswer::Unknown { retry_after_ms: None });
-    assert_eq!(alarms.0.0.load(Ordering::SeqCst), 1);
+    for body in [
+        r#"{"status":"refunded","reference":"claim","amount_cents":99,"currency":"USD"}"#,
+        r#"{"status":"refunded","reference":"claim","amount_cents":100,"currency":"EUR"}"#,
+        r#"{"status":"refunded","reference":"claim","amount_cents":100}"#,
+    ] {
+        let alarms = Alarms::default();
+        let _counting = metrics::set_default_local_recorder(&alarms);
+        let refunded = gateway(200, body, &[]).refund(REFUND).await.answer;
+        assert_eq!(refunded, RefundAnswer::Unknown { retry_after_ms: None }, "{body}");
+        assert_eq!(alarms.0.0.load(Ordering::SeqCst), 1, "{body}");
+    }
 }
 
 /// The half that came may be well-formed, as when a body has no length.

@@ -3,7 +3,7 @@
 use crate::harness::{Approving, Instance, event, settings};
 use dual_db::{Database, testing::on_both_databases};
 use payments::domain::saga::State;
-use payments::gateway::Dispatcher;
+use payments::gateway::{Dispatcher, HttpGateway};
 use payments::settings::Settings;
 use payments::worker::{AnswerWriter, start_resuming};
 use std::sync::Arc;
@@ -79,5 +79,28 @@ on_both_databases! {
         resuming.stop();
         assert_eq!(hanging.payments(), 1, "some were taken up");
         runtime.shutdown_background();
+    }
+    /// What waits for a gateway that answers nothing would wait for all the time that a stop may take.
+    fn a_stop_does_not_wait_for_a_gateway_that_is_not_there(database: &Database) {
+        let mut patient = one_call_at_once();
+        patient.saga.lease_ms = 600_000;
+        patient.gateway.url = "http://127.0.0.1:1".to_owned();
+        let instance = Instance::with_settings(database, "one", patient.clone());
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("starts");
+        let (answers, answered) = channel();
+        let nobody = Arc::new(HttpGateway::new(&patient.gateway).expect("a client"));
+        let dispatcher = Dispatcher::new(nobody, runtime.handle().clone(), &patient, answers);
+        let writer = AnswerWriter::start(instance.executor.clone(), dispatcher.clone(), answered, &patient.saga);
+        let events: Vec<_> = (0..CLAIMS).map(|n| event(&format!("claim{n:017}"), 100, 1)).collect();
+        dispatcher.dispatch(instance.hear_all(&events));
+        let until = Instant::now() + Duration::from_secs(60);
+        while dispatcher.concurrency().rest_left_us < 200_000 {
+            assert!(Instant::now() < until, "it is called again and again");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let began = Instant::now();
+        writer.drain(Duration::from_secs(60));
+        assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+        assert!(dispatcher.in_flight() > 0, "they are left to others");
     }
 }

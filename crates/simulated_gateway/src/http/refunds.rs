@@ -46,7 +46,7 @@ fn answered(answer: &RefundAnswer, reference: &Reference, amount: Amount) -> Res
             "status": status,
             "reference": reference.as_str(),
             "amount_cents": amount.cents(),
-                "currency": CURRENCY,
+            "currency": CURRENCY,
         }))),
         RefundAnswer::NoSuchPayment => Err(Problem::not_found("no payment with this reference was made")),
         RefundAnswer::OtherAmount => Err(answers::invalid(vec![json!({

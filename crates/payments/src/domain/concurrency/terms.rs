@@ -1,0 +1,97 @@
+//! What the controller is told, and what it says.
+
+/// Between what, and from where. `1 <= floor <= start <= ceiling`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The size is never below this.
+    pub floor: usize,
+    /// The size at the beginning, and where it goes back to when it is not used.
+    pub start: usize,
+    /// The size is never above this.
+    pub ceiling: usize,
+    /// For how long less than half of the size is used before it shrinks, in microseconds.
+    pub idle_us: i64,
+    /// The longest pause between calls that are lost at the floor, in microseconds; 0 for none.
+    pub longest_rest_us: i64,
+}
+
+/// What the end of a call says of the gateway's load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sign {
+    /// It was answered, however: the gateway had time for it.
+    Answered,
+    /// It was not answered in time.
+    TimedOut,
+    /// The connection could not be made or broke, or the gateway failed (a 5xx).
+    Failed,
+    /// The gateway has too much to do (429, 503).
+    Busy,
+    /// Nothing: an answer that cannot be understood.
+    Unclear,
+}
+
+/// Why the size changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// Calls waited for their turn while the latency held.
+    Demand,
+    /// The latency rose: calls queue in the gateway.
+    Latency,
+    /// A call was not answered in time.
+    TimedOut,
+    /// A call failed.
+    Failed,
+    /// The gateway refused a call because it has too much to do.
+    Busy,
+    /// Less than half of it was used for a while.
+    Idle,
+}
+
+/// A change of the size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decision {
+    /// When, on the clock that the controller is told.
+    pub at_us: i64,
+    /// The size before.
+    pub from: usize,
+    /// The size since.
+    pub to: usize,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// What is going on at a moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Calls under way.
+    pub in_use: usize,
+    /// Calls that wait for their turn.
+    pub waiting: usize,
+}
+
+/// A call that ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// When it began.
+    pub began_us: i64,
+    /// When it ended.
+    pub now_us: i64,
+    /// How.
+    pub sign: Sign,
+    /// What was going on when it ended, itself included.
+    pub load: Load,
+}
+
+impl Reason {
+    /// Its name, in answers and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Reason::Demand => "demand",
+            Reason::Latency => "latency",
+            Reason::TimedOut => "timed_out",
+            Reason::Failed => "failed",
+            Reason::Busy => "busy",
+            Reason::Idle => "idle",
+        }
+    }
+}
