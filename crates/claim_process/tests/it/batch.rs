@@ -322,8 +322,8 @@ on_both_databases! {
 
     fn a_sender_that_is_too_slow_is_cut_off_and_stops_nobody(database: &TestDatabase) {
         with_settings(database, |settings| {
-            settings.batch.stall_timeout_ms = 1_000;
-            settings.http.body_timeout_ms = 1_000;
+            settings.batch.stall_timeout_ms = 5_000;
+            settings.http.body_timeout_ms = 5_000;
         }, async |service| {
             let slow: Vec<_> = (0..200).map(|n| {
                 let sender = service.clone();
@@ -337,7 +337,7 @@ on_both_databases! {
                 })
             }).collect();
             tokio::time::sleep(Duration::from_millis(300)).await;
-            let quick = tokio::time::timeout(Duration::from_millis(900), service.post(&claim(PROVIDERS[0], "1.00"))).await;
+            let quick = tokio::time::timeout(Duration::from_millis(4_000), service.post(&claim(PROVIDERS[0], "1.00"))).await;
             assert_eq!(quick.expect("nobody waits for them").status, 201);
             for slow in slow {
                 slow.await.expect("is cut off");
