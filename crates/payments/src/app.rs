@@ -23,12 +23,40 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 
 /// Reads that may wait for the database at once.
 const MAX_WAITING_READS: usize = 64;
 /// Threads that make gateway calls; a call costs them little but waiting.
 const CALLING_THREADS: usize = 2;
+
+/// The threads that make gateway calls. Dropped, they end without waiting for a call: it is made again when its lease is over.
+struct CallThreads {
+    runtime: Option<Runtime>,
+    handle: Handle,
+}
+
+impl CallThreads {
+    fn start() -> Result<Self, String> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(CALLING_THREADS)
+            .thread_name("gateway calls")
+            .enable_all()
+            .build()
+            .map_err(|error| format!("the threads for gateway calls could not be started ({error})"))?;
+        let handle = runtime.handle().clone();
+        Ok(Self { runtime: Some(runtime), handle })
+    }
+}
+
+impl Drop for CallThreads {
+    fn drop(&mut self) {
+        // A runtime that is merely dropped waits for its threads, and panics where waiting is not allowed.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
 
 /// The running service.
 #[allow(missing_debug_implementations)]
@@ -40,7 +68,7 @@ pub struct Application {
     answer_writer: AnswerWriter,
     relay: Arc<Relay>,
     periodic: Vec<Periodic>,
-    calls: Runtime,
+    calls: CallThreads,
     drain_timeout: Duration,
 }
 
@@ -109,18 +137,13 @@ impl Application {
         let database = open_database(&settings.database)?;
         let relay = Relay::start(&database, &settings.kafka)?;
         let gateway = Arc::new(HttpGateway::new(&settings.gateway)?);
-        let calls = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(CALLING_THREADS)
-            .thread_name("gateway calls")
-            .enable_all()
-            .build()
-            .map_err(|error| format!("the threads for gateway calls could not be started ({error})"))?;
+        let calls = CallThreads::start()?;
 
         let settings = Arc::new(settings);
         let worker_name = nanoid::nanoid!(10);
         let executor = Executor::new(database.clone(), Arc::clone(&relay), Arc::clone(&settings), worker_name);
         let (answers, answered) = channel();
-        let dispatcher = Dispatcher::new(Arc::clone(&gateway), calls.handle().clone(), &settings, answers);
+        let dispatcher = Dispatcher::new(Arc::clone(&gateway), calls.handle.clone(), &settings, answers);
         let answer_writer = AnswerWriter::start(executor.clone(), dispatcher.clone(), answered, &settings.saga);
         let claims = Claims::new(executor.clone(), dispatcher.clone());
         let consumer = Consumer::start(&settings.kafka, CLAIM_TOPIC, database.clone(), claims)?;
@@ -128,7 +151,7 @@ impl Application {
         let health = Health::default();
         let every = Duration::from_millis(settings.kafka.health_interval_ms);
         let kafka = Arc::clone(&relay);
-        let asking = calls.handle().clone();
+        let asking = calls.handle.clone();
         let marked = database.clone();
         let webhooks = http::Webhooks {
             secret: settings.gateway.webhook_secret.clone(),
@@ -185,7 +208,7 @@ impl Application {
             let left = consumer.stop();
             drop(periodic);
             answer_writer.drain(drain_timeout);
-            calls.shutdown_background();
+            drop(calls);
             relay.stop();
             left
         })

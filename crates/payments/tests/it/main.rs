@@ -1,6 +1,7 @@
 //! payments from outside: its reducer against a model of the world, its executor and ledger on both databases, its
 //! gateway adapter against a scripted gateway, and its start.
 
+mod app;
 mod concurrency;
 mod dead_letters;
 mod executor;
