@@ -60,7 +60,8 @@ on_both_databases! {
         database.migrate(&[&MIGRATIONS]).unwrap();
         let broker = Broker::start();
         let mut settings = broker.settings("group");
-        settings.producer.delivery_timeout_ms = 100;
+        // Long enough for the delivery on a machine under load: one that was given up would be swept, too.
+        settings.producer.delivery_timeout_ms = 5_000;
         let relay = Relay::start(database, &settings).unwrap();
         let rows = enqueue(&relay, database, 0..3);
         let due_us = number(database, "SELECT MAX(send_after_us) AS n FROM outbox");
