@@ -111,10 +111,11 @@ impl Application {
         ];
 
         let api = Api::new(ingest, rules, settings, database, Arc::clone(&relay));
+        let letters = web::Data::new(api.dead_letter_desk());
         let port = bound.port();
         let server = bound.serve(&health, move |config| {
             config.app_data(web::Data::new(api.clone()));
-            config.app_data(web::Data::new(api.dead_letter_desk()));
+            config.app_data(letters.clone());
             http::routes(&api.settings, &limits).serve(config);
         })?;
         Ok(Self { port, server, health, ingest_writer, consumer, relay, periodic })

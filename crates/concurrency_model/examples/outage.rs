@@ -34,10 +34,10 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let Arguments { claims, seconds, pace, frozen, svg } = Arguments::parse();
-    let pace = format!("{pace}@0s");
+    let schedule = format!("{pace}@0s");
     // The times of a test are too short for an outage of minutes: these are the defaults of the services.
     let settings = [
-        ("SIMULATED_GATEWAY__THROUGHPUT__SCHEDULE", pace.as_str()),
+        ("SIMULATED_GATEWAY__THROUGHPUT__SCHEDULE", schedule.as_str()),
         ("PAYMENTS__GATEWAY__REQUEST_TIMEOUT_MS", "5000"),
         ("PAYMENTS__SAGA__LEASE_MS", "15000"),
         ("PAYMENTS__SAGA__MAX_RETRY_PAUSE_MS", "30000"),
@@ -52,8 +52,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let report = outage::stand(&mut stack, plan).await;
     println!("{report}");
     if let Some(path) = svg {
-        let title = format!("{claims} claims, and a gateway that is down for {seconds} seconds and then takes {pace}");
-        let title = title.trim_end_matches("@0s").to_owned() + " calls a second";
+        let title = format!(
+            "{claims} claims, and a gateway that is down for {seconds} seconds and then takes {pace} calls a second"
+        );
         draw(&report, &title).write(&path)?;
         println!("drawn in {}", path.display());
     }

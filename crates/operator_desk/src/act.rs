@@ -6,7 +6,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, web};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use service_runtime::client_address::Clients;
+use service_runtime::client_address::{Clients, ProxySettings};
 use service_runtime::http_server::{HttpSettings, read_body};
 use service_runtime::problem::Problem;
 use utoipa::ToSchema;
@@ -19,10 +19,8 @@ const LONGEST_OPERATOR: usize = 100;
 /// What reading an operator's act needs.
 #[derive(Debug, Clone)]
 pub struct Operators {
-    /// The limits of a body.
-    pub http: HttpSettings,
-    /// Finds out which client a request comes from.
-    pub clients: Clients,
+    http: HttpSettings,
+    clients: Clients,
 }
 
 /// Whether an act is done without a reason.
@@ -74,6 +72,11 @@ pub struct OperatorAct {
 }
 
 impl Operators {
+    /// Reads bodies within these limits, from clients behind these proxies.
+    pub fn new(http: &HttpSettings, proxies: &ProxySettings) -> Self {
+        Self { http: http.clone(), clients: Clients::behind(proxies) }
+    }
+
     /// Reads the act that a request asks for.
     ///
     /// # Errors

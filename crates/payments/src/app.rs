@@ -15,7 +15,6 @@ use dual_db::{Database, DatabaseSettings};
 use event_bus::{Consumer, Relay};
 use operator_desk::{DeadLetterDesk, Operators};
 use service_runtime::background::Periodic;
-use service_runtime::client_address::Clients;
 use service_runtime::database_gate::DatabaseGate;
 use service_runtime::health::Health;
 use service_runtime::{http_server, metrics};
@@ -168,7 +167,7 @@ impl Application {
         ];
 
         let database = DatabaseGate::new(database, MAX_WAITING_READS);
-        let operators = Operators { http: settings.http.clone(), clients: Clients::behind(&settings.proxies) };
+        let operators = Operators::new(&settings.http, &settings.proxies);
         let letters =
             DeadLetterDesk { operators: operators.clone(), database: database.clone(), relay: Arc::clone(&relay) };
         let desk = PaymentDesk {

@@ -4,10 +4,12 @@ use crate::domain::concurrency::Limits;
 use dual_db::DatabaseSettings;
 use event_bus::KafkaSettings;
 use serde::{Deserialize, Serialize};
+use service_runtime::backoff;
 use service_runtime::client_address::ProxySettings;
 use service_runtime::command_line::ProcessSettings;
 use service_runtime::http_server::HttpSettings;
 use service_runtime::telemetry::LogSettings;
+use std::time::Duration;
 use validator::{Validate, ValidationError};
 
 /// What environment variables begin with.
@@ -79,7 +81,8 @@ pub struct GatewaySettings {
 }
 
 /// How many gateway calls are under way at once. The number follows what the gateway takes and what waits to be asked,
-/// between `floor` and `gateway.max_concurrent_calls`; where these are equal it is fixed, but for the pauses of `longest_rest_ms`.
+/// between `floor` and `gateway.max_concurrent_calls`; where these are equal it is fixed, but for the pauses of
+/// `longest_rest_ms`.
 #[derive(Debug, Clone, Serialize, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
 pub struct ConcurrencySettings {
@@ -103,7 +106,7 @@ impl GatewaySettings {
     pub fn concurrency_limits(&self) -> Limits {
         let ConcurrencySettings { floor, start, idle_ms, longest_rest_ms } = self.concurrency;
         let [idle_us, longest_rest_us] =
-            [idle_ms, longest_rest_ms].map(|ms| i64::try_from(ms.saturating_mul(1_000)).unwrap_or(i64::MAX));
+            [idle_ms, longest_rest_ms].map(|ms| backoff::micros(Duration::from_millis(ms)));
         Limits { floor, start, ceiling: self.max_concurrent_calls, idle_us, longest_rest_us }
     }
 }

@@ -5,7 +5,7 @@
 use crate::audit::{self, Accepted, Strictness};
 use crate::fates::Fate;
 use crate::stack::Stack;
-use crate::watch::{Second, Watch, metric};
+use crate::watch::{Second, Watch, ended, metric};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -128,9 +128,7 @@ async fn all_ended(stack: &Stack, claims: usize, timeout: Duration) {
     let until = Instant::now() + timeout;
     loop {
         let sums = stack.api.try_reconciliation().await;
-        let ended =
-            sums.as_ref().map(|sums| ["settled", "unwound"].map(|end| sums[end]["claims"].as_u64().unwrap_or(0)));
-        if ended.is_some_and(|ended| ended.iter().sum::<u64>() == claims as u64) {
+        if sums.as_ref().is_some_and(|sums| ended(sums) == claims as u64) {
             return;
         }
         assert!(Instant::now() < until, "{claims} claims did not end: {sums:?}");

@@ -3,6 +3,7 @@
 
 use crate::api::Api;
 use crate::stack::Stack;
+use serde_json::Value;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
@@ -98,8 +99,6 @@ async fn look(api: &Api, id: Option<u32>, began: Instant, before: Counts, last: 
     let calls = counts.calls - before.calls;
     let answered = calls - (counts.indefinite - before.indefinite);
     let passed_s = (at_s - last.at_s).max(0.001);
-    let ended =
-        sums.map(|sums| ["settled", "unwound"].iter().filter_map(|end| sums[end]["claims"].as_f64()).sum::<f64>());
     let second = Second {
         at_s,
         calls: calls / passed_s,
@@ -107,10 +106,15 @@ async fn look(api: &Api, id: Option<u32>, began: Instant, before: Counts, last: 
         size: metric(&metrics, "gateway_concurrency_size"),
         waiting: metric(&metrics, "gateway_concurrency_waiting"),
         heard: metric(&metrics, "messages_received_total"),
-        ended: ended.unwrap_or(last.ended),
+        ended: sums.map_or(last.ended, |sums| ended(&sums) as f64),
         resident_mib: id.and_then(resident_mib).unwrap_or(last.resident_mib),
     };
     Some((counts, second))
+}
+
+/// How many claims have ended, of the sums of a reconciliation.
+pub fn ended(sums: &Value) -> u64 {
+    ["settled", "unwound"].iter().filter_map(|end| sums[end]["claims"].as_u64()).sum()
 }
 
 /// A metric in all, whatever its labels; 0 where there is none.

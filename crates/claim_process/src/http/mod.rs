@@ -48,8 +48,7 @@ pub struct Api {
 impl Api {
     /// What the routes of messages that were set aside need.
     pub fn dead_letter_desk(&self) -> DeadLetterDesk {
-        let settings = &self.settings;
-        let operators = Operators { http: settings.http.clone(), clients: Clients::behind(&settings.proxies) };
+        let operators = Operators::new(&self.settings.http, &self.settings.proxies);
         DeadLetterDesk { operators, database: self.database.clone(), relay: Arc::clone(&self.relay) }
     }
 

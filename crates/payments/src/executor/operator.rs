@@ -3,7 +3,7 @@
 use super::{Executor, PlannedCall, held};
 use crate::db::operator_acts::{self, OperatorActRow};
 use crate::db::sagas::StoredSaga;
-use crate::domain::saga::{self, Effect, Forced, Input, Waiting};
+use crate::domain::saga::{self, Effect, Forced, Input, State, Waiting};
 use dual_db::Result;
 
 /// What an operator does about a payment.
@@ -109,7 +109,7 @@ fn allowed(act: Act, stored: &StoredSaga) -> std::result::Result<Input, String> 
     let saga = &stored.saga;
     if saga.is_at_rest() {
         let state = stored.state_name();
-        let next = if saga.waiting().is_none() && state == "suspect" {
+        let next = if state == State::Suspect.name() {
             "; it waits until claim_process asks anew: run 'claim_process reannounce'"
         } else {
             "; nothing is left to do"

@@ -24,8 +24,8 @@
 //! - **A size that was not needed proves nothing** (RFC 7661): it does not grow while no call waits for its turn, and it
 //!   shrinks back towards the start while less than half of it is used.
 //!
-//! It decides *how many* calls are made at once and when none is, and nothing else: which call is made, under what key, and how long a saga
-//! waits after a `Retry-After`, is decided without it.
+//! It decides *how many* calls are made at once and when none is, and nothing else: which call is made, under what key, and
+//! how long a saga waits after a `Retry-After`, is decided without it.
 
 mod latency;
 mod rest;

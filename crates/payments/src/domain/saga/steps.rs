@@ -89,19 +89,15 @@ impl Saga {
     /// What is wrong when the gateway answers so to a question that is not open any more; nothing where it says what it said
     /// before, or nothing definite.
     pub fn contradiction(&self, late: &Input) -> Option<&'static str> {
-        use Disbursement::{Declined, Intended, None as Nothing, Owed, Paid, RefundIntended, Refunded, Returned};
+        use Disbursement::{Declined, Intended, None as Nothing, Refunded, Returned};
         let is_wrong = match (late, self.disbursement) {
             (Input::PayAnswer(PayAnswer::Unknown { .. }) | Input::RefundAnswer(RefundAnswer::Unknown { .. }), _) => {
                 false
             }
             (Input::PayAnswer(PayAnswer::Declined { .. }), before) => !matches!(before, Nothing | Intended | Declined),
-            (Input::PayAnswer(PayAnswer::Approved { amount_cents: told }), before) => match before {
-                Declined => true,
-                Paid { amount_cents } | RefundIntended { amount_cents } | Owed { amount_cents } => {
-                    told != &amount_cents
-                }
-                Nothing | Intended | Refunded | Returned => false,
-            },
+            (Input::PayAnswer(PayAnswer::Approved { amount_cents }), before) => {
+                before == Declined || before.paid_cents().is_some_and(|paid| paid != *amount_cents)
+            }
             (Input::RefundAnswer(RefundAnswer::Refunded), before) => matches!(before, Returned | Declined),
             (Input::RefundAnswer(RefundAnswer::AlreadyReturned), before) => matches!(before, Refunded | Declined),
             _ => false,
