@@ -52,27 +52,53 @@ readonly claims_port=28000 gateway_port=28090 aio_claims=28100 aio_payments=2810
 readonly claims_url=http://127.0.0.1:$claims_port gateway_url=http://127.0.0.1:$gateway_port
 mkdir -p "$place"
 find_engine
-compose=() made_images=()
+compose=() made_images=() # the newest first, so that none is removed before what is built on it
+: >"$place/removed.log"
 
 # Without what podman says on machines that have no systemd to time health checks.
 exec 2> >(grep --line-buffered -v systemd >&2)
 
+# What is this check's own, also where an earlier one was stopped before it could clean up: one line each.
+leftovers() {
+  local kind
+  "$engine" ps --all --format '{{.Names}}' | sed -nE "s/^((${project}[_-]|check-(all-in-one|single)$).*)/container \1/p"
+  for kind in volume network; do
+    "$engine" "$kind" ls --format '{{.Name}}' | sed -nE "s/^((${project}_|check-all-in-one$).*)/$kind \1/p"
+  done
+}
+
+# Removes them all. An engine may refuse while it starts a container again that has ended, so that this is tried more than once.
+remove_leftovers() {
+  local attempt kind name
+  for attempt in 1 2 3 4 5; do
+    while read -r kind name; do
+      if [ "$kind" = container ]; then
+        "$engine" rm --force --volumes "$name"
+      else
+        "$engine" "$kind" rm --force "$name"
+      fi
+    done < <(leftovers) >>"$place/removed.log" 2>&1 || true
+    [ -n "$(leftovers)" ] || return 0
+    sleep "$attempt"
+  done
+  printf 'check_containers.sh: this cannot be removed: %s; %s says why\n' "$(leftovers | paste -sd,)" "$place/removed.log" >&2
+  return 1
+}
+
 clean_up() {
-  local status=$? volumes
+  local status=$? image
   set +e
   say "cleaning up"
-  {
-    [ ${#compose[@]} = 0 ] || compose_down "$project"
-    "$engine" rm --force check-all-in-one check-single
-    mapfile -t volumes < <("$engine" volume ls --quiet | grep -E "^(${project}_|check-)")
-    [ ${#volumes[@]} = 0 ] || "$engine" volume rm --force "${volumes[@]}"
-    [ ${#made_images[@]} = 0 ] || "$engine" rmi --force "${made_images[@]}"
-  } >/dev/null 2>&1
+  remove_leftovers || status=1
+  for image in "${made_images[@]}"; do
+    "$engine" rmi --force "$image" >>"$place/removed.log" 2>&1 || say "the image $image stays: $(tail -n 1 "$place/removed.log")"
+  done
   [ "$status" != 0 ] || say "all of it holds: ${parts[*]}"
   exit "$status"
 }
 trap clean_up EXIT
 trap 'exit 130' INT TERM
+remove_leftovers
 
 # await WHAT SECONDS COMMAND...
 await() {
@@ -86,16 +112,19 @@ await() {
 
 # --- where no registry is reached ---------------------------------------------------------------------------------
 
+# An image of this name that was not made here by an earlier check.
+is_real() { [[ "$("$engine" image inspect --format '{{.Config.Labels}}' "$1" 2>/dev/null || echo stand-in)" != *stand-in* ]]; }
+
 make_base() {
   local root=$place/root
-  if ! "$engine" image inspect "$base" >/dev/null 2>&1; then
+  if ! is_real "$base"; then
     say "making $base with debootstrap"
     rm -rf "$root"
     debootstrap --variant=minbase bookworm "$root" >"$place/debootstrap.log" 2>&1 ||
       fail "debootstrap failed; $place/debootstrap.log says why."
-    tar -C "$root" -c . | "$engine" import --change 'CMD ["bash"]' - "$base" >/dev/null 2>&1 || fail "the base image could not be made."
+    tar -C "$root" -c . | "$engine" import --change 'CMD ["bash"]' --change 'LABEL stand-in=yes' - "$base" >/dev/null 2>&1 || fail "the base image could not be made."
     rm -rf "$root"
-    made_images+=("$base")
+    made_images=("$base" "${made_images[@]}")
   fi
   # Some kernels refuse podman's own limits, and crun their cgroups.
   if [ "${engine##*/}" = podman ] && ! podman run --rm "$base" true >/dev/null 2>&1; then
@@ -111,7 +140,7 @@ make_stand_ins() {
   cp deploy/stand_ins/*.sh deploy/kafka/log4j2.properties "$place/stand_ins/"
   for server in postgres kafka; do
     image=$(sed -nE "s|^    image: (docker.io/.*$server:.*)|\1|p" docker-compose.yml)
-    if "$engine" image inspect "$image" >/dev/null 2>&1; then continue; fi
+    ! is_real "$image" || continue
     say "making a stand-in for $image"
     if [ "$server" = kafka ] && [ ! -d "$place/stand_ins/libs" ]; then
       timeout 600 mvn -q -B -f deploy/kafka/pom.xml dependency:copy-dependencies -DincludeScope=runtime \
@@ -120,7 +149,7 @@ make_stand_ins() {
     fi
     "$engine" build --quiet --network host --file "deploy/stand_ins/$server.Dockerfile" --tag "$image" "$place/stand_ins" \
       >"$place/$server.log" 2>&1 || fail "the stand-in could not be built; $place/$server.log says why."
-    made_images+=("$image")
+    made_images=("$image" "${made_images[@]}")
   done
 }
 
@@ -180,6 +209,7 @@ build_images() {
   for image in "${services[@]}" all_in_one; do
     build_image "$image" "$tag" "$suffix" ${offline:+--network host} >"$place/build-$image.log" 2>&1 ||
       fail "the image $image could not be built; $place/build-$image.log says why: $(tail -n 3 "$place/build-$image.log")"
+    made_images=("claims-to-payments/$image:$tag" "${made_images[@]}")
   done
 }
 
