@@ -525,7 +525,13 @@ run_dockercompose() {
   use_containers
   find_compose
   env_file=.local/compose.env
-  if [ ! -e "$env_file" ]; then
+  if [ ! -e "$env_file" ] && "$engine" volume inspect claims-to-payments_postgres_data >/dev/null 2>&1; then
+    # Its passwords are needed to start it, not to stop it.
+    [[ ${1:-} == [a-z]* ]] ||
+      fail "the database of an earlier stack is here, and its passwords in $env_file are not: bring that file back, or remove the database, with all that is in it, by 'bash develop_local.sh dockercompose down --volumes'."
+    env_file=.local/compose.env.unknown
+    make_env_file "$env_file"
+  elif [ ! -e "$env_file" ]; then
     make_env_file "$env_file"
     printf 'develop_local.sh: made passwords in %s; they belong to the volumes of this stack, so keep it as long as them.\n' "$env_file"
   fi
