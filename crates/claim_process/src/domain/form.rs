@@ -325,8 +325,10 @@ impl ClaimForm {
             .into_iter()
             .flat_map(|code| self.misread.with_code(code))
             .collect();
+        let unread_rows: HashSet<_> = self.misread.with_code(reading::RAGGED_ROW.code).map(|(line, _)| line).collect();
         findings.retain(|Finding { line, field, code, .. }| {
-            let was_sent = unread.contains(&(*line, field)) || unread.contains(&(None, field));
+            let was_sent =
+                unread.contains(&(*line, field)) || unread.contains(&(None, field)) || unread_rows.contains(line);
             !(was_sent && code == reading::REQUIRED.code)
         });
         findings

@@ -135,7 +135,7 @@ impl Columns {
         cell.unwrap_or("").trim()
     }
 
-    /// Adds a row to a claim, as its next line.
+    /// Adds a row to a claim, as its next line. One with too few or too many cells stays empty: nobody knows which is which.
     pub fn add_row(&self, form: &mut ClaimForm, record: &ByteRecord) {
         let mut line = LineForm::at(None);
         let place = Place { line: Some(form.lines.len() + 1), pointer: None };
@@ -146,6 +146,8 @@ impl Columns {
                 self.count
             );
             form.note_misread(place.finding("row", "row", &reading::RAGGED_ROW, message));
+            form.lines.push(line);
+            return;
         }
         for (cell, column) in record.iter().zip(&self.fields) {
             let Some((field, name)) = column else { continue };

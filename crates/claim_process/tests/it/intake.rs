@@ -208,7 +208,8 @@ fn a_csv_row_with_the_wrong_number_of_columns_is_named() {
     let text = String::from_utf8(REAL_CLAIM.to_vec()).unwrap().replace("D0210,,", "D0210,");
     let findings =
         rules().read(&read_csv(text.as_bytes(), ReadLimits::default()).unwrap(), Timestamp::now()).unwrap_err();
-    assert!(findings.iter().any(|finding| finding.line == Some(2) && finding.code == "ragged_row"), "{findings:?}");
+    let found: Vec<_> = findings.iter().map(|finding| (finding.line, finding.code.as_str())).collect();
+    assert_eq!(found, [(Some(2), "ragged_row")], "what its cells would say is not said besides");
     let (claim, _) = accepted(read_csv(&[b"\xef\xbb\xbf", REAL_CLAIM, b"\r\n"].concat(), ReadLimits::default()));
     assert_eq!(claim.lines.len(), 4);
 }
