@@ -113,11 +113,11 @@ fn read<A: Copy>(body: &[u8], needed: Reason, answers: &[(&str, A)]) -> Result<(
     let sent = if body.trim_ascii().is_empty() {
         OperatorBody::default()
     } else {
-        let sent: Option<OperatorBody> = serde_json::from_slice(body).map_err(|_| malformed())?;
+        let sent: Option<OperatorBody> = serde_json::from_slice(body).map_err(|_| malformed(answers))?;
         sent.unwrap_or_default()
     };
     if sent.answer.is_some() && answers.is_empty() {
-        return Err(malformed());
+        return Err(malformed(answers));
     }
     let meant = |name: &str| answers.iter().find(|(known, _)| *known == name).map(|(_, answer)| *answer);
     let answer = sent.answer.as_deref().map(meant);
@@ -130,8 +130,7 @@ fn read<A: Copy>(body: &[u8], needed: Reason, answers: &[(&str, A)]) -> Result<(
     findings.extend(too_long("reason", said.reason.as_deref(), LONGEST_REASON));
     findings.extend(too_long("operator", said.operator.as_deref(), LONGEST_OPERATOR));
     if answer.is_some_and(|meant| meant.is_none()) {
-        let names: Vec<&str> = answers.iter().map(|(name, _)| *name).collect();
-        findings.push(finding("answer", "unknown", &format!("must be one of {}", names.join(", "))));
+        findings.push(finding("answer", "unknown", &format!("must be one of {}", names(answers))));
     }
     if findings.is_empty() {
         return Ok((said, answer.flatten()));
@@ -145,8 +144,18 @@ fn read<A: Copy>(body: &[u8], needed: Reason, answers: &[(&str, A)]) -> Result<(
     .with("errors", findings))
 }
 
-fn malformed() -> Problem {
-    Problem::malformed("the body must be JSON: {\"reason\": \"why it is done\", \"operator\": \"who does it\"}")
+fn malformed<A>(answers: &[(&str, A)]) -> Problem {
+    let answer = match names(answers) {
+        none if none.is_empty() => String::new(),
+        names => format!(", \"answer\": \"one of {names}\""),
+    };
+    Problem::malformed(format!(
+        "the body must be JSON with no other fields than {{\"reason\": \"why it is done\", \"operator\": \"who does it\"{answer}}}"
+    ))
+}
+
+fn names<A>(answers: &[(&str, A)]) -> String {
+    answers.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
 }
 
 fn too_long(field: &str, text: Option<&str>, most: usize) -> Option<Value> {
@@ -212,5 +221,8 @@ mod tests {
         let refused = read(body, Reason::Required, &answers[..1]).unwrap_err().to_json(None);
         assert_eq!(refused["errors"][0]["message"], "must be one of paid");
         assert_eq!(read::<()>(body, Reason::Required, &[]).unwrap_err().to_json(None)["status"], 400);
+        let named_otherwise = br#"{"reason": "r", "outcome": "paid"}"#;
+        let refused = read(named_otherwise, Reason::Required, &answers).unwrap_err().to_json(None);
+        assert!(refused["detail"].as_str().unwrap().contains("\"answer\": \"one of paid, owed\""), "{refused}");
     }
 }

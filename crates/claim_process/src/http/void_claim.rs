@@ -102,7 +102,8 @@ pub(super) async fn post(
 
 /// The reason; it may say anything of a patient, so it is stored and never logged.
 fn read_reason(body: &[u8]) -> Result<String, Problem> {
-    let unreadable = || Problem::malformed("the body must be JSON: {\"reason\": \"why the claim is withdrawn\"}");
+    let unreadable =
+        || Problem::malformed("the body must be JSON with one field: {\"reason\": \"why the claim is withdrawn\"}");
     let VoidBody { reason } = serde_json::from_slice(body).map_err(|_| unreadable())?;
     let reason = reason.map(|reason| reason.trim().to_owned()).unwrap_or_default();
     let (rule, message) = match reason.chars().count() {
