@@ -199,7 +199,7 @@ async fn read_up_to(payload: &mut Payload, limit: usize) -> Result<Bytes, Proble
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|_| Problem::malformed("the body broke off before its end: send it again"))?;
         if body.len() + chunk.len() > limit {
-            return Err(too_large(format!("a body may have at most {limit} bytes: send fewer lines in one request")));
+            return Err(too_large(format!("a body may have at most {limit} bytes: send less in one request")));
         }
         body.extend_from_slice(&chunk);
     }
