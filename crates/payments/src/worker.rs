@@ -1,11 +1,11 @@
 //! The threads that move sagas on: one writes the gateway's answers, many in a transaction; one takes up what nobody has; and
 //! one counts those that do not get on.
 
-use crate::db::sagas;
+use crate::db::{returns, sagas};
 use crate::executor::{Answer, Executor};
 use crate::gateway::{Answered, Dispatcher};
 use crate::settings::SagaSettings;
-use dual_db::Database;
+use dual_db::{Database, Error};
 use service_runtime::background::{self, Pace, Periodic};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -74,7 +74,11 @@ fn write(executor: &Executor, dispatcher: &Dispatcher, answers: &[Answer]) {
     for attempt in 1..=WRITE_ATTEMPTS {
         match executor.apply_answers(answers) {
             Ok(calls) => return dispatcher.dispatch(calls),
-            Err(error) if attempt < WRITE_ATTEMPTS => {
+            // One of them cannot be written, and must not cost the others their answers.
+            Err(error) if answers.len() > 1 && matches!(error, Error::Query(_)) && !error.is_transient() => {
+                return answers.iter().for_each(|answer| write(executor, dispatcher, std::slice::from_ref(answer)));
+            }
+            Err(error) if attempt < WRITE_ATTEMPTS && (error.is_transient() || !matches!(error, Error::Query(_))) => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     attempt,
@@ -116,8 +120,16 @@ pub fn start_resuming(executor: Executor, dispatcher: Dispatcher, settings: &Sag
 pub fn start_counting_stuck(database: Database, every: Duration) -> Periodic {
     Periodic::spawn("stuck counter", every, move || {
         // While the database is away, the last number stands.
-        if let Ok(stuck) = database.read(sagas::count_stuck) {
-            metrics::gauge!("payments_stuck").set(f64::from(u32::try_from(stuck).unwrap_or(u32::MAX)));
+        let counted = database.read(|connection| {
+            let now_us = connection.now_us()?;
+            Ok((sagas::count_stuck(connection)?, returns::count_waiting(connection)?, now_us))
+        });
+        if let Ok((stuck, (waiting, since_us), now_us)) = counted {
+            let number = |count| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+            metrics::gauge!("payments_stuck").set(number(stuck));
+            metrics::gauge!("gateway_returns_waiting").set(number(waiting));
+            let age_us = since_us.map_or(0, |since_us| (now_us - since_us).max(0));
+            metrics::gauge!("gateway_returns_oldest_age_seconds").set(number(age_us / 1_000_000));
         }
         Pace::Pause
     })

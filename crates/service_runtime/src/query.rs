@@ -42,6 +42,9 @@ pub fn read<T: DeserializeOwned + IntoParams>(text: &str) -> Result<T, Problem> 
         if !seen.insert(&parameter.name) {
             return Err(Problem::malformed(format!("{} is there twice: send it once", parameter.name)));
         }
+        if pair.contains("%00") {
+            return Err(Problem::malformed(format!("{} must have no NUL character", parameter.name)));
+        }
         // Alone, a parameter that is wrong is the one that is to blame.
         if web::Query::<T>::from_query(pair).is_err() {
             return Err(Problem::malformed(format!(
@@ -88,6 +91,7 @@ mod tests {
             ("name=x&limit=", "limit cannot be read"),
             ("secret=1", "a parameter behind the '?' is not known here: there are limit, name"),
             ("secret", "not known here"),
+            ("name=a%00secret", "name must have no NUL character"),
             ("limit=1&limit=2", "limit is there twice"),
             ("limit=1&li%6Dit=2", "limit is there twice"),
         ] {

@@ -26,6 +26,28 @@ pub fn keep(connection: &mut Connection, told: &GatewayReturn) -> Result<bool> {
     Ok(kept == 1)
 }
 
+/// Whether a return of this id is kept that says the same.
+pub fn is_kept(connection: &mut Connection, told: &GatewayReturn) -> Result<bool> {
+    let same = on_each_backend!(connection, |c| {
+        gateway_returns::table
+            .find(&told.event_id)
+            .filter(
+                gateway_returns::claim_id.eq(&told.claim_id).and(gateway_returns::amount_cents.eq(told.amount_cents)),
+            )
+            .count()
+            .get_result::<i64>(c)
+    })?;
+    Ok(same == 1)
+}
+
+/// How many wait, and since when the first of them does.
+pub fn count_waiting(connection: &mut Connection) -> Result<(i64, Option<i64>)> {
+    let waiting = gateway_returns::table.filter(gateway_returns::applied_at_us.is_null());
+    Ok(on_each_backend!(connection, |c| {
+        waiting.select((diesel::dsl::count_star(), diesel::dsl::min(gateway_returns::received_at_us))).first(c)
+    })?)
+}
+
 /// Those of these claims that wait to be applied.
 pub fn waiting(connection: &mut Connection, claim_ids: &[&str]) -> Result<Vec<GatewayReturn>> {
     Ok(on_each_backend!(connection, |c| {

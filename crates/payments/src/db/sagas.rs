@@ -45,6 +45,7 @@ impl StoredSaga {
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = sagas)]
 struct Row {
+    claim_id: String,
     facts: String,
     content_hash: String,
     revision: i64,
@@ -137,13 +138,34 @@ pub fn find_for_update(connection: &mut Connection, claim_ids: &[&str]) -> Resul
     rows.into_iter().map(Row::into_stored).collect()
 }
 
-/// Sagas whose time has come, longest waiting first, past those that another instance is taking.
-pub fn take_due(connection: &mut Connection, now_us: i64, limit: i64) -> Result<Vec<StoredSaga>> {
+/// Sagas whose time has come, longest waiting first, past those that another instance is taking; and the claims of those whose
+/// facts cannot be read, which must not keep the others from getting on.
+pub fn take_due(connection: &mut Connection, now_us: i64, limit: i64) -> Result<(Vec<StoredSaga>, Vec<String>)> {
     let rows: Vec<Row> = load_skipping_locked!(
         connection,
         sagas::table.filter(sagas::due_at_us.le(now_us)).order(sagas::due_at_us).limit(limit).select(Row::as_select())
     )?;
-    rows.into_iter().map(Row::into_stored).collect()
+    let mut unreadable = Vec::new();
+    let readable = rows.into_iter().filter_map(|row| {
+        let claim_id = row.claim_id.clone();
+        row.into_stored().map_err(|_| unreadable.push(claim_id)).ok()
+    });
+    let readable = readable.collect();
+    Ok((readable, unreadable))
+}
+
+/// Shows a saga whose facts cannot be read as stuck, until somebody tries it again at `due_at_us`. Its facts stay as they are:
+/// a newer version of this program may be able to read them.
+pub fn set_aside(connection: &mut Connection, claim_id: &str, due_at_us: i64) -> Result<()> {
+    on_each_backend!(connection, |c| {
+        diesel::update(sagas::table.filter(sagas::claim_id.eq(claim_id)))
+            .set((
+                sagas::due_at_us.eq(due_at_us),
+                sagas::stuck_reason.eq("its facts cannot be read by this version of the program"),
+            ))
+            .execute(c)
+    })?;
+    Ok(())
 }
 
 /// Whether [`take_due`] would find anything.
@@ -182,7 +204,7 @@ pub fn write(connection: &mut Connection, stored: &mut StoredSaga) -> Result<()>
 /// Which sagas to list.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ListFilter {
-    /// Only those in this state.
+    /// Only those in this state that get on.
     pub state: Option<State>,
     /// Only those that do not get on.
     pub stuck: bool,
@@ -210,7 +232,7 @@ pub fn list(connection: &mut Connection, filter: &ListFilter, limit: i64) -> Res
     Ok(on_each_backend!(connection, |c| {
         let mut query = sagas::table.select(Listed::as_select()).order(sagas::id.desc()).limit(limit).into_boxed();
         if let Some(state) = filter.state {
-            query = query.filter(sagas::state.eq(state.name()));
+            query = query.filter(sagas::state.eq(state.name()).and(sagas::stuck_reason.is_null()));
         }
         if filter.stuck {
             query = query.filter(sagas::stuck_reason.is_not_null());

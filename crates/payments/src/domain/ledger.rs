@@ -4,6 +4,9 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
+/// The most that one transfer moves, in cents: far more than a claim can be due, and so little that no sum gets too large.
+pub const MOST_CENTS: i64 = 1_000_000_000_000;
+
 /// An account.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Account {

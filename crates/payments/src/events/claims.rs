@@ -1,10 +1,11 @@
 //! Hears what claim_process says: a batch's sagas are begun or moved on in one transaction. From there the database
 //! drives them, so a slow gateway never holds Kafka back.
 
+use crate::domain::ledger::MOST_CENTS;
 use crate::domain::saga::ClaimSays;
 use crate::executor::{ClaimEventRead, Executor, Heard};
 use crate::gateway::Dispatcher;
-use claim_events::{ClaimBody, ClaimEvent, Event};
+use claim_events::{ClaimBody, ClaimEvent, Event, KnownOutcome};
 use dual_db::Result;
 use event_bus::{DeadLetter, Handler, IncomingMessage};
 use sha2::{Digest, Sha256};
@@ -43,6 +44,9 @@ impl Handler for Claims {
     }
 }
 
+/// The highest version of an outcome that is believed. Each is one above the last, so that a higher one is not a version.
+const HIGHEST_VERSION: i64 = 1_000_000_000;
+
 /// Reads a message.
 fn read(message: &IncomingMessage) -> std::result::Result<Heard, String> {
     let decoded = ClaimEvent::decode(message.key.as_deref(), |name| message.header(name), &message.body);
@@ -50,8 +54,17 @@ fn read(message: &IncomingMessage) -> std::result::Result<Heard, String> {
     let (claim, expected_version) = match event {
         ClaimEvent::Submitted(claim) => (claim, 1),
         ClaimEvent::VoidRequested(claim) => (claim, 2),
-        ClaimEvent::OutcomeRecorded(recorded) => return Ok(Heard::Recorded(recorded)),
+        ClaimEvent::OutcomeRecorded(recorded) => {
+            believable(recorded.known_outcome)?;
+            return Ok(Heard::Recorded(recorded));
+        }
     };
+    if let Some(known) = claim.known_outcome {
+        believable(known)?;
+    }
+    if !(-MOST_CENTS..=MOST_CENTS).contains(&claim.net_fee_cents) {
+        return Err(format!("net_fee_cents must be from -{MOST_CENTS} to {MOST_CENTS}"));
+    }
     if envelope.version != expected_version {
         return Err(format!("{} must have version {expected_version} of its claim", envelope.event_type));
     }
@@ -76,6 +89,13 @@ fn read(message: &IncomingMessage) -> std::result::Result<Heard, String> {
         traceparent: envelope.traceparent,
         message: message.clone(),
     })))
+}
+
+fn believable(known: KnownOutcome) -> std::result::Result<(), String> {
+    if (1..=HIGHEST_VERSION).contains(&known.version) {
+        return Ok(());
+    }
+    Err(format!("the version of known_outcome must be from 1 to {HIGHEST_VERSION}"))
 }
 
 /// Hash of what an event says of the claim itself: the same in its submission, its void and every repeat.

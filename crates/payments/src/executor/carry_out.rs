@@ -54,7 +54,7 @@ impl Executor {
                         retry_at_us = Some(now.us + self.pause_us(&saga.claim_id, attempts, retry_after_ms));
                     }
                     Effect::Stuck(reason) => stuck = Some(reason),
-                    Effect::Alarm(what) => alarm(&saga, what),
+                    Effect::Alarm(what) => alarm(&saga.claim_id, what),
                 }
             }
         }
@@ -79,7 +79,7 @@ impl Executor {
             sagas::write(connection, stored)?;
         }
         for transfer in &bookings {
-            self.book(connection, &stored.saga.plan_group, transfer, now.us)?;
+            Self::book(connection, &stored.saga.plan_group, transfer, now.us)?;
         }
         for event in announced {
             let state = stored.saga.state().name();
@@ -103,7 +103,7 @@ impl Executor {
     fn covers(&self, connection: &mut Connection, plan_group: &str, amount_cents: i64) -> Result<bool> {
         match self.settings.budget_limit_cents(plan_group) {
             Some(limit_cents) => budgets::take(connection, plan_group, amount_cents, limit_cents),
-            None => Ok(true),
+            None => budgets::count(connection, plan_group, amount_cents).map(|()| true),
         }
     }
 
@@ -111,20 +111,20 @@ impl Executor {
     fn overdraw(&self, connection: &mut Connection, saga: &Saga, amount_cents: i64) -> Result<()> {
         if !self.covers(connection, &saga.plan_group, amount_cents)? {
             alarm(
-                saga,
+                &saga.claim_id,
                 "a budget is overdrawn by a payment that was made, or may have been, before the database was restored",
             );
-            budgets::overdraw(connection, &saga.plan_group, amount_cents)?;
+            budgets::count(connection, &saga.plan_group, amount_cents)?;
         }
         Ok(())
     }
 
-    fn book(&self, connection: &mut Connection, plan_group: &str, transfer: &Transfer, now_us: i64) -> Result<()> {
+    fn book(connection: &mut Connection, plan_group: &str, transfer: &Transfer, now_us: i64) -> Result<()> {
         ledger::book(connection, transfer, now_us)?;
         let frees_budget = transfer.kind == Kind::Release
             || (transfer.kind == Kind::Reverse && transfer.debit.to_string().starts_with("provider_payable"));
-        if frees_budget && self.settings.budget_limit_cents(plan_group).is_some() {
-            budgets::give_back(connection, plan_group, transfer.amount_cents)?;
+        if frees_budget {
+            budgets::count(connection, plan_group, -transfer.amount_cents)?;
         }
         Ok(())
     }
@@ -157,7 +157,7 @@ impl Executor {
 }
 
 /// Says that somebody must look.
-pub(super) fn alarm(saga: &Saga, what: &'static str) {
+pub(super) fn alarm(claim_id: &str, what: &'static str) {
     metrics::counter!("payment_alarms_total").increment(1);
-    tracing::error!(claim_id = saga.claim_id, "{what}");
+    tracing::error!(claim_id, "{what}");
 }

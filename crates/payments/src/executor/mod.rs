@@ -168,7 +168,7 @@ impl Executor {
                 let Some(stored) = known.get_mut(&answer.claim_id) else { continue };
                 if stored.call_revision != answer.revision {
                     if let Some(what) = stored.saga.contradiction(&answer.input) {
-                        alarm(&stored.saga, what);
+                        alarm(&answer.claim_id, what);
                     }
                     metrics::counter!("stale_answers_total").increment(1);
                     continue;
@@ -195,8 +195,15 @@ impl Executor {
             return Ok(Vec::new());
         }
         self.commit(|connection, now, out| {
-            for mut stored in sagas::take_due(connection, now.us, limit)? {
+            let (due, unreadable) = sagas::take_due(connection, now.us, limit)?;
+            for claim_id in unreadable {
+                alarm(&claim_id, "the facts of a payment cannot be read: was a newer version of this program here?");
+                let pause = Duration::from_millis(self.settings.saga.max_retry_pause_ms);
+                sagas::set_aside(connection, &claim_id, now.us + backoff::micros(pause))?;
+            }
+            for mut stored in due {
                 stored.saga = stored.saga.under(now.mark.mark);
+                self.heed_age(&mut stored, now);
                 let result = saga::advance(stored.saga.clone(), Input::Resume);
                 self.carry_out(connection, &mut stored, result, now, out)?;
             }
@@ -230,6 +237,7 @@ impl Executor {
         let says = self.with_deadline(&event.says, now);
         let (mut stored, result) = match stored {
             Some(mut stored) => {
+                self.heed_age(&mut stored, now);
                 if event.says.version > stored.saga.claim_version {
                     stored.cause_id.clone_from(&event.event_id);
                     stored.traceparent.clone_from(&event.traceparent);
@@ -285,12 +293,21 @@ impl Executor {
     /// Whether a payment that was looked up would be older than the gateway's memory of its key.
     fn with_age(&self, input: Input, stored: &StoredSaga, now: Now) -> Input {
         match input {
-            Input::LookedUp { answer, .. } => {
-                let lifetime_us = backoff::micros(Duration::from_millis(self.settings.gateway.key_lifetime_ms));
-                Input::LookedUp { answer, key_expired: now.us.saturating_sub(stored.started_at_us) > lifetime_us }
-            }
+            Input::LookedUp { answer, .. } => Input::LookedUp { answer, key_expired: self.key_expired(stored, now) },
             other => other,
         }
+    }
+
+    /// Before anything makes the saga call: a key that the gateway may have forgotten is not sent.
+    fn heed_age(&self, stored: &mut StoredSaga, now: Now) {
+        if self.key_expired(stored, now) {
+            stored.saga = stored.saga.clone().past_key_lifetime();
+        }
+    }
+
+    fn key_expired(&self, stored: &StoredSaga, now: Now) -> bool {
+        let lifetime = Duration::from_millis(self.settings.gateway.key_lifetime_ms);
+        now.us.saturating_sub(stored.started_at_us) > backoff::micros(lifetime)
     }
 }
 

@@ -59,12 +59,14 @@ impl Executor {
     pub fn act(&self, claim_id: &str, act: Act, by: &By) -> Result<Acted> {
         let mut acted = Acted::NoPayment;
         let calls = self.commit(|connection, now, out| {
-            let Some(mut stored) = held(connection, [claim_id].into_iter(), now)?.remove(claim_id) else {
+            let mut known = held(connection, [claim_id].into_iter(), now)?;
+            let Some(stored) = known.get_mut(claim_id) else {
                 acted = Acted::NoPayment;
                 return Ok(());
             };
+            self.heed_age(stored, now);
             let state_before = stored.state_name();
-            let input = match allowed(act, &stored) {
+            let input = match allowed(act, stored) {
                 Ok(input) => input,
                 Err(why) => {
                     acted = Acted::Refused { state: state_before, why };
@@ -79,7 +81,7 @@ impl Executor {
                 return Ok(());
             }
             stored.stuck_reason = None;
-            self.carry_out(connection, &mut stored, result, now, out)?;
+            self.carry_out(connection, stored, result, now, out)?;
             let row = OperatorActRow {
                 claim_id: claim_id.to_owned(),
                 act: act.name().to_owned(),
@@ -92,6 +94,7 @@ impl Executor {
                 at_us: now.us,
             };
             operator_acts::insert(connection, &row)?;
+            self.apply_waiting_returns(connection, &mut known, now, out)?;
             acted = Acted::Done(Vec::new());
             Ok(())
         })?;

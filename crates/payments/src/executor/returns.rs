@@ -1,6 +1,7 @@
 //! Late returns: what the gateway tells is kept in the transaction that also applies it, if its payment is known by then;
 //! otherwise it waits for the payment.
 
+use super::carry_out::alarm;
 use super::{Executor, Now, Outbound, PlannedCall, held};
 use crate::db::returns::{self, GatewayReturn};
 use crate::db::sagas::StoredSaga;
@@ -38,13 +39,16 @@ impl Executor {
             if returns::keep(connection, &told)? {
                 let applied = self.apply_waiting_returns(connection, &mut known, now, out)?;
                 became = if applied > 0 { Told::Applied } else { Told::Kept };
+            } else if !returns::is_kept(connection, &told)? {
+                alarm(claim_id, "the gateway tells another return under an id that it told before");
             }
             Ok(())
         })?;
         Ok((became, calls))
     }
 
-    /// Applies what waited for these sagas, and returns how many returns that were.
+    /// Applies what waited for these sagas, and returns how many returns that were. One that cannot be of its payment goes on
+    /// waiting, with an alarm: the gateway's book has moved, and nobody knows by what.
     pub(super) fn apply_waiting_returns(
         &self,
         connection: &mut Connection,
@@ -57,22 +61,27 @@ impl Executor {
         if ids.is_empty() {
             return Ok(0);
         }
-        let waiting = returns::waiting(connection, &ids)?;
-        for told in &waiting {
+        let mut applied = 0;
+        for told in returns::waiting(connection, &ids)? {
             let Some(stored) = known.get_mut(&told.claim_id) else { continue };
+            if let Some(what) = stored.saga.cannot_have_returned(told.amount_cents) {
+                alarm(&told.claim_id, what);
+                continue;
+            }
             let returned = Input::Returned { amount_cents: told.amount_cents };
             let result = saga::advance(stored.saga.clone(), returned);
             self.carry_out(connection, stored, result, now, out)?;
             returns::note_applied(connection, &told.event_id, now.us)?;
             metrics::counter!("payments_returned_total").increment(1);
             tracing::info!(claim_id = told.claim_id, "a payment came back");
+            applied += 1;
         }
-        Ok(waiting.len())
+        Ok(applied)
     }
 }
 
-/// Whether a return says something of this saga: its payment was asked for at least. A suspect one hears of it by its
-/// look-up first.
+/// Whether a return says something of this saga: its payment was asked for at least, or never will be. A suspect one hears of
+/// it by its look-up first.
 fn may_be_returned(saga: &Saga) -> bool {
-    saga.trust == Trust::Sure && !matches!(saga.disbursement, Disbursement::None | Disbursement::Declined)
+    saga.trust == Trust::Sure && (saga.disbursement != Disbursement::None || saga.is_at_rest())
 }

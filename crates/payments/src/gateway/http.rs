@@ -3,6 +3,7 @@
 
 use super::{Gateway, PayRequest, RefundRequest, Reply};
 use crate::domain::concurrency::Sign;
+use crate::domain::ledger::MOST_CENTS;
 use crate::domain::saga::{LookUpAnswer, PayAnswer, RefundAnswer};
 use crate::settings::GatewaySettings;
 use jiff::Timestamp;
@@ -129,9 +130,9 @@ impl HttpGateway {
             ("declined", false, false) => {
                 Ok(LookUpAnswer::Declined { code: payment.code.unwrap_or_else(|| "declined".to_owned()) })
             }
-            ("approved", false, false) if amount_cents > 0 => Ok(LookUpAnswer::Paid { amount_cents }),
-            ("approved", true, false) if amount_cents > 0 => Ok(LookUpAnswer::Refunded { amount_cents }),
-            ("approved", false, true) if amount_cents > 0 => Ok(LookUpAnswer::Returned { amount_cents }),
+            ("approved", false, false) if is_amount(amount_cents) => Ok(LookUpAnswer::Paid { amount_cents }),
+            ("approved", true, false) if is_amount(amount_cents) => Ok(LookUpAnswer::Refunded { amount_cents }),
+            ("approved", false, true) if is_amount(amount_cents) => Ok(LookUpAnswer::Returned { amount_cents }),
             _ => Err(alarming("its answer to a look-up is none that it may give")),
         }
     }
@@ -163,7 +164,7 @@ impl Gateway for HttpGateway {
         let definite = answered.and_then(|(status, answer)| {
             answer.check(request.reference)?;
             match (status, answer.status.as_str(), answer.amount_cents) {
-                (StatusCode::OK, "approved", Some(amount_cents)) if amount_cents > 0 => {
+                (StatusCode::OK, "approved", Some(amount_cents)) if is_amount(amount_cents) => {
                     Ok(PayAnswer::Approved { amount_cents })
                 }
                 (StatusCode::PAYMENT_REQUIRED, "declined", _) => {
@@ -205,6 +206,11 @@ impl Gateway for HttpGateway {
             _ => Err(unreachable.to_owned()),
         }
     }
+}
+
+/// Whether it can have been paid. More than any claim can be due would make every sum of the ledger too large to be told.
+fn is_amount(cents: i64) -> bool {
+    (1..=MOST_CENTS).contains(&cents)
 }
 
 /// A whole answer: one that breaks off tells nothing, however much of it came.

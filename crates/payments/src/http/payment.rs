@@ -137,6 +137,7 @@ pub(super) async fn one(
 /// # Errors
 /// 404 where there is none.
 pub(super) async fn find(database: &DatabaseGate, claim_id: String) -> Result<PaymentAnswer, Problem> {
+    may_be_there(&claim_id)?;
     let found = database
         .read(move |connection| {
             let Some(stored) = sagas::find(connection, &claim_id)? else { return Ok(None) };
@@ -146,6 +147,14 @@ pub(super) async fn find(database: &DatabaseGate, claim_id: String) -> Result<Pa
         })
         .await?;
     found.ok_or_else(no_payment)
+}
+
+/// No database is asked for what none can hold: PostgreSQL refuses a NUL in a text.
+///
+/// # Errors
+/// 404 for such an id.
+pub(super) fn may_be_there(claim_id: &str) -> Result<(), Problem> {
+    if claim_id.contains('\0') { Err(no_payment()) } else { Ok(()) }
 }
 
 pub(super) fn no_payment() -> Problem {

@@ -94,6 +94,7 @@ pub(super) async fn force(
 impl PaymentDesk {
     /// Does it, and says how the payment stands then.
     async fn act(&self, claim_id: String, act: Act, said: OperatorAct) -> Result<PaymentAnswer, Problem> {
+        payment::may_be_there(&claim_id)?;
         let by = By { reason: said.reason.unwrap_or_default(), operator: said.operator, client: said.client };
         let (executor, id) = (self.executor.clone(), claim_id.clone());
         match self.database.run(move |_| executor.act(&id, act, &by)).await? {

@@ -5,6 +5,7 @@
 //! comes again.
 
 use super::Webhooks;
+use crate::domain::ledger::MOST_CENTS;
 use crate::executor::Executor;
 use crate::executor::returns::Told;
 use crate::gateway::Dispatcher;
@@ -82,8 +83,8 @@ pub(super) async fn post(
         let why = format!("id and reference must have 1 to {LONGEST_NAME} printable characters");
         return Err(refused("malformed", Problem::malformed(why)));
     }
-    if event.kind != "payment.returned" || event.currency != "USD" || event.amount_cents <= 0 {
-        let why = "only payment.returned is understood, with an amount above zero in USD";
+    if event.kind != "payment.returned" || event.currency != "USD" || !(1..=MOST_CENTS).contains(&event.amount_cents) {
+        let why = format!("only payment.returned is understood, with an amount of 1 to {MOST_CENTS} cents in USD");
         let problem =
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unknown-event", "The event is not understood", why);
         return Err(refused("unknown_event", problem));

@@ -1,14 +1,30 @@
 //! The executor on both databases: one write each, calls after the commit, answers only against their revision.
 
-use crate::harness::{CLAIM, Instance, approved, event, refunded, settings, unknown};
+use crate::harness::{Approving, CLAIM, Instance, approved, event, refunded, settings, unknown};
 use claim_events::OutcomeKind;
-use dual_db::{Database, Error, testing::on_both_databases};
-use payments::db::sagas;
+use diesel::{RunQueryDsl, sql_query};
+use dual_db::{Database, Error, on_each_backend, testing::on_both_databases};
+use payments::db::sagas::{self, count_stuck};
 use payments::domain::saga::{Call, Disbursement, Input, PayAnswer, Reservation, State};
+use payments::gateway::Dispatcher;
 use payments::settings::BudgetSettings;
+use payments::worker::AnswerWriter;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
 
 fn outcome(instance: &Instance) -> Option<(OutcomeKind, i64)> {
     instance.saga(CLAIM).saga.outcome.map(|outcome| (outcome.kind, outcome.version))
+}
+
+/// Writes facts that no program can read.
+fn spoil(database: &Database, claim_id: &str) {
+    let sql = format!("UPDATE sagas SET facts = '{{\"of\": \"a newer version\"}}' WHERE claim_id = '{claim_id}'");
+    let spoils = database.write(|c| {
+        on_each_backend!(c, |c| sql_query(&sql).execute(c))?;
+        Ok(())
+    });
+    spoils.expect("spoils");
 }
 
 on_both_databases! {
@@ -188,5 +204,61 @@ on_both_databases! {
         instance.answer(&call.expect("its call"), Input::PayAnswer(PayAnswer::Declined { code: "no".into() }));
         assert_eq!(instance.hear(&event("one more", 100, 1)).len(), 1);
         assert_eq!(instance.hear(&event("one too many", 100, 1)).len(), 0);
+    }
+
+    fn a_plan_that_gets_a_budget_later_is_counted_from_its_first_claim_on(database: &Database) {
+        let without = Instance::new(database, "without");
+        let pay = |instance: &Instance, claim_id: &str, cents| {
+            let calls = instance.hear(&event(claim_id, cents, 1));
+            calls.iter().for_each(|call| drop(instance.answer(call, approved(cents))));
+            calls.len()
+        };
+        assert_eq!(pay(&without, "before", 90), 1);
+        let mut limited = settings();
+        limited.budgets = vec![BudgetSettings { plan_prefix: "GRP-".into(), limit_cents: 100 }];
+        let with = Instance::with_settings(database, "with", limited);
+        assert_eq!(pay(&with, "too much", 20), 0);
+        assert_eq!(pay(&with, "just enough", 10), 1);
+        // Without a budget again it is still counted, and what is undone meanwhile is given back.
+        assert_eq!(pay(&without, "more", 50), 1);
+        let refund = without.hear(&event("before", 90, 2));
+        without.answer(&refund[0], refunded());
+        assert_eq!(pay(&with, "too much again", 41), 0);
+        assert_eq!(pay(&with, "the rest", 40), 1);
+        assert_eq!(with.books_off(), 0);
+    }
+
+    fn a_saga_that_cannot_be_read_is_stuck_and_costs_no_other_its_turn(database: &Database) {
+        let instance = Instance::new(database, "one");
+        instance.hear_all(&[event(CLAIM, 100, 1), event("another", 100, 1)]);
+        spoil(database, "another");
+        let taken: Vec<String> = instance.resume().into_iter().map(|call| call.claim_id).collect();
+        assert_eq!(taken, [CLAIM]);
+        assert_eq!(database.read(count_stuck).expect("counts"), 1);
+    }
+
+    fn an_answer_that_cannot_be_written_costs_no_other_its_own(database: &Database) {
+        let mut patient = settings();
+        patient.saga.lease_ms = 60_000;
+        let instance = Instance::with_settings(database, "one", patient.clone());
+        let calls = instance.hear_all(&[event(CLAIM, 100, 1), event("another", 100, 1)]);
+        spoil(database, "another");
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("starts");
+        let (answers, answered) = channel();
+        let gateway = Arc::new(Approving::default());
+        let dispatcher = Dispatcher::new(Arc::clone(&gateway), runtime.handle().clone(), &patient, answers);
+        dispatcher.dispatch(calls);
+        let until = Instant::now() + Duration::from_secs(60);
+        while gateway.payments() < 2 {
+            assert!(Instant::now() < until);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        // Both answers wait, so that they come into one transaction.
+        let writer = AnswerWriter::start(instance.executor.clone(), dispatcher, answered, &patient.saga);
+        while instance.saga(CLAIM).saga.state() != State::Settled {
+            assert!(Instant::now() < until);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        writer.drain(Duration::from_secs(1));
     }
 }

@@ -141,6 +141,11 @@ async fn whatever_is_not_a_definite_answer_to_this_request_is_unknown() {
         (200, r#"{"status":"approved","reference":"claim","amount_cents":100}"#, "no currency"),
         (200, r#"{"status":"approved","reference":"claim","currency":"USD"}"#, "no amount"),
         (200, r#"{"status":"approved","reference":"claim","amount_cents":-1,"currency":"USD"}"#, "a negative amount"),
+        (
+            200,
+            r#"{"status":"approved","reference":"claim","amount_cents":9223372036854775807,"currency":"USD"}"#,
+            "more than any claim can be due",
+        ),
         (200, r#"{"status":"declined","reference":"claim"}"#, "a decline that says 200"),
         (
             402,

@@ -7,6 +7,7 @@ mod dead_letters;
 mod executor;
 mod gateway_adapter;
 mod harness;
+mod key_lifetime;
 mod ledger;
 mod lists;
 mod messages;

@@ -66,7 +66,12 @@ on_both_databases! {
         let mut tombstone = submitted("tombstone", 4);
         tombstone.body.clear();
         let of_another_version = message(&ClaimEvent::VoidRequested(body("versions")), 7, 5);
-        batch.extend([broken, headerless, foreign, tombstone, of_another_version, submitted("neighbour", 6)]);
+        let absurd = ClaimBody { net_fee_cents: i64::MIN, ..body("absurd") };
+        let absurd = message(&ClaimEvent::Submitted(absurd), 1, 8);
+        let endless = KnownOutcome { kind: OutcomeKind::Settled, version: i64::MAX };
+        let endless = ClaimBody { known_outcome: Some(endless), ..body("endless") };
+        let endless = message(&ClaimEvent::Submitted(endless), 1, 9);
+        batch.extend([broken, headerless, foreign, tombstone, of_another_version, submitted("neighbour", 6), absurd, endless]);
         let recorded = OutcomeRecorded {
             claim_id: CLAIM.into(),
             known_outcome: KnownOutcome { kind: OutcomeKind::Unwound, version: 2 },
@@ -75,9 +80,9 @@ on_both_databases! {
         batch.push(message(&ClaimEvent::OutcomeRecorded(recorded), 2, 7));
 
         claims.handle(&batch).expect("the batch is applied");
-        assert_eq!(instance.dead_letters(), 5);
+        assert_eq!(instance.dead_letters(), 7);
         claims.handle(&batch).expect("a batch that comes again is applied again");
-        assert_eq!(instance.dead_letters(), 5, "a message that comes again is set aside once");
+        assert_eq!(instance.dead_letters(), 7, "a message that comes again is set aside once");
         for _ in 0..2 {
             let answered = answered.recv_timeout(Duration::from_secs(10)).expect("both neighbours are paid");
             instance.executor.apply_answers(std::slice::from_ref(&answered.answer)).expect("writes");

@@ -6,6 +6,7 @@ use diesel::{QueryDsl, RunQueryDsl};
 use dual_db::on_each_backend;
 use dual_db::testing::{TestDatabase, on_both_databases};
 use hmac::{Hmac, Mac};
+use payments::db::returns::count_waiting;
 use payments::db::schema::gateway_returns;
 use payments::domain::saga::Disbursement;
 use payments::executor::returns::Told;
@@ -104,6 +105,7 @@ on_both_databases! {
                 (json!({"type": "payment.made"}), 422),
                 (json!({"currency": "EUR"}), 422),
                 (json!({"amount_cents": 0}), 422),
+                (json!({"amount_cents": 9_223_372_036_854_775_807_i64}), 422),
                 (json!({"amount_cents": "100"}), 400),
                 (json!({"reference": null}), 400),
             ] {
@@ -189,6 +191,29 @@ on_both_databases! {
         });
     }
 
+    fn a_return_that_cannot_be_of_its_payment_is_kept_in_sight_and_books_nothing(test: &TestDatabase) {
+        with_webhooks(test, SECRET, async |gateway, instance| {
+            let waiting = || test.database().read(count_waiting).expect("counts").0;
+            settle(&instance);
+            assert_eq!(gateway.tell_now("half", 50).await, 202, "another amount came back than was paid");
+            assert_eq!((outcome(&instance), waiting()), (Some((OutcomeKind::Settled, 1)), 1));
+            let refund = instance.hear(&event(CLAIM, 100, 2));
+            instance.answer(&refund[0], crate::harness::refunded());
+            assert_eq!(gateway.tell_now("late", 100).await, 202, "it was refunded before");
+            assert_eq!(instance.transfer_kinds(CLAIM), ["disburse", "post", "refund", "reserve", "reverse"]);
+            assert_eq!((waiting(), instance.books_off()), (2, 0));
+
+            let refused = instance.hear(&event("declined", 100, 1));
+            instance.answer(&refused[0], crate::harness::declined());
+            let mut never_paid = returned("never paid", 100);
+            never_paid["reference"] = json!("declined");
+            assert_eq!(gateway.tell(&never_paid, now_s(), SECRET).await.0, 400, "an id has no blanks");
+            never_paid["id"] = json!("never-paid");
+            assert_eq!(gateway.tell(&never_paid, now_s(), SECRET).await.0, 202);
+            assert_eq!((waiting(), instance.books_off()), (3, 0));
+        });
+    }
+
     fn a_return_while_it_is_being_taken_back_is_the_one_that_counts(test: &TestDatabase) {
         with_webhooks(test, SECRET, async |gateway, instance| {
             settle(&instance);
@@ -219,11 +244,25 @@ on_both_databases! {
     fn the_ledger_is_append_only_by_the_database_itself(test: &TestDatabase) {
         let instance = Instance::new(test.database(), "one");
         settle(&instance);
+        let is_sqlite = test.database().read(|c| Ok(matches!(c, dual_db::Connection::Sqlite(_)))).expect("reads");
+        // In the place of one by its id, and by what it ends.
+        let replaced = |id: &str, kind: &str| {
+            format!(
+                "INSERT OR REPLACE INTO ledger_transfers SELECT {id}, claim_id, kind, debit_account, credit_account, 1, weight, \
+                 ends_pending, reverses, booked_at_us FROM ledger_transfers WHERE kind = '{kind}'"
+            )
+        };
+        let (same_id, other_id) = (replaced("id", "disburse"), replaced("'another'", "post"));
         for sql in [
             "UPDATE ledger_transfers SET amount_cents = 1",
             "DELETE FROM ledger_transfers",
             "UPDATE ledger_transfers SET booked_at_us = 0 WHERE kind = 'post'",
-        ] {
+        ]
+        .into_iter()
+        .chain(match is_sqlite {
+            true => [same_id.as_str(), other_id.as_str()].to_vec(),
+            false => vec!["TRUNCATE ledger_transfers"],
+        }) {
             let refused = test.database().write(|connection| {
                 on_each_backend!(connection, |c| diesel::sql_query(sql).execute(c))?;
                 Ok(())

@@ -147,6 +147,18 @@ impl Saga {
         Ok(())
     }
 
+    /// Why this amount cannot be what came back of this payment, where it cannot.
+    pub fn cannot_have_returned(&self, amount_cents: i64) -> Option<&'static str> {
+        match self.disbursement {
+            Disbursement::None | Disbursement::Declined => Some("money came back that was never paid"),
+            Disbursement::Refunded => Some("a payment came back that was refunded before"),
+            known if known.paid_cents().is_some_and(|paid| paid != amount_cents) => {
+                Some("another amount came back than was paid")
+            }
+            _ => None,
+        }
+    }
+
     /// The money came back by itself. One that comes before the approval was recorded *is* the approval: both are booked.
     pub(super) fn returned(&mut self, amount_cents: i64, effects: &mut Vec<Effect>) {
         // A suspect saga hears of it by its look-up.

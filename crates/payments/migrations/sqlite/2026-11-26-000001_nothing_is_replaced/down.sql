@@ -1,0 +1,2 @@
+DROP TRIGGER operator_acts_are_not_replaced;
+DROP TRIGGER ledger_transfers_are_not_replaced;

@@ -1,0 +1,84 @@
+//! A payment's key is sent again only as long as the gateway remembers it: under one that is forgotten the same claim would be
+//! paid a second time.
+
+use crate::harness::{CLAIM, Instance, approved, event, looked_up, unknown};
+use claim_events::OutcomeKind;
+use diesel::{RunQueryDsl, sql_query};
+use dual_db::{Database, on_each_backend, testing::on_both_databases};
+use payments::domain::saga::{Call, Forced, LookUpAnswer};
+use payments::executor::operator::{Act, Acted, By};
+use payments::executor::returns::Told;
+
+/// Makes each saga 25 hours older: the gateway remembers for a day.
+fn a_day_passes(database: &Database) {
+    let passes = database.write(|c| {
+        on_each_backend!(c, |c| sql_query("UPDATE sagas SET started_at_us = started_at_us - 90000000000").execute(c))?;
+        Ok(())
+    });
+    passes.expect("passes");
+}
+
+/// A payment whose first request was never answered, a day later.
+fn old_intent(database: &Database) -> Instance {
+    let instance = Instance::new(database, "one");
+    let calls = instance.hear(&event(CLAIM, 100, 1));
+    instance.answer(&calls[0], unknown());
+    assert!(
+        matches!(instance.resume()[0].call, Call::Pay { .. }),
+        "as long as the key is remembered, it is sent again"
+    );
+    a_day_passes(database);
+    instance
+}
+
+fn act(instance: &Instance, act: Act) -> Acted {
+    let by = By { reason: "because".into(), operator: None, client: "192.0.2.7".into() };
+    instance.executor.act(CLAIM, act, &by).expect("acts")
+}
+
+on_both_databases! {
+    fn a_key_that_may_be_forgotten_is_looked_up_and_not_sent(database: &Database) {
+        let instance = old_intent(database);
+        let calls = instance.resume();
+        assert!(matches!(calls[0].call, Call::LookUp { .. }), "{calls:?}");
+        assert_eq!(instance.answer(&calls[0], looked_up(LookUpAnswer::NotFound)), []);
+        let stuck = instance.saga(CLAIM).stuck_reason.expect("stuck");
+        assert!(stuck.contains("not sent again"), "{stuck}");
+        // Its answer was lost, and not the payment.
+        let calls = instance.resume();
+        instance.answer(&calls[0], looked_up(LookUpAnswer::Paid { amount_cents: 100 }));
+        let outcome = instance.saga(CLAIM).saga.outcome.map(|outcome| outcome.kind);
+        assert_eq!((outcome, instance.books_off()), (Some(OutcomeKind::Settled), 0));
+    }
+
+    fn neither_a_void_nor_an_operators_retry_sends_it(database: &Database) {
+        let instance = old_intent(database);
+        let Acted::Done(calls) = act(&instance, Act::Retry) else { panic!("it is tried") };
+        assert!(matches!(calls[0].call, Call::LookUp { .. }), "{calls:?}");
+        let calls = instance.hear(&event(CLAIM, 100, 2));
+        assert!(matches!(calls[0].call, Call::LookUp { .. }), "{calls:?}");
+        instance.answer(&calls[0], looked_up(LookUpAnswer::Declined { code: "no".into() }));
+        let outcome = instance.saga(CLAIM).saga.outcome.map(|outcome| outcome.kind);
+        assert_eq!((outcome, instance.books_off()), (Some(OutcomeKind::Unwound), 0));
+    }
+
+    fn an_answer_that_comes_after_all_is_taken(database: &Database) {
+        let instance = Instance::new(database, "one");
+        let calls = instance.hear(&event(CLAIM, 100, 1));
+        a_day_passes(database);
+        instance.answer(&calls[0], approved(100));
+        let outcome = instance.saga(CLAIM).saga.outcome.map(|outcome| outcome.kind);
+        assert_eq!((outcome, instance.books_off()), (Some(OutcomeKind::Settled), 0));
+    }
+
+    fn a_return_that_was_told_meanwhile_counts_once_an_operator_says_that_it_was_paid(database: &Database) {
+        let instance = old_intent(database);
+        let calls = instance.resume();
+        instance.answer(&calls[0], looked_up(LookUpAnswer::NotFound));
+        assert_eq!(instance.executor.apply_return("evt-1", CLAIM, 100).expect("keeps").0, Told::Kept);
+        assert!(matches!(act(&instance, Act::Force(Some(Forced::Paid))), Acted::Done(_)));
+        assert_eq!(instance.transfer_kinds(CLAIM), ["disburse", "post", "reserve", "return", "reverse"]);
+        let outcome = instance.saga(CLAIM).saga.outcome.map(|outcome| outcome.kind);
+        assert_eq!((outcome, instance.books_off()), (Some(OutcomeKind::Unwound), 0));
+    }
+}
