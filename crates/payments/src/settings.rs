@@ -63,8 +63,8 @@ pub struct GatewaySettings {
     /// How long a call may take in all, in milliseconds.
     #[validate(range(min = 1, message = "must be at least 1"))]
     pub request_timeout_ms: u64,
-    /// How long the gateway remembers an idempotency key, in milliseconds. What may have been paid longer ago, and was
-    /// lost from the database since, is not sent again.
+    /// How long the gateway remembers an idempotency key, in milliseconds. What may have been paid longer ago is looked up,
+    /// and not sent again.
     #[validate(range(min = 1, message = "must be at least 1"))]
     pub key_lifetime_ms: u64,
     /// The secret under which the gateway signs its webhooks; without one, none are taken.

@@ -59,6 +59,18 @@ pub fn waiting(connection: &mut Connection, claim_ids: &[&str]) -> Result<Vec<Ga
     })?)
 }
 
+/// Up to `limit` of those that wait to be applied, whose ids come after `after`, in the order of their ids.
+pub fn list_waiting(connection: &mut Connection, after: &str, limit: i64) -> Result<Vec<GatewayReturn>> {
+    Ok(on_each_backend!(connection, |c| {
+        gateway_returns::table
+            .filter(gateway_returns::event_id.gt(after).and(gateway_returns::applied_at_us.is_null()))
+            .order(gateway_returns::event_id)
+            .limit(limit)
+            .select(GatewayReturn::as_select())
+            .load(c)
+    })?)
+}
+
 /// Notes that a return was applied.
 pub fn note_applied(connection: &mut Connection, event_id: &str, now_us: i64) -> Result<()> {
     on_each_backend!(connection, |c| {

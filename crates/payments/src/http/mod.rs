@@ -7,6 +7,7 @@ mod concurrency;
 mod payment;
 mod payment_acts;
 mod payments;
+mod returns;
 mod webhook;
 
 pub use payment_acts::PaymentDesk;
@@ -37,6 +38,7 @@ pub fn routes(http: &HttpSettings) -> Routes {
         .route(route!(audit::audit));
     operator_desk::dead_letter_routes(routes, |route| route)
         .route(route!(concurrency::now))
+        .route(route!(returns::list))
         .route(route!(webhook::post))
 }
 

@@ -20,8 +20,8 @@ const MOST: i64 = 500;
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ListQuery {
-    /// Payments in this state: suspect, working, unwinding, settled or unwound; or stuck, which is working or unwinding and not
-    /// getting on.
+    /// Payments in this state: suspect, working, unwinding, settled or unwound; or stuck, which is any of the first three and
+    /// not getting on.
     #[param(inline, value_type = Option<StateName>)]
     state: Option<String>,
     /// How many payments a page has: 1 to 500; 50 where it is not said.

@@ -211,6 +211,15 @@ on_both_databases! {
             never_paid["id"] = json!("never-paid");
             assert_eq!(gateway.tell(&never_paid, now_s(), SECRET).await.0, 202);
             assert_eq!((waiting(), instance.books_off()), (3, 0));
+            let page = async |query: &str| -> Value {
+                let url = gateway.url.replace("/webhooks/gateway", &format!("/returns?limit=2{query}"));
+                gateway.client.get(url).send().await.expect("answers").json().await.expect("JSON")
+            };
+            let first = page("").await;
+            assert_eq!((&first["returns"][0]["event_id"], &first["returns"][0]["amount"]), (&json!("half"), &json!("0.50")));
+            assert_eq!(first["next_after"], "late");
+            let last = page("&after=late").await;
+            assert_eq!((&last["returns"][0]["claim_id"], &last["next_after"]), (&json!("declined"), &Value::Null));
         });
     }
 

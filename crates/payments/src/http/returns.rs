@@ -1,0 +1,75 @@
+//! `GET /v1/returns`: what the gateway told of payments that came back and that could not be booked yet.
+
+use super::money;
+use crate::db::returns::{self, GatewayReturn};
+use actix_web::{HttpResponse, web};
+use claim_events::rfc3339;
+use serde::{Deserialize, Serialize};
+use service_runtime::api::{Money, Time};
+use service_runtime::database_gate::DatabaseGate;
+use service_runtime::page;
+use service_runtime::problem::Problem;
+use service_runtime::query::Query;
+use utoipa::{IntoParams, ToSchema};
+
+const DEFAULT_LIMIT: i64 = 50;
+const MOST: i64 = 500;
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ReturnsQuery {
+    /// How many returns a page has: 1 to 500; 50 where it is not said.
+    #[param(minimum = 1, maximum = 500, example = 50)]
+    limit: Option<i64>,
+    /// Where the page begins: the `next_after` of the page before.
+    after: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = ReturnPage)]
+pub(super) struct Page {
+    returns: Vec<ReturnLine>,
+    next_after: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct ReturnLine {
+    /// The gateway's id of what it told.
+    event_id: String,
+    claim_id: String,
+    #[schema(value_type = Money)]
+    amount: String,
+    #[schema(value_type = Time)]
+    received_at: String,
+}
+
+/// Returns that wait.
+///
+/// Those whose payment is not known yet, and those that cannot be of their payment: of another amount, or of one that was
+/// declined or refunded. In the order of their ids.
+#[utoipa::path(get, path = "/v1/returns", tag = "gateway", operation_id = "list_waiting_returns", params(ReturnsQuery),
+    responses((status = 200, description = "A page of returns.", body = Page)))]
+pub(super) async fn list(
+    query: Query<ReturnsQuery>,
+    database: web::Data<DatabaseGate>,
+) -> Result<HttpResponse, Problem> {
+    let ReturnsQuery { limit, after } = query.0;
+    let limit = page::limit(limit, DEFAULT_LIMIT, MOST)?;
+    let after = after.unwrap_or_default();
+    // One more than asked for tells whether there is a next page.
+    let mut found = database.read(move |connection| returns::list_waiting(connection, &after, limit + 1)).await?;
+    let more = page::cut(&mut found, limit);
+    let next_after = found.last().filter(|_| more).map(|last| last.event_id.clone());
+    Ok(HttpResponse::Ok().json(Page { returns: found.into_iter().map(ReturnLine::from).collect(), next_after }))
+}
+
+impl From<GatewayReturn> for ReturnLine {
+    fn from(told: GatewayReturn) -> Self {
+        Self {
+            event_id: told.event_id,
+            claim_id: told.claim_id,
+            amount: money(told.amount_cents),
+            received_at: rfc3339(told.received_at_us),
+        }
+    }
+}
