@@ -423,3 +423,25 @@ fn a_sender_that_reads_only_after_it_has_sent_everything_gets_every_result() {
         sending.await.expect("is answered");
     });
 }
+
+#[test]
+fn a_sender_that_lets_too_many_results_wait_is_told_so_in_the_last_line() {
+    let database = TestDatabase::sqlite();
+    let narrow = |settings: &mut claim_process::settings::Settings| {
+        (settings.batch.max_unread_bytes, settings.batch.stall_timeout_ms) = (65_536, 500);
+    };
+    with_settings(&database, narrow, async |service| {
+        let sending = tokio::task::spawn_blocking(move || {
+            let mut wire = Wire::open(&service, "Content-Type: application/x-ndjson\r\n");
+            for _ in 0..60 {
+                wire.send(&"5\n".repeat(1_000));
+            }
+            wire.0.write_all(b"0\r\n\r\n").expect("sends");
+            std::thread::sleep(Duration::from_secs(3));
+            wire.read_until("0\r\n\r\n")
+        });
+        let said = sending.await.expect("is answered");
+        let last = said.lines().filter(|line| line.starts_with('{')).next_back().expect("a line");
+        assert!(last.starts_with("{\"problem\":") && last.contains("read them while you send"), "{last}");
+    });
+}

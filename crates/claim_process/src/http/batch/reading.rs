@@ -134,6 +134,15 @@ pub(super) fn broke_off() -> Problem {
     )
 }
 
+/// The results that nobody reads fill the file where they wait.
+pub(super) fn results_not_read() -> Problem {
+    Problem::unavailable(
+        "the batch broke off here, because too many of its results wait to be read: read them while you send, and send the \
+         whole again with the same Idempotency-Key, and nothing is stored twice",
+        RETRY_AFTER_S,
+    )
+}
+
 fn input_problem(error: io::Error) -> Problem {
     error
         .downcast::<Problem>()

@@ -2,7 +2,7 @@
 //! has a line with the problem instead of the summary.
 
 use super::Purpose;
-use super::reading::{Fate, Read, broke_off};
+use super::reading::{Fate, Read, broke_off, results_not_read};
 use super::unread::{NotKept, Unread};
 use crate::db::claims::StoredClaim;
 use crate::db::submit::Submitted;
@@ -81,7 +81,10 @@ impl Results {
                 summary.count(line.status);
                 self.push(&line).map_err(|why| {
                     tracing::warn!(%why, "a batch breaks off");
-                    broke_off()
+                    match why {
+                        NotKept::ReaderStalls => results_not_read(),
+                        NotKept::ReaderGone | NotKept::File(_) => broke_off(),
+                    }
                 })
             });
             if let Err(problem) = written {
@@ -108,17 +111,12 @@ impl Results {
             Err(_) if summary.claims == 0 => return self.unread.end(end),
             Err(problem) => json!({"problem": problem.to_json(self.request_id.clone())}),
         };
-        let kept = self.push(&last);
+        self.unread.push_last(&line_of(&last));
         self.unread.end(Ok(()));
-        if let Err(why) = kept {
-            tracing::debug!(%why, "the end of a batch was not taken");
-        }
     }
 
-    fn push(&self, line: &impl Serialize) -> Result<(), NotKept> {
-        let mut text = serde_json::to_vec(line).expect("results are plain data");
-        text.push(b'\n');
-        self.unread.push(&text, self.patience)
+    fn push(&self, line: &ResultLine) -> Result<(), NotKept> {
+        self.unread.push(&line_of(line), self.patience)
     }
 
     fn line(&self, index: u64, stands_in: Option<StandsIn>, fate: Fate) -> Result<ResultLine, Problem> {
@@ -147,6 +145,12 @@ impl Results {
         }
         Ok(line)
     }
+}
+
+fn line_of(result: &impl Serialize) -> Vec<u8> {
+    let mut line = serde_json::to_vec(result).expect("results are plain data");
+    line.push(b'\n');
+    line
 }
 
 impl ResultLine {

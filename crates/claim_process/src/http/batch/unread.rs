@@ -80,6 +80,17 @@ impl Unread {
         Ok(())
     }
 
+    /// Adds the last line, however much waits already: without it nobody would know how it ended.
+    pub fn push_last(&self, line: &[u8]) {
+        let mut waiting = self.lock();
+        if !waiting.reader_gone {
+            waiting.began = true;
+            waiting.last.extend_from_slice(line);
+        }
+        drop(waiting);
+        self.0.news.notify_one();
+    }
+
     /// Says that there is no more, or why. A problem before the first line is the whole answer.
     pub fn end(&self, end: Result<(), Problem>) {
         self.lock().end = Some(end);
@@ -233,6 +244,16 @@ mod tests {
             stream.next().await.expect("more").expect("reads");
         }
         waiting.join().expect("no panic").expect("there is room once it was read");
+    }
+
+    #[actix_web::test]
+    async fn the_last_line_comes_out_however_much_waits() {
+        let unread = Unread::new(1);
+        while unread.push(&lines(0, 10_000), PATIENCE).is_ok() {}
+        unread.push_last(b"why\n");
+        unread.end(Ok(()));
+        let pieces: Vec<_> = unread.stream().map(|piece| piece.expect("reads")).collect().await;
+        assert!(pieces.concat().ends_with(b"\n9999\nwhy\n"));
     }
 
     #[actix_web::test]
