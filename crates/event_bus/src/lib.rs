@@ -22,7 +22,7 @@ pub use dead_letters::{
     insert as insert_dead_letters, list as list_dead_letters,
 };
 pub use message::{IncomingMessage, OutgoingMessage};
-pub use outbox::{KEYS_WAITING_IN_TOPIC, OutboxRow, insert as insert_into_outbox, pending as pending_in_outbox};
+pub use outbox::{KEYS_WAITING_SINCE, OutboxRow, insert as insert_into_outbox, pending as pending_in_outbox};
 pub use redrive::{LetterAct, LetterEnd, discard as discard_dead_letter, redrive as redrive_dead_letter};
 pub use relay::Relay;
 pub use security::{Password, Protocol, SaslMechanism, SecuritySettings};

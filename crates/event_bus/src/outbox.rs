@@ -103,8 +103,10 @@ pub(crate) fn delete(connection: &mut Connection, ids: &[i64]) -> Result<()> {
     Ok(())
 }
 
-/// The keys of the messages of a topic, `$1`, that wait to be sent or acknowledged: for a query of a service's own.
-pub const KEYS_WAITING_IN_TOPIC: &str = "SELECT message_key FROM outbox WHERE topic = $1";
+/// The keys, each once, under which a message waits to be sent or acknowledged, and since when, `since_us`: of the topic
+/// `$1` and of the event whose id is the key followed by `$2`. For a query of a service's own.
+pub const KEYS_WAITING_SINCE: &str = "SELECT message_key, MIN(created_at_us) AS since_us FROM outbox
+    WHERE topic = $1 AND event_id = message_key || $2 GROUP BY message_key";
 
 /// How many messages wait to be sent or acknowledged.
 pub fn pending(connection: &mut Connection) -> Result<i64> {

@@ -1,7 +1,7 @@
 //! What was submitted against what became of it, in counts and cents, computed in the database from one snapshot of it.
 
 use crate::domain::transition::Status;
-use claim_events::CLAIM_TOPIC;
+use claim_events::{CLAIM_TOPIC, Envelope};
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{BigInt, Nullable, Text};
@@ -42,11 +42,13 @@ impl std::ops::Sub for Sum {
 pub struct Reconciliation {
     /// Accepted.
     pub submitted: Sum,
-    /// Of these, those whose event Kafka has acknowledged.
+    /// Of these, those whose `claim.submitted` does not wait in the outbox: Kafka has acknowledged it, as often as it was
+    /// said. Whether Kafka still has it is not known: where it lost its data, a claim is published until it is said again.
     pub published: Sum,
-    /// Those whose event Kafka has not acknowledged yet.
+    /// The others. A claim that is said again is one of them until Kafka has acknowledged that, too, and so is, in a database
+    /// that was put back to a copy, whatever waited when the copy was made.
     pub unpublished: Sum,
-    /// When the oldest of these was submitted, in microseconds since 1970.
+    /// Since when the oldest event of these waits, in microseconds since 1970.
     pub unpublished_since_us: Option<i64>,
     /// Paid.
     pub settled: Sum,
@@ -114,21 +116,24 @@ const NEEDING_ATTENTION: &str = "SELECT claim_id, status, net_fee_cents, times_a
     COALESCE(voided_at_us, submitted_at_us) AS since_us
     FROM claims WHERE needs_attention ORDER BY since_us, claim_id LIMIT $1";
 
-/// Claims whose first event still waits in the outbox. One that was asked for again went out before.
+/// Claims whose first event waits in the outbox. Nothing in a claim's own row tells: it may have been withdrawn, or asked
+/// for again, before any of that went out. The outbox is read, and its claims are found by their ids.
 fn unpublished() -> String {
     format!(
-        "SELECT COUNT(*) AS claims, CAST(COALESCE(SUM(net_fee_cents), 0) AS BIGINT) AS cents,
-         MIN(submitted_at_us) AS since_us FROM claims
-         WHERE times_asked = 0 AND ask = 0 AND version = 1 AND outcome_version IS NULL AND claim_id IN ({})",
-        event_bus::KEYS_WAITING_IN_TOPIC
+        "SELECT COUNT(*) AS claims, CAST(COALESCE(SUM(net_fee_cents), 0) AS BIGINT) AS cents, MIN(since_us) AS since_us
+         FROM ({}) AS waiting JOIN claims ON claim_id = message_key",
+        event_bus::KEYS_WAITING_SINCE
     )
 }
 
 /// Computes it. Call it in one transaction for numbers that belong together.
 pub fn compute(connection: &mut Connection) -> Result<Reconciliation> {
     let rows: Vec<ByStatus> = on_each_backend!(connection, |c| sql_query(BY_STATUS).load(c))?;
-    let unpublished: Unpublished =
-        on_each_backend!(connection, |c| sql_query(unpublished()).bind::<Text, _>(CLAIM_TOPIC).get_result(c))?;
+    // The id of a claim's first event, behind the claim's own.
+    let first_event = Envelope::derive_id("", "claim.submitted", 1);
+    let unpublished: Unpublished = on_each_backend!(connection, |c| {
+        sql_query(unpublished()).bind::<Text, _>(CLAIM_TOPIC).bind::<Text, _>(&first_event).get_result(c)
+    })?;
     let mut found = Reconciliation {
         needing_attention: on_each_backend!(connection, |c| {
             sql_query(NEEDING_ATTENTION).bind::<BigInt, _>(MOST_NAMED).load(c)

@@ -16,10 +16,12 @@ pub(super) struct ReconciliationAnswer {
     #[schema(value_type = Time)]
     as_of: String,
     submitted: SumAnswer,
-    /// Of these, those whose event Kafka has acknowledged.
+    /// Of these, those whose `claim.submitted` Kafka has acknowledged. Whether Kafka still has it is not known.
     published: SumAnswer,
-    /// Of these, the others. They are sent in a moment, or as soon as Kafka is there.
+    /// Of these, the others: the event waits in the outbox. It is sent in a moment, or as soon as Kafka is there. A claim that is
+    /// said again, since its outcome is overdue, is one of them until Kafka has acknowledged that, too.
     unpublished: SumAnswer,
+    /// How long the oldest event of these has waited.
     oldest_unpublished_age_s: Option<i64>,
     settled: SumAnswer,
     unwound: SumAnswer,

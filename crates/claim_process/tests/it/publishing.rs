@@ -1,32 +1,17 @@
 //! What the service says on `claims.claim.v1`: every accepted claim as the contract has it, whatever Kafka does.
 
-use crate::kafka::Kafka;
+use crate::kafka::{Kafka, free_address};
 use crate::service::{Answer, PROVIDERS, REAL_CLAIM, claim, count, eventually, execute, with_service, with_settings};
 use claim_events::ClaimEvent;
 use dual_db::Database;
 use dual_db::testing::{TestDatabase, on_both_databases};
 use serde_json::json;
 use std::collections::BTreeSet;
-use std::net::TcpListener;
-use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::task::JoinSet;
 
 /// Waits until everything was delivered and its rows are gone.
 async fn outbox_empties(database: &Database) {
     eventually("the outbox is empty", async || (count(database, "outbox") == 0).then_some(())).await;
-}
-
-/// An address where nobody listens, below the ports that the operating system gives away.
-fn free_address() -> String {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let first = 22_000 + std::process::id() % 8_000;
-    for _ in 0..500 {
-        let address = format!("127.0.0.1:{}", first + NEXT.fetch_add(1, Ordering::Relaxed));
-        if TcpListener::bind(&address).is_ok() {
-            return address;
-        }
-    }
-    panic!("none of five hundred ports is free");
 }
 
 on_both_databases! {

@@ -1,10 +1,11 @@
 //! The reconciliation: sums that add up, and each thing that does not agree, planted and named.
 
-use crate::kafka::{Kafka, settled, unwound};
-use crate::service::{PROVIDERS, Service, claim, count, eventually, execute, with_service, with_settings};
+use crate::kafka::{Kafka, free_address, settled, unwound};
+use crate::service::{Answer, PROVIDERS, Service, claim, count, eventually, execute, with_service, with_settings};
 use claim_events::PaymentEvent;
 use dual_db::Database;
 use dual_db::testing::{TestDatabase, on_both_databases};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 const MICROSECONDS: i64 = 1_000_000;
@@ -102,6 +103,67 @@ on_both_databases! {
             assert_eq!((&sums["submitted"]["claims"], &sums["published"]["claims"]), (&json!(1), &json!(0)));
             assert_eq!((&sums["unpublished"]["net_fee"], &sums["agrees"]), (&json!("1.00"), &json!(true)));
             assert!(sums["oldest_unpublished_age_s"].as_i64().is_some_and(|age| age >= 0), "{sums}");
+        });
+    }
+
+    fn what_was_withdrawn_or_asked_for_again_before_kafka_had_it_is_not_published(database: &TestDatabase) {
+        let address = free_address();
+        let change = |settings: &mut claim_process::settings::Settings| {
+            settings.kafka.brokers.clone_from(&address);
+            settings.watchdog.interval_ms = 20;
+            settings.watchdog.first_pause_ms = 500;
+        };
+        // Outlives the service, which leaves its group when it stops.
+        let mut kafka = None;
+        with_settings(database, change, async |service| {
+            let none_of_two = |sums: &Value| {
+                assert_eq!((&sums["submitted"], &sums["published"]), (&sum(2, "21.00"), &sum(0, "0.00")), "{sums}");
+                assert_eq!(sums["unpublished"], sum(2, "21.00"), "{sums}");
+                assert!(sums["oldest_unpublished_age_s"].as_i64().is_some_and(|age| age >= 0), "{sums}");
+            };
+            service.accepted(&claim(PROVIDERS[0], "1.00")).await;
+            let withdrawn = service.accepted(&claim(PROVIDERS[0], "20.00")).await;
+            let void = service.request(Method::POST, &format!("/v1/claims/{withdrawn}/void"));
+            assert_eq!(Answer::of(void.json(&json!({"reason": "sent by mistake"}))).await.status, 202);
+            none_of_two(&reconciled(&service).await);
+            eventually("both are asked for twice", async || {
+                (count(database.database(), "claims WHERE times_asked >= 2") == 2).then_some(())
+            })
+            .await;
+            none_of_two(&reconciled(&service).await);
+
+            let _ = kafka.insert(Kafka::start_at(&address));
+            let sums = eventually("both are published", async || {
+                let sums = reconciled(&service).await;
+                (sums["published"]["claims"] == 2).then_some(sums)
+            })
+            .await;
+            assert_eq!((&sums["unpublished"], &sums["oldest_unpublished_age_s"]), (&sum(0, "0.00"), &Value::Null));
+        });
+    }
+
+    fn what_is_said_again_is_published_once_kafka_has_that_too(database: &TestDatabase) {
+        with_service(database, async |service| {
+            let test = database.database();
+            let id = service.accepted(&claim(PROVIDERS[0], "1.00")).await;
+            // As when Kafka has acknowledged it, two hours ago.
+            plant(test, "DELETE FROM outbox");
+            plant(test, &format!("UPDATE claims SET submitted_at_us = submitted_at_us - {}", 7_200 * MICROSECONDS));
+            let sums = reconciled(&service).await;
+            assert_eq!((&sums["published"], &sums["oldest_unpublished_age_s"]), (&sum(1, "1.00"), &Value::Null));
+            plant(test, "UPDATE claims SET due_at_us = 1");
+            let sums = eventually("it is said again", async || {
+                let sums = reconciled(&service).await;
+                (sums["unpublished"]["claims"] == 1).then_some(sums)
+            })
+            .await;
+            let age = sums["oldest_unpublished_age_s"].as_i64();
+            assert!(age.is_some_and(|age| (0..3_600).contains(&age)), "since it is said again: {sums}");
+            // What waits of it besides, such as that it is withdrawn, is not what is published.
+            plant(test, "DELETE FROM outbox");
+            let void = service.request(Method::POST, &format!("/v1/claims/{id}/void"));
+            assert_eq!(Answer::of(void.json(&json!({"reason": "sent by mistake"}))).await.status, 202);
+            assert_eq!((count(test, "outbox") > 0, &reconciled(&service).await["published"]), (true, &sum(1, "1.00")));
         });
     }
 
