@@ -52,6 +52,11 @@ impl Field {
         Field::MemberCopay,
     ];
 
+    /// Whether any short text will do: what it names is known to its sender only.
+    pub const fn takes_any_text(self) -> bool {
+        matches!(self, Field::ExternalClaimId | Field::PlanGroup | Field::SubscriberId)
+    }
+
     /// The canonical name.
     pub const fn name(self) -> &'static str {
         match self {

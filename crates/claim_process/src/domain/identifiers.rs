@@ -119,6 +119,12 @@ impl Quadrant {
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Identifier(String);
 
+/// Characters of Unicode's category Cf that come along when text is copied from a page or a document, and make two numbers
+/// of what looks like one: zero-width spaces and joiners, marks and overrides of direction, and the byte order mark.
+fn is_invisible(character: char) -> bool {
+    matches!(character, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
 impl Identifier {
     /// The longest, in characters.
     pub const MOST_CHARACTERS: usize = 64;
@@ -127,7 +133,7 @@ impl Identifier {
     pub fn parse(text: &str) -> Option<Self> {
         let fits = !text.is_empty()
             && text.chars().nth(Self::MOST_CHARACTERS).is_none()
-            && !text.chars().any(char::is_control);
+            && !text.chars().any(|character| character.is_control() || is_invisible(character));
         fits.then(|| Self(text.to_owned()))
     }
 
@@ -183,6 +189,7 @@ mod tests {
         let subscriber = Identifier::parse("3730189502").unwrap();
         assert!(!format!("{subscriber:?}").contains("3730189502"));
         assert_eq!(Identifier::parse("a\nb"), None);
+        assert_eq!(Identifier::parse("GRP-1000\u{200b}"), None);
         assert_eq!(Identifier::parse(&"x".repeat(65)), None);
     }
 }

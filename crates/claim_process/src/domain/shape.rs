@@ -35,7 +35,7 @@ pub fn quadrant(text: &str) -> Result<(), ValidationError> {
 /// Printable text, as [`Identifier::parse`] reads it.
 pub fn identifier(text: &str) -> Result<(), ValidationError> {
     Identifier::parse(text).map(|_| ()).ok_or_else(|| {
-        wrong(&reading::LENGTH, "must be at most 64 characters, without line breaks or other control characters")
+        wrong(&reading::LENGTH, "must be at most 64 characters, without line breaks or other invisible characters")
     })
 }
 

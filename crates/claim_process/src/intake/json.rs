@@ -222,6 +222,12 @@ fn scalar(
     let text = match parse(raw) {
         Ok(Json::Null) => String::new(),
         Ok(Json::Text(text)) => text,
+        // A number such as 1e400 or 3.730189502e9 is nobody's number, and would be kept as it is written.
+        Ok(Json::Number(number)) if field.takes_any_text() && !number.bytes().all(|byte| byte.is_ascii_digit()) => {
+            let message = "must be text, or a number of digits alone".to_owned();
+            form.note_misread(place.finding(field.name(), name, &reading::NOT_TEXT, message));
+            return Ok(None);
+        }
         Ok(Json::Number(number)) => number.to_owned(),
         Ok(Json::Other | Json::Array(_) | Json::Object(_)) => {
             let message = "must be text or a number".to_owned();

@@ -441,7 +441,7 @@ fn a_sender_that_lets_too_many_results_wait_is_told_so_in_the_last_line() {
             wire.read_until("0\r\n\r\n")
         });
         let said = sending.await.expect("is answered");
-        let last = said.lines().filter(|line| line.starts_with('{')).next_back().expect("a line");
+        let last = said.lines().rfind(|line| line.starts_with('{')).expect("a line");
         assert!(last.starts_with("{\"problem\":") && last.contains("read them while you send"), "{last}");
     });
 }

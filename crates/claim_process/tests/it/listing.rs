@@ -213,7 +213,7 @@ fn a_query_that_cannot_be_read_is_a_problem_that_says_what_to_write() {
             ("cursor=c1%27%20OR%201=1", "the cursor must be one"),
             (&format!("cursor=x{cursor}"), "the cursor must be one"),
             ("plan_group=", "plan_group must have 1 to 64 printable characters"),
-            ("external_claim_id=a%00b", "external_claim_id must have 1 to 64 printable characters"),
+            ("external_claim_id=a%00b", "external_claim_id must have no NUL character"),
             ("needs_attention=yes", "needs_attention cannot be read. It is: `true`:"),
             ("submitted_from=yesterday", "submitted_from must be a time, as in 2026-11-22T09:30:00Z"),
             ("submitted_from=2026-11-31", "or a date, as in 2026-11-22"),

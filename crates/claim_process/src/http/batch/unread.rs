@@ -239,9 +239,13 @@ mod tests {
         assert!(matches!(full, NotKept::ReaderStalls));
         let writer = unread.clone();
         let mut stream = Box::pin(unread.stream());
-        let waiting = std::thread::spawn(move || writer.push(b"x\n", Duration::from_secs(60)));
-        while !waiting.is_finished() {
-            stream.next().await.expect("more").expect("reads");
+        let waiting = std::thread::spawn(move || {
+            let kept = writer.push(b"x\n", Duration::from_secs(60));
+            writer.end(Ok(()));
+            kept
+        });
+        while let Some(piece) = stream.next().await {
+            piece.expect("reads");
         }
         waiting.join().expect("no panic").expect("there is room once it was read");
     }
