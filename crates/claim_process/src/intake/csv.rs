@@ -128,18 +128,32 @@ impl Columns {
         }
     }
 
-    /// The text of a field in a row; empty where there is none.
-    pub fn text<'a>(&self, record: &'a ByteRecord, field: Field) -> &'a str {
-        let column = self.fields.iter().position(|column| column.as_ref().is_some_and(|(named, _)| *named == field));
-        let cell = column.and_then(|column| record.get(column)).and_then(|cell| std::str::from_utf8(cell).ok());
-        cell.unwrap_or("").trim()
+    /// Whether there is one for a field.
+    pub fn name(&self, field: Field) -> bool {
+        self.column(field).is_some()
     }
 
-    /// Adds a row to a claim, as its next line. One with too few or too many cells stays empty: nobody knows which is which.
+    fn column(&self, field: Field) -> Option<usize> {
+        self.fields.iter().position(|column| column.as_ref().is_some_and(|(named, _)| *named == field))
+    }
+
+    /// The text of a field in a row: empty where there is no such column, and `None` where it is not read.
+    pub fn text<'a>(&self, record: &'a ByteRecord, field: Field) -> Option<&'a str> {
+        let Some(cell) = self.column(field).and_then(|column| record.get(column)) else { return Some("") };
+        let text = std::str::from_utf8(cell).ok().filter(|text| text.len() <= self.limits.max_value_bytes)?;
+        Some(text.trim())
+    }
+
+    /// Whether a row has too few or too many cells, so that nobody knows which is which.
+    pub fn is_ragged(&self, record: &ByteRecord) -> bool {
+        record.len() != self.count
+    }
+
+    /// Adds a row to a claim, as its next line. One that is ragged stays empty.
     pub fn add_row(&self, form: &mut ClaimForm, record: &ByteRecord) {
         let mut line = LineForm::at(None);
         let place = Place { line: Some(form.lines.len() + 1), pointer: None };
-        if record.len() != self.count {
+        if self.is_ragged(record) {
             let message = format!(
                 "has {} columns where the first row names {}: check its separators and quotes",
                 record.len(),

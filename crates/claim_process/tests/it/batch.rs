@@ -189,10 +189,10 @@ on_both_databases! {
             assert_eq!(results.statuses(), ["accepted", "rejected", "rejected", "accepted"]);
             assert_eq!((&results.lines[1]["input_line"], &results.lines[1]["errors"][0]["code"]), (&json!(2), &json!("malformed")));
 
-            let csv = [NAMES, &row("1", "1"), "3/28/18,D0180\n", &row("3", "x"), &row("4", "4")].concat();
+            let csv = [NAMES, &row("1", "1"), &row("2", "x"), &row("3", "3")].concat();
             let results = send(&service, "text/csv", csv).await;
-            assert_eq!(results.statuses(), ["accepted", "rejected", "rejected", "accepted"]);
-            assert_eq!(results.lines[1]["errors"][0]["code"], "ragged_row");
+            assert_eq!(results.statuses(), ["accepted", "rejected", "accepted"]);
+            assert_eq!(results.lines[1]["errors"][0]["code"], "money_format");
 
             // The claim in hand may not be whole, so it is refused with the row that broke it.
             let csv = [NAMES, &row("1", "1"), &row("2", "2"), "3/28/18,\"D0180\n", &row("2", "2")].concat();

@@ -7,6 +7,7 @@ mod csv_rows;
 mod json_array;
 mod json_lines;
 mod refusal;
+mod row_key;
 
 use super::{Malformed, ReadLimits};
 use crate::domain::form::ClaimForm;
@@ -34,7 +35,7 @@ pub enum BatchFormat {
 #[serde(rename_all = "lowercase")]
 pub enum Grouping {
     /// Those next to each other with the same external claim id, or without one the same plan, subscriber, provider and
-    /// service date.
+    /// service date. A row that does not tell is refused with the claims beside it, of which it may be a line.
     #[default]
     Claim,
     /// Each by itself.
