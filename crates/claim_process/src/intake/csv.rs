@@ -1,5 +1,5 @@
 //! CSV: a row of names, then one row a line; all rows are one claim. The separator is a comma, a semicolon or a tab,
-//! whichever the row of names has most of.
+//! whichever the row of names has most of. Blank rows are passed over.
 
 use super::csv_watch::{CsvTrouble, CsvWatch};
 use super::{Malformed, Place, ReadLimits, note_repeated, note_unknown, printable, take_external_claim_id};
@@ -27,6 +27,7 @@ pub fn read_csv(body: &[u8], limits: ReadLimits) -> Result<ClaimForm, Malformed>
     loop {
         match reader.read_byte_record(&mut record) {
             Ok(false) => return Ok(form),
+            Ok(true) if is_blank(&record) => {}
             Ok(true) if form.is_overfull() => return Ok(form),
             Ok(true) => columns.add_row(&mut form, &record),
             Err(error) => {
@@ -43,6 +44,12 @@ pub fn read_csv(body: &[u8], limits: ReadLimits) -> Result<ClaimForm, Malformed>
 pub(super) fn reader<R: Read>(input: R, separator: u8, max_record_bytes: usize) -> Reader<CsvWatch<R>> {
     let watch = CsvWatch::new(input, separator, max_record_bytes);
     ReaderBuilder::new().flexible(true).delimiter(separator).from_reader(watch)
+}
+
+/// Whether a row has nothing but separators and blanks, as spreadsheets save an empty one. It is passed over like a blank
+/// line.
+pub(super) fn is_blank(record: &ByteRecord) -> bool {
+    record.iter().all(|cell| std::str::from_utf8(cell).is_ok_and(|cell| cell.trim().is_empty()))
 }
 
 /// The separator of the first record: what it has most of outside of quotes.

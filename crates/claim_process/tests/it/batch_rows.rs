@@ -113,6 +113,31 @@ on_both_databases! {
         assert_totals_agree(database.database());
     }
 
+    fn blank_rows_are_passed_over_and_split_no_claim(database: &TestDatabase) {
+        // As a spreadsheet saves them, and as they are left over.
+        const BLANK: &str = ";;;;;;;;;\n";
+        let blank = [BLANK, "\n", "; ;\t;;\u{a0};\"\";;;;\r\n", ";;\n", "  \n", "\"\"\n"].concat();
+        let (a, b) = (&*row("1"), &*row("2"));
+        with_service(database, async |service| {
+            let csv = [NAMES, &blank, a, &blank, a, b, &blank, LONG, &blank, &blank.repeat(1_000)].concat();
+            assert_eq!(claims(&service, "", csv.clone()).await, [claim(1, 2, &[]), claim(3, 4, &["ragged_row"])]);
+            let by_row = claims(&service, "?group=row", csv).await;
+            let expected = [claim(1, 1, &[]), claim(2, 2, &[]), claim(3, 3, &[]), claim(4, 4, &["ragged_row"])];
+            assert_eq!(by_row, expected);
+
+            let one = [NAMES, &blank, a, &blank.repeat(200), a, BLANK.trim_end()].concat();
+            let stored = service.post_csv(&one).await;
+            assert_eq!((stored.status, &stored.body["net_fee"]), (201, &json!("10.00")), "{}", stored.body);
+            let request = service.request(reqwest::Method::POST, "/v1/claims/validate");
+            let checked = Answer::of(request.header("content-type", "text/csv").body(one)).await;
+            assert_eq!((&checked.body["valid"], &checked.body["claim"]["net_fee"]), (&json!(true), &json!("10.00")));
+            // Lines are counted without them.
+            let refused = service.post_csv(&[NAMES, a, &blank, LONG].concat()).await;
+            assert_eq!((refused.status, &refused.body["errors"][0]["line"]), (422, &json!(2)), "{}", refused.body);
+        });
+        assert_eq!(count(database.database(), "claims"), 5);
+    }
+
     fn of_a_file_of_ragged_rows_the_first_is_named_however_many_they_are(database: &TestDatabase) {
         with_service(database, async |service| {
             let csv = NAMES.to_owned() + &LONG.repeat(5_000);

@@ -8,10 +8,13 @@ use super::row_key::RowKey;
 use super::{BatchClaim, BatchLimits, Ended, Grouping, Refusal, StandsIn, peek};
 use crate::domain::form::ClaimForm;
 use crate::intake::Malformed;
-use crate::intake::csv::{Columns, reader, separator};
+use crate::intake::csv::{Columns, is_blank, reader, separator};
 use crate::intake::csv_watch::CsvTrouble;
 use ::csv::ByteRecord;
 use std::io::Read;
+
+/// The most blank rows next to each other: a spreadsheet has no more, and what is packed has no end of them.
+const MOST_BLANK_ROWS: u32 = 1_048_576;
 
 pub(super) fn read<E>(
     input: impl Read,
@@ -33,14 +36,22 @@ pub(super) fn read<E>(
     let columns = Columns::read(&mut reader, limits.read)?;
     let mut group: Option<Group> = None;
     let mut record = ByteRecord::new();
-    let mut row = 0;
+    let (mut row, mut blank_rows) = (0, 0);
     loop {
         let trouble = match reader.read_byte_record(&mut record) {
+            Ok(true) if is_blank(&record) => {
+                blank_rows += 1;
+                if blank_rows > MOST_BLANK_ROWS {
+                    let why = format!("there are more than {MOST_BLANK_ROWS} blank rows after row {row}");
+                    return Err(Ended::Malformed(Malformed(why)));
+                }
+                continue;
+            }
             Ok(true) => None,
             Ok(false) => break,
             Err(error) => Some(CsvTrouble::of(error).map_err(Ended::Input)?),
         };
-        row += 1;
+        (row, blank_rows) = (row + 1, 0);
         if grouping == Grouping::Row
             && let Some(whole) = group.take()
         {
@@ -183,6 +194,30 @@ mod tests {
         let too_large = (3, 4, Err(Refusal::TooLarge(100)));
         assert_eq!(claims, [(1, 1, Ok(1)), (2, 2, Ok(1)), too_large]);
         assert!(matches!(ended, Err(Ended::Malformed(_))), "{ended:?}");
+    }
+
+    #[test]
+    fn blank_rows_without_end_are_not_read_to_their_end() {
+        let endless = Read::chain("npi,quadrant\n1,UR\n".as_bytes(), Repeated::default());
+        let limits = BatchLimits { max_claim_bytes: 100, read: ReadLimits::default() };
+        let ended = read_batch(endless, Some(BatchFormat::Csv), Grouping::Claim, limits, &mut |_| Ok::<_, ()>(()));
+        assert!(matches!(ended, Err(Ended::Malformed(_))), "{ended:?}");
+    }
+
+    /// Blank rows without end.
+    #[derive(Default)]
+    struct Repeated {
+        next: usize,
+    }
+
+    impl Read for Repeated {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            for byte in &mut *buffer {
+                *byte = b",\n"[self.next % 2];
+                self.next += 1;
+            }
+            Ok(buffer.len())
+        }
     }
 
     #[test]
