@@ -80,9 +80,10 @@ pub(super) struct Columns {
     limits: ReadLimits,
 }
 
+/// With the numbers of the columns, from 1.
 enum Note {
-    Unknown(String),
-    Repeated(Field, String, String),
+    Unknown(usize, String),
+    Repeated(Field, [String; 2], [usize; 2]),
 }
 
 impl Columns {
@@ -102,15 +103,18 @@ impl Columns {
         }
         let mut notes = Vec::new();
         let mut fields: Vec<Option<(Field, String)>> = Vec::with_capacity(names.len());
-        for name in &names {
+        for (name, number) in names.iter().zip(1..) {
             let Some(field) = Field::from_sent(name.trim()) else {
-                notes.push(Note::Unknown(printable(name)));
+                notes.push(Note::Unknown(number, printable(name)));
                 fields.push(None);
                 continue;
             };
-            let first = fields.iter().flatten().find(|(other, _)| *other == field).map(|(_, first)| first.clone());
-            if let Some(first) = first {
-                notes.push(Note::Repeated(field, first, printable(name)));
+            let first = fields.iter().zip(1..).find_map(|(column, first)| match column {
+                Some((other, as_first)) if *other == field => Some((first, as_first.clone())),
+                _ => None,
+            });
+            if let Some((first, as_first)) = first {
+                notes.push(Note::Repeated(field, [as_first, printable(name)], [first, number]));
                 fields.push(None);
             } else {
                 fields.push(Some((field, printable(name))));
@@ -129,8 +133,15 @@ impl Columns {
         let place = Place { line: None, pointer: None };
         for note in &self.notes {
             match note {
-                Note::Unknown(name) => note_unknown(form, &place, name),
-                Note::Repeated(field, first, second) => note_repeated(form, &place, *field, first, second),
+                Note::Unknown(number, name) if name.is_empty() => {
+                    note_unknown(form, &place, &format!("column {number}"), "has no name");
+                }
+                Note::Unknown(number, name) => {
+                    note_unknown(form, &place, name, &format!("is column {number}, which is not a field of a claim,"));
+                }
+                Note::Repeated(field, [first, second], columns) => {
+                    note_repeated(form, &place, *field, [first, second], Some(*columns));
+                }
             }
         }
     }

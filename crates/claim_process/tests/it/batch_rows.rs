@@ -138,6 +138,25 @@ on_both_databases! {
         assert_eq!(count(database.database(), "claims"), 5);
     }
 
+    fn a_column_that_is_not_read_is_named_by_its_number(database: &TestDatabase) {
+        with_service(database, async |service| {
+            let csv = [NAMES.replace('\n', ";tooth;;\n"), row("1").replace('\n', ";14;;\n")].concat();
+            let stored = service.post_csv(&csv).await;
+            let said: Vec<_> = stored.body["warnings"].as_array().expect("warnings").iter()
+                .map(|warning| (warning["field"].as_str().expect("text"), &warning["message"].as_str().expect("text")[..12]))
+                .collect();
+            let expected = [("tooth", "is column 11"), ("column 12", "has no name "), ("column 13", "has no name ")];
+            assert_eq!(said, expected, "{}", stored.body);
+
+            let csv = [NAMES.replace('\n', ";npi\n"), row("1").replace('\n', ";1497775530\n")].concat();
+            let refused = service.post_csv(&csv).await;
+            assert_eq!(refused.body["errors"], json!([{
+                "field": "provider_npi", "sent_as": "npi", "code": "sent_twice",
+                "message": "is sent twice, as 'Provider NPI' in column 6 and as 'npi' in column 11: send it once",
+            }]));
+        });
+    }
+
     fn of_a_file_of_ragged_rows_the_first_is_named_however_many_they_are(database: &TestDatabase) {
         with_service(database, async |service| {
             let csv = NAMES.to_owned() + &LONG.repeat(5_000);
