@@ -52,11 +52,16 @@ pub(super) fn is_blank(record: &ByteRecord) -> bool {
     record.iter().all(|cell| std::str::from_utf8(cell).is_ok_and(|cell| cell.trim().is_empty()))
 }
 
+/// Whether it is no part of the first record where nothing else stands before it.
+pub(super) fn ends_line(byte: &u8) -> bool {
+    matches!(byte, b'\n' | b'\r')
+}
+
 /// The separator of the first record: what it has most of outside of quotes.
 pub(super) fn separator(text: &[u8]) -> u8 {
     let mut counts = [(b',', 0_usize), (b';', 0), (b'\t', 0)];
     let mut quoted = false;
-    for byte in text {
+    for byte in text.iter().skip_while(|byte| ends_line(byte)) {
         match byte {
             b'"' => quoted = !quoted,
             b'\n' if !quoted => break,
@@ -214,6 +219,7 @@ mod tests {
             ("a\tb", b'\t'),
             ("\"a,b\nc,d\";e;f", b';'),
             ("a;b,c", b','),
+            ("\r\n\n\ta\tb,c\n,,,,", b'\t'),
             ("", b','),
         ] {
             assert_eq!(separator(text.as_bytes()), expected, "{text}");

@@ -8,7 +8,7 @@ use super::row_key::RowKey;
 use super::{BatchClaim, BatchLimits, Ended, Grouping, Refusal, StandsIn, peek};
 use crate::domain::form::ClaimForm;
 use crate::intake::Malformed;
-use crate::intake::csv::{Columns, is_blank, reader, separator};
+use crate::intake::csv::{Columns, ends_line, is_blank, reader, separator};
 use crate::intake::csv_watch::CsvTrouble;
 use ::csv::ByteRecord;
 use std::io::Read;
@@ -24,11 +24,12 @@ pub(super) fn read<E>(
 ) -> Result<(), Ended<E>> {
     let max_claim_bytes = limits.max_claim_bytes;
     // The separator is told by the first record.
-    let mut quoted = false;
+    let (mut begun, mut quoted) = (false, false);
     let (head, input) = peek(input, |piece| {
         piece.iter().any(|byte| {
+            begun |= !ends_line(byte);
             quoted ^= *byte == b'"';
-            *byte == b'\n' && !quoted
+            *byte == b'\n' && begun && !quoted
         })
     })
     .map_err(Ended::Input)?;
