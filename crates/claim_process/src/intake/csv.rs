@@ -25,7 +25,9 @@ pub fn read_csv(body: &[u8], limits: ReadLimits) -> Result<ClaimForm, Malformed>
     columns.note_in(&mut form);
     let mut record = ByteRecord::new();
     loop {
-        match reader.read_byte_record(&mut record) {
+        let read = reader.read_byte_record(&mut record);
+        reader.get_mut().next_line();
+        match read {
             Ok(false) => return Ok(form),
             Ok(true) if is_blank(&record) => {}
             Ok(true) if form.is_overfull() => return Ok(form),
@@ -93,7 +95,7 @@ enum Note {
 
 impl Columns {
     /// Reads the row of names.
-    pub fn read<R: Read>(reader: &mut Reader<R>, limits: ReadLimits) -> Result<Self, Malformed> {
+    pub fn read<R: Read>(reader: &mut Reader<CsvWatch<R>>, limits: ReadLimits) -> Result<Self, Malformed> {
         let names = match reader.headers() {
             Ok(names) => names.clone(),
             Err(error) => {
@@ -102,6 +104,7 @@ impl Columns {
                 return Err(Malformed(format!("the row of column names cannot be read: {why}")));
             }
         };
+        reader.get_mut().next_line();
         let most = limits.max_columns;
         if names.len() > most {
             return Err(Malformed(format!("the CSV names {} columns: at most {most} are read", names.len())));

@@ -9,6 +9,7 @@ use dual_db::testing::{TestDatabase, on_both_databases};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::convert::Infallible;
+use std::io::Read;
 
 const NAMES: &str = "service date;submitted procedure;quadrant;Plan/Group #;Subscriber#;Provider NPI;provider fees;\
                      Allowed fees;member coinsurance;member copay\n";
@@ -162,6 +163,43 @@ on_both_databases! {
             let csv = NAMES.to_owned() + &LONG.repeat(5_000);
             assert_eq!(claims(&service, "", csv).await, [claim(1, 5_000, &["line_count", "ragged_row"])]);
         });
+    }
+}
+
+#[test]
+fn each_claim_of_a_csv_says_at_which_line_of_the_file_it_begins() {
+    let (names, a, b) = (NAMES.trim_end(), row("1").trim_end().to_owned(), row("2").trim_end().to_owned());
+    // Line breaks of three kinds, also in the row of names and in a note.
+    let names = format!("{names};\"in quo\ntes\"");
+    let a = format!("{a};\"a note\r\nof three\nlines\"");
+    let csv = format!(
+        "\u{feff}\r\n{names}\r\n{a}\r\n{a}\r\n\r\n\n{b};\n{a}\r{b};\r;;;;\n\n{}\n{a}\n  {LONG}{b};\n{a}\n\"{b}",
+        row_of("2/30/18", "3", "1.00").trim_end(),
+    );
+    for bytes in [1, 7, 10_000] {
+        let limits = BatchLimits { max_claim_bytes: 10_000, read: ReadLimits::default() };
+        let mut lines = Vec::new();
+        let pieces = InPieces { text: csv.as_bytes(), bytes };
+        read_batch(pieces, Some(BatchFormat::Csv), Grouping::Row, limits, &mut |claim| {
+            lines.push(claim.file_line.unwrap());
+            Ok::<(), Infallible>(())
+        })
+        .unwrap();
+        // A note makes two lines more.
+        assert_eq!(lines, [4, 7, 12, 13, 16, 19, 20, 23, 24, 25, 28], "{csv}");
+    }
+}
+
+/// A text that arrives in pieces of so many bytes.
+struct InPieces<'a> {
+    text: &'a [u8],
+    bytes: usize,
+}
+
+impl Read for InPieces<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let most = buffer.len().min(self.bytes);
+        self.text.read(&mut buffer[..most])
     }
 }
 

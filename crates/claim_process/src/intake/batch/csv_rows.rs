@@ -39,7 +39,9 @@ pub(super) fn read<E>(
     let mut record = ByteRecord::new();
     let (mut row, mut blank_rows) = (0, 0);
     loop {
-        let trouble = match reader.read_byte_record(&mut record) {
+        let read = reader.read_byte_record(&mut record);
+        let file_line = reader.get_mut().next_line();
+        let trouble = match read {
             Ok(true) if is_blank(&record) => {
                 blank_rows += 1;
                 if blank_rows > MOST_BLANK_ROWS {
@@ -60,7 +62,7 @@ pub(super) fn read<E>(
         }
         if let Some(trouble) = trouble {
             // What follows cannot be told apart any more, and the claim in hand may not be whole.
-            let mut broken = group.take().unwrap_or_else(|| Group::begin(&columns, row));
+            let mut broken = group.take().unwrap_or_else(|| Group::begin(&columns, row, file_line));
             broken.last_row = row;
             let line = usize::try_from(row + 1 - broken.first_row).ok();
             let end = match trouble {
@@ -85,7 +87,7 @@ pub(super) fn read<E>(
             in_doubt = whole.doubt_about(&key);
             take(whole.finish()).map_err(Ended::Stopped)?;
         }
-        let group = group.get_or_insert_with(|| Group::begin(&columns, row));
+        let group = group.get_or_insert_with(|| Group::begin(&columns, row, file_line));
         if let Some(row) = in_doubt {
             group.refuse_with(row);
         }
@@ -108,6 +110,8 @@ struct Group {
     doubtful: Option<RowKey>,
     first_row: u64,
     last_row: u64,
+    /// At which its first row begins.
+    file_line: Option<u64>,
     /// Those of the rows in the form.
     bytes: usize,
     form: Result<ClaimForm, Refusal>,
@@ -115,11 +119,11 @@ struct Group {
 }
 
 impl Group {
-    fn begin(columns: &Columns, row: u64) -> Self {
+    fn begin(columns: &Columns, row: u64, file_line: Option<u64>) -> Self {
         let mut form = ClaimForm::default();
         columns.note_in(&mut form);
         let hash = super::Hash::default();
-        Self { key: None, doubtful: None, first_row: row, last_row: row, bytes: 0, form: Ok(form), hash }
+        Self { key: None, doubtful: None, first_row: row, last_row: row, file_line, bytes: 0, form: Ok(form), hash }
     }
 
     /// Whether the row after its last is one of its own, or cannot be told from one.
@@ -161,6 +165,7 @@ impl Group {
     fn finish(self) -> BatchClaim {
         BatchClaim {
             stands_in: Some(StandsIn::Rows(self.first_row, self.last_row)),
+            file_line: self.file_line,
             form: self.form,
             hash: self.hash.in_hex(),
         }

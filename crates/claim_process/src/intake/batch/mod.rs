@@ -66,6 +66,9 @@ pub enum StandsIn {
 pub struct BatchClaim {
     /// Where it stands; in an array its index says that.
     pub stands_in: Option<StandsIn>,
+    /// The line of a CSV at which its first row begins, from 1: rows are not lines where there are blank lines or rows, or
+    /// line breaks inside quotes.
+    pub file_line: Option<u64>,
     /// The claim as it was sent, or what is wrong with it where it is none.
     pub form: Result<ClaimForm, Refusal>,
     /// SHA-256 of what was sent, in hex: the same claim sent again has the same.
