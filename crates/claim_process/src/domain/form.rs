@@ -74,6 +74,11 @@ impl Findings {
             .map(|finding| (finding.line, finding.field.as_str()))
     }
 
+    /// The first with this code.
+    pub fn first_with_code(&self, code: &str) -> Option<&Finding> {
+        self.kept.iter().find(|finding| finding.code == code)
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.kept.is_empty()

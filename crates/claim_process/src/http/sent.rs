@@ -91,6 +91,8 @@ pub(super) struct BatchLine {
     /// The first and the last of its rows in a CSV, from 1, without the row of names.
     #[schema(value_type = Option<Vec<u64>>, min_items = 2, max_items = 2)]
     rows: Option<[u64; 2]>,
+    /// The line of a CSV at which its first row begins, from 1.
+    file_line: Option<u64>,
     /// Its line in JSON Lines, from 1.
     input_line: Option<u64>,
     /// `accepted`, `duplicate` (stored by an earlier request with the same `Idempotency-Key`), `rejected`, or where nothing

@@ -1,5 +1,5 @@
 //! CSV: a row of names, then one row a line; all rows are one claim. The separator is a comma, a semicolon or a tab,
-//! whichever the row of names has most of.
+//! whichever the row of names has most of. Blank rows are passed over.
 
 use super::csv_watch::{CsvTrouble, CsvWatch};
 use super::{Malformed, Place, ReadLimits, note_repeated, note_unknown, printable, take_external_claim_id};
@@ -25,8 +25,11 @@ pub fn read_csv(body: &[u8], limits: ReadLimits) -> Result<ClaimForm, Malformed>
     columns.note_in(&mut form);
     let mut record = ByteRecord::new();
     loop {
-        match reader.read_byte_record(&mut record) {
+        let read = reader.read_byte_record(&mut record);
+        reader.get_mut().next_line();
+        match read {
             Ok(false) => return Ok(form),
+            Ok(true) if is_blank(&record) => {}
             Ok(true) if form.is_overfull() => return Ok(form),
             Ok(true) => columns.add_row(&mut form, &record),
             Err(error) => {
@@ -45,11 +48,22 @@ pub(super) fn reader<R: Read>(input: R, separator: u8, max_record_bytes: usize) 
     ReaderBuilder::new().flexible(true).delimiter(separator).from_reader(watch)
 }
 
+/// Whether a row has nothing but separators and blanks, as spreadsheets save an empty one. It is passed over like a blank
+/// line.
+pub(super) fn is_blank(record: &ByteRecord) -> bool {
+    record.iter().all(|cell| std::str::from_utf8(cell).is_ok_and(|cell| cell.trim().is_empty()))
+}
+
+/// Whether it is no part of the first record where nothing else stands before it.
+pub(super) fn ends_line(byte: &u8) -> bool {
+    matches!(byte, b'\n' | b'\r')
+}
+
 /// The separator of the first record: what it has most of outside of quotes.
 pub(super) fn separator(text: &[u8]) -> u8 {
     let mut counts = [(b',', 0_usize), (b';', 0), (b'\t', 0)];
     let mut quoted = false;
-    for byte in text {
+    for byte in text.iter().skip_while(|byte| ends_line(byte)) {
         match byte {
             b'"' => quoted = !quoted,
             b'\n' if !quoted => break,
@@ -73,14 +87,15 @@ pub(super) struct Columns {
     limits: ReadLimits,
 }
 
+/// With the numbers of the columns, from 1.
 enum Note {
-    Unknown(String),
-    Repeated(Field, String, String),
+    Unknown(usize, String),
+    Repeated(Field, [String; 2], [usize; 2]),
 }
 
 impl Columns {
     /// Reads the row of names.
-    pub fn read<R: Read>(reader: &mut Reader<R>, limits: ReadLimits) -> Result<Self, Malformed> {
+    pub fn read<R: Read>(reader: &mut Reader<CsvWatch<R>>, limits: ReadLimits) -> Result<Self, Malformed> {
         let names = match reader.headers() {
             Ok(names) => names.clone(),
             Err(error) => {
@@ -89,21 +104,25 @@ impl Columns {
                 return Err(Malformed(format!("the row of column names cannot be read: {why}")));
             }
         };
+        reader.get_mut().next_line();
         let most = limits.max_columns;
         if names.len() > most {
             return Err(Malformed(format!("the CSV names {} columns: at most {most} are read", names.len())));
         }
         let mut notes = Vec::new();
         let mut fields: Vec<Option<(Field, String)>> = Vec::with_capacity(names.len());
-        for name in &names {
+        for (name, number) in names.iter().zip(1..) {
             let Some(field) = Field::from_sent(name.trim()) else {
-                notes.push(Note::Unknown(printable(name)));
+                notes.push(Note::Unknown(number, printable(name)));
                 fields.push(None);
                 continue;
             };
-            let first = fields.iter().flatten().find(|(other, _)| *other == field).map(|(_, first)| first.clone());
-            if let Some(first) = first {
-                notes.push(Note::Repeated(field, first, printable(name)));
+            let first = fields.iter().zip(1..).find_map(|(column, first)| match column {
+                Some((other, as_first)) if *other == field => Some((first, as_first.clone())),
+                _ => None,
+            });
+            if let Some((first, as_first)) = first {
+                notes.push(Note::Repeated(field, [as_first, printable(name)], [first, number]));
                 fields.push(None);
             } else {
                 fields.push(Some((field, printable(name))));
@@ -122,24 +141,45 @@ impl Columns {
         let place = Place { line: None, pointer: None };
         for note in &self.notes {
             match note {
-                Note::Unknown(name) => note_unknown(form, &place, name),
-                Note::Repeated(field, first, second) => note_repeated(form, &place, *field, first, second),
+                Note::Unknown(number, name) if name.is_empty() => {
+                    note_unknown(form, &place, &format!("column {number}"), "has no name");
+                }
+                Note::Unknown(number, name) => {
+                    note_unknown(form, &place, name, &format!("is column {number}, which is not a field of a claim,"));
+                }
+                Note::Repeated(field, [first, second], columns) => {
+                    note_repeated(form, &place, *field, [first, second], Some(*columns));
+                }
             }
         }
     }
 
-    /// The text of a field in a row; empty where there is none.
-    pub fn text<'a>(&self, record: &'a ByteRecord, field: Field) -> &'a str {
-        let column = self.fields.iter().position(|column| column.as_ref().is_some_and(|(named, _)| *named == field));
-        let cell = column.and_then(|column| record.get(column)).and_then(|cell| std::str::from_utf8(cell).ok());
-        cell.unwrap_or("").trim()
+    /// Whether there is one for a field.
+    pub fn name(&self, field: Field) -> bool {
+        self.column(field).is_some()
     }
 
-    /// Adds a row to a claim, as its next line. One with too few or too many cells stays empty: nobody knows which is which.
+    fn column(&self, field: Field) -> Option<usize> {
+        self.fields.iter().position(|column| column.as_ref().is_some_and(|(named, _)| *named == field))
+    }
+
+    /// The text of a field in a row: empty where there is no such column, and `None` where it is not read.
+    pub fn text<'a>(&self, record: &'a ByteRecord, field: Field) -> Option<&'a str> {
+        let Some(cell) = self.column(field).and_then(|column| record.get(column)) else { return Some("") };
+        let text = std::str::from_utf8(cell).ok().filter(|text| text.len() <= self.limits.max_value_bytes)?;
+        Some(text.trim())
+    }
+
+    /// Whether a row has too few or too many cells, so that nobody knows which is which.
+    pub fn is_ragged(&self, record: &ByteRecord) -> bool {
+        record.len() != self.count
+    }
+
+    /// Adds a row to a claim, as its next line. One that is ragged stays empty.
     pub fn add_row(&self, form: &mut ClaimForm, record: &ByteRecord) {
         let mut line = LineForm::at(None);
         let place = Place { line: Some(form.lines.len() + 1), pointer: None };
-        if record.len() != self.count {
+        if self.is_ragged(record) {
             let message = format!(
                 "has {} columns where the first row names {}: check its separators and quotes",
                 record.len(),
@@ -182,6 +222,7 @@ mod tests {
             ("a\tb", b'\t'),
             ("\"a,b\nc,d\";e;f", b';'),
             ("a;b,c", b','),
+            ("\r\n\n\ta\tb,c\n,,,,", b'\t'),
             ("", b','),
         ] {
             assert_eq!(separator(text.as_bytes()), expected, "{text}");

@@ -1,8 +1,10 @@
-//! What the csv crate does not say of what it reads: a quote that is never closed, and a record that grows without end.
+//! What the csv crate does not say of what it reads: a quote that is never closed, a record that grows without end, and
+//! the line at which a record begins. (Its own count takes the blank lines before a record as part of it.)
 
 use super::Place;
 use crate::domain::form::ClaimForm;
 use crate::domain::rules::reading;
+use std::collections::VecDeque;
 use std::io::{self, Read};
 
 /// Why the rest of a CSV cannot be read.
@@ -44,6 +46,11 @@ pub(super) struct CsvWatch<R> {
     record_bytes: usize,
     /// Whether the record has begun. Blank lines before it count as part of it, so that they end, too.
     begun: bool,
+    /// The line that is being looked at, from 1, and whether it may still be ended by the second of CR LF.
+    line: u64,
+    behind_cr: bool,
+    /// The lines at which the records begin that were looked at and not asked for: of as many as fit into the reader's buffer.
+    begin_at: VecDeque<u64>,
     trouble: Option<CsvTrouble>,
 }
 
@@ -58,7 +65,23 @@ enum At {
 
 impl<R: Read> CsvWatch<R> {
     pub fn new(input: R, separator: u8, max_record_bytes: usize) -> Self {
-        Self { input, separator, max_record_bytes, at: At::CellStart, record_bytes: 0, begun: false, trouble: None }
+        Self {
+            input,
+            separator,
+            max_record_bytes,
+            at: At::CellStart,
+            record_bytes: 0,
+            begun: false,
+            line: 1,
+            behind_cr: false,
+            begin_at: VecDeque::new(),
+            trouble: None,
+        }
+    }
+
+    /// The line at which the next record begins. Asked once for each that is read, or not, in their order.
+    pub fn next_line(&mut self) -> Option<u64> {
+        self.begin_at.pop_front()
     }
 
     /// Looks at bytes up to the end of the last record before trouble, and returns how many they are.
@@ -79,7 +102,12 @@ impl<R: Read> CsvWatch<R> {
                 (_, byte) if *byte == self.separator => At::CellStart,
                 _ => At::Cell,
             };
-            self.begun |= self.at != At::CellStart || *byte == self.separator;
+            if !self.begun && (self.at != At::CellStart || *byte == self.separator) {
+                self.begun = true;
+                self.begin_at.push_back(self.line);
+            }
+            self.line += u64::from(*byte == b'\r' || *byte == b'\n' && !self.behind_cr);
+            self.behind_cr = *byte == b'\r';
             if self.record_bytes > self.max_record_bytes {
                 self.trouble = Some(CsvTrouble::TooLong(self.max_record_bytes));
                 return ended;

@@ -3,7 +3,9 @@
 //! Objects are read member by member, so that a name sent twice is seen, and numbers as they are written, so that money
 //! never passes through a float.
 
-use super::{CONTRADICTS, Malformed, Place, ReadLimits, note_repeated, note_unknown, take_external_claim_id};
+use super::{
+    CONTRADICTS, Malformed, NOT_A_FIELD, Place, ReadLimits, note_repeated, note_unknown, take_external_claim_id,
+};
 use crate::domain::field::{Field, means_lines};
 use crate::domain::form::{ClaimForm, LineForm, SentAs};
 use crate::domain::rules::reading;
@@ -106,19 +108,19 @@ fn read_claim_object(
             continue;
         }
         let Some(field) = Field::from_sent(&name) else {
-            note_unknown(form, &place, &name);
+            note_unknown(form, &place, &name, NOT_A_FIELD);
             continue;
         };
         let Some(text) = scalar(form, &place, field, &name, raw, limits)? else { continue };
         let sent_as = SentAs { name: name.clone(), pointer: Some(pointer) };
         if field == Field::ExternalClaimId {
             if let Some(first) = form.header.sent_as(field).map(|sent| sent.name.clone()) {
-                note_repeated(form, &place, field, &first, &name);
+                note_repeated(form, &place, field, [&first, &name], None);
             }
             take_external_claim_id(form, &place, &text, sent_as);
         } else if SHARED.contains(&field) {
             if let Some(first) = shared.insert(field, Shared { text: text.trim().into(), sent_as }) {
-                note_repeated(form, &place, field, &first.sent_as.name, &name);
+                note_repeated(form, &place, field, [&first.sent_as.name, &name], None);
             }
         } else {
             let message = "belongs into each line, beside 'lines' it says nothing and was ignored".to_owned();
@@ -180,11 +182,11 @@ fn read_line(
         let pointer = format!("{base}/{}", escape(&name));
         let place = Place { line: place.line, pointer: Some(pointer.clone()) };
         let Some(field) = Field::from_sent(&name) else {
-            note_unknown(form, &place, &name);
+            note_unknown(form, &place, &name, NOT_A_FIELD);
             continue;
         };
         if let Some(first) = seen.insert(field, name.clone()) {
-            note_repeated(form, &place, field, &first, &name);
+            note_repeated(form, &place, field, [&first, &name], None);
             continue;
         }
         let Ok(Some(text)) = scalar(form, &place, field, &name, raw, limits) else { continue };

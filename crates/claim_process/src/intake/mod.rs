@@ -84,17 +84,25 @@ fn take_external_claim_id(form: &mut ClaimForm, place: &Place, text: &str, sent_
 /// What to do about two values where there can be one.
 const CONTRADICTS: &str = "differs from the value given for the whole claim: send it once";
 
-/// Notes a field that nobody knows: it is ignored, with a warning.
-fn note_unknown(form: &mut ClaimForm, place: &Place, name: &str) {
+/// Why a field that nobody knows is none.
+const NOT_A_FIELD: &str = "is not a field of a claim";
+
+/// Notes a field that nobody knows: it is ignored, with a warning that says why.
+fn note_unknown(form: &mut ClaimForm, place: &Place, name: &str, why: &str) {
     let known: Vec<&str> = Field::ALL.into_iter().map(Field::name).collect();
-    let message = format!("is not a field of a claim and was ignored; the fields are {}", known.join(", "));
+    let message = format!("{why} and was ignored; the fields are {}", known.join(", "));
     form.note_ignored(place.finding(&printable(name), &printable(name), &reading::UNKNOWN_FIELD, message));
 }
 
-/// Notes a field that was sent twice under names that mean the same.
-fn note_repeated(form: &mut ClaimForm, place: &Place, field: Field, first: &str, second: &str) {
-    let message = format!("is sent twice, as '{}' and as '{}': send it once", printable(first), printable(second));
-    form.note_misread(place.finding(field.name(), second, &reading::SENT_TWICE, message));
+/// Notes a field that was sent twice under names that mean the same, of a CSV with the numbers of its columns.
+fn note_repeated(form: &mut ClaimForm, place: &Place, field: Field, names: [&str; 2], columns: Option<[usize; 2]>) {
+    let [first, second] = names.map(printable);
+    let twice = match columns {
+        Some([one, other]) => format!("as '{first}' in column {one} and as '{second}' in column {other}"),
+        None => format!("as '{first}' and as '{second}'"),
+    };
+    let message = format!("is sent twice, {twice}: send it once");
+    form.note_misread(place.finding(field.name(), names[1], &reading::SENT_TWICE, message));
 }
 
 /// A sender's name for a field, short and without control characters.

@@ -5,7 +5,7 @@ use claim_process::domain::field::fold;
 use claim_process::domain::form::ClaimForm;
 use claim_process::domain::rules::{Limits, RuleBook, default_severities};
 use claim_process::domain::service_date::ServiceDate;
-use claim_process::intake::batch::{BatchFormat, BatchLimits, Grouping, read_batch};
+use claim_process::intake::batch::{BatchFormat, BatchLimits, Grouping, StandsIn, read_batch};
 use claim_process::intake::{ReadLimits, read_csv, read_json};
 use jiff::Timestamp;
 use std::convert::Infallible;
@@ -39,8 +39,14 @@ fn read_by_all(input: &[u8]) {
         for format in FORMATS {
             for grouping in [Grouping::Claim, Grouping::Row] {
                 let limits = BatchLimits { max_claim_bytes: 1024, read: ReadLimits::default() };
+                let mut before = 0;
                 let _ = read_batch(batch, format, grouping, limits, &mut |claim| {
                     claim.form.iter().for_each(judge);
+                    if let Some(StandsIn::Rows(..)) = claim.stands_in {
+                        let line = claim.file_line.unwrap();
+                        assert!(line > before, "a claim at line {line} behind one at {before}");
+                        before = line;
+                    }
                     Ok::<(), Infallible>(())
                 });
             }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "clippy does not see that what on_both_databases! writes are tests")]
 
 mod batch;
+mod batch_rows;
 mod canary;
 mod checks;
 mod dead_letters;

@@ -73,7 +73,12 @@ impl RuleBook {
         // What is wrong with each of so many lines would fill an answer many times as long as what was sent.
         if form.is_overfull() || form.lines.len() > self.limits.max_lines {
             let found = line_count::too_many(&self.limits);
-            let refused = Findings::from(form.finding(found.line, found.field, &line_count::RULE, found.message));
+            let mut refused = Findings::from(form.finding(found.line, found.field, &line_count::RULE, found.message));
+            // It may be why there are so many.
+            form.misread
+                .first_with_code(reading::RAGGED_ROW.code)
+                .into_iter()
+                .for_each(|row| refused.note(row.clone()));
             return Examined { draft: Draft::default(), refused, warnings };
         }
         form.shape_findings(&self.limits).into_iter().for_each(|finding| refused.note(finding));

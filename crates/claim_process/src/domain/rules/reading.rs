@@ -76,7 +76,7 @@ rules! {
     breaks Example::Claim(&[("plan_group", "\"GRP-2000\"")], &[&[]]), passes Example::Claim(&[("plan_group", "\"GRP-1000\"")], &[&[]]);
 
     RAGGED_ROW: Reject, "ragged_row", &["row"], "RFC 4180",
-    "Each row of a CSV has as many columns as the row of names.",
+    "Each row of a CSV has as many columns as the row of names. In a batch one that has not is refused with the claims beside it, since it may be a line of either.",
     breaks Example::Csv("service_date,submitted_procedure,plan_group,subscriber_id,provider_npi,provider_fees,allowed_fees,member_coinsurance,member_copay\n\
                          2018-03-28,D0180,GRP-1000,3730189502,1497775530,1,000.00,100.00,0.00,0.00\n"),
     passes Example::Csv("service_date,submitted_procedure,plan_group,subscriber_id,provider_npi,provider_fees,allowed_fees,member_coinsurance,member_copay\n\

@@ -43,7 +43,8 @@ pub(super) fn is_always_a_batch(kind: &str) -> bool {
 #[into_params(parameter_in = Query)]
 pub(super) struct BatchQuery {
     /// `claim`: rows of a CSV next to each other are one claim where they have the same `external_claim_id`, or without one
-    /// the same plan, subscriber, provider and service date. `row`: each row is a claim.
+    /// the same plan, subscriber, provider and service date. A row that does not tell to which claim it belongs is refused
+    /// with the claims beside it, of which it may be a line. `row`: each row is a claim.
     #[serde(default)]
     #[param(inline, required = false)]
     group: Grouping,

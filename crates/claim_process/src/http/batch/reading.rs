@@ -22,7 +22,7 @@ const RETRY_AFTER_S: u64 = 1;
 /// What is known of a batch so far, in its order.
 pub(super) enum Read {
     /// A claim.
-    Claim { index: u64, stands_in: Option<StandsIn>, fate: Fate },
+    Claim { index: u64, stands_in: Option<StandsIn>, file_line: Option<u64>, fate: Fate },
     /// No more can be read, or there is no more.
     End(Result<(), Problem>),
 }
@@ -89,12 +89,12 @@ impl Reading {
             return Err(Stopped::Problem(problem));
         }
         self.claims += 1;
-        let BatchClaim { stands_in, form, hash } = claim;
+        let BatchClaim { stands_in, file_line, form, hash } = claim;
         let fate = match form {
             Ok(form) => self.check(index, &form, hash)?,
             Err(refusal) => Fate::Refused(vec![refusal.finding()]),
         };
-        self.results.blocking_send(Read::Claim { index, stands_in, fate }).map_err(|_| Stopped::ResultsEnded)
+        self.results.blocking_send(Read::Claim { index, stands_in, file_line, fate }).map_err(|_| Stopped::ResultsEnded)
     }
 
     fn check(&self, index: u64, form: &ClaimForm, hash: String) -> Result<Fate, Stopped> {

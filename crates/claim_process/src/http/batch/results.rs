@@ -24,6 +24,8 @@ struct ResultLine {
     index: u64,
     #[serde(flatten)]
     stands_in: Option<StandsIn>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file_line: Option<u64>,
     status: Status,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
@@ -75,7 +77,9 @@ impl Results {
                     end = ended;
                     break;
                 }
-                Read::Claim { index, stands_in, fate } => self.line(index, stands_in, fate),
+                Read::Claim { index, stands_in, file_line, fate } => {
+                    self.line(index, stands_in, fate).map(|line| ResultLine { file_line, ..line })
+                }
             };
             let written = written.and_then(|line| {
                 summary.count(line.status);
@@ -120,8 +124,15 @@ impl Results {
     }
 
     fn line(&self, index: u64, stands_in: Option<StandsIn>, fate: Fate) -> Result<ResultLine, Problem> {
-        let mut line =
-            ResultLine { index, stands_in, status: Status::Rejected, id: None, errors: vec![], warnings: vec![] };
+        let mut line = ResultLine {
+            index,
+            stands_in,
+            file_line: None,
+            status: Status::Rejected,
+            id: None,
+            errors: vec![],
+            warnings: vec![],
+        };
         match fate {
             Fate::Refused(errors) => line.errors = errors,
             Fate::Valid { warnings } => (line.status, line.warnings) = (Status::Valid, warnings),

@@ -1,17 +1,20 @@
 //! CSV of many claims: rows next to each other that are one claim.
+//!
+//! A row may not tell to which claim it belongs: its number of cells is wrong, or what claims are told apart by cannot be
+//! read. It may be a line of the claim before it or of the claim after it, so both are refused, unless what can be read of
+//! it says that it is not theirs: no claim is ever stored without a line that it may have had.
 
+use super::row_key::RowKey;
 use super::{BatchClaim, BatchLimits, Ended, Grouping, Refusal, StandsIn, peek};
-use crate::domain::field::Field;
 use crate::domain::form::ClaimForm;
-use crate::domain::service_date::ServiceDate;
 use crate::intake::Malformed;
-use crate::intake::csv::{Columns, reader, separator};
+use crate::intake::csv::{Columns, ends_line, is_blank, reader, separator};
 use crate::intake::csv_watch::CsvTrouble;
 use ::csv::ByteRecord;
 use std::io::Read;
 
-/// What the rows of a claim have in common.
-const SHARED: [Field; 3] = [Field::PlanGroup, Field::SubscriberId, Field::ProviderNpi];
+/// The most blank rows next to each other: a spreadsheet has no more, and what is packed has no end of them.
+const MOST_BLANK_ROWS: u32 = 1_048_576;
 
 pub(super) fn read<E>(
     input: impl Read,
@@ -21,11 +24,12 @@ pub(super) fn read<E>(
 ) -> Result<(), Ended<E>> {
     let max_claim_bytes = limits.max_claim_bytes;
     // The separator is told by the first record.
-    let mut quoted = false;
+    let (mut begun, mut quoted) = (false, false);
     let (head, input) = peek(input, |piece| {
         piece.iter().any(|byte| {
+            begun |= !ends_line(byte);
             quoted ^= *byte == b'"';
-            *byte == b'\n' && !quoted
+            *byte == b'\n' && begun && !quoted
         })
     })
     .map_err(Ended::Input)?;
@@ -33,17 +37,32 @@ pub(super) fn read<E>(
     let columns = Columns::read(&mut reader, limits.read)?;
     let mut group: Option<Group> = None;
     let mut record = ByteRecord::new();
-    let mut row = 0;
+    let (mut row, mut blank_rows) = (0, 0);
     loop {
-        let trouble = match reader.read_byte_record(&mut record) {
+        let read = reader.read_byte_record(&mut record);
+        let file_line = reader.get_mut().next_line();
+        let trouble = match read {
+            Ok(true) if is_blank(&record) => {
+                blank_rows += 1;
+                if blank_rows > MOST_BLANK_ROWS {
+                    let why = format!("there are more than {MOST_BLANK_ROWS} blank rows after row {row}");
+                    return Err(Ended::Malformed(Malformed(why)));
+                }
+                continue;
+            }
             Ok(true) => None,
             Ok(false) => break,
             Err(error) => Some(CsvTrouble::of(error).map_err(Ended::Input)?),
         };
-        row += 1;
+        (row, blank_rows) = (row + 1, 0);
+        if grouping == Grouping::Row
+            && let Some(whole) = group.take()
+        {
+            take(whole.finish()).map_err(Ended::Stopped)?;
+        }
         if let Some(trouble) = trouble {
             // What follows cannot be told apart any more, and the claim in hand may not be whole.
-            let mut broken = group.take().unwrap_or_else(|| Group::begin(&columns, String::new(), row));
+            let mut broken = group.take().unwrap_or_else(|| Group::begin(&columns, row, file_line));
             broken.last_row = row;
             let line = usize::try_from(row + 1 - broken.first_row).ok();
             let end = match trouble {
@@ -62,14 +81,17 @@ pub(super) fn read<E>(
             take(broken.finish()).map_err(Ended::Stopped)?;
             return end;
         }
-        let key = key(&columns, &record);
-        if group.as_ref().is_some_and(|group| grouping == Grouping::Row || group.key != key)
-            && let Some(whole) = group.take()
-        {
+        let key = RowKey::of(&columns, &record);
+        let mut in_doubt = None;
+        if let Some(whole) = group.take_if(|group| !group.may_have(&key)) {
+            in_doubt = whole.doubt_about(&key);
             take(whole.finish()).map_err(Ended::Stopped)?;
         }
-        let group = group.get_or_insert_with(|| Group::begin(&columns, key, row));
-        group.add(&columns, &record, row);
+        let group = group.get_or_insert_with(|| Group::begin(&columns, row, file_line));
+        if let Some(row) = in_doubt {
+            group.refuse_with(row);
+        }
+        group.add(&columns, &record, row, key);
         if group.bytes > max_claim_bytes {
             group.form = Err(Refusal::TooLarge(max_claim_bytes));
         }
@@ -82,9 +104,14 @@ pub(super) fn read<E>(
 
 /// The rows of a claim so far.
 struct Group {
-    key: String,
+    /// That of its rows, where one of them has it whole.
+    key: Option<RowKey>,
+    /// That of its last row, where it is not whole.
+    doubtful: Option<RowKey>,
     first_row: u64,
     last_row: u64,
+    /// At which its first row begins.
+    file_line: Option<u64>,
     /// Those of the rows in the form.
     bytes: usize,
     form: Result<ClaimForm, Refusal>,
@@ -92,14 +119,38 @@ struct Group {
 }
 
 impl Group {
-    fn begin(columns: &Columns, key: String, row: u64) -> Self {
+    fn begin(columns: &Columns, row: u64, file_line: Option<u64>) -> Self {
         let mut form = ClaimForm::default();
         columns.note_in(&mut form);
-        Self { key, first_row: row, last_row: row, bytes: 0, form: Ok(form), hash: super::Hash::default() }
+        let hash = super::Hash::default();
+        Self { key: None, doubtful: None, first_row: row, last_row: row, file_line, bytes: 0, form: Ok(form), hash }
     }
 
-    fn add(&mut self, columns: &Columns, record: &ByteRecord, row: u64) {
+    /// Whether the row after its last is one of its own, or cannot be told from one.
+    fn may_have(&self, key: &RowKey) -> bool {
+        self.key.as_ref().or(self.doubtful.as_ref()).is_none_or(|own| own.may_be(key))
+    }
+
+    /// Its last row, where that may be one of the next claim's.
+    fn doubt_about(&self, next: &RowKey) -> Option<u64> {
+        self.doubtful.as_ref().is_some_and(|doubtful| doubtful.may_be(next)).then_some(self.last_row)
+    }
+
+    /// Refuses it for a row before it that may be its first.
+    fn refuse_with(&mut self, row: u64) {
+        if let Ok(form) = &mut self.form {
+            form.note_misread(Refusal::RowInDoubt(row).finding());
+        }
+    }
+
+    fn add(&mut self, columns: &Columns, record: &ByteRecord, row: u64, key: RowKey) {
         self.last_row = row;
+        if key.is_whole() {
+            self.doubtful = None;
+            self.key.get_or_insert(key);
+        } else {
+            self.doubtful = Some(key);
+        }
         for cell in record {
             self.hash.add(cell);
         }
@@ -114,24 +165,11 @@ impl Group {
     fn finish(self) -> BatchClaim {
         BatchClaim {
             stands_in: Some(StandsIn::Rows(self.first_row, self.last_row)),
+            file_line: self.file_line,
             form: self.form,
             hash: self.hash.in_hex(),
         }
     }
-}
-
-fn key(columns: &Columns, record: &ByteRecord) -> String {
-    let external = columns.text(record, Field::ExternalClaimId);
-    if !external.is_empty() {
-        return format!("\n{external}");
-    }
-    let date = columns.text(record, Field::ServiceDate);
-    let mut key = ServiceDate::parse(date).map_or_else(|_| date.to_owned(), |date| date.to_string());
-    for field in SHARED {
-        key.push('\n');
-        key.push_str(columns.text(record, field));
-    }
-    key
 }
 
 #[cfg(test)]
@@ -158,10 +196,34 @@ mod tests {
 
     #[test]
     fn claims_before_a_row_that_is_too_long_are_taken_though_they_arrive_with_it() {
-        let (claims, ended) = claims(&format!("plan_group,npi\nA,1\nA,2\nB,1\nC,{}\n", "1".repeat(100)));
+        let (claims, ended) = claims(&format!("plan_group,quadrant\nA,1\nB,2\nC,1\nD,{}\n", "1".repeat(100)));
         let too_large = (3, 4, Err(Refusal::TooLarge(100)));
         assert_eq!(claims, [(1, 1, Ok(1)), (2, 2, Ok(1)), too_large]);
         assert!(matches!(ended, Err(Ended::Malformed(_))), "{ended:?}");
+    }
+
+    #[test]
+    fn blank_rows_without_end_are_not_read_to_their_end() {
+        let endless = Read::chain("npi,quadrant\n1,UR\n".as_bytes(), Repeated::default());
+        let limits = BatchLimits { max_claim_bytes: 100, read: ReadLimits::default() };
+        let ended = read_batch(endless, Some(BatchFormat::Csv), Grouping::Claim, limits, &mut |_| Ok::<_, ()>(()));
+        assert!(matches!(ended, Err(Ended::Malformed(_))), "{ended:?}");
+    }
+
+    /// Blank rows without end.
+    #[derive(Default)]
+    struct Repeated {
+        next: usize,
+    }
+
+    impl Read for Repeated {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            for byte in &mut *buffer {
+                *byte = b",\n"[self.next % 2];
+                self.next += 1;
+            }
+            Ok(buffer.len())
+        }
     }
 
     #[test]

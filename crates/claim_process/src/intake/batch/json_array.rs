@@ -63,6 +63,7 @@ impl<'de, E> Visitor<'de> for Claims<'_, E> {
             let text = raw.get().as_bytes();
             let claim = BatchClaim {
                 stands_in: None,
+                file_line: None,
                 form: read_json(text, self.limits).map_err(|malformed| Refusal::Malformed(malformed.0)),
                 hash: Hash::of(text),
             };

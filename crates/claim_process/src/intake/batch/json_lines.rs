@@ -34,7 +34,8 @@ pub(super) fn read<E>(
             read_json(&line, limits).map_err(|malformed| Refusal::Malformed(malformed.0))
         };
         let hash = Hash::of(&line);
-        take(BatchClaim { stands_in: Some(StandsIn::InputLine(number)), form, hash }).map_err(Ended::Stopped)?;
+        take(BatchClaim { stands_in: Some(StandsIn::InputLine(number)), file_line: None, form, hash })
+            .map_err(Ended::Stopped)?;
     }
 }
 

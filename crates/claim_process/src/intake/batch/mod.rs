@@ -7,6 +7,7 @@ mod csv_rows;
 mod json_array;
 mod json_lines;
 mod refusal;
+mod row_key;
 
 use super::{Malformed, ReadLimits};
 use crate::domain::form::ClaimForm;
@@ -34,7 +35,7 @@ pub enum BatchFormat {
 #[serde(rename_all = "lowercase")]
 pub enum Grouping {
     /// Those next to each other with the same external claim id, or without one the same plan, subscriber, provider and
-    /// service date.
+    /// service date. A row that does not tell is refused with the claims beside it, of which it may be a line.
     #[default]
     Claim,
     /// Each by itself.
@@ -65,6 +66,9 @@ pub enum StandsIn {
 pub struct BatchClaim {
     /// Where it stands; in an array its index says that.
     pub stands_in: Option<StandsIn>,
+    /// The line of a CSV at which its first row begins, from 1: rows are not lines where there are blank lines or rows, or
+    /// line breaks inside quotes.
+    pub file_line: Option<u64>,
     /// The claim as it was sent, or what is wrong with it where it is none.
     pub form: Result<ClaimForm, Refusal>,
     /// SHA-256 of what was sent, in hex: the same claim sent again has the same.

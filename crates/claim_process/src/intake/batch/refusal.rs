@@ -10,6 +10,8 @@ pub enum Refusal {
     Malformed(String),
     /// It, or one of its rows, has more bytes than this.
     TooLarge(usize),
+    /// The row before it, this one, cannot be read and may be a line of it.
+    RowInDoubt(u64),
     /// The `Idempotency-Key` came before with another claim in this place.
     KeyReused,
     /// The claim with this id has its `external_claim_id`.
@@ -27,6 +29,13 @@ impl Refusal {
                 let message =
                     format!("may have at most {most} bytes: send fewer lines, and look for a quote that is not closed");
                 ("claim", "too_large", message)
+            }
+            Self::RowInDoubt(row) => {
+                let message = format!(
+                    "row {row}, the one before this claim, cannot be read and may be a line of it: put that row right, \
+                     and send this claim with it or after it"
+                );
+                ("row", "row_in_doubt", message)
             }
             Self::KeyReused => {
                 let message = "was another claim when the Idempotency-Key came before: use a new key for a new batch";
