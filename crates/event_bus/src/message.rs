@@ -6,7 +6,7 @@ use rdkafka::message::{BorrowedMessage, Headers as _};
 /// What a service wants sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutgoingMessage {
-    /// The event's derived id; only for people who look into the outbox.
+    /// The event's derived id, by which it is found in the outbox. Receivers have it from the headers.
     pub event_id: String,
     /// Where it goes.
     pub topic: String,

@@ -7,9 +7,13 @@ use crate::OutgoingMessage;
 use crate::schema::outbox;
 use diesel::prelude::*;
 use dual_db::{Connection, Result, load_skipping_locked, on_each_backend};
+use std::collections::HashSet;
 
 /// Rows in one INSERT: below SQLite's bound on parameters.
 const ROWS_PER_INSERT: usize = 1_000;
+
+/// Event ids in one SELECT, for the same reason.
+const IDS_PER_SELECT: usize = 1_000;
 
 #[derive(Insertable)]
 #[diesel(table_name = outbox, treat_none_as_default_value = false)]
@@ -53,7 +57,7 @@ pub fn insert(
             event_id: message.event_id.clone(),
             topic: message.topic.clone(),
             message_key: message.key.clone(),
-            headers: serde_json::to_string(&message.headers).expect("pairs of text always serialize"),
+            headers: stored_headers(message),
             body: message.body.clone(),
             created_at_us: now_us,
             send_after_us: now_us + grace_us,
@@ -67,6 +71,33 @@ pub fn insert(
         inserted.append(&mut written);
     }
     Ok(inserted)
+}
+
+fn stored_headers(message: &OutgoingMessage) -> String {
+    serde_json::to_string(&message.headers).expect("pairs of text always serialize")
+}
+
+/// Those of `messages` that do not wait already, word for word. One that says the same event with other words than the row
+/// that waits, such as with what is known since, does not.
+pub(crate) fn not_waiting(connection: &mut Connection, messages: &[OutgoingMessage]) -> Result<Vec<OutgoingMessage>> {
+    let mut missing = Vec::with_capacity(messages.len());
+    for chunk in messages.chunks(IDS_PER_SELECT) {
+        let ids: Vec<&str> = chunk.iter().map(|message| message.event_id.as_str()).collect();
+        let waiting: Vec<(String, String, String, String)> = on_each_backend!(connection, |c| {
+            outbox::table
+                .filter(outbox::event_id.eq_any(&ids))
+                .select((outbox::topic, outbox::message_key, outbox::headers, outbox::body))
+                .distinct()
+                .load(c)
+        })?;
+        let waiting: HashSet<_> = waiting.into_iter().collect();
+        let waits = |message: &OutgoingMessage| {
+            let OutgoingMessage { topic, key, body, .. } = message.clone();
+            waiting.contains(&(topic, key, stored_headers(message), body))
+        };
+        missing.extend(chunk.iter().filter(|message| !waits(message)).cloned());
+    }
+    Ok(missing)
 }
 
 /// Takes rows whose time has come, oldest first, and puts their next time off by `lease_us`, so that no other sweeper
@@ -144,6 +175,30 @@ mod tests {
             assert_eq!(database.write(|c| take_due(c, 1_600, 5_000, 100)).unwrap().len(), 2_500);
             database.write(|c| delete(c, &taken.iter().map(|row| row.id).collect::<Vec<_>>())).unwrap();
             assert_eq!(database.read(pending).unwrap(), 500);
+        }
+
+        fn only_what_waits_word_for_word_is_left_out(database: &Database) {
+            database.migrate(&[&crate::MIGRATIONS]).unwrap();
+            let messages: Vec<_> = (0..2_500).map(message).collect();
+            let waits = &messages[500..1_500];
+            let rows = database.write(|c| insert(c, waits, 0, 0)).unwrap();
+            // Twice, as in an outbox from before anybody looked.
+            database.write(|c| insert(c, waits, 0, 0)).unwrap();
+            let missing = database.read(|c| not_waiting(c, &messages)).unwrap();
+            assert!(missing.iter().eq(messages[..500].iter().chain(&messages[1_500..])));
+            let others = [
+                OutgoingMessage { body: "{\"known\":1}".into(), ..message(700) },
+                OutgoingMessage { headers: Vec::new(), ..message(700) },
+                OutgoingMessage { topic: "another".into(), ..message(700) },
+                OutgoingMessage { key: "another".into(), ..message(700) },
+            ];
+            assert_eq!(database.read(|c| not_waiting(c, &others)).unwrap(), others);
+            // What a sweeper has taken waits; what was delivered does not.
+            database.write(|c| take_due(c, 1, 5_000, 1_000)).unwrap();
+            database.write(|c| delete(c, &rows.iter().map(|row| row.id).collect::<Vec<_>>())).unwrap();
+            assert!(database.read(|c| not_waiting(c, waits)).unwrap().is_empty(), "the second rows are there");
+            database.write(|c| Ok(on_each_backend!(c, |c| diesel::delete(outbox::table).execute(c))?)).unwrap();
+            assert_eq!(database.read(|c| not_waiting(c, waits)).unwrap(), waits);
         }
 
         fn a_rolled_back_event_is_never_sent(database: &Database) {

@@ -74,6 +74,21 @@ impl Relay {
         outbox::insert(connection, messages, now_us, self.grace_us)
     }
 
+    /// The same, without the messages that wait already, word for word: what is said again and again does not fill the
+    /// outbox while nothing can be sent.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn enqueue_unless_waiting(
+        &self,
+        connection: &mut Connection,
+        messages: &[OutgoingMessage],
+        now_us: i64,
+    ) -> dual_db::Result<Vec<OutboxRow>> {
+        let missing = outbox::not_waiting(connection, messages)?;
+        self.enqueue(connection, &missing, now_us)
+    }
+
     /// Whether a message is small enough to be sent at all.
     pub(crate) fn carries(&self, message: &OutgoingMessage) -> bool {
         let headers: usize = message.headers.iter().map(|(name, value)| name.len() + value.len()).sum();

@@ -24,7 +24,9 @@ pub fn start(database: Database, relay: Arc<Relay>, settings: WatchdogSettings) 
     })
 }
 
-/// Asks for the claims that are due, at most as many as the settings allow. Returns how many.
+/// Asks for the claims that are due, at most as many as the settings allow. A question that waits in the outbox, word for
+/// word, is not put beside itself: it goes out when Kafka is there, and its claim is due again after the pause whether it
+/// was put or not. Returns how many were put.
 ///
 /// # Errors
 /// The database's.
@@ -62,10 +64,10 @@ pub fn ask_for_overdue(database: &Database, relay: &Relay, settings: &WatchdogSe
             )?;
         }
         let messages: Vec<_> = due.iter().map(outgoing::current_event).collect();
-        relay.enqueue(connection, &messages, now_us)
+        relay.enqueue_unless_waiting(connection, &messages, now_us)
     })?;
     if rows.is_empty() {
-        // Another instance was quicker.
+        // Another instance was quicker, or what there is to ask waits in the outbox.
         return Ok(0);
     }
     metrics::counter!("claims_asked_again_total").increment(rows.len() as u64);

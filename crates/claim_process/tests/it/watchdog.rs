@@ -1,6 +1,6 @@
 //! Asking again: a claim whose outcome does not come is said again and marked after a while, and let be when it comes.
 
-use crate::kafka::{Kafka, settled};
+use crate::kafka::{Kafka, free_address, settled};
 use crate::service::{PROVIDERS, claim, count, eventually, execute, number, with_settings};
 use claim_events::ClaimEvent;
 use claim_process::settings::Settings;
@@ -60,6 +60,57 @@ on_both_databases! {
                 number(database.database(), "SELECT MIN(times_asked) AS n FROM claims WHERE status = 'settled'"),
                 asked
             );
+        });
+    }
+
+    fn a_question_that_waits_is_not_put_again_and_another_is(database: &TestDatabase) {
+        let address = free_address();
+        let change = |settings: &mut Settings| {
+            impatient(settings);
+            settings.kafka.brokers.clone_from(&address);
+        };
+        // Outlives the service, which leaves its group when it stops.
+        let mut kafka = None;
+        with_settings(database, change, async |service| {
+            let test = database.database();
+            let ids = [
+                service.accepted(&claim(PROVIDERS[0], "1.00")).await,
+                service.accepted(&claim(PROVIDERS[0], "2.00")).await,
+            ];
+            let asked_for = async |times: i64| {
+                eventually("both are asked for", async || {
+                    (count(test, &format!("claims WHERE times_asked >= {times}")) == 2).then_some(())
+                })
+                .await;
+            };
+            asked_for(4).await;
+            assert_eq!(count(test, "outbox"), 2, "each waits once");
+            // One is asked for anew, which is another question.
+            let anew = format!("UPDATE claims SET ask = 5, due_at_us = 1, times_asked = 0 WHERE claim_id = '{}'", ids[0]);
+            test.write(|c| execute(c, &anew)).unwrap();
+            asked_for(3).await;
+            assert_eq!(count(test, "outbox"), 3);
+
+            let kafka = kafka.insert(Kafka::start_at(&address));
+            let asks_of = |said: Vec<crate::kafka::Said>, id: &str| -> Vec<i64> {
+                let events = said.into_iter().filter(|said| said.key == id).map(|said| said.decode().1);
+                events
+                    .map(|event| match event {
+                        ClaimEvent::Submitted(body) => body.ask,
+                        other => panic!("{other:?}"),
+                    })
+                    .collect()
+            };
+            let mut asks = asks_of(kafka.said(3).await, &ids[0]);
+            asks.sort_unstable();
+            asks.dedup();
+            assert_eq!(asks, [0, 5]);
+            // What went out is asked for again, as ever.
+            eventually("both are said again", async || {
+                let said = kafka.said(4).await;
+                ids.iter().all(|id| said.iter().any(|said| said.key == *id)).then_some(())
+            })
+            .await;
         });
     }
 
