@@ -1,8 +1,8 @@
 //! `POST /v1/claims`: one claim, as JSON or CSV.
 
-use super::Api;
 use super::answer::ClaimAnswer;
 use super::sent::{ONE_LINE_CSV, Refusal, SentClaim, SentCsv};
+use super::{Api, answered_before};
 use crate::db::submit::{IdempotencyKey, Submission, Submitted};
 use crate::domain::form::{ClaimForm, Finding};
 use crate::domain::identifiers::ClaimId;
@@ -46,7 +46,8 @@ const LONGEST_KEY: usize = 255;
     responses(
         (status = 201, description = "It is stored and will be paid.", body = ClaimAnswer,
          headers(("Location" = String, description = "Where the claim is."))),
-        (status = 200, description = "It was sent before with this Idempotency-Key: the first answer again.", body = ClaimAnswer,
+        (status = 200, description = "It was sent before with this Idempotency-Key: the first answer again, also where the \
+            rules would refuse it now.", body = ClaimAnswer,
          headers(("Idempotency-Replayed" = bool, description = "true"))),
         (status = 409, description = "There is another claim with this external_claim_id; `claim_id` names it."),
         (status = 415, description = "The body is neither JSON nor CSV."),
@@ -57,23 +58,36 @@ pub(super) async fn post(
     payload: web::Payload,
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
-    let idempotency_key = idempotency_key(&request)?;
+    let key = idempotency_key(&request)?;
     let format = Format::of(&request)?;
     let body = read_body(payload, &api.settings.http).await?;
     let form =
         format.read(&body, api.settings.read_limits()).map_err(|Malformed(detail)| Problem::malformed(detail))?;
-    let (claim, warnings) = api.rules.read(&form, jiff::Timestamp::now()).map_err(refused)?;
+    let idempotency = key.map(|key| IdempotencyKey { key, body_hash: format!("{:x}", Sha256::digest(&body)) });
+    let (claim, warnings) = match api.rules.read(&form, jiff::Timestamp::now()) {
+        Ok(read) => read,
+        Err(findings) => {
+            // The rules and the day may be other ones than when the same request was taken.
+            let before = match idempotency {
+                Some(key) => answered_before(&api.database, key).await?,
+                None => None,
+            };
+            return before.map_or_else(|| Err(refused(findings)), answer);
+        }
+    };
     let submission = Submission {
         claim_id: ClaimId::random(),
         duplicate_check: api.rules.duplicate_check(&claim),
         claim,
         warnings,
-        idempotency: idempotency_key
-            .map(|key| IdempotencyKey { key, body_hash: format!("{:x}", Sha256::digest(&body)) }),
+        idempotency,
         correlation_id: request_context::current_request_id().unwrap_or_default(),
         traceparent: telemetry::current_traceparent(),
     };
-    let submitted = api.ingest.submit(submission).await.map_err(not_stored)?;
+    answer(api.ingest.submit(submission).await.map_err(not_stored)?)
+}
+
+fn answer(submitted: Submitted) -> Result<HttpResponse, Problem> {
     match submitted {
         Submitted::Accepted(claim) => {
             tracing::info!(claim_id = claim.row.claim_id, lines = claim.lines.len(), "a claim was accepted");

@@ -4,6 +4,7 @@ use crate::service::{
     Answer, PROVIDERS, REAL_CLAIM, Service, assert_empty, assert_totals_agree, claim, count, eventually, line, number,
     with_service, with_settings,
 };
+use claim_process::domain::rules::Severity;
 use dual_db::testing::{TestDatabase, on_both_databases};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -285,6 +286,35 @@ on_both_databases! {
         });
         assert_eq!(count(database.database(), "claims"), 41);
         assert_eq!(assert_totals_agree(database.database())[PROVIDERS[0]], (78_000, 40));
+    }
+
+    fn a_batch_sent_again_is_answered_as_before_also_when_it_would_be_refused_by_now(database: &TestDatabase) {
+        let claims = [claim(PROVIDERS[0], "1.00"), claim("1234567890", "2.00"), claim("1234567890", "3.00")];
+        let headers = [("content-type", "application/json"), ("idempotency-key", "night-1")];
+        let mut ids = Vec::new();
+        with_service(database, async |service| {
+            let first = send_to(&service, "/v1/claims/batch", &headers, json!(claims[..2]).to_string()).await;
+            assert_eq!(first.summary()["accepted"], 2);
+            ids = first.lines[..2].iter().map(|line| line["id"].clone()).collect();
+        });
+        with_settings(database, |settings| {
+            settings.rules.insert("npi_checksum".to_owned(), Severity::Reject);
+            settings.query.max_waiting_reads = 1;
+        }, async |service| {
+            let again = send_to(&service, "/v1/claims/batch", &headers, json!(claims).to_string()).await;
+            assert_eq!(again.statuses(), ["duplicate", "duplicate", "rejected"], "{again:?}");
+            assert_eq!([&again.lines[0]["id"], &again.lines[1]["id"]], [&ids[0], &ids[1]]);
+            assert_eq!(again.lines[1]["warnings"][0]["code"], "npi_checksum");
+            assert_eq!(again.lines[2]["errors"][0]["code"], "npi_checksum");
+            assert_eq!(again.summary(), &json!({"claims": 3, "accepted": 0, "rejected": 1, "duplicates": 2}));
+            // Another claim in a place that was taken is refused for that, whatever else is wrong with it.
+            let other = send_to(&service, "/v1/claims/batch", &headers, json!([claims[2]]).to_string()).await;
+            assert_eq!(other.lines[0]["errors"][0]["code"], "idempotency_key_reused", "{other:?}");
+            // Nobody asks what a dry run was answered before.
+            let validated = send_to(&service, "/v1/claims/validate?batch=true", &headers, json!(claims).to_string()).await;
+            assert_eq!(validated.statuses(), ["valid", "rejected", "rejected"]);
+        });
+        assert_eq!((count(database.database(), "claims"), count(database.database(), "idempotency_keys")), (2, 2));
     }
 
     fn results_flow_while_the_batch_is_still_being_sent(database: &TestDatabase) {

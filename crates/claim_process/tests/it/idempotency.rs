@@ -1,11 +1,18 @@
 //! `Idempotency-Key` and `external_claim_id`: repeats make no second claim, and what contradicts is refused.
 
 use crate::service::Second;
+use crate::service::with_settings;
 use crate::service::{Answer, PROVIDERS, REAL_CLAIM, assert_totals_agree, claim, count, execute, line, with_service};
+use claim_process::db::submit::{IdempotencyKey, Submission, store};
+use claim_process::domain::identifiers::ClaimId;
+use claim_process::domain::rules::{Limits, RuleBook, Severity, default_severities};
+use claim_process::intake::{ReadLimits, read_json};
 use claim_process::key_purge::purge;
 use claim_process::settings::{IdempotencySettings, Settings};
 use dual_db::testing::{TestDatabase, on_both_databases};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::time::Duration;
 use tokio::task::JoinSet;
 
 on_both_databases! {
@@ -169,6 +176,71 @@ on_both_databases! {
             assert_eq!(service.post_with_key("key", &claim(PROVIDERS[0], "1.00")).await.status, 201);
         });
         assert_eq!(count(database.database(), "claims"), 1);
+    }
+
+    fn a_repeat_gets_the_first_answer_also_when_it_would_be_refused_by_now(database: &TestDatabase) {
+        let paid = json!({"lines": [line(&[("provider_npi", json!("1234567890"))])]});
+        let other = json!({"lines": [line(&[("provider_npi", json!("1234567890")), ("provider_fees", json!("11.00"))])]});
+        let mut first = None;
+        with_service(database, async |service| {
+            let answer = service.post_with_key("key-1", &paid).await;
+            assert_eq!((answer.status, &answer.body["warnings"][0]["code"]), (201, &json!("npi_checksum")));
+            first = Some(answer);
+        });
+        let first = first.expect("was answered");
+        let stricter = |settings: &mut Settings| {
+            settings.rules.insert("npi_checksum".to_owned(), Severity::Reject);
+        };
+        let later = |settings: &mut Settings| settings.checks.max_service_age_days = 30;
+        for (code, change) in [("npi_checksum", &stricter as &dyn Fn(&mut Settings)), ("service_date_age", &later)] {
+            with_settings(database, change, async |service| {
+                let again = service.post_with_key("key-1", &paid).await;
+                assert_eq!((again.status, again.header("idempotency-replayed")), (200, "true"), "{}", again.body);
+                assert_eq!(again.body, first.body);
+                assert_eq!(service.post_with_key("key-1", &other).await.problem(422), "idempotency-key-reused");
+                for _ in 0..2 {
+                    // A key that nobody used stays so.
+                    let refused = service.post_with_key("key-2", &paid).await;
+                    assert_eq!((refused.problem(422), &refused.body["errors"][0]["code"]), ("claim-refused", &json!(code)));
+                }
+                assert_eq!(service.post(&paid).await.problem(422), "claim-refused");
+            });
+        }
+        assert_eq!((count(database.database(), "claims"), count(database.database(), "idempotency_keys")), (1, 1));
+    }
+
+    fn a_repeat_that_would_be_refused_waits_for_the_first_request(database: &TestDatabase) {
+        with_settings(database, |settings| settings.checks.max_service_age_days = 30, async |service| {
+            let body = claim(PROVIDERS[0], "5.00").to_string();
+            let form = read_json(body.as_bytes(), ReadLimits::default()).unwrap();
+            let rules = RuleBook::new(default_severities(), Limits::default(), None);
+            let (read, warnings) = rules.read(&form, jiff::Timestamp::now()).unwrap();
+            let first = Submission {
+                claim_id: ClaimId::random(),
+                duplicate_check: None,
+                claim: read,
+                warnings,
+                idempotency: Some(IdempotencyKey { key: "key".to_owned(), body_hash: format!("{:x}", Sha256::digest(&body)) }),
+                correlation_id: "request".to_owned(),
+                traceparent: None,
+            };
+            let claim_id = first.claim_id.as_str().to_owned();
+            let (storing, is_storing) = std::sync::mpsc::channel();
+            let other = database.database().clone();
+            // What another instance does, slowly, by the rules of before.
+            let other = std::thread::spawn(move || other.write(|connection| {
+                let now_us = connection.now_us()?;
+                store(connection, std::slice::from_ref(&first), now_us, now_us + 60_000_000)?;
+                let _ = storing.send(());
+                std::thread::sleep(Duration::from_millis(700));
+                Ok(())
+            }));
+            is_storing.recv().expect("it stores");
+            let again = service.post_with_key("key", &serde_json::from_str(&body).unwrap()).await;
+            other.join().expect("no panic").expect("is stored");
+            assert_eq!((again.status, again.body["id"].as_str()), (200, Some(claim_id.as_str())), "{}", again.body);
+        });
+        assert_eq!(count(database.database(), "idempotency_keys"), 1);
     }
 
     fn an_external_id_belongs_to_one_claim_and_a_conflict_frees_the_key(database: &TestDatabase) {

@@ -110,7 +110,9 @@ pub(super) async fn take(
     let reading = Reading {
         rules: Arc::clone(&api.rules),
         ingest: api.ingest.clone(),
+        database: api.database.clone(),
         waiting: Arc::clone(&api.batch_claims),
+        lookups: Arc::clone(&api.batch_lookups),
         patience: Duration::from_millis(api.settings.ingest.answer_timeout_ms),
         purpose,
         key,

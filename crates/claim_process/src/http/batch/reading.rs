@@ -2,22 +2,29 @@
 
 use super::Purpose;
 use super::body::Body;
-use crate::db::submit::{IdempotencyKey, Submission};
+use crate::db::submit::{IdempotencyKey, Submission, Submitted};
 use crate::domain::form::{ClaimForm, Finding};
 use crate::domain::identifiers::ClaimId;
 use crate::domain::rules::RuleBook;
+use crate::http::answered_before;
 use crate::ingest::{Answer, IngestQueue};
 use crate::intake::batch::{BatchClaim, BatchFormat, BatchLimits, Ended, Grouping, StandsIn, read_batch};
+use actix_web::ResponseError;
+use actix_web::http::StatusCode;
+use service_runtime::database_gate::DatabaseGate;
 use service_runtime::http_server::too_large;
 use service_runtime::problem::Problem;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 /// How soon to send a batch again that broke off, in seconds.
 const RETRY_AFTER_S: u64 = 1;
+
+/// How soon to ask again what a key stands for.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// What is known of a batch so far, in its order.
 pub(super) enum Read {
@@ -30,6 +37,8 @@ pub(super) enum Read {
 /// What becomes of a claim.
 pub(super) enum Fate {
     Refused(Vec<Finding>),
+    /// Its key says so.
+    Known(Submitted),
     /// It was only checked.
     Valid {
         warnings: Vec<Finding>,
@@ -46,9 +55,12 @@ pub(super) enum Fate {
 pub(super) struct Reading {
     pub rules: Arc<RuleBook>,
     pub ingest: IngestQueue,
+    pub database: DatabaseGate,
     /// A place for each claim of any batch that waits to be stored.
     pub waiting: Arc<Semaphore>,
-    /// How long to wait for a place.
+    /// A place for each claim of any batch whose key is looked up.
+    pub lookups: Arc<Semaphore>,
+    /// How long to wait for a place, or for the database.
     pub patience: Duration,
     pub purpose: Purpose,
     pub key: Option<String>,
@@ -98,19 +110,25 @@ impl Reading {
     }
 
     fn check(&self, index: u64, form: &ClaimForm, hash: String) -> Result<Fate, Stopped> {
-        let (claim, warnings) = match self.rules.read(form, jiff::Timestamp::now()) {
-            Ok(read) => read,
-            Err(findings) => return Ok(Fate::Refused(findings)),
-        };
+        let read = self.rules.read(form, jiff::Timestamp::now());
         if self.purpose == Purpose::Validate {
-            return Ok(Fate::Valid { warnings });
+            return Ok(read.map_or_else(Fate::Refused, |(_, warnings)| Fate::Valid { warnings }));
         }
+        let idempotency = self.key.as_ref().map(|key| IdempotencyKey::of_batch(key, index, hash));
+        let (claim, warnings) = match read {
+            Ok(read) => read,
+            Err(findings) => {
+                // The rules and the day may be other ones than when the same claim was taken.
+                let before = idempotency.map(|key| self.answered_before(&key)).transpose()?.flatten();
+                return Ok(before.map_or(Fate::Refused(findings), Fate::Known));
+            }
+        };
         let submission = Submission {
             claim_id: ClaimId::random(),
             duplicate_check: self.rules.duplicate_check(&claim),
             claim,
             warnings,
-            idempotency: self.key.as_ref().map(|key| IdempotencyKey::of_batch(key, index, hash)),
+            idempotency,
             correlation_id: self.correlation_id.clone(),
             traceparent: self.traceparent.clone(),
         };
@@ -122,6 +140,25 @@ impl Reading {
         match handed_over {
             Some((place, answer)) => Ok(Fate::Submitted { answer, place }),
             None => Err(Stopped::Problem(broke_off())),
+        }
+    }
+
+    /// What a claim was answered before. Waits for its turn, and where others fill the way to the database.
+    fn answered_before(&self, key: &IdempotencyKey) -> Result<Option<Submitted>, Stopped> {
+        let until = Instant::now() + self.patience;
+        loop {
+            let asked = self.runtime.block_on(async {
+                let _turn = tokio::time::timeout(self.patience, self.lookups.acquire()).await.ok()?.ok()?;
+                Some(answered_before(&self.database, key.clone()).await)
+            });
+            match asked {
+                Some(Ok(before)) => return Ok(before),
+                Some(Err(problem)) if problem.status_code() != StatusCode::SERVICE_UNAVAILABLE => {
+                    return Err(Stopped::Problem(problem));
+                }
+                Some(Err(_)) if Instant::now() < until => std::thread::sleep(LOOK_AGAIN),
+                Some(Err(_)) | None => return Err(Stopped::Problem(broke_off())),
+            }
         }
     }
 }

@@ -127,14 +127,9 @@ impl Results {
         match fate {
             Fate::Refused(errors) => line.errors = errors,
             Fate::Valid { warnings } => (line.status, line.warnings) = (Status::Valid, warnings),
+            Fate::Known(submitted) => line.settle(submitted),
             Fate::Submitted { answer, place: _place } => match self.runtime.block_on(answer.get()) {
-                Ok(Submitted::Accepted(claim)) => line.stored(Status::Accepted, *claim),
-                Ok(Submitted::Replayed(claim)) => line.stored(Status::Duplicate, *claim),
-                Ok(Submitted::KeyReused) => line.errors = vec![Refusal::KeyReused.finding()],
-                Ok(Submitted::ExternalIdTaken { claim_id }) => {
-                    line.errors = vec![Refusal::ExternalIdTaken(claim_id).finding()];
-                }
-                Ok(Submitted::LikelyDuplicate { claim_id }) => line.errors = vec![likely_duplicate(&claim_id)],
+                Ok(submitted) => line.settle(submitted),
                 Err(NotStored::Refused) => line.errors = vec![Refusal::NotStored.finding()],
                 Err(NotStored::QueueFull | NotStored::Unavailable) => return Err(broke_off()),
             },
@@ -150,6 +145,16 @@ impl Results {
 }
 
 impl ResultLine {
+    fn settle(&mut self, submitted: Submitted) {
+        match submitted {
+            Submitted::Accepted(claim) => self.stored(Status::Accepted, *claim),
+            Submitted::Replayed(claim) => self.stored(Status::Duplicate, *claim),
+            Submitted::KeyReused => self.errors = vec![Refusal::KeyReused.finding()],
+            Submitted::ExternalIdTaken { claim_id } => self.errors = vec![Refusal::ExternalIdTaken(claim_id).finding()],
+            Submitted::LikelyDuplicate { claim_id } => self.errors = vec![likely_duplicate(&claim_id)],
+        }
+    }
+
     fn stored(&mut self, status: Status, claim: StoredClaim) {
         self.status = status;
         self.warnings = claim.warnings();
