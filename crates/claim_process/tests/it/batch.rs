@@ -317,6 +317,29 @@ on_both_databases! {
         assert_eq!((count(database.database(), "claims"), count(database.database(), "idempotency_keys")), (2, 2));
     }
 
+    fn blanks_around_a_claim_of_a_batch_do_not_make_it_another_one(database: &TestDatabase) {
+        let claims: Vec<String> = (1..4).map(|n| claim(PROVIDERS[0], &format!("{n}.00")).to_string()).collect();
+        with_service(database, async |service| {
+            let ends = ["\n", "\r\n", " \t\n", "\n \n\n \t"];
+            let lines = ends.map(|end| claims.iter().map(|claim| format!("{claim}{end}")).collect::<String>());
+            let without_last_end = claims.join("\n");
+            let all_lines: Vec<&str> = lines.iter().chain([&without_last_end]).map(String::as_str).collect();
+            let arrays = [",", " ,", ",\r\n\t"].map(|comma| format!("[{}]", claims.join(comma)));
+            let spread = format!(" [\n{}\n]\n", claims.join("\n,\n"));
+            let all_arrays: Vec<&str> = arrays.iter().chain([&spread]).map(String::as_str).collect();
+            for (kind, bodies) in [("application/x-ndjson", all_lines), ("application/json", all_arrays)] {
+                let headers = [("content-type", kind), ("idempotency-key", kind)];
+                let first = send_to(&service, "/v1/claims/batch", &headers, bodies[0]).await;
+                assert_eq!(first.summary()["accepted"], 3, "{first:?}");
+                for body in &bodies[1..] {
+                    let again = send_to(&service, "/v1/claims/batch", &headers, *body).await;
+                    assert_eq!(again.statuses(), ["duplicate"; 3], "{body:?}: {again:?}");
+                }
+            }
+        });
+        assert_eq!(count(database.database(), "claims"), 6);
+    }
+
     fn results_flow_while_the_batch_is_still_being_sent(database: &TestDatabase) {
         with_service(database, async |service| {
             let sender = service.clone();
