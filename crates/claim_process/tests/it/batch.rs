@@ -454,6 +454,55 @@ on_both_databases! {
         });
         assert_empty(database.database());
     }
+
+    fn validating_a_claim_that_is_refused_says_its_warnings_too_and_posting_it_does_not(database: &TestDatabase) {
+        let findings = |answer: &Answer| -> Vec<(String, String)> {
+            let findings = answer.body["findings"].as_array().expect("findings");
+            let text = |finding: &Value, name: &str| finding[name].as_str().expect("text").to_owned();
+            findings.iter().map(|finding| (text(finding, "severity"), text(finding, "code"))).collect()
+        };
+        let of = |expected: &[(&str, &str)]| -> Vec<(String, String)> {
+            expected.iter().map(|(severity, code)| ((*severity).to_owned(), (*code).to_owned())).collect()
+        };
+        let bad = line(&[
+            ("submitted_procedure", json!("D4341")), ("provider_npi", json!("1234567890")),
+            ("allowed_fees", json!("20.00")), ("service_date", json!("2999-01-01")), ("tooth", json!("14")),
+        ]);
+        with_service(database, async |service| {
+            let validate = |body: &Value| service.request(reqwest::Method::POST, "/v1/claims/validate").json(body);
+            let answer = Answer::of(validate(&bad)).await;
+            assert_eq!((&answer.body["valid"], &answer.body["claim"]), (&json!(false), &Value::Null));
+            assert_eq!(findings(&answer), of(&[
+                ("reject", "service_date_future"), ("warn", "unknown_field"), ("warn", "quadrant_missing"),
+                ("warn", "npi_checksum"), ("warn", "allowed_above_fees"),
+            ]));
+            let posted = service.post(&bad).await;
+            assert_eq!((posted.problem(422), posted.body["errors"].as_array().map(Vec::len)), ("claim-refused", Some(1)));
+            assert_eq!(posted.body["detail"], "1 thing has to be put right; nothing was stored");
+
+            let batch = json!([bad]).to_string();
+            let json = [("content-type", "application/json")];
+            let validated = send_to(&service, "/v1/claims/validate?batch=true", &json, batch.clone()).await;
+            let refused = &validated.lines[0];
+            assert_eq!((&refused["status"], &refused["errors"][0]["code"]), (&json!("rejected"), &json!("service_date_future")));
+            let warnings = refused["warnings"].as_array().expect("warnings");
+            assert_eq!((warnings.len(), &warnings[1]["pointer"]), (4, &json!("/0/quadrant")), "{refused}");
+            let stored = send_to(&service, "/v1/claims/batch", &json, batch).await;
+            assert_eq!((&stored.lines[0]["status"], stored.lines[0].get("warnings")), (&json!("rejected"), None));
+        });
+        with_settings(database, |settings| settings.checks.max_findings = 2, async |service| {
+            let validate = |body: &Value| service.request(reqwest::Method::POST, "/v1/claims/validate").json(body);
+            let answer = Answer::of(validate(&bad)).await;
+            assert_eq!(findings(&answer), of(&[
+                ("reject", "service_date_future"), ("warn", "unknown_field"), ("warn", "more_findings"),
+            ]));
+            let worse = json!([bad, {}]);
+            let answer = Answer::of(validate(&worse)).await;
+            let rejects = [("reject", "service_date_future"), ("reject", "required"), ("reject", "more_findings")];
+            assert_eq!(findings(&answer), of(&[&rejects[..], &[("warn", "more_findings")]].concat()));
+        });
+        assert_empty(database.database());
+    }
 }
 
 #[test]

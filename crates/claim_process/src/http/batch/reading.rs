@@ -5,7 +5,7 @@ use super::body::Body;
 use crate::db::submit::{IdempotencyKey, Submission, Submitted};
 use crate::domain::form::{ClaimForm, Finding};
 use crate::domain::identifiers::ClaimId;
-use crate::domain::rules::RuleBook;
+use crate::domain::rules::{Judgement, RuleBook};
 use crate::http::answered_before;
 use crate::ingest::{Answer, IngestQueue};
 use crate::intake::batch::{BatchClaim, BatchFormat, BatchLimits, Ended, Grouping, StandsIn, read_batch};
@@ -36,19 +36,27 @@ pub(super) enum Read {
 
 /// What becomes of a claim.
 pub(super) enum Fate {
-    Refused(Vec<Finding>),
+    Refused {
+        errors: Vec<Finding>,
+        /// None where it was to be stored: that names only what has to be put right.
+        warnings: Vec<Finding>,
+    },
     /// Its key says so.
     Known(Submitted),
     /// It was only checked.
-    Valid {
-        warnings: Vec<Finding>,
-    },
+    Valid { warnings: Vec<Finding> },
     /// The writer has it.
     Submitted {
         answer: Answer,
         /// Its place among the claims that wait.
         place: OwnedSemaphorePermit,
     },
+}
+
+impl Fate {
+    fn refused(errors: Vec<Finding>) -> Self {
+        Self::Refused { errors, warnings: vec![] }
+    }
 }
 
 /// What reading a batch needs.
@@ -104,24 +112,24 @@ impl Reading {
         let BatchClaim { stands_in, form, hash } = claim;
         let fate = match form {
             Ok(form) => self.check(index, &form, hash)?,
-            Err(refusal) => Fate::Refused(vec![refusal.finding()]),
+            Err(refusal) => Fate::refused(vec![refusal.finding()]),
         };
         self.results.blocking_send(Read::Claim { index, stands_in, fate }).map_err(|_| Stopped::ResultsEnded)
     }
 
     fn check(&self, index: u64, form: &ClaimForm, hash: String) -> Result<Fate, Stopped> {
-        let read = self.rules.read(form, jiff::Timestamp::now());
+        let Judgement { claim, refused, warnings } = self.rules.judge(form, jiff::Timestamp::now());
         if self.purpose == Purpose::Validate {
-            return Ok(read.map_or_else(Fate::Refused, |(_, warnings)| Fate::Valid { warnings }));
+            return Ok(match claim {
+                Some(_) => Fate::Valid { warnings },
+                None => Fate::Refused { errors: refused, warnings },
+            });
         }
         let idempotency = self.key.as_ref().map(|key| IdempotencyKey::of_batch(key, index, hash));
-        let (claim, warnings) = match read {
-            Ok(read) => read,
-            Err(findings) => {
-                // The rules and the day may be other ones than when the same claim was taken.
-                let before = idempotency.map(|key| self.answered_before(&key)).transpose()?.flatten();
-                return Ok(before.map_or(Fate::Refused(findings), Fate::Known));
-            }
+        let Some(claim) = claim else {
+            // The rules and the day may be other ones than when the same claim was taken.
+            let before = idempotency.map(|key| self.answered_before(&key)).transpose()?.flatten();
+            return Ok(before.map_or_else(|| Fate::refused(refused), Fate::Known));
         };
         let submission = Submission {
             claim_id: ClaimId::random(),

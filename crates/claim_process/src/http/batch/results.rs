@@ -125,7 +125,7 @@ impl Results {
         let mut line =
             ResultLine { index, stands_in, status: Status::Rejected, id: None, errors: vec![], warnings: vec![] };
         match fate {
-            Fate::Refused(errors) => line.errors = errors,
+            Fate::Refused { errors, warnings } => (line.errors, line.warnings) = (errors, warnings),
             Fate::Valid { warnings } => (line.status, line.warnings) = (Status::Valid, warnings),
             Fate::Known(submitted) => line.settle(submitted),
             Fate::Submitted { answer, place: _place } => match self.runtime.block_on(answer.get()) {
