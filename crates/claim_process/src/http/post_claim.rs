@@ -29,7 +29,7 @@ const LONGEST_KEY: usize = 255;
 /// answer, and is one claim. Everything that is wrong with it is said at once, and nothing of it is stored then.
 #[utoipa::path(post, path = "/v1/claims", tag = "claims", operation_id = "submit_claim",
     params(("Idempotency-Key" = Option<String>, Header, description = "A key of the sender's own for this claim, 1 to 255 \
-        printable ASCII characters.", min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
+        printable ASCII characters without blanks, sent once.", min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
     request_body(content(
         (SentClaim = "application/json", examples(
             ("lines" = (summary = "A claim with lines", value = json!({"plan_group": "GRP-1000", "subscriber_id": "3730189502",
@@ -75,6 +75,7 @@ pub(super) async fn post(
             return before.map_or_else(|| Err(refused(findings)), answer);
         }
     };
+    let keyed = idempotency.is_some();
     let submission = Submission {
         claim_id: ClaimId::random(),
         duplicate_check: api.rules.duplicate_check(&claim),
@@ -84,7 +85,7 @@ pub(super) async fn post(
         correlation_id: request_context::current_request_id().unwrap_or_default(),
         traceparent: telemetry::current_traceparent(),
     };
-    answer(api.ingest.submit(submission).await.map_err(not_stored)?)
+    answer(api.ingest.submit(submission).await.map_err(|error| not_stored(error, keyed))?)
 }
 
 fn answer(submitted: Submitted) -> Result<HttpResponse, Problem> {
@@ -156,10 +157,18 @@ pub(super) fn content_type(request: &HttpRequest) -> Option<String> {
 }
 
 pub(super) fn idempotency_key(request: &HttpRequest) -> Result<Option<String>, Problem> {
-    let Some(value) = request.headers().get("idempotency-key") else { return Ok(None) };
-    let key = value.to_str().ok().map(str::trim).filter(|key| (1..=LONGEST_KEY).contains(&key.len()));
+    let mut values = request.headers().get_all("idempotency-key");
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Problem::malformed("the Idempotency-Key was sent more than once: send one"));
+    }
+    let key = value.to_str().ok().map(str::trim);
+    let key =
+        key.filter(|key| (1..=LONGEST_KEY).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic()));
     key.map(|key| Some(key.to_owned())).ok_or_else(|| {
-        Problem::malformed(format!("the Idempotency-Key must be 1 to {LONGEST_KEY} printable ASCII characters"))
+        Problem::malformed(format!(
+            "the Idempotency-Key must be 1 to {LONGEST_KEY} printable ASCII characters, and none of them a blank or a tab"
+        ))
     })
 }
 
@@ -175,13 +184,19 @@ fn refused(findings: Vec<Finding>) -> Problem {
         .with("errors", json!(findings))
 }
 
-fn not_stored(error: NotStored) -> Problem {
+/// `keyed`: whether there is a key with which it can be sent again without a second claim.
+fn not_stored(error: NotStored, keyed: bool) -> Problem {
     match error {
         NotStored::QueueFull => {
             Problem::unavailable("too many claims are waiting: send this one again shortly", RETRY_AFTER_S)
         }
-        NotStored::Unavailable => Problem::unavailable(
+        NotStored::Unavailable if keyed => Problem::unavailable(
             "the claim could not be stored for certain: send it again with the same Idempotency-Key",
+            RETRY_AFTER_S,
+        ),
+        NotStored::Unavailable => Problem::unavailable(
+            "the claim could not be stored for certain, and came without an Idempotency-Key: look for it with GET /v1/claims \
+             before you send it again",
             RETRY_AFTER_S,
         ),
         NotStored::Refused => Problem::internal(),

@@ -147,7 +147,7 @@ impl Reading {
         });
         match handed_over {
             Some((place, answer)) => Ok(Fate::Submitted { answer, place }),
-            None => Err(Stopped::Problem(broke_off())),
+            None => Err(Stopped::Problem(broke_off(self.purpose, self.key.is_some()))),
         }
     }
 
@@ -165,18 +165,26 @@ impl Reading {
                     return Err(Stopped::Problem(problem));
                 }
                 Some(Err(_)) if Instant::now() < until => std::thread::sleep(LOOK_AGAIN),
-                Some(Err(_)) | None => return Err(Stopped::Problem(broke_off())),
+                Some(Err(_)) | None => return Err(Stopped::Problem(broke_off(self.purpose, self.key.is_some()))),
             }
         }
     }
 }
 
-/// The database is gone in the middle of a batch.
-pub(super) fn broke_off() -> Problem {
-    Problem::unavailable(
-        "the batch broke off here: send the whole again with the same Idempotency-Key, and nothing is stored twice",
-        RETRY_AFTER_S,
-    )
+/// The database is gone in the middle of a batch, or its results find no room. `keyed`: whether there is a key with which
+/// the batch can be sent again without a second claim for any of its claims.
+pub(super) fn broke_off(purpose: Purpose, keyed: bool) -> Problem {
+    let detail = match purpose {
+        Purpose::Validate => "the batch broke off here: send the whole again, nothing of it is stored",
+        Purpose::Store if keyed => {
+            "the batch broke off here: send the whole again with the same Idempotency-Key, and nothing is stored twice"
+        }
+        Purpose::Store => {
+            "the batch broke off here, and came without an Idempotency-Key: a claim that has no result may be stored all the \
+             same; look for it with GET /v1/claims before you send it again"
+        }
+    };
+    Problem::unavailable(detail, RETRY_AFTER_S)
 }
 
 fn input_problem(error: io::Error) -> Problem {

@@ -57,6 +57,8 @@ struct Summary {
 /// What writing results needs.
 pub(super) struct Results {
     pub purpose: Purpose,
+    /// Whether the batch came with a key.
+    pub keyed: bool,
     pub unread: Unread,
     pub patience: Duration,
     pub runtime: Handle,
@@ -81,7 +83,7 @@ impl Results {
                 summary.count(line.status);
                 self.push(&line).map_err(|why| {
                     tracing::warn!(%why, "a batch breaks off");
-                    broke_off()
+                    broke_off(self.purpose, self.keyed)
                 })
             });
             if let Err(problem) = written {
@@ -131,7 +133,7 @@ impl Results {
             Fate::Submitted { answer, place: _place } => match self.runtime.block_on(answer.get()) {
                 Ok(submitted) => line.settle(submitted),
                 Err(NotStored::Refused) => line.errors = vec![Refusal::NotStored.finding()],
-                Err(NotStored::QueueFull | NotStored::Unavailable) => return Err(broke_off()),
+                Err(NotStored::QueueFull | NotStored::Unavailable) => return Err(broke_off(self.purpose, self.keyed)),
             },
         }
         // In an array a pointer begins at the array.
