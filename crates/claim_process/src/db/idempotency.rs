@@ -37,15 +37,20 @@ pub fn claim_keys(connection: &mut Connection, keys: &[NewKey]) -> Result<HashMa
             diesel::insert_into(idempotency_keys::table).values(chunk).on_conflict_do_nothing().execute(c)
         })?;
         let names: Vec<&str> = chunk.iter().map(|key| key.idempotency_key.as_str()).collect();
-        let rows: Vec<(String, String, String)> = on_each_backend!(connection, |c| {
-            idempotency_keys::table
-                .filter(idempotency_keys::idempotency_key.eq_any(&names))
-                .select((idempotency_keys::idempotency_key, idempotency_keys::body_hash, idempotency_keys::claim_id))
-                .load(c)
-        })?;
-        holders.extend(rows.into_iter().map(|(key, body_hash, claim_id)| (key, Holder { body_hash, claim_id })));
+        holders.extend(self::holders(connection, &names)?);
     }
     Ok(holders)
+}
+
+/// Who holds each of these keys, as far as anybody does. At most [`ROWS_PER_INSERT`] of them.
+pub fn holders(connection: &mut Connection, keys: &[&str]) -> Result<HashMap<String, Holder>> {
+    let rows: Vec<(String, String, String)> = on_each_backend!(connection, |c| {
+        idempotency_keys::table
+            .filter(idempotency_keys::idempotency_key.eq_any(keys))
+            .select((idempotency_keys::idempotency_key, idempotency_keys::body_hash, idempotency_keys::claim_id))
+            .load(c)
+    })?;
+    Ok(rows.into_iter().map(|(key, body_hash, claim_id)| (key, Holder { body_hash, claim_id })).collect())
 }
 
 /// Forgets keys from before a time, the oldest first and at most `most` of them. Returns how many.

@@ -4,6 +4,7 @@ pub mod agreement;
 pub mod claims;
 pub mod duplicates;
 pub mod idempotency;
+pub mod known_key;
 pub mod provider_totals;
 pub mod reconciliation;
 #[allow(missing_docs, reason = "what a column means is said in the struct of its row")]

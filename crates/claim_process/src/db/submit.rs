@@ -6,7 +6,7 @@
 
 use super::claims::{ClaimRow, LineRow, StoredClaim};
 use super::duplicates::{self, ContentDigest};
-use super::idempotency::{self, NewKey};
+use super::idempotency::{self, Holder, NewKey};
 use super::provider_totals::Changes;
 use super::schema::{claim_lines, claims};
 use super::{ROWS_PER_INSERT, claims as claim_queries};
@@ -201,16 +201,27 @@ fn settle_keys(
         if holder.claim_id == submission.claim_id.as_str() {
             continue;
         }
-        if holder.body_hash != idempotency.body_hash {
-            results[index] = Some(Submitted::KeyReused);
-        } else if let Some(first) = own.get(holder.claim_id.as_str()) {
-            twins.insert(index, *first);
-        } else {
-            let claim = claim_queries::find(connection, &holder.claim_id)?.ok_or(dual_db::Error::Conflict)?;
-            results[index] = Some(Submitted::Replayed(Box::new(claim.as_first_answered())));
+        match own.get(holder.claim_id.as_str()) {
+            Some(first) if holder.body_hash == idempotency.body_hash => {
+                twins.insert(index, *first);
+            }
+            _ => results[index] = Some(of_known_key(connection, holder, idempotency)?),
         }
     }
     Ok(twins)
+}
+
+/// What becomes of a request whose key another request holds.
+pub(super) fn of_known_key(
+    connection: &mut Connection,
+    holder: &Holder,
+    idempotency: &IdempotencyKey,
+) -> Result<Submitted> {
+    if holder.body_hash != idempotency.body_hash {
+        return Ok(Submitted::KeyReused);
+    }
+    let claim = claim_queries::find(connection, &holder.claim_id)?.ok_or(dual_db::Error::Conflict)?;
+    Ok(Submitted::Replayed(Box::new(claim.as_first_answered())))
 }
 
 /// Sets apart those that equal another one of them, and notes which claim that stands the others equal. An earlier try may

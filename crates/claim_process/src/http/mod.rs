@@ -13,6 +13,8 @@ mod top_providers;
 mod validate_claim;
 mod void_claim;
 
+use crate::db::known_key;
+use crate::db::submit::{IdempotencyKey, Submitted};
 use crate::domain::rules::RuleBook;
 use crate::ingest::IngestQueue;
 use crate::settings::Settings;
@@ -23,6 +25,7 @@ use rate_limit::ClientLimit;
 use service_runtime::api::{Documented, Routes};
 use service_runtime::client_address::Clients;
 use service_runtime::database_gate::DatabaseGate;
+use service_runtime::problem::Problem;
 use service_runtime::route;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -43,7 +46,12 @@ pub struct Api {
     batches: Arc<Semaphore>,
     /// A place for each claim of any batch that waits to be stored: the queue has room for single claims beside them.
     batch_claims: Arc<Semaphore>,
+    /// A place for each claim of any batch whose key is looked up: the way to the database has room for others beside them.
+    batch_lookups: Arc<Semaphore>,
 }
+
+/// Which part of those that may wait for the database at once claims of batches may be.
+const BATCH_SHARE_OF_READS: usize = 4;
 
 impl Api {
     /// What the routes of messages that were set aside need.
@@ -63,8 +71,16 @@ impl Api {
         let database = DatabaseGate::new(database, settings.query.max_waiting_reads);
         let batches = Arc::new(Semaphore::new(settings.batch.max_concurrent));
         let batch_claims = Arc::new(Semaphore::new(settings.batch.max_waiting_claims));
-        Self { ingest, rules: Arc::new(rules), settings: Arc::new(settings), relay, database, batches, batch_claims }
+        let batch_lookups = Arc::new(Semaphore::new((settings.query.max_waiting_reads / BATCH_SHARE_OF_READS).max(1)));
+        let (rules, settings) = (Arc::new(rules), Arc::new(settings));
+        Self { ingest, rules, settings, relay, database, batches, batch_claims, batch_lookups }
     }
+}
+
+/// What a request was answered before under its key. Asked only for what would be refused now: for what is stored the
+/// unique index decides.
+async fn answered_before(database: &DatabaseGate, key: IdempotencyKey) -> Result<Option<Submitted>, Problem> {
+    database.run(move |database| known_key::find(database, &key)).await
 }
 
 /// What each client may do in a minute.

@@ -1,8 +1,8 @@
 //! `POST /v1/claims`: one claim, as JSON or CSV.
 
-use super::Api;
 use super::answer::ClaimAnswer;
 use super::sent::{ONE_LINE_CSV, Refusal, SentClaim, SentCsv};
+use super::{Api, answered_before};
 use crate::db::submit::{IdempotencyKey, Submission, Submitted};
 use crate::domain::form::{ClaimForm, Finding};
 use crate::domain::identifiers::ClaimId;
@@ -29,7 +29,7 @@ const LONGEST_KEY: usize = 255;
 /// answer, and is one claim. Everything that is wrong with it is said at once, and nothing of it is stored then.
 #[utoipa::path(post, path = "/v1/claims", tag = "claims", operation_id = "submit_claim",
     params(("Idempotency-Key" = Option<String>, Header, description = "A key of the sender's own for this claim, 1 to 255 \
-        printable ASCII characters.", min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
+        printable ASCII characters without blanks, sent once.", min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
     request_body(content(
         (SentClaim = "application/json", examples(
             ("lines" = (summary = "A claim with lines", value = json!({"plan_group": "GRP-1000", "subscriber_id": "3730189502",
@@ -46,7 +46,8 @@ const LONGEST_KEY: usize = 255;
     responses(
         (status = 201, description = "It is stored and will be paid.", body = ClaimAnswer,
          headers(("Location" = String, description = "Where the claim is."))),
-        (status = 200, description = "It was sent before with this Idempotency-Key: the first answer again.", body = ClaimAnswer,
+        (status = 200, description = "It was sent before with this Idempotency-Key: the first answer again, also where the \
+            rules would refuse it now.", body = ClaimAnswer,
          headers(("Idempotency-Replayed" = bool, description = "true"))),
         (status = 409, description = "There is another claim with this external_claim_id; `claim_id` names it."),
         (status = 415, description = "The body is neither JSON nor CSV."),
@@ -57,23 +58,37 @@ pub(super) async fn post(
     payload: web::Payload,
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
-    let idempotency_key = idempotency_key(&request)?;
+    let key = idempotency_key(&request)?;
     let format = Format::of(&request)?;
     let body = read_body(payload, &api.settings.http).await?;
     let form =
         format.read(&body, api.settings.read_limits()).map_err(|Malformed(detail)| Problem::malformed(detail))?;
-    let (claim, warnings) = api.rules.read(&form, jiff::Timestamp::now()).map_err(refused)?;
+    let idempotency = key.map(|key| IdempotencyKey { key, body_hash: format!("{:x}", Sha256::digest(&body)) });
+    let (claim, warnings) = match api.rules.read(&form, jiff::Timestamp::now()) {
+        Ok(read) => read,
+        Err(findings) => {
+            // The rules and the day may be other ones than when the same request was taken.
+            let before = match idempotency {
+                Some(key) => answered_before(&api.database, key).await?,
+                None => None,
+            };
+            return before.map_or_else(|| Err(refused(findings)), answer);
+        }
+    };
+    let keyed = idempotency.is_some();
     let submission = Submission {
         claim_id: ClaimId::random(),
         duplicate_check: api.rules.duplicate_check(&claim),
         claim,
         warnings,
-        idempotency: idempotency_key
-            .map(|key| IdempotencyKey { key, body_hash: format!("{:x}", Sha256::digest(&body)) }),
+        idempotency,
         correlation_id: request_context::current_request_id().unwrap_or_default(),
         traceparent: telemetry::current_traceparent(),
     };
-    let submitted = api.ingest.submit(submission).await.map_err(not_stored)?;
+    answer(api.ingest.submit(submission).await.map_err(|error| not_stored(error, keyed))?)
+}
+
+fn answer(submitted: Submitted) -> Result<HttpResponse, Problem> {
     match submitted {
         Submitted::Accepted(claim) => {
             tracing::info!(claim_id = claim.row.claim_id, lines = claim.lines.len(), "a claim was accepted");
@@ -142,10 +157,18 @@ pub(super) fn content_type(request: &HttpRequest) -> Option<String> {
 }
 
 pub(super) fn idempotency_key(request: &HttpRequest) -> Result<Option<String>, Problem> {
-    let Some(value) = request.headers().get("idempotency-key") else { return Ok(None) };
-    let key = value.to_str().ok().map(str::trim).filter(|key| (1..=LONGEST_KEY).contains(&key.len()));
+    let mut values = request.headers().get_all("idempotency-key");
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Problem::malformed("the Idempotency-Key was sent more than once: send one"));
+    }
+    let key = value.to_str().ok().map(str::trim);
+    let key =
+        key.filter(|key| (1..=LONGEST_KEY).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic()));
     key.map(|key| Some(key.to_owned())).ok_or_else(|| {
-        Problem::malformed(format!("the Idempotency-Key must be 1 to {LONGEST_KEY} printable ASCII characters"))
+        Problem::malformed(format!(
+            "the Idempotency-Key must be 1 to {LONGEST_KEY} printable ASCII characters, and none of them a blank or a tab"
+        ))
     })
 }
 
@@ -161,13 +184,19 @@ fn refused(findings: Vec<Finding>) -> Problem {
         .with("errors", json!(findings))
 }
 
-fn not_stored(error: NotStored) -> Problem {
+/// `keyed`: whether there is a key with which it can be sent again without a second claim.
+fn not_stored(error: NotStored, keyed: bool) -> Problem {
     match error {
         NotStored::QueueFull => {
             Problem::unavailable("too many claims are waiting: send this one again shortly", RETRY_AFTER_S)
         }
-        NotStored::Unavailable => Problem::unavailable(
+        NotStored::Unavailable if keyed => Problem::unavailable(
             "the claim could not be stored for certain: send it again with the same Idempotency-Key",
+            RETRY_AFTER_S,
+        ),
+        NotStored::Unavailable => Problem::unavailable(
+            "the claim could not be stored for certain, and came without an Idempotency-Key: look for it with GET /v1/claims \
+             before you send it again",
             RETRY_AFTER_S,
         ),
         NotStored::Refused => Problem::internal(),

@@ -103,7 +103,7 @@ pub(super) struct BatchLine {
     /// What has to be put right.
     #[schema(required = false)]
     errors: Vec<Finding>,
-    /// What is worth a look.
+    /// What is worth a look. A claim that is `rejected` has them only where nothing is stored.
     #[schema(required = false)]
     warnings: Vec<Finding>,
     summary: Option<BatchSummary>,

@@ -7,7 +7,7 @@ use super::batch::{Purpose, is_always_a_batch, take};
 use super::post_claim::{Format, content_type};
 use super::sent::{BatchLine, ONE_LINE_CSV, SentClaim, SentCsv, SentLines};
 use crate::domain::form::Finding;
-use crate::domain::rules::Severity;
+use crate::domain::rules::{Judgement, Severity};
 use crate::intake::Malformed;
 use crate::intake::batch::Grouping;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -34,6 +34,7 @@ pub(super) struct ValidateQuery {
 #[derive(Serialize, ToSchema)]
 struct Validated {
     valid: bool,
+    /// What refuses it, then what warns.
     findings: Vec<Judged>,
     /// As it would be stored; none where it would not.
     claim: Option<ClaimPreview>,
@@ -77,17 +78,9 @@ pub(super) async fn post(
     let body = read_body(payload, &api.settings.http).await?;
     let form =
         format.read(&body, api.settings.read_limits()).map_err(|Malformed(detail)| Problem::malformed(detail))?;
-    let validated = match api.rules.read(&form, jiff::Timestamp::now()) {
-        Ok((claim, warnings)) => Validated {
-            valid: true,
-            findings: judged(Severity::Warn, warnings),
-            claim: Some(ClaimPreview::from(&claim)),
-        },
-        Err(findings) => Validated { valid: false, findings: judged(Severity::Reject, findings), claim: None },
-    };
-    Ok(HttpResponse::Ok().json(validated))
-}
-
-fn judged(severity: Severity, findings: Vec<Finding>) -> Vec<Judged> {
-    findings.into_iter().map(|finding| Judged { severity, finding }).collect()
+    let Judgement { claim, refused, warnings } = api.rules.judge(&form, jiff::Timestamp::now());
+    let refused = refused.into_iter().map(|finding| Judged { severity: Severity::Reject, finding });
+    let warned = warnings.into_iter().map(|finding| Judged { severity: Severity::Warn, finding });
+    let claim = claim.as_ref().map(ClaimPreview::from);
+    Ok(HttpResponse::Ok().json(Validated { valid: claim.is_some(), findings: refused.chain(warned).collect(), claim }))
 }

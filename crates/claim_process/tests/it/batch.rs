@@ -4,6 +4,7 @@ use crate::service::{
     Answer, PROVIDERS, REAL_CLAIM, Service, assert_empty, assert_totals_agree, claim, count, eventually, line, number,
     with_service, with_settings,
 };
+use claim_process::domain::rules::Severity;
 use dual_db::testing::{TestDatabase, on_both_databases};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -287,6 +288,58 @@ on_both_databases! {
         assert_eq!(assert_totals_agree(database.database())[PROVIDERS[0]], (78_000, 40));
     }
 
+    fn a_batch_sent_again_is_answered_as_before_also_when_it_would_be_refused_by_now(database: &TestDatabase) {
+        let claims = [claim(PROVIDERS[0], "1.00"), claim("1234567890", "2.00"), claim("1234567890", "3.00")];
+        let headers = [("content-type", "application/json"), ("idempotency-key", "night-1")];
+        let mut ids = Vec::new();
+        with_service(database, async |service| {
+            let first = send_to(&service, "/v1/claims/batch", &headers, json!(claims[..2]).to_string()).await;
+            assert_eq!(first.summary()["accepted"], 2);
+            ids = first.lines[..2].iter().map(|line| line["id"].clone()).collect();
+        });
+        with_settings(database, |settings| {
+            settings.rules.insert("npi_checksum".to_owned(), Severity::Reject);
+            settings.query.max_waiting_reads = 1;
+        }, async |service| {
+            let again = send_to(&service, "/v1/claims/batch", &headers, json!(claims).to_string()).await;
+            assert_eq!(again.statuses(), ["duplicate", "duplicate", "rejected"], "{again:?}");
+            assert_eq!([&again.lines[0]["id"], &again.lines[1]["id"]], [&ids[0], &ids[1]]);
+            assert_eq!(again.lines[1]["warnings"][0]["code"], "npi_checksum");
+            assert_eq!(again.lines[2]["errors"][0]["code"], "npi_checksum");
+            assert_eq!(again.summary(), &json!({"claims": 3, "accepted": 0, "rejected": 1, "duplicates": 2}));
+            // Another claim in a place that was taken is refused for that, whatever else is wrong with it.
+            let other = send_to(&service, "/v1/claims/batch", &headers, json!([claims[2]]).to_string()).await;
+            assert_eq!(other.lines[0]["errors"][0]["code"], "idempotency_key_reused", "{other:?}");
+            // Nobody asks what a dry run was answered before.
+            let validated = send_to(&service, "/v1/claims/validate?batch=true", &headers, json!(claims).to_string()).await;
+            assert_eq!(validated.statuses(), ["valid", "rejected", "rejected"]);
+        });
+        assert_eq!((count(database.database(), "claims"), count(database.database(), "idempotency_keys")), (2, 2));
+    }
+
+    fn blanks_around_a_claim_of_a_batch_do_not_make_it_another_one(database: &TestDatabase) {
+        let claims: Vec<String> = (1..4).map(|n| claim(PROVIDERS[0], &format!("{n}.00")).to_string()).collect();
+        with_service(database, async |service| {
+            let ends = ["\n", "\r\n", " \t\n", "\n \n\n \t"];
+            let lines = ends.map(|end| claims.iter().map(|claim| format!("{claim}{end}")).collect::<String>());
+            let without_last_end = claims.join("\n");
+            let all_lines: Vec<&str> = lines.iter().chain([&without_last_end]).map(String::as_str).collect();
+            let arrays = [",", " ,", ",\r\n\t"].map(|comma| format!("[{}]", claims.join(comma)));
+            let spread = format!(" [\n{}\n]\n", claims.join("\n,\n"));
+            let all_arrays: Vec<&str> = arrays.iter().chain([&spread]).map(String::as_str).collect();
+            for (kind, bodies) in [("application/x-ndjson", all_lines), ("application/json", all_arrays)] {
+                let headers = [("content-type", kind), ("idempotency-key", kind)];
+                let first = send_to(&service, "/v1/claims/batch", &headers, bodies[0]).await;
+                assert_eq!(first.summary()["accepted"], 3, "{first:?}");
+                for body in &bodies[1..] {
+                    let again = send_to(&service, "/v1/claims/batch", &headers, *body).await;
+                    assert_eq!(again.statuses(), ["duplicate"; 3], "{body:?}: {again:?}");
+                }
+            }
+        });
+        assert_eq!(count(database.database(), "claims"), 6);
+    }
+
     fn results_flow_while_the_batch_is_still_being_sent(database: &TestDatabase) {
         with_service(database, async |service| {
             let sender = service.clone();
@@ -398,6 +451,55 @@ on_both_databases! {
             let batch = Results::of(validate("?batch=true", "application/json", json!(three()).to_string()).await);
             assert_eq!(batch.statuses(), ["valid", "rejected", "valid"]);
             assert_eq!(batch.summary(), &json!({"claims": 3, "valid": 2, "rejected": 1}));
+        });
+        assert_empty(database.database());
+    }
+
+    fn validating_a_claim_that_is_refused_says_its_warnings_too_and_posting_it_does_not(database: &TestDatabase) {
+        let findings = |answer: &Answer| -> Vec<(String, String)> {
+            let findings = answer.body["findings"].as_array().expect("findings");
+            let text = |finding: &Value, name: &str| finding[name].as_str().expect("text").to_owned();
+            findings.iter().map(|finding| (text(finding, "severity"), text(finding, "code"))).collect()
+        };
+        let of = |expected: &[(&str, &str)]| -> Vec<(String, String)> {
+            expected.iter().map(|(severity, code)| ((*severity).to_owned(), (*code).to_owned())).collect()
+        };
+        let bad = line(&[
+            ("submitted_procedure", json!("D4341")), ("provider_npi", json!("1234567890")),
+            ("allowed_fees", json!("20.00")), ("service_date", json!("2999-01-01")), ("tooth", json!("14")),
+        ]);
+        with_service(database, async |service| {
+            let validate = |body: &Value| service.request(reqwest::Method::POST, "/v1/claims/validate").json(body);
+            let answer = Answer::of(validate(&bad)).await;
+            assert_eq!((&answer.body["valid"], &answer.body["claim"]), (&json!(false), &Value::Null));
+            assert_eq!(findings(&answer), of(&[
+                ("reject", "service_date_future"), ("warn", "unknown_field"), ("warn", "quadrant_missing"),
+                ("warn", "npi_checksum"), ("warn", "allowed_above_fees"),
+            ]));
+            let posted = service.post(&bad).await;
+            assert_eq!((posted.problem(422), posted.body["errors"].as_array().map(Vec::len)), ("claim-refused", Some(1)));
+            assert_eq!(posted.body["detail"], "1 thing has to be put right; nothing was stored");
+
+            let batch = json!([bad]).to_string();
+            let json = [("content-type", "application/json")];
+            let validated = send_to(&service, "/v1/claims/validate?batch=true", &json, batch.clone()).await;
+            let refused = &validated.lines[0];
+            assert_eq!((&refused["status"], &refused["errors"][0]["code"]), (&json!("rejected"), &json!("service_date_future")));
+            let warnings = refused["warnings"].as_array().expect("warnings");
+            assert_eq!((warnings.len(), &warnings[1]["pointer"]), (4, &json!("/0/quadrant")), "{refused}");
+            let stored = send_to(&service, "/v1/claims/batch", &json, batch).await;
+            assert_eq!((&stored.lines[0]["status"], stored.lines[0].get("warnings")), (&json!("rejected"), None));
+        });
+        with_settings(database, |settings| settings.checks.max_findings = 2, async |service| {
+            let validate = |body: &Value| service.request(reqwest::Method::POST, "/v1/claims/validate").json(body);
+            let answer = Answer::of(validate(&bad)).await;
+            assert_eq!(findings(&answer), of(&[
+                ("reject", "service_date_future"), ("warn", "unknown_field"), ("warn", "more_findings"),
+            ]));
+            let worse = json!([bad, {}]);
+            let answer = Answer::of(validate(&worse)).await;
+            let rejects = [("reject", "service_date_future"), ("reject", "required"), ("reject", "more_findings")];
+            assert_eq!(findings(&answer), of(&[&rejects[..], &[("warn", "more_findings")]].concat()));
         });
         assert_empty(database.database());
     }

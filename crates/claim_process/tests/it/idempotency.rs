@@ -1,12 +1,60 @@
 //! `Idempotency-Key` and `external_claim_id`: repeats make no second claim, and what contradicts is refused.
 
 use crate::service::Second;
+use crate::service::with_settings;
 use crate::service::{Answer, PROVIDERS, REAL_CLAIM, assert_totals_agree, claim, count, execute, line, with_service};
+use claim_process::db::submit::{IdempotencyKey, Submission, store};
+use claim_process::domain::identifiers::ClaimId;
+use claim_process::domain::rules::{Limits, RuleBook, Severity, default_severities};
+use claim_process::intake::{ReadLimits, read_json};
 use claim_process::key_purge::purge;
 use claim_process::settings::{IdempotencySettings, Settings};
 use dual_db::testing::{TestDatabase, on_both_databases};
+use reqwest::Method;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::thread::JoinHandle;
+use std::time::Duration;
 use tokio::task::JoinSet;
+
+/// What another instance hands to the database, by the default rules.
+fn submission(body: &Value, key: Option<&str>) -> Submission {
+    let body = body.to_string();
+    let form = read_json(body.as_bytes(), ReadLimits::default()).unwrap();
+    let rules = RuleBook::new(default_severities(), Limits::default(), None);
+    let (claim, warnings) = rules.read(&form, jiff::Timestamp::now()).unwrap();
+    let body_hash = format!("{:x}", Sha256::digest(&body));
+    Submission {
+        claim_id: ClaimId::random(),
+        duplicate_check: None,
+        claim,
+        warnings,
+        idempotency: key.map(|key| IdempotencyKey { key: key.to_owned(), body_hash }),
+        correlation_id: "request".to_owned(),
+        traceparent: None,
+    }
+}
+
+/// Stores it in a transaction that is open for a while, and returns when that is open.
+fn store_slowly(
+    database: &TestDatabase,
+    submission: Submission,
+    open_for: Duration,
+) -> JoinHandle<dual_db::Result<()>> {
+    let (storing, is_storing) = std::sync::mpsc::channel();
+    let database = database.database().clone();
+    let stored = std::thread::spawn(move || {
+        database.write(|connection| {
+            let now_us = connection.now_us()?;
+            store(connection, std::slice::from_ref(&submission), now_us, now_us + 60_000_000)?;
+            let _ = storing.send(());
+            std::thread::sleep(open_for);
+            Ok(())
+        })
+    });
+    is_storing.recv().expect("it stores");
+    stored
+}
 
 on_both_databases! {
     fn a_repeat_gets_the_first_answer_and_another_body_is_refused(database: &TestDatabase) {
@@ -167,6 +215,93 @@ on_both_databases! {
             let bad = json!([line(&[("provider_npi", json!("1"))])]);
             assert_eq!(service.post_with_key("key", &bad).await.problem(422), "claim-refused");
             assert_eq!(service.post_with_key("key", &claim(PROVIDERS[0], "1.00")).await.status, 201);
+        });
+        assert_eq!(count(database.database(), "claims"), 1);
+    }
+
+    fn a_repeat_gets_the_first_answer_also_when_it_would_be_refused_by_now(database: &TestDatabase) {
+        let paid = json!({"lines": [line(&[("provider_npi", json!("1234567890"))])]});
+        let other = json!({"lines": [line(&[("provider_npi", json!("1234567890")), ("provider_fees", json!("11.00"))])]});
+        let mut first = None;
+        with_service(database, async |service| {
+            let answer = service.post_with_key("key-1", &paid).await;
+            assert_eq!((answer.status, &answer.body["warnings"][0]["code"]), (201, &json!("npi_checksum")));
+            first = Some(answer);
+        });
+        let first = first.expect("was answered");
+        let stricter = |settings: &mut Settings| {
+            settings.rules.insert("npi_checksum".to_owned(), Severity::Reject);
+        };
+        let later = |settings: &mut Settings| settings.checks.max_service_age_days = 30;
+        for (code, change) in [("npi_checksum", &stricter as &dyn Fn(&mut Settings)), ("service_date_age", &later)] {
+            with_settings(database, change, async |service| {
+                let again = service.post_with_key("key-1", &paid).await;
+                assert_eq!((again.status, again.header("idempotency-replayed")), (200, "true"), "{}", again.body);
+                assert_eq!(again.body, first.body);
+                assert_eq!(service.post_with_key("key-1", &other).await.problem(422), "idempotency-key-reused");
+                for _ in 0..2 {
+                    // A key that nobody used stays so.
+                    let refused = service.post_with_key("key-2", &paid).await;
+                    assert_eq!((refused.problem(422), &refused.body["errors"][0]["code"]), ("claim-refused", &json!(code)));
+                }
+                assert_eq!(service.post(&paid).await.problem(422), "claim-refused");
+            });
+        }
+        assert_eq!((count(database.database(), "claims"), count(database.database(), "idempotency_keys")), (1, 1));
+    }
+
+    fn a_repeat_that_would_be_refused_waits_for_the_first_request(database: &TestDatabase) {
+        with_settings(database, |settings| settings.checks.max_service_age_days = 30, async |service| {
+            let first = submission(&claim(PROVIDERS[0], "5.00"), Some("key"));
+            let claim_id = first.claim_id.as_str().to_owned();
+            let stored = store_slowly(database, first, Duration::from_millis(700));
+            let again = service.post_with_key("key", &claim(PROVIDERS[0], "5.00")).await;
+            stored.join().expect("no panic").expect("is stored");
+            assert_eq!((again.status, again.body["id"].as_str()), (200, Some(claim_id.as_str())), "{}", again.body);
+        });
+        assert_eq!(count(database.database(), "idempotency_keys"), 1);
+    }
+
+    fn a_key_is_one_word_and_sent_once(database: &TestDatabase) {
+        with_service(database, async |service| {
+            let paid = claim(PROVIDERS[0], "1.00");
+            for path in ["/v1/claims", "/v1/claims/batch"] {
+                for (keys, said) in [
+                    (&["a b"][..], "printable ASCII"), (&["a\tb"], "printable ASCII"), (&["a, b"], "printable ASCII"),
+                    (&[""], "printable ASCII"), (&["a", "b"], "more than once"), (&["a", "a"], "more than once"),
+                ] {
+                    let request = service.request(Method::POST, path).json(&json!([paid]));
+                    let request = keys.iter().fold(request, |request, key| request.header("idempotency-key", *key));
+                    let answer = Answer::of(request).await;
+                    assert_eq!(answer.problem(400), "malformed", "{path} {keys:?}");
+                    assert!(answer.body["detail"].as_str().unwrap().contains(said), "{}", answer.body);
+                }
+            }
+            assert_eq!(count(database.database(), "claims"), 0);
+            assert_eq!(service.post_with_key("!~", &paid).await.status, 201);
+            // Blanks around a header's value are not of it.
+            assert_eq!(service.post_with_key(" !~\t", &paid).await.status, 200);
+        });
+    }
+
+    fn only_who_sent_a_key_is_told_to_send_again_with_it(database: &TestDatabase) {
+        with_settings(database, |settings| settings.ingest.answer_timeout_ms = 200, async |service| {
+            let mut named = claim(PROVIDERS[0], "5.00");
+            named["external_claim_id"] = json!("A-17");
+            let stored = store_slowly(database, submission(&named, None), Duration::from_millis(1_500));
+            for path in ["/v1/claims", "/v1/claims/batch"] {
+                for key in [None, Some("key")] {
+                    let body = if path == "/v1/claims" { named.clone() } else { json!([named]) };
+                    let request = service.request(Method::POST, path).json(&body);
+                    let request = key.into_iter().fold(request, |request, key| request.header("idempotency-key", key));
+                    let answer = Answer::of(request).await;
+                    assert_eq!(answer.problem(503), "unavailable", "{path}");
+                    let detail = answer.body["detail"].as_str().unwrap();
+                    assert_eq!(detail.contains("with the same Idempotency-Key"), key.is_some(), "{path}: {detail}");
+                    assert_eq!(detail.contains("GET /v1/claims"), key.is_none(), "{path}: {detail}");
+                }
+            }
+            stored.join().expect("no panic").expect("is stored");
         });
         assert_eq!(count(database.database(), "claims"), 1);
     }

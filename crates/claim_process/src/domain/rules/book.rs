@@ -26,6 +26,17 @@ struct Examined {
     warnings: Findings,
 }
 
+/// What was found of a claim.
+#[derive(Debug)]
+pub struct Judgement {
+    /// The claim, where nothing speaks against it.
+    pub claim: Option<Claim>,
+    /// Everything that speaks against it, line by line.
+    pub refused: Vec<Finding>,
+    /// What is worth a look.
+    pub warnings: Vec<Finding>,
+}
+
 impl RuleBook {
     /// The rules with the given severities (by code), limits and, where there is one, list of procedure codes.
     pub fn new(severities: BTreeMap<String, Severity>, limits: Limits, procedures: Option<CodeList>) -> Self {
@@ -37,12 +48,21 @@ impl RuleBook {
     /// # Errors
     /// All findings at once, line by line, up to [`Limits::max_findings`] and one that counts the others.
     pub fn read(&self, form: &ClaimForm, now: Timestamp) -> Result<(Claim, Vec<Finding>), Vec<Finding>> {
+        let Judgement { claim, refused, warnings } = self.judge(form, now);
+        claim.map(|claim| (claim, warnings)).ok_or(refused)
+    }
+
+    /// Reads a claim that comes now, and says everything that was found: of a claim that is refused the warnings, too.
+    /// Together they are up to [`Limits::max_findings`], what speaks against it first, and for each kind one that counts the
+    /// others.
+    pub fn judge(&self, form: &ClaimForm, now: Timestamp) -> Judgement {
         let Examined { draft, refused, warnings } = self.examine(form, now);
+        let most = self.limits.max_findings;
+        let claim = draft.finish(form.header.external_claim_id()).filter(|_| refused.is_empty());
+        let refused = listed(refused.by_line(), most);
+        let warnings = listed(warnings, most.saturating_sub(refused.len()));
         // A claim that cannot be put together had a finding; without one there would be nothing to tell its sender.
-        match draft.finish(form.header.external_claim_id()) {
-            Some(claim) if refused.is_empty() => Ok((claim, self.listed(warnings))),
-            _ => Err(self.listed(refused.by_line())),
-        }
+        Judgement { claim, refused, warnings }
     }
 
     /// The finding that an example of a rule gives here on the day of the examples: as if the rule were not off, and the
@@ -53,7 +73,7 @@ impl RuleBook {
             shown.severities.insert(rule.code.to_owned(), Severity::Warn);
         }
         let Examined { refused, warnings, .. } = shown.examine(form, DAY_OF_EXAMPLES);
-        let found = [self.listed(refused), self.listed(warnings)].concat();
+        let found = [refused, warnings].map(|findings| listed(findings, self.limits.max_findings)).concat();
         found.into_iter().find(|finding| finding.code == rule.code)
     }
 
@@ -101,13 +121,13 @@ impl RuleBook {
         }
         Examined { draft, refused, warnings }
     }
+}
 
-    /// The first of the findings, and one that counts the others.
-    fn listed(&self, findings: Findings) -> Vec<Finding> {
-        let (mut listed, more) = findings.first(self.limits.max_findings);
-        if more > 0 {
-            listed.push(reading::more_findings(more));
-        }
-        listed
+/// The first of the findings, and one that counts the others.
+fn listed(findings: Findings, most: usize) -> Vec<Finding> {
+    let (mut listed, more) = findings.first(most);
+    if more > 0 {
+        listed.push(reading::more_findings(more));
     }
+    listed
 }

@@ -30,7 +30,7 @@ mod service_date_age;
 mod service_date_future;
 
 pub use super::code_list::CodeList;
-pub use book::RuleBook;
+pub use book::{Judgement, RuleBook};
 pub use draft::{Draft, DraftLine};
 pub use example::Example;
 pub use likely_duplicate::{DuplicateCheck, finding as likely_duplicate};

@@ -67,7 +67,7 @@ pub(super) enum Purpose {
 /// `duplicate`. The body may be packed with gzip.
 #[utoipa::path(post, path = "/v1/claims/batch", tag = "claims", operation_id = "submit_batch",
     params(BatchQuery, ("Idempotency-Key" = Option<String>, Header, description = "A key of the sender's own for this batch, \
-        1 to 255 printable ASCII characters; each claim gets one derived from it and its place.",
+        1 to 255 printable ASCII characters without blanks, sent once; each claim gets one derived from it and its place.",
         min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
     request_body(content(
         (Vec<SentClaim> = "application/json", example = json!([{"plan_group": "GRP-1000", "subscriber_id": "3730189502",
@@ -108,10 +108,13 @@ pub(super) async fn take(
     let settings = &api.settings.batch;
     let unread = Unread::new(settings.max_unread_bytes);
     let (sender, receiver) = mpsc::channel(settings.max_waiting_claims);
+    let keyed = key.is_some();
     let reading = Reading {
         rules: Arc::clone(&api.rules),
         ingest: api.ingest.clone(),
+        database: api.database.clone(),
         waiting: Arc::clone(&api.batch_claims),
+        lookups: Arc::clone(&api.batch_lookups),
         patience: Duration::from_millis(api.settings.ingest.answer_timeout_ms),
         purpose,
         key,
@@ -124,6 +127,7 @@ pub(super) async fn take(
     };
     let results = Results {
         purpose,
+        keyed,
         unread: unread.clone(),
         patience: Duration::from_millis(settings.stall_timeout_ms),
         runtime: Handle::current(),

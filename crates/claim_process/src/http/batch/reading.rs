@@ -2,22 +2,29 @@
 
 use super::Purpose;
 use super::body::Body;
-use crate::db::submit::{IdempotencyKey, Submission};
+use crate::db::submit::{IdempotencyKey, Submission, Submitted};
 use crate::domain::form::{ClaimForm, Finding};
 use crate::domain::identifiers::ClaimId;
-use crate::domain::rules::RuleBook;
+use crate::domain::rules::{Judgement, RuleBook};
+use crate::http::answered_before;
 use crate::ingest::{Answer, IngestQueue};
 use crate::intake::batch::{BatchClaim, BatchFormat, BatchLimits, Ended, Grouping, StandsIn, read_batch};
+use actix_web::ResponseError;
+use actix_web::http::StatusCode;
+use service_runtime::database_gate::DatabaseGate;
 use service_runtime::http_server::too_large;
 use service_runtime::problem::Problem;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 /// How soon to send a batch again that broke off, in seconds.
 const RETRY_AFTER_S: u64 = 1;
+
+/// How soon to ask again what a key stands for.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// What is known of a batch so far, in its order.
 pub(super) enum Read {
@@ -29,11 +36,15 @@ pub(super) enum Read {
 
 /// What becomes of a claim.
 pub(super) enum Fate {
-    Refused(Vec<Finding>),
-    /// It was only checked.
-    Valid {
+    Refused {
+        errors: Vec<Finding>,
+        /// None where it was to be stored: that names only what has to be put right.
         warnings: Vec<Finding>,
     },
+    /// Its key says so.
+    Known(Submitted),
+    /// It was only checked.
+    Valid { warnings: Vec<Finding> },
     /// The writer has it.
     Submitted {
         answer: Answer,
@@ -42,13 +53,22 @@ pub(super) enum Fate {
     },
 }
 
+impl Fate {
+    fn refused(errors: Vec<Finding>) -> Self {
+        Self::Refused { errors, warnings: vec![] }
+    }
+}
+
 /// What reading a batch needs.
 pub(super) struct Reading {
     pub rules: Arc<RuleBook>,
     pub ingest: IngestQueue,
+    pub database: DatabaseGate,
     /// A place for each claim of any batch that waits to be stored.
     pub waiting: Arc<Semaphore>,
-    /// How long to wait for a place.
+    /// A place for each claim of any batch whose key is looked up.
+    pub lookups: Arc<Semaphore>,
+    /// How long to wait for a place, or for the database.
     pub patience: Duration,
     pub purpose: Purpose,
     pub key: Option<String>,
@@ -92,25 +112,31 @@ impl Reading {
         let BatchClaim { stands_in, file_line, form, hash } = claim;
         let fate = match form {
             Ok(form) => self.check(index, &form, hash)?,
-            Err(refusal) => Fate::Refused(vec![refusal.finding()]),
+            Err(refusal) => Fate::refused(vec![refusal.finding()]),
         };
         self.results.blocking_send(Read::Claim { index, stands_in, file_line, fate }).map_err(|_| Stopped::ResultsEnded)
     }
 
     fn check(&self, index: u64, form: &ClaimForm, hash: String) -> Result<Fate, Stopped> {
-        let (claim, warnings) = match self.rules.read(form, jiff::Timestamp::now()) {
-            Ok(read) => read,
-            Err(findings) => return Ok(Fate::Refused(findings)),
-        };
+        let Judgement { claim, refused, warnings } = self.rules.judge(form, jiff::Timestamp::now());
         if self.purpose == Purpose::Validate {
-            return Ok(Fate::Valid { warnings });
+            return Ok(match claim {
+                Some(_) => Fate::Valid { warnings },
+                None => Fate::Refused { errors: refused, warnings },
+            });
         }
+        let idempotency = self.key.as_ref().map(|key| IdempotencyKey::of_batch(key, index, hash));
+        let Some(claim) = claim else {
+            // The rules and the day may be other ones than when the same claim was taken.
+            let before = idempotency.map(|key| self.answered_before(&key)).transpose()?.flatten();
+            return Ok(before.map_or_else(|| Fate::refused(refused), Fate::Known));
+        };
         let submission = Submission {
             claim_id: ClaimId::random(),
             duplicate_check: self.rules.duplicate_check(&claim),
             claim,
             warnings,
-            idempotency: self.key.as_ref().map(|key| IdempotencyKey::of_batch(key, index, hash)),
+            idempotency,
             correlation_id: self.correlation_id.clone(),
             traceparent: self.traceparent.clone(),
         };
@@ -121,26 +147,45 @@ impl Reading {
         });
         match handed_over {
             Some((place, answer)) => Ok(Fate::Submitted { answer, place }),
-            None => Err(Stopped::Problem(broke_off())),
+            None => Err(Stopped::Problem(broke_off("", self.purpose, self.key.is_some()))),
+        }
+    }
+
+    /// What a claim was answered before. Waits for its turn, and where others fill the way to the database.
+    fn answered_before(&self, key: &IdempotencyKey) -> Result<Option<Submitted>, Stopped> {
+        let until = Instant::now() + self.patience;
+        loop {
+            let asked = self.runtime.block_on(async {
+                let _turn = tokio::time::timeout(self.patience, self.lookups.acquire()).await.ok()?.ok()?;
+                Some(answered_before(&self.database, key.clone()).await)
+            });
+            match asked {
+                Some(Ok(before)) => return Ok(before),
+                Some(Err(problem)) if problem.status_code() != StatusCode::SERVICE_UNAVAILABLE => {
+                    return Err(Stopped::Problem(problem));
+                }
+                Some(Err(_)) if Instant::now() < until => std::thread::sleep(LOOK_AGAIN),
+                Some(Err(_)) | None => return Err(Stopped::Problem(broke_off("", self.purpose, self.key.is_some()))),
+            }
         }
     }
 }
 
-/// The database is gone in the middle of a batch.
-pub(super) fn broke_off() -> Problem {
-    Problem::unavailable(
-        "the batch broke off here: send the whole again with the same Idempotency-Key, and nothing is stored twice",
-        RETRY_AFTER_S,
-    )
-}
+/// Said of a batch that broke off because nobody reads its results.
+pub(super) const RESULTS_UNREAD: &str = " because too many of its results wait to be read, so read them while you send";
 
-/// The results that nobody reads fill the file where they wait.
-pub(super) fn results_not_read() -> Problem {
-    Problem::unavailable(
-        "the batch broke off here, because too many of its results wait to be read: read them while you send, and send the \
-         whole again with the same Idempotency-Key, and nothing is stored twice",
-        RETRY_AFTER_S,
-    )
+/// The database is gone in the middle of a batch, or its results find no room, and `why` says more. `keyed`: whether there is
+/// a key with which the batch can be sent again without a second claim for any of its claims.
+pub(super) fn broke_off(why: &str, purpose: Purpose, keyed: bool) -> Problem {
+    let then = match purpose {
+        Purpose::Validate => "send the whole again, nothing of it is stored",
+        Purpose::Store if keyed => "send the whole again with the same Idempotency-Key, and nothing is stored twice",
+        Purpose::Store => {
+            "it came without an Idempotency-Key, and a claim that has no result may be stored all the same; look for it with \
+             GET /v1/claims before you send it again"
+        }
+    };
+    Problem::unavailable(format!("the batch broke off here{why}: {then}"), RETRY_AFTER_S)
 }
 
 fn input_problem(error: io::Error) -> Problem {

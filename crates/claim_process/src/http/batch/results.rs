@@ -2,7 +2,7 @@
 //! has a line with the problem instead of the summary.
 
 use super::Purpose;
-use super::reading::{Fate, Read, broke_off, results_not_read};
+use super::reading::{Fate, RESULTS_UNREAD, Read, broke_off};
 use super::unread::{NotKept, Unread};
 use crate::db::claims::StoredClaim;
 use crate::db::submit::Submitted;
@@ -59,6 +59,8 @@ struct Summary {
 /// What writing results needs.
 pub(super) struct Results {
     pub purpose: Purpose,
+    /// Whether the batch came with a key.
+    pub keyed: bool,
     pub unread: Unread,
     pub patience: Duration,
     pub runtime: Handle,
@@ -86,8 +88,8 @@ impl Results {
                 self.push(&line).map_err(|why| {
                     tracing::warn!(%why, "a batch breaks off");
                     match why {
-                        NotKept::ReaderStalls => results_not_read(),
-                        NotKept::ReaderGone | NotKept::File(_) => broke_off(),
+                        NotKept::ReaderStalls => broke_off(RESULTS_UNREAD, self.purpose, self.keyed),
+                        NotKept::ReaderGone | NotKept::File(_) => broke_off("", self.purpose, self.keyed),
                     }
                 })
             });
@@ -134,18 +136,15 @@ impl Results {
             warnings: vec![],
         };
         match fate {
-            Fate::Refused(errors) => line.errors = errors,
+            Fate::Refused { errors, warnings } => (line.errors, line.warnings) = (errors, warnings),
             Fate::Valid { warnings } => (line.status, line.warnings) = (Status::Valid, warnings),
+            Fate::Known(submitted) => line.settle(submitted),
             Fate::Submitted { answer, place: _place } => match self.runtime.block_on(answer.get()) {
-                Ok(Submitted::Accepted(claim)) => line.stored(Status::Accepted, *claim),
-                Ok(Submitted::Replayed(claim)) => line.stored(Status::Duplicate, *claim),
-                Ok(Submitted::KeyReused) => line.errors = vec![Refusal::KeyReused.finding()],
-                Ok(Submitted::ExternalIdTaken { claim_id }) => {
-                    line.errors = vec![Refusal::ExternalIdTaken(claim_id).finding()];
-                }
-                Ok(Submitted::LikelyDuplicate { claim_id }) => line.errors = vec![likely_duplicate(&claim_id)],
+                Ok(submitted) => line.settle(submitted),
                 Err(NotStored::Refused) => line.errors = vec![Refusal::NotStored.finding()],
-                Err(NotStored::QueueFull | NotStored::Unavailable) => return Err(broke_off()),
+                Err(NotStored::QueueFull | NotStored::Unavailable) => {
+                    return Err(broke_off("", self.purpose, self.keyed));
+                }
             },
         }
         // In an array a pointer begins at the array.
@@ -165,6 +164,16 @@ fn line_of(result: &impl Serialize) -> Vec<u8> {
 }
 
 impl ResultLine {
+    fn settle(&mut self, submitted: Submitted) {
+        match submitted {
+            Submitted::Accepted(claim) => self.stored(Status::Accepted, *claim),
+            Submitted::Replayed(claim) => self.stored(Status::Duplicate, *claim),
+            Submitted::KeyReused => self.errors = vec![Refusal::KeyReused.finding()],
+            Submitted::ExternalIdTaken { claim_id } => self.errors = vec![Refusal::ExternalIdTaken(claim_id).finding()],
+            Submitted::LikelyDuplicate { claim_id } => self.errors = vec![likely_duplicate(&claim_id)],
+        }
+    }
+
     fn stored(&mut self, status: Status, claim: StoredClaim) {
         self.status = status;
         self.warnings = claim.warnings();

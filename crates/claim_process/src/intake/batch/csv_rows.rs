@@ -5,7 +5,7 @@
 //! it says that it is not theirs: no claim is ever stored without a line that it may have had.
 
 use super::row_key::RowKey;
-use super::{BatchClaim, BatchLimits, Ended, Grouping, Refusal, StandsIn, peek};
+use super::{BatchClaim, BatchLimits, Ended, Grouping, LOOKED_FOR_BEHIND, Refusal, StandsIn, peek};
 use crate::domain::form::ClaimForm;
 use crate::intake::Malformed;
 use crate::intake::csv::{Columns, ends_line, is_blank, reader, separator};
@@ -87,13 +87,19 @@ pub(super) fn read<E>(
             in_doubt = whole.doubt_about(&key);
             take(whole.finish()).map_err(Ended::Stopped)?;
         }
-        let group = group.get_or_insert_with(|| Group::begin(&columns, row, file_line));
+        let claim = group.get_or_insert_with(|| Group::begin(&columns, row, file_line));
         if let Some(row) = in_doubt {
-            group.refuse_with(row);
+            claim.refuse_with(row);
         }
-        group.add(&columns, &record, row, key);
-        if group.bytes > max_claim_bytes {
-            group.form = Err(Refusal::TooLarge(max_claim_bytes));
+        claim.add(&columns, &record, row, key);
+        if claim.bytes > max_claim_bytes {
+            claim.form = Err(Refusal::TooLarge(max_claim_bytes));
+        }
+        if let Some(endless) = group.take_if(|claim| claim.bytes / LOOKED_FOR_BEHIND > max_claim_bytes) {
+            let why =
+                format!("rows {} to {row} are one claim without end, and what follows was not read", endless.first_row);
+            take(endless.finish()).map_err(Ended::Stopped)?;
+            return Err(Ended::Malformed(Malformed(why)));
         }
     }
     match group {
@@ -112,7 +118,7 @@ struct Group {
     last_row: u64,
     /// At which its first row begins.
     file_line: Option<u64>,
-    /// Those of the rows in the form.
+    /// Those of its rows, unpacked.
     bytes: usize,
     form: Result<ClaimForm, Refusal>,
     hash: super::Hash,
@@ -154,10 +160,10 @@ impl Group {
         for cell in record {
             self.hash.add(cell);
         }
+        self.bytes = self.bytes.saturating_add(record.as_slice().len());
         if let Ok(form) = &mut self.form
             && !form.is_overfull()
         {
-            self.bytes = self.bytes.saturating_add(record.as_slice().len());
             columns.add_row(form, record);
         }
     }
@@ -224,6 +230,14 @@ mod tests {
             }
             Ok(buffer.len())
         }
+    }
+
+    #[test]
+    fn a_claim_without_end_ends_the_batch() {
+        let (claims, ended) = claims(&format!("external_id,quadrant\nA,1\n{}C,1\n", "B,1\n".repeat(1_000)));
+        assert_eq!(claims[0], (1, 1, Ok(1)));
+        assert!(claims.len() == 2 && claims[1].2 == Err(Refusal::TooLarge(100)), "{claims:?}");
+        assert!(matches!(ended, Err(Ended::Malformed(_))), "{ended:?}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! JSON Lines: a claim a line. A line that cannot be read is refused alone.
 
-use super::{BatchClaim, BatchLimits, Ended, Hash, Refusal, StandsIn};
+use super::{BatchClaim, BatchLimits, Ended, Hash, LOOKED_FOR_BEHIND, Refusal, StandsIn};
 use crate::intake::{Malformed, read_json};
 use std::io::{BufRead, Read};
 
@@ -15,12 +15,13 @@ pub(super) fn read<E>(
     let mut blank_bytes = 0;
     loop {
         line.clear();
+        let mut endless = false;
         if input.by_ref().take(most.saturating_add(1)).read_until(b'\n', &mut line).map_err(Ended::Input)? == 0 {
             return Ok(());
         }
         number += 1;
         let form = if line.len() > max_claim_bytes && line.last() != Some(&b'\n') {
-            skip_line(&mut input).map_err(Ended::Input)?;
+            endless = !skip_line(&mut input, LOOKED_FOR_BEHIND * max_claim_bytes).map_err(Ended::Input)?;
             Err(Refusal::TooLarge(max_claim_bytes))
         } else if line.iter().all(u8::is_ascii_whitespace) {
             blank_bytes += line.len();
@@ -33,23 +34,53 @@ pub(super) fn read<E>(
             blank_bytes = 0;
             read_json(&line, limits).map_err(|malformed| Refusal::Malformed(malformed.0))
         };
-        let hash = Hash::of(&line);
+        // With one and the same line end, whatever is around it: the claim is the same. It is the end that most senders
+        // write, which always was in their hashes.
+        let hash = Hash::of(&[line.trim_ascii(), b"\n"].concat());
         take(BatchClaim { stands_in: Some(StandsIn::InputLine(number)), file_line: None, form, hash })
             .map_err(Ended::Stopped)?;
+        if endless {
+            let why = format!("line {number} has no end, and what follows it was not read");
+            return Err(Ended::Malformed(Malformed(why)));
+        }
     }
 }
 
-fn skip_line(input: &mut impl BufRead) -> std::io::Result<()> {
-    loop {
+/// Passes over the rest of a line; `false` where it has not ended after so many bytes.
+fn skip_line(input: &mut impl BufRead, most: usize) -> std::io::Result<bool> {
+    let mut skipped = 0;
+    while skipped <= most {
         let buffer = input.fill_buf()?;
         if buffer.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         let end = buffer.iter().position(|byte| *byte == b'\n');
         let consumed = end.map_or(buffer.len(), |end| end + 1);
+        skipped += consumed;
         input.consume(consumed);
         if end.is_some() {
-            return Ok(());
+            return Ok(true);
         }
+    }
+    Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::intake::ReadLimits;
+    use crate::intake::batch::{BatchFormat, BatchLimits, Ended, Grouping, Refusal, StandsIn, read_batch};
+    use std::io::Read;
+
+    #[test]
+    fn a_line_without_end_ends_the_batch() {
+        let endless = Read::chain("5\n".as_bytes(), std::io::repeat(b'x'));
+        let limits = BatchLimits { max_claim_bytes: 100, read: ReadLimits::default() };
+        let mut lines = Vec::new();
+        let ended = read_batch(endless, Some(BatchFormat::JsonLines), Grouping::Claim, limits, &mut |claim| {
+            lines.push((claim.stands_in, claim.form.err()));
+            Ok::<_, ()>(())
+        });
+        assert_eq!(lines[1], (Some(StandsIn::InputLine(2)), Some(Refusal::TooLarge(100))));
+        assert!(matches!(ended, Err(Ended::Malformed(why)) if why.0.starts_with("line 2 ")));
     }
 }

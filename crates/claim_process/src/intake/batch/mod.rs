@@ -51,6 +51,10 @@ pub struct BatchLimits {
     pub read: ReadLimits,
 }
 
+/// Of how many times the size that a claim may have the rest is still looked for behind it. What is packed has no end of
+/// that, so that a batch ends with a claim that is larger.
+const LOOKED_FOR_BEHIND: usize = 16;
+
 /// Where in a batch a claim stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
