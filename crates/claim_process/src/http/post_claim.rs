@@ -11,7 +11,7 @@ use crate::domain::rules::reading::MORE_FINDINGS;
 use crate::ingest::NotStored;
 use crate::intake::{Malformed, ReadLimits, read_csv, read_json};
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CONTENT_TYPE, LOCATION};
+use actix_web::http::header::{CONTENT_ENCODING, CONTENT_TYPE, LOCATION};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
 use service_runtime::http_server::read_body;
@@ -125,11 +125,19 @@ pub(super) enum Format {
 
 impl Format {
     pub(super) fn of(request: &HttpRequest) -> Result<Self, Problem> {
+        if content_encoding(request).is_some_and(|encoding| encoding != "identity") {
+            return Err(unsupported(
+                "send the claim as it is; POST /v1/claims/batch also takes what is packed with gzip",
+            ));
+        }
         match content_type(request).as_deref() {
             Some("application/json") => Ok(Format::Json),
             Some("text/csv") => Ok(Format::Csv),
             None | Some("application/x-www-form-urlencoded") => Ok(Format::Unsaid),
-            Some(_) => Err(unsupported("send application/json or text/csv, and say so in Content-Type")),
+            Some(_) => Err(unsupported(
+                "send application/json or text/csv, and say so in Content-Type; POST /v1/claims/batch also takes JSON Lines \
+                 and forms",
+            )),
         }
     }
 
@@ -137,7 +145,12 @@ impl Format {
         match self {
             Format::Json => read_json(body, limits),
             Format::Csv => read_csv(body, limits),
-            Format::Unsaid => match body.iter().find(|byte| !byte.is_ascii_whitespace()) {
+            Format::Unsaid => match body
+                .strip_prefix("\u{feff}".as_bytes())
+                .unwrap_or(body)
+                .iter()
+                .find(|byte| !byte.is_ascii_whitespace())
+            {
                 Some(b'{' | b'[') => read_json(body, limits),
                 _ => read_csv(body, limits),
             },
@@ -154,6 +167,12 @@ pub(super) fn unsupported(detail: &str) -> Problem {
 pub(super) fn content_type(request: &HttpRequest) -> Option<String> {
     let said = request.headers().get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?"));
     said.map(|said| said.split(';').next().unwrap_or("").trim().to_ascii_lowercase())
+}
+
+/// How the body is packed, in lower case.
+pub(super) fn content_encoding(request: &HttpRequest) -> Option<String> {
+    let said = request.headers().get(CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("?"));
+    said.map(|said| said.trim().to_ascii_lowercase())
 }
 
 pub(super) fn idempotency_key(request: &HttpRequest) -> Result<Option<String>, Problem> {

@@ -91,6 +91,7 @@ on_both_databases! {
                 (Some("text/csv; charset=utf-8"), REAL_CLAIM),
                 (Some("Text/CSV"), REAL_CLAIM),
                 (Some("application/json; charset=utf-8"), as_json.as_str()),
+                (None, &format!("\u{feff}{as_json}")),
             ] {
                 let answer = send(kind, body).await;
                 assert_eq!(
@@ -100,11 +101,14 @@ on_both_databases! {
                     answer.body
                 );
             }
+            let packed = service.request(reqwest::Method::POST, "/v1/claims").header("content-encoding", "gzip");
+            let refused = Answer::of(packed.body(as_json.clone())).await;
+            assert!(refused.problem(415) == "media-type" && refused.body["detail"].as_str().unwrap().contains("/batch"));
             for kind in ["text/plain", "application/xml", "multipart/form-data; boundary=x", "json", ""] {
                 assert_eq!(send(Some(kind), &as_json).await.problem(415), "media-type", "{kind:?}");
             }
         });
-        assert_eq!(count(database.database(), "claims"), 7);
+        assert_eq!(count(database.database(), "claims"), 8);
     }
 
     fn the_shapes_of_json_are_the_same_claim_over_http(database: &TestDatabase) {

@@ -10,10 +10,10 @@ mod results;
 mod unread;
 
 use super::Api;
-use super::post_claim::{content_type, idempotency_key, unsupported};
+use super::post_claim::{content_encoding, content_type, idempotency_key, unsupported};
 use super::sent::{BatchLine, ONE_LINE_CSV, SentClaim, SentCsv, SentForm, SentLines};
 use crate::intake::batch::{BatchFormat, BatchLimits, Grouping};
-use actix_web::http::header::{CONTENT_ENCODING, HeaderMap};
+use actix_web::http::header::HeaderMap;
 use actix_web::{HttpRequest, HttpResponse, web};
 use reading::Reading;
 use results::Results;
@@ -162,8 +162,7 @@ struct Sent {
 
 impl Sent {
     fn of(request: &HttpRequest) -> Result<Self, Problem> {
-        let encoding = request.headers().get(CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("?").trim());
-        if !matches!(encoding, None | Some("identity" | "gzip" | "x-gzip")) {
+        if !matches!(content_encoding(request).as_deref(), None | Some("identity" | "gzip" | "x-gzip")) {
             return Err(unsupported("send the batch as it is, or packed with gzip"));
         }
         let kind = content_type(request);
