@@ -47,6 +47,7 @@ pub struct Documented {
     operation: Operation,
     schemas: Schemas,
     route: Route,
+    is_limited: bool,
 }
 
 /// `route!(module::handler)`: the route of a handler that carries `#[utoipa::path(…)]`.
@@ -74,7 +75,7 @@ impl Documented {
         let route = with_handler(web::method(actix_method(&method)));
         let mut operation = D::operation();
         operation.tags = Some(D::tags().into_iter().map(str::to_owned).collect());
-        Self { path: D::path(), method, operation, schemas, route }
+        Self { path: D::path(), method, operation, schemas, route, is_limited: false }
     }
 
     /// Puts a limit of so many requests a minute for each client around the route, and into its description.
@@ -82,15 +83,7 @@ impl Documented {
         self.route = around(self.route);
         let refusal = format!("More than {per_minute} requests a minute of one client to the routes under this limit.");
         add_error(&mut self.operation, "429", refusal);
-        for answer in answers(&mut self.operation) {
-            for (name, meaning) in [
-                ("RateLimit-Limit", "How many requests a client may make in a minute."),
-                ("RateLimit-Remaining", "How many of them are left."),
-                ("RateLimit-Reset", "After how many seconds all of them are there again; at least 1."),
-            ] {
-                add_header(answer, name, meaning, Type::Integer);
-            }
-        }
+        self.is_limited = true;
         self
     }
 }
@@ -150,10 +143,13 @@ impl Routes {
         }
         add_error(operation, "500", "Something went wrong here; the log says what, under the request's id.");
         add_error(operation, "503", "The database or a queue takes nothing more just now: try again.");
+        if documented.is_limited {
+            answers(&mut documented.operation).for_each(add_limit_headers);
+        }
         self.with(documented)
     }
 
-    fn with(mut self, Documented { path, method, mut operation, schemas, route }: Documented) -> Self {
+    fn with(mut self, Documented { path, method, mut operation, schemas, route, .. }: Documented) -> Self {
         for parameter in operation.parameters.iter_mut().flatten() {
             if let RefOr::T(parameter) = parameter {
                 without_null(parameter.schema.as_mut());
@@ -211,6 +207,17 @@ fn answers(operation: &mut Operation) -> impl Iterator<Item = &mut Response> {
         RefOr::T(answer) => Some(answer),
         RefOr::Ref(_) => None,
     })
+}
+
+/// What every answer of a route with a limit has, whatever it is.
+fn add_limit_headers(answer: &mut Response) {
+    for (name, meaning) in [
+        ("RateLimit-Limit", "How many requests a client may make in a minute."),
+        ("RateLimit-Remaining", "How many of them are left."),
+        ("RateLimit-Reset", "After how many seconds all of them are there again; at least 1."),
+    ] {
+        add_header(answer, name, meaning, Type::Integer);
+    }
 }
 
 /// Adds an error, unless the handler describes it itself.
