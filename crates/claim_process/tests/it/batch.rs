@@ -231,6 +231,9 @@ on_both_databases! {
             let long = "x".repeat(3_000);
             let one = three()[0].to_string();
             let bomb = gzip(&format!("[\"{}", "a".repeat(10_000_000)));
+            let part = |name: &str, text: &str| {
+                format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{text}\r\n")
+            };
             for (status, kind, body) in [
                 (400, "application/json", one.clone().into_bytes()),
                 (400, "application/json", format!("[\"{long}\"]").into_bytes()),
@@ -240,6 +243,8 @@ on_both_databases! {
                 (400, "text/csv", format!("{}\n", "a,".repeat(300)).into_bytes()),
                 (400, "multipart/form-data; boundary=b", b"--b\r\nContent-Disposition: form-data; name=\"f\"\r\n\r\nx\r\n--b--\r\n".to_vec()),
                 (400, "multipart/form-data", b"x".to_vec()),
+                (413, "multipart/form-data; boundary=b", format!("{}{}", part("f", &"x".repeat(100_001)), part("file", &one)).into_bytes()),
+                (400, "multipart/form-data; boundary=b", part("f", "").repeat(101).into_bytes()),
                 (400, "application/gzip", vec![0x1f, 0x8b, 1, 2, 3]),
                 (413, "application/x-ndjson", vec![b'\n'; 100_001]),
                 (415, "text/plain", one.into_bytes()),

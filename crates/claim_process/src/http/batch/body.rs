@@ -69,6 +69,9 @@ struct Passing {
     max_body_bytes: u64,
 }
 
+/// The most parts of a form: one is of use, and browsers add a few.
+const MOST_PARTS: usize = 100;
+
 /// Whoever read has ended; what it ended with is known there.
 struct NobodyReads;
 
@@ -77,7 +80,7 @@ impl Passing {
         let last = match file_of {
             None => {
                 let mut payload = payload;
-                let passed = self.pass(&mut payload).await;
+                let passed = self.pass(&mut payload, false).await;
                 if !matches!(passed, Ok(Piece::End)) {
                     close_behind(payload);
                 }
@@ -98,10 +101,11 @@ impl Passing {
         }
     }
 
-    /// Passes on everything, and returns how it ended.
+    /// Passes on everything, or passes it over, and returns how it ended.
     async fn pass<E: Display>(
         &mut self,
         pieces: &mut (impl Stream<Item = Result<Bytes, E>> + Unpin),
+        over: bool,
     ) -> Result<Piece, NobodyReads> {
         let mut since_least = 0;
         let mut waited = Duration::ZERO;
@@ -131,7 +135,9 @@ impl Passing {
             if since_least >= LEAST {
                 (since_least, waited) = (0, Duration::ZERO);
             }
-            self.sender.send(Piece::Bytes(bytes)).await.map_err(|_| NobodyReads)?;
+            if !over {
+                self.sender.send(Piece::Bytes(bytes)).await.map_err(|_| NobodyReads)?;
+            }
         }
     }
 
@@ -139,7 +145,7 @@ impl Passing {
     async fn pass_file(&mut self, form: &mut Multipart) -> Result<Piece, NobodyReads> {
         let unreadable = || Problem::malformed("the form cannot be read: send multipart/form-data with a part 'file'");
         let mut found = false;
-        loop {
+        for _ in 0..MOST_PARTS {
             let Ok(next) = tokio::time::timeout(self.stall_timeout, form.next()).await else {
                 return Ok(Piece::Broken(too_slow("the form did not go on: send it again".to_owned())));
             };
@@ -149,21 +155,17 @@ impl Passing {
                 Some(Ok(part)) => part,
                 Some(Err(_)) => return Ok(Piece::Broken(unreadable())),
             };
-            match (part.name() == Some("file"), found) {
-                (true, false) => {
-                    found = true;
-                    match self.pass(&mut part).await? {
-                        Piece::End => {}
-                        broken => return Ok(broken),
-                    }
-                }
-                (true, true) => {
-                    let problem = Problem::malformed("the form has two parts 'file', and only the first was read");
-                    return Ok(Piece::Broken(problem));
-                }
-                // The form passes over what is not read of a part.
-                (false, _) => {}
+            let is_file = part.name() == Some("file");
+            if is_file && found {
+                let problem = Problem::malformed("the form has two parts 'file', and only the first was read");
+                return Ok(Piece::Broken(problem));
+            }
+            found |= is_file;
+            match self.pass(&mut part, !is_file).await? {
+                Piece::End => {}
+                broken => return Ok(broken),
             }
         }
+        Ok(Piece::Broken(Problem::malformed(format!("the form has more than {MOST_PARTS} parts: send 'file' alone"))))
     }
 }
