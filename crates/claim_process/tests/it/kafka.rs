@@ -45,6 +45,15 @@ pub fn free_address() -> String {
     panic!("none of five hundred ports is free");
 }
 
+/// Points a service at a broker that is there, or will be. It may stop while it joins its group: leaving waits for the
+/// session time-out then.
+pub fn use_broker_at(address: &str, settings: &mut Settings) {
+    settings.kafka.brokers = address.to_owned();
+    settings.kafka.consumer.session_timeout_ms = 2_000;
+    settings.kafka.producer.flush_timeout_ms = 5_000;
+    settings.kafka.health_interval_ms = 500;
+}
+
 impl Kafka {
     /// A broker on a free port.
     pub fn start() -> Self {
@@ -74,10 +83,7 @@ impl Kafka {
 
     /// Points a service here.
     pub fn use_it(&self, settings: &mut Settings) {
-        settings.kafka.brokers = self.address();
-        settings.kafka.consumer.session_timeout_ms = 2_000;
-        settings.kafka.producer.flush_timeout_ms = 5_000;
-        settings.kafka.health_interval_ms = 500;
+        use_broker_at(&self.address(), settings);
     }
 
     /// The next messages of the service, in the order in which they come.

@@ -1,6 +1,6 @@
 //! Asking again: a claim whose outcome does not come is said again and marked after a while, and let be when it comes.
 
-use crate::kafka::{Kafka, free_address, settled};
+use crate::kafka::{Kafka, free_address, settled, use_broker_at};
 use crate::service::{PROVIDERS, claim, count, eventually, execute, number, with_settings};
 use claim_events::ClaimEvent;
 use claim_process::settings::Settings;
@@ -67,7 +67,7 @@ on_both_databases! {
         let address = free_address();
         let change = |settings: &mut Settings| {
             impatient(settings);
-            settings.kafka.brokers.clone_from(&address);
+            use_broker_at(&address, settings);
         };
         // Outlives the service, which leaves its group when it stops.
         let mut kafka = None;
