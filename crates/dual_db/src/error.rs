@@ -22,6 +22,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether running the same transaction again, now or later, fails in the same way: the database refuses it.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Error::Query(_)) && !self.is_transient()
+    }
+
     /// Whether running the same transaction again at once, from its start, can succeed: a lost race, a serialization
     /// failure (40001), a deadlock (40P01), a lock not had in time (55P03) or `SQLITE_BUSY`. Diesel maps only the first of
     /// these to a kind of its own.

@@ -6,7 +6,7 @@
 
 use crate::dead_letters::{self, DeadLetter};
 use crate::{ConsumerSettings, IncomingMessage, KafkaSettings, client};
-use dual_db::{Database, Error};
+use dual_db::Database;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance};
 use rdkafka::error::KafkaError;
@@ -286,7 +286,7 @@ impl Loop {
                 messages = part.len(),
                 "messages could not be applied; trying again"
             );
-            let refused = matches!(error, Error::Query(_)) && !error.is_transient();
+            let refused = error.is_refusal();
             if refused && part.len() > 1 {
                 work.extend(part.into_iter().rev().map(|message| vec![message]));
                 attempt = 0;

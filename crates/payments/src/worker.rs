@@ -1,11 +1,11 @@
 //! The threads that move sagas on: one writes the gateway's answers, many in a transaction; one takes up what nobody has; and
-//! one counts those that do not get on.
+//! one counts those that do not get on, and the returns that wait.
 
 use crate::db::{returns, sagas};
 use crate::executor::{Answer, Executor};
 use crate::gateway::{Answered, Dispatcher};
 use crate::settings::SagaSettings;
-use dual_db::{Database, Error};
+use dual_db::Database;
 use service_runtime::background::{self, Pace, Periodic};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -75,10 +75,10 @@ fn write(executor: &Executor, dispatcher: &Dispatcher, answers: &[Answer]) {
         match executor.apply_answers(answers) {
             Ok(calls) => return dispatcher.dispatch(calls),
             // One of them cannot be written, and must not cost the others their answers.
-            Err(error) if answers.len() > 1 && matches!(error, Error::Query(_)) && !error.is_transient() => {
+            Err(error) if answers.len() > 1 && error.is_refusal() => {
                 return answers.iter().for_each(|answer| write(executor, dispatcher, std::slice::from_ref(answer)));
             }
-            Err(error) if attempt < WRITE_ATTEMPTS && (error.is_transient() || !matches!(error, Error::Query(_))) => {
+            Err(error) if attempt < WRITE_ATTEMPTS && !error.is_refusal() => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     attempt,
@@ -116,7 +116,8 @@ pub fn start_resuming(executor: Executor, dispatcher: Dispatcher, settings: &Sag
     })
 }
 
-/// Starts the thread that says in the metrics how many payments are stuck: all of them, whichever instance is asked.
+/// Starts the thread that says in the metrics how many payments are stuck and how many returns wait: all of them, whichever instance is
+/// asked.
 pub fn start_counting_stuck(database: Database, every: Duration) -> Periodic {
     Periodic::spawn("stuck counter", every, move || {
         // While the database is away, the last number stands.

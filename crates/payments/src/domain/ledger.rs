@@ -7,6 +7,11 @@ use std::fmt;
 /// The most that one transfer moves, in cents: far more than a claim can be due, and so little that no sum gets too large.
 pub const MOST_CENTS: i64 = 1_000_000_000_000;
 
+/// Whether the gateway can have paid or given back so many cents.
+pub fn is_amount(cents: i64) -> bool {
+    (1..=MOST_CENTS).contains(&cents)
+}
+
 /// An account.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Account {

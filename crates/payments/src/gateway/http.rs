@@ -3,7 +3,7 @@
 
 use super::{Gateway, PayRequest, RefundRequest, Reply};
 use crate::domain::concurrency::Sign;
-use crate::domain::ledger::MOST_CENTS;
+use crate::domain::ledger::is_amount;
 use crate::domain::saga::{LookUpAnswer, PayAnswer, RefundAnswer};
 use crate::settings::GatewaySettings;
 use jiff::Timestamp;
@@ -206,11 +206,6 @@ impl Gateway for HttpGateway {
             _ => Err(unreachable.to_owned()),
         }
     }
-}
-
-/// Whether it can have been paid. More than any claim can be due would make every sum of the ledger too large to be told.
-fn is_amount(cents: i64) -> bool {
-    (1..=MOST_CENTS).contains(&cents)
 }
 
 /// A whole answer: one that breaks off tells nothing, however much of it came.

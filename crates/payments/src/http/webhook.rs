@@ -5,7 +5,7 @@
 //! comes again.
 
 use super::Webhooks;
-use crate::domain::ledger::MOST_CENTS;
+use crate::domain::ledger::{MOST_CENTS, is_amount};
 use crate::executor::Executor;
 use crate::executor::returns::Told;
 use crate::gateway::Dispatcher;
@@ -83,7 +83,7 @@ pub(super) async fn post(
         let why = format!("id and reference must have 1 to {LONGEST_NAME} printable characters");
         return Err(refused("malformed", Problem::malformed(why)));
     }
-    if event.kind != "payment.returned" || event.currency != "USD" || !(1..=MOST_CENTS).contains(&event.amount_cents) {
+    if event.kind != "payment.returned" || event.currency != "USD" || !is_amount(event.amount_cents) {
         let why = format!("only payment.returned is understood, with an amount of 1 to {MOST_CENTS} cents in USD");
         let problem =
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unknown-event", "The event is not understood", why);
