@@ -6,6 +6,7 @@ use clap::Parser;
 use concurrency_model::chart::Chart;
 use concurrency_model::report::{self, SAMPLE_US, Sample, Span};
 use concurrency_model::scenarios::FIXED_SIZES;
+use local_broker::free_address;
 use payments::domain::concurrency::Sign;
 use payments::domain::saga::{Call, LookUpAnswer, PayAnswer, RefundAnswer};
 use payments::executor::PlannedCall;
@@ -17,7 +18,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use system_tests::binaries;
-use system_tests::process::{Process, free_port};
+use system_tests::process::Process;
 use tokio::runtime::Runtime;
 
 const PHASE_S: i64 = 30;
@@ -101,9 +102,9 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// One run against a gateway of its own; `None` is adaptive.
 fn run(size: Option<usize>) -> Result<Vec<Sample>, Box<dyn Error>> {
     let directory = tempfile::tempdir()?;
-    let port = free_port();
+    let address = free_address();
     let environment = [
-        ("HTTP__PORT", port.to_string()),
+        ("HTTP__PORT", address.port().to_string()),
         ("DATABASE__URL", format!("sqlite://{}/gateway.db", directory.path().display())),
         ("LOG__FILTER", "warn".to_owned()),
         ("BEHAVIOUR__CAPACITY", "1000".to_owned()),
@@ -117,7 +118,7 @@ fn run(size: Option<usize>) -> Result<Vec<Sample>, Box<dyn Error>> {
     let began = Instant::now();
 
     let mut settings = Settings::default();
-    settings.gateway.url = format!("http://127.0.0.1:{port}");
+    settings.gateway.url = format!("http://{address}");
     settings.gateway.max_concurrent_calls = size.unwrap_or(CEILING);
     if let Some(size) = size {
         settings.gateway.concurrency =

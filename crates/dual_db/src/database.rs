@@ -286,13 +286,13 @@ mod tests {
         }
     }
 
-    /// A server that is gone, as a port that was closed: no one waits for it, and it is found again when it is back.
+    /// A server that cuts every connection: no one waits for it, and it is found again when it is back.
     #[test]
     fn an_outage_is_said_at_once_and_is_over_when_the_server_is_back() {
         let Some(test) = TestDatabase::postgres() else { return testing::skip_without_postgres() };
         let (user, host) = test.settings().url.rsplit_once('@').expect("a user");
         let (server, name) = host.split_once('/').expect("a name");
-        let mut door = crate::door::Door::open(server);
+        let door = crate::door::Door::open(server);
         let settings = DatabaseSettings {
             url: format!("{user}@{}/{name}", door.address()),
             checkout_timeout_ms: 2_000,

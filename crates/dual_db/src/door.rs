@@ -2,18 +2,13 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
-use std::time::Duration;
 
 /// Forwards connections on a loopback port to a server while it is open.
 pub(crate) struct Door {
     address: SocketAddr,
-    server: String,
-    open: Arc<AtomicBool>,
-    connections: Arc<Mutex<Vec<TcpStream>>>,
-    accepting: Option<JoinHandle<()>>,
+    /// Both ends of every connection that was let through; none while the door is closed.
+    connections: Arc<Mutex<Option<Vec<TcpStream>>>>,
 }
 
 impl Door {
@@ -21,9 +16,22 @@ impl Door {
     pub(crate) fn open(server: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("bound");
-        let (open, connections) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
-        let mut door = Self { address, server: server.to_owned(), open, connections, accepting: None };
-        door.accept(listener);
+        let door = Self { address, connections: Arc::new(Mutex::new(Some(Vec::new()))) };
+        let (connections, server) = (Arc::clone(&door.connections), server.to_owned());
+        // It listens while it is closed too, or somebody else could take the port.
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                if let Some(ends) = connections.lock().expect("no panic").as_mut() {
+                    let client = client.expect("connects");
+                    let server = TcpStream::connect(&server).expect("the server answers");
+                    for (from, to) in [(&client, &server), (&server, &client)] {
+                        let (from, to) = (from.try_clone().expect("a clone"), to.try_clone().expect("a clone"));
+                        ends.push(from.try_clone().expect("a clone"));
+                        std::thread::spawn(move || copy(from, to));
+                    }
+                }
+            }
+        });
         door
     }
 
@@ -31,40 +39,16 @@ impl Door {
         self.address
     }
 
-    /// Cuts every connection and refuses new ones.
-    pub(crate) fn close(&mut self) {
-        self.open.store(false, Ordering::SeqCst);
-        self.accepting.take().expect("open").join().expect("no panic");
-        for connection in self.connections.lock().expect("no panic").drain(..) {
+    /// Cuts every connection, and new ones at once.
+    pub(crate) fn close(&self) {
+        for connection in self.connections.lock().expect("no panic").take().expect("open") {
             // It may be closed already.
             let _ = connection.shutdown(Shutdown::Both);
         }
     }
 
-    pub(crate) fn reopen(&mut self) {
-        self.accept(TcpListener::bind(self.address).expect("the port is still free"));
-    }
-
-    fn accept(&mut self, listener: TcpListener) {
-        self.open.store(true, Ordering::SeqCst);
-        let (open, connections, server) = (Arc::clone(&self.open), Arc::clone(&self.connections), self.server.clone());
-        listener.set_nonblocking(true).expect("a socket option");
-        self.accepting = Some(std::thread::spawn(move || {
-            while open.load(Ordering::SeqCst) {
-                let Ok((client, _)) = listener.accept() else {
-                    std::thread::sleep(Duration::from_millis(5));
-                    continue;
-                };
-                client.set_nonblocking(false).expect("a socket option");
-                let server = TcpStream::connect(&server).expect("the server answers");
-                let mut ends = connections.lock().expect("no panic");
-                for (from, to) in [(&client, &server), (&server, &client)] {
-                    let (from, to) = (from.try_clone().expect("a clone"), to.try_clone().expect("a clone"));
-                    ends.push(from.try_clone().expect("a clone"));
-                    std::thread::spawn(move || copy(from, to));
-                }
-            }
-        }));
+    pub(crate) fn reopen(&self) {
+        *self.connections.lock().expect("no panic") = Some(Vec::new());
     }
 }
 

@@ -1,8 +1,9 @@
 //! What the system stands on: the embedded default (SQLite files and the local broker), or real servers (PostgreSQL and
 //! Kafka), fresh for each test.
 
-use crate::process::{Process, free_port};
+use crate::process::Process;
 use dual_db::testing::{TestDatabase, note_skipped};
+use local_broker::free_address;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use std::path::{Path, PathBuf};
@@ -35,7 +36,7 @@ pub struct Ground {
 impl Ground {
     /// SQLite files in `directory` and a local broker that is not started yet.
     pub fn embedded(directory: &Path) -> Self {
-        let brokers = format!("127.0.0.1:{}", free_port());
+        let brokers = free_address().to_string();
         let arguments = vec!["--listen".to_owned(), brokers.clone()];
         Self {
             local_broker: Some(Process::new(directory, "local_broker", "local_broker", arguments, vec![])),

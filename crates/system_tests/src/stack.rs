@@ -3,7 +3,8 @@
 
 use crate::api::Api;
 use crate::ground::Ground;
-use crate::process::{Process, free_port};
+use crate::process::Process;
+use local_broker::free_address;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -97,14 +98,14 @@ impl Stack {
         own_settings: &[(&str, &str)],
     ) -> Self {
         let at = directory.path();
-        let gateway_url = url(free_port());
+        let gateway_url = free_url();
         let gateway_database = format!("sqlite://{}/gateway.db", at.display());
         let with = |own: &[(&'static str, &str)], more: (&'static str, String)| -> Vec<(&'static str, String)> {
             let given = SHARED.iter().chain(own).map(|(name, value)| (*name, (*value).to_owned()));
             given.chain([more, ("KAFKA__BROKERS", ground.brokers.clone())]).collect()
         };
         let instances = |program, count: usize, database: &str, settings: &[(&str, String)]| {
-            let urls: Vec<String> = (0..count).map(|_| url(free_port())).collect();
+            let urls: Vec<String> = (0..count).map(|_| free_url()).collect();
             let numbered = urls.iter().zip(1..);
             let processes: Vec<Process> =
                 numbered.map(|(url, number)| service(at, program, number, url, database, settings)).collect();
@@ -212,6 +213,6 @@ fn service(
     Process::new(directory, &format!("{program}-{number}"), program, vec![], environment)
 }
 
-fn url(port: u16) -> String {
-    format!("http://127.0.0.1:{port}")
+fn free_url() -> String {
+    format!("http://{}", free_address())
 }

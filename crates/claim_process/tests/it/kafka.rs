@@ -11,8 +11,6 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
-use std::net::TcpListener;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// A broker and what this test does with it.
@@ -30,19 +28,6 @@ pub struct Said {
     pub key: String,
     pub headers: Vec<(String, String)>,
     pub body: String,
-}
-
-/// An address where nobody listens, below the ports that the operating system gives away.
-pub fn free_address() -> String {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let first = 22_000 + std::process::id() % 8_000;
-    for _ in 0..500 {
-        let address = format!("127.0.0.1:{}", first + NEXT.fetch_add(1, Ordering::Relaxed));
-        if TcpListener::bind(&address).is_ok() {
-            return address;
-        }
-    }
-    panic!("none of five hundred ports is free");
 }
 
 /// Points a service at a broker that is there, or will be. It may stop while it joins its group: leaving waits for the

@@ -1,10 +1,11 @@
 //! What the service says on `claims.claim.v1`: every accepted claim as the contract has it, whatever Kafka does.
 
-use crate::kafka::{Kafka, free_address, use_broker_at};
+use crate::kafka::{Kafka, use_broker_at};
 use crate::service::{Answer, PROVIDERS, REAL_CLAIM, claim, count, eventually, execute, with_service, with_settings};
 use claim_events::ClaimEvent;
 use dual_db::Database;
 use dual_db::testing::{TestDatabase, on_both_databases};
+use local_broker::free_address;
 use serde_json::json;
 use std::collections::BTreeSet;
 use tokio::task::JoinSet;
@@ -109,7 +110,7 @@ on_both_databases! {
     }
 
     fn a_claim_is_accepted_without_kafka_and_said_when_it_comes(database: &TestDatabase) {
-        let address = free_address();
+        let address = free_address().to_string();
         let change = |settings: &mut claim_process::settings::Settings| use_broker_at(&address, settings);
         // Outlives the service, which leaves its group when it stops.
         let mut kafka = None;
@@ -127,7 +128,7 @@ on_both_databases! {
     }
 
     fn a_claim_whose_delivery_was_given_up_is_swept(database: &TestDatabase) {
-        let address = free_address();
+        let address = free_address().to_string();
         let change = |settings: &mut claim_process::settings::Settings| {
             use_broker_at(&address, settings);
             settings.kafka.producer.delivery_timeout_ms = 200;

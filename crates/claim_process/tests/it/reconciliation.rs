@@ -1,10 +1,11 @@
 //! The reconciliation: sums that add up, and each thing that does not agree, planted and named.
 
-use crate::kafka::{Kafka, free_address, settled, unwound, use_broker_at};
+use crate::kafka::{Kafka, settled, unwound, use_broker_at};
 use crate::service::{Answer, PROVIDERS, Service, claim, count, eventually, execute, with_service, with_settings};
 use claim_events::PaymentEvent;
 use dual_db::Database;
 use dual_db::testing::{TestDatabase, on_both_databases};
+use local_broker::free_address;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -107,7 +108,7 @@ on_both_databases! {
     }
 
     fn what_was_withdrawn_or_asked_for_again_before_kafka_had_it_is_not_published(database: &TestDatabase) {
-        let address = free_address();
+        let address = free_address().to_string();
         let change = |settings: &mut claim_process::settings::Settings| {
             use_broker_at(&address, settings);
             settings.watchdog.interval_ms = 20;

@@ -1,10 +1,11 @@
 //! Asking again: a claim whose outcome does not come is said again and marked after a while, and let be when it comes.
 
-use crate::kafka::{Kafka, free_address, settled, use_broker_at};
+use crate::kafka::{Kafka, settled, use_broker_at};
 use crate::service::{PROVIDERS, claim, count, eventually, execute, number, with_settings};
 use claim_events::ClaimEvent;
 use claim_process::settings::Settings;
 use dual_db::testing::{TestDatabase, on_both_databases};
+use local_broker::free_address;
 use serde_json::json;
 
 /// Asks soon and often, and marks a claim after the third time.
@@ -64,7 +65,7 @@ on_both_databases! {
     }
 
     fn a_question_that_waits_is_not_put_again_and_another_is(database: &TestDatabase) {
-        let address = free_address();
+        let address = free_address().to_string();
         let change = |settings: &mut Settings| {
             impatient(settings);
             use_broker_at(&address, settings);

@@ -9,7 +9,6 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders, OwnedMessage};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
-use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -100,19 +99,6 @@ pub fn settings_for(address: &str, group: &str) -> KafkaSettings {
     settings.outbox.sweep_interval_ms = 20;
     settings.outbox.delete_linger_ms = 5;
     settings
-}
-
-/// An address where nobody listens, below the ports that the operating system gives away.
-pub fn free_address() -> String {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let first = 22_000 + std::process::id() % 8_000;
-    for _ in 0..500 {
-        let address = format!("127.0.0.1:{}", first + NEXT.fetch_add(1, Ordering::Relaxed));
-        if TcpListener::bind(&address).is_ok() {
-            return address;
-        }
-    }
-    panic!("none of five hundred ports is free");
 }
 
 /// The text of a message.

@@ -1,9 +1,10 @@
 //! The way in: everything is applied, in its order, and an offset is stored only behind what was applied.
 
-use crate::bus::{Broker, Recorder, TOPIC, free_address, settings_for, wait_until};
+use crate::bus::{Broker, Recorder, TOPIC, settings_for, wait_until};
 use dual_db::Error;
 use dual_db::testing::TestDatabase;
 use event_bus::{Consumer, IncomingMessage, MIGRATIONS};
+use local_broker::free_address;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -252,7 +253,7 @@ fn a_stop_does_not_wait_for_a_long_pause_nor_for_a_kafka_that_is_gone() {
 #[test]
 fn a_consumer_waits_for_its_kafka() {
     let (test, recorder) = (database(), Recorder::new());
-    let address = free_address();
+    let address = free_address().to_string();
     let consumer =
         Consumer::start(&settings_for(&address, "group"), TOPIC, test.database().clone(), recorder.clone()).unwrap();
     recorder.wait_for_questions(3);

@@ -1,12 +1,12 @@
 //! The way out: what is committed is sent, in the end and whatever happens, and what was sent is not kept.
 
 use crate::bus::{
-    Broker, TOPIC, allow, bodies, count, execute, forbid, free_address, headers, number, outgoing, settings_for, text,
-    wait_until,
+    Broker, TOPIC, allow, bodies, count, execute, forbid, headers, number, outgoing, settings_for, text, wait_until,
 };
 use dual_db::testing::on_both_databases;
 use dual_db::{Database, Error};
 use event_bus::{MIGRATIONS, OutboxRow, OutgoingMessage, Relay, insert_into_outbox, pending_in_outbox};
+use local_broker::free_address;
 use rdkafka::Message;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -96,7 +96,7 @@ on_both_databases! {
 
     fn what_does_not_fit_the_queue_is_left_to_the_sweeper(database: &Database) {
         database.migrate(&[&MIGRATIONS]).unwrap();
-        let address = free_address();
+        let address = free_address().to_string();
         let mut settings = settings_for(&address, "group");
         settings.producer.max_queued_messages = 10;
         settings.producer.delivery_timeout_ms = 300;
@@ -133,7 +133,7 @@ on_both_databases! {
 
     fn a_stop_without_kafka_is_bounded_and_the_next_start_sends(database: &Database) {
         database.migrate(&[&MIGRATIONS]).unwrap();
-        let address = free_address();
+        let address = free_address().to_string();
         let mut settings = settings_for(&address, "group");
         settings.producer.flush_timeout_ms = 200;
         settings.health_interval_ms = 200;

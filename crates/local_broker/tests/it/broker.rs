@@ -1,7 +1,7 @@
 //! What clients see.
 
 use claim_events::{CLAIM_TOPIC, PARTITIONS};
-use local_broker::{LocalBroker, TOPICS};
+use local_broker::{LocalBroker, TOPICS, free_address};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Message, OwnedMessage};
@@ -15,14 +15,6 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 fn start() -> LocalBroker {
     LocalBroker::start("127.0.0.1:0").expect("the broker starts")
-}
-
-/// On a port below those that the operating system gives away, so that nobody takes it while it is free for a moment.
-fn start_on_a_port_of_its_own() -> LocalBroker {
-    let first = 20_000 + std::process::id() % 10_000;
-    (first..first + 1_000)
-        .find_map(|port| LocalBroker::start(&format!("127.0.0.1:{port}")).ok())
-        .expect("one of a thousand ports is free")
 }
 
 fn client(address: &str) -> ClientConfig {
@@ -163,7 +155,7 @@ fn two_members_share_the_partitions() {
 
 #[test]
 fn clients_live_on_when_the_broker_is_started_again() {
-    let broker = start_on_a_port_of_its_own();
+    let broker = LocalBroker::start(&free_address().to_string()).expect("the broker starts");
     let address = broker.address().to_string();
     let outside = producer(&address);
     let consumer = member(&address, "payments");
