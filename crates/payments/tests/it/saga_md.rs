@@ -27,17 +27,21 @@ enum Case {
     UnknownThenDeclined,
 }
 
-/// When the claim is withdrawn or the money comes back.
+/// When a claim is withdrawn, or its money comes back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Moment {
-    Never,
-    VoidFirst,
-    VoidWhilePaying,
-    VoidAtTheEnd,
-    ReturnBeforeTheAnswer,
-    ReturnAtTheEnd,
-    ReturnThenVoid,
-    VoidThenReturnWhileRefunding,
+    /// Before the submission is heard of.
+    First,
+    BeforeThePayAnswer,
+    BeforeTheRefundAnswer,
+    AtTheEnd,
+}
+
+/// When what happens to a payment besides its steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Timing {
+    void: Option<Moment>,
+    returned: Option<Moment>,
 }
 
 /// What the gateway says to a refund.
@@ -58,16 +62,15 @@ const CASES: [Case; 8] = [
     Case::UnknownThenApproved,
     Case::UnknownThenDeclined,
 ];
-const MOMENTS: [Moment; 8] = [
-    Moment::Never,
-    Moment::VoidFirst,
-    Moment::VoidWhilePaying,
-    Moment::VoidAtTheEnd,
-    Moment::ReturnBeforeTheAnswer,
-    Moment::ReturnAtTheEnd,
-    Moment::ReturnThenVoid,
-    Moment::VoidThenReturnWhileRefunding,
+const VOIDS: [Option<Moment>; 5] = [
+    None,
+    Some(Moment::First),
+    Some(Moment::BeforeThePayAnswer),
+    Some(Moment::BeforeTheRefundAnswer),
+    Some(Moment::AtTheEnd),
 ];
+const RETURNS: [Option<Moment>; 4] =
+    [None, Some(Moment::BeforeThePayAnswer), Some(Moment::BeforeTheRefundAnswer), Some(Moment::AtTheEnd)];
 const REFUNDS: [Refund; 3] = [Refund::Refunded, Refund::AlreadyReturned, Refund::UnknownThenRefunded];
 
 impl Case {
@@ -118,19 +121,11 @@ impl Case {
 impl Moment {
     fn words(self) -> &'static str {
         match self {
-            Moment::Never => "",
-            Moment::VoidFirst => "void, before the submission is heard",
-            Moment::VoidWhilePaying => "void, before `disburse` is answered",
-            Moment::VoidAtTheEnd => "void, after the end",
-            Moment::ReturnBeforeTheAnswer => "return, before `disburse` is answered",
-            Moment::ReturnAtTheEnd => "return, after the end",
-            Moment::ReturnThenVoid => "return, and then void, after the end",
-            Moment::VoidThenReturnWhileRefunding => "void, after the end, and return, before `refund` is answered",
+            Moment::First => "before the submission is heard",
+            Moment::BeforeThePayAnswer => "before `disburse` is answered",
+            Moment::BeforeTheRefundAnswer => "before `refund` is answered",
+            Moment::AtTheEnd => "after the end",
         }
-    }
-
-    fn is_return(self) -> bool {
-        !matches!(self, Moment::Never | Moment::VoidFirst | Moment::VoidWhilePaying | Moment::VoidAtTheEnd)
     }
 }
 
@@ -165,34 +160,51 @@ trait Player {
 }
 
 /// How a row was played.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 struct Played {
-    asked_to_refund: bool,
-    /// Whether the moment came.
-    moment_came: bool,
+    /// Whether a refund was answered: a return may come first.
+    refund_answered: bool,
+    /// What happened besides, in its order; `None` where a moment did not come.
+    happened: Option<String>,
 }
 
-fn play(player: &mut impl Player, case: Case, moment: Moment, refund: Refund) -> Played {
-    let (mut pay_answers, mut refund_answers) = (case.answers().into_iter(), refund.answers().into_iter());
-    let mut played =
-        Played { asked_to_refund: false, moment_came: matches!(moment, Moment::Never | Moment::VoidFirst) };
-    let mut at_the_end = false;
-    if moment == Moment::VoidFirst {
-        player.hear(2);
+/// What is still to happen to a payment besides its steps.
+struct Ahead {
+    timing: Timing,
+    paid_cents: Option<i64>,
+    happened: Vec<String>,
+}
+
+impl Ahead {
+    /// Has happen what happens at this moment; whether anything did. While an answer is awaited the void comes first, at the
+    /// end the return does: the other way round, the first would end what is awaited, or begin something that is.
+    fn happen(&mut self, player: &mut impl Player, now: Moment) -> bool {
+        let void = self.timing.void.take_if(|moment| *moment == now).map(|_| "void");
+        let returned = self.timing.returned.take_if(|moment| *moment == now).map(|_| "return");
+        let in_order = if now == Moment::AtTheEnd { [returned, void] } else { [void, returned] };
+        for what in in_order.into_iter().flatten() {
+            if what == "void" {
+                player.hear(2);
+            } else {
+                player.returned(self.paid_cents.expect("only what was paid comes back"));
+            }
+            self.happened.push(format!("{what}, {}", now.words()));
+        }
+        void.or(returned).is_some()
     }
+}
+
+fn play(player: &mut impl Player, case: Case, timing: Timing, refund: Refund) -> Played {
+    let (mut pay_answers, mut refund_answers) = (case.answers().into_iter(), refund.answers().into_iter());
+    let mut ahead = Ahead { timing, paid_cents: case.paid_cents(), happened: Vec::new() };
+    let mut refund_answered = false;
+    ahead.happen(player, Moment::First);
     player.hear(1);
     loop {
         match player.call() {
             Some(Call::Pay { .. }) => {
-                if moment == Moment::VoidWhilePaying && !played.moment_came {
-                    played.moment_came = true;
-                    player.hear(2);
-                }
-                if let (Moment::ReturnBeforeTheAnswer, false, Some(cents)) =
-                    (moment, played.moment_came, case.paid_cents())
-                {
-                    played.moment_came = true;
-                    player.returned(cents);
+                // What happened may have ended the wait for the answer.
+                if ahead.happen(player, Moment::BeforeThePayAnswer) {
                     continue;
                 }
                 let answer = pay_answers.next().expect("no more requests than answers");
@@ -203,14 +215,10 @@ fn play(player: &mut impl Player, case: Case, moment: Moment, refund: Refund) ->
                 }
             }
             Some(Call::Refund { .. }) => {
-                played.asked_to_refund = true;
-                if let (Moment::VoidThenReturnWhileRefunding, false, Some(cents)) =
-                    (moment, played.moment_came, case.paid_cents())
-                {
-                    played.moment_came = true;
-                    player.returned(cents);
+                if ahead.happen(player, Moment::BeforeTheRefundAnswer) {
                     continue;
                 }
+                refund_answered = true;
                 let answer = refund_answers.next().expect("no more requests than answers");
                 let is_unknown = matches!(answer, RefundAnswer::Unknown { .. });
                 player.answer(Input::RefundAnswer(answer));
@@ -219,19 +227,10 @@ fn play(player: &mut impl Player, case: Case, moment: Moment, refund: Refund) ->
                 }
             }
             Some(Call::LookUp { .. }) => panic!("nothing was restored"),
-            None if at_the_end => return played,
             None => {
-                at_the_end = true;
-                played.moment_came |=
-                    matches!(moment, Moment::VoidAtTheEnd | Moment::ReturnAtTheEnd | Moment::ReturnThenVoid);
-                if let (Moment::ReturnAtTheEnd | Moment::ReturnThenVoid, Some(cents)) = (moment, case.paid_cents()) {
-                    player.returned(cents);
-                }
-                if matches!(
-                    moment,
-                    Moment::VoidAtTheEnd | Moment::ReturnThenVoid | Moment::VoidThenReturnWhileRefunding
-                ) {
-                    player.hear(2);
+                if !ahead.happen(player, Moment::AtTheEnd) {
+                    let all_came = ahead.timing == Timing { void: None, returned: None };
+                    return Played { refund_answered, happened: all_came.then(|| ahead.happened.join("; then ")) };
                 }
             }
         }
@@ -356,7 +355,8 @@ impl Player for Stored<'_> {
 /// A row of the table that was played.
 struct Row {
     case: Case,
-    moment: Moment,
+    timing: Timing,
+    happened: String,
     refund: Option<Refund>,
     saga: Saga,
     transfers: Vec<String>,
@@ -366,23 +366,24 @@ struct Row {
 /// Every combination that can be.
 fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
-    for case in CASES {
-        for moment in MOMENTS {
-            if moment.is_return() && case.paid_cents().is_none() {
+    let timings = VOIDS.into_iter().flat_map(|void| RETURNS.map(|returned| Timing { void, returned }));
+    for (case, timing) in CASES.into_iter().flat_map(|case| timings.clone().map(move |timing| (case, timing))) {
+        // What is not paid does not come back.
+        if timing.returned.is_some() && (case.paid_cents().is_none() || timing.void == Some(Moment::First)) {
+            continue;
+        }
+        for refund in REFUNDS {
+            let mut alone = Alone::new(case);
+            let Played { refund_answered, happened } = play(&mut alone, case, timing, refund);
+            let Some(happened) = happened else { continue };
+            // Where no refund is answered, what the gateway would say makes no other row.
+            if !refund_answered && refund != Refund::Refunded {
                 continue;
             }
-            for refund in REFUNDS {
-                let mut alone = Alone::new(case);
-                let played = play(&mut alone, case, moment, refund);
-                // Where no refund is asked for, or the return answers it, what the gateway says to one makes no other row.
-                let asked = played.asked_to_refund && moment != Moment::VoidThenReturnWhileRefunding;
-                if !played.moment_came || (!asked && refund != Refund::Refunded) {
-                    continue;
-                }
-                let Alone { saga, transfers, requests, .. } = alone;
-                let saga = saga.expect("it was heard of");
-                rows.push(Row { case, moment, refund: asked.then_some(refund), saga, transfers, requests });
-            }
+            let Alone { saga, transfers, requests, .. } = alone;
+            let saga = saga.expect("it was heard of");
+            let refund = refund_answered.then_some(refund);
+            rows.push(Row { case, timing, happened, refund, saga, transfers, requests });
         }
     }
     rows
@@ -426,7 +427,7 @@ fn saga_md() -> String {
             text,
             "| {} | {} | {} | {end} | {cause} | {step} | {code} | {} | {} | {} |",
             row.case.words(),
-            row.moment.words(),
+            row.happened,
             row.refund.map_or("", Refund::words),
             compensations.join(", "),
             row.transfers.join(", "),
@@ -473,9 +474,9 @@ on_both_databases! {
         for (n, row) in rows.into_iter().enumerate() {
             let claim_id = format!("row{n:019}");
             let mut stored = Stored { instance: &instance, claim_id: claim_id.clone(), case: row.case, calls: Vec::new() };
-            play(&mut stored, row.case, row.moment, row.refund.unwrap_or(Refund::Refunded));
+            play(&mut stored, row.case, row.timing, row.refund.unwrap_or(Refund::Refunded));
             let saga = instance.saga(&claim_id).saga;
-            let told = format!("{:?}, {:?}, {:?}", row.case, row.moment, row.refund);
+            let told = format!("{:?}, {:?}, {:?}", row.case, row.timing, row.refund);
             assert_eq!((&saga.unwinding, saga.outcome), (&row.saga.unwinding, row.saga.outcome), "{told}");
             assert_eq!(saga.compensations, row.saga.compensations, "{told}");
             let mut transfers = row.transfers.clone();
