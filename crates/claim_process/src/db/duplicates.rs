@@ -1,4 +1,5 @@
-//! Which stored claims equal those of a group, by the digest of their content.
+//! Which stored claims those of a group meet: equal ones, by the digest of their content, and those that hold their
+//! `external_claim_id`.
 
 use super::schema::claims;
 use diesel::prelude::*;
@@ -50,6 +51,20 @@ pub fn standing(
         }
     };
     Ok(found.into_iter().filter_map(|row| Some((*by_name.get(&row.digest)?, row.claim_id))).collect())
+}
+
+/// The public id of the claim that holds each `external_claim_id`, where one does.
+pub fn holders(connection: &mut Connection, external_ids: &[&str]) -> Result<HashMap<String, String>> {
+    if external_ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let found: Vec<(Option<String>, String)> = on_each_backend!(connection, |c| {
+        claims::table
+            .filter(claims::external_claim_id.eq_any(external_ids))
+            .select((claims::external_claim_id, claims::claim_id))
+            .load(c)
+    })?;
+    Ok(found.into_iter().filter_map(|(external_id, claim_id)| Some((external_id?, claim_id))).collect())
 }
 
 /// Those of the claims that are stored.

@@ -340,10 +340,8 @@ fn explain_missing(connection: &mut Connection, submission: &Submission) -> Resu
     if let Some(own) = claim_queries::find(connection, submission.claim_id.as_str())? {
         return Ok(Submitted::Accepted(Box::new(own.as_first_answered())));
     }
-    let external = submission.claim.external_claim_id.as_ref().map(|id| id.as_str());
-    let holder: Option<String> = on_each_backend!(connection, |c| {
-        claims::table.filter(claims::external_claim_id.eq(external)).select(claims::claim_id).first(c).optional()
-    })?;
+    let external_id = submission.claim.external_claim_id.as_ref().map(|id| id.as_str());
+    let holder = duplicates::holders(connection, external_id.as_slice())?.into_values().next();
     idempotency::release_key(connection, submission.claim_id.as_str())?;
     // Not found any more: whoever had it was rolled back meanwhile, so the group is worth another try.
     holder.map(|claim_id| Submitted::ExternalIdTaken { claim_id }).ok_or(dual_db::Error::Conflict)

@@ -3,6 +3,7 @@
 
 mod answer;
 mod batch;
+mod foreseen;
 mod get_claims;
 mod post_claim;
 mod rate_limit;
@@ -13,8 +14,6 @@ mod top_providers;
 mod validate_claim;
 mod void_claim;
 
-use crate::db::known_key;
-use crate::db::submit::{IdempotencyKey, Submitted};
 use crate::domain::rules::RuleBook;
 use crate::ingest::IngestQueue;
 use crate::settings::Settings;
@@ -25,7 +24,6 @@ use rate_limit::ClientLimit;
 use service_runtime::api::{Documented, Routes};
 use service_runtime::client_address::Clients;
 use service_runtime::database_gate::DatabaseGate;
-use service_runtime::problem::Problem;
 use service_runtime::route;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -46,11 +44,11 @@ pub struct Api {
     batches: Arc<Semaphore>,
     /// A place for each claim of any batch that waits to be stored: the queue has room for single claims beside them.
     batch_claims: Arc<Semaphore>,
-    /// A place for each claim of any batch whose key is looked up: the way to the database has room for others beside them.
+    /// A place for each question of any batch: the way to the database has room for others beside them.
     batch_lookups: Arc<Semaphore>,
 }
 
-/// Which part of those that may wait for the database at once claims of batches may be.
+/// Which part of those that may wait for the database at once questions of batches may be.
 const BATCH_SHARE_OF_READS: usize = 4;
 
 impl Api {
@@ -75,12 +73,6 @@ impl Api {
         let (rules, settings) = (Arc::new(rules), Arc::new(settings));
         Self { ingest, rules, settings, relay, database, batches, batch_claims, batch_lookups }
     }
-}
-
-/// What a request was answered before under its key. Asked only for what would be refused now: for what is stored the
-/// unique index decides.
-async fn answered_before(database: &DatabaseGate, key: IdempotencyKey) -> Result<Option<Submitted>, Problem> {
-    database.run(move |database| known_key::find(database, &key)).await
 }
 
 /// What each client may do in a minute.

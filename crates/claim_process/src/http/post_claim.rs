@@ -1,8 +1,9 @@
 //! `POST /v1/claims`: one claim, as JSON or CSV.
 
+use super::Api;
 use super::answer::ClaimAnswer;
 use super::sent::{ONE_LINE_CSV, Refusal, SentClaim, SentCsv};
-use super::{Api, answered_before};
+use crate::db::known_key;
 use crate::db::submit::{IdempotencyKey, Submission, Submitted};
 use crate::domain::form::{ClaimForm, Finding};
 use crate::domain::identifiers::ClaimId;
@@ -69,7 +70,7 @@ pub(super) async fn post(
         Err(findings) => {
             // The rules and the day may be other ones than when the same request was taken.
             let before = match idempotency {
-                Some(key) => answered_before(&api.database, key).await?,
+                Some(key) => api.database.run(move |database| known_key::find(database, &key)).await?,
                 None => None,
             };
             return before.map_or_else(|| Err(refused(findings)), answer);

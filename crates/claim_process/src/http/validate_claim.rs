@@ -1,9 +1,10 @@
 //! `POST /v1/claims/validate`: the same checks as for storing, and nothing is stored. One claim, or with `?batch=true` (or a
-//! kind of body that is always a batch) many. Whether an `external_claim_id` is taken is only known when it is stored.
+//! kind of body that is always a batch) many.
 
 use super::Api;
 use super::answer::ClaimPreview;
 use super::batch::{Purpose, is_always_a_batch, take};
+use super::foreseen::{Checked, foresee};
 use super::post_claim::{Format, content_type};
 use super::sent::{BatchLine, ONE_LINE_CSV, SentClaim, SentCsv, SentLines};
 use crate::domain::form::Finding;
@@ -51,8 +52,8 @@ struct Judged {
 
 /// Check a claim, or many, without storing them.
 ///
-/// The same checks as for storing. What only storing can tell is left out: whether an `external_claim_id` is taken, and
-/// whether a claim that stands is the same.
+/// The same checks as for storing, and a look at what is stored now: whether an `external_claim_id` is taken, and whether a
+/// claim that stands is the same. The claims of a batch are not compared with each other.
 #[utoipa::path(post, path = "/v1/claims/validate", tag = "claims", operation_id = "validate_claim",
     params(ValidateQuery),
     request_body(content(
@@ -78,7 +79,15 @@ pub(super) async fn post(
     let body = read_body(payload, &api.settings.http).await?;
     let form =
         format.read(&body, api.settings.read_limits()).map_err(|Malformed(detail)| Problem::malformed(detail))?;
-    let Judgement { claim, refused, warnings } = api.rules.judge(&form, jiff::Timestamp::now());
+    let Judgement { mut claim, mut refused, mut warnings } = api.rules.judge(&form, jiff::Timestamp::now());
+    if let Some(valid) = &claim {
+        let checked = [Checked::new(&api.rules, valid)];
+        for foreseen in api.database.run(move |database| foresee(database, &checked)).await? {
+            warnings.splice(0..0, foreseen.warning);
+            refused.extend(foreseen.refused);
+        }
+        claim = claim.filter(|_| refused.is_empty());
+    }
     let refused = refused.into_iter().map(|finding| Judged { severity: Severity::Reject, finding });
     let warned = warnings.into_iter().map(|finding| Judged { severity: Severity::Warn, finding });
     let claim = claim.as_ref().map(ClaimPreview::from);

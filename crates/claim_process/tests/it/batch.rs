@@ -1,8 +1,8 @@
 //! Many claims in one request: every form of a batch, each claim alone, in order, as it comes, and safely sent again.
 
 use crate::service::{
-    Answer, PROVIDERS, REAL_CLAIM, Service, assert_empty, assert_totals_agree, claim, count, eventually, line, number,
-    with_service, with_settings,
+    Answer, PROVIDERS, REAL_CLAIM, Service, assert_totals_agree, claim, count, eventually, line, number, with_service,
+    with_settings,
 };
 use claim_process::domain::rules::Severity;
 use dual_db::testing::{TestDatabase, on_both_databases};
@@ -18,13 +18,13 @@ const NAMES: &str = "service date,submitted procedure,quadrant,Plan/Group #,Subs
 
 /// The lines of an answer to a batch.
 #[derive(Debug)]
-struct Results {
-    status: u16,
-    lines: Vec<Value>,
+pub struct Results {
+    pub status: u16,
+    pub lines: Vec<Value>,
 }
 
 impl Results {
-    fn of(answer: Answer) -> Self {
+    pub fn of(answer: Answer) -> Self {
         let text = match &answer.body {
             Value::String(text) => text.clone(),
             one => one.to_string(),
@@ -35,11 +35,11 @@ impl Results {
         }
     }
 
-    fn summary(&self) -> &Value {
+    pub fn summary(&self) -> &Value {
         &self.lines.last().expect("a line")["summary"]
     }
 
-    fn statuses(&self) -> Vec<&str> {
+    pub fn statuses(&self) -> Vec<&str> {
         self.lines.iter().filter_map(|line| line["status"].as_str()).collect()
     }
 }
@@ -48,7 +48,7 @@ async fn send(service: &Service, kind: &str, body: impl Into<Vec<u8>>) -> Result
     send_to(service, "/v1/claims/batch", &[("content-type", kind)], body).await
 }
 
-async fn send_to(service: &Service, path: &str, headers: &[(&str, &str)], body: impl Into<Vec<u8>>) -> Results {
+pub async fn send_to(service: &Service, path: &str, headers: &[(&str, &str)], body: impl Into<Vec<u8>>) -> Results {
     let mut request = service.request(reqwest::Method::POST, path).body(body.into());
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -67,7 +67,8 @@ fn row(subscriber: &str, fees: &str) -> String {
 }
 
 /// Two good claims with a bad one between them, as JSON.
-fn three() -> [Value; 3] {
+/// Two good claims, and between them one whose procedure is none.
+pub fn three() -> [Value; 3] {
     let bad = json!({"lines": [line(&[("submitted_procedure", json!("E4211"))])]});
     [claim(PROVIDERS[0], "10.00"), bad, claim(PROVIDERS[1], "20.00")]
 }
@@ -456,75 +457,6 @@ on_both_databases! {
             })
             .await;
         });
-    }
-
-    fn validating_says_the_same_and_stores_nothing(database: &TestDatabase) {
-        with_service(database, async |service| {
-            let validate = async |query: &str, kind: &str, body: String| {
-                let request = service.request(reqwest::Method::POST, &format!("/v1/claims/validate{query}"));
-                Answer::of(request.header("content-type", kind).body(body)).await
-            };
-            let good = validate("", "text/csv", REAL_CLAIM.to_owned()).await;
-            assert_eq!((good.status, &good.body["valid"]), (200, &json!(true)), "{}", good.body);
-            assert_eq!((&good.body["claim"]["net_fee"], &good.body["claim"]["lines"][2]["net_fee"]), (&json!("116.85"), &json!("81.25")));
-            let bad = validate("", "application/json", three()[1].to_string()).await;
-            assert_eq!((bad.status, &bad.body["valid"], &bad.body["claim"]), (200, &json!(false), &Value::Null));
-            assert_eq!((&bad.body["findings"][0]["severity"], &bad.body["findings"][0]["code"]), (&json!("reject"), &json!("procedure_prefix")));
-            assert_eq!(validate("", "application/json", "{".to_owned()).await.problem(400), "malformed");
-            let batch = Results::of(validate("?batch=true", "application/json", json!(three()).to_string()).await);
-            assert_eq!(batch.statuses(), ["valid", "rejected", "valid"]);
-            assert_eq!(batch.summary(), &json!({"claims": 3, "valid": 2, "rejected": 1}));
-        });
-        assert_empty(database.database());
-    }
-
-    fn validating_a_claim_that_is_refused_says_its_warnings_too_and_posting_it_does_not(database: &TestDatabase) {
-        let findings = |answer: &Answer| -> Vec<(String, String)> {
-            let findings = answer.body["findings"].as_array().expect("findings");
-            let text = |finding: &Value, name: &str| finding[name].as_str().expect("text").to_owned();
-            findings.iter().map(|finding| (text(finding, "severity"), text(finding, "code"))).collect()
-        };
-        let of = |expected: &[(&str, &str)]| -> Vec<(String, String)> {
-            expected.iter().map(|(severity, code)| ((*severity).to_owned(), (*code).to_owned())).collect()
-        };
-        let bad = line(&[
-            ("submitted_procedure", json!("D4341")), ("provider_npi", json!("1234567890")),
-            ("allowed_fees", json!("20.00")), ("service_date", json!("2999-01-01")), ("tooth", json!("14")),
-        ]);
-        with_service(database, async |service| {
-            let validate = |body: &Value| service.request(reqwest::Method::POST, "/v1/claims/validate").json(body);
-            let answer = Answer::of(validate(&bad)).await;
-            assert_eq!((&answer.body["valid"], &answer.body["claim"]), (&json!(false), &Value::Null));
-            assert_eq!(findings(&answer), of(&[
-                ("reject", "service_date_future"), ("warn", "unknown_field"), ("warn", "quadrant_missing"),
-                ("warn", "npi_checksum"), ("warn", "allowed_above_fees"),
-            ]));
-            let posted = service.post(&bad).await;
-            assert_eq!((posted.problem(422), posted.body["errors"].as_array().map(Vec::len)), ("claim-refused", Some(1)));
-            assert_eq!(posted.body["detail"], "1 thing has to be put right; nothing was stored");
-
-            let batch = json!([bad]).to_string();
-            let json = [("content-type", "application/json")];
-            let validated = send_to(&service, "/v1/claims/validate?batch=true", &json, batch.clone()).await;
-            let refused = &validated.lines[0];
-            assert_eq!((&refused["status"], &refused["errors"][0]["code"]), (&json!("rejected"), &json!("service_date_future")));
-            let warnings = refused["warnings"].as_array().expect("warnings");
-            assert_eq!((warnings.len(), &warnings[1]["pointer"]), (4, &json!("/0/quadrant")), "{refused}");
-            let stored = send_to(&service, "/v1/claims/batch", &json, batch).await;
-            assert_eq!((&stored.lines[0]["status"], stored.lines[0].get("warnings")), (&json!("rejected"), None));
-        });
-        with_settings(database, |settings| settings.checks.max_findings = 2, async |service| {
-            let validate = |body: &Value| service.request(reqwest::Method::POST, "/v1/claims/validate").json(body);
-            let answer = Answer::of(validate(&bad)).await;
-            assert_eq!(findings(&answer), of(&[
-                ("reject", "service_date_future"), ("warn", "unknown_field"), ("warn", "more_findings"),
-            ]));
-            let worse = json!([bad, {}]);
-            let answer = Answer::of(validate(&worse)).await;
-            let rejects = [("reject", "service_date_future"), ("reject", "required"), ("reject", "more_findings")];
-            assert_eq!(findings(&answer), of(&[&rejects[..], &[("warn", "more_findings")]].concat()));
-        });
-        assert_empty(database.database());
     }
 }
 

@@ -32,7 +32,7 @@ fn submission(severity: Severity, body: &Value) -> Submission {
     }
 }
 
-fn with_external_id(mut body: Value, id: &str) -> Value {
+pub fn with_external_id(mut body: Value, id: &str) -> Value {
     body["external_claim_id"] = json!(id);
     body
 }

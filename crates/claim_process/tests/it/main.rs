@@ -31,5 +31,6 @@ mod refusals;
 mod rules;
 mod service;
 mod top_providers;
+mod validate;
 mod void;
 mod watchdog;

@@ -5,6 +5,8 @@
 //! ([`results`]) for the sender to take ([`unread`]).
 
 mod body;
+mod intent;
+mod lookups;
 mod reading;
 mod results;
 mod unread;
@@ -15,6 +17,9 @@ use super::sent::{BatchLine, ONE_LINE_CSV, SentClaim, SentCsv, SentForm, SentLin
 use crate::intake::batch::{BatchFormat, BatchLimits, Grouping};
 use actix_web::http::header::HeaderMap;
 use actix_web::{HttpRequest, HttpResponse, web};
+use intent::Intent;
+pub(super) use intent::Purpose;
+use lookups::Lookups;
 use reading::Reading;
 use results::Results;
 use serde::Deserialize;
@@ -48,15 +53,6 @@ pub(super) struct BatchQuery {
     #[serde(default)]
     #[param(inline, required = false)]
     group: Grouping,
-}
-
-/// What becomes of the claims.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Purpose {
-    /// They are stored.
-    Store,
-    /// They are only checked.
-    Validate,
 }
 
 /// Send many claims.
@@ -108,15 +104,22 @@ pub(super) async fn take(
     let settings = &api.settings.batch;
     let unread = Unread::new(settings.max_unread_bytes);
     let (sender, receiver) = mpsc::channel(settings.max_waiting_claims);
-    let keyed = key.is_some();
+    let intent = Intent { purpose, keyed: key.is_some() };
+    let patience = Duration::from_millis(api.settings.ingest.answer_timeout_ms);
+    let lookups = Lookups {
+        database: api.database.clone(),
+        turns: Arc::clone(&api.batch_lookups),
+        patience,
+        intent,
+        runtime: Handle::current(),
+    };
     let reading = Reading {
         rules: Arc::clone(&api.rules),
         ingest: api.ingest.clone(),
-        database: api.database.clone(),
+        lookups: lookups.clone(),
         waiting: Arc::clone(&api.batch_claims),
-        lookups: Arc::clone(&api.batch_lookups),
-        patience: Duration::from_millis(api.settings.ingest.answer_timeout_ms),
-        purpose,
+        patience,
+        intent,
         key,
         correlation_id: request_context::current_request_id().unwrap_or_default(),
         traceparent: telemetry::current_traceparent(),
@@ -126,8 +129,8 @@ pub(super) async fn take(
         max_claims: settings.max_claims,
     };
     let results = Results {
-        purpose,
-        keyed,
+        intent,
+        lookups,
         unread: unread.clone(),
         patience: Duration::from_millis(settings.stall_timeout_ms),
         runtime: Handle::current(),

@@ -1,30 +1,23 @@
 //! Reads the claims of a batch one after another, checks each, and hands those that are good to the writer.
 
-use super::Purpose;
 use super::body::Body;
+use super::intent::{Intent, Purpose};
+use super::lookups::Lookups;
+use crate::db::known_key;
 use crate::db::submit::{IdempotencyKey, Submission, Submitted};
 use crate::domain::form::{ClaimForm, Finding};
 use crate::domain::identifiers::ClaimId;
 use crate::domain::rules::{Judgement, RuleBook};
-use crate::http::answered_before;
+use crate::http::foreseen::Checked;
 use crate::ingest::{Answer, IngestQueue};
 use crate::intake::batch::{BatchClaim, BatchFormat, BatchLimits, Ended, Grouping, StandsIn, read_batch};
-use actix_web::ResponseError;
-use actix_web::http::StatusCode;
-use service_runtime::database_gate::DatabaseGate;
 use service_runtime::http_server::too_large;
 use service_runtime::problem::Problem;
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-
-/// How soon to send a batch again that broke off, in seconds.
-const RETRY_AFTER_S: u64 = 1;
-
-/// How soon to ask again what a key stands for.
-const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// What is known of a batch so far, in its order.
 pub(super) enum Read {
@@ -43,8 +36,8 @@ pub(super) enum Fate {
     },
     /// Its key says so.
     Known(Submitted),
-    /// It was only checked.
-    Valid { warnings: Vec<Finding> },
+    /// It breaks no rule, and is only checked.
+    Valid { checked: Checked, warnings: Vec<Finding> },
     /// The writer has it.
     Submitted {
         answer: Answer,
@@ -63,14 +56,12 @@ impl Fate {
 pub(super) struct Reading {
     pub rules: Arc<RuleBook>,
     pub ingest: IngestQueue,
-    pub database: DatabaseGate,
+    pub lookups: Lookups,
     /// A place for each claim of any batch that waits to be stored.
     pub waiting: Arc<Semaphore>,
-    /// A place for each claim of any batch whose key is looked up.
-    pub lookups: Arc<Semaphore>,
-    /// How long to wait for a place, or for the database.
+    /// How long to wait for a place.
     pub patience: Duration,
-    pub purpose: Purpose,
+    pub intent: Intent,
     pub key: Option<String>,
     pub correlation_id: String,
     pub traceparent: Option<String>,
@@ -119,16 +110,17 @@ impl Reading {
 
     fn check(&self, index: u64, form: &ClaimForm, hash: String) -> Result<Fate, Stopped> {
         let Judgement { claim, refused, warnings } = self.rules.judge(form, jiff::Timestamp::now());
-        if self.purpose == Purpose::Validate {
+        if self.intent.purpose == Purpose::Validate {
             return Ok(match claim {
-                Some(_) => Fate::Valid { warnings },
+                Some(claim) => Fate::Valid { checked: Checked::new(&self.rules, &claim), warnings },
                 None => Fate::Refused { errors: refused, warnings },
             });
         }
         let idempotency = self.key.as_ref().map(|key| IdempotencyKey::of_batch(key, index, hash));
         let Some(claim) = claim else {
             // The rules and the day may be other ones than when the same claim was taken.
-            let before = idempotency.map(|key| self.answered_before(&key)).transpose()?.flatten();
+            let Some(key) = idempotency else { return Ok(Fate::refused(refused)) };
+            let before = self.lookups.ask(move |database| known_key::find(database, &key)).map_err(Stopped::Problem)?;
             return Ok(before.map_or_else(|| Fate::refused(refused), Fate::Known));
         };
         let submission = Submission {
@@ -147,45 +139,9 @@ impl Reading {
         });
         match handed_over {
             Some((place, answer)) => Ok(Fate::Submitted { answer, place }),
-            None => Err(Stopped::Problem(broke_off("", self.purpose, self.key.is_some()))),
+            None => Err(Stopped::Problem(self.intent.broke_off(""))),
         }
     }
-
-    /// What a claim was answered before. Waits for its turn, and where others fill the way to the database.
-    fn answered_before(&self, key: &IdempotencyKey) -> Result<Option<Submitted>, Stopped> {
-        let until = Instant::now() + self.patience;
-        loop {
-            let asked = self.runtime.block_on(async {
-                let _turn = tokio::time::timeout(self.patience, self.lookups.acquire()).await.ok()?.ok()?;
-                Some(answered_before(&self.database, key.clone()).await)
-            });
-            match asked {
-                Some(Ok(before)) => return Ok(before),
-                Some(Err(problem)) if problem.status_code() != StatusCode::SERVICE_UNAVAILABLE => {
-                    return Err(Stopped::Problem(problem));
-                }
-                Some(Err(_)) if Instant::now() < until => std::thread::sleep(LOOK_AGAIN),
-                Some(Err(_)) | None => return Err(Stopped::Problem(broke_off("", self.purpose, self.key.is_some()))),
-            }
-        }
-    }
-}
-
-/// Said of a batch that broke off because nobody reads its results.
-pub(super) const RESULTS_UNREAD: &str = " because too many of its results wait to be read, so read them while you send";
-
-/// The database is gone in the middle of a batch, or its results find no room, and `why` says more. `keyed`: whether there is
-/// a key with which the batch can be sent again without a second claim for any of its claims.
-pub(super) fn broke_off(why: &str, purpose: Purpose, keyed: bool) -> Problem {
-    let then = match purpose {
-        Purpose::Validate => "send the whole again, nothing of it is stored",
-        Purpose::Store if keyed => "send the whole again with the same Idempotency-Key, and nothing is stored twice",
-        Purpose::Store => {
-            "it came without an Idempotency-Key, and a claim that has no result may be stored all the same; look for it with \
-             GET /v1/claims before you send it again"
-        }
-    };
-    Problem::unavailable(format!("the batch broke off here{why}: {then}"), RETRY_AFTER_S)
 }
 
 fn input_problem(error: io::Error) -> Problem {

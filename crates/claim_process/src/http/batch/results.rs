@@ -1,13 +1,15 @@
 //! The answer to a batch: a line of JSON for each claim, in the order of the claims, and a summary. A batch that breaks off
 //! has a line with the problem instead of the summary.
 
-use super::Purpose;
-use super::reading::{Fate, RESULTS_UNREAD, Read, broke_off};
+use super::intent::{Intent, Purpose, RESULTS_UNREAD};
+use super::lookups::Lookups;
+use super::reading::{Fate, Read};
 use super::unread::{NotKept, Unread};
 use crate::db::claims::StoredClaim;
 use crate::db::submit::Submitted;
 use crate::domain::form::Finding;
 use crate::domain::rules::likely_duplicate;
+use crate::http::foreseen::{Foreseen, foresee};
 use crate::ingest::NotStored;
 use crate::intake::batch::{Refusal, StandsIn};
 use serde::Serialize;
@@ -16,6 +18,9 @@ use service_runtime::problem::Problem;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+
+/// How many results are looked at together, where so many wait.
+const MOST_AT_ONCE: usize = 200;
 
 /// What became of a claim.
 #[derive(Serialize)]
@@ -58,9 +63,8 @@ struct Summary {
 
 /// What writing results needs.
 pub(super) struct Results {
-    pub purpose: Purpose,
-    /// Whether the batch came with a key.
-    pub keyed: bool,
+    pub intent: Intent,
+    pub lookups: Lookups,
     pub unread: Unread,
     pub patience: Duration,
     pub runtime: Handle,
@@ -71,44 +75,69 @@ impl Results {
     /// Writes what comes, to the end. Blocks. When it returns, nothing more is taken from the batch.
     pub fn run(self, mut read: mpsc::Receiver<Read>) {
         let mut summary = Summary::default();
-        // Without an end, reading panicked.
-        let mut end = Err(Problem::internal());
-        while let Some(read) = read.blocking_recv() {
-            let written = match read {
-                Read::End(ended) => {
-                    end = ended;
-                    break;
-                }
-                Read::Claim { index, stands_in, file_line, fate } => {
-                    self.line(index, stands_in, fate).map(|line| ResultLine { file_line, ..line })
-                }
-            };
-            let written = written.and_then(|line| {
-                summary.count(line.status);
-                self.push(&line).map_err(|why| {
-                    tracing::warn!(%why, "a batch breaks off");
-                    match why {
-                        NotKept::ReaderStalls => broke_off(RESULTS_UNREAD, self.purpose, self.keyed),
-                        NotKept::ReaderGone | NotKept::File(_) => broke_off("", self.purpose, self.keyed),
-                    }
-                })
-            });
-            if let Err(problem) = written {
-                end = Err(problem);
-                break;
-            }
+        let (mut end, mut group) = (None, Vec::new());
+        while end.is_none() && read.blocking_recv_many(&mut group, MOST_AT_ONCE) > 0 {
+            end = self.write(std::mem::take(&mut group), &mut summary);
         }
         // From here on nothing is read, whatever the sender still sends.
         drop(read);
+        // Without an end, reading panicked.
+        let end = end.unwrap_or_else(|| Err(Problem::internal()));
         tracing::info!(?summary, whole = end.is_ok(), "a batch was taken");
         metrics::counter!("claims_accepted_total").increment(summary.accepted);
         metrics::counter!("claims_refused_total").increment(summary.rejected);
         self.finish(summary, end);
     }
 
+    /// Writes these, and returns how the batch ended, if it did.
+    fn write(&self, mut group: Vec<Read>, summary: &mut Summary) -> Option<Result<(), Problem>> {
+        if let Err(problem) = self.foresee(&mut group) {
+            return Some(Err(problem));
+        }
+        for read in group {
+            let (index, stands_in, file_line, fate) = match read {
+                Read::End(ended) => return Some(ended),
+                Read::Claim { index, stands_in, file_line, fate } => (index, stands_in, file_line, fate),
+            };
+            let written = self.line(index, stands_in, fate).and_then(|line| {
+                summary.count(line.status);
+                self.push(&ResultLine { file_line, ..line })
+            });
+            if let Err(problem) = written {
+                return Some(Err(problem));
+            }
+        }
+        None
+    }
+
+    /// Compares claims that are only checked with those that are stored.
+    fn foresee(&self, group: &mut [Read]) -> Result<(), Problem> {
+        let (mut fates, mut claims) = (Vec::new(), Vec::new());
+        for read in group {
+            if let Read::Claim { fate, .. } = read
+                && let Fate::Valid { checked, .. } = fate
+            {
+                claims.push(checked.clone());
+                fates.push(fate);
+            }
+        }
+        if claims.is_empty() {
+            return Ok(());
+        }
+        let foreseen = self.lookups.ask(move |database| foresee(database, &claims))?;
+        for (fate, Foreseen { refused, warning }) in fates.into_iter().zip(foreseen) {
+            let Fate::Valid { warnings, .. } = fate else { continue };
+            warnings.splice(0..0, warning);
+            if !refused.is_empty() {
+                *fate = Fate::Refused { errors: refused, warnings: std::mem::take(warnings) };
+            }
+        }
+        Ok(())
+    }
+
     fn finish(&self, summary: Summary, end: Result<(), Problem>) {
         let last = match &end {
-            Ok(()) if self.purpose == Purpose::Validate => {
+            Ok(()) if self.intent.purpose == Purpose::Validate => {
                 let Summary { claims, rejected, valid, .. } = summary;
                 json!({"summary": {"claims": claims, "valid": valid, "rejected": rejected}})
             }
@@ -121,8 +150,14 @@ impl Results {
         self.unread.end(Ok(()));
     }
 
-    fn push(&self, line: &ResultLine) -> Result<(), NotKept> {
-        self.unread.push(&line_of(line), self.patience)
+    fn push(&self, line: &ResultLine) -> Result<(), Problem> {
+        self.unread.push(&line_of(line), self.patience).map_err(|why| {
+            tracing::warn!(%why, "a batch breaks off");
+            self.intent.broke_off(match why {
+                NotKept::ReaderStalls => RESULTS_UNREAD,
+                NotKept::ReaderGone | NotKept::File(_) => "",
+            })
+        })
     }
 
     fn line(&self, index: u64, stands_in: Option<StandsIn>, fate: Fate) -> Result<ResultLine, Problem> {
@@ -137,13 +172,13 @@ impl Results {
         };
         match fate {
             Fate::Refused { errors, warnings } => (line.errors, line.warnings) = (errors, warnings),
-            Fate::Valid { warnings } => (line.status, line.warnings) = (Status::Valid, warnings),
+            Fate::Valid { warnings, .. } => (line.status, line.warnings) = (Status::Valid, warnings),
             Fate::Known(submitted) => line.settle(submitted),
             Fate::Submitted { answer, place: _place } => match self.runtime.block_on(answer.get()) {
                 Ok(submitted) => line.settle(submitted),
                 Err(NotStored::Refused) => line.errors = vec![Refusal::NotStored.finding()],
                 Err(NotStored::QueueFull | NotStored::Unavailable) => {
-                    return Err(broke_off("", self.purpose, self.keyed));
+                    return Err(self.intent.broke_off(""));
                 }
             },
         }

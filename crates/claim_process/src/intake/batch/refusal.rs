@@ -1,5 +1,5 @@
 //! Why a claim of a batch is refused for what has nothing to do with the rules: where one claim alone is answered with a
-//! status, its place in a batch has one of these codes.
+//! status, its place in a batch has one of these codes. So has one alone that is only checked.
 
 use crate::domain::form::Finding;
 
