@@ -15,6 +15,9 @@ const ALPHABET: [char; 62] = [
 pub struct ClaimId(String);
 
 impl ClaimId {
+    /// One for examples: of no claim.
+    pub const EXAMPLE: &str = "4fXk0aV1StGXR8Z5jdHi6B";
+
     /// A new, random id.
     pub fn random() -> Self {
         Self(nanoid::nanoid!(CLAIM_ID_LENGTH, &ALPHABET))

@@ -2,18 +2,27 @@
 
 use super::Api;
 use crate::domain::form::Finding;
+use crate::domain::identifiers::ClaimId;
 use crate::domain::rules::{self, Check, Example, Rule, RuleBook, Severity, likely_duplicate};
-use crate::intake::{ReadLimits, read_csv, read_json};
+use crate::intake::batch::Refusal;
+use crate::intake::{Malformed, ReadLimits, read_csv, read_json};
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// The claim that was stored before, in the finding about a likely duplicate.
-const STORED_BEFORE: &str = "4fXk0aV1StGXR8Z5jdHi6B";
-
 #[derive(Serialize, ToSchema)]
 struct RulesAnswer {
     rules: Vec<RuleAnswer>,
+    /// What refuses a place of a batch, beside the rules of a claim.
+    batch_rules: Vec<BatchRuleAnswer>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct BatchRuleAnswer {
+    code: String,
+    description: &'static str,
+    /// What the service says, for example.
+    finding: Finding,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -56,8 +65,19 @@ impl From<&Example> for ExampleAnswer {
 #[utoipa::path(get, path = "/v1/rules", tag = "claims", operation_id = "list_rules",
     responses((status = 200, description = "The rules as this deployment has them.", body = RulesAnswer)))]
 pub(super) async fn list(api: web::Data<Api>) -> HttpResponse {
-    let rules = rules::all().map(|rule| answer(rule, &api.rules, api.settings.read_limits())).collect();
-    HttpResponse::Ok().json(RulesAnswer { rules })
+    let limits = api.settings.read_limits();
+    let rules = rules::all().map(|rule| answer(rule, &api.rules, limits)).collect();
+    let batch_rules = batch_rules(limits, api.settings.batch.max_claim_bytes);
+    HttpResponse::Ok().json(RulesAnswer { rules, batch_rules })
+}
+
+fn batch_rules(limits: ReadLimits, max_claim_bytes: usize) -> Vec<BatchRuleAnswer> {
+    let malformed = read_json(b"{", limits).err().map(|Malformed(why)| why).unwrap_or_default();
+    let each = Refusal::one_of_each(malformed, max_claim_bytes).into_iter().map(|refusal| {
+        let finding = refusal.finding();
+        BatchRuleAnswer { code: finding.code.clone(), description: refusal.demand(), finding }
+    });
+    each.collect()
 }
 
 fn answer(rule: &Rule, book: &RuleBook, limits: ReadLimits) -> RuleAnswer {
@@ -78,7 +98,7 @@ fn answer(rule: &Rule, book: &RuleBook, limits: ReadLimits) -> RuleAnswer {
 /// What the example gives, by reading it like a claim that is sent.
 fn finding(rule: &Rule, book: &RuleBook, limits: ReadLimits) -> Option<Finding> {
     if let Check::Stored(_) = rule.check {
-        return Some(likely_duplicate(STORED_BEFORE));
+        return Some(likely_duplicate(ClaimId::EXAMPLE));
     }
     let body = rule.breaks.body();
     let form = match rule.breaks {

@@ -1,6 +1,7 @@
 //! The table of rules: what `GET /v1/rules` and `RULES.md` say of each is what the service does.
 
 use crate::service::{Answer, Service, assert_empty, with_service, with_settings};
+use claim_process::domain::identifiers::ClaimId;
 use claim_process::domain::rules::{Severity, all};
 use dual_db::testing::TestDatabase;
 use serde_json::{Value, json};
@@ -8,10 +9,14 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-async fn table(service: &Service) -> Vec<Value> {
+async fn tables(service: &Service) -> Value {
     let answer = service.get("/v1/rules").await;
     assert_eq!(answer.status, 200, "{}", answer.body);
-    answer.body["rules"].as_array().unwrap().clone()
+    answer.body
+}
+
+async fn table(service: &Service) -> Vec<Value> {
+    tables(service).await["rules"].as_array().unwrap().clone()
 }
 
 async fn post(service: &Service, example: &Value) -> Answer {
@@ -54,7 +59,7 @@ fn each_example_gives_the_finding_that_the_table_shows_and_its_remedy_does_not()
                     let stored = post(&service, &row["breaks"]).await;
                     assert_eq!(findings(&stored, rule.code), [] as [Value; 0]);
                     let message = expected["message"].as_str().unwrap();
-                    let message = message.replace("4fXk0aV1StGXR8Z5jdHi6B", stored.body["id"].as_str().unwrap());
+                    let message = message.replace(ClaimId::EXAMPLE, stored.body["id"].as_str().unwrap());
                     expected["message"] = json!(message);
                 }
                 let answer = post(&service, &row["breaks"]).await;
@@ -113,7 +118,7 @@ fn the_table_says_what_a_rule_does_in_this_deployment() {
 /// all in the table. Nothing goes around that: no finding is put together elsewhere, and no code is written as a text.
 #[test]
 fn no_code_can_be_given_that_is_not_in_the_table() {
-    // What is wrong with a place in a batch, and with no claim, has its own codes.
+    // What is wrong with a place in a batch, and with no claim, has its own codes and table.
     let makers = ["domain/form.rs", "domain/rules/mod.rs", "intake/mod.rs", "intake/batch/refusal.rs"];
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let codes: BTreeSet<&str> = all().map(|rule| rule.code).collect();
@@ -146,7 +151,7 @@ fn files(directory: &Path) -> Vec<PathBuf> {
 fn rules_md_is_up_to_date() {
     let database = TestDatabase::sqlite();
     let mut page = String::new();
-    with_service(&database, async |service| page = markdown(&table(&service).await));
+    with_service(&database, async |service| page = markdown(&tables(&service).await));
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("RULES.md");
     if std::env::var_os("UPDATE_RULES").is_some() {
         std::fs::write(&file, &page).unwrap();
@@ -156,7 +161,8 @@ fn rules_md_is_up_to_date() {
 }
 
 /// The page of all rules, from what the service serves with the default settings.
-fn markdown(table: &[Value]) -> String {
+fn markdown(tables: &Value) -> String {
+    let [table, places] = ["rules", "batch_rules"].map(|name| tables[name].as_array().unwrap());
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let mut page = String::from(
         "# Rules\n\n\
@@ -189,6 +195,18 @@ fn markdown(table: &[Value]) -> String {
             block(&row["passes"]).trim_end(),
         )
         .unwrap();
+    }
+    page.push_str(
+        "\n# Places in a batch\n\n\
+         What refuses a place in a batch beside the rules above: the `batch_rules` of `GET /v1/rules`. Sent alone, such a claim is answered with\n\
+         a status and a problem of its own.\n\n\
+         | code | what is demanded | what is said, for example |\n|---|---|---|\n",
+    );
+    for row in places {
+        let finding = &row["finding"];
+        let (code, description) = (text(&row["code"]), text(&row["description"]));
+        let (field, message) = (text(&finding["field"]), text(&finding["message"]));
+        writeln!(page, "| `{code}` | {description} | `{field}`: {message} |").unwrap();
     }
     page
 }

@@ -2,6 +2,7 @@
 //! status, its place in a batch has one of these codes. So has one alone that is only checked.
 
 use crate::domain::form::Finding;
+use crate::domain::identifiers::ClaimId;
 
 /// Why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +22,42 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// One of each, for the table of rules: with what is said of a text that is no claim, and the bytes that a claim may have.
+    pub fn one_of_each(malformed: String, max_claim_bytes: usize) -> [Self; 6] {
+        [
+            Self::Malformed(malformed),
+            Self::TooLarge(max_claim_bytes),
+            Self::RowInDoubt(7),
+            Self::KeyReused,
+            Self::ExternalIdTaken(ClaimId::EXAMPLE.to_owned()),
+            Self::NotStored,
+        ]
+    }
+
+    /// What is demanded of a place in a batch, for whoever sends claims.
+    pub fn demand(&self) -> &'static str {
+        match self {
+            Self::Malformed(_) => {
+                "Each place of a batch can be read as a claim. Where the rest cannot be told apart any more, the batch ends."
+            }
+            Self::TooLarge(_) => {
+                "A claim has at most as many bytes as the setting batch.max_claim_bytes says, and so has each row of a CSV."
+            }
+            Self::RowInDoubt(_) => {
+                "In a CSV, a claim does not follow a row that cannot be read and may be a line of it."
+            }
+            Self::KeyReused => {
+                "A batch that is sent again with its Idempotency-Key has the same claim in the same place."
+            }
+            Self::ExternalIdTaken(_) => {
+                "No claim that is stored has the same external_claim_id. POST /v1/claims answers 409 with that claim's id."
+            }
+            Self::NotStored => {
+                "The database takes the claim. Why it did not is in the service's log, by the request's id."
+            }
+        }
+    }
+
     /// The finding that says so.
     pub fn finding(&self) -> Finding {
         let (field, code, message) = match self {
