@@ -12,7 +12,7 @@ use actix_web::web;
 use claim_events::{CLAIM_TOPIC, PAYMENT_TOPIC};
 use dual_db::{Database, DatabaseSettings};
 use event_bus::{Consumer, Relay};
-use service_runtime::background::{Pace, Periodic};
+use service_runtime::background::{self, Pace, Periodic};
 use service_runtime::health::Health;
 use service_runtime::{http_server, metrics};
 use std::fs::File;
@@ -83,7 +83,7 @@ fn read_bounded(file: &str) -> Result<String, String> {
 
 impl Application {
     /// Builds the service and binds its port (0 takes a free one). Kafka need not be there yet; until it answers, the
-    /// service is not ready.
+    /// service is not ready. Called inside an async runtime.
     ///
     /// # Errors
     /// One sentence for the operator.
@@ -134,8 +134,9 @@ impl Application {
         let Self { server, health, ingest_writer, consumer, relay, periodic, .. } = self;
         http_server::run_until(server, &health, stop, move || {
             let left = consumer.stop();
-            drop(periodic);
-            // The server's workers held the only ways to the writer, so it ends by itself.
+            background::stop_all(periodic);
+            // The server's workers and the batches in hand hold the only ways to the writer. It ends when they have, batches
+            // within the time that each of their waits may take.
             let _ = ingest_writer.join();
             relay.stop();
             left

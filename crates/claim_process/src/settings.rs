@@ -92,7 +92,7 @@ pub struct IngestSettings {
     #[validate(range(min = 1, max = MOST_LINES, message = "must be 1 to 1000"))]
     pub max_lines: usize,
     /// Claims waiting to be stored; more are answered with 503.
-    #[validate(range(min = 1, message = "must be at least 1"))]
+    #[validate(range(min = 1, max = 1_000_000, message = "must be 1 to 1000000"))]
     pub max_queued_claims: usize,
     /// Claims stored in one transaction.
     #[validate(range(min = 1, max = 10_000, message = "must be 1 to 10000"))]
@@ -101,7 +101,7 @@ pub struct IngestSettings {
     #[validate(range(min = 1, max = 100, message = "must be 1 to 100"))]
     pub max_attempts: u32,
     /// How long a request waits for its claim to be stored, in milliseconds.
-    #[validate(range(min = 1, message = "must be at least 1"))]
+    #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
     pub answer_timeout_ms: u64,
     /// Requests a minute by which one client may send or withdraw claims; they may come all at once.
     #[validate(range(min = 1, max = 6_000_000, message = "must be 1 to 6000000"))]
@@ -131,13 +131,13 @@ pub struct BatchSettings {
     #[validate(range(min = 1, max = 4_096, message = "must be 1 to 4096"))]
     pub max_concurrent: usize,
     /// The largest batch, in bytes as they are sent.
-    #[validate(range(min = 1, message = "must be at least 1"))]
+    #[validate(range(min = 1, max = 1_099_511_627_776_u64, message = "must be 1 to 1099511627776"))]
     pub max_body_bytes: u64,
     /// The most claims of a batch.
-    #[validate(range(min = 1, message = "must be at least 1"))]
+    #[validate(range(min = 1, max = 1_000_000_000_000_u64, message = "must be 1 to 1000000000000"))]
     pub max_claims: u64,
     /// The largest claim or CSV row in a batch, in bytes, unpacked.
-    #[validate(range(min = 1, message = "must be at least 1"))]
+    #[validate(range(min = 1, max = 1_073_741_824, message = "must be 1 to 1073741824"))]
     pub max_claim_bytes: usize,
     /// Claims of all batches that wait to be stored at the same time. With fewer than `ingest.max_queued_claims`, there is
     /// always room for single claims.
@@ -145,10 +145,10 @@ pub struct BatchSettings {
     pub max_waiting_claims: usize,
     /// How long to wait for the next 16 KiB (or the end) of a batch, in milliseconds, and for its sender to take results
     /// when they fill their file.
-    #[validate(range(min = 1, message = "must be at least 1"))]
+    #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
     pub stall_timeout_ms: u64,
     /// The largest file of results that their sender has not taken yet, in bytes; when it is full, no more is read.
-    #[validate(range(min = 65_536, message = "must be at least 65536"))]
+    #[validate(range(min = 65_536, max = 1_099_511_627_776_u64, message = "must be 65536 to 1099511627776"))]
     pub max_unread_bytes: u64,
 }
 
@@ -160,7 +160,7 @@ pub struct IdempotencySettings {
     #[validate(range(min = 1, max = 87_600, message = "must be 1 to 87600"))]
     pub keep_hours: u64,
     /// How often older keys are looked for, in seconds.
-    #[validate(range(min = 1, message = "must be at least 1"))]
+    #[validate(range(min = 1, max = 86_400, message = "must be 1 to 86400"))]
     pub purge_interval_s: u64,
     /// Keys forgotten in one transaction.
     #[validate(range(min = 1, max = 100_000, message = "must be 1 to 100000"))]
@@ -172,7 +172,7 @@ pub struct IdempotencySettings {
 #[serde(deny_unknown_fields)]
 pub struct QuerySettings {
     /// Reads waiting for or using a connection; more are answered with 503.
-    #[validate(range(min = 1, message = "must be at least 1"))]
+    #[validate(range(min = 1, max = 100_000, message = "must be 1 to 100000"))]
     pub max_waiting_reads: usize,
     /// Requests a minute that one client may make for the top providers.
     #[validate(range(min = 1, max = 60_000, message = "must be 1 to 60000"))]
@@ -184,19 +184,19 @@ pub struct QuerySettings {
 #[serde(deny_unknown_fields)]
 pub struct WatchdogSettings {
     /// How often it looks, in milliseconds.
-    #[validate(range(min = 10, message = "must be at least 10"))]
+    #[validate(range(min = 10, max = 86_400_000, message = "must be 10 to 86400000"))]
     pub interval_ms: u64,
     /// Claims it asks for at each look: with the interval, the bound on its rate.
     #[validate(range(min = 1, max = 10_000, message = "must be 1 to 10000"))]
     pub max_claims: i64,
     /// How long an outcome may take before it is asked for, in milliseconds. The pause doubles each time.
-    #[validate(range(min = 1, message = "must be at least 1"))]
+    #[validate(range(min = 1, max = 31_622_400_000_u64, message = "must be 1 to 31622400000"))]
     pub first_pause_ms: u64,
     /// The longest pause, in milliseconds.
-    #[validate(range(min = 1, message = "must be at least 1"))]
+    #[validate(range(min = 1, max = 31_622_400_000_u64, message = "must be 1 to 31622400000"))]
     pub max_pause_ms: u64,
     /// How often a claim is asked for before it is marked as needing attention. It goes on being asked for.
-    #[validate(range(min = 1, message = "must be at least 1"))]
+    #[validate(range(min = 1, max = 1_000_000, message = "must be 1 to 1000000"))]
     pub attention_after: i64,
 }
 

@@ -102,7 +102,7 @@ impl Database {
     /// Runs `body` in one transaction and commits it. Blocks; call it from a thread that may.
     ///
     /// A transaction that lost a race ([`Error::is_transient`]) is run again from its start, a bounded number of times,
-    /// so `body` must have no effect outside the database.
+    /// so `body` must change nothing outside the database; what it logs and counts may be said more than once.
     pub fn write<T>(&self, mut body: impl FnMut(&mut Connection) -> Result<T>) -> Result<T> {
         let mut attempt = 0;
         loop {

@@ -57,7 +57,9 @@ impl From<DieselError> for Error {
             DieselError::DatabaseError(kind, information) if is_outage(kind, information.message()) => {
                 Error::Unavailable(information.message().to_owned())
             }
-            DieselError::BrokenTransactionManager => Error::Unavailable("the transaction was lost".to_owned()),
+            DieselError::BrokenTransactionManager | DieselError::RollbackErrorOnCommit { .. } => {
+                Error::Unavailable("the transaction was lost".to_owned())
+            }
             other => Error::Query(other),
         }
     }

@@ -1,8 +1,8 @@
 //! Opens connections for the pool. The backend is chosen by the URL's scheme, so that an error says what is wrong with
 //! that one database instead of what every backend thought of it.
 
-use crate::{Connection, DatabaseSettings, OpenError};
-use diesel::connection::SimpleConnection;
+use crate::{Connection, DatabaseSettings, OpenError, on_each_backend};
+use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
 use diesel::sql_types::Text;
 use diesel::{Connection as _, QueryableByName, RunQueryDsl};
 use diesel::{PgConnection, SqliteConnection, sql_query};
@@ -102,9 +102,10 @@ impl r2d2::ManageConnection for Manager {
         }
     }
 
-    fn has_broken(&self, _: &mut Connection) -> bool {
-        // A panic may have left a transaction open.
+    fn has_broken(&self, connection: &mut Connection) -> bool {
+        // A panic, or a transaction that could not be rolled back, may have left it open.
         std::thread::panicking()
+            || on_each_backend!(connection, |c| AnsiTransactionManager::is_broken_transaction_manager(c))
     }
 }
 

@@ -17,22 +17,22 @@ pub struct DatabaseSettings {
     #[validate(range(min = 1, max = 500, message = "must be 1 to 500"))]
     pub max_connections: u32,
     /// How long a caller waits for a free connection, in milliseconds.
-    #[validate(range(min = 1, message = "must be at least 1"))]
+    #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
     pub checkout_timeout_ms: u64,
     /// SQLite: how long a statement waits for another writer, in milliseconds.
-    #[validate(range(min = 1, message = "must be at least 1"))]
+    #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
     pub busy_timeout_ms: u64,
     /// PostgreSQL: how long a start waits for a database that cannot be reached, in milliseconds; each attempt is logged.
     #[validate(range(max = 3_600_000, message = "must be at most 3600000"))]
     pub start_timeout_ms: u64,
     /// PostgreSQL: the longest a statement may run, in milliseconds.
-    #[validate(range(min = 1, message = "must be at least 1"))]
+    #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
     pub statement_timeout_ms: u64,
     /// PostgreSQL: the longest a statement waits for a lock, in milliseconds.
-    #[validate(range(min = 1, message = "must be at least 1"))]
+    #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
     pub lock_timeout_ms: u64,
     /// PostgreSQL: how long a stopped process may sit inside a transaction and hold its locks, in milliseconds.
-    #[validate(range(min = 1, message = "must be at least 1"))]
+    #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
     pub idle_in_transaction_timeout_ms: u64,
     /// How often a transaction that lost a race is run again before its error is returned.
     #[validate(range(max = 100, message = "must be at most 100"))]

@@ -12,7 +12,7 @@ pub(crate) fn configuration(settings: &KafkaSettings) -> ClientConfig {
     let mut configuration = ClientConfig::new();
     configuration
         .set("bootstrap.servers", &settings.brokers)
-        .set("client.id", env!("CARGO_PKG_NAME"))
+        .set("client.id", &settings.consumer.group_id)
         .set("message.max.bytes", settings.max_message_bytes.to_string())
         // Also how soon a consumer that came before its topic finds it.
         .set("topic.metadata.refresh.interval.ms", "5000")

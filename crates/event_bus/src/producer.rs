@@ -70,7 +70,10 @@ impl Producer {
 
     /// Queues a row without waiting. `false`: the queue is full, and the row stays with the sweeper.
     pub(crate) fn send(&self, row: &OutboxRow) -> bool {
-        let pairs: Vec<(String, String)> = serde_json::from_str(&row.headers).unwrap_or_default();
+        let Ok(pairs) = serde_json::from_str::<Vec<(String, String)>>(&row.headers) else {
+            tracing::error!(outbox_id = row.id, "the headers of an event in the outbox cannot be read; it is not sent");
+            return true;
+        };
         let headers = pairs.iter().fold(OwnedHeaders::new_with_capacity(pairs.len()), |headers, (name, value)| {
             headers.insert(Header { key: name, value: Some(value) })
         });

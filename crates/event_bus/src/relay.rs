@@ -5,13 +5,14 @@ use crate::producer::Producer;
 use crate::{KafkaSettings, OutgoingMessage, topics};
 use dual_db::{Connection, Database};
 use service_runtime::background::{self, Pace, Periodic};
+use service_runtime::backoff;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// How much longer than a delivery may take a row is left alone, in milliseconds.
-const GRACE_BEYOND_DELIVERY_MS: u64 = 2_000;
+/// How much longer than a delivery may take a row is left alone.
+const GRACE_BEYOND_DELIVERY: Duration = Duration::from_secs(2);
 
 /// Sends what is in the outbox. Shared by all that write into it.
 pub struct Relay {
@@ -43,7 +44,8 @@ impl Relay {
         let producer = Producer::new(settings, acknowledged)
             .map_err(|error| format!("Kafka's client refuses the kafka settings ({error})"))?;
         let producer = Arc::new(producer);
-        let grace_us = micros(settings.producer.delivery_timeout_ms + GRACE_BEYOND_DELIVERY_MS);
+        let delivery = Duration::from_millis(settings.producer.delivery_timeout_ms);
+        let grace_us = backoff::micros(delivery + GRACE_BEYOND_DELIVERY);
         let threads = Threads {
             sweeper: start_sweeper(database.clone(), settings, Arc::clone(&producer), grace_us),
             deleter: start_deleter(database.clone(), settings, deliveries),
@@ -97,12 +99,8 @@ impl Relay {
 
     /// Sends rows that were just committed. Never waits: what does not fit the queue is left to the sweeper.
     pub fn hand_off(&self, rows: &[OutboxRow]) {
-        for row in rows {
-            if !self.producer.send(row) {
-                metrics::counter!("events_left_to_sweeper_total").increment(1);
-                return;
-            }
-        }
+        let queued = rows.iter().take_while(|row| self.producer.send(row)).count();
+        metrics::counter!("events_left_to_sweeper_total").increment((rows.len() - queued) as u64);
     }
 
     /// Whether Kafka answers and has `topics`, for health checks; what is missing of them is made. Blocks for a bounded
@@ -133,23 +131,21 @@ impl Relay {
     }
 }
 
-fn micros(milliseconds: u64) -> i64 {
-    i64::try_from(milliseconds.saturating_mul(1_000)).unwrap_or(i64::MAX)
-}
-
 fn start_sweeper(database: Database, settings: &KafkaSettings, producer: Arc<Producer>, lease_us: i64) -> Periodic {
     let limit = settings.outbox.sweep_batch;
     Periodic::spawn("outbox sweeper", Duration::from_millis(settings.outbox.sweep_interval_ms), move || {
-        let due = database.read(|connection| {
+        let any_due = database.read(|connection| {
             let now_us = connection.now_us()?;
             outbox::any_due(connection, now_us)
         });
-        if !matches!(due, Ok(true)) {
-            return Pace::Pause;
-        }
-        let taken = database.write(|connection| {
-            let now_us = connection.now_us()?;
-            outbox::take_due(connection, now_us, limit, lease_us)
+        let taken = any_due.and_then(|any_due| {
+            if !any_due {
+                return Ok(Vec::new());
+            }
+            database.write(|connection| {
+                let now_us = connection.now_us()?;
+                outbox::take_due(connection, now_us, limit, lease_us)
+            })
         });
         match taken {
             Ok(rows) => {

@@ -12,10 +12,10 @@ pub struct KafkaSettings {
     #[validate(length(min = 1, message = "name at least one broker, for example 127.0.0.1:9092"))]
     pub brokers: String,
     /// The largest message taken or sent, in bytes.
-    #[validate(range(min = 1_000, message = "must be at least 1000"))]
+    #[validate(range(min = 1_000, max = 1_000_000_000, message = "must be 1000 to 1000000000"))]
     pub max_message_bytes: usize,
     /// How often readiness asks the cluster for its metadata, and how long it waits for it.
-    #[validate(range(min = 100, message = "must be at least 100"))]
+    #[validate(range(min = 100, max = 86_400_000, message = "must be 100 to 86400000"))]
     pub health_interval_ms: u64,
     /// TLS and SASL.
     #[validate(nested)]
@@ -45,10 +45,10 @@ pub struct TopicSettings {
     #[validate(range(min = 1, max = 100, message = "must be 1 to 100"))]
     pub replication_factor: i32,
     /// How long messages are kept.
-    #[validate(range(min = 1, message = "must be at least 1"))]
+    #[validate(range(min = 1, max = 316_224_000_000_i64, message = "must be 1 to 316224000000"))]
     pub retention_ms: i64,
     /// How long looking for topics and making them may take.
-    #[validate(range(min = 1, message = "must be at least 1"))]
+    #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
     pub create_timeout_ms: u64,
 }
 
@@ -60,13 +60,13 @@ pub struct ProducerSettings {
     /// How long a message waits for others to share its request.
     pub linger_ms: u64,
     /// Messages waiting to be sent; more than these stay in the outbox until the sweeper takes them.
-    #[validate(range(min = 1, message = "must be at least 1"))]
+    #[validate(range(min = 1, max = 10_000_000, message = "must be 1 to 10000000"))]
     pub max_queued_messages: usize,
     /// How long a message may take until it is acknowledged; then the sweeper sends it anew.
-    #[validate(range(min = 100, message = "must be at least 100"))]
+    #[validate(range(min = 100, max = 86_400_000, message = "must be 100 to 86400000"))]
     pub delivery_timeout_ms: u64,
     /// How long a stopping service waits for messages on their way.
-    #[validate(range(min = 1, message = "must be at least 1"))]
+    #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
     pub flush_timeout_ms: u64,
 }
 
@@ -75,7 +75,7 @@ pub struct ProducerSettings {
 #[serde(deny_unknown_fields)]
 pub struct OutboxSettings {
     /// How often the sweeper looks for rows that a crash or a lost message left behind.
-    #[validate(range(min = 10, message = "must be at least 10"))]
+    #[validate(range(min = 10, max = 86_400_000, message = "must be 10 to 86400000"))]
     pub sweep_interval_ms: u64,
     /// Rows the sweeper takes at a time.
     #[validate(range(min = 1, max = 10_000, message = "must be 1 to 10000"))]
@@ -84,7 +84,7 @@ pub struct OutboxSettings {
     #[validate(range(min = 1, max = 10_000, message = "must be 1 to 10000"))]
     pub delete_batch: usize,
     /// How long deliveries are gathered before their rows are deleted.
-    #[validate(range(min = 1, message = "must be at least 1"))]
+    #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
     pub delete_linger_ms: u64,
 }
 
@@ -96,10 +96,10 @@ pub struct ConsumerSettings {
     #[validate(length(min = 1, message = "name the consumer group"))]
     pub group_id: String,
     /// How long a member may be silent before its partitions go to others.
-    #[validate(range(min = 1_000, message = "must be at least 1000"))]
+    #[validate(range(min = 1_000, max = 3_600_000, message = "must be 1000 to 3600000"))]
     pub session_timeout_ms: u64,
     /// How long a batch may take before the member counts as stuck.
-    #[validate(range(min = 1_000, message = "must be at least 1000"))]
+    #[validate(range(min = 1_000, max = 86_400_000, message = "must be 1000 to 86400000"))]
     pub max_poll_interval_ms: u64,
     /// Messages handled in one transaction.
     #[validate(range(min = 1, max = 100_000, message = "must be 1 to 100000"))]
@@ -109,19 +109,19 @@ pub struct ConsumerSettings {
     /// How long the broker may hold a fetch back to fill it.
     pub fetch_wait_max_ms: u64,
     /// Kilobytes prefetched.
-    #[validate(range(min = 1, message = "must be at least 1"))]
+    #[validate(range(min = 1, max = 2_097_151, message = "must be 1 to 2097151"))]
     pub max_prefetch_kbytes: u64,
     /// The first pause before a batch that failed is tried again; it doubles from there.
-    #[validate(range(min = 1, message = "must be at least 1"))]
+    #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
     pub retry_pause_ms: u64,
     /// The longest such pause.
-    #[validate(range(min = 1, message = "must be at least 1"))]
+    #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
     pub max_retry_pause_ms: u64,
     /// How often a message that the database refuses (not: that finds it gone) is tried before it is a dead letter.
-    #[validate(range(min = 1, message = "must be at least 1"))]
+    #[validate(range(min = 1, max = 1_000, message = "must be 1 to 1000"))]
     pub max_attempts: u32,
     /// How long a stopping consumer may take to leave its group.
-    #[validate(range(min = 1, message = "must be at least 1"))]
+    #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
     pub close_timeout_ms: u64,
 }
 

@@ -55,17 +55,17 @@ pub struct GatewaySettings {
     #[validate(custom(function = "http_url"))]
     pub url: String,
     /// How long connecting may take, in milliseconds.
-    #[validate(range(min = 1, message = "must be at least 1"))]
+    #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
     pub connect_timeout_ms: u64,
     /// How long the gateway may be silent in a call, before its answer and in the middle of it, in milliseconds.
-    #[validate(range(min = 1, message = "must be at least 1"))]
+    #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
     pub read_timeout_ms: u64,
     /// How long a call may take in all, in milliseconds.
-    #[validate(range(min = 1, message = "must be at least 1"))]
+    #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
     pub request_timeout_ms: u64,
     /// How long the gateway remembers an idempotency key, in milliseconds. What may have been paid longer ago is looked up,
     /// and not sent again.
-    #[validate(range(min = 1, message = "must be at least 1"))]
+    #[validate(range(min = 1, max = 31_622_400_000_u64, message = "must be 1 to 31622400000"))]
     pub key_lifetime_ms: u64,
     /// The secret under which the gateway signs its webhooks; without one, none are taken.
     pub webhook_secret: String,
@@ -87,13 +87,13 @@ pub struct GatewaySettings {
 #[serde(deny_unknown_fields)]
 pub struct ConcurrencySettings {
     /// The least, however slow the gateway is; 1.
-    #[validate(range(min = 1, message = "must be at least 1"))]
+    #[validate(range(min = 1, max = 100_000, message = "must be 1 to 100000"))]
     pub floor: usize,
     /// The number at the start, and the one it goes back to when it is not used; 8.
-    #[validate(range(min = 1, message = "must be at least 1"))]
+    #[validate(range(min = 1, max = 100_000, message = "must be 1 to 100000"))]
     pub start: usize,
     /// For how long less than half of the number is used before it is halved, in milliseconds; 10000.
-    #[validate(range(min = 100, message = "must be at least 100"))]
+    #[validate(range(min = 100, max = 86_400_000, message = "must be 100 to 86400000"))]
     pub idle_ms: u64,
     /// The longest pause between calls to a gateway that answers none, in milliseconds; 1000. The pauses begin when the number
     /// is at its floor, double with each call that is lost, and end with the first that is answered. 0: none.
@@ -116,33 +116,33 @@ impl GatewaySettings {
 #[serde(deny_unknown_fields)]
 pub struct SagaSettings {
     /// Calls made or waiting to be made by this instance; at the bound it takes no new claims.
-    #[validate(range(min = 1, message = "must be at least 1"))]
+    #[validate(range(min = 1, max = 1_000_000, message = "must be 1 to 1000000"))]
     pub max_in_flight: usize,
     /// How old a claim may be, from its acceptance, to be begun to be paid, in milliseconds: an older one is unwound. It never
     /// counts for a payment that the gateway may have been asked for.
-    #[validate(range(min = 1_000, message = "must be at least 1000"))]
+    #[validate(range(min = 1_000, max = 31_622_400_000_u64, message = "must be 1000 to 31622400000"))]
     pub deadline_ms: u64,
     /// How long a worker has a saga for itself, in milliseconds; longer than a call may take.
-    #[validate(range(min = 1, message = "must be at least 1"))]
+    #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
     pub lease_ms: u64,
     /// How often sagas are looked for whose worker stopped or whose pause is over, in milliseconds.
-    #[validate(range(min = 10, message = "must be at least 10"))]
+    #[validate(range(min = 10, max = 86_400_000, message = "must be 10 to 86400000"))]
     pub resume_interval_ms: u64,
     /// The first pause after an answer that was not definite, in milliseconds; it doubles from there.
-    #[validate(range(min = 1, message = "must be at least 1"))]
+    #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
     pub retry_pause_ms: u64,
     /// The longest such pause, in milliseconds.
-    #[validate(range(min = 1, message = "must be at least 1"))]
+    #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
     pub max_retry_pause_ms: u64,
     /// How many answers may be indefinite before the saga is reported as stuck. It is still tried, at the longest pause:
     /// the money rule forbids giving up.
-    #[validate(range(min = 1, message = "must be at least 1"))]
+    #[validate(range(min = 1, max = 1_000_000, message = "must be 1 to 1000000"))]
     pub stuck_after_attempts: u32,
     /// Answers written in one transaction.
     #[validate(range(min = 1, max = 10_000, message = "must be 1 to 10000"))]
     pub max_answer_batch: usize,
     /// How long a stopping instance waits for calls in hand, in milliseconds; others take up what is left.
-    #[validate(range(min = 1, message = "must be at least 1"))]
+    #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
     pub drain_timeout_ms: u64,
 }
 

@@ -87,7 +87,7 @@ fn write(executor: &Executor, dispatcher: &Dispatcher, answers: &[Answer]) {
                 std::thread::sleep(Duration::from_millis(100 << attempt));
             }
             Err(error) => {
-                tracing::error!(
+                return tracing::error!(
                     error = &error as &dyn std::error::Error,
                     answers = answers.len(),
                     "answers could not be written; the gateway is asked again when their sagas' leases are over"

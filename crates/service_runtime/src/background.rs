@@ -31,6 +31,11 @@ pub enum Pace {
     Pause,
 }
 
+/// Tells all of them to end, then waits for the work that each has in hand.
+pub fn stop_all(mut threads: Vec<Periodic>) {
+    threads.iter_mut().for_each(|thread| thread.stop = None);
+}
+
 /// A thread that does a piece of work again and again until it is stopped or dropped.
 #[derive(Debug)]
 pub struct Periodic {
@@ -81,6 +86,7 @@ mod tests {
     use super::*;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::Instant;
 
     #[test]
     fn works_again_at_once_when_there_is_more_and_ends_when_stopped() {
@@ -89,8 +95,10 @@ mod tests {
         let periodic = Periodic::spawn("test", Duration::from_secs(3600), move || {
             if counted.fetch_add(1, Ordering::SeqCst) < 4 { Pace::Again } else { Pace::Pause }
         });
+        let until = Instant::now() + Duration::from_secs(60);
         while runs.load(Ordering::SeqCst) < 5 {
-            std::thread::yield_now();
+            assert!(Instant::now() < until, "it does not work again");
+            std::thread::sleep(Duration::from_millis(1));
         }
         periodic.stop();
         assert_eq!(runs.load(Ordering::SeqCst), 5);

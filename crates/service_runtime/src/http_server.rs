@@ -28,19 +28,19 @@ pub struct HttpSettings {
     #[validate(range(min = 1, max = 256, message = "must be 1 to 256"))]
     pub workers: usize,
     /// The largest body, in bytes.
-    #[validate(range(min = 1, message = "must be at least 1"))]
+    #[validate(range(min = 1, max = 1_073_741_824, message = "must be 1 to 1073741824"))]
     pub max_body_bytes: usize,
     /// How long an idle connection is kept, in milliseconds.
-    #[validate(range(min = 1, message = "must be at least 1"))]
+    #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
     pub keep_alive_ms: u64,
     /// How long a client may take to send its headers, in milliseconds.
-    #[validate(range(min = 1, message = "must be at least 1"))]
+    #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
     pub header_timeout_ms: u64,
     /// How long a client may take to send its whole body, in milliseconds.
-    #[validate(range(min = 1, message = "must be at least 1"))]
+    #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
     pub body_timeout_ms: u64,
     /// How long a stopping service lets requests in hand finish, in seconds.
-    #[validate(range(min = 1, message = "must be at least 1"))]
+    #[validate(range(min = 1, max = 3_600, message = "must be 1 to 3600"))]
     pub shutdown_timeout_s: u64,
 }
 

@@ -5,9 +5,11 @@ use crate::domain::rules::Rules;
 use crate::domain::throughput::{Schedule, Throughput};
 use dual_db::DatabaseSettings;
 use serde::{Deserialize, Serialize};
+use service_runtime::backoff;
 use service_runtime::command_line::ProcessSettings;
 use service_runtime::http_server::HttpSettings;
 use service_runtime::telemetry::LogSettings;
+use std::time::Duration;
 use validator::{Validate, ValidationError};
 
 /// What every variable of this program begins with.
@@ -105,10 +107,10 @@ pub struct WebhookSettings {
     #[validate(range(max = 86_400_000, message = "must be at most 86400000"))]
     pub return_after_ms: u64,
     /// How often it is looked for what comes back, in milliseconds; 200.
-    #[validate(range(min = 10, message = "must be at least 10"))]
+    #[validate(range(min = 10, max = 86_400_000, message = "must be 10 to 86400000"))]
     pub interval_ms: u64,
     /// How long they may take to answer, in milliseconds; 5000.
-    #[validate(range(min = 1, message = "must be at least 1"))]
+    #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
     pub timeout_ms: u64,
     /// The pause before they are told again, in milliseconds, doubled each time; 500.
     #[validate(range(min = 1, max = 3_600_000, message = "must be 1 to 3600000"))]
@@ -121,8 +123,7 @@ pub struct WebhookSettings {
 impl WebhookSettings {
     /// How long after its payment an amount comes back whose fate that is, in microseconds; none where nobody is told.
     pub fn returned_after_us(&self) -> Option<i64> {
-        let after_us = i64::try_from(self.return_after_ms.saturating_mul(1_000)).unwrap_or(i64::MAX / 2);
-        (!self.url.is_empty()).then_some(after_us)
+        (!self.url.is_empty()).then(|| backoff::micros(Duration::from_millis(self.return_after_ms)))
     }
 }
 

@@ -75,10 +75,14 @@ async fn tell(client: &Client, database: &Database, settings: &WebhookSettings, 
     // 409: they were told before.
     let known = status.is_some_and(|status| status.is_success() || status == StatusCode::CONFLICT);
     metrics::counter!("gateway_webhooks_total", "known" => if known { "yes" } else { "no" }).increment(1);
-    tracing::info!(reference = returned.reference, ?status, "a payment came back, and whoever paid was told");
     if !known {
-        return;
+        return tracing::info!(
+            reference = returned.reference,
+            ?status,
+            "a payment came back; whoever paid is told again"
+        );
     }
+    tracing::info!(reference = returned.reference, ?status, "a payment came back, and whoever paid was told");
     let (database, event_id) = (database.clone(), returned.event_id.clone());
     let noted = web::block(move || database.write(|connection| returns::note_told(connection, &event_id)));
     if !matches!(noted.await, Ok(Ok(()))) {

@@ -5,6 +5,7 @@ use crate::domain::form::Finding;
 use crate::domain::transition::{State, Status};
 use claim_events::{Event, KnownOutcome, OutcomeKind, PaymentEvent};
 use diesel::prelude::*;
+use diesel::result::Error as DieselError;
 use dual_db::{Connection, Result, load_for_update, load_skipping_locked, on_each_backend};
 use std::collections::HashMap;
 
@@ -82,11 +83,6 @@ impl std::fmt::Debug for ClaimRow {
 }
 
 impl ClaimRow {
-    /// Where the claim stands.
-    pub fn status(&self) -> Status {
-        Status::parse(&self.status).expect("the status column is only written from Status::name")
-    }
-
     /// The outcome it has.
     pub fn known_outcome(&self) -> Option<KnownOutcome> {
         let kind = OutcomeKind::from_event_type(self.outcome_type.as_deref()?)?;
@@ -99,8 +95,13 @@ impl ClaimRow {
     }
 
     /// What decides what an outcome does to it.
-    pub fn state(&self) -> State {
-        State { status: self.status(), version: self.version, ask: self.ask, outcome: self.known_outcome() }
+    ///
+    /// # Errors
+    /// A refusal, where somebody else wrote a status that is none.
+    pub fn state(&self) -> Result<State> {
+        let unreadable = || DieselError::DeserializationError("the status of a claim is none".into());
+        let status = Status::parse(&self.status).ok_or_else(unreadable)?;
+        Ok(State { status, version: self.version, ask: self.ask, outcome: self.known_outcome() })
     }
 }
 

@@ -91,7 +91,7 @@ fn apply_one(
         ask: outcome.event.ask(),
         differs: row.outcome_event().is_some_and(|known| !known.tells_the_same_end_as(&outcome.event)),
     };
-    let answered = match transition::apply(row.state(), arrival) {
+    let answered = match transition::apply(row.state()?, arrival) {
         Effect::Nothing { answers } => answers,
         Effect::Alarm => {
             metrics::counter!("outcome_contradictions_total").increment(1);

@@ -26,6 +26,7 @@ use service_runtime::client_address::Clients;
 use service_runtime::database_gate::DatabaseGate;
 use service_runtime::route;
 use std::sync::Arc;
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 /// What the handlers share.
@@ -40,6 +41,8 @@ pub struct Api {
     /// The way out.
     pub relay: Arc<Relay>,
     database: DatabaseGate,
+    /// That of the whole process: it goes on when the server's workers have ended.
+    runtime: Handle,
     /// A place for each batch that is taken at the same time.
     batches: Arc<Semaphore>,
     /// A place for each claim of any batch that waits to be stored: the queue has room for single claims beside them.
@@ -58,7 +61,7 @@ impl Api {
         DeadLetterDesk { operators, database: self.database.clone(), relay: Arc::clone(&self.relay) }
     }
 
-    /// What the handlers share.
+    /// What the handlers share. Called inside the process's own async runtime.
     pub fn new(
         ingest: IngestQueue,
         rules: RuleBook,
@@ -71,7 +74,8 @@ impl Api {
         let batch_claims = Arc::new(Semaphore::new(settings.batch.max_waiting_claims));
         let batch_lookups = Arc::new(Semaphore::new((settings.query.max_waiting_reads / BATCH_SHARE_OF_READS).max(1)));
         let (rules, settings) = (Arc::new(rules), Arc::new(settings));
-        Self { ingest, rules, settings, relay, database, batches, batch_claims, batch_lookups }
+        let runtime = Handle::current();
+        Self { ingest, rules, settings, relay, database, runtime, batches, batch_claims, batch_lookups }
     }
 }
 

@@ -63,7 +63,7 @@ pub(super) async fn post(
             let Some(mut row) = claims::find_for_update(connection, &[id.as_str()])?.pop() else {
                 return Ok((Outcome::NoSuchClaim, Vec::new()));
             };
-            let is_news = match transition::void(row.state()) {
+            let is_news = match transition::void(row.state()?) {
                 Void::Refused => return Ok((Outcome::Unwound, Vec::new())),
                 Void::Already => false,
                 Void::Accepted(status) => {
@@ -81,10 +81,8 @@ pub(super) async fn post(
             Ok((voided.into_iter().next().map_or(Outcome::NoSuchClaim, |claim| Outcome::Voided(Box::new(claim))), rows))
         })
         .await?;
-    if !rows.is_empty() {
-        metrics::counter!("claims_voided_total").increment(1);
-        api.relay.hand_off(&rows);
-    }
+    let is_news = !rows.is_empty();
+    api.relay.hand_off(&rows);
     match outcome {
         Outcome::NoSuchClaim => Err(not_found()),
         Outcome::Unwound => Err(Problem::new(
@@ -94,7 +92,10 @@ pub(super) async fn post(
             "the claim was unwound for another cause, which its outcome names: nothing is left to withdraw",
         )),
         Outcome::Voided(claim) => {
-            tracing::info!(claim_id = claim.row.claim_id, status = claim.row.status, "a claim was withdrawn");
+            if is_news {
+                tracing::info!(claim_id = claim.row.claim_id, "a claim was withdrawn");
+                metrics::counter!("claims_voided_total").increment(1);
+            }
             Ok(HttpResponse::Accepted().json(ClaimAnswer::from(*claim)))
         }
     }

@@ -2,13 +2,14 @@
 
 use crate::kafka::{Kafka, encoded, settled, unwound};
 use crate::service::{
-    PROVIDERS, Service, assert_totals_agree, claim, count, eventually, execute, number, with_settings,
+    Answer, PROVIDERS, Service, assert_totals_agree, claim, count, eventually, execute, number, with_settings,
 };
 use claim_events::{
     Cause, ClaimEvent, Compensation, Event, Headers, KnownOutcome, OutcomeKind, PAYMENT_TOPIC, PaymentEvent, Unwound,
 };
 use dual_db::testing::{TestDatabase, on_both_databases};
 use rdkafka::producer::BaseRecord;
+use reqwest::Method;
 use serde_json::{Value, json};
 
 /// Waits until a claim has this status and returns it.
@@ -246,6 +247,31 @@ on_both_databases! {
             },
         );
         assert!(!assert_totals_agree(database.database()).contains_key(PROVIDERS[0]));
+    }
+
+    fn an_outcome_for_a_claim_that_cannot_be_read_is_set_aside(database: &TestDatabase) {
+        let kafka = Kafka::start();
+        let set = |status: &str| {
+            let sql = format!("UPDATE claims SET status = '{status}' WHERE provider_npi = '{}'", PROVIDERS[0]);
+            database.database().write(|connection| execute(connection, &sql)).unwrap();
+        };
+        with_settings(
+            database,
+            |settings| kafka.use_it(settings),
+            async |service| {
+                let (id, partition) = posted(&service, &kafka).await;
+                set("paid, somebody wrote");
+                kafka.outcome(1, &settled(&id, 8_125));
+                handled(&service, &kafka, partition).await;
+                let letter = format!("dead_letters WHERE partition = {partition} AND message_offset = 0");
+                assert_eq!((count(database.database(), &letter), count(database.database(), "dead_letters")), (1, 1));
+                let void = service.request(Method::POST, &format!("/v1/claims/{id}/void"));
+                assert_eq!(Answer::of(void.json(&json!({"reason": "a slip"}))).await.status, 500);
+                set("submitted");
+                kafka.outcome(1, &settled(&id, 8_125));
+                with_status(&service, &id, "settled").await;
+            },
+        );
     }
 
     fn poison_is_set_aside_and_its_partition_goes_on(database: &TestDatabase) {

@@ -3,7 +3,7 @@
 use super::{Executor, Now, Outbound, PlannedCall};
 use crate::db::sagas::StoredSaga;
 use crate::db::{budgets, ledger, sagas};
-use crate::domain::ledger::{Kind, Transfer};
+use crate::domain::ledger::{Account, Kind, Transfer};
 use crate::domain::saga::{self, Effect, Input, Saga};
 use crate::events::outgoing;
 use dual_db::{Connection, Result};
@@ -122,7 +122,7 @@ impl Executor {
     fn book(connection: &mut Connection, plan_group: &str, transfer: &Transfer, now_us: i64) -> Result<()> {
         ledger::book(connection, transfer, now_us)?;
         let frees_budget = transfer.kind == Kind::Release
-            || (transfer.kind == Kind::Reverse && transfer.debit.to_string().starts_with("provider_payable"));
+            || (transfer.kind == Kind::Reverse && matches!(transfer.debit, Account::ProviderPayable(_)));
         if frees_budget {
             budgets::count(connection, plan_group, -transfer.amount_cents)?;
         }

@@ -85,12 +85,14 @@ pub(super) async fn audit(
     let limit = page::limit(limit, DEFAULT_LIMIT, MOST)?;
     let (turnovers, counts, off, claims) = database
         .read(move |connection| {
-            Ok((
-                ledger::turnovers(connection)?,
-                sagas::counts(connection)?,
-                ledger::books_that_are_off(connection, MOST)?,
-                ledger::books(connection, after.as_deref().unwrap_or(""), limit)?,
-            ))
+            connection.snapshot(|connection| {
+                Ok((
+                    ledger::turnovers(connection)?,
+                    sagas::counts(connection)?,
+                    ledger::books_that_are_off(connection, MOST)?,
+                    ledger::books(connection, after.as_deref().unwrap_or(""), limit)?,
+                ))
+            })
         })
         .await?;
     let debits: i64 = turnovers.iter().map(|turnover| turnover.debits_cents).sum();

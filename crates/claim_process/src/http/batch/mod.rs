@@ -28,7 +28,6 @@ use service_runtime::query::Query;
 use service_runtime::{request_context, telemetry};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use unread::Unread;
 use utoipa::IntoParams;
@@ -111,7 +110,7 @@ pub(super) async fn take(
         turns: Arc::clone(&api.batch_lookups),
         patience,
         intent,
-        runtime: Handle::current(),
+        runtime: api.runtime.clone(),
     };
     let reading = Reading {
         rules: Arc::clone(&api.rules),
@@ -123,7 +122,7 @@ pub(super) async fn take(
         key,
         correlation_id: request_context::current_request_id().unwrap_or_default(),
         traceparent: telemetry::current_traceparent(),
-        runtime: Handle::current(),
+        runtime: api.runtime.clone(),
         results: sender,
         claims: 0,
         max_claims: settings.max_claims,
@@ -133,7 +132,7 @@ pub(super) async fn take(
         lookups,
         unread: unread.clone(),
         patience: Duration::from_millis(settings.stall_timeout_ms),
-        runtime: Handle::current(),
+        runtime: api.runtime.clone(),
         request_id: request_context::current_request_id(),
     };
     let limits = BatchLimits { max_claim_bytes: settings.max_claim_bytes, read: api.settings.read_limits() };
