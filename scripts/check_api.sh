@@ -44,6 +44,8 @@ start() {
   pids+=($!)
   local i
   for ((i = 0; i < 100; i++)); do
+    # Whoever else may have the port is not meant.
+    kill -0 "${pids[-1]}" 2>/dev/null || break
     ! curl --silent --fail --output /dev/null "http://127.0.0.1:$2/healthz" || return 0
     sleep 0.2
   done

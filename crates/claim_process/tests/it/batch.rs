@@ -401,8 +401,8 @@ on_both_databases! {
 
     fn a_sender_that_is_too_slow_is_cut_off_and_stops_nobody(database: &TestDatabase) {
         with_settings(database, |settings| {
-            settings.batch.stall_timeout_ms = 5_000;
-            settings.http.body_timeout_ms = 5_000;
+            settings.batch.stall_timeout_ms = 10_000;
+            settings.http.body_timeout_ms = 10_000;
         }, async |service| {
             let slow: Vec<_> = (0..200).map(|n| {
                 let sender = service.clone();
@@ -414,7 +414,7 @@ on_both_databases! {
                 })
             }).collect();
             tokio::time::sleep(Duration::from_millis(300)).await;
-            let quick = tokio::time::timeout(Duration::from_millis(4_000), service.post(&claim(PROVIDERS[0], "1.00"))).await;
+            let quick = tokio::time::timeout(Duration::from_secs(8), service.post(&claim(PROVIDERS[0], "1.00"))).await;
             assert_eq!(quick.expect("nobody waits for them").status, 201);
             for slow in slow {
                 slow.await.expect("is cut off");
@@ -485,7 +485,7 @@ fn a_sender_that_reads_only_after_it_has_sent_everything_gets_every_result() {
 fn a_sender_that_lets_too_many_results_wait_is_told_so_in_the_last_line() {
     let database = TestDatabase::sqlite();
     let narrow = |settings: &mut claim_process::settings::Settings| {
-        (settings.batch.max_unread_bytes, settings.batch.stall_timeout_ms) = (65_536, 500);
+        (settings.batch.max_unread_bytes, settings.batch.stall_timeout_ms) = (65_536, 2_000);
     };
     with_settings(&database, narrow, async |service| {
         let sending = tokio::task::spawn_blocking(move || {
@@ -494,7 +494,7 @@ fn a_sender_that_lets_too_many_results_wait_is_told_so_in_the_last_line() {
                 wire.send(&"5\n".repeat(1_000));
             }
             wire.0.write_all(b"0\r\n\r\n").expect("sends");
-            std::thread::sleep(Duration::from_secs(3));
+            std::thread::sleep(Duration::from_secs(6));
             wire.read_until("0\r\n\r\n")
         });
         let said = sending.await.expect("is answered");

@@ -184,7 +184,10 @@ on_both_databases! {
                 // Its claim was in the writer's hands, and is stored without it.
                 eventually("the claim is stored", async || (count(database.database(), "claims") == 1).then_some(()))
                     .await;
-                assert_eq!(service.post_with_key("key", &paid).await.status, 200);
+                eventually("its sender learns so", async || {
+                    (service.post_with_key("key", &paid).await.status == 200).then_some(())
+                })
+                .await;
             },
         );
         assert_eq!(count(database.database(), "claims"), 1);

@@ -13,6 +13,7 @@ use dual_db::testing::{TestDatabase, on_both_databases};
 use reqwest::Method;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -35,25 +36,22 @@ fn submission(body: &Value, key: Option<&str>) -> Submission {
     }
 }
 
-/// Stores it in a transaction that is open for a while, and returns when that is open.
-fn store_slowly(
-    database: &TestDatabase,
-    submission: Submission,
-    open_for: Duration,
-) -> JoinHandle<dual_db::Result<()>> {
-    let (storing, is_storing) = std::sync::mpsc::channel();
+/// Stores it in a transaction that is open until it may commit, and returns when that is open.
+fn store_slowly(database: &TestDatabase, submission: Submission) -> (Sender<()>, JoinHandle<dual_db::Result<()>>) {
+    let (storing, is_storing) = channel();
+    let (commit, may_commit) = channel();
     let database = database.database().clone();
     let stored = std::thread::spawn(move || {
         database.write(|connection| {
             let now_us = connection.now_us()?;
             store(connection, std::slice::from_ref(&submission), now_us, now_us + 60_000_000)?;
             let _ = storing.send(());
-            std::thread::sleep(open_for);
+            let _ = may_commit.recv_timeout(Duration::from_secs(60));
             Ok(())
         })
     });
     is_storing.recv().expect("it stores");
-    stored
+    (commit, stored)
 }
 
 on_both_databases! {
@@ -254,8 +252,13 @@ on_both_databases! {
         with_settings(database, |settings| settings.checks.max_service_age_days = 30, async |service| {
             let first = submission(&claim(PROVIDERS[0], "5.00"), Some("key"));
             let claim_id = first.claim_id.as_str().to_owned();
-            let stored = store_slowly(database, first, Duration::from_millis(700));
-            let again = service.post_with_key("key", &claim(PROVIDERS[0], "5.00")).await;
+            let (commit, stored) = store_slowly(database, first);
+            let paid = claim(PROVIDERS[0], "5.00");
+            let mut again = Box::pin(service.post_with_key("key", &paid));
+            let early = tokio::time::timeout(Duration::from_millis(700), &mut again).await;
+            assert!(early.is_err(), "it waits: {early:?}");
+            commit.send(()).expect("it is open");
+            let again = again.await;
             stored.join().expect("no panic").expect("is stored");
             assert_eq!((again.status, again.body["id"].as_str()), (200, Some(claim_id.as_str())), "{}", again.body);
         });
@@ -288,7 +291,7 @@ on_both_databases! {
         with_settings(database, |settings| settings.ingest.answer_timeout_ms = 200, async |service| {
             let mut named = claim(PROVIDERS[0], "5.00");
             named["external_claim_id"] = json!("A-17");
-            let stored = store_slowly(database, submission(&named, None), Duration::from_millis(1_500));
+            let (commit, stored) = store_slowly(database, submission(&named, None));
             for path in ["/v1/claims", "/v1/claims/batch"] {
                 for key in [None, Some("key")] {
                     let body = if path == "/v1/claims" { named.clone() } else { json!([named]) };
@@ -301,6 +304,7 @@ on_both_databases! {
                     assert_eq!(detail.contains("GET /v1/claims"), key.is_none(), "{path}: {detail}");
                 }
             }
+            commit.send(()).expect("it is open");
             stored.join().expect("no panic").expect("is stored");
         });
         assert_eq!(count(database.database(), "claims"), 1);

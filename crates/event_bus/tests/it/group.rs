@@ -1,11 +1,12 @@
 //! Several members of one group: they share the partitions, and a member that comes or goes costs no message.
 
-use crate::bus::{Broker, Recorder, TOPIC, wait_until};
+use crate::bus::{Broker, PATIENCE, Recorder, TOPIC, wait_until};
 use dual_db::testing::TestDatabase;
 use event_bus::{Consumer, MIGRATIONS};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
 
 /// Sends numbers, again and again, until it is told to stop.
 struct Traffic {
@@ -162,13 +163,10 @@ fn a_member_that_is_too_slow_once_loses_its_partitions_and_joins_again() {
     let broker = Broker::start();
     let mut settings = broker.settings("group");
     settings.consumer.max_poll_interval_ms = settings.consumer.session_timeout_ms;
-    let nap = std::time::Duration::from_millis(settings.consumer.max_poll_interval_ms * 3);
-    let mut naps = 1;
+    let (wake, woken) = channel::<()>();
     let slow = Recorder::that(move |_| {
-        if naps > 0 {
-            naps -= 1;
-            std::thread::sleep(nap);
-        }
+        // From the second batch on there is nobody who could wake it.
+        let _ = woken.recv_timeout(PATIENCE);
         Ok(())
     });
     let other = Recorder::new();
@@ -184,6 +182,7 @@ fn a_member_that_is_too_slow_once_loses_its_partitions_and_joins_again() {
     wait_until("it is in its first batch", || !slow.tried().is_empty());
     let two = start(&other);
     wait_until("the other has all partitions", || partitions(&other, 0).len() == 12);
+    drop(wake);
     wait_until("the slow one is through and reads again", || {
         to_all(1);
         std::thread::sleep(std::time::Duration::from_millis(100));

@@ -35,6 +35,11 @@ fn gateway(status: u16, body: &'static str, headers: &'static [(&'static str, &'
 }
 
 fn adapter(url: &str) -> HttpGateway {
+    HttpGateway::new(&GatewaySettings { url: url.to_owned(), ..Settings::default().gateway }).expect("a client")
+}
+
+/// One that does not wait long for who is silent.
+fn impatient_adapter(url: &str) -> HttpGateway {
     let settings = GatewaySettings { url: url.to_owned(), request_timeout_ms: 500, ..Settings::default().gateway };
     HttpGateway::new(&settings).expect("a client")
 }
@@ -55,7 +60,7 @@ fn breaking_off(says: String, is_silent: bool) -> HttpGateway {
             }
         }
     });
-    adapter(&url)
+    if is_silent { impatient_adapter(&url) } else { adapter(&url) }
 }
 
 /// Counts alarms.
@@ -213,7 +218,7 @@ async fn silence_in_a_call_is_bounded_by_itself() {
     let started = Instant::now();
     let silence = HttpGateway::new(&settings).expect("a client").pay(PAY).await;
     assert_eq!((silence.answer, silence.sign), (unknown(None), Sign::TimedOut));
-    assert!(started.elapsed() < Duration::from_secs(5));
+    assert!(started.elapsed() < Duration::from_secs(30));
 }
 
 #[actix_web::test]
@@ -294,8 +299,8 @@ async fn silence_and_absence_are_unknown_within_the_time_out() {
     let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", silent.local_addr().expect("bound"));
     let started = Instant::now();
-    assert_eq!(adapter(&url).pay(PAY).await.answer, unknown(None));
-    assert!(started.elapsed() < Duration::from_secs(5));
+    assert_eq!(impatient_adapter(&url).pay(PAY).await.answer, unknown(None));
+    assert!(started.elapsed() < Duration::from_millis(Settings::default().gateway.request_timeout_ms));
     drop(silent);
     assert_eq!(adapter(&url).pay(PAY).await.answer, unknown(None));
     adapter(&url).check().await.expect_err("nobody is there");

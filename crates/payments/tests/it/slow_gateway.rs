@@ -11,15 +11,15 @@ use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 const CLAIMS: usize = 50;
-const CALL: Duration = Duration::from_millis(60);
+const CALL: Duration = Duration::from_millis(150);
 
 /// One call at once, which may take half of a lease.
 fn one_call_at_once() -> Settings {
     let mut settings = settings();
     settings.gateway.concurrency.start = 1;
     settings.gateway.max_concurrent_calls = 1;
-    settings.gateway.request_timeout_ms = 300;
-    settings.saga.lease_ms = 600;
+    settings.gateway.request_timeout_ms = 1_000;
+    settings.saga.lease_ms = 2_000;
     settings.saga.resume_interval_ms = 20;
     settings
 }
@@ -71,15 +71,21 @@ on_both_databases! {
         // Whoever heard of them was stopped before it called.
         instance.hear_all(&events);
         let resuming = start_resuming(instance.executor.clone(), dispatcher.clone(), &few.saga);
-        let until = Instant::now() + Duration::from_millis(1_500);
+        let until = Instant::now() + Duration::from_secs(60);
+        while hanging.payments() == 0 {
+            assert!(Instant::now() < until, "none is taken up");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let until = Instant::now() + Duration::from_secs(5);
         while Instant::now() < until {
             assert!(dispatcher.room() > few.saga.max_in_flight / 2, "room for {} more", dispatcher.room());
             std::thread::sleep(Duration::from_millis(5));
         }
         resuming.stop();
-        assert_eq!(hanging.payments(), 1, "some were taken up");
+        assert_eq!(hanging.payments(), 1);
         runtime.shutdown_background();
     }
+
     /// What waits for a gateway that answers nothing would wait for all the time that a stop may take.
     fn a_stop_does_not_wait_for_a_gateway_that_is_not_there(database: &Database) {
         let mut patient = one_call_at_once();

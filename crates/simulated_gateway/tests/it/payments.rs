@@ -55,7 +55,7 @@ on_both_databases! {
         with_gateway(database, |payer| async move {
             let began = Instant::now();
             let lost = payer.pay("k1", "claim1", 10_037).await.unwrap_err();
-            assert!(!lost.is_timeout() && began.elapsed() < Duration::from_secs(2), "{lost:?}");
+            assert!(!lost.is_timeout() && began.elapsed() < Duration::from_secs(20), "{lost:?}");
             assert_eq!(payer.book_of("claim1").await.0, 10_037);
             let paid = payer.look_up("claim1").await;
             let repeat = payer.pay("k1", "claim1", 10_037).await.unwrap();
@@ -68,7 +68,7 @@ on_both_databases! {
         with_gateway(database, |payer| async move {
             let began = Instant::now();
             let lost = payer.pay("k1", "claim1", 10_041).await.unwrap_err();
-            assert!(!lost.is_timeout() && began.elapsed() < Duration::from_secs(2), "{lost:?}");
+            assert!(!lost.is_timeout() && began.elapsed() < Duration::from_secs(20), "{lost:?}");
             assert_eq!(payer.look_up("claim1").await, Vec::<serde_json::Value>::new());
             assert_eq!(payer.book_of("claim1").await, (0, 0, vec![]));
             assert_eq!(payer.pay("k1", "claim1", 10_041).await.unwrap().status, 200);
@@ -199,7 +199,7 @@ async fn pay_at_once(payer: &Payer, payments: usize) -> Vec<Answer> {
 fn latency_delays_payers_and_capacity_bounds_them() {
     let database = TestDatabase::sqlite();
     let slow = |settings: &mut simulated_gateway::settings::Settings| {
-        settings.behaviour.latency_ms = 500;
+        settings.behaviour.latency_ms = 3_000;
         settings.behaviour.capacity = 2;
     };
     with_settings(&database, slow, |payer| async move {
@@ -212,7 +212,7 @@ fn latency_delays_payers_and_capacity_bounds_them() {
             }
         }
         assert_eq!(paid, 2);
-        assert!(began.elapsed() >= Duration::from_millis(500));
+        assert!(began.elapsed() >= Duration::from_secs(3));
         assert_eq!(payer.book_of("claim1").await.0, 2_000);
     });
 }
@@ -222,7 +222,7 @@ fn what_comes_faster_than_it_can_be_taken_waits_and_then_is_refused_as_set() {
     for refuse_with in [429, 503] {
         let database = TestDatabase::sqlite();
         let busy = |settings: &mut simulated_gateway::settings::Settings| {
-            settings.throughput.schedule = "4@0s".to_owned();
+            settings.throughput.schedule = "1@0s".to_owned();
             settings.throughput.call_ms = 10;
             settings.throughput.max_queued = 2;
             settings.throughput.refuse_with = refuse_with;
@@ -238,7 +238,7 @@ fn what_comes_faster_than_it_can_be_taken_waits_and_then_is_refused_as_set() {
             }
             // One begins and two wait; a fourth may come late enough to find room.
             assert!((3..=7).contains(&paid), "{paid} paid");
-            assert!(began.elapsed() >= Duration::from_millis(500), "two wait for a quarter of a second each");
+            assert!(began.elapsed() >= Duration::from_secs(2), "two wait for a second each");
             assert_eq!(payer.book_of("claim1").await.0, 1_000 * paid);
         });
     }

@@ -39,7 +39,7 @@ fn hurried(url: String) -> impl FnOnce(&mut Settings) {
     move |settings| {
         settings.webhook.url = url;
         settings.webhook.secret = "a secret".to_owned();
-        settings.webhook.return_after_ms = 300;
+        settings.webhook.return_after_ms = 2_000;
         settings.webhook.interval_ms = 20;
         settings.webhook.retry_pause_ms = 50;
     }

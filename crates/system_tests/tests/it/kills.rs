@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use system_tests::api::Api;
 use system_tests::audit::{self, Accepted, Strictness};
 use system_tests::fates::ALL;
@@ -29,7 +29,9 @@ async fn send(api: Api, next: Arc<AtomicI64>) -> Vec<Accepted> {
 }
 
 async fn sent(next: &AtomicI64, number: i64) {
+    let until = Instant::now() + Duration::from_secs(300);
     while next.load(Ordering::SeqCst) < number {
+        assert!(Instant::now() < until, "{} claims were sent, and not {number}", next.load(Ordering::SeqCst));
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
