@@ -76,7 +76,7 @@ pub struct ChecksSettings {
     /// How many days ago a service may have been.
     #[validate(range(min = 1, max = Limits::MOST_SERVICE_AGE_DAYS, message = "must be 1 to 36525"))]
     pub max_service_age_days: u32,
-    /// The most findings, and the most warnings, that are listed of one claim; one more counts the others.
+    /// The most findings that are listed of one claim, warnings included; one more counts the others.
     #[validate(range(min = 1, max = Limits::MOST_FINDINGS, message = "must be 1 to 1000"))]
     pub max_findings: usize,
     /// A file with the procedure codes that are known, one a line, with `#` before comments; empty: all are. Read once, at
@@ -103,7 +103,8 @@ pub struct IngestSettings {
     /// How long a request waits for its claim to be stored, in milliseconds.
     #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
     pub answer_timeout_ms: u64,
-    /// Requests a minute by which one client may send or withdraw claims; they may come all at once.
+    /// Requests a minute by which one client may send, validate or withdraw claims, and send again or discard messages; they
+    /// may come all at once.
     #[validate(range(min = 1, max = 6_000_000, message = "must be 1 to 6000000"))]
     pub writes_per_minute: u32,
 }

@@ -16,8 +16,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum OwnCommand {
-    /// Marks the database as restored from a copy: nothing that may be older than the world is touched until claim_process
-    /// has asked anew and the gateway was looked up
+    /// Marks the database as restored from a backup: payments from before that are left alone until `claim_process
+    /// reannounce` has run and each was looked up at the gateway
     Recover,
 }
 

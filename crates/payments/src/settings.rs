@@ -131,7 +131,8 @@ pub struct SagaSettings {
     /// The first pause after an answer that was not definite, in milliseconds; it doubles from there.
     #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
     pub retry_pause_ms: u64,
-    /// The longest such pause, in milliseconds.
+    /// The longest such pause, in milliseconds. Up to a quarter is added to each, so that sagas that failed together do not
+    /// come back together.
     #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
     pub max_retry_pause_ms: u64,
     /// How many answers may be indefinite before the saga is reported as stuck. It is still tried, at the longest pause:

@@ -71,11 +71,6 @@ impl Health {
         }
     }
 
-    /// Whether every dependency is ready.
-    pub fn is_ready(&self) -> bool {
-        self.snapshot().values().all(Result::is_ok)
-    }
-
     fn snapshot(&self) -> BTreeMap<&'static str, Result<(), String>> {
         let dependencies = self.dependencies.lock().unwrap_or_else(PoisonError::into_inner);
         dependencies.iter().map(|(name, dependency)| (*name, dependency.state.clone())).collect()

@@ -140,12 +140,7 @@ pub async fn no_such_route() -> HttpResponse {
     Problem::not_found("there is no such route").error_response()
 }
 
-/// The answer where a route has no such method.
-pub fn wrong_method() -> Route {
-    web::to(|| async { wrong_method_problem().error_response() })
-}
-
-/// The same, and names the methods that there are: `only("GET, POST")`.
+/// The answer where a route has no such method, with those that there are: `only("GET, POST")`.
 pub fn only(allowed: impl Into<String>) -> Route {
     let allowed = allowed.into();
     web::to(move || {

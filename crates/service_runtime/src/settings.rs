@@ -91,7 +91,7 @@ where
         let path = path.to_lowercase().replace("__", ".");
         let value = match defaults.get(&path) {
             Some(Value::String(_)) | None => Value::String(text),
-            // A number, a truth value or a list is written as in TOML.
+            // A number, a truth value or a list is written as in JSON.
             Some(_) => serde_json::from_str(&text).unwrap_or(Value::String(text)),
         };
         apply(&path, value, Origin::Environment(variable.clone()), &variable);

@@ -1,5 +1,5 @@
-//! What an idempotency key stands for, asked for a claim that is refused as it comes now: the same request may have been
-//! taken before, by other rules or on an earlier day.
+//! Looks up the idempotency key of a claim that is refused now: the same request may have been taken earlier, under other
+//! rules or on another day.
 
 use super::idempotency::{self, NewKey};
 use super::submit::{self, IdempotencyKey, Submitted};

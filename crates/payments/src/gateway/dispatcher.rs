@@ -95,9 +95,9 @@ impl Dispatcher {
         self.max_in_flight.saturating_sub(self.in_flight())
     }
 
-    /// How many waiting sagas to take up now, to be asked now and then: twice as many as there were calls since it was last
-    /// asked, or as can be made at once, less those that wait already. Taking up more would be in vain: each is written, and
-    /// what waits too long for its turn is not called.
+    /// How many waiting sagas to take up now: twice the calls that ended since this was last asked, or twice those that can be
+    /// made at once where that is more, less those that wait already. Each costs a write, and one that waits too long for its
+    /// turn is not called.
     pub fn room_to_take_up(&self) -> usize {
         let soon_called = 2 * self.ended.swap(0, Ordering::SeqCst).max(self.limiter.size());
         soon_called.saturating_sub(self.taken_up.load(Ordering::SeqCst)).min(self.room())

@@ -49,8 +49,8 @@ struct Waiting<'a>(&'a Limiter);
 #[derive(Debug)]
 struct State {
     controller: Controller,
-    /// The semaphore's permits, free or taken. More than the size while calls are under way that a decrease came too late
-    /// for: their permits are not given back.
+    /// The semaphore's permits, free or taken. After a decrease there may be more than the size until running calls end,
+    /// whose permits are then not given back.
     permits: usize,
     load: Load,
 }

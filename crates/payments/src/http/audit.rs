@@ -83,14 +83,14 @@ pub(super) async fn audit(
 ) -> Result<HttpResponse, Problem> {
     let AuditQuery { limit, after } = query.0;
     let limit = page::limit(limit, DEFAULT_LIMIT, MOST)?;
-    let (turnovers, counts, off, claims) = database
+    let (turnovers, counts, off, mut claims) = database
         .read(move |connection| {
             connection.snapshot(|connection| {
                 Ok((
                     ledger::turnovers(connection)?,
                     sagas::counts(connection)?,
                     ledger::books_that_are_off(connection, MOST)?,
-                    ledger::books(connection, after.as_deref().unwrap_or(""), limit)?,
+                    ledger::books(connection, after.as_deref().unwrap_or(""), limit + 1)?,
                 ))
             })
         })
@@ -99,8 +99,8 @@ pub(super) async fn audit(
     let credits: i64 = turnovers.iter().map(|turnover| turnover.credits_cents).sum();
     let cash = turnovers.iter().find(|turnover| turnover.account == "cash");
     let cash_out_cents = cash.map_or(0, |cash| cash.credits_cents - cash.debits_cents);
-    let page_is_full = i64::try_from(claims.len()).is_ok_and(|found| found == limit);
-    let next_after = claims.last().filter(|_| page_is_full).map(|books| books.claim_id.clone());
+    let more = page::cut(&mut claims, limit);
+    let next_after = claims.last().filter(|_| more).map(|books| books.claim_id.clone());
     Ok(HttpResponse::Ok().json(AuditAnswer {
         balanced: debits == credits && off.is_empty(),
         debits: money(debits),

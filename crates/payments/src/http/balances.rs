@@ -58,9 +58,9 @@ pub(super) async fn list(
     let BalancesQuery { limit, after } = query.0;
     let limit = page::limit(limit, DEFAULT_LIMIT, MOST)?;
     let after = after.unwrap_or_default();
-    let found = database.read(move |connection| ledger::balances(connection, &after, limit)).await?;
-    let page_is_full = i64::try_from(found.len()).is_ok_and(|found| found == limit);
-    let next_after = found.last().filter(|_| page_is_full).map(|balance| balance.account.clone());
+    let mut found = database.read(move |connection| ledger::balances(connection, &after, limit + 1)).await?;
+    let more = page::cut(&mut found, limit);
+    let next_after = found.last().filter(|_| more).map(|balance| balance.account.clone());
     Ok(HttpResponse::Ok().json(Page { balances: found.into_iter().map(BalanceAnswer::from).collect(), next_after }))
 }
 

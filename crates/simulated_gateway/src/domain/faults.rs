@@ -11,8 +11,8 @@ use validator::{Validate, ValidationError};
 
 /// What goes wrong by chance, beside the rules by cents; nothing by default.
 ///
-/// The first five befall requests for payments and refunds, those that do nothing befall look-ups, too. Whether they do is
-/// drawn from the seed, the idempotency key and how often it came, so that a run can be repeated. A key that was paid is paid
+/// The first five apply to requests for payments and refunds; those of them that prevent the work apply to look-ups, too.
+/// Whether one does is drawn from the seed, the idempotency key and how often it came, so that a run can be repeated. A key that was paid is paid
 /// once, whatever befalls the requests for it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]

@@ -13,7 +13,7 @@ pub struct Limits {
     pub max_claim: Cents,
     /// How many days ago a service may have been.
     pub max_service_age_days: u32,
-    /// The most findings, and the most warnings, that are listed of one claim.
+    /// The most findings that are listed of one claim, warnings included.
     pub max_findings: usize,
 }
 

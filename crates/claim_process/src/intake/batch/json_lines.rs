@@ -34,8 +34,7 @@ pub(super) fn read<E>(
             blank_bytes = 0;
             read_json(&line, limits).map_err(|malformed| Refusal::Malformed(malformed.0))
         };
-        // With one and the same line end, whatever is around it: the claim is the same. It is the end that most senders
-        // write, which always was in their hashes.
+        // Trimmed, and with one and the same line end, so that line ends make no other claim of it.
         let hash = Hash::of(&[line.trim_ascii(), b"\n"].concat());
         take(BatchClaim { stands_in: Some(StandsIn::InputLine(number)), file_line: None, form, hash })
             .map_err(Ended::Stopped)?;

@@ -51,8 +51,8 @@ pub struct BatchLimits {
     pub read: ReadLimits,
 }
 
-/// Of how many times the size that a claim may have the rest is still looked for behind it. What is packed has no end of
-/// that, so that a batch ends with a claim that is larger.
+/// Behind a claim that is too large, at most this many times the size that one may have is skipped to find its end; then the
+/// batch ends. A small packed file could otherwise unpack without end.
 const LOOKED_FOR_BEHIND: usize = 16;
 
 /// Where in a batch a claim stands.

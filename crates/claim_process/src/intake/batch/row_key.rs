@@ -1,4 +1,4 @@
-//! What tells of a row of a CSV to which claim it belongs, and what may be said of that where it cannot be read.
+//! The key that says to which claim a row of a CSV belongs, and how keys compare that could be read only in part.
 
 use crate::domain::field::Field;
 use crate::domain::identifiers::{Identifier, Npi};

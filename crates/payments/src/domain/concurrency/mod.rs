@@ -50,7 +50,7 @@ const LOSS_FACTOR: f64 = 0.5;
 const BUSY_FACTOR: f64 = 0.9;
 /// The smallest factor of a decrease for rising latency.
 const MIN_LATENCY_FACTOR: f64 = 0.25;
-/// How far below the baseline
+/// How much less than the computed size is allowed after a cut for latency, so that the queue at the gateway drains.
 const DRAIN: f64 = 0.9;
 /// How many decisions are kept to be shown.
 const KEPT_DECISIONS: usize = 50;

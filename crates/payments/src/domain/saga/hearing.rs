@@ -4,8 +4,8 @@
 //! - An ask below the highest one seen is ignored; the highest one is echoed in every outcome.
 //! - An event whose outcome is there is answered with it; while the saga works, with silence.
 //! - An outcome that claim_process has as *unwound* always wins: whatever stands here is undone.
-//! - An *unwound* of our own against a *settled* of the same or a higher version is said again as one higher; so it is
-//!   against an *unwound* when the facts were put back, because the two may not tell the same.
+//! - Where we have *unwound* and claim_process knows *settled* under the same or a higher version, *unwound* is sent again,
+//!   one version higher. After a restore also where it knows *unwound*, since the details may differ.
 
 use super::{Disbursement, Effect, Outcome, Reservation, Saga, Trust};
 use crate::domain::reasons::Reason;
@@ -84,7 +84,7 @@ impl Saga {
             self.known_unwound = true;
             self.unwind(Cause::Operator, None, Reason::known_unwound());
         }
-        // Facts that were put back may tell an unwinding otherwise than those that were lost did under the same version.
+        // After a restore our unwinding may differ in detail from the one that was announced under the same version.
         let may_contradict = known.kind == OutcomeKind::Settled || was_suspect;
         if let Some(Outcome { kind: OutcomeKind::Unwound, version }) = &mut self.outcome
             && may_contradict

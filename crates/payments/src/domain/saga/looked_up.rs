@@ -75,10 +75,9 @@ impl Saga {
         Ok(())
     }
 
-    /// An end without a payment does not stand against a payment that was made, or may have been, after these facts were
-    /// copied. Unless claim_process knows a reason to unwind, the payment goes forward: a refund for a reason that only these
-    /// facts know, be it that claim_process knew one once, would still be on its way when they are lost once more, and
-    /// nobody would expect it then. The next end has a higher version, for the same version must not tell two ends.
+    /// A restored copy may say that a claim ended unpaid although it was paid later, so its end is dropped. Unwinding goes on
+    /// only where claim_process itself has a reason for it: after the next restore nobody might know of a refund whose reason
+    /// stands only in this copy. The next end has a higher version, since one version must not mean two ends.
     fn reopen(&mut self) {
         if let Some(outcome) = self.outcome.take() {
             self.known_version = self.known_version.max(outcome.version);

@@ -332,8 +332,8 @@ impl Saga {
         self
     }
 
-    /// The saga as it is to be taken once the gateway may have forgotten the payment's key: under it another payment could be
-    /// made, so that the key is not sent again before the gateway was asked what became of the first.
+    /// The saga once the gateway may have forgotten the payment's key: sending it again could pay twice, so the payment is
+    /// looked up first.
     pub fn past_key_lifetime(mut self) -> Self {
         if self.trust == Trust::Sure && self.disbursement == Disbursement::Intended {
             self.trust = Trust::LookingUp;

@@ -60,7 +60,7 @@ impl Waiting {
         }
     }
 
-    /// What an operator can say in this case; the first is what is meant where nothing is said, if that can be.
+    /// The answers that an operator may give here.
     pub fn answers(self) -> &'static [Forced] {
         match self {
             Waiting::ForPayment => &[Forced::Paid, Forced::Declined],
