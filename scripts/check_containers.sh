@@ -278,7 +278,7 @@ says_last() { "$engine" logs --tail 1 "$1" 2>&1 | grep -F "$2"; }
 
 start_all_in_one() {
   "$engine" run --detach --name check-all-in-one --read-only --tmpfs /tmp --cap-drop all --security-opt no-new-privileges \
-    --memory 1g --pids-limit 512 --volume check-all-in-one:/data --publish "127.0.0.1:$aio_claims:8000" \
+    --memory 1g --pids-limit 2048 --volume check-all-in-one:/data --publish "127.0.0.1:$aio_claims:8000" \
     --publish "127.0.0.1:$aio_payments:8001" --publish "127.0.0.1:$aio_gateway:8090" "claims-to-payments/all_in_one:$tag" >/dev/null
   await "the all-in-one container" 90 "$engine" exec check-all-in-one all_in_one health
 }

@@ -12,7 +12,7 @@ use service_runtime::background;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 /// Why a claim was not stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -40,6 +40,8 @@ pub struct IngestQueue {
 struct Waiting {
     submission: Submission,
     answer: oneshot::Sender<Result<Submitted, NotStored>>,
+    /// Its place among the claims of batches, which is free once it is stored.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 impl IngestQueue {
@@ -49,21 +51,26 @@ impl IngestQueue {
     /// [`NotStored`].
     pub async fn submit(&self, submission: Submission) -> Result<Submitted, NotStored> {
         let (answer, answered) = oneshot::channel();
-        self.sender.try_send(Waiting { submission, answer }).map_err(|error| match error {
+        self.sender.try_send(Waiting { submission, answer, place: None }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => NotStored::QueueFull,
             mpsc::error::TrySendError::Closed(_) => NotStored::Unavailable,
         })?;
         Answer { answered, within: self.answer_timeout }.get().await
     }
 
-    /// Hands a claim to the writer, waits until there is room for it, and returns without waiting for more. Whoever sends
-    /// many has to bound how many answers are open, or single claims find the queue full.
+    /// Hands a claim to the writer, waits until there is room for it, and returns without waiting for more. Its `place` is one
+    /// of those that claims of batches have, fewer than the queue: single claims find room beside them.
     ///
     /// # Errors
     /// [`NotStored::Unavailable`] when there was no room within the time of an answer.
-    pub async fn submit_one_of_many(&self, submission: Submission) -> Result<Answer, NotStored> {
+    pub async fn submit_one_of_many(
+        &self,
+        submission: Submission,
+        place: OwnedSemaphorePermit,
+    ) -> Result<Answer, NotStored> {
         let (answer, answered) = oneshot::channel();
-        let sent = tokio::time::timeout(self.answer_timeout, self.sender.send(Waiting { submission, answer })).await;
+        let waiting = Waiting { submission, answer, place: Some(place) };
+        let sent = tokio::time::timeout(self.answer_timeout, self.sender.send(waiting)).await;
         match sent {
             Ok(Ok(())) => Ok(Answer { answered, within: self.answer_timeout }),
             Ok(Err(_)) | Err(_) => Err(NotStored::Unavailable),
@@ -128,7 +135,7 @@ struct Committed {
 impl Writer {
     fn store_and_answer(&self, group: Vec<Waiting>) {
         let (submissions, answers): (Vec<_>, Vec<_>) =
-            group.into_iter().map(|waiting| (waiting.submission, waiting.answer)).unzip();
+            group.into_iter().map(|waiting| (waiting.submission, (waiting.answer, waiting.place))).unzip();
         let results = match self.store(&submissions) {
             Ok(results) => results.into_iter().map(Ok).collect(),
             // One claim must not fail its neighbours.
@@ -138,7 +145,7 @@ impl Writer {
                 .collect(),
             Err(error) => vec![Err(error); submissions.len()],
         };
-        for (answer, result) in answers.into_iter().zip(results) {
+        for ((answer, _place), result) in answers.into_iter().zip(results) {
             // A sender that is gone does not need its answer.
             let _ = answer.send(result);
         }

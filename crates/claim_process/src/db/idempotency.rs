@@ -73,10 +73,11 @@ pub fn forget(connection: &mut Connection, before_us: i64, most: usize) -> Resul
     Ok(forgotten)
 }
 
-/// Gives a key back whose claim was refused after all.
-pub fn release_key(connection: &mut Connection, claim_id: &str) -> Result<()> {
+/// Gives a key back whose claim was refused after all, unless another claim has it.
+pub fn release_key(connection: &mut Connection, key: &str, claim_id: &str) -> Result<()> {
     on_each_backend!(connection, |c| {
-        diesel::delete(idempotency_keys::table.filter(idempotency_keys::claim_id.eq(claim_id))).execute(c)
+        let held = idempotency_keys::table.find(key).filter(idempotency_keys::claim_id.eq(claim_id));
+        diesel::delete(held).execute(c)
     })?;
     Ok(())
 }

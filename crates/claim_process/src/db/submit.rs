@@ -51,9 +51,14 @@ pub struct IdempotencyKey {
 }
 
 impl IdempotencyKey {
-    /// The key of one claim of a batch: no sender can send it, since a header holds no line break.
+    /// The key of one claim of a batch.
     pub fn of_batch(key: &str, index: u64, body_hash: String) -> Self {
-        Self { key: format!("{key}\n{index}"), body_hash }
+        Self { key: Self::name_in_batch(key, index), body_hash }
+    }
+
+    /// The key of a place in a batch: no sender can send it, since a header holds no line break.
+    pub fn name_in_batch(key: &str, index: u64) -> String {
+        format!("{key}\n{index}")
     }
 }
 
@@ -264,9 +269,7 @@ fn refuse_equals<'a>(
         if stored.contains(id) {
             others.push(candidate);
         } else if let Some(claim_id) = candidate.equals {
-            if candidate.submission.idempotency.is_some() {
-                idempotency::release_key(connection, id)?;
-            }
+            candidate.submission.release_key(connection)?;
             results[candidate.index] = Some(Submitted::LikelyDuplicate { claim_id });
         }
     }
@@ -302,6 +305,14 @@ fn insert_candidates(
 }
 
 impl Submission {
+    /// Gives its key back, since it is refused after all.
+    fn release_key(&self, connection: &mut Connection) -> Result<()> {
+        match &self.idempotency {
+            Some(own) => idempotency::release_key(connection, &own.key, self.claim_id.as_str()),
+            None => Ok(()),
+        }
+    }
+
     fn digest(&self) -> Option<&ContentDigest> {
         self.duplicate_check.as_ref().map(|check| &check.digest)
     }
@@ -342,7 +353,7 @@ fn explain_missing(connection: &mut Connection, submission: &Submission) -> Resu
     }
     let external_id = submission.claim.external_claim_id.as_ref().map(|id| id.as_str());
     let holder = duplicates::holders(connection, external_id.as_slice())?.into_values().next();
-    idempotency::release_key(connection, submission.claim_id.as_str())?;
+    submission.release_key(connection)?;
     // Not found any more: whoever had it was rolled back meanwhile, so the group is worth another try.
     holder.map(|claim_id| Submitted::ExternalIdTaken { claim_id }).ok_or(dual_db::Error::Conflict)
 }

@@ -65,7 +65,11 @@ fn without_thousands_commas(whole: &str) -> Option<String> {
     let mut groups = whole.split(',');
     let first = groups.next()?;
     let is_digits = |group: &str| group.bytes().all(|byte| byte.is_ascii_digit());
-    if first.is_empty() || !is_digits(first) || (whole.contains(',') && first.len() > 3) {
+    if first.is_empty() || !is_digits(first) {
+        return None;
+    }
+    // Nobody writes a nought before thousands: in `0,500` the comma is a decimal point.
+    if whole.contains(',') && (first.len() > 3 || first.starts_with('0')) {
         return None;
     }
     let mut digits = first.to_owned();
@@ -144,6 +148,9 @@ mod tests {
             (".50", NotMoney::Format),
             ("1,23", NotMoney::Format),
             ("1234,567", NotMoney::Format),
+            ("0,500", NotMoney::Format),
+            ("$0,999.99", NotMoney::Format),
+            ("000,001.50", NotMoney::Format),
             ("12 34", NotMoney::Format),
             ("1e5", NotMoney::Format),
             ("NaN", NotMoney::Format),

@@ -59,8 +59,13 @@ pub(super) struct Findings {
 impl Findings {
     /// Notes one.
     pub fn note(&mut self, finding: Finding) {
+        self.note_with(|| finding);
+    }
+
+    /// Notes one that is made only where it is kept.
+    fn note_with(&mut self, finding: impl FnOnce() -> Finding) {
         if self.kept.len() < Limits::MOST_FINDINGS {
-            self.kept.push(finding);
+            self.kept.push(finding());
         } else {
             self.more += 1;
         }
@@ -95,6 +100,8 @@ impl Findings {
         let Self { mut kept, more } = self;
         let more = more + kept.len().saturating_sub(most);
         kept.truncate(most);
+        // It may wait for a while to be answered.
+        kept.shrink_to_fit();
         (kept, more)
     }
 }
@@ -297,8 +304,13 @@ impl ClaimForm {
     }
 
     /// Notes something that was ignored.
-    pub fn note_ignored(&mut self, finding: Finding) {
-        self.ignored.note(finding);
+    pub fn note_ignored(&mut self, finding: impl FnOnce() -> Finding) {
+        self.ignored.note_with(finding);
+    }
+
+    /// Whether a field that nobody knows was noted.
+    pub fn has_unknown_field(&self) -> bool {
+        self.ignored.first_with_code(reading::UNKNOWN_FIELD.code).is_some()
     }
 
     /// What breaks a rule: a finding about `field`, with the name and place the sender gave it. `line` counts from 1.

@@ -13,7 +13,7 @@ pub struct ServiceDate(Date);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotADate;
 
-const TIMES: [&str; 4] = ["%H:%M", "%H:%M:%S", "%H:%M:%S%.f", "%I:%M %p"];
+const TIMES: [&str; 5] = ["%H:%M", "%H:%M:%S", "%H:%M:%S%.f", "%I:%M %p", "%I:%M:%S %p"];
 
 impl ServiceDate {
     /// Reads `2018-03-28`, `3/28/18` or `3/28/2018`, each with or without a time behind a blank or a `T`. A year of two
@@ -100,6 +100,8 @@ mod tests {
             ("2023-10-01T00:00:00Z", "2023-10-01"),
             (" 2023-10-01T00:00:00.125+02:00 ", "2023-10-01"),
             ("3/28/2018 4:30 PM", "2018-03-28"),
+            ("3/28/2018 12:00:00 AM", "2018-03-28"),
+            ("3/28/2018 4:30:00 pm", "2018-03-28"),
             ("2/29/24", "2024-02-29"),
         ] {
             assert_eq!(ServiceDate::parse(text).map(|date| date.to_string()), Ok(date.to_owned()), "{text:?}");

@@ -6,7 +6,7 @@ use super::answer::ClaimPreview;
 use super::batch::{Purpose, is_always_a_batch, take};
 use super::foreseen::{Checked, foresee};
 use super::post_claim::{Format, content_type};
-use super::sent::{BatchLine, ONE_LINE_CSV, SentClaim, SentCsv, SentLines};
+use super::sent::{BatchLine, ONE_LINE_CSV, SentClaim, SentCsv, SentForm, SentLines};
 use crate::domain::form::Finding;
 use crate::domain::rules::{Judgement, Severity};
 use crate::intake::Malformed;
@@ -55,13 +55,15 @@ struct Judged {
 /// The same checks as for storing, and a look at what is stored now: whether an `external_claim_id` is taken, and whether a
 /// claim that stands is the same. The claims of a batch are not compared with each other.
 #[utoipa::path(post, path = "/v1/claims/validate", tag = "claims", operation_id = "validate_claim",
-    params(ValidateQuery),
+    params(ValidateQuery, ("Idempotency-Key" = Option<String>, Header, description = "Read as for a batch, and otherwise of no \
+        use here: nothing is stored.", min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
     request_body(content(
         (SentClaim = "application/json", example = json!({"plan_group": "GRP-1000", "subscriber_id": "3730189502",
             "provider_npi": "1497775530", "service_date": "2018-03-28", "submitted_procedure": "E0180",
             "provider_fees": "100.00", "allowed_fees": "100.00", "member_coinsurance": "0.00", "member_copay": "0.00"})),
         (SentLines = "application/x-ndjson", example = json!("{\"plan_group\":\"GRP-1000\"}\n")),
-        (SentCsv = "text/csv", example = json!(ONE_LINE_CSV)))),
+        (SentCsv = "text/csv", example = json!(ONE_LINE_CSV)),
+        (SentForm = "multipart/form-data", example = json!({"file": ONE_LINE_CSV})))),
     responses(
         (status = 200, description = "What would become of it.",
          content((Validated = "application/json"), (BatchLine = "application/x-ndjson"))),

@@ -154,6 +154,11 @@ impl Columns {
         }
     }
 
+    /// The canonical name of each; empty where it is not read.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.fields.iter().map(|column| column.as_ref().map_or("", |(field, _)| field.name()))
+    }
+
     /// Whether there is one for a field.
     pub fn name(&self, field: Field) -> bool {
         self.column(field).is_some()

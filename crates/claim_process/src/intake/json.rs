@@ -4,7 +4,8 @@
 //! never passes through a float.
 
 use super::{
-    CONTRADICTS, Malformed, NOT_A_FIELD, Place, ReadLimits, note_repeated, note_unknown, take_external_claim_id,
+    CONTRADICTS, LONGEST_ECHOED_NAME, Malformed, NOT_A_FIELD, Place, ReadLimits, note_repeated, note_unknown,
+    take_external_claim_id,
 };
 use crate::domain::field::{Field, means_lines};
 use crate::domain::form::{ClaimForm, LineForm, SentAs};
@@ -94,7 +95,7 @@ fn read_claim_object(
     let mut shared: BTreeMap<Field, Shared> = BTreeMap::new();
     let mut lines = None;
     for (name, raw) in members {
-        let pointer = format!("/{}", escape(&name));
+        let pointer = member("", &name);
         let place = Place { line: None, pointer: Some(pointer.clone()) };
         if means_lines(&name) {
             if lines.replace((pointer, raw)).is_some() {
@@ -124,7 +125,7 @@ fn read_claim_object(
             }
         } else {
             let message = "belongs into each line, beside 'lines' it says nothing and was ignored".to_owned();
-            form.note_ignored(place.finding(field.name(), &name, &reading::IGNORED_FIELD, message));
+            form.note_ignored(|| place.finding(field.name(), &name, &reading::IGNORED_FIELD, message));
         }
     }
     let Some((pointer, raw)) = lines else { return Ok(()) };
@@ -179,7 +180,7 @@ fn read_line(
     }
     let mut seen: BTreeMap<Field, String> = BTreeMap::new();
     for (name, raw) in members {
-        let pointer = format!("{base}/{}", escape(&name));
+        let pointer = member(&base, &name);
         let place = Place { line: place.line, pointer: Some(pointer.clone()) };
         let Some(field) = Field::from_sent(&name) else {
             note_unknown(form, &place, &name, NOT_A_FIELD);
@@ -210,6 +211,11 @@ fn read_line(
         }
     }
     form.lines.push(line);
+}
+
+/// The pointer of an object's member; where its name is too long to be shown, that of the object.
+fn member(object: &str, name: &str) -> String {
+    if name.len() > LONGEST_ECHOED_NAME { object.to_owned() } else { format!("{object}/{}", escape(name)) }
 }
 
 /// A value as text; a list, an object or a truth value is a finding.

@@ -46,7 +46,7 @@ impl ReadLimits {
     }
 }
 
-/// The longest name of an unknown field that a warning repeats.
+/// The longest name of an unknown field that a warning repeats; its place is not told where it is longer.
 const LONGEST_ECHOED_NAME: usize = 64;
 
 /// Where a name or value stands in a claim that is being read.
@@ -87,11 +87,18 @@ const CONTRADICTS: &str = "differs from the value given for the whole claim: sen
 /// Why a field that nobody knows is none.
 const NOT_A_FIELD: &str = "is not a field of a claim";
 
-/// Notes a field that nobody knows: it is ignored, with a warning that says why.
+/// Notes a field that nobody knows: it is ignored, with a warning that says why. The first of a claim names the fields
+/// there are: an export may have many columns besides.
 fn note_unknown(form: &mut ClaimForm, place: &Place, name: &str, why: &str) {
-    let known: Vec<&str> = Field::ALL.into_iter().map(Field::name).collect();
-    let message = format!("{why} and was ignored; the fields are {}", known.join(", "));
-    form.note_ignored(place.finding(&printable(name), &printable(name), &reading::UNKNOWN_FIELD, message));
+    let is_first = !form.has_unknown_field();
+    form.note_ignored(|| {
+        let mut message = format!("{why} and was ignored");
+        if is_first {
+            let known: Vec<&str> = Field::ALL.into_iter().map(Field::name).collect();
+            message = format!("{message}; the fields are {}", known.join(", "));
+        }
+        place.finding(&printable(name), &printable(name), &reading::UNKNOWN_FIELD, message)
+    });
 }
 
 /// Notes a field that was sent twice under names that mean the same, of a CSV with the numbers of its columns.

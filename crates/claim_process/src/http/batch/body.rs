@@ -81,23 +81,30 @@ impl Passing {
             None => {
                 let mut payload = payload;
                 let passed = self.pass(&mut payload, false).await;
-                if !matches!(passed, Ok(Piece::End)) {
-                    close_behind(payload);
-                }
+                self.end(payload, &passed).await;
                 passed
             }
             Some(headers) => {
                 let mut form = Multipart::new(&headers, payload);
                 let passed = self.pass_file(&mut form).await;
-                if !matches!(passed, Ok(Piece::End)) {
-                    close_behind(form);
-                }
+                self.end(form, &passed).await;
                 passed
             }
         };
         if let Ok(last) = last {
             // Nobody may be there to hear it.
             let _ = self.sender.send(last).await;
+        }
+    }
+
+    /// Sees to what is left of a body that was not passed on to its end.
+    async fn end(&self, mut rest: impl Stream + Unpin + 'static, passed: &Result<Piece, NobodyReads>) {
+        if passed.is_err() {
+            // Most senders read the answer, which says why nobody reads theirs, when they have sent everything.
+            let _ = tokio::time::timeout(self.stall_timeout, async { while rest.next().await.is_some() {} }).await;
+        }
+        if !matches!(passed, Ok(Piece::End)) {
+            close_behind(rest);
         }
     }
 

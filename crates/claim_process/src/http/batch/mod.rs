@@ -5,6 +5,7 @@
 //! ([`results`]) for the sender to take ([`unread`]).
 
 mod body;
+mod earlier;
 mod intent;
 mod lookups;
 mod reading;
@@ -17,6 +18,7 @@ use super::sent::{BatchLine, ONE_LINE_CSV, SentClaim, SentCsv, SentForm, SentLin
 use crate::intake::batch::{BatchFormat, BatchLimits, Grouping};
 use actix_web::http::header::HeaderMap;
 use actix_web::{HttpRequest, HttpResponse, web};
+use earlier::Earlier;
 use intent::Intent;
 pub(super) use intent::Purpose;
 use lookups::Lookups;
@@ -34,6 +36,9 @@ use utoipa::IntoParams;
 
 /// How soon to come back when too many batches are being taken, in seconds.
 const RETRY_AFTER_S: u64 = 5;
+
+/// How many claims of a batch may be read whose results are not written yet: what is found wrong with each is in memory.
+const RESULTS_AHEAD: usize = 256;
 
 const JSON_LINES: [&str; 3] = ["application/x-ndjson", "application/ndjson", "application/jsonl"];
 const FORM: &str = "multipart/form-data";
@@ -59,7 +64,8 @@ pub(super) struct BatchQuery {
 /// Each is accepted or refused alone. The answer has a line of JSON for each claim, in the order of the claims and as soon as
 /// it is known, also while the batch is still being sent; then a summary. A batch that breaks off has a line with the problem
 /// instead of the summary. Sent again with the same `Idempotency-Key`, it stores nothing twice: what was stored before is a
-/// `duplicate`. The body may be packed with gzip.
+/// `duplicate`, and it ends at the first claim that is another one than was stored from its place. The body may be packed
+/// with gzip.
 #[utoipa::path(post, path = "/v1/claims/batch", tag = "claims", operation_id = "submit_batch",
     params(BatchQuery, ("Idempotency-Key" = Option<String>, Header, description = "A key of the sender's own for this batch, \
         1 to 255 printable ASCII characters without blanks, sent once; each claim gets one derived from it and its place.",
@@ -78,7 +84,8 @@ pub(super) struct BatchQuery {
          content((BatchLine = "application/x-ndjson"))),
         (status = 408, description = "The body stopped coming; `batch.stall_timeout_ms` says for how long it may."),
         (status = 413, description = "The batch is larger than `batch.max_body_bytes`."),
-        (status = 415, description = "The body is none of these kinds, or packed in another way.")))]
+        (status = 415, description = "The body is none of these kinds, or packed in another way."),
+        (status = 422, description = "Another batch came with this Idempotency-Key: at the first claim that differs.")))]
 pub(super) async fn post(
     request: HttpRequest,
     payload: web::Payload,
@@ -102,7 +109,7 @@ pub(super) async fn take(
     let place = Arc::clone(&api.batches).try_acquire_owned().map_err(|_| busy())?;
     let settings = &api.settings.batch;
     let unread = Unread::new(settings.max_unread_bytes);
-    let (sender, receiver) = mpsc::channel(settings.max_waiting_claims);
+    let (sender, receiver) = mpsc::channel(settings.max_waiting_claims.min(RESULTS_AHEAD));
     let intent = Intent { purpose, keyed: key.is_some() };
     let patience = Duration::from_millis(api.settings.ingest.answer_timeout_ms);
     let lookups = Lookups {
@@ -119,6 +126,7 @@ pub(super) async fn take(
         waiting: Arc::clone(&api.batch_claims),
         patience,
         intent,
+        earlier: Earlier::new(key.clone(), lookups.clone()),
         key,
         correlation_id: request_context::current_request_id().unwrap_or_default(),
         traceparent: telemetry::current_traceparent(),

@@ -1,6 +1,7 @@
 //! Reads the claims of a batch one after another, checks each, and hands those that are good to the writer.
 
 use super::body::Body;
+use super::earlier::Earlier;
 use super::intent::{Intent, Purpose};
 use super::lookups::Lookups;
 use crate::db::known_key;
@@ -17,7 +18,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc};
 
 /// What is known of a batch so far, in its order.
 pub(super) enum Read {
@@ -39,11 +40,7 @@ pub(super) enum Fate {
     /// It breaks no rule, and is only checked.
     Valid { checked: Checked, warnings: Vec<Finding> },
     /// The writer has it.
-    Submitted {
-        answer: Answer,
-        /// Its place among the claims that wait.
-        place: OwnedSemaphorePermit,
-    },
+    Submitted(Answer),
 }
 
 impl Fate {
@@ -63,6 +60,7 @@ pub(super) struct Reading {
     pub patience: Duration,
     pub intent: Intent,
     pub key: Option<String>,
+    pub earlier: Earlier,
     pub correlation_id: String,
     pub traceparent: Option<String>,
     pub runtime: Handle,
@@ -101,6 +99,9 @@ impl Reading {
         }
         self.claims += 1;
         let BatchClaim { stands_in, file_line, form, hash } = claim;
+        if self.intent.purpose == Purpose::Store {
+            self.earlier.pass(index, &hash).map_err(Stopped::Problem)?;
+        }
         let fate = match form {
             Ok(form) => self.check(index, &form, hash)?,
             Err(refusal) => Fate::refused(vec![refusal.finding()]),
@@ -135,10 +136,10 @@ impl Reading {
         let handed_over = self.runtime.block_on(async {
             let place =
                 tokio::time::timeout(self.patience, Arc::clone(&self.waiting).acquire_owned()).await.ok()?.ok()?;
-            Some((place, self.ingest.submit_one_of_many(submission).await.ok()?))
+            self.ingest.submit_one_of_many(submission, place).await.ok()
         });
         match handed_over {
-            Some((place, answer)) => Ok(Fate::Submitted { answer, place }),
+            Some(answer) => Ok(Fate::Submitted(answer)),
             None => Err(Stopped::Problem(self.intent.broke_off(""))),
         }
     }

@@ -136,6 +136,12 @@ impl Results {
     }
 
     fn finish(&self, summary: Summary, end: Result<(), Problem>) {
+        self.end(summary, end);
+        // Until then the batch keeps its place: its results take up room.
+        self.unread.wait_until_taken(self.patience);
+    }
+
+    fn end(&self, summary: Summary, end: Result<(), Problem>) {
         let last = match &end {
             Ok(()) if self.intent.purpose == Purpose::Validate => {
                 let Summary { claims, rejected, valid, .. } = summary;
@@ -174,7 +180,7 @@ impl Results {
             Fate::Refused { errors, warnings } => (line.errors, line.warnings) = (errors, warnings),
             Fate::Valid { warnings, .. } => (line.status, line.warnings) = (Status::Valid, warnings),
             Fate::Known(submitted) => line.settle(submitted),
-            Fate::Submitted { answer, place: _place } => match self.runtime.block_on(answer.get()) {
+            Fate::Submitted(answer) => match self.runtime.block_on(answer.get()) {
                 Ok(submitted) => line.settle(submitted),
                 Err(NotStored::Refused) => line.errors = vec![Refusal::NotStored.finding()],
                 Err(NotStored::QueueFull | NotStored::Unavailable) => {

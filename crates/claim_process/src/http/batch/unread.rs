@@ -22,7 +22,7 @@ struct Shared {
     waiting: Mutex<Waiting>,
     /// Something came, or it is all there.
     news: Notify,
-    /// The file has room again, or nobody reads any more.
+    /// Something was taken, or nobody reads any more.
     room: Condvar,
     max_file_bytes: u64,
 }
@@ -35,9 +35,12 @@ struct Waiting {
     read_to: u64,
     written_to: u64,
     last: Vec<u8>,
+    /// How many pieces were taken.
+    taken: u64,
     began: bool,
     end: Option<Result<(), Problem>>,
     reader_gone: bool,
+    given_up: bool,
 }
 
 /// Why a result could not be kept: nobody will read it, in time or at all, or there is no room on disk.
@@ -60,19 +63,10 @@ impl Unread {
         self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a line. Blocks while there is no room, for at most `patience`.
+    /// Adds a line. Blocks while there is no room, and for at most `patience` while nothing is taken.
     pub fn push(&self, line: &[u8], patience: Duration) -> Result<(), NotKept> {
-        let is_full = |waiting: &mut Waiting| {
-            !waiting.reader_gone && waiting.written_to - waiting.read_to >= self.0.max_file_bytes
-        };
-        let (mut waiting, waited) =
-            self.0.room.wait_timeout_while(self.lock(), patience, is_full).unwrap_or_else(PoisonError::into_inner);
-        if waiting.reader_gone {
-            return Err(NotKept::ReaderGone);
-        }
-        if waited.timed_out() {
-            return Err(NotKept::ReaderStalls);
-        }
+        // What was read of a file takes up room until all of it was.
+        let mut waiting = self.wait(patience, |waiting| waiting.written_to < self.0.max_file_bytes)?;
         waiting.began = true;
         waiting.add(line)?;
         drop(waiting);
@@ -89,6 +83,35 @@ impl Unread {
         }
         drop(waiting);
         self.0.news.notify_one();
+    }
+
+    /// Waits until everything was taken. What nobody takes for as long as `patience` is given up, and its file with it; the
+    /// sender finds the answer broken off.
+    pub fn wait_until_taken(&self, patience: Duration) {
+        if let Err(NotKept::ReaderStalls) = self.wait(patience, Waiting::is_empty) {
+            self.lock().give_up();
+        }
+    }
+
+    /// Waits for something, and for at most `patience` while nothing is taken.
+    fn wait(&self, patience: Duration, until: impl Fn(&Waiting) -> bool) -> Result<MutexGuard<'_, Waiting>, NotKept> {
+        let mut waiting = self.lock();
+        loop {
+            if waiting.reader_gone {
+                return Err(NotKept::ReaderGone);
+            }
+            if until(&waiting) {
+                return Ok(waiting);
+            }
+            let taken = waiting.taken;
+            let nothing_new = |waiting: &mut Waiting| !waiting.reader_gone && !until(waiting) && waiting.taken == taken;
+            let (woken, waited) =
+                self.0.room.wait_timeout_while(waiting, patience, nothing_new).unwrap_or_else(PoisonError::into_inner);
+            if waited.timed_out() {
+                return Err(NotKept::ReaderStalls);
+            }
+            waiting = woken;
+        }
     }
 
     /// Says that there is no more, or why. A problem before the first line is the whole answer.
@@ -122,9 +145,19 @@ impl Unread {
     }
 
     async fn next_piece(&self) -> Option<io::Result<Bytes>> {
+        let piece = self.take_piece().await;
+        self.lock().taken += 1;
+        self.0.room.notify_one();
+        piece
+    }
+
+    async fn take_piece(&self) -> Option<io::Result<Bytes>> {
         loop {
             let in_file = {
                 let mut waiting = self.lock();
+                if waiting.given_up {
+                    return Some(Err(io::Error::other("the results were not taken in time")));
+                }
                 if !waiting.first.is_empty() {
                     return Some(Ok(std::mem::take(&mut waiting.first).into()));
                 }
@@ -151,7 +184,6 @@ impl Unread {
                 Err(_) => return Some(Err(io::Error::other("the service stops"))),
             };
             self.lock().note_read(piece.len() as u64);
-            self.0.room.notify_one();
             return Some(Ok(piece.into()));
         }
     }
@@ -177,7 +209,16 @@ impl Waiting {
         Ok(())
     }
 
-    /// A file that was read to its end begins anew, so that it holds no more than what nobody has read.
+    fn is_empty(&self) -> bool {
+        self.first.is_empty() && self.read_to == self.written_to && self.last.is_empty()
+    }
+
+    /// Frees what is kept. Whoever reads on finds out.
+    fn give_up(&mut self) {
+        *self = Self { given_up: true, end: self.end.take(), ..Self::default() };
+    }
+
+    /// A file that was read to its end begins anew.
     fn note_read(&mut self, bytes: u64) {
         self.read_to += bytes;
         if self.read_to == self.written_to {
@@ -248,6 +289,44 @@ mod tests {
             piece.expect("reads");
         }
         waiting.join().expect("no panic").expect("there is room once it was read");
+    }
+
+    #[actix_web::test]
+    async fn the_file_never_holds_more_than_it_may_however_slowly_it_is_read() {
+        const MOST: u64 = 1_000_000;
+        let unread = Unread::new(MOST);
+        let writer = unread.clone();
+        let writing = std::thread::spawn(move || {
+            let line = [b'x'; 999];
+            (0..5_000).for_each(|_| writer.push(&line, Duration::from_secs(60)).expect("kept"));
+            writer.end(Ok(()));
+            writer.wait_until_taken(Duration::from_secs(60));
+        });
+        let looking = unread.clone();
+        let mut stream = Box::pin(unread.stream());
+        let mut read = 0;
+        while let Some(piece) = stream.next().await {
+            read += piece.expect("reads").len();
+            let written_to = looking.lock().written_to;
+            assert!(written_to < MOST + 2 * PIECE as u64, "{written_to}");
+        }
+        writing.join().expect("no panic");
+        assert_eq!(read, 5_000 * 999);
+    }
+
+    #[actix_web::test]
+    async fn what_nobody_takes_is_given_up_after_the_end() {
+        let unread = Unread::new(u64::MAX);
+        for n in 0..10 {
+            unread.push(&lines(n, n + 10_000), PATIENCE).expect("kept");
+        }
+        unread.end(Ok(()));
+        let writer = unread.clone();
+        let mut stream = Box::pin(unread.stream());
+        stream.next().await.expect("a piece").expect("reads");
+        writer.wait_until_taken(PATIENCE);
+        assert!(writer.lock().file.is_none(), "it is gone");
+        stream.next().await.expect("an end").expect_err("broken off");
     }
 
     #[actix_web::test]

@@ -128,7 +128,9 @@ impl Group {
     fn begin(columns: &Columns, row: u64, file_line: Option<u64>) -> Self {
         let mut form = ClaimForm::default();
         columns.note_in(&mut form);
-        let hash = super::Hash::default();
+        // The same cells under other names are another claim.
+        let mut hash = super::Hash::default();
+        columns.names().for_each(|name| hash.add(name.as_bytes()));
         Self { key: None, doubtful: None, first_row: row, last_row: row, file_line, bytes: 0, form: Ok(form), hash }
     }
 

@@ -32,7 +32,8 @@ pub(super) fn read<E>(
             continue;
         } else {
             blank_bytes = 0;
-            read_json(&line, limits).map_err(|malformed| Refusal::Malformed(malformed.0))
+            // Without its end: a line that breaks off does so in this line, and not at the begin of the next.
+            read_json(line.trim_ascii_end(), limits).map_err(|malformed| Refusal::Malformed(malformed.0))
         };
         // Trimmed, and with one and the same line end, so that line ends make no other claim of it.
         let hash = Hash::of(&[line.trim_ascii(), b"\n"].concat());

@@ -75,7 +75,7 @@ impl Refusal {
                 ("row", "row_in_doubt", message)
             }
             Self::KeyReused => {
-                let message = "was another claim when the Idempotency-Key came before: use a new key for a new batch";
+                let message = "was another claim when the Idempotency-Key came before: send it in a batch of its own, with a key of its own";
                 ("claim", "idempotency_key_reused", message.to_owned())
             }
             Self::ExternalIdTaken(claim_id) => {
