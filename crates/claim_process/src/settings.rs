@@ -14,7 +14,7 @@ use service_runtime::http_server::HttpSettings;
 use service_runtime::telemetry::LogSettings;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use validator::Validate;
+use validator::{Validate, ValidationError};
 
 /// What environment variables begin with.
 pub const PREFIX: &str = "CLAIM_PROCESS";
@@ -22,6 +22,7 @@ pub const PREFIX: &str = "CLAIM_PROCESS";
 /// Everything that can be set.
 #[derive(Debug, Clone, Serialize, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
+#[validate(schema(function = "batches_leave_room"))]
 pub struct Settings {
     /// The HTTP server.
     #[validate(nested)]
@@ -288,4 +289,13 @@ impl ProcessSettings for Settings {
     fn http(&self) -> &HttpSettings {
         &self.http
     }
+}
+
+fn batches_leave_room(settings: &Settings) -> Result<(), ValidationError> {
+    if settings.batch.max_waiting_claims < settings.ingest.max_queued_claims {
+        return Ok(());
+    }
+    let message =
+        "batch.max_waiting_claims must be less than ingest.max_queued_claims: single claims need room beside batches";
+    Err(ValidationError::new("max_waiting_claims").with_message(message.into()))
 }

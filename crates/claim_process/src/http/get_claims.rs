@@ -145,10 +145,10 @@ fn begins_at_us(text: &str) -> Option<i64> {
     }
 }
 
-/// The first microsecond behind a date, or the time itself.
+/// The first microsecond behind a date, or the time itself. Nothing is behind the last of all dates, which means no end.
 fn ends_at_us(text: &str) -> Option<i64> {
     match date(text) {
-        Some(date) => midnight_us(date.tomorrow().ok()?),
+        Some(date) => Some(date.tomorrow().ok().and_then(midnight_us).unwrap_or(i64::MAX)),
         None => text.parse().ok().map(Timestamp::as_microsecond),
     }
 }

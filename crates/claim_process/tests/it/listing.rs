@@ -133,6 +133,7 @@ on_both_databases! {
                 ("submitted_to=2026-11-02T12:00:00Z", vec![5]),
                 ("submitted_to=2026-11-02T13:00:00.000001%2B01:00", vec![4, 5]),
                 ("submitted_from=2026-11-03&submitted_to=2026-11-03", vec![3]),
+                ("submitted_from=2026-11-05&submitted_to=9999-12-31", vec![0, 1]),
                 ("submitted_from=2026-11-02&submitted_to=2026-11-05&plan_group=GRP-1000", vec![1, 3]),
                 ("submitted_from=2026-11-02&needs_attention=true&status=submitted", vec![4]),
             ] {

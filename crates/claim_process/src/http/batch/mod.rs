@@ -176,6 +176,9 @@ impl Sent {
             return Err(unsupported("send the batch as it is, or packed with gzip"));
         }
         let kind = content_type(request);
+        if kind.as_deref() == Some(FORM) && !matches!(content_encoding(request).as_deref(), None | Some("identity")) {
+            return Err(unsupported("send the form as it is; the file in it may be packed with gzip"));
+        }
         let format = match kind.as_deref() {
             Some("application/json") => Some(BatchFormat::JsonArray),
             Some(kind) if JSON_LINES.contains(&kind) => Some(BatchFormat::JsonLines),
