@@ -32,6 +32,8 @@ pub struct Gateway {
     pub max_queued: usize,
     /// How much calls differ: each takes between `1 - spread` and `1 + spread` of the average.
     pub spread: f64,
+    /// Of the calls it works on, which share fails for itself, whatever else it has to do.
+    pub failing: f64,
 }
 
 /// What becomes of a call that arrives.
@@ -99,6 +101,11 @@ impl Serving {
         let call = self.queue.pop_front()?;
         self.working += 1;
         Some(call)
+    }
+
+    /// Whether a call that was worked on fails.
+    pub fn fails(&self, chance: &mut fastrand::Rng) -> bool {
+        self.gateway.failing > 0.0 && chance.f64() < self.gateway.failing
     }
 
     /// How long the work on a call takes, in microseconds.

@@ -54,7 +54,7 @@ fn three_phases(phases: [(usize, i64); 3], sizing: Sizing, seed: u64) -> Scenari
 fn scenario(phases: Vec<Phase>, until_us: i64, sizing: Sizing, seed: u64) -> Scenario {
     let time_out_ms = Settings::default().gateway.request_timeout_ms;
     Scenario {
-        gateway: Gateway { phases, max_queued: MAX_QUEUED, spread: 0.2 },
+        gateway: Gateway { phases, max_queued: MAX_QUEUED, spread: 0.2, failing: 0.0 },
         sizing,
         work: Work::Endless,
         time_out_us: i64::try_from(time_out_ms).unwrap_or(i64::MAX / 1_000) * 1_000,

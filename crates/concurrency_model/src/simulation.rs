@@ -75,7 +75,7 @@ enum Event {
 enum Told {
     Answer,
     Refusal,
-    NobodyThere,
+    Failure,
     GivenUp,
 }
 
@@ -179,11 +179,12 @@ impl Simulation {
                 Arrival::Begun => self.begin_work(call),
                 Arrival::Queued => {}
                 Arrival::Refused => self.after(NETWORK_US, Event::Told(call, Told::Refusal)),
-                Arrival::Unreachable => self.after(NETWORK_US, Event::Told(call, Told::NobodyThere)),
+                Arrival::Unreachable => self.after(NETWORK_US, Event::Told(call, Told::Failure)),
             },
             Event::WorkDone(call) => {
                 self.serving.done();
-                self.after(NETWORK_US, Event::Told(call, Told::Answer));
+                let told = if self.serving.fails(&mut self.chance) { Told::Failure } else { Told::Answer };
+                self.after(NETWORK_US, Event::Told(call, told));
                 self.work_on();
             }
             Event::Told(call, told) => self.told(call, told),
@@ -222,7 +223,7 @@ impl Simulation {
         let sign = match told {
             Told::Answer => Sign::Answered,
             Told::Refusal => Sign::Busy,
-            Told::NobodyThere => Sign::Failed,
+            Told::Failure => Sign::Failed,
             Told::GivenUp => Sign::TimedOut,
         };
         match sign {

@@ -78,6 +78,20 @@ fn a_gateway_that_refuses_instead_of_queueing_is_used_with_few_refusals() {
 }
 
 #[test]
+fn calls_that_fail_for_themselves_do_not_make_it_small() {
+    for failing in [0.01, 0.02, 0.05] {
+        for seed in SEEDS {
+            let mut scenario = steady(adaptive(), seed, 3 * PHASE_US);
+            scenario.gateway.failing = failing;
+            for phase in each_phase(&scenario) {
+                assert!(phase.used >= 0.9 * (1.0 - failing), "{failing}, seed {seed}: {phase:?}");
+                assert!(phase.timed_out == 0.0, "{failing}, seed {seed}: {phase:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn ten_times_the_capacity_is_found_and_left_again() {
     for seed in SEEDS {
         let mut scenario = steady(adaptive(), seed, 3 * PHASE_US);

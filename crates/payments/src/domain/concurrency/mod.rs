@@ -18,6 +18,9 @@
 //!   the baseline begins anew. Means of few calls are off by chance, and count as different only beyond that.
 //! - **A loss cuts once.** Calls that began before the last decrease were made under the larger size, and what becomes of
 //!   them is no reason for another one (as in TCP's fast recovery, RFC 5681). Near where a call was last lost it grows by one.
+//! - **A call that fails is lost only where many fail.** A refusal or a time-out says that there was too much to do; a server's
+//!   error or a broken connection may be that call's own, and some of them happen at every size. Cutting for each would hold
+//!   the size at a few calls (as loss that is not congestion does to TCP: Padhye et al., 1998).
 //! - **At the floor, a call that is lost is followed by a pause**, which doubles with each lost one up to a bound and ends with
 //!   the first that is answered (the exponential backoff of RFC 6298, and the open state of what is called a circuit breaker): the
 //!   size bounds how many calls are made at once, and not how many a second, where a gateway refuses them at once.
@@ -27,10 +30,12 @@
 //! It decides *how many* calls are made at once and when none is, and nothing else: which call is made, under what key, and
 //! how long a saga waits after a `Retry-After`, is decided without it.
 
+mod failing;
 mod latency;
 mod rest;
 mod terms;
 
+use failing::Failing;
 use latency::{Latencies, Window};
 use rest::Rest;
 use std::collections::VecDeque;
@@ -44,7 +49,7 @@ const MIN_WINDOW_CALLS: usize = 20;
 const LATENCY_TOLERANCE: f64 = 1.5;
 /// How many calls may queue in the gateway whatever the latency says: the upper of the two bounds of TCP Vegas.
 const QUEUE_TOLERANCE: f64 = 3.0;
-/// The factor of a decrease after a time-out or a lost connection.
+/// The factor of a decrease after a time-out, or where many calls fail.
 const LOSS_FACTOR: f64 = 0.5;
 /// The factor of a decrease after a refusal, as Netflix's `AIMDLimit`: milder, for a refusal costs little and comes early.
 const BUSY_FACTOR: f64 = 0.9;
@@ -66,6 +71,7 @@ pub struct Controller {
     lost_at: usize,
     window: Window,
     latencies: Latencies,
+    failing: Failing,
     idle: Idle,
     rest: Rest,
     decisions: VecDeque<Decision>,
@@ -88,6 +94,7 @@ impl Controller {
             lost_at: 0,
             window: Window::since(now_us),
             latencies: Latencies::default(),
+            failing: Failing::default(),
             idle: Idle { since_us: now_us, most_in_use: 0 },
             rest: Rest::up_to(limits.longest_rest_us),
             decisions: VecDeque::new(),
@@ -123,9 +130,15 @@ impl Controller {
     pub fn ended(&mut self, call: Ended) -> Option<Decision> {
         self.idle.most_in_use = self.idle.most_in_use.max(call.load.in_use);
         match call.sign {
-            Sign::Answered => self.answered(call),
+            Sign::Answered => {
+                self.failing.note(false);
+                self.answered(call)
+            }
             Sign::TimedOut => self.lost(call, LOSS_FACTOR, Reason::TimedOut),
-            Sign::Failed => self.lost(call, LOSS_FACTOR, Reason::Failed),
+            Sign::Failed => {
+                self.failing.note(true);
+                if self.failing.is_many() { self.lost(call, LOSS_FACTOR, Reason::Failed) } else { None }
+            }
             Sign::Busy => self.lost(call, BUSY_FACTOR, Reason::Busy),
             Sign::Unclear => None,
         }
