@@ -298,16 +298,21 @@ impl Executor {
         }
     }
 
-    /// Before anything makes the saga call: a key that the gateway may have forgotten is not sent.
+    /// Before anything makes the saga call: a payment's key that the gateway may have forgotten is not sent. A refund's may be:
+    /// whatever the key, money comes back once a payment.
     fn heed_age(&self, stored: &mut StoredSaga, now: Now) {
         if self.key_expired(stored, now) {
             stored.saga = stored.saga.clone().past_key_lifetime();
         }
     }
 
+    /// Whether the gateway may have forgotten the payment's key by the time it is sent: a call that is planned now may be
+    /// under way until the saga's lease is over.
     fn key_expired(&self, stored: &StoredSaga, now: Now) -> bool {
         let lifetime = Duration::from_millis(self.settings.gateway.key_lifetime_ms);
-        now.us.saturating_sub(stored.started_at_us) > backoff::micros(lifetime)
+        let lease = Duration::from_millis(self.settings.saga.lease_ms);
+        let sent_until_us = now.us.saturating_add(backoff::micros(lease));
+        sent_until_us.saturating_sub(stored.started_at_us) > backoff::micros(lifetime)
     }
 }
 
