@@ -182,7 +182,8 @@ impl Executor {
         })
     }
 
-    /// Takes up to `limit` sagas whose worker stopped or whose pause is over.
+    /// Takes up to `limit` sagas whose worker stopped or whose pause is over. One that the database refuses to write, as
+    /// where its facts contradict the ledger, is set aside, so that the others get on.
     ///
     /// # Errors
     /// The database's; none was taken then.
@@ -194,21 +195,50 @@ impl Executor {
         if !any || limit < 1 {
             return Ok(Vec::new());
         }
-        self.commit(|connection, now, out| {
-            let (due, unreadable) = sagas::take_due(connection, now.us, limit)?;
-            for claim_id in unreadable {
-                alarm(&claim_id, "the facts of a payment cannot be read: was a newer version of this program here?");
-                let pause = Duration::from_millis(self.settings.saga.max_retry_pause_ms);
-                sagas::set_aside(connection, &claim_id, now.us + backoff::micros(pause))?;
+        let mut refused: Vec<String> = Vec::new();
+        loop {
+            let mut in_hand = None;
+            let taken = self.commit(|connection, now, out| {
+                in_hand = None;
+                for claim_id in &refused {
+                    self.set_aside(connection, claim_id, "the database refuses what follows from its facts", now)?;
+                }
+                let (due, unreadable) = sagas::take_due(connection, now.us, limit)?;
+                for claim_id in unreadable {
+                    alarm(
+                        &claim_id,
+                        "the facts of a payment cannot be read: was a newer version of this program here?",
+                    );
+                    let reason = "its facts cannot be read by this version of the program";
+                    self.set_aside(connection, &claim_id, reason, now)?;
+                }
+                for mut stored in due {
+                    in_hand = Some(stored.saga.claim_id.clone());
+                    stored.saga = stored.saga.under(now.mark.mark);
+                    self.heed_age(&mut stored, now);
+                    let result = saga::advance(stored.saga.clone(), Input::Resume);
+                    self.carry_out(connection, &mut stored, result, now, out)?;
+                }
+                in_hand = None;
+                Ok(())
+            });
+            // As many as may be taken at once, so that this ends.
+            let more = i64::try_from(refused.len()).is_ok_and(|refused| refused < limit);
+            match (taken, in_hand) {
+                (Err(error), Some(claim_id)) if more && error.is_refusal() => {
+                    tracing::warn!(claim_id, error = &error as &dyn std::error::Error, "a saga could not be written");
+                    alarm(&claim_id, "a payment cannot get on: the database refuses what follows from its facts");
+                    refused.push(claim_id);
+                }
+                (taken, _) => return taken,
             }
-            for mut stored in due {
-                stored.saga = stored.saga.under(now.mark.mark);
-                self.heed_age(&mut stored, now);
-                let result = saga::advance(stored.saga.clone(), Input::Resume);
-                self.carry_out(connection, &mut stored, result, now, out)?;
-            }
-            Ok(())
-        })
+        }
+    }
+
+    /// Shows a saga that is due as stuck, and leaves it alone for the longest pause.
+    fn set_aside(&self, connection: &mut Connection, claim_id: &str, reason: &str, now: Now) -> Result<()> {
+        let pause = Duration::from_millis(self.settings.saga.max_retry_pause_ms);
+        sagas::set_aside(connection, claim_id, now.us, now.us + backoff::micros(pause), reason)
     }
 
     fn commit(

@@ -17,15 +17,19 @@ fn outcome(instance: &Instance) -> Option<(OutcomeKind, i64)> {
     instance.saga(CLAIM).saga.outcome.map(|outcome| (outcome.kind, outcome.version))
 }
 
-/// Writes facts that no program can read.
-fn spoil(database: &Database, claim_id: &str) {
-    let sql = format!("UPDATE sagas SET facts = '{{\"of\": \"a newer version\"}}' WHERE claim_id = '{claim_id}'");
-    let spoils = database.write(|c| {
-        on_each_backend!(c, |c| sql_query(&sql).execute(c))?;
-        Ok(())
-    });
-    spoils.expect("spoils");
+/// Writes other facts.
+fn spoil(database: &Database, claim_id: &str, facts: &str) {
+    let sql = format!("UPDATE sagas SET facts = {facts} WHERE claim_id = '{claim_id}'");
+    let spoils = database.write(|c| Ok(on_each_backend!(c, |c| sql_query(&sql).execute(c))?));
+    assert_eq!(spoils.expect("spoils"), 1);
 }
+
+/// No program can read them.
+const UNREADABLE: &str = "'{\"of\": \"a newer version\"}'";
+
+/// What was set aside would be set aside once more, which the ledger refuses.
+const UNWRITABLE: &str = "REPLACE(REPLACE(facts, '\"reservation\":\"pending\"', '\"reservation\":\"none\"'), \
+     '\"disbursement\":\"intended\"', '\"disbursement\":\"none\"')";
 
 on_both_databases! {
     fn the_intent_is_stored_before_the_call_is_made(database: &Database) {
@@ -231,10 +235,28 @@ on_both_databases! {
     fn a_saga_that_cannot_be_read_is_stuck_and_costs_no_other_its_turn(database: &Database) {
         let instance = Instance::new(database, "one");
         instance.hear_all(&[event(CLAIM, 100, 1), event("another", 100, 1)]);
-        spoil(database, "another");
+        spoil(database, "another", UNREADABLE);
         let taken: Vec<String> = instance.resume().into_iter().map(|call| call.claim_id).collect();
         assert_eq!(taken, [CLAIM]);
         assert_eq!(database.read(count_stuck).expect("counts"), 1);
+    }
+
+    fn a_saga_that_cannot_be_written_is_stuck_and_costs_no_other_its_turn(database: &Database) {
+        let instance = Instance::new(database, "one");
+        let spoilt = ["spoilt-1", "spoilt-2"];
+        instance.hear_all(&[event(spoilt[0], 100, 1), event(CLAIM, 100, 1), event(spoilt[1], 100, 1)]);
+        spoilt.iter().for_each(|claim_id| spoil(database, claim_id, UNWRITABLE));
+        for _ in 0..2 {
+            let taken: Vec<String> = instance.resume().into_iter().map(|call| call.claim_id).collect();
+            assert_eq!(taken, [CLAIM]);
+            assert_eq!(database.read(count_stuck).expect("counts"), 2);
+        }
+        for claim_id in spoilt {
+            let stored = instance.saga(claim_id);
+            assert!(stored.stuck_reason.expect("stuck").contains("refuses"));
+            assert_eq!((stored.revision, stored.saga.reservation), (1, Reservation::None), "it is as it was");
+            assert_eq!(instance.transfer_kinds(claim_id), ["reserve"]);
+        }
     }
 
     fn an_answer_that_cannot_be_written_costs_no_other_its_own(database: &Database) {
@@ -242,7 +264,7 @@ on_both_databases! {
         patient.saga.lease_ms = 60_000;
         let instance = Instance::with_settings(database, "one", patient.clone());
         let calls = instance.hear_all(&[event(CLAIM, 100, 1), event("another", 100, 1)]);
-        spoil(database, "another");
+        spoil(database, "another", UNREADABLE);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("starts");
         let (answers, answered) = channel();
         let gateway = Arc::new(Approving::default());
