@@ -31,7 +31,7 @@ pub struct StoredSaga {
     pub traceparent: Option<String>,
     /// When it began.
     pub started_at_us: i64,
-    /// When it was last written.
+    /// When it was last written; while an outcome stands, when that came to be.
     pub updated_at_us: i64,
 }
 

@@ -25,6 +25,7 @@ impl Executor {
             && saga == stored.saga
             && effects.iter().all(|effect| matches!(effect, Effect::Announce(_)))
             && !(stored.due_at_us.is_some() && saga.is_at_rest());
+        let said_before = stored.saga.outcome;
         let mut bookings = Vec::new();
         let mut announced = Vec::new();
         let mut call = None;
@@ -59,8 +60,12 @@ impl Executor {
             }
         }
         stored.saga = saga;
+        let says_again = stored.revision > 0 && stored.saga.outcome == said_before;
         if !only_says_again {
-            stored.updated_at_us = now.us;
+            // Every repeat of an outcome tells the same time: that at which it came to be.
+            if !(says_again && stored.saga.outcome_stands()) {
+                stored.updated_at_us = now.us;
+            }
             if call.is_some() {
                 stored.due_at_us = Some(now.us + backoff::micros(Duration::from_millis(self.settings.saga.lease_ms)));
                 stored.worker = Some(self.worker.clone());
@@ -87,10 +92,11 @@ impl Executor {
             tracing::info!(
                 claim_id = stored.saga.claim_id,
                 state,
-                said_again = only_says_again,
+                said_again = says_again,
                 "a payment's outcome goes out"
             );
-            out.messages.extend(outgoing::outcome(stored, &event));
+            let messages = if says_again { &mut out.said_again } else { &mut out.messages };
+            messages.extend(outgoing::outcome(stored, &event));
         }
         if let Some(call) = call {
             let claim_id = stored.saga.claim_id.clone();

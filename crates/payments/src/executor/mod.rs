@@ -85,6 +85,7 @@ pub struct Answer {
 #[derive(Default)]
 struct Outbound {
     messages: Vec<OutgoingMessage>,
+    said_again: Vec<OutgoingMessage>,
     calls: BTreeMap<String, PlannedCall>,
 }
 
@@ -249,7 +250,9 @@ impl Executor {
             let now = Now { us: self.clock.now_us(connection)?, mark: marks::current(connection)? };
             let mut out = Outbound::default();
             body(connection, now, &mut out)?;
-            let rows = self.relay.enqueue(connection, &out.messages, now.us)?;
+            let mut rows = self.relay.enqueue(connection, &out.messages, now.us)?;
+            // While Kafka is away, what is said again and again waits once.
+            rows.extend(self.relay.enqueue_unless_waiting(connection, &out.said_again, now.us)?);
             Ok((rows, out.calls))
         })?;
         self.relay.hand_off(&rows);

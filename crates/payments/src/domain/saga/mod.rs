@@ -369,6 +369,11 @@ impl Saga {
         matches!(self.state(), State::Settled | State::Unwound)
     }
 
+    /// Whether it has an outcome that nothing has begun to undo, as far as is known.
+    pub fn outcome_stands(&self) -> bool {
+        self.outcome.is_some() && !matches!(self.state(), State::Working | State::Unwinding)
+    }
+
     fn has_unwound_outcome(&self) -> bool {
         self.outcome.is_some_and(|outcome| outcome.kind == OutcomeKind::Unwound)
     }
