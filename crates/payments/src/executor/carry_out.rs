@@ -127,6 +127,10 @@ impl Executor {
 
     fn book(connection: &mut Connection, plan_group: &str, transfer: &Transfer, now_us: i64) -> Result<()> {
         ledger::book(connection, transfer, now_us)?;
+        if transfer.kind == Kind::Return {
+            metrics::counter!("payments_returned_total").increment(1);
+            tracing::info!(claim_id = transfer.claim_id, "a payment came back");
+        }
         let frees_budget = transfer.kind == Kind::Release
             || (transfer.kind == Kind::Reverse && matches!(transfer.debit, Account::ProviderPayable(_)));
         if frees_budget {

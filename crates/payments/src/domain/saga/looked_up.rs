@@ -146,11 +146,15 @@ impl Saga {
         Ok(())
     }
 
-    /// Why this amount cannot be what came back of this payment, where it cannot.
-    pub fn cannot_have_returned(&self, amount_cents: i64) -> Option<&'static str> {
+    /// Why this amount cannot be what came back of this payment, where it cannot. `returned_cents` is what the ledger says came
+    /// back of it before.
+    pub fn cannot_have_returned(&self, amount_cents: i64, returned_cents: Option<i64>) -> Option<&'static str> {
         match self.disbursement {
             Disbursement::None | Disbursement::Declined => Some("money came back that was never paid"),
             Disbursement::Refunded => Some("a payment came back that was refunded before"),
+            Disbursement::Returned if returned_cents != Some(amount_cents) => {
+                Some("another amount came back of a payment that came back before")
+            }
             known if known.paid_cents().is_some_and(|paid| paid != amount_cents) => {
                 Some("another amount came back than was paid")
             }
