@@ -5,7 +5,7 @@ use crate::db::ledger::TransferRow;
 use crate::db::operator_acts::OperatorActRow;
 use crate::db::sagas::StoredSaga;
 use crate::db::{ledger, operator_acts, sagas};
-use crate::domain::saga::{Disbursement, Reservation, Unwinding};
+use crate::domain::saga::{Disbursement, Reservation};
 use actix_web::{HttpResponse, web};
 use claim_events::{Cause, Compensation, OutcomeKind, Step, rfc3339};
 use serde::Serialize;
@@ -164,6 +164,7 @@ pub(super) fn no_payment() -> Problem {
 impl PaymentAnswer {
     fn new(stored: StoredSaga, transfers: Vec<TransferRow>, acts: Vec<OperatorActRow>) -> Self {
         let state = stored.state_name();
+        let reason = stored.saga.reason();
         let StoredSaga { saga, revision, stuck_reason, worker, due_at_us, started_at_us, updated_at_us, .. } = stored;
         let refund_attempts_without_answer = saga.attempts.refund;
         Self {
@@ -184,9 +185,9 @@ impl PaymentAnswer {
                 },
                 StepAnswer { step: Step::Post, status: post_status(saga.reservation), attempts_without_answer: None },
             ],
-            unwinding: saga.unwinding.map(|Unwinding { cause, failed_step, reason }| UnwindingAnswer {
-                cause,
-                failed_step,
+            unwinding: saga.unwinding.zip(reason).map(|(unwinding, reason)| UnwindingAnswer {
+                cause: unwinding.cause,
+                failed_step: unwinding.failed_step,
                 reason_code: reason.code,
                 reason: reason.words,
                 refund_attempts_without_answer,

@@ -1,7 +1,7 @@
 //! What operators do about payments that do not get on, over HTTP, on both databases.
 
 use crate::harness::{CLAIM, Instance, approved, declined, event, refunded, settings, unknown, with_application};
-use claim_events::{Cause, OutcomeKind};
+use claim_events::{Cause, Compensation, OutcomeKind, PaymentEvent, Unwound};
 use dual_db::Database;
 use dual_db::testing::{TestDatabase, on_both_databases};
 use payments::db::operator_acts;
@@ -41,6 +41,25 @@ fn force(instance: &Instance, answer: Option<Forced>) -> Acted {
 fn end(instance: &Instance) -> (Option<OutcomeKind>, Option<String>) {
     let stored = instance.saga(CLAIM);
     (stored.saga.outcome.map(|outcome| outcome.kind), stored.stuck_reason)
+}
+
+/// What the last outcome says that went out.
+#[derive(Debug, PartialEq, Eq)]
+struct Said {
+    version: i64,
+    compensations: Vec<Compensation>,
+    code: String,
+    words: String,
+    unasked: bool,
+}
+
+fn unwound(instance: &Instance) -> Said {
+    let (envelope, event) = instance.delivered().pop().expect("an outcome goes out");
+    let PaymentEvent::Unwound(Unwound { compensations, reason_code, reason, unasked, .. }) = event else {
+        panic!("{event:?}")
+    };
+    let [code, words] = [reason_code, reason].map(|told| told.expect("a reason"));
+    Said { version: envelope.version, compensations, code, words, unasked }
 }
 
 async fn post(base: &str, act: &str, body: &Value) -> (u16, Value) {
@@ -97,14 +116,19 @@ on_both_databases! {
         assert_eq!(force(&instance, None), Acted::Done(vec![]));
         assert_eq!(end(&instance), (Some(OutcomeKind::Unwound), None));
         assert_eq!(instance.transfer_kinds(CLAIM), ["disburse", "owe", "release", "reserve"]);
-        let why = instance.saga(CLAIM).saga.unwinding.expect("unwound").reason;
-        assert!(why.code == "amount_mismatch" && why.words.ends_with("the provider owes it"), "{why:?}");
+        let said = unwound(&instance);
+        assert_eq!((said.version, said.compensations.as_slice(), said.unasked), (1, &[Compensation::Release][..], false));
+        assert!(said.code == "amount_mismatch" && said.words.ends_with("the provider owes it"), "{said:?}");
         assert_eq!(instance.books_off(), 0);
         let acts = instance.database.read(|c| operator_acts::of_claim(c, CLAIM, 10)).expect("reads");
         assert_eq!((acts[0].answer.as_deref(), acts[0].operator.as_deref()), (Some("owed"), Some("A. Smith")));
 
-        // The gateway gives it back after all: then it is not owed.
+        // The gateway gives it back after all: then it is not owed, which is another end, and nobody asked for it.
         instance.answer(&late, refunded());
+        let said = unwound(&instance);
+        let compensations = [Compensation::Release, Compensation::Refund];
+        assert_eq!((said.version, said.compensations.as_slice(), said.unasked), (2, &compensations[..], true));
+        assert!(said.code == "amount_mismatch" && !said.words.contains("owes"), "{said:?}");
         assert_eq!(instance.transfer_kinds(CLAIM), ["acquit", "disburse", "owe", "refund", "release", "reserve"]);
         assert_eq!((end(&instance).0, instance.books_off()), (Some(OutcomeKind::Unwound), 0));
     }
@@ -115,8 +139,13 @@ on_both_databases! {
         force(&instance, Some(Forced::Owed));
         instance.executor.apply_return("evt-1", CLAIM, 150).expect("applies");
         assert_eq!(instance.transfer_kinds(CLAIM), ["acquit", "disburse", "owe", "release", "reserve", "return"]);
-        let stored = instance.saga(CLAIM);
-        assert_eq!((stored.due_at_us, stored.saga.unasked, instance.books_off()), (None, false, 0));
+        let said = unwound(&instance);
+        assert_eq!((said.version, said.compensations.as_slice(), said.unasked), (2, &[Compensation::Release][..], true));
+        assert!(!said.words.contains("owes"), "{said:?}");
+        // It is said again until claim_process has it.
+        instance.resume();
+        assert_eq!(unwound(&instance), said);
+        assert_eq!(instance.books_off(), 0);
     }
 
     fn what_an_operator_says_of_a_payment_counts_as_the_gateways_answer(database: &Database) {
