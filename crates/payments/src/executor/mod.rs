@@ -2,7 +2,7 @@
 //!
 //! Everything a write brings with it (the saga, its bookings, its budget, its outcome in the outbox) is committed
 //! together. Gateway calls come after the commit that holds their intent; their answers are written only against the
-//! revision under which the calls were made.
+//! revision under which the calls were made, but for those that stay true whenever they come.
 
 mod carry_out;
 pub mod clock;
@@ -158,7 +158,8 @@ impl Executor {
         })
     }
 
-    /// Writes answers of the gateway, each against the revision under which its call was made.
+    /// Writes answers of the gateway, each against the revision under which its call was made, or whenever it comes where it
+    /// stays true.
     ///
     /// # Errors
     /// The database's; nothing was written then.
@@ -167,7 +168,7 @@ impl Executor {
             let mut known = held(connection, answers.iter().map(|answer| answer.claim_id.as_str()), now)?;
             for answer in answers {
                 let Some(stored) = known.get_mut(&answer.claim_id) else { continue };
-                if stored.call_revision != answer.revision {
+                if stored.call_revision != answer.revision && !stored.saga.takes(&answer.input) {
                     if let Some(what) = stored.saga.contradiction(&answer.input) {
                         alarm(&answer.claim_id, what);
                     }

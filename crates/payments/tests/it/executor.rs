@@ -1,11 +1,13 @@
 //! The executor on both databases: one write each, calls after the commit, answers only against their revision.
 
-use crate::harness::{Approving, CLAIM, Instance, approved, event, refunded, settings, unknown};
+use crate::harness::{Approving, CLAIM, Instance, approved, declined, event, refunded, settings, unknown};
+use crate::tally::Tally;
 use claim_events::OutcomeKind;
 use diesel::{RunQueryDsl, sql_query};
 use dual_db::{Database, Error, on_each_backend, testing::on_both_databases};
 use payments::db::sagas::{self, count_stuck};
 use payments::domain::saga::{Call, Disbursement, Input, PayAnswer, Reservation, State};
+use payments::executor::operator::{Act, Acted, By};
 use payments::gateway::Dispatcher;
 use payments::settings::BudgetSettings;
 use payments::worker::AnswerWriter;
@@ -67,7 +69,7 @@ on_both_databases! {
         assert_eq!((instance.delivered(), instance.saga(CLAIM).revision), (said, 2));
     }
 
-    fn a_stopped_worker_is_replaced_and_its_late_answer_is_not_written(database: &Database) {
+    fn a_stopped_worker_is_replaced_and_what_it_did_not_hear_is_not_written(database: &Database) {
         let (stopped, other) = (Instance::new(database, "stopped"), Instance::new(database, "other"));
         let old = stopped.hear(&event(CLAIM, 100, 1));
         let new = other.resume();
@@ -75,13 +77,46 @@ on_both_databases! {
         assert_eq!(new[0].call, old[0].call, "the same key is sent again");
         assert_eq!(other.saga(CLAIM).worker.as_deref(), Some("other"));
 
-        // The zombie wakes up with an answer that was true under a revision that is past.
-        stopped.answer(&old[0], Input::PayAnswer(PayAnswer::Declined { code: "stale".into() }));
-        assert_eq!(outcome(&other), None);
+        // The zombie wakes up with a time-out under a revision that is past.
+        let before = other.saga(CLAIM);
+        stopped.answer(&old[0], unknown());
+        assert_eq!(other.saga(CLAIM), before);
         other.answer(&new[0], approved(100));
         stopped.answer(&old[0], approved(100));
         assert_eq!(other.transfer_kinds(CLAIM), ["disburse", "post", "reserve"]);
         assert_eq!(outcome(&other), Some((OutcomeKind::Settled, 1)));
+    }
+
+    fn a_definite_answer_counts_whenever_it_comes_and_another_one_after_it_is_an_alarm(database: &Database) {
+        let instance = Instance::new(database, "one");
+        let first = instance.hear(&event(CLAIM, 100, 1));
+        let again = instance.hear(&event(CLAIM, 100, 2));
+        assert_eq!(again[0].call, first[0].call, "the void has the same key sent again");
+        let refund = instance.answer(&first[0], approved(100));
+        assert!(matches!(refund[0].call, Call::Refund { amount_cents: 100, .. }), "{refund:?}");
+
+        let alarms = Tally::of("payment_alarms_total");
+        let counting = metrics::set_default_local_recorder(&alarms);
+        assert_eq!(instance.answer(&again[0], declined()), []);
+        drop(counting);
+        assert_eq!((alarms.total(), instance.transfer_kinds(CLAIM)), (1, vec!["disburse".into(), "reserve".into()]));
+
+        let taken_up = instance.resume();
+        assert_eq!(taken_up[0].call, refund[0].call);
+        assert_eq!(instance.answer(&refund[0], refunded()), []);
+        assert_eq!(instance.transfer_kinds(CLAIM), ["disburse", "refund", "release", "reserve"]);
+        assert_eq!((outcome(&instance), instance.books_off()), (Some((OutcomeKind::Unwound, 1)), 0));
+    }
+
+    fn a_payment_that_is_tried_again_faster_than_the_gateway_answers_is_written_all_the_same(database: &Database) {
+        let instance = Instance::new(database, "one");
+        let first = instance.hear(&event(CLAIM, 100, 1));
+        let by = By { reason: "in a hurry".into(), operator: None, client: "192.0.2.7".into() };
+        for _ in 0..3 {
+            assert!(matches!(instance.executor.act(CLAIM, Act::Retry, &by).expect("acts"), Acted::Done(_)));
+        }
+        instance.answer(&first[0], approved(100));
+        assert_eq!((outcome(&instance), instance.books_off()), (Some((OutcomeKind::Settled, 1)), 0));
     }
 
     fn a_saga_is_not_written_under_a_revision_that_is_past(database: &Database) {

@@ -90,6 +90,21 @@ impl Saga {
         }
     }
 
+    /// Whether this is what the saga waits to hear, to whichever of its calls the gateway gave the answer: a key has one fate, so
+    /// that what was said of it once stays true. What a look-up finds was true only when it was asked.
+    pub fn takes(&self, late: &Input) -> bool {
+        let waits = match late {
+            Input::PayAnswer(PayAnswer::Approved { .. } | PayAnswer::Declined { .. }) => {
+                self.disbursement == Disbursement::Intended
+            }
+            Input::RefundAnswer(RefundAnswer::Refunded | RefundAnswer::AlreadyReturned) => {
+                matches!(self.disbursement, Disbursement::RefundIntended { .. } | Disbursement::Owed { .. })
+            }
+            _ => false,
+        };
+        waits && self.trust == Trust::Sure
+    }
+
     /// What is wrong when the gateway answers so to a question that is not open any more; nothing where it says what it said
     /// before, or nothing definite.
     pub fn contradiction(&self, late: &Input) -> Option<&'static str> {
