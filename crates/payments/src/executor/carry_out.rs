@@ -26,6 +26,7 @@ impl Executor {
             && effects.iter().all(|effect| matches!(effect, Effect::Announce(_)))
             && !(stored.due_at_us.is_some() && saga.is_at_rest());
         let said_before = stored.saga.outcome;
+        let waited_for = stored.saga.waiting();
         let mut bookings = Vec::new();
         let mut announced = Vec::new();
         let mut call = None;
@@ -67,6 +68,10 @@ impl Executor {
                 stored.updated_at_us = now.us;
             }
             if call.is_some() {
+                if stored.saga.waiting() != waited_for {
+                    // What it was stuck at, it is past.
+                    stored.stuck_reason = None;
+                }
                 stored.due_at_us = Some(now.us + backoff::micros(Duration::from_millis(self.settings.saga.lease_ms)));
                 stored.worker = Some(self.worker.clone());
                 stored.call_revision = stored.revision + 1;

@@ -6,7 +6,7 @@ use claim_events::OutcomeKind;
 use diesel::{RunQueryDsl, sql_query};
 use dual_db::{Database, Error, on_each_backend, testing::on_both_databases};
 use payments::db::sagas::{self, count_stuck};
-use payments::domain::saga::{Call, Disbursement, Input, PayAnswer, Reservation, State};
+use payments::domain::saga::{Call, Disbursement, Input, PayAnswer, RefundAnswer, Reservation, State};
 use payments::executor::operator::{Act, Acted, By};
 use payments::gateway::Dispatcher;
 use payments::settings::BudgetSettings;
@@ -162,6 +162,28 @@ on_both_databases! {
         assert!(instance.saga(CLAIM).stuck_reason.expect("stuck").contains("3 requests"));
         instance.answer(&calls[0], approved(100));
         assert_eq!((instance.saga(CLAIM).stuck_reason, outcome(&instance)), (None, Some((OutcomeKind::Settled, 1))));
+    }
+
+    fn a_payment_is_no_longer_stuck_once_it_waits_for_something_else(database: &Database) {
+        let mut few = settings();
+        few.saga.stuck_after_attempts = 2;
+        let instance = Instance::with_settings(database, "one", few);
+        let mut pay = instance.hear(&event(CLAIM, 100, 1));
+        for _ in 0..2 {
+            instance.answer(&pay[0], unknown());
+            pay = instance.resume();
+        }
+        assert!(instance.saga(CLAIM).stuck_reason.is_some());
+        let pay = instance.hear(&event(CLAIM, 100, 2));
+        assert!(instance.saga(CLAIM).stuck_reason.is_some(), "it still waits to hear whether it was paid");
+        let mut refund = instance.answer(&pay[0], approved(100));
+        let lost = Input::RefundAnswer(RefundAnswer::Unknown { retry_after_ms: None });
+        for _ in 0..2 {
+            assert_eq!(instance.saga(CLAIM).state_name(), "unwinding");
+            instance.answer(&refund[0], lost.clone());
+            refund = instance.resume();
+        }
+        assert_eq!(instance.saga(CLAIM).state_name(), "stuck", "that is counted anew");
     }
 
     fn a_void_after_settlement_reverses_and_refunds(database: &Database) {
