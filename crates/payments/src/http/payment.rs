@@ -55,7 +55,7 @@ pub(super) struct PaymentAnswer {
     #[schema(value_type = Time)]
     updated_at: String,
     transfers: Vec<TransferAnswer>,
-    /// What operators did about it, the first first.
+    /// The last 100 things that operators did about it, the first of them first.
     operator_acts: Vec<OperatorActAnswer>,
 }
 
@@ -142,7 +142,7 @@ pub(super) async fn find(database: &DatabaseGate, claim_id: String) -> Result<Pa
         .read(move |connection| {
             let Some(stored) = sagas::find(connection, &claim_id)? else { return Ok(None) };
             let transfers = ledger::of_claim(connection, &claim_id)?;
-            let acts = operator_acts::of_claim(connection, &claim_id, MOST_ACTS)?;
+            let acts = operator_acts::last_of_claim(connection, &claim_id, MOST_ACTS)?;
             Ok(Some(PaymentAnswer::new(stored, transfers, acts)))
         })
         .await?;

@@ -88,6 +88,26 @@ on_both_databases! {
         });
     }
 
+    fn the_last_acts_are_shown_however_many_there_were(test: &TestDatabase) {
+        with_application(test, |_| (), async |base, instance| {
+            stuck_payment(&instance);
+            let retry = |n: usize| By { reason: format!("try {n}"), ..by() };
+            for n in 0..100 {
+                assert!(matches!(instance.executor.act(CLAIM, Act::Retry, &retry(n)).expect("acts"), Acted::Done(_)));
+            }
+            // Each retry begins to count anew.
+            while instance.saga(CLAIM).stuck_reason.is_none() {
+                let calls = instance.resume();
+                instance.answer(&calls[0], unknown());
+            }
+            assert!(matches!(force(&instance, Some(Forced::Declined)), Acted::Done(_)));
+            let shown: Value = reqwest::get(format!("{base}/v1/payments/{CLAIM}")).await.expect("answers").json().await.expect("JSON");
+            let acts = shown["operator_acts"].as_array().expect("a list");
+            assert_eq!((acts.len(), &acts[0]["reason"], &acts[98]["reason"]), (100, &json!("try 1"), &json!("try 99")));
+            assert_eq!((&acts[99]["act"], &acts[99]["answer"]), (&json!("force"), &json!("declined")));
+        });
+    }
+
     fn acts_on_payments_in_the_wrong_state_are_refused_and_say_which(test: &TestDatabase) {
         with_application(test, |_| (), async |base, instance| {
             let why = json!({"reason": "because"});
@@ -105,7 +125,7 @@ on_both_databases! {
                 assert_eq!((status, &refused["errors"][0]["field"]), (422, &json!("reason")), "{refused}");
             }
             assert_eq!(post(&base, "retry", &json!({"reason": "because", "answer": "paid"})).await.0, 400);
-            let acts = instance.database.read(|c| operator_acts::of_claim(c, CLAIM, 10)).expect("reads");
+            let acts = instance.database.read(|c| operator_acts::last_of_claim(c, CLAIM, 10)).expect("reads");
             assert_eq!((acts, instance.saga(CLAIM).revision), (vec![], 2));
         });
     }
@@ -120,7 +140,7 @@ on_both_databases! {
         assert_eq!((said.version, said.compensations.as_slice(), said.unasked), (1, &[Compensation::Release][..], false));
         assert!(said.code == "amount_mismatch" && said.words.ends_with("the provider owes it"), "{said:?}");
         assert_eq!(instance.books_off(), 0);
-        let acts = instance.database.read(|c| operator_acts::of_claim(c, CLAIM, 10)).expect("reads");
+        let acts = instance.database.read(|c| operator_acts::last_of_claim(c, CLAIM, 10)).expect("reads");
         assert_eq!((acts[0].answer.as_deref(), acts[0].operator.as_deref()), (Some("owed"), Some("A. Smith")));
 
         // The gateway gives it back after all: then it is not owed, which is another end, and nobody asked for it.
