@@ -17,7 +17,8 @@ use utoipa::ToSchema;
 /// The most acts of operators that are shown.
 const MOST_ACTS: i64 = 100;
 
-/// Where a payment stands. `stuck` is working or unwinding, and not getting on.
+/// Where a payment stands. `stuck` is suspect, working or unwinding, and not getting on; or settled or unwound, where
+/// `claim_process` has not recorded an outcome that nobody asked for, although it was said again and again.
 #[derive(ToSchema)]
 #[schema(rename_all = "snake_case")]
 #[allow(dead_code, reason = "it stands for the names of `State` in the document")]
