@@ -19,7 +19,8 @@ pub struct Envelope {
     pub subject: String,
     /// When the event became true, RFC 3339 in UTC.
     pub time: String,
-    /// The version of the aggregate (the claim, or its payment) that this event brought about; 1 is the first.
+    /// The version of the aggregate (the claim, or its payment) that this event brought about; 1 is the first, and none is
+    /// above [`Envelope::HIGHEST_VERSION`].
     pub version: i64,
     /// The id of the request that began it all.
     pub correlation_id: String,
@@ -53,6 +54,10 @@ const SPEC_VERSION: &str = "1.0";
 const CONTENT_TYPE: &str = "application/json";
 
 impl Envelope {
+    /// The highest version that is believed. Each is little above the last, so that a higher one is none: were it believed, what
+    /// follows it could not be told any more.
+    pub const HIGHEST_VERSION: i64 = 1_000_000_000;
+
     /// The names of all headers that an envelope may have. None carries patient data.
     pub const HEADERS: [&'static str; 12] = [
         "ce_specversion",
@@ -116,8 +121,11 @@ impl Envelope {
             version: required("ce_aggregateversion")?
                 .parse()
                 .ok()
-                .filter(|version| *version >= 1)
-                .ok_or(DecodeError::BadHeader("ce_aggregateversion", "it must be a whole number of at least 1"))?,
+                .filter(|version| (1..=Self::HIGHEST_VERSION).contains(version))
+                .ok_or(DecodeError::BadHeader(
+                    "ce_aggregateversion",
+                    "it must be a whole number from 1 to 1000000000",
+                ))?,
             correlation_id: required("ce_correlationid")?,
             causation_id: required("ce_causationid")?,
             traceparent: header("traceparent").map(str::to_owned),

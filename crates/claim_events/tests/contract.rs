@@ -199,6 +199,22 @@ fn what_is_wrong_with_a_message_is_named_and_its_body_is_not_echoed() {
 }
 
 #[test]
+fn no_version_is_believed_that_none_could_follow() {
+    let of_version = |version: i64| {
+        decode_with(|e| {
+            set(e, "ce_aggregateversion", &version.to_string());
+            set(e, "ce_id", &Envelope::derive_id(CLAIM, "claim.submitted", version));
+        })
+    };
+    assert_eq!([1, Envelope::HIGHEST_VERSION].map(of_version), [Ok(()), Ok(())]);
+    for version in [-1, 0, Envelope::HIGHEST_VERSION + 1, i64::MAX] {
+        let refused = of_version(version).expect_err("it is no version");
+        let words = format!("from 1 to {}", Envelope::HIGHEST_VERSION);
+        assert!(refused.to_string().ends_with(&words), "{refused}");
+    }
+}
+
+#[test]
 fn no_event_names_a_subscriber() {
     for file in std::fs::read_dir(golden_path("x").parent().expect("a directory")).expect("the golden files") {
         let text = std::fs::read_to_string(file.expect("a file").path()).expect("text");

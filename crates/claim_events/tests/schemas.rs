@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "clippy does not see that the functions here are only for tests")]
 
-use claim_events::{CLAIM_TOPIC, ClaimEvent, DecodeError, Event, PARTITIONS, PAYMENT_TOPIC, PaymentEvent};
+use claim_events::{CLAIM_TOPIC, ClaimEvent, DecodeError, Envelope, Event, PARTITIONS, PAYMENT_TOPIC, PaymentEvent};
 use jsonschema::Validator;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -131,9 +131,25 @@ fn each_header_that_is_required_is_missed_and_a_wrong_one_is_noticed() {
         wrong[header] = json!("");
         assert!(!validator.is_valid(&wrong), "{header} is empty");
     }
+    let highest = Envelope::HIGHEST_VERSION;
+    for (version, fits) in
+        [(1, true), (highest - 1, true), (highest, true), (highest + 1, false), (10 * highest, false)]
+    {
+        let mut of_version = message["headers"].clone();
+        of_version["ce_aggregateversion"] = json!(version.to_string());
+        assert_eq!(validator.is_valid(&of_version), fits, "{version}");
+    }
     let mut with_more = message["headers"].clone();
     with_more["added-later"] = json!("x");
     assert!(validator.is_valid(&with_more));
+}
+
+#[test]
+fn the_version_of_a_known_outcome_is_bounded_as_every_version_is() {
+    for event_type in ["claim.submitted", "claim.void_requested", "claim.outcome_recorded"] {
+        let version = &schemas()[event_type]["properties"]["known_outcome"]["properties"]["version"];
+        assert_eq!((&version["minimum"], &version["maximum"]), (&json!(1), &json!(Envelope::HIGHEST_VERSION)));
+    }
 }
 
 #[test]

@@ -115,7 +115,8 @@ impl GatewaySettings {
 #[derive(Debug, Clone, Serialize, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
 pub struct SagaSettings {
-    /// Calls made or waiting to be made by this instance; at the bound it takes no new claims.
+    /// Calls made or waiting to be made by this instance; at the bound it takes no new claims. It asks before each batch of
+    /// messages, so that one batch may go beyond it.
     #[validate(range(min = 1, max = 1_000_000, message = "must be 1 to 1000000"))]
     pub max_in_flight: usize,
     /// How old a claim may be, from its acceptance, to be begun to be paid, in milliseconds: an older one is unwound. It never

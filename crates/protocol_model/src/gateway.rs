@@ -74,6 +74,24 @@ impl Book {
         }
     }
 
+    /// The definite answers that were given or may have been, to requests whose senders did not wait: true as long as the book
+    /// says so, which is for good.
+    pub fn said(self) -> impl Iterator<Item = Answer> {
+        let to_pay = match self {
+            Book::Empty => None,
+            Book::Declined => Some(Answer::Declined),
+            Book::Paid { other } | Book::Refunded { other } | Book::Returned { other } => {
+                Some(Answer::Approved { other })
+            }
+        };
+        let to_refund = match self {
+            Book::Refunded { .. } => Some(Answer::Refunded),
+            Book::Returned { .. } => Some(Answer::AlreadyReturned),
+            _ => None,
+        };
+        to_pay.into_iter().chain(to_refund)
+    }
+
     /// What a request does to the book, and its answer; one for each verdict that is allowed.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use crate::gateway::{Answer, Book, Request};
 use crate::params::{Mutant, Params};
-use crate::payments_side::Incoming;
+use crate::payments_side::{Incoming, heard_late};
 use crate::world::{Call, Payments, SUBMITTED_AT_S, Snapshot, Tables, World};
 use payments::domain::mark::Mark;
 use payments::domain::saga::{Disbursement, Trust};
@@ -30,6 +30,8 @@ pub enum Happening {
     StrayArrives(Request),
     /// An answer to an older call is written (only where a rule is left out).
     StaleAnswerIsWritten,
+    /// A definite answer to an older call comes, and is written if it is what the saga waits for.
+    LateAnswerComes(Answer),
     /// The watchdog says the claim's current event again.
     WatchdogAsks,
     /// The gateway tells payments of a return.
@@ -159,6 +161,21 @@ impl Collector<'_> {
         }
         if from.webhook {
             self.tell_return();
+        }
+        self.late_answers();
+    }
+
+    /// Of whatever the gateway said, some call may hear only now, as often as it likes.
+    fn late_answers(&mut self) {
+        let from = *self.from;
+        for answer in from.book.said() {
+            let Some(saga) = self.tables.memory.sagas.get(from.payments.saga) else { return };
+            let happening = Happening::LateAnswerComes(answer);
+            match heard_late(saga, answer, from.mark(), self.params) {
+                Ok(true) => self.comes(happening, false, &from, Incoming::Answer(answer)),
+                Ok(false) => {}
+                Err(what) => self.add(happening, false, Err(what.to_owned())),
+            }
         }
     }
 

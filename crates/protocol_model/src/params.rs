@@ -45,7 +45,7 @@ pub enum Mutant {
     UnaskedSaidOnce,
     /// A settlement answers a void.
     SettlementAnswersVoid,
-    /// Answers are written whatever the revision.
+    /// Answers are written whatever the revision, also what a look-up found.
     StaleAnswersWritten,
     /// A return that comes before the approval was recorded is acknowledged and forgotten.
     EarlyReturnIgnored,

@@ -270,6 +270,18 @@ impl Tables {
     }
 }
 
+/// Whether an answer to an older call is handed to the saga, as `Executor::apply_answers` decides it.
+///
+/// # Errors
+/// It contradicts what is known.
+pub fn heard_late(saga: &Saga, answer: Answer, mark: Mark, params: &Params) -> Result<bool, &'static str> {
+    let input = input(Incoming::Answer(answer), None, params);
+    if saga.mark == mark && saga.takes(&input) {
+        return Ok(true);
+    }
+    saga.contradiction(&input).map_or(Ok(false), Err)
+}
+
 /// What the executor hands to the saga.
 fn input(incoming: Incoming, before: Option<&Saga>, params: &Params) -> Input {
     let cents = |other| paid_cents(params, other);

@@ -34,14 +34,16 @@ pub fn insert(connection: &mut Connection, act: &OperatorActRow) -> Result<()> {
     Ok(())
 }
 
-/// What was done about a claim's payment, in order; up to `limit`.
-pub fn of_claim(connection: &mut Connection, claim_id: &str, limit: i64) -> Result<Vec<OperatorActRow>> {
-    Ok(on_each_backend!(connection, |c| {
+/// The last `limit` acts about a claim's payment, in order.
+pub fn last_of_claim(connection: &mut Connection, claim_id: &str, limit: i64) -> Result<Vec<OperatorActRow>> {
+    let mut acts: Vec<OperatorActRow> = on_each_backend!(connection, |c| {
         operator_acts::table
             .filter(operator_acts::claim_id.eq(claim_id))
-            .order(operator_acts::id)
+            .order(operator_acts::id.desc())
             .limit(limit)
             .select(OperatorActRow::as_select())
             .load(c)
-    })?)
+    })?;
+    acts.reverse();
+    Ok(acts)
 }

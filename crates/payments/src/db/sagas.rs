@@ -31,7 +31,7 @@ pub struct StoredSaga {
     pub traceparent: Option<String>,
     /// When it began.
     pub started_at_us: i64,
-    /// When it was last written.
+    /// When it was last written; while an outcome stands, when that came to be.
     pub updated_at_us: i64,
 }
 
@@ -172,15 +172,12 @@ pub fn take_due(connection: &mut Connection, now_us: i64, limit: i64) -> Result<
     Ok((readable, unreadable))
 }
 
-/// Shows a saga whose facts cannot be read as stuck, until somebody tries it again at `due_at_us`. Its facts stay as they are:
-/// a newer version of this program may be able to read them.
-pub fn set_aside(connection: &mut Connection, claim_id: &str, due_at_us: i64) -> Result<()> {
+/// Shows a saga that is due, but cannot be read or written, as stuck, until somebody tries it again at `due_at_us`. Its facts
+/// stay as they are: a newer version of this program may be able to work with them.
+pub fn set_aside(connection: &mut Connection, claim_id: &str, now_us: i64, due_at_us: i64, reason: &str) -> Result<()> {
     on_each_backend!(connection, |c| {
-        diesel::update(sagas::table.filter(sagas::claim_id.eq(claim_id)))
-            .set((
-                sagas::due_at_us.eq(due_at_us),
-                sagas::stuck_reason.eq("its facts cannot be read by this version of the program"),
-            ))
+        diesel::update(sagas::table.filter(sagas::claim_id.eq(claim_id).and(sagas::due_at_us.le(now_us))))
+            .set((sagas::due_at_us.eq(due_at_us), sagas::stuck_reason.eq(reason)))
             .execute(c)
     })?;
     Ok(())

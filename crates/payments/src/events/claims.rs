@@ -5,7 +5,7 @@ use crate::domain::ledger::MOST_CENTS;
 use crate::domain::saga::ClaimSays;
 use crate::executor::{ClaimEventRead, Executor, Heard};
 use crate::gateway::Dispatcher;
-use claim_events::{ClaimBody, ClaimEvent, Event, KnownOutcome};
+use claim_events::{ClaimBody, ClaimEvent, Envelope, Event, KnownOutcome};
 use dual_db::Result;
 use event_bus::{DeadLetter, Handler, IncomingMessage};
 use sha2::{Digest, Sha256};
@@ -43,9 +43,6 @@ impl Handler for Claims {
         Ok(())
     }
 }
-
-/// The highest version of an outcome that is believed. Each is one above the last, so that a higher one is not a version.
-const HIGHEST_VERSION: i64 = 1_000_000_000;
 
 /// Reads a message.
 fn read(message: &IncomingMessage) -> std::result::Result<Heard, String> {
@@ -92,10 +89,10 @@ fn read(message: &IncomingMessage) -> std::result::Result<Heard, String> {
 }
 
 fn believable(known: KnownOutcome) -> std::result::Result<(), String> {
-    if (1..=HIGHEST_VERSION).contains(&known.version) {
+    if (1..=Envelope::HIGHEST_VERSION).contains(&known.version) {
         return Ok(());
     }
-    Err(format!("the version of known_outcome must be from 1 to {HIGHEST_VERSION}"))
+    Err(format!("the version of known_outcome must be from 1 to {}", Envelope::HIGHEST_VERSION))
 }
 
 /// Hash of what an event says of the claim itself: the same in its submission, its void and every repeat.

@@ -25,6 +25,8 @@ impl Executor {
             && saga == stored.saga
             && effects.iter().all(|effect| matches!(effect, Effect::Announce(_)))
             && !(stored.due_at_us.is_some() && saga.is_at_rest());
+        let said_before = stored.saga.outcome;
+        let waited_for = stored.saga.waiting();
         let mut bookings = Vec::new();
         let mut announced = Vec::new();
         let mut call = None;
@@ -59,9 +61,17 @@ impl Executor {
             }
         }
         stored.saga = saga;
+        let says_again = stored.revision > 0 && stored.saga.outcome == said_before;
         if !only_says_again {
-            stored.updated_at_us = now.us;
+            // Every repeat of an outcome tells the same time: that at which it came to be.
+            if !(says_again && stored.saga.outcome_stands()) {
+                stored.updated_at_us = now.us;
+            }
             if call.is_some() {
+                if stored.saga.waiting() != waited_for {
+                    // What it was stuck at, it is past.
+                    stored.stuck_reason = None;
+                }
                 stored.due_at_us = Some(now.us + backoff::micros(Duration::from_millis(self.settings.saga.lease_ms)));
                 stored.worker = Some(self.worker.clone());
                 stored.call_revision = stored.revision + 1;
@@ -87,10 +97,11 @@ impl Executor {
             tracing::info!(
                 claim_id = stored.saga.claim_id,
                 state,
-                said_again = only_says_again,
+                said_again = says_again,
                 "a payment's outcome goes out"
             );
-            out.messages.extend(outgoing::outcome(stored, &event));
+            let messages = if says_again { &mut out.said_again } else { &mut out.messages };
+            messages.extend(outgoing::outcome(stored, &event));
         }
         if let Some(call) = call {
             let claim_id = stored.saga.claim_id.clone();
@@ -121,6 +132,10 @@ impl Executor {
 
     fn book(connection: &mut Connection, plan_group: &str, transfer: &Transfer, now_us: i64) -> Result<()> {
         ledger::book(connection, transfer, now_us)?;
+        if transfer.kind == Kind::Return {
+            metrics::counter!("payments_returned_total").increment(1);
+            tracing::info!(claim_id = transfer.claim_id, "a payment came back");
+        }
         let frees_budget = transfer.kind == Kind::Release
             || (transfer.kind == Kind::Reverse && matches!(transfer.debit, Account::ProviderPayable(_)));
         if frees_budget {

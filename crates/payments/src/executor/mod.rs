@@ -2,7 +2,7 @@
 //!
 //! Everything a write brings with it (the saga, its bookings, its budget, its outcome in the outbox) is committed
 //! together. Gateway calls come after the commit that holds their intent; their answers are written only against the
-//! revision under which the calls were made.
+//! revision under which the calls were made, but for those that stay true whenever they come.
 
 mod carry_out;
 pub mod clock;
@@ -85,6 +85,7 @@ pub struct Answer {
 #[derive(Default)]
 struct Outbound {
     messages: Vec<OutgoingMessage>,
+    said_again: Vec<OutgoingMessage>,
     calls: BTreeMap<String, PlannedCall>,
 }
 
@@ -157,7 +158,8 @@ impl Executor {
         })
     }
 
-    /// Writes answers of the gateway, each against the revision under which its call was made.
+    /// Writes answers of the gateway, each against the revision under which its call was made, or whenever it comes where it
+    /// stays true.
     ///
     /// # Errors
     /// The database's; nothing was written then.
@@ -166,7 +168,7 @@ impl Executor {
             let mut known = held(connection, answers.iter().map(|answer| answer.claim_id.as_str()), now)?;
             for answer in answers {
                 let Some(stored) = known.get_mut(&answer.claim_id) else { continue };
-                if stored.call_revision != answer.revision {
+                if stored.call_revision != answer.revision && !stored.saga.takes(&answer.input) {
                     if let Some(what) = stored.saga.contradiction(&answer.input) {
                         alarm(&answer.claim_id, what);
                     }
@@ -182,7 +184,8 @@ impl Executor {
         })
     }
 
-    /// Takes up to `limit` sagas whose worker stopped or whose pause is over.
+    /// Takes up to `limit` sagas whose worker stopped or whose pause is over. One that the database refuses to write, as
+    /// where its facts contradict the ledger, is set aside, so that the others get on.
     ///
     /// # Errors
     /// The database's; none was taken then.
@@ -194,21 +197,50 @@ impl Executor {
         if !any || limit < 1 {
             return Ok(Vec::new());
         }
-        self.commit(|connection, now, out| {
-            let (due, unreadable) = sagas::take_due(connection, now.us, limit)?;
-            for claim_id in unreadable {
-                alarm(&claim_id, "the facts of a payment cannot be read: was a newer version of this program here?");
-                let pause = Duration::from_millis(self.settings.saga.max_retry_pause_ms);
-                sagas::set_aside(connection, &claim_id, now.us + backoff::micros(pause))?;
+        let mut refused: Vec<String> = Vec::new();
+        loop {
+            let mut in_hand = None;
+            let taken = self.commit(|connection, now, out| {
+                in_hand = None;
+                for claim_id in &refused {
+                    self.set_aside(connection, claim_id, "the database refuses what follows from its facts", now)?;
+                }
+                let (due, unreadable) = sagas::take_due(connection, now.us, limit)?;
+                for claim_id in unreadable {
+                    alarm(
+                        &claim_id,
+                        "the facts of a payment cannot be read: was a newer version of this program here?",
+                    );
+                    let reason = "its facts cannot be read by this version of the program";
+                    self.set_aside(connection, &claim_id, reason, now)?;
+                }
+                for mut stored in due {
+                    in_hand = Some(stored.saga.claim_id.clone());
+                    stored.saga = stored.saga.under(now.mark.mark);
+                    self.heed_age(&mut stored, now);
+                    let result = saga::advance(stored.saga.clone(), Input::Resume);
+                    self.carry_out(connection, &mut stored, result, now, out)?;
+                }
+                in_hand = None;
+                Ok(())
+            });
+            // As many as may be taken at once, so that this ends.
+            let more = i64::try_from(refused.len()).is_ok_and(|refused| refused < limit);
+            match (taken, in_hand) {
+                (Err(error), Some(claim_id)) if more && error.is_refusal() => {
+                    tracing::warn!(claim_id, error = &error as &dyn std::error::Error, "a saga could not be written");
+                    alarm(&claim_id, "a payment cannot get on: the database refuses what follows from its facts");
+                    refused.push(claim_id);
+                }
+                (taken, _) => return taken,
             }
-            for mut stored in due {
-                stored.saga = stored.saga.under(now.mark.mark);
-                self.heed_age(&mut stored, now);
-                let result = saga::advance(stored.saga.clone(), Input::Resume);
-                self.carry_out(connection, &mut stored, result, now, out)?;
-            }
-            Ok(())
-        })
+        }
+    }
+
+    /// Shows a saga that is due as stuck, and leaves it alone for the longest pause.
+    fn set_aside(&self, connection: &mut Connection, claim_id: &str, reason: &str, now: Now) -> Result<()> {
+        let pause = Duration::from_millis(self.settings.saga.max_retry_pause_ms);
+        sagas::set_aside(connection, claim_id, now.us, now.us + backoff::micros(pause), reason)
     }
 
     fn commit(
@@ -219,7 +251,9 @@ impl Executor {
             let now = Now { us: self.clock.now_us(connection)?, mark: marks::current(connection)? };
             let mut out = Outbound::default();
             body(connection, now, &mut out)?;
-            let rows = self.relay.enqueue(connection, &out.messages, now.us)?;
+            let mut rows = self.relay.enqueue(connection, &out.messages, now.us)?;
+            // While Kafka is away, what is said again and again waits once.
+            rows.extend(self.relay.enqueue_unless_waiting(connection, &out.said_again, now.us)?);
             Ok((rows, out.calls))
         })?;
         self.relay.hand_off(&rows);
@@ -298,16 +332,21 @@ impl Executor {
         }
     }
 
-    /// Before anything makes the saga call: a key that the gateway may have forgotten is not sent.
+    /// Before anything makes the saga call: a payment's key that the gateway may have forgotten is not sent. A refund's may be:
+    /// whatever the key, money comes back once a payment.
     fn heed_age(&self, stored: &mut StoredSaga, now: Now) {
         if self.key_expired(stored, now) {
             stored.saga = stored.saga.clone().past_key_lifetime();
         }
     }
 
+    /// Whether the gateway may have forgotten the payment's key by the time it is sent: a call that is planned now may be
+    /// under way until the saga's lease is over.
     fn key_expired(&self, stored: &StoredSaga, now: Now) -> bool {
         let lifetime = Duration::from_millis(self.settings.gateway.key_lifetime_ms);
-        now.us.saturating_sub(stored.started_at_us) > backoff::micros(lifetime)
+        let lease = Duration::from_millis(self.settings.saga.lease_ms);
+        let sent_until_us = now.us.saturating_add(backoff::micros(lease));
+        sent_until_us.saturating_sub(stored.started_at_us) > backoff::micros(lifetime)
     }
 }
 

@@ -3,8 +3,10 @@
 
 use super::carry_out::alarm;
 use super::{Executor, Now, Outbound, PlannedCall, held};
+use crate::db::ledger;
 use crate::db::returns::{self, GatewayReturn};
 use crate::db::sagas::StoredSaga;
+use crate::domain::ledger::Kind;
 use crate::domain::saga::{self, Disbursement, Input, Saga, Trust};
 use dual_db::{Connection, Result};
 use std::collections::HashMap;
@@ -12,7 +14,7 @@ use std::collections::HashMap;
 /// What became of a return that was told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Told {
-    /// It is booked.
+    /// It is booked, or was, under another id.
     Applied,
     /// Its payment is not known yet: it is kept until it is.
     Kept,
@@ -48,7 +50,8 @@ impl Executor {
     }
 
     /// Applies what waited for these sagas, and returns how many returns that were. One that cannot be of its payment goes on
-    /// waiting, with an alarm: the gateway's book has moved, and nobody knows by what.
+    /// waiting, with an alarm: the gateway's book has moved, and nobody knows by what. One that says what another did before, under
+    /// another id, changes nothing.
     pub(super) fn apply_waiting_returns(
         &self,
         connection: &mut Connection,
@@ -64,7 +67,11 @@ impl Executor {
         let mut applied = 0;
         for told in returns::waiting(connection, &ids)? {
             let Some(stored) = known.get_mut(&told.claim_id) else { continue };
-            if let Some(what) = stored.saga.cannot_have_returned(told.amount_cents) {
+            let returned_cents = match stored.saga.disbursement {
+                Disbursement::Returned => ledger::amount_cents(connection, &told.claim_id, Kind::Return)?,
+                _ => None,
+            };
+            if let Some(what) = stored.saga.cannot_have_returned(told.amount_cents, returned_cents) {
                 alarm(&told.claim_id, what);
                 continue;
             }
@@ -72,8 +79,6 @@ impl Executor {
             let result = saga::advance(stored.saga.clone(), returned);
             self.carry_out(connection, stored, result, now, out)?;
             returns::note_applied(connection, &told.event_id, now.us)?;
-            metrics::counter!("payments_returned_total").increment(1);
-            tracing::info!(claim_id = told.claim_id, "a payment came back");
             applied += 1;
         }
         Ok(applied)

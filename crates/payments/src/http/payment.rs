@@ -5,7 +5,7 @@ use crate::db::ledger::TransferRow;
 use crate::db::operator_acts::OperatorActRow;
 use crate::db::sagas::StoredSaga;
 use crate::db::{ledger, operator_acts, sagas};
-use crate::domain::saga::{Disbursement, Reservation, Unwinding};
+use crate::domain::saga::{Disbursement, Reservation};
 use actix_web::{HttpResponse, web};
 use claim_events::{Cause, Compensation, OutcomeKind, Step, rfc3339};
 use serde::Serialize;
@@ -17,7 +17,8 @@ use utoipa::ToSchema;
 /// The most acts of operators that are shown.
 const MOST_ACTS: i64 = 100;
 
-/// Where a payment stands. `stuck` is working or unwinding, and not getting on.
+/// Where a payment stands. `stuck` is suspect, working or unwinding, and not getting on; or settled or unwound, where
+/// `claim_process` has not recorded an outcome that nobody asked for, although it was said again and again.
 #[derive(ToSchema)]
 #[schema(rename_all = "snake_case")]
 #[allow(dead_code, reason = "it stands for the names of `State` in the document")]
@@ -55,7 +56,7 @@ pub(super) struct PaymentAnswer {
     #[schema(value_type = Time)]
     updated_at: String,
     transfers: Vec<TransferAnswer>,
-    /// What operators did about it, the first first.
+    /// The last 100 things that operators did about it, the first of them first.
     operator_acts: Vec<OperatorActAnswer>,
 }
 
@@ -142,7 +143,7 @@ pub(super) async fn find(database: &DatabaseGate, claim_id: String) -> Result<Pa
         .read(move |connection| {
             let Some(stored) = sagas::find(connection, &claim_id)? else { return Ok(None) };
             let transfers = ledger::of_claim(connection, &claim_id)?;
-            let acts = operator_acts::of_claim(connection, &claim_id, MOST_ACTS)?;
+            let acts = operator_acts::last_of_claim(connection, &claim_id, MOST_ACTS)?;
             Ok(Some(PaymentAnswer::new(stored, transfers, acts)))
         })
         .await?;
@@ -164,6 +165,7 @@ pub(super) fn no_payment() -> Problem {
 impl PaymentAnswer {
     fn new(stored: StoredSaga, transfers: Vec<TransferRow>, acts: Vec<OperatorActRow>) -> Self {
         let state = stored.state_name();
+        let reason = stored.saga.reason();
         let StoredSaga { saga, revision, stuck_reason, worker, due_at_us, started_at_us, updated_at_us, .. } = stored;
         let refund_attempts_without_answer = saga.attempts.refund;
         Self {
@@ -184,9 +186,9 @@ impl PaymentAnswer {
                 },
                 StepAnswer { step: Step::Post, status: post_status(saga.reservation), attempts_without_answer: None },
             ],
-            unwinding: saga.unwinding.map(|Unwinding { cause, failed_step, reason }| UnwindingAnswer {
-                cause,
-                failed_step,
+            unwinding: saga.unwinding.zip(reason).map(|(unwinding, reason)| UnwindingAnswer {
+                cause: unwinding.cause,
+                failed_step: unwinding.failed_step,
                 reason_code: reason.code,
                 reason: reason.words,
                 refund_attempts_without_answer,

@@ -1,11 +1,13 @@
 //! The executor on both databases: one write each, calls after the commit, answers only against their revision.
 
-use crate::harness::{Approving, CLAIM, Instance, approved, event, refunded, settings, unknown};
+use crate::harness::{Approving, CLAIM, Instance, approved, declined, event, refunded, settings, unknown};
+use crate::tally::Tally;
 use claim_events::OutcomeKind;
 use diesel::{RunQueryDsl, sql_query};
 use dual_db::{Database, Error, on_each_backend, testing::on_both_databases};
 use payments::db::sagas::{self, count_stuck};
-use payments::domain::saga::{Call, Disbursement, Input, PayAnswer, Reservation, State};
+use payments::domain::saga::{Call, Disbursement, Input, PayAnswer, RefundAnswer, Reservation, State};
+use payments::executor::operator::{Act, Acted, By};
 use payments::gateway::Dispatcher;
 use payments::settings::BudgetSettings;
 use payments::worker::AnswerWriter;
@@ -17,15 +19,19 @@ fn outcome(instance: &Instance) -> Option<(OutcomeKind, i64)> {
     instance.saga(CLAIM).saga.outcome.map(|outcome| (outcome.kind, outcome.version))
 }
 
-/// Writes facts that no program can read.
-fn spoil(database: &Database, claim_id: &str) {
-    let sql = format!("UPDATE sagas SET facts = '{{\"of\": \"a newer version\"}}' WHERE claim_id = '{claim_id}'");
-    let spoils = database.write(|c| {
-        on_each_backend!(c, |c| sql_query(&sql).execute(c))?;
-        Ok(())
-    });
-    spoils.expect("spoils");
+/// Writes other facts.
+fn spoil(database: &Database, claim_id: &str, facts: &str) {
+    let sql = format!("UPDATE sagas SET facts = {facts} WHERE claim_id = '{claim_id}'");
+    let spoils = database.write(|c| Ok(on_each_backend!(c, |c| sql_query(&sql).execute(c))?));
+    assert_eq!(spoils.expect("spoils"), 1);
 }
+
+/// No program can read them.
+const UNREADABLE: &str = "'{\"of\": \"a newer version\"}'";
+
+/// What was set aside would be set aside once more, which the ledger refuses.
+const UNWRITABLE: &str = "REPLACE(REPLACE(facts, '\"reservation\":\"pending\"', '\"reservation\":\"none\"'), \
+     '\"disbursement\":\"intended\"', '\"disbursement\":\"none\"')";
 
 on_both_databases! {
     fn the_intent_is_stored_before_the_call_is_made(database: &Database) {
@@ -58,11 +64,12 @@ on_both_databases! {
         assert_eq!(instance.hear(&event(CLAIM, 100, 1)), []);
         assert_eq!((instance.announced(), instance.saga(CLAIM).revision), (0, 1));
         instance.answer(&calls[0], approved(100));
+        let said = instance.delivered();
         assert_eq!(instance.hear(&event(CLAIM, 100, 1)), []);
-        assert_eq!((instance.announced(), instance.saga(CLAIM).revision), (2, 2));
+        assert_eq!((instance.delivered(), instance.saga(CLAIM).revision), (said, 2));
     }
 
-    fn a_stopped_worker_is_replaced_and_its_late_answer_is_not_written(database: &Database) {
+    fn a_stopped_worker_is_replaced_and_what_it_did_not_hear_is_not_written(database: &Database) {
         let (stopped, other) = (Instance::new(database, "stopped"), Instance::new(database, "other"));
         let old = stopped.hear(&event(CLAIM, 100, 1));
         let new = other.resume();
@@ -70,13 +77,46 @@ on_both_databases! {
         assert_eq!(new[0].call, old[0].call, "the same key is sent again");
         assert_eq!(other.saga(CLAIM).worker.as_deref(), Some("other"));
 
-        // The zombie wakes up with an answer that was true under a revision that is past.
-        stopped.answer(&old[0], Input::PayAnswer(PayAnswer::Declined { code: "stale".into() }));
-        assert_eq!(outcome(&other), None);
+        // The zombie wakes up with a time-out under a revision that is past.
+        let before = other.saga(CLAIM);
+        stopped.answer(&old[0], unknown());
+        assert_eq!(other.saga(CLAIM), before);
         other.answer(&new[0], approved(100));
         stopped.answer(&old[0], approved(100));
         assert_eq!(other.transfer_kinds(CLAIM), ["disburse", "post", "reserve"]);
         assert_eq!(outcome(&other), Some((OutcomeKind::Settled, 1)));
+    }
+
+    fn a_definite_answer_counts_whenever_it_comes_and_another_one_after_it_is_an_alarm(database: &Database) {
+        let instance = Instance::new(database, "one");
+        let first = instance.hear(&event(CLAIM, 100, 1));
+        let again = instance.hear(&event(CLAIM, 100, 2));
+        assert_eq!(again[0].call, first[0].call, "the void has the same key sent again");
+        let refund = instance.answer(&first[0], approved(100));
+        assert!(matches!(refund[0].call, Call::Refund { amount_cents: 100, .. }), "{refund:?}");
+
+        let alarms = Tally::of("payment_alarms_total");
+        let counting = metrics::set_default_local_recorder(&alarms);
+        assert_eq!(instance.answer(&again[0], declined()), []);
+        drop(counting);
+        assert_eq!((alarms.total(), instance.transfer_kinds(CLAIM)), (1, vec!["disburse".into(), "reserve".into()]));
+
+        let taken_up = instance.resume();
+        assert_eq!(taken_up[0].call, refund[0].call);
+        assert_eq!(instance.answer(&refund[0], refunded()), []);
+        assert_eq!(instance.transfer_kinds(CLAIM), ["disburse", "refund", "release", "reserve"]);
+        assert_eq!((outcome(&instance), instance.books_off()), (Some((OutcomeKind::Unwound, 1)), 0));
+    }
+
+    fn a_payment_that_is_tried_again_faster_than_the_gateway_answers_is_written_all_the_same(database: &Database) {
+        let instance = Instance::new(database, "one");
+        let first = instance.hear(&event(CLAIM, 100, 1));
+        let by = By { reason: "in a hurry".into(), operator: None, client: "192.0.2.7".into() };
+        for _ in 0..3 {
+            assert!(matches!(instance.executor.act(CLAIM, Act::Retry, &by).expect("acts"), Acted::Done(_)));
+        }
+        instance.answer(&first[0], approved(100));
+        assert_eq!((outcome(&instance), instance.books_off()), (Some((OutcomeKind::Settled, 1)), 0));
     }
 
     fn a_saga_is_not_written_under_a_revision_that_is_past(database: &Database) {
@@ -122,6 +162,28 @@ on_both_databases! {
         assert!(instance.saga(CLAIM).stuck_reason.expect("stuck").contains("3 requests"));
         instance.answer(&calls[0], approved(100));
         assert_eq!((instance.saga(CLAIM).stuck_reason, outcome(&instance)), (None, Some((OutcomeKind::Settled, 1))));
+    }
+
+    fn a_payment_is_no_longer_stuck_once_it_waits_for_something_else(database: &Database) {
+        let mut few = settings();
+        few.saga.stuck_after_attempts = 2;
+        let instance = Instance::with_settings(database, "one", few);
+        let mut pay = instance.hear(&event(CLAIM, 100, 1));
+        for _ in 0..2 {
+            instance.answer(&pay[0], unknown());
+            pay = instance.resume();
+        }
+        assert!(instance.saga(CLAIM).stuck_reason.is_some());
+        let pay = instance.hear(&event(CLAIM, 100, 2));
+        assert!(instance.saga(CLAIM).stuck_reason.is_some(), "it still waits to hear whether it was paid");
+        let mut refund = instance.answer(&pay[0], approved(100));
+        let lost = Input::RefundAnswer(RefundAnswer::Unknown { retry_after_ms: None });
+        for _ in 0..2 {
+            assert_eq!(instance.saga(CLAIM).state_name(), "unwinding");
+            instance.answer(&refund[0], lost.clone());
+            refund = instance.resume();
+        }
+        assert_eq!(instance.saga(CLAIM).state_name(), "stuck", "that is counted anew");
     }
 
     fn a_void_after_settlement_reverses_and_refunds(database: &Database) {
@@ -258,10 +320,28 @@ on_both_databases! {
     fn a_saga_that_cannot_be_read_is_stuck_and_costs_no_other_its_turn(database: &Database) {
         let instance = Instance::new(database, "one");
         instance.hear_all(&[event(CLAIM, 100, 1), event("another", 100, 1)]);
-        spoil(database, "another");
+        spoil(database, "another", UNREADABLE);
         let taken: Vec<String> = instance.resume().into_iter().map(|call| call.claim_id).collect();
         assert_eq!(taken, [CLAIM]);
         assert_eq!(database.read(count_stuck).expect("counts"), 1);
+    }
+
+    fn a_saga_that_cannot_be_written_is_stuck_and_costs_no_other_its_turn(database: &Database) {
+        let instance = Instance::new(database, "one");
+        let spoilt = ["spoilt-1", "spoilt-2"];
+        instance.hear_all(&[event(spoilt[0], 100, 1), event(CLAIM, 100, 1), event(spoilt[1], 100, 1)]);
+        spoilt.iter().for_each(|claim_id| spoil(database, claim_id, UNWRITABLE));
+        for _ in 0..2 {
+            let taken: Vec<String> = instance.resume().into_iter().map(|call| call.claim_id).collect();
+            assert_eq!(taken, [CLAIM]);
+            assert_eq!(database.read(count_stuck).expect("counts"), 2);
+        }
+        for claim_id in spoilt {
+            let stored = instance.saga(claim_id);
+            assert!(stored.stuck_reason.expect("stuck").contains("refuses"));
+            assert_eq!((stored.revision, stored.saga.reservation), (1, Reservation::None), "it is as it was");
+            assert_eq!(instance.transfer_kinds(claim_id), ["reserve"]);
+        }
     }
 
     fn an_answer_that_cannot_be_written_costs_no_other_its_own(database: &Database) {
@@ -269,7 +349,7 @@ on_both_databases! {
         patient.saga.lease_ms = 60_000;
         let instance = Instance::with_settings(database, "one", patient.clone());
         let calls = instance.hear_all(&[event(CLAIM, 100, 1), event("another", 100, 1)]);
-        spoil(database, "another");
+        spoil(database, "another", UNREADABLE);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("starts");
         let (answers, answered) = channel();
         let gateway = Arc::new(Approving::default());

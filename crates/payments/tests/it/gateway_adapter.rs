@@ -1,15 +1,13 @@
 //! The HTTP adapter against a gateway that says anything: only a well-formed answer to this very request is definite.
 
+use crate::tally::Tally;
 use actix_web::{App, HttpResponse, HttpServer, web};
-use metrics::{Counter, CounterFn, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use payments::domain::concurrency::Sign;
 use payments::domain::saga::{LookUpAnswer, PayAnswer, RefundAnswer};
 use payments::gateway::{Gateway, HttpGateway, PayRequest, RefundRequest};
 use payments::settings::{GatewaySettings, Settings};
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 const PAY: PayRequest<'_> =
@@ -63,47 +61,14 @@ fn breaking_off(says: String, is_silent: bool) -> HttpGateway {
     if is_silent { impatient_adapter(&url) } else { adapter(&url) }
 }
 
-/// Counts alarms.
-#[derive(Default)]
-struct Alarms(Arc<Count>);
-
-#[derive(Default)]
-struct Count(AtomicU64);
-
-impl CounterFn for Count {
-    fn increment(&self, by: u64) {
-        self.0.fetch_add(by, Ordering::SeqCst);
-    }
-
-    fn absolute(&self, _: u64) {}
-}
-
-impl Recorder for Alarms {
-    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-
-    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
-        if key.name() == "payment_alarms_total" { Counter::from_arc(Arc::clone(&self.0)) } else { Counter::noop() }
-    }
-
-    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
-        Gauge::noop()
-    }
-
-    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
-        Histogram::noop()
-    }
-}
-
 /// How many alarms a payment and its refund raise, neither of which is answered definitely.
 async fn alarms_of(gateway: HttpGateway) -> u64 {
-    let alarms = Alarms::default();
+    let alarms = Tally::of("payment_alarms_total");
     let counting = metrics::set_default_local_recorder(&alarms);
     assert_eq!(gateway.pay(PAY).await.answer, unknown(None));
     assert_eq!(gateway.refund(REFUND).await.answer, RefundAnswer::Unknown { retry_after_ms: None });
     drop(counting);
-    alarms.0.0.load(Ordering::SeqCst)
+    alarms.total()
 }
 
 fn unknown(retry_after_ms: Option<u64>) -> PayAnswer {
@@ -177,11 +142,11 @@ async fn a_refund_of_another_amount_is_unknown_and_an_alarm() {
         r#"{"status":"refunded","reference":"claim","amount_cents":100,"currency":"EUR"}"#,
         r#"{"status":"refunded","reference":"claim","amount_cents":100}"#,
     ] {
-        let alarms = Alarms::default();
+        let alarms = Tally::of("payment_alarms_total");
         let _counting = metrics::set_default_local_recorder(&alarms);
         let refunded = gateway(200, body, &[]).refund(REFUND).await.answer;
         assert_eq!(refunded, RefundAnswer::Unknown { retry_after_ms: None }, "{body}");
-        assert_eq!(alarms.0.0.load(Ordering::SeqCst), 1, "{body}");
+        assert_eq!(alarms.total(), 1, "{body}");
     }
 }
 

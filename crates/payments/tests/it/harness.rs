@@ -1,8 +1,10 @@
 //! An instance of payments without Kafka and without a gateway: what it would send stays in its outbox, and its calls are
 //! answered by the test.
 
-use dual_db::Database;
+use claim_events::{Envelope, Event, PaymentEvent};
+use diesel::{QueryDsl, RunQueryDsl};
 use dual_db::testing::TestDatabase;
+use dual_db::{Connection, Database, on_each_backend};
 use event_bus::{IncomingMessage, KafkaSettings, Relay};
 use payments::app::Application;
 use payments::db;
@@ -16,6 +18,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 pub const CLAIM: &str = "4fXk0aV1StGXR8Z5jdHi6B";
+
+diesel::table! {
+    outbox (id) {
+        id -> BigInt,
+        message_key -> Text,
+        headers -> Text,
+        body -> Text,
+    }
+}
 
 /// One instance on a database that others may share.
 pub struct Instance {
@@ -80,6 +91,22 @@ impl Instance {
         transfers.into_iter().map(|transfer| transfer.kind).collect()
     }
 
+    /// Takes what waits out of the outbox, as Kafka would, and reads it.
+    pub fn delivered(&self) -> Vec<(Envelope, PaymentEvent)> {
+        let take = |connection: &mut Connection| {
+            on_each_backend!(connection, |c| {
+                let rows: Vec<(String, String, String)> = outbox::table
+                    .order(outbox::id)
+                    .select((outbox::message_key, outbox::headers, outbox::body))
+                    .load(c)?;
+                diesel::delete(outbox::table).execute(c)?;
+                Ok(rows)
+            })
+        };
+        let rows = self.database.write(take).expect("takes");
+        rows.into_iter().map(|(key, headers, body)| read(&key, &headers, &body)).collect()
+    }
+
     pub fn announced(&self) -> i64 {
         self.database.read(event_bus::pending_in_outbox).expect("counts")
     }
@@ -91,6 +118,12 @@ impl Instance {
     pub fn books_off(&self) -> usize {
         self.database.read(|c| db::ledger::books_that_are_off(c, 100)).expect("audits").len()
     }
+}
+
+fn read(key: &str, headers: &str, body: &str) -> (Envelope, PaymentEvent) {
+    let headers: Vec<(String, String)> = serde_json::from_str(headers).expect("pairs");
+    let header = |name: &str| headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
+    PaymentEvent::decode(Some(key.as_bytes()), header, body.as_bytes()).expect("an outcome")
 }
 
 /// Runs `test` against a service that listens on its own address, with this database, no Kafka and no gateway, beside an

@@ -1,7 +1,7 @@
 //! A payment's key is sent again only as long as the gateway remembers it: under one that is forgotten the same claim would be
 //! paid a second time.
 
-use crate::harness::{CLAIM, Instance, approved, event, looked_up, unknown};
+use crate::harness::{CLAIM, Instance, approved, event, looked_up, settings, unknown};
 use claim_events::OutcomeKind;
 use diesel::{RunQueryDsl, sql_query};
 use dual_db::{Database, on_each_backend, testing::on_both_databases};
@@ -49,6 +49,20 @@ on_both_databases! {
         instance.answer(&calls[0], looked_up(LookUpAnswer::Paid { amount_cents: 100 }));
         let outcome = instance.saga(CLAIM).saga.outcome.map(|outcome| outcome.kind);
         assert_eq!((outcome, instance.books_off()), (Some(OutcomeKind::Settled), 0));
+    }
+
+    fn a_key_that_is_forgotten_before_its_call_must_be_made_is_not_sent_either(database: &Database) {
+        let mut waits_long = settings();
+        waits_long.saga.lease_ms = 7_200_000;
+        waits_long.gateway.key_lifetime_ms = 3_600_000;
+        let instance = Instance::with_settings(database, "one", waits_long);
+        let calls = instance.hear(&event(CLAIM, 100, 1));
+        assert!(matches!(calls[0].call, Call::Pay { .. }), "no gateway can have forgotten what was never sent: {calls:?}");
+        instance.answer(&calls[0], unknown());
+        let calls = instance.resume();
+        assert!(matches!(calls[0].call, Call::LookUp { .. }), "{calls:?}");
+        assert_eq!(instance.answer(&calls[0], looked_up(LookUpAnswer::NotFound)), []);
+        assert!(instance.saga(CLAIM).stuck_reason.is_some());
     }
 
     fn neither_a_void_nor_an_operators_retry_sends_it(database: &Database) {

@@ -21,4 +21,5 @@ mod restored;
 mod saga_md;
 mod saga_model;
 mod slow_gateway;
+mod tally;
 mod webhook;

@@ -1,7 +1,7 @@
 //! What operators do about payments that do not get on, over HTTP, on both databases.
 
 use crate::harness::{CLAIM, Instance, approved, declined, event, refunded, settings, unknown, with_application};
-use claim_events::{Cause, OutcomeKind};
+use claim_events::{Cause, Compensation, OutcomeKind, PaymentEvent, Unwound};
 use dual_db::Database;
 use dual_db::testing::{TestDatabase, on_both_databases};
 use payments::db::operator_acts;
@@ -43,6 +43,25 @@ fn end(instance: &Instance) -> (Option<OutcomeKind>, Option<String>) {
     (stored.saga.outcome.map(|outcome| outcome.kind), stored.stuck_reason)
 }
 
+/// What the last outcome says that went out.
+#[derive(Debug, PartialEq, Eq)]
+struct Said {
+    version: i64,
+    compensations: Vec<Compensation>,
+    code: String,
+    words: String,
+    unasked: bool,
+}
+
+fn unwound(instance: &Instance) -> Said {
+    let (envelope, event) = instance.delivered().pop().expect("an outcome goes out");
+    let PaymentEvent::Unwound(Unwound { compensations, reason_code, reason, unasked, .. }) = event else {
+        panic!("{event:?}")
+    };
+    let [code, words] = [reason_code, reason].map(|told| told.expect("a reason"));
+    Said { version: envelope.version, compensations, code, words, unasked }
+}
+
 async fn post(base: &str, act: &str, body: &Value) -> (u16, Value) {
     let url = format!("{base}/v1/payments/{CLAIM}/{act}");
     let answer = reqwest::Client::new().post(url).json(body).send().await.expect("answers");
@@ -69,6 +88,26 @@ on_both_databases! {
         });
     }
 
+    fn the_last_acts_are_shown_however_many_there_were(test: &TestDatabase) {
+        with_application(test, |_| (), async |base, instance| {
+            stuck_payment(&instance);
+            let retry = |n: usize| By { reason: format!("try {n}"), ..by() };
+            for n in 0..100 {
+                assert!(matches!(instance.executor.act(CLAIM, Act::Retry, &retry(n)).expect("acts"), Acted::Done(_)));
+            }
+            // Each retry begins to count anew.
+            while instance.saga(CLAIM).stuck_reason.is_none() {
+                let calls = instance.resume();
+                instance.answer(&calls[0], unknown());
+            }
+            assert!(matches!(force(&instance, Some(Forced::Declined)), Acted::Done(_)));
+            let shown: Value = reqwest::get(format!("{base}/v1/payments/{CLAIM}")).await.expect("answers").json().await.expect("JSON");
+            let acts = shown["operator_acts"].as_array().expect("a list");
+            assert_eq!((acts.len(), &acts[0]["reason"], &acts[98]["reason"]), (100, &json!("try 1"), &json!("try 99")));
+            assert_eq!((&acts[99]["act"], &acts[99]["answer"]), (&json!("force"), &json!("declined")));
+        });
+    }
+
     fn acts_on_payments_in_the_wrong_state_are_refused_and_say_which(test: &TestDatabase) {
         with_application(test, |_| (), async |base, instance| {
             let why = json!({"reason": "because"});
@@ -86,7 +125,7 @@ on_both_databases! {
                 assert_eq!((status, &refused["errors"][0]["field"]), (422, &json!("reason")), "{refused}");
             }
             assert_eq!(post(&base, "retry", &json!({"reason": "because", "answer": "paid"})).await.0, 400);
-            let acts = instance.database.read(|c| operator_acts::of_claim(c, CLAIM, 10)).expect("reads");
+            let acts = instance.database.read(|c| operator_acts::last_of_claim(c, CLAIM, 10)).expect("reads");
             assert_eq!((acts, instance.saga(CLAIM).revision), (vec![], 2));
         });
     }
@@ -97,14 +136,19 @@ on_both_databases! {
         assert_eq!(force(&instance, None), Acted::Done(vec![]));
         assert_eq!(end(&instance), (Some(OutcomeKind::Unwound), None));
         assert_eq!(instance.transfer_kinds(CLAIM), ["disburse", "owe", "release", "reserve"]);
-        let why = instance.saga(CLAIM).saga.unwinding.expect("unwound").reason;
-        assert!(why.code == "amount_mismatch" && why.words.ends_with("the provider owes it"), "{why:?}");
+        let said = unwound(&instance);
+        assert_eq!((said.version, said.compensations.as_slice(), said.unasked), (1, &[Compensation::Release][..], false));
+        assert!(said.code == "amount_mismatch" && said.words.ends_with("the provider owes it"), "{said:?}");
         assert_eq!(instance.books_off(), 0);
-        let acts = instance.database.read(|c| operator_acts::of_claim(c, CLAIM, 10)).expect("reads");
+        let acts = instance.database.read(|c| operator_acts::last_of_claim(c, CLAIM, 10)).expect("reads");
         assert_eq!((acts[0].answer.as_deref(), acts[0].operator.as_deref()), (Some("owed"), Some("A. Smith")));
 
-        // The gateway gives it back after all: then it is not owed.
+        // The gateway gives it back after all: then it is not owed, which is another end, and nobody asked for it.
         instance.answer(&late, refunded());
+        let said = unwound(&instance);
+        let compensations = [Compensation::Release, Compensation::Refund];
+        assert_eq!((said.version, said.compensations.as_slice(), said.unasked), (2, &compensations[..], true));
+        assert!(said.code == "amount_mismatch" && !said.words.contains("owes"), "{said:?}");
         assert_eq!(instance.transfer_kinds(CLAIM), ["acquit", "disburse", "owe", "refund", "release", "reserve"]);
         assert_eq!((end(&instance).0, instance.books_off()), (Some(OutcomeKind::Unwound), 0));
     }
@@ -115,8 +159,13 @@ on_both_databases! {
         force(&instance, Some(Forced::Owed));
         instance.executor.apply_return("evt-1", CLAIM, 150).expect("applies");
         assert_eq!(instance.transfer_kinds(CLAIM), ["acquit", "disburse", "owe", "release", "reserve", "return"]);
-        let stored = instance.saga(CLAIM);
-        assert_eq!((stored.due_at_us, stored.saga.unasked, instance.books_off()), (None, false, 0));
+        let said = unwound(&instance);
+        assert_eq!((said.version, said.compensations.as_slice(), said.unasked), (2, &[Compensation::Release][..], true));
+        assert!(!said.words.contains("owes"), "{said:?}");
+        // It is said again until claim_process has it.
+        instance.resume();
+        assert_eq!(unwound(&instance), said);
+        assert_eq!(instance.books_off(), 0);
     }
 
     fn what_an_operator_says_of_a_payment_counts_as_the_gateways_answer(database: &Database) {

@@ -222,13 +222,13 @@ impl World {
         self.answers.push((revision, unknown));
     }
 
-    /// An answer is written, unless the saga was written since the call was made.
+    /// An answer is written, unless the saga was written since the call was made and the answer may be true no more.
     fn answer_written(&mut self, index: usize) {
         if self.answers.is_empty() {
             return;
         }
         let (revision, answer) = self.answers.remove(index % self.answers.len());
-        if revision == self.revision {
+        if revision == self.revision || self.saga().takes(&answer) {
             self.input(answer);
         }
     }

@@ -1,6 +1,7 @@
 //! What the gateway tells: signed, of this time, kept once, and applied when its payment is known.
 
 use crate::harness::{CLAIM, Instance, approved, event, with_application};
+use crate::tally::Tally;
 use claim_events::OutcomeKind;
 use diesel::{QueryDsl, RunQueryDsl};
 use dual_db::on_each_backend;
@@ -89,6 +90,23 @@ on_both_databases! {
             assert_eq!(gateway.tell_now("another-id", 100).await, 200, "of another id, and nothing new");
             assert_eq!((instance.transfer_kinds(CLAIM), instance.books_off()), (transfers, 0));
         });
+    }
+
+    fn a_payment_that_came_back_comes_back_once_and_only_as_much_of_it(test: &TestDatabase) {
+        let instance = Instance::new(test.database(), "one");
+        settle(&instance);
+        let (returns, alarms) = (Tally::of("payments_returned_total"), Tally::of("payment_alarms_total"));
+        let tell = |tally: &Tally, event_id: &str, amount_cents| {
+            let _counting = metrics::set_default_local_recorder(tally);
+            instance.executor.apply_return(event_id, CLAIM, amount_cents).expect("keeps").0
+        };
+        assert_eq!(tell(&returns, "first", 100), Told::Applied);
+        assert_eq!(tell(&returns, "under-another-id", 100), Told::Applied, "and it is the same");
+        assert_eq!(returns.total(), 1);
+        assert_eq!(tell(&alarms, "more", 70), Told::Kept, "that is more than was paid");
+        assert_eq!((alarms.total(), test.database().read(count_waiting).expect("counts").0), (1, 1));
+        assert_eq!(instance.transfer_kinds(CLAIM), ["disburse", "post", "reserve", "return", "reverse"]);
+        assert_eq!(outcome(&instance), Some((OutcomeKind::Unwound, 2)));
     }
 
     fn what_is_not_signed_by_the_gateway_changes_nothing(test: &TestDatabase) {

@@ -77,11 +77,9 @@ impl Saga {
 
     /// A restored copy may say that a claim ended unpaid although it was paid later, so its end is dropped. Unwinding goes on
     /// only where claim_process itself has a reason for it: after the next restore nobody might know of a refund whose reason
-    /// stands only in this copy. The next end has a higher version, since one version must not mean two ends.
+    /// stands only in this copy.
     fn reopen(&mut self) {
-        if let Some(outcome) = self.outcome.take() {
-            self.known_version = self.known_version.max(outcome.version);
-        }
+        self.drop_outcome();
         if self.claim_version < 2 && !self.known_unwound {
             self.unwinding = None;
         }
@@ -146,11 +144,15 @@ impl Saga {
         Ok(())
     }
 
-    /// Why this amount cannot be what came back of this payment, where it cannot.
-    pub fn cannot_have_returned(&self, amount_cents: i64) -> Option<&'static str> {
+    /// Why this amount cannot be what came back of this payment, where it cannot. `returned_cents` is what the ledger says came
+    /// back of it before.
+    pub fn cannot_have_returned(&self, amount_cents: i64, returned_cents: Option<i64>) -> Option<&'static str> {
         match self.disbursement {
             Disbursement::None | Disbursement::Declined => Some("money came back that was never paid"),
             Disbursement::Refunded => Some("a payment came back that was refunded before"),
+            Disbursement::Returned if returned_cents != Some(amount_cents) => {
+                Some("another amount came back of a payment that came back before")
+            }
             known if known.paid_cents().is_some_and(|paid| paid != amount_cents) => {
                 Some("another amount came back than was paid")
             }
@@ -164,8 +166,7 @@ impl Saga {
         if self.trust != Trust::Sure {
             return;
         }
-        // An end that was unwound already says nothing new.
-        let nobody_asks = self.has_ended() && !self.has_unwound_outcome();
+        let nobody_asks = self.has_ended();
         if self.disbursement == Disbursement::Intended {
             self.take_pay_answer(PayAnswer::Approved { amount_cents }, effects);
         }

@@ -150,7 +150,7 @@ pub struct Unwinding {
     pub cause: Cause,
     /// The step that failed, where one did.
     pub failed_step: Option<Step>,
-    /// The reason.
+    /// The reason; [`Saga::reason`] says with it what is owed.
     pub reason: Reason,
 }
 
@@ -369,6 +369,11 @@ impl Saga {
         matches!(self.state(), State::Settled | State::Unwound)
     }
 
+    /// Whether it has an outcome that nothing has begun to undo, as far as is known.
+    pub fn outcome_stands(&self) -> bool {
+        self.outcome.is_some() && !matches!(self.state(), State::Working | State::Unwinding)
+    }
+
     fn has_unwound_outcome(&self) -> bool {
         self.outcome.is_some_and(|outcome| outcome.kind == OutcomeKind::Unwound)
     }
@@ -378,6 +383,12 @@ impl Saga {
         if self.unwinding.is_none() {
             self.unwinding = Some(Unwinding { cause, failed_step, reason });
         }
+    }
+
+    /// Why it unwinds, once it does, and that what was paid is owed, where it is.
+    pub fn reason(&self) -> Option<Reason> {
+        let reason = self.unwinding.as_ref()?.reason.clone();
+        Some(if matches!(self.disbursement, Disbursement::Owed { .. }) { reason.and_owed() } else { reason })
     }
 
     fn parties(&self) -> Parties<'_> {

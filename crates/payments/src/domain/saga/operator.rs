@@ -3,7 +3,7 @@
 //!
 //! The money rule holds for whoever forces: what they say of the gateway must be so. It is written who said it, and why.
 
-use super::{Disbursement, Effect, LookUpAnswer, PayAnswer, RefundAnswer, Saga, Trust, Unwinding};
+use super::{Disbursement, Effect, LookUpAnswer, PayAnswer, RefundAnswer, Saga, Trust};
 use crate::domain::ledger::Kind;
 use crate::domain::reasons::Reason;
 use claim_events::{Cause, Step};
@@ -116,8 +116,6 @@ impl Saga {
                 if let Disbursement::RefundIntended { amount_cents } = self.disbursement {
                     effects.push(Effect::Book(self.parties().transfer(Kind::Owe, amount_cents)));
                     self.disbursement = Disbursement::Owed { amount_cents };
-                    self.unwinding =
-                        self.unwinding.take().map(|why| Unwinding { reason: why.reason.and_owed(), ..why });
                 }
                 self.proceed(effects);
             }

@@ -53,6 +53,7 @@ impl Saga {
     }
 
     pub(super) fn refund_answered(&mut self, answer: &RefundAnswer, effects: &mut Vec<Effect>) {
+        let nobody_asks = self.has_ended();
         let (Disbursement::RefundIntended { amount_cents } | Disbursement::Owed { amount_cents }, Trust::Sure) =
             (self.disbursement, self.trust)
         else {
@@ -69,14 +70,17 @@ impl Saga {
                 return;
             }
         }
+        self.unasked |= nobody_asks;
         self.proceed(effects);
     }
 
-    /// Books that the money is back, by a refund or by a return; what the provider owed for it, it does not owe any more.
+    /// Books that the money is back, by a refund or by a return. What the provider owed for it, it does not owe any more, so that
+    /// what was said of the end is not so any more either.
     pub(super) fn take_back(&mut self, kind: Kind, amount_cents: i64, effects: &mut Vec<Effect>) {
         effects.push(Effect::Book(self.parties().transfer(kind, amount_cents)));
         if matches!(self.disbursement, Disbursement::Owed { .. }) {
             effects.push(Effect::Book(self.parties().transfer(Kind::Acquit, amount_cents)));
+            self.drop_outcome();
         }
         if kind == Kind::Refund {
             self.disbursement = Disbursement::Refunded;
@@ -84,6 +88,21 @@ impl Saga {
         } else {
             self.disbursement = Disbursement::Returned;
         }
+    }
+
+    /// Whether this is what the saga waits to hear, to whichever of its calls the gateway gave the answer: a key has one fate, so
+    /// that what was said of it once stays true. What a look-up finds was true only when it was asked.
+    pub fn takes(&self, late: &Input) -> bool {
+        let waits = match late {
+            Input::PayAnswer(PayAnswer::Approved { .. } | PayAnswer::Declined { .. }) => {
+                self.disbursement == Disbursement::Intended
+            }
+            Input::RefundAnswer(RefundAnswer::Refunded | RefundAnswer::AlreadyReturned) => {
+                matches!(self.disbursement, Disbursement::RefundIntended { .. } | Disbursement::Owed { .. })
+            }
+            _ => false,
+        };
+        waits && self.trust == Trust::Sure
     }
 
     /// What is wrong when the gateway answers so to a question that is not open any more; nothing where it says what it said
@@ -186,6 +205,13 @@ impl Saga {
         }
     }
 
+    /// Takes its end back. The next one has a higher version, since one version must not mean two ends.
+    pub(super) fn drop_outcome(&mut self) {
+        if let Some(outcome) = self.outcome.take() {
+            self.known_version = self.known_version.max(outcome.version);
+        }
+    }
+
     /// The outcome as an event; the saga says it again whenever it is asked.
     pub(super) fn announcement(&self) -> Option<Effect> {
         let event = match (self.outcome?.kind, &self.unwinding) {
@@ -204,8 +230,8 @@ impl Saga {
                 unasked: self.unasked,
                 cause: unwinding.as_ref()?.cause,
                 failed_step: unwinding.as_ref()?.failed_step,
-                reason_code: unwinding.as_ref().map(|unwinding| unwinding.reason.code.clone()),
-                reason: unwinding.as_ref().map(|unwinding| unwinding.reason.words.clone()),
+                reason_code: self.reason().map(|reason| reason.code),
+                reason: self.reason().map(|reason| reason.words),
                 compensations: self.compensations.clone(),
             }),
         };

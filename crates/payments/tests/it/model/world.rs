@@ -5,8 +5,7 @@ use super::claim_side::ClaimSide;
 use super::gateway::{Fate, Fault, Gateway, unknown};
 use crate::harness::{Instance, settings};
 use claim_events::{Envelope, Event, OutcomeKind, PaymentEvent};
-use diesel::prelude::*;
-use dual_db::{Database, on_each_backend};
+use dual_db::Database;
 use fastrand::Rng;
 use payments::domain::saga::Forced;
 use payments::executor::clock::Clock;
@@ -27,21 +26,11 @@ const TROUBLED: i64 = 900 * SECOND;
 /// The end of all: nothing may go on for longer.
 const END: i64 = 4 * 3_600 * SECOND;
 
-diesel::table! {
-    outbox (id) {
-        id -> BigInt,
-        message_key -> Text,
-        headers -> Text,
-        body -> Text,
-    }
-}
-
 /// Instances, and the world they share from seed to seed.
 pub struct Stage {
     pub instances: [Instance; 2],
     clock: Arc<AtomicI64>,
     begins_us: i64,
-    outbox_read: i64,
 }
 
 impl Stage {
@@ -52,7 +41,7 @@ impl Stage {
             instance.executor = instance.executor.clone().by(Clock::Virtual(Arc::clone(&clock)));
         }
         let made_us = database.read(dual_db::Connection::now_us).expect("reads");
-        Self { instances, clock, begins_us: made_us + 3_600 * SECOND, outbox_read: 0 }
+        Self { instances, clock, begins_us: made_us + 3_600 * SECOND }
     }
 
     fn database(&self) -> &Database {
@@ -394,20 +383,7 @@ impl<'a> World<'a> {
     }
 
     fn send_outcomes(&mut self) {
-        let after = self.stage.outbox_read;
-        let rows: Vec<(i64, String, String, String)> = self
-            .stage
-            .database()
-            .read(|c| {
-                Ok(on_each_backend!(c, |c| { outbox::table.filter(outbox::id.gt(after)).order(outbox::id).load(c) })?)
-            })
-            .expect("reads");
-        for (id, key, headers, body) in rows {
-            self.stage.outbox_read = id;
-            let headers: Vec<(String, String)> = serde_json::from_str(&headers).expect("pairs");
-            let header = |name: &str| headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
-            let decoded = PaymentEvent::decode(Some(key.as_bytes()), header, body.as_bytes());
-            let (Envelope { version, .. }, event) = decoded.expect("an outcome");
+        for (Envelope { version, .. }, event) in self.stage.instances[0].delivered() {
             // It may be lost, come twice, and come late.
             let times = if self.is_troubled() { self.rng.usize(0..=2) } else { 1 };
             for _ in 0..times {

@@ -1,0 +1,51 @@
+//! How much one counter is raised by what a test does: the counters of `/metrics` are those of the whole process, in which
+//! other tests run.
+
+use metrics::{Counter, CounterFn, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Counts one counter, where it is the thread's recorder.
+pub struct Tally {
+    name: &'static str,
+    count: Arc<Count>,
+}
+
+#[derive(Default)]
+struct Count(AtomicU64);
+
+impl Tally {
+    pub fn of(name: &'static str) -> Self {
+        Self { name, count: Arc::default() }
+    }
+
+    pub fn total(&self) -> u64 {
+        self.count.0.load(Ordering::SeqCst)
+    }
+}
+
+impl CounterFn for Count {
+    fn increment(&self, by: u64) {
+        self.0.fetch_add(by, Ordering::SeqCst);
+    }
+
+    fn absolute(&self, _: u64) {}
+}
+
+impl Recorder for Tally {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+        if key.name() == self.name { Counter::from_arc(Arc::clone(&self.count)) } else { Counter::noop() }
+    }
+
+    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::noop()
+    }
+
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::noop()
+    }
+}
