@@ -180,5 +180,5 @@ fn a_payment() -> PlannedCall {
     let claim_id = nanoid::nanoid!(22);
     let key = format!("{claim_id}.disburse");
     let call = Call::Pay { key, reference: claim_id.clone(), payee: "1497775530".into(), amount_cents: 11_685 };
-    PlannedCall { claim_id, revision: 1, call }
+    PlannedCall { claim_id, revision: 1, call, tries: 0 }
 }

@@ -239,7 +239,7 @@ impl Simulation {
             self.waiting += 1;
         }
         if let Some(controller) = &mut self.controller {
-            controller.ended(Ended { began_us, now_us: self.now_us, sign, load });
+            controller.ended(Ended { began_us, now_us: self.now_us, sign, tries: 0, load });
             let rest_us = controller.rest_left_us(self.now_us);
             if rest_us > 0 {
                 self.after(rest_us, Event::Rested);

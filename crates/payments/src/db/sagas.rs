@@ -78,6 +78,7 @@ struct NewRow<'a> {
     traceparent: Option<&'a str>,
     started_at_us: i64,
     updated_at_us: i64,
+    tries: i64,
 }
 
 impl Row {
@@ -118,6 +119,7 @@ fn new_row(stored: &StoredSaga) -> NewRow<'_> {
         traceparent: stored.traceparent.as_deref(),
         started_at_us: stored.started_at_us,
         updated_at_us: stored.updated_at_us,
+        tries: stored.saga.attempts.all().into(),
     }
 }
 
@@ -141,28 +143,28 @@ pub fn find_for_update(connection: &mut Connection, claim_ids: &[&str]) -> Resul
 /// Sagas whose time has come, past those that another instance is taking; and the claims of those whose facts cannot be read,
 /// which must not keep the others from getting on.
 ///
-/// Half of them are those that wait longest, and half those that began to wait last: where many fail again and again, those are
-/// always the ones that wait longest, and others would hardly ever be tried.
+/// A third of them are those that wait longest, and the others those that were tried least: those that fail again and again
+/// are always the ones that wait longest, and others would hardly ever be tried.
 pub fn take_due(connection: &mut Connection, now_us: i64, limit: i64) -> Result<(Vec<StoredSaga>, Vec<String>)> {
-    let (newest, oldest) = (limit / 2, limit - limit / 2);
     let is_due = sagas::due_at_us.le(now_us);
     let mut rows: Vec<Row> = load_skipping_locked!(
         connection,
-        sagas::table.filter(is_due).order((sagas::due_at_us, sagas::claim_id)).limit(oldest).select(Row::as_select())
+        sagas::table
+            .filter(is_due)
+            .order((sagas::due_at_us, sagas::claim_id))
+            .limit(limit / 3)
+            .select(Row::as_select())
     )?;
-    if let (1.., Some(Row { claim_id, due_at_us, .. })) = (newest, rows.last()) {
-        // Many may be due at the same moment.
-        let same_moment = sagas::due_at_us.eq(due_at_us).and(sagas::claim_id.gt(claim_id));
-        let more: Vec<Row> = load_skipping_locked!(
-            connection,
-            sagas::table
-                .filter(is_due.and(sagas::due_at_us.gt(due_at_us).or(same_moment)))
-                .order((sagas::due_at_us.desc(), sagas::claim_id.desc()))
-                .limit(newest)
-                .select(Row::as_select())
-        )?;
-        rows.extend(more);
-    }
+    let taken: Vec<String> = rows.iter().map(|row| row.claim_id.clone()).collect();
+    let tried_least: Vec<Row> = load_skipping_locked!(
+        connection,
+        sagas::table
+            .filter(is_due.and(sagas::claim_id.ne_all(&taken)))
+            .order((sagas::tries, sagas::due_at_us, sagas::claim_id))
+            .limit(limit - limit / 3)
+            .select(Row::as_select())
+    )?;
+    rows.extend(tried_least);
     let mut unreadable = Vec::new();
     let readable = rows.into_iter().filter_map(|row| {
         let claim_id = row.claim_id.clone();

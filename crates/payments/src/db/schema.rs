@@ -18,6 +18,7 @@ diesel::table! {
         started_at_us -> BigInt,
         updated_at_us -> BigInt,
         call_revision -> BigInt,
+        tries -> BigInt,
     }
 }
 

@@ -105,7 +105,8 @@ impl Executor {
         }
         if let Some(call) = call {
             let claim_id = stored.saga.claim_id.clone();
-            out.calls.insert(claim_id.clone(), PlannedCall { claim_id, revision: stored.revision, call });
+            let (revision, tries) = (stored.revision, stored.saga.attempts.all());
+            out.calls.insert(claim_id.clone(), PlannedCall { claim_id, revision, call, tries });
         }
         Ok(())
     }

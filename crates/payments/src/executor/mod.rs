@@ -68,6 +68,8 @@ pub struct PlannedCall {
     pub revision: i64,
     /// The call.
     pub call: Call,
+    /// How often the payment was tried before without a definite answer.
+    pub tries: u32,
 }
 
 /// The answer to a call.

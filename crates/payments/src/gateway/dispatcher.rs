@@ -125,7 +125,7 @@ impl Dispatcher {
     }
 
     fn make(&self, calls: Vec<PlannedCall>, waits: impl Fn(&Self) -> Option<Counted>) {
-        for PlannedCall { claim_id, revision, call } in calls {
+        for PlannedCall { claim_id, revision, call, tries } in calls {
             let in_flight = Counted::by(&self.in_flight);
             let waits = waits(self);
             let ended = Arc::clone(&self.ended);
@@ -146,7 +146,7 @@ impl Dispatcher {
                 drop(waits);
                 let started = Instant::now();
                 let Reply { answer: input, sign } = making(call).await;
-                turn.end(sign);
+                turn.end(sign, tries);
                 ended.fetch_add(1, Ordering::SeqCst);
                 metrics::histogram!("gateway_call_seconds").record(started.elapsed().as_secs_f64());
                 let answer = Answer { claim_id, revision, input };

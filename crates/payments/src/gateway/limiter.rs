@@ -41,6 +41,7 @@ pub struct Turn {
     permit: Option<OwnedSemaphorePermit>,
     began_us: i64,
     sign: Sign,
+    tries: u32,
 }
 
 /// Counts a call as waiting for as long as it does.
@@ -87,7 +88,7 @@ impl Limiter {
             state.load.in_use += 1;
             now_us
         });
-        Some(Turn { limiter: self.clone(), permit: Some(permit), began_us, sign: Sign::Unclear })
+        Some(Turn { limiter: self.clone(), permit: Some(permit), began_us, sign: Sign::Unclear, tries: 0 })
     }
 
     /// Lets the time be noted: a size that is not used shrinks. How often it is called does not matter.
@@ -132,9 +133,9 @@ impl Limiter {
         result
     }
 
-    fn ended(&self, began_us: i64, sign: Sign, permit: OwnedSemaphorePermit) {
+    fn ended(&self, began_us: i64, sign: Sign, tries: u32, permit: OwnedSemaphorePermit) {
         self.change(|state, now_us| {
-            report(state.controller.ended(Ended { began_us, now_us, sign, load: state.load }));
+            report(state.controller.ended(Ended { began_us, now_us, sign, tries, load: state.load }));
             state.load.in_use -= 1;
             if state.permits > state.controller.size() {
                 permit.forget();
@@ -157,16 +158,16 @@ impl Limiter {
 }
 
 impl Turn {
-    /// How the call ended.
-    pub fn end(mut self, sign: Sign) {
-        self.sign = sign;
+    /// How the call ended, of a payment that was tried so often before.
+    pub fn end(mut self, sign: Sign, tries: u32) {
+        (self.sign, self.tries) = (sign, tries);
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
         if let Some(permit) = self.permit.take() {
-            self.limiter.ended(self.began_us, self.sign, permit);
+            self.limiter.ended(self.began_us, self.sign, self.tries, permit);
         }
     }
 }

@@ -92,6 +92,7 @@ impl Calling {
                 payee: "1497775530".into(),
                 amount_cents: 100,
             },
+            tries: 0,
         });
         self.dispatcher.dispatch(planned.collect());
     }

@@ -246,31 +246,38 @@ on_both_databases! {
         assert_eq!((before, taken.len()), (40, 40));
     }
 
-    fn those_that_wait_longest_do_not_keep_others_from_being_taken_up(database: &Database) {
+    fn what_fails_again_and_again_does_not_keep_others_from_being_taken_up(database: &Database) {
         let instance = Instance::new(database, "one");
         let ids: Vec<String> = (0..10).map(|n| format!("claim{n:017}")).collect();
-        // Two at once, and the others one after the other.
-        instance.hear_all(&[event(&ids[0], 100, 1), event(&ids[1], 100, 1)]);
-        for id in &ids[2..] {
+        for id in &ids {
             instance.hear(&event(id, 100, 1));
             std::thread::sleep(std::time::Duration::from_millis(2));
         }
+        let execute = |sql: String| {
+            database.write(|c| Ok(on_each_backend!(c, |c| sql_query(&sql).execute(c))?)).expect("executes");
+        };
         let take = |limit| -> Vec<String> {
-            std::thread::sleep(std::time::Duration::from_millis(5));
-            let mut taken: Vec<String> =
-                instance.executor.resume(limit).expect("takes up").into_iter().map(|call| call.claim_id).collect();
+            // All are due, the first of them for longest, and six of them were tried before.
+            execute("UPDATE sagas SET due_at_us = started_at_us, tries = 0".to_owned());
+            execute(format!("UPDATE sagas SET tries = 5 WHERE claim_id <= '{}'", ids[5]));
+            let calls = instance.executor.resume(limit).expect("takes up");
+            let mut taken: Vec<String> = calls.into_iter().map(|call| call.claim_id).collect();
             taken.sort();
-            // They are due again at once.
-            let sql = "UPDATE sagas SET due_at_us = started_at_us";
-            database.write(|c| Ok(on_each_backend!(c, |c| sql_query(sql).execute(c))?)).expect("puts back");
             taken
         };
         let of = |numbers: &[usize]| -> Vec<String> { numbers.iter().map(|n| ids[*n].clone()).collect() };
-        assert_eq!(take(1), of(&[0]));
-        assert_eq!(take(2), of(&[0, 9]));
-        assert_eq!(take(5), of(&[0, 1, 2, 8, 9]));
+        assert_eq!(take(1), of(&[6]));
+        assert_eq!(take(2), of(&[6, 7]));
+        assert_eq!(take(3), of(&[0, 6, 7]));
+        assert_eq!(take(6), of(&[0, 1, 6, 7, 8, 9]));
+        assert_eq!(take(7), of(&[0, 1, 2, 6, 7, 8, 9]));
         assert_eq!(take(10), ids);
         assert_eq!(take(100), ids);
+        // How often one was tried is written with it.
+        let calls = instance.hear(&event("tried", 100, 1));
+        instance.answer(&calls[0], unknown());
+        execute("DELETE FROM sagas WHERE tries <> 1".to_owned());
+        assert_eq!(instance.saga("tried").saga.attempts.disburse, 1);
     }
 
     fn concurrent_reserves_cannot_overdraw_a_budget(database: &Database) {

@@ -246,7 +246,7 @@ on_both_databases! {
         let instance = Instance::new(database, "one");
         settle(&instance, &event(CLAIM, 100, 1));
         let call_revision = instance.saga(CLAIM).call_revision;
-        let returned = PlannedCall { claim_id: CLAIM.into(), revision: call_revision, call: Call::LookUp { key: String::new(), reference: String::new() } };
+        let returned = PlannedCall { claim_id: CLAIM.into(), revision: call_revision, call: Call::LookUp { key: String::new(), reference: String::new() }, tries: 0 };
         instance.answer(&returned, Input::Returned { amount_cents: 100 });
         assert_eq!((outcome(&instance), instance.delivered().len()), (Some((OutcomeKind::Unwound, 2)), 2));
         assert!(instance.saga(CLAIM).saga.unasked);
@@ -294,7 +294,7 @@ on_both_databases! {
         let instance = Instance::new(database, "one");
         settle(&instance, &event(CLAIM, 100, 1));
         let call_revision = instance.saga(CLAIM).call_revision;
-        let returned = PlannedCall { claim_id: CLAIM.into(), revision: call_revision, call: Call::LookUp { key: String::new(), reference: String::new() } };
+        let returned = PlannedCall { claim_id: CLAIM.into(), revision: call_revision, call: Call::LookUp { key: String::new(), reference: String::new() }, tries: 0 };
         instance.answer(&returned, Input::Returned { amount_cents: 100 });
         assert_eq!(instance.delivered().len(), 2);
         instance.hear(&event(CLAIM, 100, 1));

@@ -1,4 +1,4 @@
-//! How many of the last calls failed: a gateway that is in trouble fails many, and a call now and then fails for itself.
+//! How many of the last calls failed or were refused: a gateway that is in trouble fails many, and a call now and then fails for itself.
 
 /// Over about how many calls the share is taken.
 const CALLS: f64 = 20.0;
@@ -6,7 +6,10 @@ const CALLS: f64 = 20.0;
 /// twenty does, four times in ten thousand.
 const MANY: f64 = 0.2;
 
-/// A moving share of failed calls, in which each call counts a little less than the one after it.
+/// Which share is that of a gateway that hardly answers.
+const MOST: f64 = 0.6;
+
+/// A moving share of calls that failed or were refused, in which each call counts a little less than the one after it.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Failing {
     share: f64,
@@ -20,8 +23,13 @@ impl Failing {
     }
 
     /// Whether more fail than would by chance.
-    pub(super) fn is_many(&self) -> bool {
+    pub(super) fn are_many(&self) -> bool {
         self.share > MANY
+    }
+
+    /// Whether more fail than are answered.
+    pub(super) fn are_most(&self) -> bool {
+        self.share > MOST
     }
 }
 
@@ -34,13 +42,13 @@ mod tests {
         let mut failing = Failing::default();
         let first_many = (1..).find(|_| {
             failing.note(true);
-            failing.is_many()
+            failing.are_many()
         });
         assert_eq!(first_many, Some(5));
         let mut failing = Failing::default();
         for call in 0..10_000 {
             failing.note(call % 10 == 0);
-            assert!(!failing.is_many(), "{failing:?}");
+            assert!(!failing.are_many(), "{failing:?}");
         }
     }
 }

@@ -20,7 +20,8 @@
 //!   them is no reason for another one (as in TCP's fast recovery, RFC 5681). Near where a call was last lost it grows by one.
 //! - **A call that fails is lost only where many fail.** A refusal or a time-out says that there was too much to do; a server's
 //!   error or a broken connection may be that call's own, and some of them happen at every size. Cutting for each would hold
-//!   the size at a few calls (as loss that is not congestion does to TCP: Padhye et al., 1998).
+//!   the size at a few calls (as loss that is not congestion does to TCP: Padhye et al., 1998). And what failed or was
+//!   refused before, and is again while most others are answered, is so for itself.
 //! - **At the floor, a call that is lost is followed by a pause**, which doubles with each lost one up to a bound and ends with
 //!   the first that is answered (the exponential backoff of RFC 6298, and the open state of what is called a circuit breaker): the
 //!   size bounds how many calls are made at once, and not how many a second, where a gateway refuses them at once.
@@ -135,11 +136,15 @@ impl Controller {
                 self.answered(call)
             }
             Sign::TimedOut => self.lost(call, LOSS_FACTOR, Reason::TimedOut),
-            Sign::Failed => {
+            Sign::Failed | Sign::Busy => {
                 self.failing.note(true);
-                if self.failing.is_many() { self.lost(call, LOSS_FACTOR, Reason::Failed) } else { None }
+                match call.sign {
+                    _ if call.tries > 0 && !self.failing.are_most() => None,
+                    Sign::Busy => self.lost(call, BUSY_FACTOR, Reason::Busy),
+                    _ if self.failing.are_many() => self.lost(call, LOSS_FACTOR, Reason::Failed),
+                    _ => None,
+                }
             }
-            Sign::Busy => self.lost(call, BUSY_FACTOR, Reason::Busy),
             Sign::Unclear => None,
         }
     }
@@ -252,11 +257,12 @@ mod tests {
     struct Rounds {
         controller: Controller,
         now_us: i64,
+        tries: u32,
     }
 
     impl Rounds {
         fn new() -> Self {
-            Self { controller: Controller::new(LIMITS, 0), now_us: 0 }
+            Self { controller: Controller::new(LIMITS, 0), now_us: 0, tries: 0 }
         }
 
         /// As many calls at once as may be, all ending alike after so long.
@@ -265,8 +271,16 @@ mod tests {
             self.now_us += latency_us;
             for _ in 0..in_use {
                 let load = Load { in_use, waiting };
-                self.controller.ended(Ended { began_us, now_us: self.now_us, sign, load });
+                self.controller.ended(Ended { began_us, now_us: self.now_us, sign, tries: self.tries, load });
             }
+        }
+
+        /// One more call.
+        fn call(&mut self, latency_us: i64, sign: Sign) {
+            let began_us = self.now_us;
+            self.now_us += latency_us;
+            let load = Load { in_use: self.controller.size(), waiting: 1 };
+            self.controller.ended(Ended { began_us, now_us: self.now_us, sign, tries: self.tries, load });
         }
 
         fn rounds(&mut self, rounds: usize, latency_us: i64, sign: Sign, waiting: usize) -> usize {
@@ -309,10 +323,27 @@ mod tests {
     #[test]
     fn calls_that_began_before_a_cut_do_not_cut_again() {
         let mut controller = Controller::new(LIMITS, 0);
-        let lost = |began_us, now_us| Ended { began_us, now_us, sign: Sign::TimedOut, load: Load::default() };
+        let lost = |began_us, now_us| Ended { began_us, now_us, sign: Sign::TimedOut, tries: 0, load: Load::default() };
         assert_eq!(controller.ended(lost(0, 100)).map(|decision| decision.to), Some(4));
         assert_eq!(controller.ended(lost(99, 200)), None);
         assert_eq!(controller.ended(lost(100, 300)).map(|decision| decision.to), Some(2));
+    }
+
+    #[test]
+    fn what_was_refused_before_counts_only_where_most_are() {
+        for sign in [Sign::Busy, Sign::Failed] {
+            let mut rounds = Rounds::new();
+            for _ in 0..50 {
+                rounds.tries = 0;
+                rounds.round(CALL_US, Sign::Answered, 1);
+                rounds.tries = 1;
+                rounds.call(CALL_US, sign);
+            }
+            assert!(rounds.reasons().iter().all(|reason| *reason == Reason::Demand), "{:?}", rounds.reasons());
+            assert!(rounds.controller.size() > LIMITS.start);
+            assert_eq!(rounds.rounds(100, CALL_US, sign, 1), LIMITS.floor, "now all of them do");
+            assert!(rounds.controller.rest_left_us(rounds.now_us) > 0);
+        }
     }
 
     #[test]
@@ -326,7 +357,7 @@ mod tests {
 
     #[test]
     fn at_the_floor_rising_latency_neither_cuts_nor_grows() {
-        let mut rounds = Rounds { controller: Controller::new(Limits { floor: 8, ..LIMITS }, 0), now_us: 0 };
+        let mut rounds = Rounds { controller: Controller::new(Limits { floor: 8, ..LIMITS }, 0), now_us: 0, tries: 0 };
         rounds.rounds(3, CALL_US, Sign::Answered, 0);
         assert_eq!(rounds.rounds(30, 3 * CALL_US, Sign::Answered, 1), 8);
         assert!(rounds.reasons().is_empty());
@@ -419,7 +450,7 @@ mod tests {
         for now_us in 1..10_000 {
             let sign = if now_us % 50 < 30 { Sign::Answered } else { Sign::TimedOut };
             let load = Load { in_use: controller.size(), waiting: 1 };
-            controller.ended(Ended { began_us: now_us - 1, now_us, sign, load });
+            controller.ended(Ended { began_us: now_us - 1, now_us, sign, tries: 0, load });
             assert!((1..=3).contains(&controller.size()));
         }
         assert_eq!(controller.decisions().count(), KEPT_DECISIONS);

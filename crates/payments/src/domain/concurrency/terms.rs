@@ -78,6 +78,8 @@ pub struct Ended {
     pub now_us: i64,
     /// How.
     pub sign: Sign,
+    /// How often its payment was tried before without a definite answer.
+    pub tries: u32,
     /// What was going on when it ended, itself included.
     pub load: Load,
 }

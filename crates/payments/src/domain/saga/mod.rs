@@ -178,6 +178,14 @@ pub struct Attempts {
     pub announce: u32,
 }
 
+impl Attempts {
+    /// All of them together.
+    pub fn all(self) -> u32 {
+        let Self { disburse, refund, look_up, announce } = self;
+        disburse.saturating_add(refund).saturating_add(look_up).saturating_add(announce)
+    }
+}
+
 /// What happens to a saga.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Input {
