@@ -331,7 +331,7 @@ on_both_databases! {
             ("the header 'ce_type' is missing", 1),
             ("the header 'ce_specversion' is missing", 1),
             (
-                "the header 'ce_aggregateversion' is not as the contract says: it must be a whole number of at least 1",
+                "the header 'ce_aggregateversion' is not as the contract says: it must be a whole number from 1 to 1000000000",
                 1,
             ),
             ("the header 'ce_time' is not as the contract says: it must be an RFC 3339 time", 1),
