@@ -22,6 +22,9 @@ fn silent(answer: &Answer) {
 
 /// Sends claims that are refused, each for another reason, all with the planted id.
 async fn be_refused(service: &Service) {
+    // A method may be any word.
+    let method = Method::from_bytes(CANARY.as_bytes()).unwrap();
+    silent(&Answer::of(service.request(method, "/v1/claims")).await);
     let with = |changes: &[(&str, serde_json::Value)]| {
         let mut line = line(changes);
         line["subscriber_id"] = json!(CANARY);

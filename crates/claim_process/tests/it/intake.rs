@@ -244,3 +244,21 @@ fn a_deployment_chooses_what_a_rule_does() {
         [(Some(2), "repeated_line")]
     );
 }
+
+#[test]
+fn a_name_without_end_is_cut_wherever_it_is_told() {
+    let long = "tooth".repeat(1_000);
+    for sent in [json!({long.clone(): "14"}), json!({"lines": [{long.clone(): "14"}]})] {
+        let told = serde_json::to_string(&refused_and_warned(&sent)).unwrap();
+        assert!(told.contains("unknown_field") && !told.contains(&long[..65]), "{told}");
+    }
+    // The fields there are, are named once.
+    let many: serde_json::Map<String, Value> = (0..40).map(|n| (format!("column {n}"), json!("x"))).collect();
+    let told = serde_json::to_string(&refused_and_warned(&Value::Object(many))).unwrap();
+    assert_eq!(told.matches("the fields are").count(), 1, "{told}");
+}
+
+fn refused_and_warned(value: &Value) -> Vec<Finding> {
+    let judgement = rules().judge(&from_json(value).expect("well-formed"), Timestamp::now());
+    [judgement.refused, judgement.warnings].concat()
+}
