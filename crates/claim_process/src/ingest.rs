@@ -184,7 +184,7 @@ impl Writer {
                     );
                     return Err(match error {
                         // A lock that others held too long says nothing about the claims.
-                        Error::Query(_) if !error.is_transient() => NotStored::Refused,
+                        _ if error.is_refusal() => NotStored::Refused,
                         Error::Query(_) | Error::Unavailable(_) | Error::Conflict => NotStored::Unavailable,
                     });
                 }

@@ -105,8 +105,7 @@ pub(crate) async fn list(query: Query<ListQuery>, desk: web::Data<DeadLetterDesk
         .database
         .read(move |connection| event_bus::list_dead_letters(connection, state, cursor, limit + 1))
         .await?;
-    let more = page::cut(&mut found, limit);
-    let next_cursor = found.last().filter(|_| more).map(|last| last.id.to_string());
+    let next_cursor = page::cut(&mut found, limit, |last| last.id.to_string());
     let dead_letters = found.into_iter().map(DeadLetterAnswer::from).collect();
     Ok(HttpResponse::Ok().json(Page { dead_letters, next_cursor }))
 }

@@ -64,7 +64,7 @@ impl DatabaseGate {
         result.map_err(|error| {
             tracing::error!(error = &error as &dyn std::error::Error, "a query failed");
             match error {
-                Error::Query(_) if !error.is_transient() => Problem::internal(),
+                _ if error.is_refusal() => Problem::internal(),
                 Error::Unavailable(_) | Error::Conflict | Error::Query(_) => {
                     Problem::unavailable("the database is not available: try again shortly", RETRY_AFTER_S)
                 }

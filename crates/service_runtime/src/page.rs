@@ -11,12 +11,13 @@ pub fn limit(asked: Option<i64>, default: i64, most: i64) -> Result<i64, Problem
     if (1..=most).contains(&limit) { Ok(limit) } else { Err(Problem::malformed(format!("limit must be 1 to {most}"))) }
 }
 
-/// Cuts entries, of which one more than `limit` was looked for, to a page, and tells whether there is a next one.
-pub fn cut<T>(found: &mut Vec<T>, limit: i64) -> bool {
+/// Cuts entries, of which one more than `limit` was looked for, to a page, and tells behind which one the next page begins,
+/// where there is one.
+pub fn cut<T, K>(found: &mut Vec<T>, limit: i64, key: impl FnOnce(&T) -> K) -> Option<K> {
     let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
     let more = found.len() > wanted;
     found.truncate(wanted);
-    more
+    found.last().filter(|_| more).map(key)
 }
 
 #[cfg(test)]
@@ -35,7 +36,7 @@ mod tests {
     #[test]
     fn one_more_than_wanted_tells_of_a_next_page() {
         let mut found = vec![1, 2, 3];
-        assert!(cut(&mut found, 2) && found == [1, 2]);
-        assert!(!cut(&mut found, 2) && found == [1, 2]);
+        assert!(cut(&mut found, 2, |last| *last) == Some(2) && found == [1, 2]);
+        assert!(cut(&mut found, 2, |last| *last).is_none() && found == [1, 2]);
     }
 }

@@ -84,8 +84,7 @@ pub(super) async fn list(query: Query<ListQuery>, api: web::Data<Api>) -> Result
     let filter = query.filter()?;
     // One more than asked for tells whether there is a next page.
     let mut found = api.database.read(move |connection| claims::list(connection, &filter, limit + 1)).await?;
-    let more = page::cut(&mut found, limit);
-    let next_cursor = found.last().filter(|_| more).map(|claim| write_cursor(claim.row.id));
+    let next_cursor = page::cut(&mut found, limit, |claim| write_cursor(claim.row.id));
     Ok(HttpResponse::Ok().json(Page { claims: found.into_iter().map(ClaimAnswer::from).collect(), next_cursor }))
 }
 

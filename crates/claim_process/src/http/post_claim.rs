@@ -100,12 +100,9 @@ fn answer(submitted: Submitted) -> Result<HttpResponse, Problem> {
         Submitted::Replayed(claim) => {
             Ok(HttpResponse::Ok().insert_header(("idempotency-replayed", "true")).json(ClaimAnswer::from(*claim)))
         }
-        Submitted::KeyReused => Err(Problem::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "idempotency-key-reused",
-            "The Idempotency-Key was used before",
-            "the same Idempotency-Key came with another body: use a new key for a new claim",
-        )),
+        Submitted::KeyReused => {
+            Err(key_reused("the same Idempotency-Key came with another body: use a new key for a new claim"))
+        }
         Submitted::LikelyDuplicate { claim_id } => Err(refused(vec![likely_duplicate(&claim_id)])),
         Submitted::ExternalIdTaken { claim_id } => Err(Problem::new(
             StatusCode::CONFLICT,
@@ -190,6 +187,12 @@ pub(super) fn idempotency_key(request: &HttpRequest) -> Result<Option<String>, P
             "the Idempotency-Key must be 1 to {LONGEST_KEY} printable ASCII characters, and none of them a blank or a tab"
         ))
     })
+}
+
+/// What came before with the same `Idempotency-Key` was something else.
+pub(super) fn key_reused(detail: impl Into<String>) -> Problem {
+    let title = "The Idempotency-Key was used before";
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key-reused", title, detail)
 }
 
 fn refused(findings: Vec<Finding>) -> Problem {

@@ -99,8 +99,7 @@ pub(super) async fn audit(
     let credits: i64 = turnovers.iter().map(|turnover| turnover.credits_cents).sum();
     let cash = turnovers.iter().find(|turnover| turnover.account == "cash");
     let cash_out_cents = cash.map_or(0, |cash| cash.credits_cents - cash.debits_cents);
-    let more = page::cut(&mut claims, limit);
-    let next_after = claims.last().filter(|_| more).map(|books| books.claim_id.clone());
+    let next_after = page::cut(&mut claims, limit, |books| books.claim_id.clone());
     Ok(HttpResponse::Ok().json(AuditAnswer {
         balanced: debits == credits && off.is_empty(),
         debits: money(debits),

@@ -59,8 +59,7 @@ pub(super) async fn list(
     let limit = page::limit(limit, DEFAULT_LIMIT, MOST)?;
     let after = after.unwrap_or_default();
     let mut found = database.read(move |connection| ledger::balances(connection, &after, limit + 1)).await?;
-    let more = page::cut(&mut found, limit);
-    let next_after = found.last().filter(|_| more).map(|balance| balance.account.clone());
+    let next_after = page::cut(&mut found, limit, |balance| balance.account.clone());
     Ok(HttpResponse::Ok().json(Page { balances: found.into_iter().map(BalanceAnswer::from).collect(), next_after }))
 }
 

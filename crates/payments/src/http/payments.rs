@@ -76,8 +76,7 @@ pub(super) async fn list(query: Query<ListQuery>, database: web::Data<DatabaseGa
     let filter = ListFilter { state, stuck, before: cursor };
     // One more than asked for tells whether there is a next page.
     let mut found = database.read(move |connection| sagas::list(connection, &filter, limit + 1)).await?;
-    let more = page::cut(&mut found, limit);
-    let next_cursor = found.last().filter(|_| more).map(|last| last.id.to_string());
+    let next_cursor = page::cut(&mut found, limit, |last| last.id.to_string());
     Ok(HttpResponse::Ok().json(Page { payments: found.into_iter().map(PaymentLine::from).collect(), next_cursor }))
 }
 

@@ -58,8 +58,7 @@ pub(super) async fn list(
     let after = after.unwrap_or_default();
     // One more than asked for tells whether there is a next page.
     let mut found = database.read(move |connection| returns::list_waiting(connection, &after, limit + 1)).await?;
-    let more = page::cut(&mut found, limit);
-    let next_after = found.last().filter(|_| more).map(|last| last.event_id.clone());
+    let next_after = page::cut(&mut found, limit, |last| last.event_id.clone());
     Ok(HttpResponse::Ok().json(Page { returns: found.into_iter().map(ReturnLine::from).collect(), next_after }))
 }
 

@@ -4,7 +4,7 @@
 use super::lookups::Lookups;
 use crate::db::idempotency;
 use crate::db::submit::IdempotencyKey;
-use actix_web::http::StatusCode;
+use crate::http::post_claim::key_reused;
 use service_runtime::problem::Problem;
 use std::collections::HashMap;
 use std::ops::Range;
@@ -52,14 +52,9 @@ impl Earlier {
 }
 
 fn another_batch(index: u64) -> Problem {
-    Problem::new(
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "idempotency-key-reused",
-        "The Idempotency-Key was used before",
-        format!(
-            "the claim with index {index} is another one than was stored from its place with the same Idempotency-Key before, so \
-             this is another batch: nothing from there on was read. Send what was not accepted before as a batch of its own, with \
-             a key of its own"
-        ),
-    )
+    key_reused(format!(
+        "the claim with index {index} is another one than was stored from its place with the same Idempotency-Key before, so this \
+         is another batch: nothing from there on was read. Send what was not accepted before as a batch of its own, with a key of \
+         its own"
+    ))
 }
