@@ -280,7 +280,7 @@ start_all_in_one() {
   "$engine" run --detach --name check-all-in-one --read-only --tmpfs /tmp --cap-drop all --security-opt no-new-privileges \
     --memory 1g --pids-limit 2048 --volume check-all-in-one:/data --publish "127.0.0.1:$aio_claims:8000" \
     --publish "127.0.0.1:$aio_payments:8001" --publish "127.0.0.1:$aio_gateway:8090" "claims-to-payments/all_in_one:$tag" >/dev/null
-  await "the all-in-one container" 90 "$engine" exec check-all-in-one all_in_one health
+  await "the all-in-one container" 90 "$engine" exec check-all-in-one launcher health
 }
 
 check_all_in_one() {
@@ -296,7 +296,7 @@ check_all_in_one() {
   # shellcheck disable=SC2016
   "$engine" exec check-all-in-one bash -c '(sleep 0.2 &) ; for p in /proc/[0-9]*; do [ "$(cat $p/comm 2>/dev/null)" != payments ] || kill -KILL ${p#/proc/}; done'
   python3 scripts/check_claims.py send "http://127.0.0.1:$aio_claims" 24 4 "$sent"
-  await "payments, which was killed" 60 "$engine" exec check-all-in-one all_in_one health
+  await "payments, which was killed" 60 "$engine" exec check-all-in-one launcher health
   "$engine" logs check-all-in-one 2>&1 | grep 'payments ended with exit status 137' >/dev/null || fail "payments was not killed."
   zombies=$("$engine" exec check-all-in-one bash -c 'grep -l "^State:.Z" /proc/[0-9]*/status 2>/dev/null | wc -l')
   [ "$zombies" = 0 ] || fail "process 1 leaves $zombies zombies."

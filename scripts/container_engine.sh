@@ -58,7 +58,7 @@ make_env_file() {
 stage_binaries() {
   local name
   mkdir -p .local/prebuilt
-  for name in local_broker "${services[@]}"; do
+  for name in launcher local_broker "${services[@]}"; do
     [ -x "$1/$name" ] || fail "there is no $1/$name: build it first ('cargo build --release' puts it in target/release)."
     rm -f ".local/prebuilt/$name"
     if command -v strip >/dev/null; then

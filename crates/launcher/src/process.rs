@@ -1,0 +1,263 @@
+//! One child process: started, signalled, waited for without polling, and never signalled after it was reaped.
+//!
+//! Each child leads a process group of its own, so that a terminal's Ctrl-C reaches only its parent, which stops children
+//! in order. The kernel sends it SIGTERM when the thread that started it ends (`setpriv --pdeathsig`), so a parent that is
+//! killed leaves nothing behind that heeds SIGTERM. Start children from a thread that lives as long as they should.
+
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
+use std::fs::OpenOptions;
+use std::io::{self, PipeReader};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// What to run, and how.
+#[derive(Debug, Clone)]
+pub struct Program {
+    /// What it is called in messages.
+    pub name: String,
+    /// The executable: a path, or a name that is looked up in `PATH`.
+    pub path: PathBuf,
+    /// Its arguments.
+    pub arguments: Vec<String>,
+    /// Environment variables that are set for it, beside those that it inherits.
+    pub environment: Vec<(String, String)>,
+    /// Where its standard output and standard error go.
+    pub output: Output,
+}
+
+/// Where a program's standard output and standard error go.
+#[derive(Debug, Clone)]
+pub enum Output {
+    /// To the parent's.
+    Inherited,
+    /// Both into one pipe, which [`Process::start`] returns.
+    Piped,
+    /// Standard output into a pipe, which [`Process::start`] returns, and standard error to the parent's.
+    StdoutPiped,
+    /// To the end of this file, which is made if it is missing.
+    AppendedTo(PathBuf),
+}
+
+/// A started child. Dropping it kills it.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    pid: Pid,
+    end: Arc<End>,
+}
+
+/// Sees the end of a [`Process`] from another thread.
+#[derive(Debug, Clone)]
+pub struct Watch {
+    end: Arc<End>,
+}
+
+impl Watch {
+    /// Whether it has ended, after at most this time.
+    pub fn ended_within(&self, timeout: Duration) -> bool {
+        self.end.wait(timeout).is_some()
+    }
+}
+
+/// How the child ended. Holding the lock while it is unset keeps the child from being reaped, and its id from reuse.
+#[derive(Debug, Default)]
+struct End {
+    status: Mutex<Option<ExitStatus>>,
+    came: Condvar,
+}
+
+impl End {
+    fn lock(&self) -> MutexGuard<'_, Option<ExitStatus>> {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait(&self, timeout: Duration) -> Option<ExitStatus> {
+        let waited = self.came.wait_timeout_while(self.lock(), timeout, |status| status.is_none());
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+impl Process {
+    /// Starts a program with an empty standard input; `on_end` is called on another thread once it has ended. A pipe comes with
+    /// [`Output::Piped`] and [`Output::StdoutPiped`].
+    ///
+    /// # Errors
+    /// When the program, `setpriv` (package util-linux) or the log file cannot be opened.
+    pub fn start(program: &Program, on_end: impl FnOnce() + Send + 'static) -> io::Result<(Self, Option<PipeReader>)> {
+        if program.path.components().count() > 1 && !program.path.is_file() {
+            return Err(io::Error::new(io::ErrorKind::NotFound, format!("{} does not exist", program.path.display())));
+        }
+        let (output, errors, pipe) = open(&program.output)?;
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "TERM", "--"])
+            .arg(&program.path)
+            .args(&program.arguments)
+            .envs(program.environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(output)
+            .stderr(errors)
+            .process_group(0)
+            .spawn()
+            .map_err(|error| io::Error::new(error.kind(), format!("setpriv, of the package util-linux: {error}")))?;
+        let pid = Pid::from_child(&child);
+        let end = Arc::new(End::default());
+        let waiting = Arc::clone(&end);
+        std::thread::Builder::new().name(format!("waits for {}", program.name)).spawn(move || {
+            reap(child, pid, &waiting);
+            on_end();
+        })?;
+        Ok((Self { name: program.name.clone(), pid, end }, pipe))
+    }
+
+    /// What it is called.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The id that the system gave it.
+    pub fn id(&self) -> u32 {
+        self.pid.as_raw_nonzero().get().unsigned_abs()
+    }
+
+    /// How it ended, once it has.
+    pub fn status(&self) -> Option<ExitStatus> {
+        *self.end.lock()
+    }
+
+    /// Sends it a signal; no one else gets it, even when it has just ended.
+    pub fn signal(&self, signal: Signal) {
+        let status = self.end.lock();
+        if status.is_none() {
+            // It may be a zombie, which takes any signal.
+            let _ = kill_process(self.pid, signal);
+        }
+    }
+
+    /// Waits until it has ended, for a bounded time; `None` when it has not.
+    pub fn wait(&self, timeout: Duration) -> Option<ExitStatus> {
+        self.end.wait(timeout)
+    }
+
+    /// Sees its end, without keeping it alive or killing it.
+    pub fn watch(&self) -> Watch {
+        Watch { end: Arc::clone(&self.end) }
+    }
+
+    /// Sends SIGKILL and waits until the system has ended it. A process that waits for a broken disk may outlive that.
+    pub fn kill(&self) -> Option<ExitStatus> {
+        self.signal(Signal::KILL);
+        self.wait(KILL_TIMEOUT)
+    }
+}
+
+/// How long the kernel may take to end a process after SIGKILL.
+const KILL_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// The two ends of a program's output, and what is read of it here.
+fn open(output: &Output) -> io::Result<(Stdio, Stdio, Option<PipeReader>)> {
+    Ok(match output {
+        Output::Inherited => (Stdio::inherit(), Stdio::inherit(), None),
+        Output::Piped => {
+            let (reader, writer) = io::pipe()?;
+            (writer.try_clone()?.into(), writer.into(), Some(reader))
+        }
+        Output::StdoutPiped => {
+            let (reader, writer) = io::pipe()?;
+            (writer.into(), Stdio::inherit(), Some(reader))
+        }
+        Output::AppendedTo(path) => {
+            let log = OpenOptions::new().create(true).append(true).open(path).map_err(|error| {
+                io::Error::new(error.kind(), format!("the log {} cannot be written: {error}", path.display()))
+            })?;
+            (log.try_clone()?.into(), log.into(), None)
+        }
+    })
+}
+
+/// Waits until the child has ended, ends what is left of its process group, and takes its status.
+fn reap(mut child: Child, pid: Pid, end: &End) {
+    // Without reaping it: until the lock is held its id must stay its own.
+    let ended = || waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
+    while ended().is_err_and(|error| error == rustix::io::Errno::INTR) {}
+    let mut status = end.lock();
+    let _ = kill_process_group(pid, Signal::KILL);
+    *status = child.wait().ok();
+    drop(status);
+    end.came.notify_all();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+    use std::os::unix::process::ExitStatusExt;
+    use std::sync::mpsc::channel;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    fn shell(script: &str, output: Output) -> Program {
+        let arguments = vec!["-c".to_owned(), script.to_owned()];
+        Program { name: "shell".to_owned(), path: "sh".into(), arguments, environment: vec![], output }
+    }
+
+    #[test]
+    fn an_end_is_reported_with_its_status() {
+        let (ended, end) = channel();
+        let (process, _) =
+            Process::start(&shell("exit 7", Output::Inherited), move || ended.send(()).expect("awaited")).unwrap();
+        end.recv_timeout(PATIENCE).unwrap();
+        assert_eq!(process.status().unwrap().code(), Some(7));
+        process.signal(Signal::KILL);
+        assert_eq!(process.wait(Duration::ZERO).unwrap().code(), Some(7), "a signal after the end changes nothing");
+    }
+
+    #[test]
+    fn a_process_that_ignores_sigterm_is_killed_with_what_it_started() {
+        let script = "trap '' TERM; echo $$; sleep 1000 & echo $!; wait";
+        let (process, pipe) = Process::start(&shell(script, Output::Piped), || ()).unwrap();
+        let mut pipe = pipe.unwrap();
+        let mut said = String::new();
+        while said.lines().count() < 2 || !said.ends_with('\n') {
+            let mut byte = [0];
+            assert_eq!(pipe.read(&mut byte).unwrap(), 1);
+            said.push(char::from(byte[0]));
+        }
+        process.signal(Signal::TERM);
+        assert_eq!(process.wait(Duration::from_millis(50)), None);
+        assert_eq!(process.kill().unwrap().signal(), Some(9));
+        // The pipe ends when the last process that writes into it is gone.
+        pipe.read_to_string(&mut said).unwrap();
+    }
+
+    #[test]
+    fn output_is_appended_and_variables_are_set() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = directory.path().join("log");
+        for value in ["1", "2"] {
+            let mut program = shell("echo $WHICH; echo to stderr >&2", Output::AppendedTo(log.clone()));
+            program.environment.push(("WHICH".to_owned(), value.to_owned()));
+            let (process, _) = Process::start(&program, || ()).unwrap();
+            process.wait(PATIENCE).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(log).unwrap(), "1\nto stderr\n2\nto stderr\n");
+    }
+
+    #[test]
+    fn what_cannot_be_started_is_named() {
+        let missing = Program { path: "/nowhere/at/all".into(), ..shell("", Output::Inherited) };
+        let error = Process::start(&missing, || ()).unwrap_err().to_string();
+        assert!(error.contains("/nowhere/at/all"), "{error}");
+        let unwritable = shell("", Output::AppendedTo("/nowhere/log".into()));
+        let error = Process::start(&unwritable, || ()).unwrap_err().to_string();
+        assert!(error.contains("/nowhere/log"), "{error}");
+    }
+}

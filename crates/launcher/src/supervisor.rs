@@ -1,0 +1,417 @@
+//! Starts processes in order, waits for each until it is ready, starts again what ends, and stops all in order, however
+//! the run ends. One thread decides; everything that happens reaches it as an [`Event`].
+
+use crate::console::{Closed, Console, Level};
+use crate::follow::follow;
+use crate::process::{Output, Process, Program};
+use crate::restarts::{Next, Restarts, WINDOW};
+use crate::run_record::RunRecord;
+use rustix::process::Signal;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use std::convert::Infallible;
+use std::io::{BufRead, BufReader};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::process::ExitStatus;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How often a process that is starting is asked whether it is ready.
+const PROBE_INTERVAL: Duration = Duration::from_millis(200);
+/// How long one such question may take.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the last lines of ended processes may take to be shown.
+const LAST_LINES_TIMEOUT: Duration = Duration::from_secs(2);
+/// How many lines of a log are shown when its process ends everything.
+const LAST_WORDS_LINES: usize = 20;
+
+/// A process to be kept running.
+#[derive(Debug)]
+pub struct Member {
+    /// What to run.
+    pub program: Program,
+    /// How it is found to be ready.
+    pub probe: Probe,
+    /// Where it listens, for messages: host and port.
+    pub address: String,
+    /// Members of the highest wave are stopped first, together; those of one wave must not need each other to stop.
+    pub wave: usize,
+}
+
+/// How a process is found to be ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Probe {
+    /// It accepts connections at its address.
+    Accepts,
+    /// The same program with the arguments `health --ready` exits with 0.
+    Health,
+}
+
+/// Bounds on a run.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// How long each may take to be ready.
+    pub ready: Duration,
+    /// How long they may take to stop before they are killed.
+    pub stop: StopWithin,
+    /// How often each is started again within [`WINDOW`] before everything stops.
+    pub restarts: usize,
+}
+
+/// How long processes may take to stop.
+#[derive(Debug, Clone, Copy)]
+pub enum StopWithin {
+    /// Each wave this long.
+    Each(Duration),
+    /// All waves together this long.
+    All(Duration),
+}
+
+/// Why a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// This signal asked for it.
+    Signal(i32),
+    /// No one reads standard output any more.
+    OutputClosed,
+    /// A process could not be started or kept running. The reason was printed.
+    GaveUp,
+}
+
+impl From<Closed> for Ending {
+    fn from(_: Closed) -> Self {
+        Self::OutputClosed
+    }
+}
+
+#[derive(Debug)]
+enum Event {
+    /// A process ended; its state says which.
+    Ended,
+    Signal(i32),
+    OutputClosed,
+}
+
+#[derive(Debug)]
+enum State {
+    NotStarted,
+    Running(Process),
+    Pausing { until: Instant },
+}
+
+struct Kept {
+    member: Member,
+    state: State,
+    restarts: Restarts,
+    was_ready: bool,
+}
+
+/// Keeps processes running.
+pub struct Supervisor {
+    kept: Vec<Kept>,
+    limits: Limits,
+    console: Console,
+    record: Option<RunRecord>,
+    events: Receiver<Event>,
+    sender: Sender<Event>,
+    /// What shows the lines of processes.
+    readers: Vec<JoinHandle<()>>,
+    /// Whose end is the reason why everything ends.
+    blamed: Option<usize>,
+}
+
+impl Supervisor {
+    /// Will run these, in this order; SIGINT, SIGTERM and SIGHUP end the run from now on. What runs is noted in `record`.
+    ///
+    /// # Errors
+    /// When signals cannot be handled.
+    pub fn new(
+        members: Vec<Member>,
+        limits: Limits,
+        console: Console,
+        record: Option<RunRecord>,
+    ) -> std::io::Result<Self> {
+        let (sender, events) = channel();
+        let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+        let to_supervisor = sender.clone();
+        std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+            for signal in signals.forever() {
+                if to_supervisor.send(Event::Signal(signal)).is_err() {
+                    return;
+                }
+            }
+        })?;
+        let kept = members.into_iter().map(|member| Kept {
+            member,
+            state: State::NotStarted,
+            restarts: Restarts::default(),
+            was_ready: false,
+        });
+        let kept = kept.collect();
+        Ok(Self { kept, limits, console, record, events, sender, readers: Vec::new(), blamed: None })
+    }
+
+    /// Runs until something ends it, then stops all that runs. `when_ready` is called once everything is ready, `after` when
+    /// all is stopped.
+    pub fn run(mut self, when_ready: impl FnOnce(&Console) -> Result<(), Closed>, after: impl FnOnce()) -> Ending {
+        let Err(ending) = self.serve(when_ready);
+        self.stop_all();
+        after();
+        if let Some(record) = &mut self.record {
+            record.clear();
+        }
+        self.show_last_words();
+        // The end is reported to who is still there.
+        let _ = self.console.say(Level::Info, "stopped");
+        ending
+    }
+
+    fn serve(&mut self, when_ready: impl FnOnce(&Console) -> Result<(), Closed>) -> Result<Infallible, Ending> {
+        for index in 0..self.kept.len() {
+            self.start_and_await(index)?;
+        }
+        when_ready(&self.console)?;
+        loop {
+            let next = self.look_after_all()?;
+            self.pause(next)?;
+        }
+    }
+
+    fn start_and_await(&mut self, index: usize) -> Result<(), Ending> {
+        let deadline = Instant::now() + self.limits.ready;
+        self.start(index)?;
+        while !(self.is_ready(index)? && matches!(self.kept[index].state, State::Running(_))) {
+            self.look_after_all()?;
+            if Instant::now() >= deadline {
+                let Member { program, address, .. } = &self.kept[index].member;
+                let seconds = self.limits.ready.as_secs();
+                let name = &program.name;
+                return Err(self.give_up(
+                    index,
+                    &format!("{name} was not ready within {seconds} s at {address}: everything stops."),
+                ));
+            }
+            self.pause(PROBE_INTERVAL)?;
+        }
+        let kept = &mut self.kept[index];
+        kept.was_ready = true;
+        let Member { program, address, .. } = &kept.member;
+        Ok(self.console.say(Level::Info, &format!("{} is ready at {address}", program.name))?)
+    }
+
+    fn start(&mut self, index: usize) -> Result<(), Ending> {
+        let program = self.kept[index].member.program.clone();
+        match self.try_start(index, &program) {
+            Ok(process) => {
+                if let Some(record) = &mut self.record {
+                    record.started(&process);
+                }
+                self.kept[index].state = State::Running(process);
+                Ok(())
+            }
+            Err(error) => Err(self.give_up(index, &format!("{} cannot be started: {error}.", program.name))),
+        }
+    }
+
+    fn try_start(&mut self, index: usize, program: &Program) -> std::io::Result<Process> {
+        let from = match &program.output {
+            Output::AppendedTo(log) => std::fs::metadata(log).map_or(0, |metadata| metadata.len()),
+            Output::Piped | Output::StdoutPiped | Output::Inherited => 0,
+        };
+        let ended = self.sender.clone();
+        let (process, pipe) = Process::start(program, move || {
+            let _ = ended.send(Event::Ended);
+        })?;
+        let (console, name, sender) = (self.console.clone(), program.name.clone(), self.sender.clone());
+        let show = move |line: &str| {
+            let shown = console.relay(&name, index, line).is_ok();
+            if !shown {
+                let _ = sender.send(Event::OutputClosed);
+            }
+            shown
+        };
+        self.readers.retain(|reader| !reader.is_finished());
+        if let Output::AppendedTo(log) = &program.output {
+            self.readers.push(follow(log, from, process.watch(), show)?);
+        } else if let Some(pipe) = pipe {
+            self.readers.push(std::thread::spawn(move || {
+                // What it prints is read to its end, shown or not, so that it never waits.
+                let _ = BufReader::new(pipe).lines().map_while(Result::ok).filter(|line| !show(line)).count();
+            }));
+        }
+        Ok(process)
+    }
+
+    /// Asks a running process whether it is ready; what happens meanwhile is heeded.
+    fn is_ready(&mut self, index: usize) -> Result<bool, Ending> {
+        let Member { program, probe, address, .. } = &self.kept[index].member;
+        if *probe == Probe::Accepts {
+            return Ok(accepts(address));
+        }
+        let arguments = vec!["health".to_owned(), "--ready".to_owned()];
+        let question = Program { arguments, output: Output::AppendedTo("/dev/null".into()), ..program.clone() };
+        let answered = self.sender.clone();
+        let started = Process::start(&question, move || {
+            let _ = answered.send(Event::Ended);
+        });
+        // Where even that cannot be started the process itself says why.
+        let Ok((question, _)) = started else { return Ok(false) };
+        let until = Instant::now() + PROBE_TIMEOUT;
+        while question.status().is_none() && Instant::now() < until {
+            self.pause(until.saturating_duration_since(Instant::now()))?;
+        }
+        Ok(question.status().is_some_and(|status| status.success()))
+    }
+
+    /// Starts again what is due and decides about what ended. Returns how long nothing will be due.
+    fn look_after_all(&mut self) -> Result<Duration, Ending> {
+        let mut next = WINDOW;
+        for index in 0..self.kept.len() {
+            let now = Instant::now();
+            let ended = match &self.kept[index].state {
+                State::Running(process) => process.status(),
+                State::Pausing { until } if *until <= now => {
+                    self.start(index)?;
+                    None
+                }
+                State::Pausing { .. } | State::NotStarted => None,
+            };
+            if let Some(status) = ended {
+                self.decide_about_end(index, status)?;
+            }
+            if let State::Pausing { until } = self.kept[index].state {
+                next = next.min(until.saturating_duration_since(Instant::now()));
+            }
+        }
+        Ok(next)
+    }
+
+    fn decide_about_end(&mut self, index: usize, status: ExitStatus) -> Result<(), Ending> {
+        let most = self.limits.restarts;
+        let kept = &mut self.kept[index];
+        kept.state = State::NotStarted;
+        let ended = format!("{} ended with {}", kept.member.program.name, describe(status));
+        if !kept.was_ready {
+            return Err(self.give_up(index, &format!("{ended} before it was ready: everything stops.")));
+        }
+        let now = Instant::now();
+        match kept.restarts.after_end(now, most) {
+            Next::GiveUp { restarts } => {
+                let within = WINDOW.as_secs();
+                Err(self
+                    .give_up(index, &format!("{ended} after {restarts} restarts within {within} s: everything stops.")))
+            }
+            Next::Again { pause, number } => {
+                kept.state = State::Pausing { until: now + pause };
+                let seconds = pause.as_secs();
+                let message = format!("{ended}: starting it again in {seconds} s, restart {number} of {most}");
+                Ok(self.console.say(Level::Warn, &message)?)
+            }
+        }
+    }
+
+    fn give_up(&mut self, index: usize, why: &str) -> Ending {
+        self.blamed = Some(index);
+        let _ = self.console.say(Level::Error, why);
+        Ending::GaveUp
+    }
+
+    /// Waits for this long at most, or until something happens; what asks for an end is returned as an error.
+    fn pause(&self, at_most: Duration) -> Result<(), Ending> {
+        match self.events.recv_timeout(at_most) {
+            Ok(Event::Signal(signal)) => Err(Ending::Signal(signal)),
+            Ok(Event::OutputClosed) => Err(Ending::OutputClosed),
+            Ok(Event::Ended) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Ok(()),
+        }
+    }
+
+    // --- stopping -------------------------------------------------------------------------------------------------
+
+    /// Stops all that runs, wave by wave. A second SIGINT kills what is still there at once; other signals are ignored.
+    fn stop_all(&mut self) {
+        let _ = self.console.say(Level::Info, "stopping everything; Ctrl-C again kills at once");
+        let began = Instant::now();
+        let mut waves: Vec<usize> = self.kept.iter().map(|kept| kept.member.wave).collect();
+        waves.sort_unstable();
+        waves.dedup();
+        let mut at_once = false;
+        for wave in waves.into_iter().rev() {
+            let deadline = match self.limits.stop {
+                StopWithin::Each(limit) => Instant::now() + limit,
+                StopWithin::All(limit) => began + limit,
+            };
+            let of_wave = self.kept.iter_mut().filter(|kept| kept.member.wave == wave);
+            let running: Vec<Process> = of_wave
+                .filter_map(|kept| match std::mem::replace(&mut kept.state, State::NotStarted) {
+                    State::Running(process) => Some(process),
+                    State::NotStarted | State::Pausing { .. } => None,
+                })
+                .collect();
+            running.iter().for_each(|process| process.signal(Signal::TERM));
+            self.await_ends(&running, deadline, &mut at_once);
+            for process in running.iter().filter(|process| process.status().is_none()) {
+                let _ = self.console.say(Level::Error, &format!("{} did not stop in time: killed", process.name()));
+                process.kill();
+            }
+        }
+        self.await_last_lines();
+    }
+
+    fn await_ends(&self, processes: &[Process], deadline: Instant, at_once: &mut bool) {
+        while processes.iter().any(|process| process.status().is_none()) && !*at_once {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            if let Ok(Event::Signal(SIGINT)) = self.events.recv_timeout(left) {
+                *at_once = true;
+            }
+        }
+    }
+
+    /// The readers end once they have shown the last line, unless who reads it has stopped doing so.
+    fn await_last_lines(&mut self) {
+        let (done, all_done) = channel::<Infallible>();
+        let readers = std::mem::take(&mut self.readers);
+        let joining = std::thread::Builder::new().name("last lines".to_owned()).spawn(move || {
+            for reader in readers {
+                let _ = reader.join();
+            }
+            drop(done);
+        });
+        if joining.is_ok() {
+            let _ = all_done.recv_timeout(LAST_LINES_TIMEOUT);
+        }
+    }
+
+    fn show_last_words(&self) {
+        let Some(blamed) = self.blamed else { return };
+        let Program { name, output, .. } = &self.kept[blamed].member.program;
+        let Output::AppendedTo(log) = output else { return };
+        let Ok(text) = std::fs::read(log) else { return };
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<&str> = text.lines().collect();
+        let last = lines[lines.len().saturating_sub(LAST_WORDS_LINES)..].join("\n");
+        let _ = self.console.say(Level::Error, &format!("the last words of {name} ({}):", log.display()));
+        let _ = self.console.plain_error(&format!("{last}\n"));
+    }
+}
+
+/// Whether something accepts connections at this host and port.
+pub fn accepts(address: &str) -> bool {
+    let Ok(addresses) = address.to_socket_addrs() else { return false };
+    addresses.into_iter().any(|address| TcpStream::connect_timeout(&address, PROBE_TIMEOUT).is_ok())
+}
+
+/// The exit status as shells number it, with the name of the signal.
+fn describe(status: ExitStatus) -> String {
+    use std::os::unix::process::ExitStatusExt;
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit status {code}"),
+        (None, Some(signal)) => {
+            let name = signal_hook::low_level::signal_name(signal).unwrap_or("an unknown signal");
+            format!("exit status {} ({})", 128 + signal, name.trim_start_matches("SIG"))
+        }
+        (None, None) => "an unknown exit status".to_owned(),
+    }
+}

@@ -1,0 +1,179 @@
+//! `test`: starts the servers that tests need, apart from those of a running system, runs `cargo test`, and closes with what
+//! was counted.
+
+use crate::environment::Environment;
+use crate::process::{Output, Process, Program};
+use crate::runserver::complain;
+use crate::servers;
+use crate::tally::Tally;
+use rustix::process::Signal;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use std::io::{BufRead, BufReader, PipeReader, Write};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
+
+/// How the tests' own servers are told from those of a running system, which must not notice.
+const OWN_SERVERS: [(&str, &str); 3] =
+    [("SERVICES_DIRECTORY", ".local/test"), ("POSTGRES_PORT", "25432"), ("KAFKA_PORT", "29092")];
+
+/// The servers that some tests need, and the variable by which they find each.
+const SERVERS: [(&str, &str); 2] = [("postgres", "TEST_POSTGRES_URL"), ("kafka", "TEST_KAFKA_BROKERS")];
+
+/// The program that some tests need, and the variable by which they find it.
+const KCAT: (&str, &str) = ("kcat", "TEST_KCAT");
+
+/// How long cargo and the tests may take to end when they are asked to.
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Lines that wait to be printed; cargo waits for room.
+const MAX_WAITING_LINES: usize = 1_024;
+
+enum Event {
+    Line(Vec<u8>),
+    /// No more lines come.
+    End,
+    Signal(i32),
+}
+
+/// Why tests were not run, as a sentence for the user.
+#[derive(Debug, thiserror::Error)]
+pub enum TestRunError {
+    /// In CI every test must run.
+    #[error("{0} could not be had (see above), and in CI every test must run.")]
+    Missing(&'static str),
+    /// Cargo could not be started, or signals not be handled.
+    #[error("the tests could not be started: {0}.")]
+    Start(#[from] std::io::Error),
+}
+
+/// Runs the tests, with these arguments for `cargo test`, and returns the exit code.
+///
+/// # Errors
+/// [`TestRunError`] when no test was run.
+pub fn run(arguments: &[String]) -> Result<u8, TestRunError> {
+    let (sender, events) = sync_channel(MAX_WAITING_LINES);
+    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    let from_signals = sender.clone();
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        signals.forever().for_each(|signal| drop(from_signals.send(Event::Signal(signal))));
+    })?;
+    let mut environment = Environment::own();
+    let mut started = Vec::new();
+    let run = prepare(&mut environment, &mut started, &events)
+        .and_then(|stopped| stopped.map_or_else(|| run_cargo(arguments, &environment, sender, &events), Ok));
+    started.iter().for_each(|server| servers::stop(server, &environment.added()));
+    run
+}
+
+/// Starts what tests need and names it in the environment; the exit code where a signal came meanwhile.
+fn prepare(
+    environment: &mut Environment,
+    started: &mut Vec<&'static str>,
+    events: &Receiver<Event>,
+) -> Result<Option<u8>, TestRunError> {
+    for (variable, value) in OWN_SERVERS {
+        environment.default(variable, value);
+    }
+    let in_ci = environment.get("CI").is_some();
+    for (name, variable) in SERVERS.into_iter().chain([KCAT]) {
+        if environment.get(variable).is_some() {
+            continue;
+        }
+        let added = environment.added();
+        let found = if name == KCAT.0 {
+            servers::install(name).then(|| name.to_owned())
+        } else if servers::install(name) && servers::start(name, &added) {
+            started.push(name);
+            servers::address(name, &added)
+        } else {
+            None
+        };
+        if let Ok(Event::Signal(signal)) = events.try_recv() {
+            return Ok(Some(exit_code_of(signal)));
+        }
+        match found {
+            Some(found) => drop(environment.default(variable, &found)),
+            None if in_ci => return Err(TestRunError::Missing(name)),
+            None => complain(&format!("{name} could not be had (see above): the tests that need it are skipped.")),
+        }
+    }
+    Ok(None)
+}
+
+fn run_cargo(
+    arguments: &[String],
+    environment: &Environment,
+    sender: SyncSender<Event>,
+    events: &Receiver<Event>,
+) -> Result<u8, TestRunError> {
+    let mut all = vec!["test".to_owned()];
+    let of_cargo = arguments.iter().take_while(|argument| *argument != "--");
+    let has_scope = |argument: &String| {
+        argument.starts_with("-p") || argument.starts_with("--package") || argument == "--workspace"
+    };
+    if !of_cargo.into_iter().any(has_scope) {
+        all.push("--workspace".to_owned());
+    }
+    all.extend_from_slice(arguments);
+    let cargo = Program {
+        name: "cargo".to_owned(),
+        path: "cargo".into(),
+        arguments: all,
+        environment: environment.added(),
+        output: Output::StdoutPiped,
+    };
+    let (cargo, pipe) = Process::start(&cargo, || ())?;
+    if let Some(pipe) = pipe {
+        std::thread::Builder::new().name("reads cargo".to_owned()).spawn(move || send_lines(pipe, &sender))?;
+    }
+
+    let mut tally = Tally::default();
+    let mut out = std::io::stdout();
+    while let Ok(event) = events.recv() {
+        match event {
+            Event::Line(line) => {
+                tally.line(String::from_utf8_lossy(&line).trim_end());
+                // Where no one reads any more the tests are still run and counted.
+                let _ = out.write_all(&line).and_then(|()| out.flush());
+            }
+            Event::End => break,
+            Event::Signal(signal) => {
+                cargo.signal(Signal::TERM);
+                if cargo.wait(STOP_TIMEOUT).is_none() {
+                    cargo.kill();
+                }
+                return Ok(exit_code_of(signal));
+            }
+        }
+    }
+    let status = cargo.wait(STOP_TIMEOUT).and_then(|status| status.code());
+    let mut code = status.map_or(1, |code| u8::try_from(code).unwrap_or(1));
+    // A name that fits nothing, `--no-run` and the like may run no test; a plain run must find some.
+    if code == 0 && tally.ran_nothing() && (tally.ran_a_program() || arguments.is_empty()) {
+        complain("no test ran: look at what cargo says above.");
+        code = 1;
+    }
+    let _ = writeln!(out, "{tally}");
+    Ok(code)
+}
+
+fn send_lines(pipe: PipeReader, to: &SyncSender<Event>) {
+    let mut lines = BufReader::new(pipe);
+    loop {
+        let mut line = Vec::new();
+        match lines.read_until(b'\n', &mut line) {
+            Ok(read) if read > 0 => {
+                if to.send(Event::Line(line)).is_err() {
+                    return;
+                }
+            }
+            Ok(_) | Err(_) => break,
+        }
+    }
+    let _ = to.send(Event::End);
+}
+
+/// As a shell reports a command that a signal ended.
+fn exit_code_of(signal: i32) -> u8 {
+    128_u8.saturating_add(u8::try_from(signal).unwrap_or(0))
+}

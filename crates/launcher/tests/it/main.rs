@@ -1,0 +1,3 @@
+//! The launcher as a program, with scripts in the place of the services.
+
+mod all_in_one;
