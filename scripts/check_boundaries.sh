@@ -43,6 +43,8 @@ must_not_depend operator_desk normal "it is the same in both services" claim_pro
 must_not_depend claim_process normal "$by_events" payments simulated_gateway local_broker
 must_not_depend payments normal "$by_events" claim_process simulated_gateway local_broker
 must_not_depend simulated_gateway normal "it stands for somebody else's system" payments claim_process claim_events
+must_not_depend launcher normal "it is built first, before anything can be started, and knows the services as programs only" \
+  claim_process payments simulated_gateway local_broker claim_events tokio actix-web diesel rdkafka reqwest
 must_not_depend system_tests normal,dev "it sees the system from outside, as its users do" claim_process payments
 
 # --- what the domain touches --------------------------------------------------------------------------------------

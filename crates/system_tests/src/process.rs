@@ -1,10 +1,11 @@
-//! One process of the system: started, killed in every way, and its words kept.
+//! One process of the system: started by the launcher's means, killed in every way, and its output kept.
 
 use crate::binaries;
-use std::fs::{File, OpenOptions};
-use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use launcher::process::{Output, Program};
+use rustix::process::Signal;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 /// How long a process may take to stop when it is asked to.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
@@ -17,20 +18,20 @@ pub struct Process {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     log: PathBuf,
-    child: Option<Child>,
+    running: Option<launcher::process::Process>,
 }
 
 impl Process {
     /// A process that is not started yet. Its output is appended to `<directory>/<name>.log`.
     pub fn new(
-        directory: &std::path::Path,
+        directory: &Path,
         name: &str,
         program: &'static str,
         arguments: Vec<String>,
         environment: Vec<(String, String)>,
     ) -> Self {
         let log = directory.join(format!("{name}.log"));
-        Self { name: name.to_owned(), program, arguments, environment, log, child: None }
+        Self { name: name.to_owned(), program, arguments, environment, log, running: None }
     }
 
     /// Starts it.
@@ -38,26 +39,22 @@ impl Process {
     /// # Panics
     /// When it runs already or cannot be started.
     pub fn start(&mut self) {
-        assert!(self.child.is_none(), "{} runs already", self.name);
-        let log = || -> File {
-            OpenOptions::new().create(true).append(true).open(&self.log).expect("the log file can be written")
+        assert!(self.running.is_none(), "{} runs already", self.name);
+        let program = Program {
+            name: self.name.clone(),
+            path: binaries::path(self.program),
+            arguments: self.arguments.clone(),
+            environment: self.environment.clone(),
+            output: Output::AppendedTo(self.log.clone()),
         };
-        let child = Command::new(binaries::path(self.program))
-            .args(&self.arguments)
-            .envs(self.environment.iter().cloned())
-            .stdin(Stdio::null())
-            .stdout(log())
-            .stderr(log())
-            .spawn()
-            .expect("the program can be started");
-        self.child = Some(child);
+        let (process, _) = launcher::process::Process::start(&program, || ()).expect("the program can be started");
+        self.running = Some(process);
     }
 
     /// Kills it with SIGKILL: it can do nothing about it.
     pub fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            child.kill().expect("a child can be killed");
-            child.wait().expect("a child can be waited for");
+        if let Some(process) = self.running.take() {
+            process.kill().expect("a child can be killed");
         }
     }
 
@@ -66,19 +63,8 @@ impl Process {
     /// # Panics
     /// When it takes longer than 20 s.
     pub fn stop(&mut self) -> ExitStatus {
-        let mut child = self.child.take().expect("it runs");
-        self.signal(&child, "TERM");
-        let until = Instant::now() + STOP_TIMEOUT;
-        loop {
-            if let Some(status) = child.try_wait().expect("a child can be waited for") {
-                return status;
-            }
-            if Instant::now() > until {
-                let _ = child.kill();
-                panic!("{} did not stop within {STOP_TIMEOUT:?}; its last words:\n{}", self.name, self.last_words());
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        self.signal(Signal::TERM);
+        self.wait(STOP_TIMEOUT)
     }
 
     /// Stops it where it is (SIGSTOP): it holds its connections and does nothing.
@@ -86,7 +72,7 @@ impl Process {
     /// # Panics
     /// When it does not run.
     pub fn freeze(&self) {
-        self.signal(self.child.as_ref().expect("it runs"), "STOP");
+        self.signal(Signal::STOP);
     }
 
     /// Lets it go on (SIGCONT).
@@ -94,7 +80,7 @@ impl Process {
     /// # Panics
     /// When it does not run.
     pub fn thaw(&self) {
-        self.signal(self.child.as_ref().expect("it runs"), "CONT");
+        self.signal(Signal::CONT);
     }
 
     /// Runs the program with these arguments instead of its own, to its end, and returns what it printed.
@@ -113,31 +99,23 @@ impl Process {
         printed
     }
 
-    /// Waits for it to end by itself.
+    /// Waits for it to end.
     ///
     /// # Panics
-    /// When it goes on.
+    /// When it does not run, or goes on.
     pub fn wait(&mut self, timeout: Duration) -> ExitStatus {
-        let mut child = self.child.take().expect("it runs");
-        let until = Instant::now() + timeout;
-        loop {
-            if let Some(status) = child.try_wait().expect("a child can be waited for") {
-                return status;
-            }
-            if Instant::now() > until {
-                let _ = child.kill();
-                panic!("{} went on; its last words:\n{}", self.name, self.last_words());
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let process = self.running.take().expect("it runs");
+        process.wait(timeout).unwrap_or_else(|| {
+            panic!("{} did not end within {timeout:?}; its last lines:\n{}", self.name, self.last_words())
+        })
     }
 
-    /// Everything it said so far, over all its lives.
+    /// Everything it printed so far, over all its starts.
     pub fn output(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// The last lines it said.
+    /// The last lines it printed.
     pub fn last_words(&self) -> String {
         let output = self.output();
         let lines: Vec<&str> = output.lines().collect();
@@ -146,12 +124,12 @@ impl Process {
 
     /// Whether it was started and not stopped or killed since.
     pub fn is_running(&self) -> bool {
-        self.child.is_some()
+        self.running.is_some()
     }
 
     /// The id that the system gave it, while it runs.
     pub fn id(&self) -> Option<u32> {
-        self.child.as_ref().map(Child::id)
+        self.running.as_ref().map(launcher::process::Process::id)
     }
 
     /// Sets a variable of its environment, from its next start on.
@@ -164,14 +142,7 @@ impl Process {
         &self.name
     }
 
-    fn signal(&self, child: &Child, signal: &str) {
-        let sent = Command::new("kill").args([format!("-{signal}"), child.id().to_string()]).status();
-        assert!(sent.is_ok_and(|status| status.success()), "{} cannot be sent SIG{signal}", self.name);
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.kill();
+    fn signal(&self, signal: Signal) {
+        self.running.as_ref().expect("it runs").signal(signal);
     }
 }

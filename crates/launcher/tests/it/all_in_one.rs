@@ -34,7 +34,7 @@ struct Launcher {
 impl Launcher {
     /// Starts it with these scripts in the place of [`GOOD`] ones; an empty one is missing.
     fn start(scripts: &[(&str, &str)]) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().expect("a directory");
         for name in PROGRAMS {
             let script = scripts.iter().find(|(of, _)| *of == name).map_or(GOOD, |(_, script)| script);
             if script.is_empty() {
@@ -44,20 +44,20 @@ impl Launcher {
             let say = "say() { echo \"{\\\"message\\\":\\\"$me $1\\\",\\\"id\\\":$$}\"; }";
             let text = format!("#!/bin/bash\nme={name}\n{say}\n{script}\n");
             let path = directory.path().join(name);
-            std::fs::write(&path, text).unwrap();
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+            std::fs::write(&path, text).expect("writes");
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("its own");
         }
-        let broker = TcpListener::bind("127.0.0.1:0").unwrap();
-        let path = format!("{}:{}", directory.path().display(), std::env::var("PATH").unwrap());
+        let broker = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let path = format!("{}:{}", directory.path().display(), std::env::var("PATH").expect("set"));
         let mut child = Command::new(env!("CARGO_BIN_EXE_launcher"))
             .arg("all-in-one")
             .env("PATH", path)
-            .env("LOCAL_BROKER__LISTEN", broker.local_addr().unwrap().to_string())
+            .env("LOCAL_BROKER__LISTEN", broker.local_addr().expect("bound").to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
-            .unwrap();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
+            .expect("starts");
+        let stdout = BufReader::new(child.stdout.take().expect("piped"));
         let (line, lines) = channel();
         std::thread::spawn(move || {
             // Once the test does not listen any more the pipe is closed here.
@@ -95,7 +95,7 @@ impl Launcher {
         loop {
             match self.lines.recv_timeout(PATIENCE) {
                 Ok(line) => rest.push(message(&serde_json::from_str(&line).expect("JSON")).to_owned()),
-                Err(RecvTimeoutError::Disconnected) => return (self.child.wait().unwrap(), rest),
+                Err(RecvTimeoutError::Disconnected) => return (self.child.wait().expect("its child"), rest),
                 Err(RecvTimeoutError::Timeout) => panic!("it does not end: {rest:#?}"),
             }
         }
@@ -124,7 +124,9 @@ fn id(lines: &[serde_json::Value], text: &str) -> u64 {
 }
 
 fn signal(id: u64, name: &str) {
-    assert!(Command::new("kill").args([&format!("-{name}"), &id.to_string()]).status().unwrap().success());
+    assert!(
+        Command::new("kill").args([&format!("-{name}"), &id.to_string()]).status().expect("kill can be run").success()
+    );
 }
 
 fn position(messages: &[String], wanted: &str) -> usize {
