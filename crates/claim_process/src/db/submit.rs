@@ -435,3 +435,18 @@ fn new_claim<'a>(row: &'a ClaimRow, digest: Option<&'a ContentDigest>) -> NewCla
         content_digest: digest.map(<[u8; 32]>::as_slice),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::IdempotencyKey;
+
+    #[test]
+    fn each_place_of_each_batch_has_a_key_of_its_own() {
+        let name = IdempotencyKey::name_in_batch;
+        assert_ne!(name("a", 11), name("a1", 1));
+        assert_ne!(name("a1", 10), name("a11", 0));
+        assert_ne!(name("a", 11), "a11", "a single claim's key is no place of a batch");
+        let of_batch = IdempotencyKey::of_batch("a", 11, "hash".to_owned());
+        assert_eq!((of_batch.key, of_batch.body_hash.as_str()), (name("a", 11), "hash"));
+    }
+}

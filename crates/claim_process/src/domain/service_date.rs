@@ -109,6 +109,23 @@ mod tests {
     }
 
     #[test]
+    fn a_year_of_two_digits_is_of_1969_to_2068() {
+        for (text, date) in [
+            ("3/28/69", "1969-03-28"),
+            ("3/28/70", "1970-03-28"),
+            ("12/31/99", "1999-12-31"),
+            ("1/1/00", "2000-01-01"),
+            ("3/28/67", "2067-03-28"),
+            ("3/28/68", "2068-03-28"),
+            ("2/29/68 23:59:59", "2068-02-29"),
+        ] {
+            assert_eq!(ServiceDate::parse(text).map(|date| date.to_string()), Ok(date.to_owned()), "{text:?}");
+        }
+        // 1969 has no such day, as 2069 has none.
+        assert_eq!(ServiceDate::parse("2/29/69"), Err(NotADate));
+    }
+
+    #[test]
     fn refuses_what_is_no_day() {
         for text in [
             "",

@@ -199,6 +199,21 @@ mod tests {
     }
 
     #[test]
+    fn no_settlement_of_any_version_replaces_an_unwinding() {
+        let known = KnownOutcome { kind: Unwound, version: 2 };
+        let unwound = State { status: Status::Unwound, outcome: Some(known), ..NEW };
+        for state in [unwound, State { version: 2, ..unwound }] {
+            for version in [3, 4, 5, 6, 1_000, i64::MAX] {
+                for claim_version in 1..3 {
+                    // The contents differ; that is a contradiction only under the same version.
+                    let settled = Arrival { differs: true, ..arrival(Settled, version, claim_version) };
+                    assert_eq!(apply(state, settled), Effect::Nothing { answers: false }, "{state:?} {settled:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn an_answer_to_an_older_ask_is_ignored() {
         let asked = State { ask: 5, ..NEW };
         assert_eq!(apply(asked, Arrival { ask: 4, ..arrival(Settled, 1, 1) }), Effect::Nothing { answers: false });
@@ -208,12 +223,12 @@ mod tests {
     proptest! {
         /// In whatever order outcomes come, and however often, unwound stays unwound and is entered at most once.
         #[test]
-        fn unwound_is_absorbing_and_entered_once(arrivals in proptest::collection::vec((any::<bool>(), 1..4_i64, 1..3_i64), 0..12)) {
+        fn unwound_is_absorbing_and_entered_once(arrivals in proptest::collection::vec((any::<bool>(), 1..9_i64, 1..3_i64), 0..12)) {
             let mut state = NEW;
             let mut entered = 0;
             for (settled, version, claim_version) in arrivals {
                 let kind = if settled { Settled } else { Unwound };
-                let before = state.status;
+                let (before, known) = (state.status, state.outcome);
                 let differs = state.outcome.is_some_and(|known| known.kind != kind);
                 let arrival = Arrival { differs, ..arrival(kind, version, claim_version) };
                 if let Effect::Applied { status, entered_unwound, .. } = apply(state, arrival) {
@@ -222,6 +237,8 @@ mod tests {
                     state.outcome = Some(KnownOutcome { kind, version });
                 }
                 prop_assert!(before != Status::Unwound || state.status == Status::Unwound);
+                let is_unwound = |outcome: Option<KnownOutcome>| outcome.is_some_and(|known| known.kind == Unwound);
+                prop_assert!(!is_unwound(known) || is_unwound(state.outcome));
             }
             prop_assert_eq!(entered, u32::from(state.status == Status::Unwound));
         }

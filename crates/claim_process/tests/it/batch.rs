@@ -314,6 +314,44 @@ on_both_databases! {
         assert_eq!(assert_totals_agree(database.database())[PROVIDERS[0]], (78_000, 40));
     }
 
+    fn a_batch_with_a_claim_inserted_behind_place_200_is_refused_there_and_stores_nothing(database: &TestDatabase) {
+        // What was stored before is looked up for 200 places at a time: the second 200 count as the first.
+        let lines: Vec<String> = (0..210).map(|n| format!("{}\n", claim(PROVIDERS[0], &format!("{n}.00")))).collect();
+        let headers = [("content-type", "application/x-ndjson"), ("idempotency-key", "night-1")];
+        with_service(database, async |service| {
+            let first = send_to(&service, "/v1/claims/batch", &headers, lines.concat()).await;
+            assert_eq!(first.summary()["accepted"], 210);
+            for place in [199, 200, 201, 205] {
+                let mut changed = lines.clone();
+                changed.insert(place, format!("{}\n", claim(PROVIDERS[0], "0.99")));
+                let second = send_to(&service, "/v1/claims/batch", &headers, changed.concat()).await;
+                assert_eq!(second.statuses(), vec!["duplicate"; place], "{place}");
+                let problem = &second.lines.last().expect("a line")["problem"];
+                assert_eq!(problem["type"], "urn:claims-to-payments:problem:idempotency-key-reused", "{place}: {problem}");
+                let detail = problem["detail"].as_str().expect("text");
+                assert!(detail.contains(&format!("index {place} ")), "{place}: {detail}");
+            }
+            let whole = send_to(&service, "/v1/claims/batch", &headers, lines.concat()).await;
+            assert_eq!(whole.summary(), &json!({"claims": 210, "accepted": 0, "rejected": 0, "duplicates": 210}));
+        });
+        assert_eq!((count(database.database(), "claims"), count(database.database(), "idempotency_keys")), (210, 210));
+        assert_eq!(assert_totals_agree(database.database())[PROVIDERS[0]], (2_194_500, 210));
+    }
+
+    fn a_key_followed_by_a_place_is_not_taken_for_a_longer_key(database: &TestDatabase) {
+        // Equal claims, so that a key that two places share would pass for a repeat.
+        let lines: Vec<String> = (0..12).map(|_| format!("{}\n", claim(PROVIDERS[0], "1.00"))).collect();
+        with_service(database, async |service| {
+            for (key, claims) in [("a", 12), ("a1", 2), ("a11", 1)] {
+                let headers = [("content-type", "application/x-ndjson"), ("idempotency-key", key)];
+                let results = send_to(&service, "/v1/claims/batch", &headers, lines[..claims].concat()).await;
+                assert_eq!(results.statuses(), vec!["accepted"; claims], "{key}: {results:?}");
+            }
+            assert_eq!(service.post_with_key("a11", &claim(PROVIDERS[0], "1.00")).await.status, 201);
+        });
+        assert_eq!((count(database.database(), "claims"), count(database.database(), "idempotency_keys")), (16, 16));
+    }
+
     fn a_corrected_batch_ends_at_the_first_claim_that_came_from_another_place(database: &TestDatabase) {
         let row = |subscriber: &str, fees: &str| format!("3/28/18,D0180,,GRP-1000,{subscriber},{},{fees},0,0,0\n", PROVIDERS[0]);
         let headers = [("content-type", "text/csv"), ("idempotency-key", "night-1")];

@@ -66,6 +66,25 @@ fn a_service_is_as_long_ago_as_the_setting_says_and_the_real_claim_is_not_too_ol
 }
 
 #[test]
+fn a_year_of_two_digits_is_of_1969_to_2068() {
+    let century = book(Limits { max_service_age_days: Limits::MOST_SERVICE_AGE_DAYS, ..Limits::default() }, None);
+    let twenty_years = book(Limits::default(), None);
+    let now = "2018-04-01T00:00:00Z";
+    for (day, within_a_century, within_twenty_years) in [
+        ("3/28/69", "", "service_date_age"),
+        ("3/28/99", "", ""),
+        ("3/28/00", "", ""),
+        ("3/28/18", "", ""),
+        ("3/28/19", "service_date_future", "service_date_future"),
+        ("3/28/68", "service_date_future", "service_date_future"),
+    ] {
+        let changes = [("service_date", json!(day))];
+        assert_eq!(code(&century, &changes, now), within_a_century, "{day}");
+        assert_eq!(code(&twenty_years, &changes, now), within_twenty_years, "{day}");
+    }
+}
+
+#[test]
 fn amounts_and_claims_are_bounded_to_the_cent_both_ways() {
     let limits = Limits { max_amount: Cents(10_000), max_claim: Cents(15_000), ..Limits::default() };
     let book = book(limits, None);

@@ -2,7 +2,10 @@
 
 use crate::service::Second;
 use crate::service::with_settings;
-use crate::service::{Answer, PROVIDERS, REAL_CLAIM, assert_totals_agree, claim, count, execute, line, with_service};
+use crate::service::{
+    Answer, PATIENCE, PROVIDERS, REAL_CLAIM, assert_totals_agree, claim, count, execute, line, with_service,
+};
+use claim_process::db::idempotency::{NewKey, claim_keys, forget};
 use claim_process::db::submit::{IdempotencyKey, Submission, store};
 use claim_process::domain::identifiers::ClaimId;
 use claim_process::domain::rules::{Limits, RuleBook, Severity, default_severities};
@@ -190,6 +193,47 @@ on_both_databases! {
             assert_eq!(service.post_with_key("a", &claim(PROVIDERS[0], "1.00")).await.status, 201);
         });
         assert_eq!(count(database.database(), "claims"), 5);
+    }
+
+    fn a_key_is_kept_to_the_end_of_its_lifetime_and_purged_after_it(database: &TestDatabase) {
+        let settings = Settings::default().idempotency;
+        with_service(database, async |service| {
+            let paid = claim(PROVIDERS[0], "1.00");
+            for key in ["younger", "older"] {
+                assert_eq!(service.post_with_key(key, &paid).await.status, 201);
+            }
+            let lifetime_us = i64::try_from(settings.keep_hours).expect("few") * 3_600_000_000;
+            database.database().write(|connection| {
+                // The younger one is still young when this test ends.
+                let oldest_us = connection.now_us()? - lifetime_us;
+                let younger_us = oldest_us + i64::try_from(PATIENCE.as_micros()).expect("few");
+                for (key, created_at_us) in [("younger", younger_us), ("older", oldest_us - 1)] {
+                    execute(connection, &format!(
+                        "UPDATE idempotency_keys SET created_at_us = {created_at_us} WHERE idempotency_key = '{key}'"
+                    ))?;
+                }
+                Ok(())
+            }).expect("writes");
+            assert_eq!(purge(database.database(), &settings).expect("purges"), 1);
+            assert_eq!(service.post_with_key("younger", &paid).await.status, 200);
+            assert_eq!(service.post_with_key("older", &paid).await.status, 201);
+        });
+    }
+
+    fn the_oldest_keys_are_forgotten_up_to_a_time_and_not_at_it(database: &TestDatabase) {
+        with_service(database, async |_| ());
+        let database = database.database();
+        let key = |name: &str, created_at_us| NewKey {
+            idempotency_key: name.to_owned(), body_hash: String::new(), claim_id: name.to_owned(), created_at_us,
+        };
+        let keys = [key("after", 1_001), key("at", 1_000), key("before", 999), key("long-before", 1)];
+        database.write(|connection| claim_keys(connection, &keys)).expect("writes");
+        let left = |name: &str| count(database, &format!("idempotency_keys WHERE idempotency_key = '{name}'")) == 1;
+        assert_eq!(database.write(|connection| forget(connection, 1_000, 1)).expect("forgets"), 1);
+        assert_eq!(["after", "at", "before", "long-before"].map(left), [true, true, true, false]);
+        assert_eq!(database.write(|connection| forget(connection, 1_000, 9)).expect("forgets"), 1);
+        assert_eq!(["after", "at", "before", "long-before"].map(left), [true, true, false, false]);
+        assert_eq!(database.write(|connection| forget(connection, 1_000, 9)).expect("forgets"), 0);
     }
 
     fn many_bodies_under_one_key_at_once_make_one_claim(database: &TestDatabase) {

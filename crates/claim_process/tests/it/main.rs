@@ -8,6 +8,7 @@ mod canary;
 mod checks;
 mod dead_letters;
 mod duplicates;
+mod failed_commit;
 mod fuzz_corpus;
 mod group_commit;
 mod idempotency;

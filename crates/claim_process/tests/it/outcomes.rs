@@ -7,6 +7,7 @@ use crate::service::{
 use claim_events::{
     Cause, ClaimEvent, Compensation, Event, Headers, KnownOutcome, OutcomeKind, PAYMENT_TOPIC, PaymentEvent, Unwound,
 };
+use claim_process::settings::Settings;
 use dual_db::testing::{TestDatabase, on_both_databases};
 use rdkafka::producer::BaseRecord;
 use reqwest::Method;
@@ -35,6 +36,23 @@ async fn posted(service: &Service, kafka: &Kafka) -> (String, i32) {
     let said = kafka.said(1).await.remove(0);
     assert_eq!(said.key, id);
     (id, said.partition)
+}
+
+/// When a claim is due that is not to be re-requested while a test looks at it: after 2100, in microseconds since 1970.
+const NOT_DUE_YET_US: i64 = 4_102_444_800_000_000;
+
+fn due_at(database: &TestDatabase, id: &str, at_us: i64) {
+    let sql = format!("UPDATE claims SET due_at_us = {at_us} WHERE claim_id = '{id}'");
+    database.database().write(|connection| execute(connection, &sql)).expect("writes");
+}
+
+/// Asserts that nothing has changed when a claim is due that was not due yet, and that it is published again when it is.
+async fn assert_still_requested(database: &TestDatabase, kafka: &Kafka, id: &str) {
+    let due = format!("claims WHERE claim_id = '{id}' AND due_at_us = {NOT_DUE_YET_US}");
+    assert_eq!(count(database.database(), &due), 1, "it is due when it was due before");
+    due_at(database, id, 1);
+    // Claims that waited for what is before them to be handled were published meanwhile.
+    while kafka.said(1).await[0].key != id {}
 }
 
 on_both_databases! {
@@ -194,6 +212,90 @@ on_both_databases! {
             },
         );
         assert!(!assert_totals_agree(database.database()).contains_key(PROVIDERS[0]));
+    }
+
+    fn a_settlement_of_any_later_version_changes_nothing_of_an_unwound_claim(database: &TestDatabase) {
+        let kafka = Kafka::start();
+        with_settings(
+            database,
+            |settings| kafka.use_it(settings),
+            async |service| {
+                let (id, partition) = posted(&service, &kafka).await;
+                kafka.outcome(2, &PaymentEvent::Unwound(unwound(&id)));
+                let unwound = with_status(&service, &id, "unwound").await;
+                for version in [3, 4, 5, 1_000_000_000] {
+                    kafka.outcome(version, &settled(&id, 8_125));
+                }
+                handled(&service, &kafka, partition).await;
+                assert_eq!(service.claim(&id).await, unwound, "status, outcome and timeline");
+            },
+        );
+        assert!(!assert_totals_agree(database.database()).contains_key(PROVIDERS[0]));
+        assert_eq!(count(database.database(), "dead_letters"), 0);
+    }
+
+    fn a_withdrawn_claim_is_requested_again_whatever_settlement_it_receives(database: &TestDatabase) {
+        let kafka = Kafka::start();
+        let change = |settings: &mut Settings| {
+            kafka.use_it(settings);
+            settings.watchdog.interval_ms = 20;
+        };
+        with_settings(database, change, async |service| {
+            let (id, partition) = posted(&service, &kafka).await;
+            let void = service.request(Method::POST, &format!("/v1/claims/{id}/void"));
+            assert_eq!(Answer::of(void.json(&json!({"reason": "a slip"}))).await.status, 202);
+            assert_eq!(kafka.said(1).await[0].key, id);
+            due_at(database, &id, NOT_DUE_YET_US);
+            // It is noted; it is repeated; it contradicts itself.
+            kafka.outcome(1, &settled(&id, 8_125));
+            kafka.outcome(1, &settled(&id, 8_125));
+            kafka.outcome(1, &settled(&id, 8_124));
+            handled(&service, &kafka, partition).await;
+            let claim = service.claim(&id).await;
+            assert_eq!((&claim["status"], &claim["outcome"]["amount"]), (&json!("void_requested"), &json!("81.25")));
+            assert_eq!(count(database.database(), "dead_letters"), 1, "the contradiction");
+            assert_still_requested(database, &kafka, &id).await;
+        });
+        assert_eq!(assert_totals_agree(database.database())[PROVIDERS[0]], (8_125, 1));
+    }
+
+    fn a_claim_is_requested_again_until_an_outcome_echoes_its_request_and_agrees(database: &TestDatabase) {
+        let kafka = Kafka::start();
+        let change = |settings: &mut Settings| {
+            kafka.use_it(settings);
+            settings.watchdog.interval_ms = 20;
+        };
+        with_settings(database, change, async |service| {
+            let (id, partition) = posted(&service, &kafka).await;
+            kafka.outcome(1, &settled(&id, 8_125));
+            let before = with_status(&service, &id, "settled").await;
+            let anew = format!("UPDATE claims SET ask = 5, due_at_us = {NOT_DUE_YET_US} WHERE claim_id = '{id}'");
+            database.database().write(|connection| execute(connection, &anew)).unwrap();
+            let settlement = |ask: i64, amount_cents: i64| {
+                PaymentEvent::Settled(claim_events::Settled { ask, ..as_settled(settled(&id, amount_cents)) })
+            };
+            // Older requests, whatever their answers say: the outcome that is known, another one, a newer one.
+            for ask in [0, 4] {
+                kafka.outcome(1, &settlement(ask, 8_125));
+                kafka.outcome(1, &settlement(ask, 8_124));
+                kafka.outcome(1, &PaymentEvent::Unwound(Unwound { ask, ..unwound(&id) }));
+                kafka.outcome(2, &PaymentEvent::Unwound(Unwound { ask, ..unwound(&id) }));
+            }
+            handled(&service, &kafka, partition).await;
+            assert_eq!(count(database.database(), "dead_letters"), 0, "what answers an older request is not looked at");
+            // The same version with another end, for this request: which of them is true is still to be found out.
+            kafka.outcome(1, &settlement(5, 8_124));
+            kafka.outcome(1, &PaymentEvent::Unwound(Unwound { ask: 5, ..unwound(&id) }));
+            handled(&service, &kafka, partition).await;
+            assert_eq!(count(database.database(), "dead_letters"), 2);
+            assert_eq!(service.claim(&id).await, before);
+            assert_still_requested(database, &kafka, &id).await;
+
+            kafka.outcome(1, &settlement(5, 8_125));
+            handled(&service, &kafka, partition).await;
+            assert_eq!(count(database.database(), "claims WHERE due_at_us IS NOT NULL"), 0, "it is answered");
+            assert_eq!(service.claim(&id).await, before);
+        });
     }
 
     fn an_answer_to_an_older_ask_changes_nothing(database: &TestDatabase) {

@@ -1,0 +1,237 @@
+//! A COMMIT that fails after the outbox rows were written: no event of that transaction may reach the topic.
+//!
+//! Not a statement but the COMMIT itself has to fail, because rows that were handed to the producer between the last
+//! statement and the COMMIT are what these tests are to find. On both databases a constraint that is checked only at the
+//! end of the transaction makes it fail.
+
+use crate::kafka::{Kafka, Said, unwound};
+use crate::service::{
+    Answer, PROVIDERS, Service, assert_totals_agree, claim, count, eventually, execute, line, number, with_service,
+    with_settings,
+};
+use claim_events::{ClaimEvent, KnownOutcome, OutcomeKind, PARTITIONS, PaymentEvent, Unwound};
+use claim_process::events::watchdog::ask_for_overdue;
+use claim_process::settings::Settings;
+use dual_db::testing::{TestDatabase, on_both_databases};
+use dual_db::{Connection, Database};
+use event_bus::{OutgoingMessage, Relay};
+use reqwest::Method;
+use serde_json::json;
+use std::collections::BTreeSet;
+use tokio::task::JoinSet;
+
+/// From now on the COMMIT of every transaction fails that wrote an outbox row, `NEW`, for which `condition` holds.
+fn fail_commits(database: &Database, condition: &str) {
+    let armed = database.write(|connection| match connection {
+        Connection::Sqlite(_) => {
+            execute(connection, "CREATE TABLE IF NOT EXISTS never_filled (id BIGINT PRIMARY KEY)")?;
+            execute(
+                connection,
+                "CREATE TABLE IF NOT EXISTS refers_to_it \
+                 (id BIGINT REFERENCES never_filled (id) DEFERRABLE INITIALLY DEFERRED)",
+            )?;
+            execute(
+                connection,
+                &format!(
+                    "CREATE TRIGGER fail_commit AFTER INSERT ON outbox WHEN {condition} \
+                     BEGIN INSERT INTO refers_to_it VALUES (1); END"
+                ),
+            )
+        }
+        Connection::Postgres(_) => {
+            execute(
+                connection,
+                "CREATE OR REPLACE FUNCTION fail_commit() RETURNS trigger LANGUAGE plpgsql AS \
+                 $$ BEGIN RAISE EXCEPTION 'refused at COMMIT'; END $$",
+            )?;
+            execute(
+                connection,
+                &format!(
+                    "CREATE CONSTRAINT TRIGGER fail_commit AFTER INSERT ON outbox DEFERRABLE INITIALLY DEFERRED \
+                     FOR EACH ROW WHEN ({condition}) EXECUTE FUNCTION fail_commit()"
+                ),
+            )
+        }
+    });
+    armed.expect("the trigger is made");
+}
+
+/// From now on every COMMIT succeeds again.
+fn let_commits_succeed(database: &Database) {
+    let disarmed = database.write(|connection| match connection {
+        Connection::Sqlite(_) => execute(connection, "DROP TRIGGER fail_commit"),
+        Connection::Postgres(_) => execute(connection, "DROP TRIGGER fail_commit ON outbox"),
+    });
+    disarmed.expect("the trigger is dropped");
+}
+
+/// All that the service handed to its producer before this call, without waiting for something that may never come: good
+/// claims are posted until one of them was published in each partition, behind whatever else was on its way there. They
+/// themselves are left out.
+async fn published_so_far(service: &Service, kafka: &Kafka) -> Vec<Said> {
+    let mut published = Vec::new();
+    let mut partitions = BTreeSet::new();
+    while partitions.len() < usize::try_from(PARTITIONS).expect("few") {
+        let marker = service.accepted(&claim(PROVIDERS[3], "0.00")).await;
+        loop {
+            let next = kafka.said(1).await.remove(0);
+            if next.key == marker {
+                partitions.insert(next.partition);
+                break;
+            }
+            published.push(next);
+        }
+    }
+    published
+}
+
+/// The only event published so far, by the key of its message.
+async fn only_published(service: &Service, kafka: &Kafka) -> Said {
+    let mut published = published_so_far(service, kafka).await;
+    assert_eq!(published.len(), 1, "{published:?}");
+    published.remove(0)
+}
+
+async fn void(service: &Service, id: &str) -> Answer {
+    let request = service.request(Method::POST, &format!("/v1/claims/{id}/void"));
+    Answer::of(request.json(&json!({"reason": "sent by mistake"}))).await
+}
+
+on_both_databases! {
+    fn the_commit_fails_and_no_statement_before_it(database: &TestDatabase) {
+        with_service(database, async |_| ());
+        let database = database.database();
+        fail_commits(database, "NEW.message_key = 'refused'");
+        let insert = |key: &str| {
+            let message = OutgoingMessage {
+                event_id: "event".to_owned(), topic: "topic".to_owned(), key: key.to_owned(), headers: Vec::new(), body: "{}".to_owned(),
+            };
+            let mut written = 0;
+            let result = database.write(|connection| {
+                let now_us = connection.now_us()?;
+                written += event_bus::insert_into_outbox(connection, std::slice::from_ref(&message), now_us, 0)?.len();
+                Ok(())
+            });
+            (written, result)
+        };
+        let (written, refused) = insert("refused");
+        assert_eq!(written, 1, "the row was written, in one attempt");
+        assert!(refused.expect_err("the COMMIT fails").is_refusal());
+        assert_eq!(count(database, "outbox"), 0);
+        // The connection is of use afterwards.
+        insert("good").1.expect("commits");
+        let_commits_succeed(database);
+        insert("refused").1.expect("commits");
+        assert_eq!(count(database, "outbox"), 2);
+    }
+
+    fn a_claim_whose_commit_fails_is_not_published_and_its_neighbours_are_once(database: &TestDatabase) {
+        let kafka = Kafka::start();
+        with_settings(database, |settings| kafka.use_it(settings), async |service| {
+            fail_commits(database.database(), "NEW.body LIKE '%REFUSED%'");
+            let refused = json!([line(&[("plan_group", json!("REFUSED"))])]);
+            let mut posts = JoinSet::new();
+            for n in 0..20 {
+                let (service, refused) = (service.clone(), refused.clone());
+                posts.spawn(async move {
+                    if n == 10 { service.post_with_key("key", &refused).await } else { service.post(&claim(PROVIDERS[0], "1.00")).await }
+                });
+            }
+            let (stored, failed): (Vec<_>, Vec<_>) = posts.join_all().await.into_iter().partition(|answer| answer.status == 201);
+            assert_eq!(failed.iter().map(|answer| answer.problem(500)).collect::<Vec<_>>(), ["internal"]);
+            let stored: BTreeSet<&str> = stored.iter().map(|answer| answer.body["id"].as_str().expect("an id")).collect();
+            assert_eq!(stored.len(), 19);
+
+            let published = published_so_far(&service, &kafka).await;
+            assert_eq!(published.len(), 19, "{published:?}");
+            assert_eq!(published.iter().map(|event| event.key.as_str()).collect::<BTreeSet<_>>(), stored);
+            assert_eq!(count(database.database(), "claims WHERE plan_group = 'REFUSED'"), 0);
+
+            // The key is free, and what was refused is stored and published when the COMMIT succeeds.
+            let_commits_succeed(database.database());
+            let answer = service.post_with_key("key", &refused).await;
+            assert_eq!(answer.status, 201, "{}", answer.body);
+            assert_eq!(only_published(&service, &kafka).await.key, answer.body["id"]);
+        });
+        assert_eq!(assert_totals_agree(database.database())[PROVIDERS[0]], (2_900, 20));
+    }
+
+    fn a_void_whose_commit_fails_is_not_published(database: &TestDatabase) {
+        let kafka = Kafka::start();
+        with_settings(database, |settings| kafka.use_it(settings), async |service| {
+            let id = service.accepted(&claim(PROVIDERS[0], "81.25")).await;
+            assert_eq!(only_published(&service, &kafka).await.key, id);
+            let before = service.claim(&id).await;
+            fail_commits(database.database(), "NEW.event_id LIKE '%.claim.void_requested.%'");
+            assert_eq!(void(&service, &id).await.problem(500), "internal");
+            let published = published_so_far(&service, &kafka).await;
+            assert!(published.is_empty(), "{published:?}");
+            assert_eq!(service.claim(&id).await, before);
+
+            let_commits_succeed(database.database());
+            assert_eq!(void(&service, &id).await.status, 202);
+            let event = only_published(&service, &kafka).await;
+            assert_eq!(event.key, id);
+            assert!(matches!(event.decode().1, ClaimEvent::VoidRequested(_)), "{event:?}");
+        });
+    }
+
+    fn an_unsolicited_outcome_whose_commit_fails_is_not_answered(database: &TestDatabase) {
+        let kafka = Kafka::start();
+        let change = |settings: &mut Settings| {
+            kafka.use_it(settings);
+            settings.kafka.consumer.max_attempts = 2;
+        };
+        with_settings(database, change, async |service| {
+            let id = service.accepted(&claim(PROVIDERS[0], "81.25")).await;
+            assert_eq!(only_published(&service, &kafka).await.key, id);
+            fail_commits(database.database(), "NEW.event_id LIKE '%.claim.outcome_recorded.%'");
+            let outcome = PaymentEvent::Unwound(Unwound { unasked: true, ..unwound(&id) });
+            kafka.outcome(1, &outcome);
+            // The consumer has tried as often as it may.
+            eventually("it is a dead letter", async || (count(database.database(), "dead_letters") == 1).then_some(())).await;
+            let published = published_so_far(&service, &kafka).await;
+            assert!(published.is_empty(), "{published:?}");
+            assert_eq!(service.claim(&id).await["status"], "submitted");
+            assert_eq!(assert_totals_agree(database.database())[PROVIDERS[0]], (8_125, 1));
+
+            let_commits_succeed(database.database());
+            kafka.outcome(1, &outcome);
+            eventually("the claim is unwound", async || (service.claim(&id).await["status"] == "unwound").then_some(())).await;
+            let event = only_published(&service, &kafka).await;
+            let ClaimEvent::OutcomeRecorded(recorded) = event.decode().1 else { panic!("{event:?}") };
+            assert_eq!((recorded.claim_id, recorded.known_outcome), (id, KnownOutcome { kind: OutcomeKind::Unwound, version: 1 }));
+        });
+    }
+
+    fn a_rerequest_whose_commit_fails_is_not_published(database: &TestDatabase) {
+        let kafka = Kafka::start();
+        with_settings(database, |settings| kafka.use_it(settings), async |service| {
+            service.accepted(&claim(PROVIDERS[0], "81.25")).await;
+            kafka.said(1).await;
+        });
+        // The service has stopped: nothing but the calls below re-requests the claim.
+        let mut settings = Settings::default();
+        kafka.use_it(&mut settings);
+        let database = database.database();
+        let relay = Relay::start(database, &settings.kafka).expect("starts");
+        let overdue = |ask: i64| {
+            let sql = format!("UPDATE claims SET due_at_us = 1, times_asked = 0, ask = {ask}");
+            database.write(|connection| execute(connection, &sql)).expect("writes");
+        };
+        overdue(4);
+        fail_commits(database, "NEW.event_id LIKE '%.claim.submitted.%'");
+        assert!(ask_for_overdue(database, &relay, &settings.watchdog).expect_err("the COMMIT fails").is_refusal());
+        assert_eq!(count(database, "claims WHERE due_at_us = 1 AND times_asked = 0"), 1, "it is as overdue as before");
+        let_commits_succeed(database);
+        overdue(5);
+        assert_eq!(ask_for_overdue(database, &relay, &settings.watchdog).expect("commits"), 1);
+        // Both would have come from one producer into one partition, in the order in which they were handed to it.
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let event = runtime.block_on(kafka.said(1)).remove(0);
+        let ClaimEvent::Submitted(body) = event.decode().1 else { panic!("{event:?}") };
+        assert_eq!(body.ask, 5, "the first that comes is the one that was committed");
+        assert_eq!(number(database, "SELECT times_asked AS n FROM claims"), 1);
+        relay.stop();
+    }
+}
