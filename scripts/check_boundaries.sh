@@ -44,6 +44,13 @@ must_not_depend claim_process normal "$by_events" payments simulated_gateway loc
 must_not_depend payments normal "$by_events" claim_process simulated_gateway local_broker
 must_not_depend simulated_gateway normal "it stands for somebody else's system" payments claim_process claim_events
 must_not_depend system_tests normal,dev "it sees the system from outside, as its users do" claim_process payments
+while read -r crate; do
+  case $crate in
+    # It is nothing but tests.
+    system_tests | test_support) ;;
+    *) must_not_depend "$crate" normal "it is for tests: name it among the dev-dependencies" test_support ;;
+  esac
+done < <(files_like '^crates/[^/]+/Cargo\.toml$' | cut -d / -f 2)
 
 # --- what the domain touches --------------------------------------------------------------------------------------
 

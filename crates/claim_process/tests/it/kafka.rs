@@ -1,6 +1,5 @@
 //! A broker for one test, with a witness of what the service says there and a stand-in for payments.
 
-use crate::service::{PATIENCE, eventually};
 use claim_events::{
     CLAIM_TOPIC, Cause, ClaimEvent, Compensation, Encoded, Envelope, Event, PARTITIONS, PAYMENT_TOPIC, PaymentEvent,
     Settled, Step, Unwound,
@@ -12,6 +11,7 @@ use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use std::time::Duration;
+use test_support::{PATIENCE, eventually};
 
 /// A broker and what this test does with it.
 pub struct Kafka {

@@ -1,8 +1,5 @@
 //! A broker for one test, an outside sender and an outside witness, and a handler that records what it is given.
 
-use diesel::sql_types::BigInt;
-use diesel::{QueryableByName, RunQueryDsl, sql_query};
-use dual_db::{Connection, Database, on_each_backend};
 use event_bus::{Handler, IncomingMessage, KafkaSettings, OutgoingMessage};
 use local_broker::{LocalBroker, TOPICS};
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -11,10 +8,8 @@ use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedPr
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
-
-/// Longer than anything here may take.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+use std::time::Duration;
+use test_support::{PATIENCE, wait_until};
 
 /// The topic of these tests; the broker makes it with twelve partitions.
 pub const TOPIC: &str = TOPICS[0];
@@ -126,66 +121,6 @@ pub fn outgoing(n: usize) -> OutgoingMessage {
         headers: vec![("first".to_owned(), n.to_string()), ("second".to_owned(), "ü".to_owned())],
         body: format!("{{\"n\":{n}}}"),
     }
-}
-
-/// Looks again and again until it is so.
-pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let until = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < until, "still waiting for this: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-#[derive(QueryableByName)]
-struct Number {
-    #[diesel(sql_type = BigInt)]
-    n: i64,
-}
-
-/// The one number `n` that a query returns.
-pub fn number(database: &Database, sql: &str) -> i64 {
-    let found: dual_db::Result<Number> =
-        database.read(|connection| Ok(on_each_backend!(connection, |c| sql_query(sql).get_result(c))?));
-    found.unwrap_or_else(|error| panic!("{sql}: {error:?}")).n
-}
-
-/// How many rows a table has.
-pub fn count(database: &Database, table: &str) -> i64 {
-    number(database, &format!("SELECT count(*) AS n FROM {table}"))
-}
-
-pub fn execute(connection: &mut Connection, sql: &str) -> dual_db::Result<()> {
-    on_each_backend!(connection, |c| sql_query(sql).execute(c))?;
-    Ok(())
-}
-
-/// Makes a table refuse what is done to it: `INSERT`, `DELETE`.
-pub fn forbid(database: &Database, operation: &str, table: &str) {
-    let made = database.write(|connection| match connection {
-        Connection::Sqlite(_) => execute(
-            connection,
-            &format!("CREATE TRIGGER forbid BEFORE {operation} ON {table} BEGIN SELECT RAISE(ABORT, 'forbidden'); END"),
-        ),
-        Connection::Postgres(_) => {
-            let function = "CREATE OR REPLACE FUNCTION forbid() RETURNS trigger LANGUAGE plpgsql AS \
-                            $$ BEGIN RAISE EXCEPTION 'forbidden'; END $$";
-            execute(connection, function)?;
-            let trigger =
-                format!("CREATE TRIGGER forbid BEFORE {operation} ON {table} FOR EACH ROW EXECUTE FUNCTION forbid()");
-            execute(connection, &trigger)
-        }
-    });
-    made.expect("a trigger can be made");
-}
-
-/// Takes back what [`forbid`] did.
-pub fn allow(database: &Database, table: &str) {
-    let dropped = database.write(|connection| match connection {
-        Connection::Sqlite(_) => execute(connection, "DROP TRIGGER forbid"),
-        Connection::Postgres(_) => execute(connection, &format!("DROP TRIGGER forbid ON {table}")),
-    });
-    dropped.expect("the trigger can be dropped");
 }
 
 /// What to do with a batch that was just noted as tried.

@@ -1,0 +1,31 @@
+//! What the tests of several crates share. Never a normal dependency of a product (`scripts/check_boundaries.sh`): only
+//! tests, and `system_tests`, which is nothing else, may depend on it.
+//!
+//! - [`on_both_databases!`] and [`TestDatabase`]: a fresh database for each test; [`schema_drift`] compares it with a schema.
+//! - [`on_postgres!`], [`on_kafka!`], [`on_postgres_and_kafka!`], [`with_kcat!`]: tests that need a server. Where the
+//!   environment does not name it, the test runner shows them as ignored, with the reason.
+//! - [`eventually`] and [`wait_until`]: waiting for an event. No test sleeps for it.
+//! - [`ChaosProxy`], [`forbid`]: a server that is gone, a table that refuses.
+//! - [`openapi_walk`]: a service held to its OpenAPI document.
+//!
+//! It depends on `dual_db` alone of the crates here, so that the unit tests of all others can use it.
+
+mod chaos_proxy;
+mod database;
+mod free_address;
+pub mod kafka;
+mod needs;
+pub mod openapi_walk;
+mod requirement;
+pub mod schema_drift;
+mod sql;
+mod unique;
+mod waiting;
+
+pub use chaos_proxy::ChaosProxy;
+pub use database::TestDatabase;
+pub use free_address::free_address;
+pub use requirement::{kafka_brokers, kcat, postgres_url};
+pub use sql::{allow, count, execute, forbid, number};
+pub use unique::unique;
+pub use waiting::{PATIENCE, eventually, wait_until};
