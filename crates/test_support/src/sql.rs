@@ -15,9 +15,16 @@ struct Number {
 /// # Panics
 /// When the query fails.
 pub fn number(database: &Database, sql: &str) -> i64 {
-    let found: dual_db::Result<Number> =
-        database.read(|connection| Ok(on_each_backend!(connection, |c| sql_query(sql).get_result(c))?));
-    found.unwrap_or_else(|error| panic!("{sql}: {error:?}")).n
+    database.read(|connection| number_in(connection, sql)).unwrap_or_else(|error| panic!("{sql}: {error:?}"))
+}
+
+/// The one number `n` that a query returns, in a transaction.
+///
+/// # Errors
+/// The database's.
+pub fn number_in(connection: &mut Connection, sql: &str) -> dual_db::Result<i64> {
+    let found: Number = on_each_backend!(connection, |c| sql_query(sql).get_result(c))?;
+    Ok(found.n)
 }
 
 /// How many rows a table has.
