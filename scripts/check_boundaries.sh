@@ -46,6 +46,13 @@ must_not_depend simulated_gateway normal "it stands for somebody else's system" 
 must_not_depend launcher normal "it is built first, before anything can be started, and knows the services as programs only" \
   claim_process payments simulated_gateway local_broker claim_events tokio actix-web diesel rdkafka reqwest
 must_not_depend system_tests normal,dev "it sees the system from outside, as its users do" claim_process payments
+while read -r crate; do
+  case $crate in
+    # It is nothing but tests.
+    system_tests | test_support) ;;
+    *) must_not_depend "$crate" normal "it is for tests: name it among the dev-dependencies" test_support ;;
+  esac
+done < <(files_like '^crates/[^/]+/Cargo\.toml$' | cut -d / -f 2)
 
 # --- what the domain touches --------------------------------------------------------------------------------------
 

@@ -6,7 +6,6 @@ use clap::Parser;
 use concurrency_model::chart::Chart;
 use concurrency_model::report::{self, SAMPLE_US, Sample, Span};
 use concurrency_model::scenarios::FIXED_SIZES;
-use local_broker::free_address;
 use payments::domain::concurrency::Sign;
 use payments::domain::saga::{Call, LookUpAnswer, PayAnswer, RefundAnswer};
 use payments::executor::PlannedCall;
@@ -19,6 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use system_tests::binaries;
 use system_tests::process::Process;
+use test_support::free_address;
 use tokio::runtime::Runtime;
 
 const PHASE_S: i64 = 30;

@@ -91,23 +91,6 @@ pub(crate) fn check(connection: &mut Connection, sets: &[&Migrations]) -> Result
     )))
 }
 
-/// Takes all migrations back, the last one first.
-pub(crate) fn revert(connection: &mut Connection, sets: &[&Migrations]) -> Result<(), OpenError> {
-    match connection {
-        Connection::Sqlite(c) => {
-            for migration in known::<Sqlite>(sets.iter().map(|set| &set.sqlite))?.values().rev() {
-                c.revert_migration(migration).map_err(failed)?;
-            }
-        }
-        Connection::Postgres(c) => {
-            for migration in known::<Pg>(sets.iter().map(|set| &set.postgres))?.values().rev() {
-                c.revert_migration(migration).map_err(failed)?;
-            }
-        }
-    }
-    Ok(())
-}
-
 /// The migrations of a program, by version.
 type Known<Backend> = BTreeMap<String, Box<dyn Migration<Backend>>>;
 

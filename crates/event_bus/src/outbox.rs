@@ -147,7 +147,8 @@ pub fn pending(connection: &mut Connection) -> Result<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dual_db::{Database, testing::on_both_databases};
+    use dual_db::Database;
+    use test_support::on_both_databases;
 
     fn message(n: usize) -> OutgoingMessage {
         OutgoingMessage {

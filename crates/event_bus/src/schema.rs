@@ -36,8 +36,8 @@ diesel::table! {
 #[cfg(test)]
 mod tests {
     use dual_db::Database;
-    use dual_db::schema_drift::{columns, columns_in_schema};
-    use dual_db::testing::on_both_databases;
+    use test_support::on_both_databases;
+    use test_support::schema_drift::{columns, columns_in_schema};
 
     on_both_databases! {
         fn the_tables_are_those_of_this_file(database: &Database) {

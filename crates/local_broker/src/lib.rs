@@ -17,13 +17,11 @@
 //!   waits for an answer asks again, so this costs time.
 
 mod forward;
-mod free_address;
 #[allow(unsafe_code, reason = "two settings of the in-memory cluster have no safe wrapper in rdkafka")]
 mod mock;
 
 use claim_events::{CLAIM_TOPIC, PARTITIONS, PAYMENT_TOPIC};
 use forward::Forwarder;
-pub use free_address::free_address;
 use mock::Mock;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 

@@ -2,18 +2,15 @@
 //! Kafka), fresh for each test.
 
 use crate::process::Process;
-use dual_db::testing::{TestDatabase, note_skipped};
-use local_broker::free_address;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
+use test_support::kafka::{brokers_of_services, services};
+use test_support::{TestDatabase, free_address};
 use tokio::sync::{Mutex, OwnedMutexGuard};
-
-/// Names the Kafka that `scripts/services.sh` runs. It is wiped before each test that uses it.
-pub const KAFKA_VARIABLE: &str = "TEST_KAFKA_BROKERS";
 
 /// There is one Kafka, and topics have fixed names: tests on it take turns.
 static TURN: LazyLock<std::sync::Arc<Mutex<()>>> = LazyLock::new(std::sync::Arc::default);
@@ -48,40 +45,31 @@ impl Ground {
         }
     }
 
-    /// Fresh PostgreSQL databases and an empty Kafka, or `None`, noted as skipped, where there are no such servers.
+    /// Fresh PostgreSQL databases and an empty Kafka.
     ///
     /// # Panics
-    /// In CI, where there must be.
-    pub async fn servers() -> Option<Self> {
-        let Ok(brokers) = std::env::var(KAFKA_VARIABLE) else {
-            note_skipped(&format!("{KAFKA_VARIABLE} names no Kafka"));
-            return None;
-        };
-        let Some(claims) = TestDatabase::postgres() else {
-            note_skipped("there is no PostgreSQL server");
-            return None;
-        };
-        let payments = TestDatabase::postgres()?;
-        // Only a Kafka that the script runs can be wiped and stopped; nobody's own should be.
-        assert_eq!(brokers, services("env", &["kafka"]), "{KAFKA_VARIABLE} must name the Kafka of scripts/services.sh");
+    /// Where there are no such servers: a test on them is written in `on_postgres_and_kafka!`.
+    pub async fn servers() -> Self {
+        let (claims, payments) = (TestDatabase::postgres(), TestDatabase::postgres());
+        let brokers = brokers_of_services();
         let turn = std::sync::Arc::clone(&TURN).lock_owned().await;
-        services("wipe", &["kafka"]);
-        services("start", &["kafka"]);
-        Some(Self {
+        services(&["wipe", "kafka"]);
+        services(&["start", "kafka"]);
+        Self {
             brokers,
             claims_url: claims.settings().url.clone(),
             payments_url: payments.settings().url.clone(),
             local_broker: None,
             _databases: vec![claims, payments],
             _turn: Some(turn),
-        })
+        }
     }
 
     /// Stops the broker as hard as it can be stopped.
     pub fn stop_broker(&mut self) {
         match &mut self.local_broker {
             Some(broker) => broker.kill(),
-            None => drop(services("stop", &["kafka", "at-once"])),
+            None => drop(services(&["stop", "kafka", "at-once"])),
         }
     }
 
@@ -89,7 +77,7 @@ impl Ground {
     pub fn start_broker(&mut self) {
         match &mut self.local_broker {
             Some(broker) => broker.start(),
-            None => drop(services("start", &["kafka"])),
+            None => drop(services(&["start", "kafka"])),
         }
     }
 
@@ -97,25 +85,25 @@ impl Ground {
     pub fn wipe_broker(&mut self) {
         self.stop_broker();
         if self.local_broker.is_none() {
-            services("wipe", &["kafka"]);
+            services(&["wipe", "kafka"]);
         }
         self.start_broker();
     }
 
     /// Has PostgreSQL crash. A server that the script does not run is nobody's to crash: then `false`.
     pub fn stop_postgres(&self) -> bool {
-        let own = services("env", &["postgres"]);
+        let own = services(&["env", "postgres"]);
         let (server, _) = self.claims_url.rsplit_once('/').expect("the URL ends in /database");
         if !own.starts_with(server) {
             return false;
         }
-        services("stop", &["postgres", "at-once"]);
+        services(&["stop", "postgres", "at-once"]);
         true
     }
 
     /// Starts PostgreSQL again.
     pub fn start_postgres(&self) {
-        services("start", &["postgres"]);
+        services(&["start", "postgres"]);
     }
 
     /// Moves the offsets of a consumer group whose members have all left, for every partition of a topic.
@@ -165,18 +153,4 @@ impl Ground {
 fn run(command: &mut Command) {
     let done = command.stdin(Stdio::null()).status().expect("PostgreSQL's programs are installed");
     assert!(done.success(), "{:?} failed", command.get_program());
-}
-
-/// Calls the script that runs the servers, and returns what it says on standard output.
-fn services(what: &str, which: &[&str]) -> String {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let done = Command::new("bash")
-        .args(["scripts/services.sh", what])
-        .args(which)
-        .current_dir(root)
-        .stderr(Stdio::inherit())
-        .output()
-        .expect("bash can be run");
-    assert!(done.status.success(), "scripts/services.sh {what} {which:?} failed");
-    String::from_utf8_lossy(&done.stdout).trim().to_owned()
 }

@@ -1,17 +1,16 @@
 //! Many claims in one request: every form of a batch, each claim alone, in order, as it comes, and safely sent again.
 
 use crate::service::{
-    Answer, PROVIDERS, REAL_CLAIM, Service, assert_totals_agree, claim, count, eventually, line, number, with_service,
-    with_settings,
+    Answer, PROVIDERS, REAL_CLAIM, Service, assert_totals_agree, claim, line, with_service, with_settings,
 };
 use claim_process::domain::rules::Severity;
-use dual_db::testing::{TestDatabase, on_both_databases};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
+use test_support::{TestDatabase, count, eventually, number, on_both_databases};
 
 const NAMES: &str = "service date,submitted procedure,quadrant,Plan/Group #,Subscriber#,Provider NPI,provider fees,\
                      Allowed fees,member coinsurance,member copay\n";

@@ -1,15 +1,15 @@
 //! Which rows of a CSV become which claim, above all where a row does not tell: no claim is ever stored without a line that
 //! it may have had.
 
-use crate::service::{Answer, PROVIDERS, Service, assert_totals_agree, count, number, with_service};
+use crate::service::{Answer, PROVIDERS, Service, assert_totals_agree, with_service};
 use claim_process::domain::rules::{Limits, RuleBook, default_severities};
 use claim_process::intake::ReadLimits;
 use claim_process::intake::batch::{BatchFormat, BatchLimits, Grouping, StandsIn, read_batch};
-use dual_db::testing::{TestDatabase, on_both_databases};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::convert::Infallible;
 use std::io::Read;
+use test_support::{TestDatabase, count, number, on_both_databases};
 
 const NAMES: &str = "service date;submitted procedure;quadrant;Plan/Group #;Subscriber#;Provider NPI;provider fees;\
                      Allowed fees;member coinsurance;member copay\n";

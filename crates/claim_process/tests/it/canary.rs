@@ -3,13 +3,13 @@
 
 use crate::kafka::{Kafka, encoded, settled};
 use crate::program::{Running, program};
-use crate::service::{Answer, REAL_CLAIM, Service, claim, count, eventually, execute, line};
+use crate::service::{Answer, REAL_CLAIM, Service, claim, line};
 use claim_events::PAYMENT_TOPIC;
 use dual_db::Connection;
-use dual_db::testing::{TestDatabase, on_both_databases};
 use rdkafka::producer::BaseRecord;
 use reqwest::Method;
 use serde_json::json;
+use test_support::{TestDatabase, count, eventually, execute, on_both_databases};
 
 const CANARY: &str = "CANARY8675309";
 

@@ -5,9 +5,9 @@ use claim_process::domain::cents::Cents;
 use claim_process::domain::form::Finding;
 use claim_process::domain::rules::{CodeList, Limits, RuleBook, Severity, default_severities};
 use claim_process::intake::{ReadLimits, read_csv, read_json};
-use dual_db::testing::TestDatabase;
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use test_support::TestDatabase;
 
 fn at(moment: &str) -> Timestamp {
     moment.parse().unwrap()

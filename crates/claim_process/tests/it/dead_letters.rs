@@ -2,10 +2,10 @@
 //! tests; the rest is the same in both services, and tested in payments.
 
 use crate::kafka::{Kafka, settled};
-use crate::service::{Answer, PROVIDERS, Service, claim, count, eventually, execute, with_settings};
-use dual_db::testing::{TestDatabase, on_both_databases};
+use crate::service::{Answer, PROVIDERS, Service, claim, with_settings};
 use reqwest::Method;
 use serde_json::{Value, json};
+use test_support::{TestDatabase, count, eventually, execute, on_both_databases};
 
 /// Where a claim is put for a while.
 const AWAY: &str = "AAAAAAAAAAAAAAAAAAAAAA";

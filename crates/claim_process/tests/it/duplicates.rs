@@ -1,6 +1,6 @@
 //! A claim that equals one that stands: it warns with the earlier claim's id, or is refused, and its neighbours are stored.
 
-use crate::service::{PROVIDERS, assert_totals_agree, claim, count, execute, line, with_service, with_settings};
+use crate::service::{PROVIDERS, assert_totals_agree, claim, line, with_service, with_settings};
 use claim_process::db;
 use claim_process::db::submit::{Submission, Submitted, store};
 use claim_process::domain::identifiers::ClaimId;
@@ -8,8 +8,8 @@ use claim_process::domain::rules::{Limits, RuleBook, Severity, default_severitie
 use claim_process::intake::{ReadLimits, read_json};
 use claim_process::settings::Settings;
 use dual_db::Database;
-use dual_db::testing::{TestDatabase, on_both_databases};
 use serde_json::{Value, json};
+use test_support::{TestDatabase, count, execute, on_both_databases};
 
 fn book(severity: Severity) -> RuleBook {
     let mut severities = default_severities();

@@ -5,19 +5,16 @@
 //! end of the transaction makes it fail.
 
 use crate::kafka::{Kafka, Said, unwound};
-use crate::service::{
-    Answer, PROVIDERS, Service, assert_totals_agree, claim, count, eventually, execute, line, number, with_service,
-    with_settings,
-};
+use crate::service::{Answer, PROVIDERS, Service, assert_totals_agree, claim, line, with_service, with_settings};
 use claim_events::{ClaimEvent, KnownOutcome, OutcomeKind, PARTITIONS, PaymentEvent, Unwound};
 use claim_process::events::watchdog::ask_for_overdue;
 use claim_process::settings::Settings;
-use dual_db::testing::{TestDatabase, on_both_databases};
 use dual_db::{Connection, Database};
 use event_bus::{OutgoingMessage, Relay};
 use reqwest::Method;
 use serde_json::json;
 use std::collections::BTreeSet;
+use test_support::{TestDatabase, count, eventually, execute, number, on_both_databases};
 use tokio::task::JoinSet;
 
 /// From now on the COMMIT of every transaction fails that wrote an outbox row, `NEW`, for which `condition` holds.

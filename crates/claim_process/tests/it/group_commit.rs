@@ -1,17 +1,14 @@
 //! Group commit: many senders at once, a queue that is full, a database that is slow or gone, and a claim that the
 //! database refuses.
 
-use crate::service::{
-    Answer, PROVIDERS, Service, assert_totals_agree, claim, count, eventually, execute, line, number, with_service,
-    with_settings,
-};
+use crate::service::{Answer, PROVIDERS, Service, assert_totals_agree, claim, line, with_service, with_settings};
 use claim_process::settings::Settings;
-use dual_db::testing::{TestDatabase, on_both_databases};
 use dual_db::{Connection, Database};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
+use test_support::{TestDatabase, count, eventually, execute, number, on_both_databases};
 use tokio::task::JoinSet;
 
 /// Keeps everybody else from writing until it is dropped.

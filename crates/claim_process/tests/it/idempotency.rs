@@ -2,9 +2,7 @@
 
 use crate::service::Second;
 use crate::service::with_settings;
-use crate::service::{
-    Answer, PATIENCE, PROVIDERS, REAL_CLAIM, assert_totals_agree, claim, count, execute, line, with_service,
-};
+use crate::service::{Answer, PROVIDERS, REAL_CLAIM, assert_totals_agree, claim, line, with_service};
 use claim_process::db::idempotency::{NewKey, claim_keys, forget};
 use claim_process::db::submit::{IdempotencyKey, Submission, store};
 use claim_process::domain::identifiers::ClaimId;
@@ -12,13 +10,13 @@ use claim_process::domain::rules::{Limits, RuleBook, Severity, default_severitie
 use claim_process::intake::{ReadLimits, read_json};
 use claim_process::key_purge::purge;
 use claim_process::settings::{IdempotencySettings, Settings};
-use dual_db::testing::{TestDatabase, on_both_databases};
 use reqwest::Method;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use test_support::{PATIENCE, TestDatabase, count, execute, on_both_databases};
 use tokio::task::JoinSet;
 
 /// What another instance hands to the database, by the default rules.

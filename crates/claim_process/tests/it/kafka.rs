@@ -1,25 +1,16 @@
 //! A broker for one test, with a witness of what the service says there and a stand-in for payments.
 
-use crate::service::{PATIENCE, eventually};
 use claim_events::{
-    CLAIM_TOPIC, Cause, ClaimEvent, Compensation, Encoded, Envelope, Event, PARTITIONS, PAYMENT_TOPIC, PaymentEvent,
-    Settled, Step, Unwound,
+    CLAIM_TOPIC, Cause, ClaimEvent, Compensation, Encoded, Envelope, Event, PAYMENT_TOPIC, PaymentEvent, Settled, Step,
+    Unwound,
 };
 use claim_process::settings::Settings;
-use local_broker::LocalBroker;
-use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
-use std::time::Duration;
+use rdkafka::producer::BaseRecord;
+use test_support::{TestBroker, eventually};
 
 /// A broker and what this test does with it.
-pub struct Kafka {
-    producer: ThreadedProducer<DefaultProducerContext>,
-    witness: BaseConsumer,
-    // Dropped last: its clients are gone by then.
-    broker: LocalBroker,
-}
+pub struct Kafka(TestBroker);
 
 /// A message that the service sent.
 #[derive(Debug, Clone)]
@@ -45,25 +36,14 @@ impl Kafka {
         Self::start_at("127.0.0.1:0")
     }
 
-    /// A broker on the port that somebody was told before.
+    /// A broker on the port that a service was given before.
     pub fn start_at(address: &str) -> Self {
-        let broker = LocalBroker::start(address).expect("the broker starts");
-        let mut client = ClientConfig::new();
-        client.set("bootstrap.servers", broker.address().to_string()).set("partitioner", "murmur2_random");
-        let witness: BaseConsumer =
-            client.clone().set("group.id", "witness").set("fetch.wait.max.ms", "10").create().expect("a consumer");
-        let mut all = TopicPartitionList::new();
-        for partition in 0..PARTITIONS {
-            all.add_partition_offset(CLAIM_TOPIC, partition, Offset::Beginning).expect("an offset");
-        }
-        witness.assign(&all).expect("assigns");
-        let producer = client.set("linger.ms", "1").create().expect("a producer");
-        Self { producer, witness, broker }
+        Self(TestBroker::start_at(address, CLAIM_TOPIC))
     }
 
     /// Where it listens.
     pub fn address(&self) -> String {
-        self.broker.address().to_string()
+        self.0.address()
     }
 
     /// Points a service here.
@@ -86,7 +66,7 @@ impl Kafka {
 
     /// A message that has come already.
     pub fn said_now(&self) -> Option<Said> {
-        let message = self.witness.poll(Duration::from_millis(20))?.ok()?;
+        let message = self.0.seen_now()?;
         let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap_or_default().to_vec()).expect("UTF-8");
         let headers = message.headers().expect("headers").iter();
         Some(Said {
@@ -108,8 +88,7 @@ impl Kafka {
         let headers = headers.iter().fold(OwnedHeaders::new(), |headers, (name, value)| {
             headers.insert(Header { key: name, value: Some(value) })
         });
-        self.producer.send(record.headers(headers)).map_err(|(error, _)| error).expect("queued");
-        self.producer.flush(PATIENCE).expect("delivered");
+        self.0.send([record.headers(headers)]);
     }
 }
 

@@ -1,9 +1,9 @@
 //! `GET /v1/claims`: the order, pages that miss and repeat nothing, filters, and queries that cannot be read.
 
-use crate::service::{PROVIDERS, Service, claim, execute, line, with_service};
-use dual_db::testing::{TestDatabase, on_both_databases};
+use crate::service::{PROVIDERS, Service, claim, line, with_service};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use test_support::{TestDatabase, execute, on_both_databases};
 
 /// The ids of a page, and where the next one begins.
 async fn page(service: &Service, query: &str) -> (Vec<String>, Option<String>) {

@@ -1,16 +1,16 @@
 //! The lost answer to a COMMIT: the transaction happened, nobody was told, and the writer stores the same group again.
 //! Whoever posted must be told the same as if the answer had come, and nothing may be there twice.
 
-use crate::service::{PROVIDERS, assert_totals_agree, claim, count, execute};
+use crate::service::{PROVIDERS, assert_totals_agree, claim};
 use claim_process::db;
 use claim_process::db::submit::{IdempotencyKey, Submission, Submitted, store};
 use claim_process::domain::identifiers::ClaimId;
 use claim_process::domain::rules::{Limits, RuleBook, default_severities};
 use claim_process::events::outgoing;
 use claim_process::intake::{ReadLimits, read_json};
-use dual_db::testing::on_both_databases;
 use dual_db::{Connection, Database};
 use serde_json::json;
+use test_support::{count, execute, on_both_databases};
 
 /// A claim on its way into the database, with a key and an external id where they are not empty.
 fn submission(provider_npi: &str, net_fee: &str, key: &str, external_id: &str) -> Submission {

@@ -18,8 +18,6 @@ mod listing;
 mod lost_commit;
 mod migrations;
 mod openapi;
-#[path = "../../../service_runtime/testing/openapi_walk.rs"]
-mod openapi_walk;
 mod oracle;
 mod outcomes;
 mod post_claim;

@@ -2,9 +2,9 @@
 //! migration can be taken back.
 
 use claim_process::db::{MIGRATIONS, schema};
-use dual_db::schema_drift::{assert_down_and_up_again_is_the_same, assert_tables_are, columns, columns_in_schema};
-use dual_db::testing::{TestDatabase, on_both_databases};
 use dual_db::{Database, DatabaseSettings};
+use test_support::schema_drift::{assert_down_and_up_again_is_the_same, assert_tables_are, columns, columns_in_schema};
+use test_support::{TestDatabase, on_both_databases};
 
 on_both_databases! {
     fn the_tables_are_those_of_the_schema(database: &Database) {

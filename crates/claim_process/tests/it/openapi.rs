@@ -1,12 +1,12 @@
 //! The OpenAPI document: it is what the service does, example by example, and the page that shows it needs no network.
 
-use crate::openapi_walk::{assert_conforms, document, operations, send_examples};
-use crate::service::{Service, execute, with_service, with_settings};
+use crate::service::{Service, with_service, with_settings};
 use claim_events::PAYMENT_TOPIC;
-use dual_db::testing::{TestDatabase, on_both_databases};
 use event_bus::{DeadLetter, IncomingMessage};
 use reqwest::Method;
 use serde_json::json;
+use test_support::openapi_walk::{assert_conforms, document, operations, send_examples};
+use test_support::{TestDatabase, execute, on_both_databases};
 
 /// The id in the document's examples.
 const EXAMPLE_ID: &str = "4fXk0aV1StGXR8Z5jdHi6B";

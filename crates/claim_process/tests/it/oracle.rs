@@ -2,13 +2,13 @@
 //! knows what it wrote before it was spelt, and computes with decimals instead of cents.
 
 use crate::service::{Answer, PROVIDERS, Service, assert_totals_agree, with_settings};
-use dual_db::testing::{TestDatabase, on_both_databases};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use rust_decimal::Decimal;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
+use test_support::{TestDatabase, on_both_databases};
 
 /// Claims sent in each form.
 const CLAIMS: usize = 150;

@@ -1,17 +1,15 @@
 //! What the service does with what payments says on `payments.payment.v1`.
 
 use crate::kafka::{Kafka, encoded, settled, unwound};
-use crate::service::{
-    Answer, PROVIDERS, Service, assert_totals_agree, claim, count, eventually, execute, number, with_settings,
-};
+use crate::service::{Answer, PROVIDERS, Service, assert_totals_agree, claim, with_settings};
 use claim_events::{
     Cause, ClaimEvent, Compensation, Event, Headers, KnownOutcome, OutcomeKind, PAYMENT_TOPIC, PaymentEvent, Unwound,
 };
 use claim_process::settings::Settings;
-use dual_db::testing::{TestDatabase, on_both_databases};
 use rdkafka::producer::BaseRecord;
 use reqwest::Method;
 use serde_json::{Value, json};
+use test_support::{TestDatabase, count, eventually, execute, number, on_both_databases};
 
 /// Waits until a claim has this status and returns it.
 async fn with_status(service: &Service, id: &str, status: &str) -> Value {

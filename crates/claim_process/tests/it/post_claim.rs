@@ -1,11 +1,9 @@
 //! `POST /v1/claims` and `GET /v1/claims/{id}` with claims that are accepted, over real HTTP.
 
-use crate::service::{
-    Answer, PROVIDERS, REAL_CLAIM, assert_totals_agree, claim, count, line, number, with_service, with_settings,
-};
-use dual_db::testing::{TestDatabase, on_both_databases};
+use crate::service::{Answer, PROVIDERS, REAL_CLAIM, assert_totals_agree, claim, line, with_service, with_settings};
 use reqwest::Method;
 use serde_json::{Value, json};
+use test_support::{TestDatabase, count, number, on_both_databases};
 
 on_both_databases! {
     fn the_real_claim_is_accepted_and_read_back(database: &TestDatabase) {
@@ -177,7 +175,7 @@ on_both_databases! {
         with_service(database, async |service| {
             assert_eq!(service.get("/healthz").await.body, json!({"status": "alive"}));
             // Nobody listens where Kafka should be: the service takes claims, and says that it is not ready.
-            let ready = crate::service::eventually("the database is reached", async || {
+            let ready = test_support::eventually("the database is reached", async || {
                 let ready = service.get("/readyz").await;
                 (ready.body["dependencies"]["database"] == "ready").then_some(ready)
             })

@@ -1,8 +1,7 @@
 //! The program: how it starts, what hinders its start, and how it stops.
 
 use crate::kafka::Kafka;
-use crate::service::{Answer, PATIENCE, PROVIDERS, REAL_CLAIM, Service, claim, count};
-use dual_db::testing::{TestDatabase, on_both_databases};
+use crate::service::{Answer, PROVIDERS, REAL_CLAIM, Service, claim};
 use dual_db::{Database, DatabaseSettings};
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
@@ -11,6 +10,7 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use test_support::{PATIENCE, TestDatabase, count, on_both_databases};
 
 /// The program with nothing set but a free port and a Kafka that nobody waits for.
 pub fn program(directory: &Path) -> Command {
@@ -244,7 +244,7 @@ on_both_databases! {
         database
             .database()
             .write(|c| {
-                crate::service::execute(c, "INSERT INTO __diesel_schema_migrations (version) VALUES ('99991231')")
+                test_support::execute(c, "INSERT INTO __diesel_schema_migrations (version) VALUES ('99991231')")
             })
             .unwrap();
         for arguments in [&["migrate"][..], &[]] {

@@ -1,13 +1,12 @@
 //! What the service says on `claims.claim.v1`: every accepted claim as the contract has it, whatever Kafka does.
 
 use crate::kafka::{Kafka, use_broker_at};
-use crate::service::{Answer, PROVIDERS, REAL_CLAIM, claim, count, eventually, execute, with_service, with_settings};
+use crate::service::{Answer, PROVIDERS, REAL_CLAIM, claim, with_service, with_settings};
 use claim_events::ClaimEvent;
 use dual_db::Database;
-use dual_db::testing::{TestDatabase, on_both_databases};
-use local_broker::free_address;
 use serde_json::json;
 use std::collections::BTreeSet;
+use test_support::{TestDatabase, count, eventually, execute, free_address, on_both_databases};
 use tokio::task::JoinSet;
 
 /// Waits until everything was delivered and its rows are gone.
@@ -139,7 +138,7 @@ on_both_databases! {
         with_settings(database, change, async |service| {
             let id = service.accepted(&claim(PROVIDERS[0], "1.00")).await;
             // The second time the sweeper takes it, so it has given up the first.
-            let taken_at = || crate::service::number(database.database(), "SELECT MAX(send_after_us) AS n FROM outbox");
+            let taken_at = || test_support::number(database.database(), "SELECT MAX(send_after_us) AS n FROM outbox");
             let first = taken_at();
             eventually("the sweeper takes it", async || (taken_at() > first).then_some(())).await;
             let kafka = kafka.insert(Kafka::start_at(&address));

@@ -2,10 +2,10 @@
 
 use crate::service::{Answer, PROVIDERS, Service, claim, with_service, with_settings};
 use claim_process::settings::Settings;
-use dual_db::testing::TestDatabase;
 use reqwest::Method;
 use serde_json::json;
 use std::time::{Duration, Instant};
+use test_support::TestDatabase;
 
 /// The headers about the limit: limit, remaining, seconds until all of it is there again.
 fn left(answer: &Answer) -> [u64; 3] {

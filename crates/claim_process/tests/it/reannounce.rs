@@ -1,11 +1,11 @@
 //! Asking anew: every claim, ended ones included, is said again under a higher ask, and only an outcome that echoes it counts.
 
 use crate::kafka::{Kafka, settled, unwound};
-use crate::service::{PROVIDERS, Service, claim, count, eventually, execute, number, with_settings};
+use crate::service::{PROVIDERS, Service, claim, with_settings};
 use claim_events::{ClaimEvent, KnownOutcome, OutcomeKind, PaymentEvent, Settled};
 use claim_process::events::reannounce::reannounce;
-use dual_db::testing::{TestDatabase, on_both_databases};
 use std::collections::BTreeMap;
+use test_support::{TestDatabase, count, eventually, execute, number, on_both_databases};
 
 async fn ended(service: &Service, id: &str) {
     eventually("the claim ends", async || (service.claim(id).await["outcome"]["version"] == 1).then_some(())).await;

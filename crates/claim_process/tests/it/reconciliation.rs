@@ -1,13 +1,12 @@
 //! The reconciliation: sums that add up, and each thing that does not agree, planted and named.
 
 use crate::kafka::{Kafka, settled, unwound, use_broker_at};
-use crate::service::{Answer, PROVIDERS, Service, claim, count, eventually, execute, with_service, with_settings};
+use crate::service::{Answer, PROVIDERS, Service, claim, with_service, with_settings};
 use claim_events::PaymentEvent;
 use dual_db::Database;
-use dual_db::testing::{TestDatabase, on_both_databases};
-use local_broker::free_address;
 use reqwest::Method;
 use serde_json::{Value, json};
+use test_support::{TestDatabase, count, eventually, execute, free_address, on_both_databases};
 
 const MICROSECONDS: i64 = 1_000_000;
 

@@ -1,14 +1,12 @@
 //! What is refused over HTTP: how the answer says so, that it echoes no patient data, and that nothing is stored.
 
-use crate::service::{
-    Answer, PROVIDERS, REAL_CLAIM, Service, assert_empty, claim, count, line, with_service, with_settings,
-};
-use dual_db::testing::{TestDatabase, on_both_databases};
+use crate::service::{Answer, PROVIDERS, REAL_CLAIM, Service, assert_empty, claim, line, with_service, with_settings};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
+use test_support::{TestDatabase, count, on_both_databases};
 
 const MIB: usize = 1024 * 1024;
 

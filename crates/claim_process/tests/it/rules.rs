@@ -3,11 +3,11 @@
 use crate::service::{Answer, Service, assert_empty, with_service, with_settings};
 use claim_process::domain::identifiers::ClaimId;
 use claim_process::domain::rules::{Severity, all};
-use dual_db::testing::TestDatabase;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use test_support::TestDatabase;
 
 async fn tables(service: &Service) -> Value {
     let answer = service.get("/v1/rules").await;

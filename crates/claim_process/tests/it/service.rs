@@ -4,18 +4,14 @@ use claim_process::app::Application;
 use claim_process::settings::Settings;
 use diesel::sql_types::{BigInt, Text};
 use diesel::{QueryableByName, RunQueryDsl, sql_query};
-use dual_db::testing::TestDatabase;
-use dual_db::{Connection, Database, on_each_backend};
+use dual_db::{Database, on_each_backend};
 use reqwest::header::HeaderMap;
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use test_support::{PATIENCE, TestDatabase, count};
 use tokio::sync::oneshot;
-
-/// Longer than anything here may take.
-pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The claim of the README: four lines, together 116.85.
 pub const REAL_CLAIM: &str = include_str!("../../../../scripts/claim_1234.csv");
@@ -222,46 +218,11 @@ pub fn line(changes: &[(&str, Value)]) -> Value {
     line
 }
 
-/// Looks again and again until there is something to see.
-pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let until = Instant::now() + PATIENCE;
-    loop {
-        if let Some(seen) = look().await {
-            return seen;
-        }
-        assert!(Instant::now() < until, "still waiting for this: {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-#[derive(QueryableByName)]
-struct Number {
-    #[diesel(sql_type = BigInt)]
-    n: i64,
-}
-
-/// The one number `n` that a query returns.
-pub fn number(database: &Database, sql: &str) -> i64 {
-    let found: dual_db::Result<Number> =
-        database.read(|connection| Ok(on_each_backend!(connection, |c| sql_query(sql).get_result(c))?));
-    found.unwrap_or_else(|error| panic!("{sql}: {error:?}")).n
-}
-
-/// How many rows a table has.
-pub fn count(database: &Database, table: &str) -> i64 {
-    number(database, &format!("SELECT count(*) AS n FROM {table}"))
-}
-
 /// Asserts that nothing is stored and nothing is to be sent.
 pub fn assert_empty(database: &Database) {
     for table in ["claims", "claim_lines", "claim_timeline", "provider_totals", "idempotency_keys", "outbox"] {
         assert_eq!(count(database, table), 0, "{table} is empty");
     }
-}
-
-pub fn execute(connection: &mut Connection, sql: &str) -> dual_db::Result<()> {
-    on_each_backend!(connection, |c| sql_query(sql).execute(c))?;
-    Ok(())
 }
 
 #[derive(QueryableByName)]

@@ -1,8 +1,8 @@
 //! `GET /v1/providers/top`: the order, and how many there are.
 
-use crate::service::{Answer, assert_totals_agree, claim, execute, with_service};
-use dual_db::testing::{TestDatabase, on_both_databases};
+use crate::service::{Answer, assert_totals_agree, claim, with_service};
 use serde_json::{Value, json};
+use test_support::{TestDatabase, execute, on_both_databases};
 
 /// What is listed of each provider: rank, NPI, net fee, claims.
 fn listed(answer: &Answer) -> Vec<Value> {

@@ -2,10 +2,10 @@
 
 use crate::batch::{Results, send_to, three};
 use crate::duplicates::with_external_id;
-use crate::service::{Answer, REAL_CLAIM, assert_empty, count, line, with_service, with_settings};
+use crate::service::{Answer, REAL_CLAIM, assert_empty, line, with_service, with_settings};
 use claim_process::domain::rules::Severity;
-use dual_db::testing::{TestDatabase, on_both_databases};
 use serde_json::{Value, json};
+use test_support::{TestDatabase, count, on_both_databases};
 
 on_both_databases! {
     fn validating_says_the_same_and_stores_nothing(database: &TestDatabase) {

@@ -1,13 +1,11 @@
 //! A claim is withdrawn: at any time, once, and for good.
 
 use crate::kafka::{Kafka, settled, unwound};
-use crate::service::{
-    Answer, PROVIDERS, Service, assert_totals_agree, claim, count, eventually, with_service, with_settings,
-};
+use crate::service::{Answer, PROVIDERS, Service, assert_totals_agree, claim, with_service, with_settings};
 use claim_events::{Cause, ClaimEvent, KnownOutcome, OutcomeKind, PaymentEvent, Unwound};
-use dual_db::testing::{TestDatabase, on_both_databases};
 use reqwest::Method;
 use serde_json::{Value, json};
+use test_support::{TestDatabase, count, eventually, on_both_databases};
 
 async fn void(service: &Service, id: &str) -> Answer {
     void_with(service, id, &json!({"reason": "sent by mistake"})).await

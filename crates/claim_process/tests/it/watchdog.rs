@@ -1,13 +1,12 @@
 //! Asking again: a claim whose outcome does not come is said again and marked after a while, and let be when it comes.
 
 use crate::kafka::{Kafka, settled, use_broker_at};
-use crate::service::{PROVIDERS, claim, count, eventually, execute, number, with_settings};
+use crate::service::{PROVIDERS, claim, with_settings};
 use claim_events::ClaimEvent;
 use claim_process::settings::Settings;
-use dual_db::testing::{TestDatabase, on_both_databases};
-use local_broker::free_address;
 use serde_json::json;
 use std::collections::BTreeSet;
+use test_support::{TestDatabase, count, eventually, execute, free_address, number, on_both_databases};
 
 /// Asks soon and often, and marks a claim after the third time.
 fn impatient(settings: &mut Settings) {

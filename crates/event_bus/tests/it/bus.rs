@@ -1,31 +1,18 @@
 //! A broker for one test, an outside sender and an outside witness, and a handler that records what it is given.
 
-use diesel::sql_types::BigInt;
-use diesel::{QueryableByName, RunQueryDsl, sql_query};
-use dual_db::{Connection, Database, on_each_backend};
 use event_bus::{Handler, IncomingMessage, KafkaSettings, OutgoingMessage};
-use local_broker::{LocalBroker, TOPICS};
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use local_broker::TOPICS;
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders, OwnedMessage};
-use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use rdkafka::producer::BaseRecord;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
-
-/// Longer than anything here may take.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+use test_support::{TestBroker, wait_until};
 
 /// The topic of these tests; the broker makes it with twelve partitions.
 pub const TOPIC: &str = TOPICS[0];
 
-/// A broker, and clients of it that know nothing of the event bus.
-pub struct Broker {
-    sender: ThreadedProducer<DefaultProducerContext>,
-    witness: BaseConsumer,
-    // Dropped last: its clients are gone by then.
-    broker: LocalBroker,
-}
+/// A broker of a test's own.
+pub struct Broker(TestBroker);
 
 impl Broker {
     /// A broker on a free port.
@@ -33,35 +20,23 @@ impl Broker {
         Self::start_at("127.0.0.1:0")
     }
 
-    /// A broker on the port that somebody was told before.
+    /// A broker on the port that a client was given before.
     pub fn start_at(address: &str) -> Self {
-        let broker = LocalBroker::start(address).expect("the broker starts");
-        let mut client = ClientConfig::new();
-        client.set("bootstrap.servers", broker.address().to_string()).set("partitioner", "murmur2_random");
-        let witness: BaseConsumer =
-            client.clone().set("group.id", "witness").set("fetch.wait.max.ms", "10").create().expect("a consumer");
-        let mut all = TopicPartitionList::new();
-        for partition in 0..12 {
-            all.add_partition_offset(TOPIC, partition, Offset::Beginning).expect("an offset");
-        }
-        witness.assign(&all).expect("assigns");
-        let sender = client.set("linger.ms", "1").create().expect("a producer");
-        Self { sender, witness, broker }
+        Self(TestBroker::start_at(address, TOPIC))
     }
 
     /// Settings for a member of a group of this broker, with short times.
     pub fn settings(&self, group: &str) -> KafkaSettings {
-        settings_for(&self.broker.address().to_string(), group)
+        settings_for(&self.0.address(), group)
     }
 
     /// Sends messages from outside, with the given keys and bodies, and waits until the broker has them.
     pub fn send<'a>(&self, messages: impl IntoIterator<Item = (&'a str, String)>) {
-        for (key, body) in messages {
-            let headers = OwnedHeaders::new().insert(Header { key: "name", value: Some("value") });
-            let record = BaseRecord::to(TOPIC).key(key).payload(&body).headers(headers);
-            self.sender.send(record).map_err(|(error, _)| error).expect("queued");
-        }
-        self.sender.flush(PATIENCE).expect("delivered");
+        let messages: Vec<_> = messages.into_iter().collect();
+        let headers = OwnedHeaders::new().insert(Header { key: "name", value: Some("value") });
+        self.0.send(
+            messages.iter().map(|(key, body)| BaseRecord::to(TOPIC).key(*key).payload(body).headers(headers.clone())),
+        );
     }
 
     /// Sends one message with an explicit partition, and whatever else there is or is not.
@@ -69,23 +44,26 @@ impl Broker {
         let mut record = BaseRecord::to(TOPIC).partition(partition);
         record.key = key;
         record.payload = body;
-        self.sender.send(record).map_err(|(error, _)| error).expect("queued");
-        self.sender.flush(PATIENCE).expect("delivered");
+        self.0.send([record]);
     }
 
     /// The next messages on the topic, as the witness sees them.
     pub fn seen(&self, wanted: usize) -> Vec<OwnedMessage> {
         let mut seen = Vec::new();
         wait_until(&format!("{wanted} messages are on the topic"), || {
-            seen.extend(self.seen_now());
-            seen.len() >= wanted
+            while seen.len() < wanted
+                && let Some(message) = self.seen_now()
+            {
+                seen.push(message);
+            }
+            seen.len() == wanted
         });
         seen
     }
 
     /// A message that has come already.
     pub fn seen_now(&self) -> Option<OwnedMessage> {
-        Some(self.witness.poll(Duration::from_millis(20))?.ok()?.detach())
+        self.0.seen_now()
     }
 }
 
@@ -126,66 +104,6 @@ pub fn outgoing(n: usize) -> OutgoingMessage {
         headers: vec![("first".to_owned(), n.to_string()), ("second".to_owned(), "ü".to_owned())],
         body: format!("{{\"n\":{n}}}"),
     }
-}
-
-/// Looks again and again until it is so.
-pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let until = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < until, "still waiting for this: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-#[derive(QueryableByName)]
-struct Number {
-    #[diesel(sql_type = BigInt)]
-    n: i64,
-}
-
-/// The one number `n` that a query returns.
-pub fn number(database: &Database, sql: &str) -> i64 {
-    let found: dual_db::Result<Number> =
-        database.read(|connection| Ok(on_each_backend!(connection, |c| sql_query(sql).get_result(c))?));
-    found.unwrap_or_else(|error| panic!("{sql}: {error:?}")).n
-}
-
-/// How many rows a table has.
-pub fn count(database: &Database, table: &str) -> i64 {
-    number(database, &format!("SELECT count(*) AS n FROM {table}"))
-}
-
-pub fn execute(connection: &mut Connection, sql: &str) -> dual_db::Result<()> {
-    on_each_backend!(connection, |c| sql_query(sql).execute(c))?;
-    Ok(())
-}
-
-/// Makes a table refuse what is done to it: `INSERT`, `DELETE`.
-pub fn forbid(database: &Database, operation: &str, table: &str) {
-    let made = database.write(|connection| match connection {
-        Connection::Sqlite(_) => execute(
-            connection,
-            &format!("CREATE TRIGGER forbid BEFORE {operation} ON {table} BEGIN SELECT RAISE(ABORT, 'forbidden'); END"),
-        ),
-        Connection::Postgres(_) => {
-            let function = "CREATE OR REPLACE FUNCTION forbid() RETURNS trigger LANGUAGE plpgsql AS \
-                            $$ BEGIN RAISE EXCEPTION 'forbidden'; END $$";
-            execute(connection, function)?;
-            let trigger =
-                format!("CREATE TRIGGER forbid BEFORE {operation} ON {table} FOR EACH ROW EXECUTE FUNCTION forbid()");
-            execute(connection, &trigger)
-        }
-    });
-    made.expect("a trigger can be made");
-}
-
-/// Takes back what [`forbid`] did.
-pub fn allow(database: &Database, table: &str) {
-    let dropped = database.write(|connection| match connection {
-        Connection::Sqlite(_) => execute(connection, "DROP TRIGGER forbid"),
-        Connection::Postgres(_) => execute(connection, &format!("DROP TRIGGER forbid ON {table}")),
-    });
-    dropped.expect("the trigger can be dropped");
 }
 
 /// What to do with a batch that was just noted as tried.

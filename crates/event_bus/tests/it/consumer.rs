@@ -1,15 +1,14 @@
 //! The way in: everything is applied, in its order, and an offset is stored only behind what was applied.
 
-use crate::bus::{Broker, Recorder, TOPIC, settings_for, wait_until};
+use crate::bus::{Broker, Recorder, TOPIC, settings_for};
 use dual_db::Error;
-use dual_db::testing::TestDatabase;
 use event_bus::{Consumer, IncomingMessage, MIGRATIONS};
-use local_broker::free_address;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
+use test_support::{TestDatabase, free_address, wait_until};
 
 /// A database that only holds dead letters: where none are made, the kind does not matter.
 fn database() -> TestDatabase {

@@ -1,8 +1,7 @@
 //! Messages that the database refuses: each is set aside with its bytes and the reason, and the others go on.
 
-use crate::bus::{Broker, Recorder, TOPIC, allow, count, execute, forbid, headers, number, settings_for, wait_until};
+use crate::bus::{Broker, Recorder, TOPIC, headers, settings_for};
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
-use dual_db::testing::on_both_databases;
 use dual_db::{Database, Error};
 use event_bus::{
     Consumer, DeadLetter, DeadLetterState, IncomingMessage, LetterAct, LetterEnd, MIGRATIONS, Relay,
@@ -12,6 +11,7 @@ use event_bus::{
 use rdkafka::Message;
 use std::sync::Arc;
 use std::time::Duration;
+use test_support::{allow, count, execute, forbid, number, on_both_databases, wait_until};
 
 /// A handler as a service has one: it writes each body into a table, in one transaction.
 fn writing_into(database: &Database) -> Recorder {

@@ -1,12 +1,12 @@
 //! Several members of one group: they share the partitions, and a member that comes or goes costs no message.
 
-use crate::bus::{Broker, PATIENCE, Recorder, TOPIC, wait_until};
-use dual_db::testing::TestDatabase;
+use crate::bus::{Broker, Recorder, TOPIC};
 use event_bus::{Consumer, MIGRATIONS};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
+use test_support::{PATIENCE, TestDatabase, wait_until};
 
 /// Sends numbers, again and again, until it is told to stop.
 struct Traffic {

@@ -1,8 +1,7 @@
 //! A key is in the partition in which every other client puts it: those of the reference algorithm (murmur2 of the key, as
 //! Java's clients compute it), and those of `kcat`, which knows nothing of this project.
 
-use crate::bus::{Broker, PATIENCE, TOPIC, outgoing, text, wait_until};
-use dual_db::testing::{TestDatabase, note_skipped};
+use crate::bus::{Broker, TOPIC, outgoing, text};
 use event_bus::{MIGRATIONS, OutgoingMessage, Relay};
 use local_broker::TOPICS;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -11,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::Duration;
+use test_support::{PATIENCE, TestDatabase, kcat, wait_until, with_kcat};
 
 const PARTITIONS: i32 = 12;
 const KEYS: u64 = 300;
@@ -81,15 +81,15 @@ fn send_by_relay(broker: &Broker, keys: &[String]) {
 
 /// Sends the keys with `kcat`.
 fn send_by_kcat(address: &str, topic: &str, keys: &[String]) {
-    let mut kcat = Command::new("kcat")
+    let mut sender = Command::new(kcat())
         .args(["-P", "-b", address, "-t", topic, "-K:", "-X", "topic.partitioner=murmur2_random"])
         .args(["-X", &format!("message.timeout.ms={}", PATIENCE.as_millis())])
         .stdin(Stdio::piped())
         .spawn()
         .expect("kcat starts");
     let lines: String = keys.iter().map(|key| format!("{key}:body\n")).collect();
-    kcat.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
-    assert!(kcat.wait().unwrap().success(), "kcat failed");
+    sender.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    assert!(sender.wait().unwrap().success(), "kcat failed");
 }
 
 #[test]
@@ -101,19 +101,17 @@ fn the_relay_puts_keys_where_the_reference_algorithm_does() {
     assert_eq!(partitions_of(&broker.settings("group").brokers, TOPIC, keys.len()), expected);
 }
 
-#[test]
-fn the_relay_and_kcat_put_each_key_in_the_same_partition() {
-    if Command::new("kcat").arg("-V").output().is_err() {
-        note_skipped("there is no kcat ('bash bootstrap.sh kcat' installs it)");
-        return;
+with_kcat! {
+    #[test]
+    fn the_relay_and_kcat_put_each_key_in_the_same_partition() {
+        let broker = Broker::start();
+        let address = broker.settings("group").brokers;
+        let keys = keys();
+        send_by_relay(&broker, &keys);
+        send_by_kcat(&address, TOPICS[1], &keys);
+        let by_relay = partitions_of(&address, TOPIC, keys.len());
+        assert_eq!(by_relay, partitions_of(&address, TOPICS[1], keys.len()));
+        let used: BTreeSet<i32> = by_relay.into_values().collect();
+        assert_eq!(used.len(), usize::try_from(PARTITIONS).unwrap(), "the keys spread over all partitions");
     }
-    let broker = Broker::start();
-    let address = broker.settings("group").brokers;
-    let keys = keys();
-    send_by_relay(&broker, &keys);
-    send_by_kcat(&address, TOPICS[1], &keys);
-    let by_relay = partitions_of(&address, TOPIC, keys.len());
-    assert_eq!(by_relay, partitions_of(&address, TOPICS[1], keys.len()));
-    let used: BTreeSet<i32> = by_relay.into_values().collect();
-    assert_eq!(used.len(), usize::try_from(PARTITIONS).unwrap(), "the keys spread over all partitions");
 }

@@ -1,15 +1,12 @@
 //! The way out: what is committed is sent, in the end and whatever happens, and what was sent is not kept.
 
-use crate::bus::{
-    Broker, TOPIC, allow, bodies, count, execute, forbid, headers, number, outgoing, settings_for, text, wait_until,
-};
-use dual_db::testing::on_both_databases;
+use crate::bus::{Broker, TOPIC, bodies, headers, outgoing, settings_for, text};
 use dual_db::{Database, Error};
 use event_bus::{MIGRATIONS, OutboxRow, OutgoingMessage, Relay, insert_into_outbox, pending_in_outbox};
-use local_broker::free_address;
 use rdkafka::Message;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
+use test_support::{allow, count, execute, forbid, free_address, number, on_both_databases, wait_until};
 
 /// Commits messages `numbers` to the outbox.
 fn enqueue(relay: &Relay, database: &Database, numbers: std::ops::Range<usize>) -> Vec<OutboxRow> {
@@ -211,7 +208,7 @@ on_both_databases! {
 
 #[test]
 fn topics_are_looked_for_and_never_altered() {
-    let test = dual_db::testing::TestDatabase::sqlite();
+    let test = test_support::TestDatabase::sqlite();
     test.database().migrate(&[&MIGRATIONS]).unwrap();
     let broker = Broker::start();
     let mut settings = broker.settings("group");

@@ -1,7 +1,7 @@
 //! What clients see.
 
 use claim_events::{CLAIM_TOPIC, PARTITIONS};
-use local_broker::{LocalBroker, TOPICS, free_address};
+use local_broker::{LocalBroker, TOPICS};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Message, OwnedMessage};
@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::net::TcpStream;
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
+use test_support::free_address;
 
 const PATIENCE: Duration = Duration::from_secs(120);
 

@@ -1,8 +1,8 @@
 //! The service as it is put together.
 
 use crate::harness::settings;
-use dual_db::testing::TestDatabase;
 use payments::app::Application;
+use test_support::TestDatabase;
 
 /// As when a later part cannot be built: it has to end with a sentence and not with a panic.
 #[actix_web::test]

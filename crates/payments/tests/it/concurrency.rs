@@ -2,7 +2,6 @@
 //! the controller decides is tested beside it, in virtual time; here it is that the dispatcher does as it says.
 
 use crate::harness::{settings, with_application};
-use dual_db::testing::{TestDatabase, on_both_databases};
 use payments::domain::concurrency::{Reason, Sign};
 use payments::domain::saga::{Call, LookUpAnswer, PayAnswer, RefundAnswer};
 use payments::executor::PlannedCall;
@@ -13,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
+use test_support::{TestDatabase, on_both_databases};
 use tokio::runtime::Runtime;
 
 /// A gateway that answers after a while that can be changed, or fails; it counts calls, and how many are in it.

@@ -5,7 +5,6 @@ use crate::harness::{Approving, CLAIM, Instance, settings, with_application};
 use crate::messages::submitted;
 use diesel::sql_types::{BigInt, Text};
 use diesel::{QueryableByName, RunQueryDsl, sql_query};
-use dual_db::testing::{TestDatabase, on_both_databases};
 use dual_db::{Database, on_each_backend};
 use event_bus::{DeadLetter, Handler, IncomingMessage};
 use payments::events::claims::Claims;
@@ -16,6 +15,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
+use test_support::{TestDatabase, on_both_databases};
 
 const CANARY: &str = "CANARY8675309";
 

@@ -4,7 +4,7 @@ use crate::harness::{Approving, CLAIM, Instance, approved, declined, event, refu
 use crate::tally::Tally;
 use claim_events::OutcomeKind;
 use diesel::{RunQueryDsl, sql_query};
-use dual_db::{Database, Error, on_each_backend, testing::on_both_databases};
+use dual_db::{Database, Error, on_each_backend};
 use payments::db::sagas::{self, count_stuck};
 use payments::domain::saga::{Call, Disbursement, Input, PayAnswer, RefundAnswer, Reservation, State};
 use payments::executor::operator::{Act, Acted, By};
@@ -14,6 +14,7 @@ use payments::worker::AnswerWriter;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
+use test_support::on_both_databases;
 
 fn outcome(instance: &Instance) -> Option<(OutcomeKind, i64)> {
     instance.saga(CLAIM).saga.outcome.map(|outcome| (outcome.kind, outcome.version))

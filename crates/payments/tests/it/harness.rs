@@ -3,7 +3,6 @@
 
 use claim_events::{Envelope, Event, PaymentEvent};
 use diesel::{QueryDsl, RunQueryDsl};
-use dual_db::testing::TestDatabase;
 use dual_db::{Connection, Database, on_each_backend};
 use event_bus::{IncomingMessage, KafkaSettings, Relay};
 use payments::app::Application;
@@ -16,6 +15,7 @@ use payments::settings::Settings;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use test_support::TestDatabase;
 
 pub const CLAIM: &str = "4fXk0aV1StGXR8Z5jdHi6B";
 

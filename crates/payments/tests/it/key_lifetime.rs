@@ -4,10 +4,11 @@
 use crate::harness::{CLAIM, Instance, approved, event, looked_up, settings, unknown};
 use claim_events::OutcomeKind;
 use diesel::{RunQueryDsl, sql_query};
-use dual_db::{Database, on_each_backend, testing::on_both_databases};
+use dual_db::{Database, on_each_backend};
 use payments::domain::saga::{Call, Forced, LookUpAnswer};
 use payments::executor::operator::{Act, Acted, By};
 use payments::executor::returns::Told;
+use test_support::on_both_databases;
 
 /// Makes each saga 25 hours older: the gateway remembers for a day.
 fn a_day_passes(database: &Database) {

@@ -2,9 +2,10 @@
 
 use crate::harness::{CLAIM, Instance, approved, event};
 use diesel::{RunQueryDsl, sql_query};
-use dual_db::{Connection, Database, on_each_backend, testing::on_both_databases};
+use dual_db::{Connection, Database, on_each_backend};
 use payments::db::ledger::{book, books, turnovers};
 use payments::domain::ledger::{Kind, Parties};
+use test_support::on_both_databases;
 
 const PARTIES: Parties<'_> = Parties { claim_id: CLAIM, plan_group: "GRP-1000", provider_npi: "1497775530" };
 

@@ -1,10 +1,10 @@
 //! What an operator can list: payments by state, balances, and messages that were set aside.
 
 use crate::harness::{CLAIM, Instance, approved, declined, event, settings, unknown, with_application};
-use dual_db::testing::{TestDatabase, on_both_databases};
 use event_bus::DeadLetter;
 use payments::db::sagas;
 use serde_json::{Value, json};
+use test_support::{TestDatabase, on_both_databases};
 
 async fn get(base: &str, path: &str) -> (u16, Value) {
     let answer = reqwest::get(format!("{base}{path}")).await.expect("answers");

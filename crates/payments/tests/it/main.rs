@@ -14,8 +14,6 @@ mod messages;
 mod migrations;
 mod model;
 mod openapi;
-#[path = "../../../service_runtime/testing/openapi_walk.rs"]
-mod openapi_walk;
 mod operator;
 mod restored;
 mod saga_md;

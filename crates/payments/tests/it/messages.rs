@@ -2,7 +2,7 @@
 
 use crate::harness::{Approving, CLAIM, Instance, settings};
 use claim_events::{ClaimBody, ClaimEvent, Event, KnownOutcome, OutcomeKind, OutcomeRecorded};
-use dual_db::{Database, testing::on_both_databases};
+use dual_db::Database;
 use event_bus::{Handler, IncomingMessage};
 use payments::events::claims::Claims;
 use payments::gateway::Dispatcher;
@@ -10,6 +10,7 @@ use payments::settings::Settings;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
+use test_support::on_both_databases;
 
 /// Settings with a lease in which a call can be made.
 fn patient() -> Settings {

@@ -2,9 +2,9 @@
 //! migration can be taken back.
 
 use dual_db::Database;
-use dual_db::schema_drift::{assert_down_and_up_again_is_the_same, assert_tables_are, columns_in_schema};
-use dual_db::testing::on_both_databases;
 use payments::db::{MIGRATIONS, schema};
+use test_support::on_both_databases;
+use test_support::schema_drift::{assert_down_and_up_again_is_the_same, assert_tables_are, columns_in_schema};
 
 on_both_databases! {
     fn the_tables_are_those_of_the_schema(database: &Database) {

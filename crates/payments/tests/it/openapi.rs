@@ -2,9 +2,9 @@
 
 use crate::harness::{approved, event, unknown, with_application};
 use crate::messages::submitted;
-use crate::openapi_walk::{document, operations, send_examples};
-use dual_db::testing::{TestDatabase, on_both_databases};
 use event_bus::DeadLetter;
+use test_support::openapi_walk::{document, operations, send_examples};
+use test_support::{TestDatabase, on_both_databases};
 
 /// The claim in the document's examples.
 const EXAMPLE_ID: &str = "4fXk0aV1StGXR8Z5jdHi6B";

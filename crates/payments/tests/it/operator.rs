@@ -3,12 +3,12 @@
 use crate::harness::{CLAIM, Instance, approved, declined, event, refunded, settings, unknown, with_application};
 use claim_events::{Cause, Compensation, OutcomeKind, PaymentEvent, Unwound};
 use dual_db::Database;
-use dual_db::testing::{TestDatabase, on_both_databases};
 use payments::db::operator_acts;
 use payments::domain::saga::{Forced, Input, RefundAnswer};
 use payments::executor::PlannedCall;
 use payments::executor::operator::{Act, Acted, By};
 use serde_json::{Value, json};
+use test_support::{TestDatabase, on_both_databases};
 
 /// A payment of another amount, whose refund gets no answer until it is stuck; its last call.
 fn stuck_refund(instance: &Instance) -> PlannedCall {

@@ -3,11 +3,12 @@
 
 use crate::harness::{CLAIM, Instance, approved, declined, event, looked_up, refunded};
 use claim_events::{Cause, Compensation, KnownOutcome, OutcomeKind, OutcomeRecorded};
-use dual_db::{Database, testing::on_both_databases};
+use dual_db::Database;
 use payments::db::marks;
 use payments::domain::saga::{Call, Disbursement, Forced, Input, LookUpAnswer, PayAnswer, State};
 use payments::executor::operator::{Act, Acted, By};
 use payments::executor::{ClaimEventRead, Heard, PlannedCall};
+use test_support::on_both_databases;
 
 /// A second later than any mark that a test makes.
 const LATER_ASK: i64 = 4_000_000_000;

@@ -3,13 +3,14 @@
 
 use crate::harness::{Instance, event};
 use claim_events::OutcomeKind;
-use dual_db::{Database, testing::on_both_databases};
+use dual_db::Database;
 use payments::domain::mark::Mark;
 use payments::domain::reasons::MEANINGS;
 use payments::domain::saga::{self, Call, Effect, Input, PayAnswer, RefundAnswer, Saga};
 use payments::executor::PlannedCall;
 use payments::settings::BudgetSettings;
 use std::fmt::Write as _;
+use test_support::on_both_databases;
 
 const AMOUNT: i64 = 100;
 const OTHER_AMOUNT: i64 = 150;

@@ -1,7 +1,7 @@
 //! A gateway that is slower than claims come: calls wait for their turn, and every one that is made counts.
 
 use crate::harness::{Approving, Instance, event, settings};
-use dual_db::{Database, testing::on_both_databases};
+use dual_db::Database;
 use payments::domain::saga::State;
 use payments::gateway::{Dispatcher, HttpGateway};
 use payments::settings::Settings;
@@ -9,6 +9,7 @@ use payments::worker::{AnswerWriter, start_resuming};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
+use test_support::on_both_databases;
 
 const CLAIMS: usize = 50;
 const CALL: Duration = Duration::from_millis(150);

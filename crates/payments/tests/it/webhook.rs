@@ -5,7 +5,6 @@ use crate::tally::Tally;
 use claim_events::OutcomeKind;
 use diesel::{QueryDsl, RunQueryDsl};
 use dual_db::on_each_backend;
-use dual_db::testing::{TestDatabase, on_both_databases};
 use hmac::{Hmac, Mac};
 use payments::db::returns::count_waiting;
 use payments::db::schema::gateway_returns;
@@ -15,6 +14,7 @@ use payments::settings::Settings;
 use reqwest::Client;
 use serde_json::{Value, json};
 use sha2::Sha256;
+use test_support::{TestDatabase, on_both_databases};
 
 const SECRET: &str = "a secret";
 

@@ -1,8 +1,8 @@
 //! The book, for audits: totals, pages, and the ordinary routes of a service.
 
 use crate::gateway::with_gateway;
-use dual_db::testing::{TestDatabase, on_both_databases};
 use serde_json::{Value, json};
+use test_support::{TestDatabase, on_both_databases};
 
 on_both_databases! {
     fn the_summary_of_a_day_of_all_fates(database: &TestDatabase) {

@@ -1,10 +1,10 @@
 //! Faults by chance: whatever befalls the requests for a key, it is paid once and in the end answered as it was paid.
 
 use crate::gateway::{Answer, Payer, with_gateway, with_settings};
-use dual_db::testing::{TestDatabase, on_both_databases};
 use serde_json::json;
 use simulated_gateway::settings::{Faults, Settings};
 use std::time::{Duration, Instant};
+use test_support::{TestDatabase, on_both_databases};
 
 fn faults(set: impl FnOnce(&mut Faults)) -> impl FnOnce(&mut Settings) {
     |settings| set(&mut settings.faults)

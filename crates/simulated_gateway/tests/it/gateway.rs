@@ -1,6 +1,5 @@
 //! A gateway under test and a payer that talks to it.
 
-use dual_db::testing::TestDatabase;
 use reqwest::{RequestBuilder, Response};
 use serde_json::{Value, json};
 use simulated_gateway::app::Application;
@@ -8,6 +7,7 @@ use simulated_gateway::settings::Settings;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
+use test_support::TestDatabase;
 
 /// Longer than anything here may take: a lost answer must show itself as a broken connection, not as silence.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -1,8 +1,8 @@
 //! Bad input: everything that is wrong at once, in words, and nothing booked.
 
 use crate::gateway::{Answer, Payer, answer, with_gateway, with_settings};
-use dual_db::testing::TestDatabase;
 use serde_json::{Value, json};
+use test_support::TestDatabase;
 
 async fn post(payer: &Payer, path: &str, key: Option<&str>, body: impl Into<reqwest::Body>) -> Answer {
     let mut request = payer.post_to(path).body(body);

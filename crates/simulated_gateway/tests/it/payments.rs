@@ -1,9 +1,9 @@
 //! Paying: the rules by cents, and one payment a key whatever happens.
 
 use crate::gateway::{Answer, Payer, with_gateway, with_settings};
-use dual_db::testing::{TestDatabase, on_both_databases};
 use serde_json::json;
 use std::time::{Duration, Instant};
+use test_support::{TestDatabase, on_both_databases};
 
 on_both_databases! {
     fn a_payment_is_approved_booked_and_found(database: &TestDatabase) {

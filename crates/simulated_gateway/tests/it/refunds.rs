@@ -4,8 +4,8 @@ use crate::gateway::with_gateway;
 use diesel::RunQueryDsl;
 use diesel::sql_query;
 use dual_db::on_each_backend;
-use dual_db::testing::{TestDatabase, on_both_databases};
 use serde_json::json;
+use test_support::{TestDatabase, on_both_databases};
 
 on_both_databases! {
     fn a_payment_is_refunded_once_whatever_the_keys(database: &TestDatabase) {

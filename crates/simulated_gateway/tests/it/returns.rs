@@ -2,12 +2,12 @@
 
 use crate::gateway::with_settings;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
-use dual_db::testing::{TestDatabase, on_both_databases};
 use serde_json::{Value, json};
 use simulated_gateway::settings::Settings;
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use test_support::{TestDatabase, on_both_databases};
 
 type Told = Arc<Mutex<Vec<(String, Value)>>>;
 

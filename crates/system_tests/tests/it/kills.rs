@@ -8,6 +8,7 @@ use system_tests::api::Api;
 use system_tests::audit::{self, Accepted, Strictness};
 use system_tests::fates::ALL;
 use system_tests::stack::Stack;
+use test_support::on_postgres_and_kafka;
 
 const CLAIMS: i64 = 300;
 const SENDERS: usize = 4;
@@ -41,10 +42,10 @@ async fn three_hundred_claims_end_as_they_should_while_both_services_and_the_gat
     kill_while_claims_go_through(Stack::start(1).await).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_same_on_postgresql_and_kafka() {
-    if let Some(stack) = Stack::start_on_servers(1, 3).await {
-        kill_while_claims_go_through(stack).await;
+on_postgres_and_kafka! {
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_same_on_postgresql_and_kafka() {
+        kill_while_claims_go_through(Stack::start_on_servers(1, 3).await).await;
     }
 }
 

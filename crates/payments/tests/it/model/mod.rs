@@ -8,9 +8,9 @@ mod claim_side;
 mod gateway;
 mod world;
 
-use dual_db::testing::{TestDatabase, skip_without_postgres};
 use dual_db::{Database, DatabaseSettings};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use test_support::{TestDatabase, on_postgres};
 use world::{Stage, World};
 
 /// How many seeds are run where nothing is said.
@@ -74,9 +74,11 @@ fn whatever_happens_each_claim_ends_and_the_books_agree_odd_seeds() {
     half_of_the_seeds_on_sqlite(1);
 }
 
-#[test]
-fn whatever_happens_each_claim_ends_and_the_books_agree_on_postgres() {
-    let Some(test) = TestDatabase::postgres() else { return skip_without_postgres() };
-    let seeds = from_environment("MODEL_SEEDS").map_or(SEEDS_ON_POSTGRES, |seeds| seeds.div_ceil(10));
-    run_seeds(test.database(), 0..seeds);
+on_postgres! {
+    #[test]
+    fn whatever_happens_each_claim_ends_and_the_books_agree_on_postgres() {
+        let test = TestDatabase::postgres();
+        let seeds = from_environment("MODEL_SEEDS").map_or(SEEDS_ON_POSTGRES, |seeds| seeds.div_ceil(10));
+        run_seeds(test.database(), 0..seeds);
+    }
 }

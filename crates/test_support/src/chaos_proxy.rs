@@ -1,24 +1,28 @@
-//! For tests: a way to a server that can be shut, so that the server is gone as far as its clients can tell.
+//! A way to a server that can be cut, so that the server is gone as far as its clients can tell.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-/// Forwards connections on a loopback port to a server while it is open.
-pub(crate) struct Door {
+/// A proxy on a loopback port that forwards connections to a server while it is not cut.
+#[derive(Debug)]
+pub struct ChaosProxy {
     address: SocketAddr,
-    /// Both ends of every connection that was let through; none while the door is closed.
+    /// Both ends of every connection that it forwards; none while it is cut.
     connections: Arc<Mutex<Option<Vec<TcpStream>>>>,
 }
 
-impl Door {
-    /// An open door to the server at `host:port`.
-    pub(crate) fn open(server: &str) -> Self {
+impl ChaosProxy {
+    /// A proxy that forwards to the server at `host:port`.
+    ///
+    /// # Panics
+    /// When it cannot listen.
+    pub fn open(server: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("bound");
-        let door = Self { address, connections: Arc::new(Mutex::new(Some(Vec::new()))) };
-        let (connections, server) = (Arc::clone(&door.connections), server.to_owned());
-        // It listens while it is closed too, or somebody else could take the port.
+        let proxy = Self { address, connections: Arc::new(Mutex::new(Some(Vec::new()))) };
+        let (connections, server) = (Arc::clone(&proxy.connections), server.to_owned());
+        // It listens while it is cut too, or another process could take the port.
         std::thread::spawn(move || {
             for client in listener.incoming() {
                 if let Some(ends) = connections.lock().expect("no panic").as_mut() {
@@ -32,22 +36,30 @@ impl Door {
                 }
             }
         });
-        door
+        proxy
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Cuts every connection, and new ones at once.
-    pub(crate) fn close(&self) {
+    ///
+    /// # Panics
+    /// When it is cut already.
+    pub fn cut(&self) {
         for connection in self.connections.lock().expect("no panic").take().expect("open") {
             // It may be closed already.
             let _ = connection.shutdown(Shutdown::Both);
         }
     }
 
-    pub(crate) fn reopen(&self) {
+    /// Forwards new connections again.
+    ///
+    /// # Panics
+    /// When one of its threads did.
+    pub fn restore(&self) {
         *self.connections.lock().expect("no panic") = Some(Vec::new());
     }
 }

@@ -1,16 +1,16 @@
-//! For tests: where something will listen that has to be known before it does, or that listens there again and again.
+//! Where something will listen that has to be known before it does, or that listens there again and again.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::Mutex;
 
-/// Below what operating systems give to whoever asks for any port, and clear of the ports that this project's scripts use.
+/// Below the ports that operating systems give to a program that asks for any, and clear of the ports that this project's scripts use.
 const PORTS: std::ops::Range<u16> = 20_000..25_000;
 
 /// The tokens of the addresses that were given away, until the process ends.
 static TOKENS: Mutex<Vec<UdpSocket>> = Mutex::new(Vec::new());
 
-/// A loopback address where nobody listens. No one else who asks here is given it while this process lives, be it in
-/// another process: not while nobody listens there yet, nor while what listened there is stopped.
+/// A loopback address where no program listens. No other call returns it while this process lives, be it in another
+/// process: not while no program listens there yet, nor while the one that listened there is stopped.
 ///
 /// # Panics
 /// When none of five thousand ports is free.

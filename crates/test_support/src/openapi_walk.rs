@@ -1,5 +1,5 @@
 //! Walks through the OpenAPI document of a running service: sends every example that is in it and holds each answer to
-//! what the document says of it. The tests of each service include this file.
+//! what the document says of it.
 
 use jsonschema::Validator;
 use reqwest::{Client, Method, Response};

@@ -1,8 +1,11 @@
-//! For tests: what tables a database really has, what a `schema.rs` says of them, and migrations taken back. Both sides are
+//! What tables a database really has, what a `schema.rs` says of them, and migrations taken back. Both sides are
 //! written in the same words, `table.column type` with `null` where that may be, so that they can be compared as sets.
 
-use crate::{Connection, Database, Migrations, Result, migrations, on_each_backend};
+use diesel::backend::Backend;
+use diesel::migration::{Migration, MigrationSource};
 use diesel::{Expression, QueryableByName, RunQueryDsl, Table, sql_query};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness};
+use dual_db::{Connection, Database, Migrations, Result, on_each_backend};
 use std::any::type_name;
 use std::collections::BTreeSet;
 
@@ -30,10 +33,27 @@ pub fn assert_down_and_up_again_is_the_same(database: &Database, sets: &[&Migrat
 /// Takes all migrations back, the last one first.
 fn revert(database: &Database, sets: &[&Migrations]) {
     let reverted = database.write(|connection| {
-        migrations::revert(connection, sets).expect("every migration can be taken back");
+        match connection {
+            Connection::Sqlite(c) => revert_each(c, sets.iter().map(|set| &set.sqlite)),
+            Connection::Postgres(c) => revert_each(c, sets.iter().map(|set| &set.postgres)),
+        }
         Ok(())
     });
     reverted.expect("the way back is committed");
+}
+
+fn revert_each<'a, B: Backend>(
+    harness: &mut impl MigrationHarness<B>,
+    sources: impl Iterator<Item = &'a EmbeddedMigrations>,
+) where
+    EmbeddedMigrations: MigrationSource<B>,
+{
+    let all = sources.flat_map(|source| MigrationSource::<B>::migrations(source).expect("embedded"));
+    let mut all: Vec<Box<dyn Migration<B>>> = all.collect();
+    all.sort_by_key(|migration| migration.name().version().to_string());
+    for migration in all.iter().rev() {
+        harness.revert_migration(migration).expect("every migration can be taken back");
+    }
 }
 
 /// The columns a database has. Diesel's own table of migrations is left out.

@@ -1,0 +1,6 @@
+//! The database as a service uses it, on SQLite and on PostgreSQL.
+
+#![allow(clippy::unwrap_used, reason = "clippy does not see that what on_both_databases! writes are tests")]
+
+mod outage;
+mod transactions;

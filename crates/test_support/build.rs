@@ -1,0 +1,22 @@
+//! Which servers are there to test with: each that the environment names becomes a cfg, by which the macros of
+//! `src/needs.rs` are chosen. Only this crate and the tests that use it are built anew when the environment changes.
+
+use std::env::var_os;
+
+/// The variables that name a server or program, and the cfg of each.
+const NEEDS: [(&str, &str); 3] =
+    [("TEST_POSTGRES_URL", "has_postgres"), ("TEST_KAFKA_BROKERS", "has_kafka"), ("TEST_KCAT", "has_kcat")];
+
+fn main() {
+    let is_set = |variable: &str| var_os(variable).is_some_and(|value| !value.is_empty());
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-env-changed=CI");
+    for (variable, cfg) in NEEDS {
+        println!("cargo::rerun-if-env-changed={variable}");
+        println!("cargo::rustc-check-cfg=cfg({cfg})");
+        // In CI every test runs; one that lacks its server fails and says so.
+        if is_set(variable) || var_os("CI").is_some() {
+            println!("cargo::rustc-cfg={cfg}");
+        }
+    }
+}

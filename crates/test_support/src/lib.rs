@@ -1,0 +1,35 @@
+//! What the tests of several crates share. Never a normal dependency of a product (`scripts/check_boundaries.sh`): only
+//! tests, and `system_tests`, which is nothing else, may depend on it.
+//!
+//! - [`on_both_databases!`] and [`TestDatabase`]: a fresh database for each test; [`schema_drift`] compares it with a schema.
+//! - [`on_postgres!`], [`on_kafka!`], [`on_postgres_and_kafka!`], [`with_kcat!`]: tests that need a server. Where the
+//!   environment does not name it, the test runner shows them as ignored, with the reason.
+//! - [`eventually`] and [`wait_until`]: waiting for an event. No test sleeps for it.
+//! - [`TestBroker`], [`free_address`]: a broker of a test's own, and an address for one that comes and goes.
+//! - [`ChaosProxy`], [`forbid`]: a server that is gone, a table that refuses.
+//! - [`openapi_walk`]: a service held to its OpenAPI document.
+//!
+//! It depends on `dual_db`, `local_broker` and `claim_events` alone of the crates here, so that the unit tests of all others
+//! can use it.
+
+mod broker;
+mod chaos_proxy;
+mod database;
+mod free_address;
+pub mod kafka;
+mod needs;
+pub mod openapi_walk;
+mod requirement;
+pub mod schema_drift;
+mod sql;
+mod unique;
+mod waiting;
+
+pub use broker::TestBroker;
+pub use chaos_proxy::ChaosProxy;
+pub use database::TestDatabase;
+pub use free_address::free_address;
+pub use requirement::{kafka_brokers, kcat, postgres_url};
+pub use sql::{allow, count, execute, forbid, number, number_in};
+pub use unique::unique;
+pub use waiting::{PATIENCE, eventually, wait_until, within};
