@@ -5,6 +5,8 @@
 mod bus;
 mod consumer;
 mod dead_letters;
+#[path = "../../../dual_db/testing/failing_commit.rs"]
+mod failing_commit;
 mod group;
 mod partitions;
 mod relay;

@@ -5,6 +5,9 @@ mod app;
 mod concurrency;
 mod dead_letters;
 mod executor;
+mod failed_commits;
+#[path = "../../../dual_db/testing/failing_commit.rs"]
+mod failing_commit;
 mod gateway_adapter;
 mod harness;
 mod key_lifetime;
