@@ -73,6 +73,15 @@ impl Broker {
         self.sender.flush(PATIENCE).expect("delivered");
     }
 
+    /// Sends each body to each of the twelve partitions, in order, and waits until the broker has them.
+    pub fn send_to_all_partitions(&self, bodies: &[String]) {
+        for (body, partition) in bodies.iter().flat_map(|body| (0..12).map(move |partition| (body, partition))) {
+            let record = BaseRecord::to(TOPIC).partition(partition).key("key").payload(body);
+            self.sender.send(record).map_err(|(error, _)| error).expect("queued");
+        }
+        self.sender.flush(PATIENCE).expect("delivered");
+    }
+
     /// The next messages on the topic, as the witness sees them.
     pub fn seen(&self, wanted: usize) -> Vec<OwnedMessage> {
         let mut seen = Vec::new();

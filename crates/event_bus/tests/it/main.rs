@@ -8,6 +8,7 @@ mod dead_letters;
 #[path = "../../../dual_db/testing/failing_commit.rs"]
 mod failing_commit;
 mod group;
+mod no_room;
 mod partitions;
 mod relay;
 mod security;
