@@ -21,6 +21,7 @@ mod openapi;
 #[path = "../../../service_runtime/testing/openapi_walk.rs"]
 mod openapi_walk;
 mod operator;
+mod outcome_versions;
 mod restored;
 mod saga_md;
 mod saga_model;
