@@ -27,4 +27,5 @@ mod saga_md;
 mod saga_model;
 mod slow_gateway;
 mod tally;
+mod times;
 mod webhook;
