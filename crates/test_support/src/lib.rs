@@ -6,7 +6,7 @@
 //!   environment does not name it, the test runner shows them as ignored, with the reason.
 //! - [`eventually`] and [`wait_until`]: waiting for an event. No test sleeps for it.
 //! - [`TestBroker`], [`free_address`]: a broker of a test's own, and an address for one that comes and goes.
-//! - [`ChaosProxy`], [`forbid`]: a server that is gone, a table that refuses.
+//! - [`ChaosProxy`], [`forbid`], [`fail_commits`]: a server that is gone, a table that refuses, a COMMIT that fails.
 //! - [`openapi_walk`]: a service held to its OpenAPI document.
 //!
 //! It depends on `dual_db`, `local_broker` and `claim_events` alone of the crates here, so that the unit tests of all others
@@ -15,6 +15,7 @@
 mod broker;
 mod chaos_proxy;
 mod database;
+mod failing_commit;
 mod free_address;
 pub mod kafka;
 mod needs;
@@ -28,6 +29,7 @@ mod waiting;
 pub use broker::TestBroker;
 pub use chaos_proxy::ChaosProxy;
 pub use database::TestDatabase;
+pub use failing_commit::{fail_commits, let_commits_succeed};
 pub use free_address::free_address;
 pub use requirement::{kafka_brokers, kcat, postgres_url};
 pub use sql::{allow, count, execute, forbid, number, number_in};

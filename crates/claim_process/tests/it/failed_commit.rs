@@ -9,58 +9,14 @@ use crate::service::{Answer, PROVIDERS, Service, assert_totals_agree, claim, lin
 use claim_events::{ClaimEvent, KnownOutcome, OutcomeKind, PARTITIONS, PaymentEvent, Unwound};
 use claim_process::events::watchdog::ask_for_overdue;
 use claim_process::settings::Settings;
-use dual_db::{Connection, Database};
 use event_bus::{OutgoingMessage, Relay};
 use reqwest::Method;
 use serde_json::json;
 use std::collections::BTreeSet;
-use test_support::{TestDatabase, count, eventually, execute, number, on_both_databases};
+use test_support::{
+    TestDatabase, count, eventually, execute, fail_commits, let_commits_succeed, number, on_both_databases,
+};
 use tokio::task::JoinSet;
-
-/// From now on the COMMIT of every transaction fails that wrote an outbox row, `NEW`, for which `condition` holds.
-fn fail_commits(database: &Database, condition: &str) {
-    let armed = database.write(|connection| match connection {
-        Connection::Sqlite(_) => {
-            execute(connection, "CREATE TABLE IF NOT EXISTS never_filled (id BIGINT PRIMARY KEY)")?;
-            execute(
-                connection,
-                "CREATE TABLE IF NOT EXISTS refers_to_it \
-                 (id BIGINT REFERENCES never_filled (id) DEFERRABLE INITIALLY DEFERRED)",
-            )?;
-            execute(
-                connection,
-                &format!(
-                    "CREATE TRIGGER fail_commit AFTER INSERT ON outbox WHEN {condition} \
-                     BEGIN INSERT INTO refers_to_it VALUES (1); END"
-                ),
-            )
-        }
-        Connection::Postgres(_) => {
-            execute(
-                connection,
-                "CREATE OR REPLACE FUNCTION fail_commit() RETURNS trigger LANGUAGE plpgsql AS \
-                 $$ BEGIN RAISE EXCEPTION 'refused at COMMIT'; END $$",
-            )?;
-            execute(
-                connection,
-                &format!(
-                    "CREATE CONSTRAINT TRIGGER fail_commit AFTER INSERT ON outbox DEFERRABLE INITIALLY DEFERRED \
-                     FOR EACH ROW WHEN ({condition}) EXECUTE FUNCTION fail_commit()"
-                ),
-            )
-        }
-    });
-    armed.expect("the trigger is made");
-}
-
-/// From now on every COMMIT succeeds again.
-fn let_commits_succeed(database: &Database) {
-    let disarmed = database.write(|connection| match connection {
-        Connection::Sqlite(_) => execute(connection, "DROP TRIGGER fail_commit"),
-        Connection::Postgres(_) => execute(connection, "DROP TRIGGER fail_commit ON outbox"),
-    });
-    disarmed.expect("the trigger is dropped");
-}
 
 /// All that the service handed to its producer before this call, without waiting for something that may never come: good
 /// claims are posted until one of them was published in each partition, behind whatever else was on its way there. They
@@ -98,7 +54,7 @@ on_both_databases! {
     fn the_commit_fails_and_no_statement_before_it(database: &TestDatabase) {
         with_service(database, async |_| ());
         let database = database.database();
-        fail_commits(database, "NEW.message_key = 'refused'");
+        fail_commits(database, "outbox", "NEW.message_key = 'refused'");
         let insert = |key: &str| {
             let message = OutgoingMessage {
                 event_id: "event".to_owned(), topic: "topic".to_owned(), key: key.to_owned(), headers: Vec::new(), body: "{}".to_owned(),
@@ -117,7 +73,7 @@ on_both_databases! {
         assert_eq!(count(database, "outbox"), 0);
         // The connection is of use afterwards.
         insert("good").1.expect("commits");
-        let_commits_succeed(database);
+        let_commits_succeed(database, "outbox");
         insert("refused").1.expect("commits");
         assert_eq!(count(database, "outbox"), 2);
     }
@@ -125,7 +81,7 @@ on_both_databases! {
     fn a_claim_whose_commit_fails_is_not_published_and_its_neighbours_are_once(database: &TestDatabase) {
         let kafka = Kafka::start();
         with_settings(database, |settings| kafka.use_it(settings), async |service| {
-            fail_commits(database.database(), "NEW.body LIKE '%REFUSED%'");
+            fail_commits(database.database(), "outbox", "NEW.body LIKE '%REFUSED%'");
             let refused = json!([line(&[("plan_group", json!("REFUSED"))])]);
             let mut posts = JoinSet::new();
             for n in 0..20 {
@@ -145,7 +101,7 @@ on_both_databases! {
             assert_eq!(count(database.database(), "claims WHERE plan_group = 'REFUSED'"), 0);
 
             // The key is free, and what was refused is stored and published when the COMMIT succeeds.
-            let_commits_succeed(database.database());
+            let_commits_succeed(database.database(), "outbox");
             let answer = service.post_with_key("key", &refused).await;
             assert_eq!(answer.status, 201, "{}", answer.body);
             assert_eq!(only_published(&service, &kafka).await.key, answer.body["id"]);
@@ -159,13 +115,13 @@ on_both_databases! {
             let id = service.accepted(&claim(PROVIDERS[0], "81.25")).await;
             assert_eq!(only_published(&service, &kafka).await.key, id);
             let before = service.claim(&id).await;
-            fail_commits(database.database(), "NEW.event_id LIKE '%.claim.void_requested.%'");
+            fail_commits(database.database(), "outbox", "NEW.event_id LIKE '%.claim.void_requested.%'");
             assert_eq!(void(&service, &id).await.problem(500), "internal");
             let published = published_so_far(&service, &kafka).await;
             assert!(published.is_empty(), "{published:?}");
             assert_eq!(service.claim(&id).await, before);
 
-            let_commits_succeed(database.database());
+            let_commits_succeed(database.database(), "outbox");
             assert_eq!(void(&service, &id).await.status, 202);
             let event = only_published(&service, &kafka).await;
             assert_eq!(event.key, id);
@@ -182,7 +138,7 @@ on_both_databases! {
         with_settings(database, change, async |service| {
             let id = service.accepted(&claim(PROVIDERS[0], "81.25")).await;
             assert_eq!(only_published(&service, &kafka).await.key, id);
-            fail_commits(database.database(), "NEW.event_id LIKE '%.claim.outcome_recorded.%'");
+            fail_commits(database.database(), "outbox", "NEW.event_id LIKE '%.claim.outcome_recorded.%'");
             let outcome = PaymentEvent::Unwound(Unwound { unasked: true, ..unwound(&id) });
             kafka.outcome(1, &outcome);
             // The consumer has tried as often as it may.
@@ -192,7 +148,7 @@ on_both_databases! {
             assert_eq!(service.claim(&id).await["status"], "submitted");
             assert_eq!(assert_totals_agree(database.database())[PROVIDERS[0]], (8_125, 1));
 
-            let_commits_succeed(database.database());
+            let_commits_succeed(database.database(), "outbox");
             kafka.outcome(1, &outcome);
             eventually("the claim is unwound", async || (service.claim(&id).await["status"] == "unwound").then_some(())).await;
             let event = only_published(&service, &kafka).await;
@@ -217,10 +173,10 @@ on_both_databases! {
             database.write(|connection| execute(connection, &sql)).expect("writes");
         };
         overdue(4);
-        fail_commits(database, "NEW.event_id LIKE '%.claim.submitted.%'");
+        fail_commits(database, "outbox", "NEW.event_id LIKE '%.claim.submitted.%'");
         assert!(ask_for_overdue(database, &relay, &settings.watchdog).expect_err("the COMMIT fails").is_refusal());
         assert_eq!(count(database, "claims WHERE due_at_us = 1 AND times_asked = 0"), 1, "it is as overdue as before");
-        let_commits_succeed(database);
+        let_commits_succeed(database, "outbox");
         overdue(5);
         assert_eq!(ask_for_overdue(database, &relay, &settings.watchdog).expect("commits"), 1);
         // Both would have come from one producer into one partition, in the order in which they were handed to it.

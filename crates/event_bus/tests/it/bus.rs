@@ -47,6 +47,13 @@ impl Broker {
         self.0.send([record]);
     }
 
+    /// Sends each body to each of the twelve partitions, in order, and waits until the broker has them.
+    pub fn send_to_all_partitions(&self, bodies: &[String]) {
+        let places = bodies.iter().flat_map(|body| (0..12).map(move |partition| (body, partition)));
+        self.0
+            .send(places.map(|(body, partition)| BaseRecord::to(TOPIC).partition(partition).key("key").payload(body)));
+    }
+
     /// The next messages on the topic, as the witness sees them.
     pub fn seen(&self, wanted: usize) -> Vec<OwnedMessage> {
         let mut seen = Vec::new();

@@ -1,6 +1,6 @@
 //! Messages that the database refuses: each is set aside with its bytes and the reason, and the others go on.
 
-use crate::bus::{Broker, Recorder, TOPIC, headers, settings_for};
+use crate::bus::{Broker, Recorder, TOPIC, bodies, headers, settings_for};
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use dual_db::{Database, Error};
 use event_bus::{
@@ -11,7 +11,9 @@ use event_bus::{
 use rdkafka::Message;
 use std::sync::Arc;
 use std::time::Duration;
-use test_support::{allow, count, execute, forbid, number, on_both_databases, wait_until};
+use test_support::{
+    allow, count, execute, fail_commits, forbid, let_commits_succeed, number, on_both_databases, wait_until,
+};
 
 /// A handler as a service has one: it writes each body into a table, in one transaction.
 fn writing_into(database: &Database) -> Recorder {
@@ -212,6 +214,41 @@ on_both_databases! {
         assert_eq!(database.read(count_dead_letters).unwrap(), 1, "it stays");
         relay.stop();
         consumer.stop().unwrap();
+    }
+
+    fn a_redrive_whose_commit_fails_publishes_nothing_and_can_be_repeated(database: &Database) {
+        database.migrate(&[&MIGRATIONS]).unwrap();
+        let broker = Broker::start();
+        let relay = Relay::start(database, &broker.settings("group")).unwrap();
+        // One key, and so one partition: had the first been published, it would arrive before the second.
+        let letters = [(1, "first"), (2, "second")].map(|(offset, body)| DeadLetter {
+            message: IncomingMessage {
+                key: Some(b"k".to_vec()),
+                headers: vec![],
+                body: body.into(),
+                ..message(offset, 1)
+            },
+            reason: "poison".to_owned(),
+        });
+        database.write(|c| insert_dead_letters(c, &letters, 5)).unwrap();
+        let redrive = |id| {
+            database.write(|c| {
+                let now_us = c.now_us()?;
+                redrive_dead_letter(c, &relay, id, &LetterAct::default(), now_us)
+            })
+        };
+        fail_commits(database, "outbox", "true");
+        assert!(redrive(1).is_err());
+        let_commits_succeed(database, "outbox");
+        let waiting = database.read(|c| list_dead_letters(c, Some(DeadLetterState::Waiting), None, 10)).unwrap();
+        assert_eq!((waiting.len(), database.read(pending_in_outbox).unwrap()), (2, 0), "nothing was changed");
+        for id in [2, 1] {
+            let LetterEnd::Done(_, rows) = redrive(id).unwrap() else { panic!("it had not ended before") };
+            relay.hand_off(&rows);
+        }
+        assert_eq!(bodies(&broker.seen(2)), ["second", "first"]);
+        wait_until("the outbox is empty", || database.read(pending_in_outbox).unwrap() == 0);
+        relay.stop();
     }
 
     fn a_letter_ends_once_however_many_instances_end_it_at_once(database: &Database) {

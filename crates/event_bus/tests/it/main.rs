@@ -6,6 +6,7 @@ mod bus;
 mod consumer;
 mod dead_letters;
 mod group;
+mod no_room;
 mod partitions;
 mod relay;
 mod security;

@@ -6,7 +6,10 @@ use event_bus::{MIGRATIONS, OutboxRow, OutgoingMessage, Relay, insert_into_outbo
 use rdkafka::Message;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
-use test_support::{allow, count, execute, forbid, free_address, number, on_both_databases, wait_until};
+use test_support::{
+    allow, count, execute, fail_commits, forbid, free_address, let_commits_succeed, number, on_both_databases,
+    wait_until,
+};
 
 /// Commits messages `numbers` to the outbox.
 fn enqueue(relay: &Relay, database: &Database, numbers: std::ops::Range<usize>) -> Vec<OutboxRow> {
@@ -89,6 +92,31 @@ on_both_databases! {
         outbox_empties(database);
         relay.stop();
         assert!(broker.seen_now().is_none());
+    }
+
+    fn what_a_failed_commit_wrote_is_not_sent(database: &Database) {
+        database.migrate(&[&MIGRATIONS]).unwrap();
+        let broker = Broker::start();
+        let relay = Relay::start(database, &broker.settings("group")).unwrap();
+        // One key, and so one partition: had the first been sent, it would arrive before the second.
+        let [lost, kept] = ["lost", "kept"].map(|body| OutgoingMessage { body: body.to_owned(), ..outgoing(1) });
+        fail_commits(database, "outbox", "true");
+        let mut written = 0;
+        let failed = database.write(|connection| {
+            let now_us = connection.now_us()?;
+            written = relay.enqueue(connection, std::slice::from_ref(&lost), now_us)?.len();
+            Ok(())
+        });
+        assert_eq!((written, failed.is_err()), (1, true), "the row was written, and its commit fails");
+        let_commits_succeed(database, "outbox");
+        let rows = database.write(|connection| {
+            let now_us = connection.now_us()?;
+            relay.enqueue(connection, std::slice::from_ref(&kept), now_us)
+        });
+        relay.hand_off(&rows.unwrap());
+        assert_eq!(bodies(&broker.seen(1)), ["kept"]);
+        outbox_empties(database);
+        relay.stop();
     }
 
     fn what_does_not_fit_the_queue_is_left_to_the_sweeper(database: &Database) {

@@ -2,9 +2,11 @@
 //! gateway adapter against a scripted gateway, and its start.
 
 mod app;
+mod budgets;
 mod concurrency;
 mod dead_letters;
 mod executor;
+mod failed_commits;
 mod gateway_adapter;
 mod harness;
 mod key_lifetime;
@@ -15,9 +17,11 @@ mod migrations;
 mod model;
 mod openapi;
 mod operator;
+mod outcome_versions;
 mod restored;
 mod saga_md;
 mod saga_model;
 mod slow_gateway;
 mod tally;
+mod times;
 mod webhook;

@@ -243,6 +243,24 @@ on_both_databases! {
         assert_eq!((outcome(&instance), instance.books_off()), (Some((OutcomeKind::Unwound, 2)), 0));
     }
 
+    fn an_intent_that_turns_out_paid_is_refunded_where_the_claim_is_known_as_unwound(database: &Database) {
+        let instance = Instance::new(database, "one");
+        instance.hear(&event(CLAIM, 100, 1));
+        assert_eq!(instance.saga(CLAIM).saga.disbursement, Disbursement::Intended);
+        restore(database);
+        let calls = instance.hear(&asked(event(CLAIM, 100, 1), Some((OutcomeKind::Unwound, 1))));
+        let refund = answer_look_up(&instance, &calls, LookUpAnswer::Paid { amount_cents: 100 });
+        assert!(matches!(refund[..], [PlannedCall { call: Call::Refund { amount_cents: 100, .. }, .. }]), "{refund:?}");
+        let stored = instance.saga(CLAIM);
+        assert_eq!((stored.saga.state(), stored.saga.outcome), (State::Unwinding, None));
+        assert_eq!(instance.transfer_kinds(CLAIM), ["disburse", "reserve"], "the reservation is not posted");
+        assert_eq!(instance.delivered(), [], "nothing is published as settled");
+        instance.answer(&refund[0], refunded());
+        let published: Vec<String> = instance.delivered().into_iter().map(|(envelope, _)| envelope.id).collect();
+        assert_eq!(published, [format!("{CLAIM}.payment.unwound.2")]);
+        assert_eq!((outcome(&instance), instance.books_off()), (Some((OutcomeKind::Unwound, 2)), 0));
+    }
+
     fn an_outcome_nobody_asked_for_is_said_again_until_it_is_recorded(database: &Database) {
         let instance = Instance::new(database, "one");
         settle(&instance, &event(CLAIM, 100, 1));

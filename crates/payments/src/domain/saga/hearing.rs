@@ -120,3 +120,80 @@ impl Saga {
         effects.push(Effect::RetryLater { attempts: self.attempts.announce, retry_after_ms: None });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::saga::fixture::{intended, says};
+    use crate::domain::saga::{Input, PayAnswer, RefundAnswer, State, advance};
+    use OutcomeKind::{Settled, Unwound};
+
+    /// A saga that came to this end by itself, under this version.
+    fn ended(kind: OutcomeKind, version: i64) -> Saga {
+        let answer = match kind {
+            Settled => PayAnswer::Approved { amount_cents: 100 },
+            Unwound => PayAnswer::Declined { code: "no".into() },
+        };
+        let (mut saga, _) = advance(intended(None), Input::PayAnswer(answer));
+        assert_eq!(saga.outcome, Some(Outcome { kind, version: 1 }));
+        saga.outcome = Some(Outcome { kind, version });
+        saga
+    }
+
+    fn hear(saga: Saga, known: (OutcomeKind, i64)) -> (Saga, Vec<Effect>) {
+        advance(saga, Input::Claim(says(Some(known))))
+    }
+
+    fn end(saga: &Saga) -> Option<(OutcomeKind, i64)> {
+        saga.outcome.map(|outcome| (outcome.kind, outcome.version))
+    }
+
+    #[test]
+    fn the_next_outcome_is_above_the_own_and_every_known_version() {
+        // The own version, what claim_process knows one after the other, and the version of the refunded end.
+        for (own, known, next) in [
+            (1, vec![(Unwound, 1)], 2),
+            (4, vec![(Unwound, 2)], 5),
+            (2, vec![(Unwound, 4)], 5),
+            (2, vec![(Unwound, 2), (Unwound, 4)], 5),
+            (2, vec![(Unwound, 4), (Unwound, 2)], 5),
+            (1, vec![(Settled, 6), (Unwound, 2)], 7),
+            (1, vec![(Unwound, 2), (Settled, 4)], 5),
+        ] {
+            let mut saga = ended(Settled, own);
+            let mut effects = Vec::new();
+            for known in &known {
+                let (next, more) = hear(saga, *known);
+                saga = next;
+                effects.extend(more);
+            }
+            assert_eq!(saga.state(), State::Unwinding, "known unwound wins: {own}, {known:?}");
+            assert!(saga.known_unwound);
+            let (saga, _) = advance(saga, Input::RefundAnswer(RefundAnswer::Refunded));
+            assert_eq!(end(&saga), Some((Unwound, next)), "{own}, {known:?}");
+        }
+    }
+
+    #[test]
+    fn an_own_unwinding_is_raised_above_a_known_settlement_and_no_other_outcome() {
+        for (own, known, raised) in [
+            (2, (Settled, 4), 5),
+            (2, (Settled, 2), 3),
+            (2, (Settled, 1), 2),
+            (5, (Settled, 1), 5),
+            (2, (Unwound, 2), 2),
+            (2, (Unwound, 4), 2),
+        ] {
+            let (saga, effects) = hear(ended(Unwound, own), known);
+            assert_eq!(end(&saga), Some((Unwound, raised)), "{own}, {known:?}");
+            assert!(matches!(effects[..], [Effect::Announce(_)]), "it is published again: {effects:?}");
+        }
+    }
+
+    #[test]
+    fn a_first_outcome_is_above_what_claim_process_knows() {
+        let approved = Input::PayAnswer(PayAnswer::Approved { amount_cents: 100 });
+        let (saga, _) = advance(intended(Some((Settled, 4))), approved);
+        assert_eq!(end(&saga), Some((Settled, 5)));
+    }
+}

@@ -185,3 +185,58 @@ impl Saga {
         self.proceed(effects);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::mark::Mark;
+    use crate::domain::saga::fixture::{intended, says};
+    use crate::domain::saga::{Call, ClaimSays, Input, PaymentEvent, State, advance};
+    use claim_events::OutcomeKind;
+
+    /// A saga with an intent that was restored, and whose claim is re-requested with this outcome.
+    fn looking_up(known: Option<(OutcomeKind, i64)>) -> Saga {
+        let restored = intended(None).under(Mark { at_us: 1_000_000, restored: true });
+        let (saga, effects) = advance(restored, Input::Claim(ClaimSays { ask: 2, ..says(known) }));
+        assert!(matches!(effects[..], [Effect::Call(Call::LookUp { .. })]), "{effects:?}");
+        saga
+    }
+
+    fn found(saga: Saga, answer: LookUpAnswer) -> (Saga, Vec<Effect>) {
+        advance(saga, Input::LookedUp { answer, key_expired: false })
+    }
+
+    fn published(effects: &[Effect]) -> Vec<&PaymentEvent> {
+        effects
+            .iter()
+            .filter_map(|effect| if let Effect::Announce(event) = effect { Some(event) } else { None })
+            .collect()
+    }
+
+    #[test]
+    fn an_intent_found_paid_is_refunded_next_where_the_claim_is_known_as_unwound() {
+        let (saga, effects) =
+            found(looking_up(Some((OutcomeKind::Unwound, 1))), LookUpAnswer::Paid { amount_cents: 100 });
+        assert!(matches!(effects.last(), Some(Effect::Call(Call::Refund { amount_cents: 100, .. }))), "{effects:?}");
+        assert!(published(&effects).is_empty(), "{effects:?}");
+        assert_eq!((saga.state(), saga.outcome, saga.reservation), (State::Unwinding, None, Reservation::Pending));
+    }
+
+    #[test]
+    fn an_intent_found_paid_settles_where_nothing_else_is_known() {
+        for known in [None, Some((OutcomeKind::Settled, 1))] {
+            let (saga, effects) = found(looking_up(known), LookUpAnswer::Paid { amount_cents: 100 });
+            assert!(matches!(published(&effects)[..], [PaymentEvent::Settled(_)]), "{effects:?}");
+            assert_eq!(saga.state(), State::Settled);
+        }
+    }
+
+    #[test]
+    fn an_intent_that_is_not_found_is_sent_again_and_taken_back_where_the_claim_is_known_as_unwound() {
+        let (saga, effects) = found(looking_up(Some((OutcomeKind::Unwound, 1))), LookUpAnswer::NotFound);
+        assert!(matches!(effects[..], [Effect::Call(Call::Pay { .. })]), "{effects:?}");
+        let (_, effects) = advance(saga, Input::PayAnswer(PayAnswer::Approved { amount_cents: 100 }));
+        assert!(matches!(effects.last(), Some(Effect::Call(Call::Refund { amount_cents: 100, .. }))), "{effects:?}");
+        assert!(published(&effects).is_empty(), "{effects:?}");
+    }
+}

@@ -11,6 +11,8 @@
 //! whatever else has happened meanwhile; only then is it refunded, if the saga is unwinding. No look-up, time-out or
 //! void may stand in for an answer, because a request that was sent can still be delivered at any later time.
 
+#[cfg(test)]
+mod fixture;
 mod hearing;
 mod looked_up;
 mod operator;

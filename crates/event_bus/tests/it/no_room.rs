@@ -1,0 +1,149 @@
+//! A member without room that is newly given partitions: their messages stay with the broker until it has room again.
+
+use crate::bus::{Broker, Recorder, TOPIC};
+use event_bus::{Consumer, Handler, IncomingMessage, MIGRATIONS};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError};
+use std::thread::{self, ThreadId};
+use test_support::{TestDatabase, wait_until};
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
+
+const MAX_BATCH: usize = 10;
+const MESSAGES_A_PARTITION: i32 = 20;
+
+/// Counts the partitions that each consumer's thread logs as given to it or taken from it. The local broker cannot tell
+/// what a member was assigned, and a member whose partitions are paused shows nothing else from outside.
+struct Rebalances;
+
+static LOGGED: OnceLock<Mutex<HashMap<ThreadId, usize>>> = OnceLock::new();
+
+impl Rebalances {
+    fn watch() {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| tracing::subscriber::set_global_default(Rebalances).unwrap());
+    }
+
+    fn of(thread: ThreadId) -> usize {
+        let logged = LOGGED.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
+        logged.get(&thread).copied().unwrap_or(0)
+    }
+}
+
+impl Subscriber for Rebalances {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.fields().field("partitions").is_some()
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        event.record(&mut Partitions);
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}
+
+struct Partitions;
+
+impl Visit for Partitions {
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        if field.name() == "partitions" {
+            let mut logged = LOGGED.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
+            *logged.entry(thread::current().id()).or_default() += usize::try_from(value).unwrap();
+        }
+    }
+
+    fn record_debug(&mut self, _: &Field, _: &dyn std::fmt::Debug) {}
+}
+
+/// A recorder that notes which thread its consumer runs on, and how large its batches are.
+#[derive(Clone)]
+struct Member {
+    recorder: Recorder,
+    thread: Arc<Mutex<Option<ThreadId>>>,
+    largest_batch: Arc<AtomicUsize>,
+}
+
+impl Member {
+    fn new() -> Self {
+        Self { recorder: Recorder::new(), thread: Arc::default(), largest_batch: Arc::default() }
+    }
+
+    /// How many partitions it was given or lost so far.
+    fn moved_partitions(&self) -> usize {
+        self.thread.lock().unwrap().map_or(0, Rebalances::of)
+    }
+
+    fn partitions(&self) -> BTreeSet<i32> {
+        self.recorder.applied().iter().map(|message| message.partition).collect()
+    }
+}
+
+impl Handler for Member {
+    fn has_room(&self) -> bool {
+        *self.thread.lock().unwrap() = Some(thread::current().id());
+        self.recorder.has_room()
+    }
+
+    fn handle(&mut self, batch: &[IncomingMessage]) -> dual_db::Result<()> {
+        self.largest_batch.fetch_max(batch.len(), Ordering::SeqCst);
+        self.recorder.handle(batch)
+    }
+}
+
+#[test]
+fn a_member_without_room_leaves_newly_assigned_partitions_to_the_broker() {
+    Rebalances::watch();
+    let test = TestDatabase::sqlite();
+    test.database().migrate(&[&MIGRATIONS]).unwrap();
+    let broker = Broker::start();
+    let mut settings = broker.settings("group");
+    settings.consumer.max_batch_messages = MAX_BATCH;
+    let start = |member: &Member| Consumer::start(&settings, TOPIC, test.database().clone(), member.clone()).unwrap();
+    let before = ["before".to_owned()];
+
+    let (full, leaving) = (Member::new(), Member::new());
+    let stays = start(&full);
+    broker.send_to_all_partitions(&before);
+    wait_until("the first has all partitions", || full.partitions().len() == 12);
+    let leaves = start(&leaving);
+    wait_until("the second has some of them", || {
+        broker.send_to_all_partitions(&before);
+        !leaving.partitions().is_empty()
+    });
+    full.recorder.set_room(false);
+    full.recorder.wait_for_questions(2);
+    let (moved, tried) = (full.moved_partitions(), full.recorder.tried().len());
+    leaves.stop().unwrap();
+    let later: Vec<String> = (0..MESSAGES_A_PARTITION).map(|n| n.to_string()).collect();
+    broker.send_to_all_partitions(&later);
+
+    wait_until("the first is given what the second had", || full.moved_partitions() > moved);
+    // Each question is a poll; one that finds messages returns at once, so these would be more than a batch.
+    full.recorder.wait_for_questions(20);
+    assert_eq!(full.recorder.tried().len(), tried, "without room nothing is handled");
+
+    full.recorder.set_room(true);
+    let all = later.len() * 12;
+    let handled = || -> Vec<IncomingMessage> {
+        let applied = full.recorder.applied();
+        applied.into_iter().filter(|message| message.body != b"before").collect()
+    };
+    wait_until("with room everything is handled", || handled().len() >= all);
+    stays.stop().unwrap();
+    for partition in 0..12 {
+        let of_partition = handled().into_iter().filter(|message| message.partition == partition);
+        let bodies: Vec<String> = of_partition.map(|message| String::from_utf8(message.body).unwrap()).collect();
+        assert_eq!(bodies, later, "each once and in its order, in partition {partition}");
+    }
+    let largest = full.largest_batch.load(Ordering::SeqCst);
+    assert!(largest <= MAX_BATCH, "a batch of {largest}: messages were fetched while there was no room");
+}
