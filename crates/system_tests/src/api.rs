@@ -5,6 +5,7 @@ use serde_json::Value;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+use test_support::{eventually, within};
 
 /// How long a client goes on sending.
 const SEND_TIMEOUT: Duration = Duration::from_secs(60);
@@ -18,6 +19,8 @@ pub struct Api {
     gateway_url: String,
     /// Whose turn it is: the instances of a service answer one after the other.
     turn: Arc<AtomicUsize>,
+    /// How often a claim had to be sent again because there was no answer, by all clones of this.
+    resent: Arc<AtomicUsize>,
 }
 
 impl Api {
@@ -27,7 +30,7 @@ impl Api {
     /// When no HTTP client can be made.
     pub fn new(claims_urls: Vec<String>, payments_urls: Vec<String>, gateway_url: String) -> Self {
         let client = Client::builder().timeout(Duration::from_secs(10)).build().expect("an HTTP client can be made");
-        Self { client, claims_urls, payments_urls, gateway_url, turn: Arc::default() }
+        Self { client, claims_urls, payments_urls, gateway_url, turn: Arc::default(), resent: Arc::default() }
     }
 
     /// An instance of claim_process.
@@ -85,8 +88,19 @@ impl Api {
                 }
             }
             assert!(Instant::now() < until, "{key} was not answered");
+            self.resent.fetch_add(1, Ordering::SeqCst);
+            // A client that did not pause would be a load of its own.
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
+    }
+
+    /// Waits until a sender has to send a claim again because it had no answer.
+    ///
+    /// # Panics
+    /// When no sender does.
+    pub async fn wait_for_a_resend(&self) {
+        let before = self.resent.load(Ordering::SeqCst);
+        eventually("a claim is sent again", async || (self.resent.load(Ordering::SeqCst) > before).then_some(())).await;
     }
 
     /// Withdraws a claim, again and again until there is an answer: whether it was accepted. A claim that is unwound for
@@ -106,6 +120,7 @@ impl Api {
                 Err(_) => {}
             }
             assert!(Instant::now() < until, "the void of {id} was not answered");
+            // As above.
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
@@ -166,21 +181,16 @@ impl Api {
     /// When it has not by then.
     pub async fn ended_as(&self, id: &str, wanted: &[&str], until: Instant) -> Value {
         let mut last = None;
-        loop {
-            last = self.claim(id).await.or(last);
-            let status = last.as_ref().and_then(|claim| claim["status"].as_str());
-            if let (Some(status), Some(claim)) = (status, &last)
-                && wanted.contains(&status)
-            {
-                return claim.clone();
+        within(until.saturating_duration_since(Instant::now()), async || {
+            last = self.claim(id).await.or(last.take());
+            match &last {
+                Some(claim) if claim["status"].as_str().is_some_and(|status| wanted.contains(&status)) => {
+                    Ok(claim.clone())
+                }
+                _ => Err(format!("claim {id} ends: {last:?}; its payment: {:?}", self.payment(id).await)),
             }
-            assert!(
-                Instant::now() < until,
-                "claim {id} did not end: {last:?}; its payment: {:?}",
-                self.payment(id).await
-            );
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+        })
+        .await
     }
 
     /// A claim's payment.

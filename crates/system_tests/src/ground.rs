@@ -3,13 +3,14 @@
 
 use crate::process::Process;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::KafkaError;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use test_support::kafka::{brokers_of_services, services};
-use test_support::{TestDatabase, free_address};
+use test_support::{TestDatabase, free_address, within};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 /// There is one Kafka, and topics have fixed names: tests on it take turns.
@@ -110,7 +111,7 @@ impl Ground {
     ///
     /// # Panics
     /// When the group has members or Kafka refuses.
-    pub fn reset_offsets(&self, group: &str, topic: &str, to: Offset) {
+    pub async fn reset_offsets(&self, group: &str, topic: &str, to: Offset) {
         let consumer: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", &self.brokers)
             .set("group.id", group)
@@ -125,11 +126,8 @@ impl Ground {
             offsets.add_partition_offset(topic, partition.id(), offset).expect("an offset");
         }
         // A member that could not say goodbye is missed only after its session time-out.
-        let until = Instant::now() + wait;
-        while let Err(error) = consumer.commit(&offsets, CommitMode::Sync) {
-            assert!(Instant::now() < until, "the offsets of the group {group} cannot be moved: {error}");
-            std::thread::sleep(Duration::from_millis(200));
-        }
+        let refused = |error: KafkaError| format!("the offsets of the group {group} can be moved: {error}");
+        within(wait, async || consumer.commit(&offsets, CommitMode::Sync).map_err(refused)).await;
     }
 
     /// A copy of payments' database as it is now.

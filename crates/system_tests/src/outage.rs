@@ -9,11 +9,12 @@ use crate::watch::{Second, Watch, ended, metric};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
+use test_support::within;
 
 /// Of so many claims one is to be declined; the others are approved.
 const ONE_DECLINED_OF: i64 = 10;
-/// What payments is like is watched for so long before anything happens.
-const CALM: Duration = Duration::from_secs(3);
+/// What payments is like at rest is seen so often, before and after.
+const CALM: usize = 3;
 /// Claims that go through before the gateway goes down, so that everything has been used once.
 const BEFORE: i64 = 50;
 /// Claims sent in one request.
@@ -68,7 +69,7 @@ pub async fn stand(stack: &mut Stack, plan: Plan) -> Report {
     let watch = Watch::start(stack);
     let mut accepted = send(stack, 0..BEFORE).await;
     all_ended(stack, accepted.len(), plan.timeout).await;
-    tokio::time::sleep(CALM).await;
+    watch.see(CALM).await;
 
     let lost_before = partitions_taken(stack);
     match plan.away {
@@ -77,6 +78,7 @@ pub async fn stand(stack: &mut Stack, plan: Plan) -> Report {
     }
     let (down, down_from_s) = (Instant::now(), watch.now_s());
     accepted.extend(send(stack, BEFORE..BEFORE + plan.claims).await);
+    // The outage itself.
     tokio::time::sleep(plan.outage.saturating_sub(down.elapsed())).await;
     match plan.away {
         Away::Killed => stack.gateway.start(),
@@ -85,7 +87,7 @@ pub async fn stand(stack: &mut Stack, plan: Plan) -> Report {
     let down_s = (down_from_s, watch.now_s());
     all_ended(stack, accepted.len(), plan.timeout).await;
     let ended_s = watch.now_s();
-    tokio::time::sleep(CALM).await;
+    watch.see(CALM).await;
 
     let metrics = stack.api.payments_metrics().await.unwrap_or_default();
     let seconds = watch.seconds();
@@ -125,15 +127,12 @@ fn fate(number: i64) -> Fate {
 }
 
 async fn all_ended(stack: &Stack, claims: usize, timeout: Duration) {
-    let until = Instant::now() + timeout;
-    loop {
+    within(timeout, async || {
         let sums = stack.api.try_reconciliation().await;
-        if sums.as_ref().is_some_and(|sums| ended(sums) == claims as u64) {
-            return;
-        }
-        assert!(Instant::now() < until, "{claims} claims did not end: {sums:?}");
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
+        let all = sums.as_ref().is_some_and(|sums| ended(sums) == claims as u64);
+        if all { Ok(()) } else { Err(format!("{claims} claims end: {sums:?}")) }
+    })
+    .await;
 }
 
 fn partitions_taken(stack: &Stack) -> usize {

@@ -168,6 +168,7 @@ pub async fn lay(mut stack: Stack, plan: Plan) -> Report {
             }
             assert!(progress.1.elapsed() < STANDSTILL, "no claim was sent for {STANDSTILL:?}, {sent} before");
             faults.thaw_in_time(&stack);
+            // Looks at the load, and thaws in time.
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         faults.commit(*fault, &mut stack).await;
@@ -183,6 +184,7 @@ pub async fn lay(mut stack: Stack, plan: Plan) -> Report {
     }
     while faults.frozen.is_some() {
         faults.thaw_in_time(&stack);
+        // How long an instance is frozen is part of the plan.
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     while let Some(voided) = voids.join_next().await {
@@ -220,6 +222,7 @@ async fn send(api: Api, next: Arc<AtomicI64>, plan: Plan) -> (Vec<Accepted>, Voi
             let delay_ms = if chance & 0x100 == 0 { 0 } else { (chance >> 16) % MAX_VOID_DELAY_MS };
             let (api, id) = (api.clone(), id.clone());
             voids.spawn(async move {
+                // Paces the load.
                 tokio::time::sleep(Duration::from_millis(delay_ms)).await;
                 let was_accepted = api.void(&id).await;
                 (id, was_accepted)
@@ -261,7 +264,7 @@ impl Faults {
         match fault {
             Fault::KillClaimProcess => {
                 stack.claim_process[0].kill();
-                tokio::time::sleep(Duration::from_millis(500)).await;
+                stack.api.wait_for_a_resend().await;
                 stack.claim_process[0].start();
             }
             Fault::KillPayments => {
@@ -274,7 +277,7 @@ impl Faults {
             }
             Fault::CrashKafka => {
                 stack.ground.stop_broker();
-                tokio::time::sleep(Duration::from_secs(2)).await;
+                stack.wait_until_kafka_is_missed().await;
                 stack.ground.start_broker();
             }
             Fault::CrashPostgres => {
@@ -321,8 +324,8 @@ fn leave(instance: &mut Process) {
 async fn move_offsets(stack: &mut Stack, to: Offset) {
     stack.wait_until_ready().await;
     stack.running().for_each(leave);
-    stack.ground.reset_offsets("payments", "claims.claim.v1", to);
-    stack.ground.reset_offsets("claim_process", "payments.payment.v1", to);
+    stack.ground.reset_offsets("payments", "claims.claim.v1", to).await;
+    stack.ground.reset_offsets("claim_process", "payments.payment.v1", to).await;
     stack.start_stopped();
 }
 

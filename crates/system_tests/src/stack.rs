@@ -5,9 +5,9 @@ use crate::api::Api;
 use crate::ground::Ground;
 use crate::process::Process;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tempfile::TempDir;
-use test_support::free_address;
+use test_support::{eventually, free_address, within};
 
 /// How long a process may take until it is ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -159,13 +159,21 @@ impl Stack {
         self.wait_for(process, url).await;
     }
 
+    /// Waits until the first claim_process says that it is not ready: what was stopped is missed.
+    ///
+    /// # Panics
+    /// When it goes on as if nothing had happened.
+    pub async fn wait_until_kafka_is_missed(&self) {
+        let url = &self.urls[1];
+        eventually("claim_process misses Kafka", async || (!self.api.is_ready(url).await).then_some(())).await;
+    }
+
     async fn wait_for(&self, process: &Process, url: &str) {
-        let until = Instant::now() + READY_TIMEOUT;
-        while !self.api.is_ready(url).await {
-            let last_words = process.last_words();
-            assert!(Instant::now() < until, "{} is not ready; its last words:\n{last_words}", process.name());
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        within(READY_TIMEOUT, async || match self.api.is_ready(url).await {
+            true => Ok(()),
+            false => Err(format!("{} is ready; its last words:\n{}", process.name(), process.last_words())),
+        })
+        .await;
     }
 
     fn processes(&self) -> impl Iterator<Item = &Process> {

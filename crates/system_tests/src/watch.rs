@@ -6,6 +6,7 @@ use crate::stack::Stack;
 use serde_json::Value;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use test_support::eventually;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
@@ -74,6 +75,15 @@ impl Watch {
     /// Since when it watches, in seconds.
     pub fn now_s(&self) -> f64 {
         self.began.elapsed().as_secs_f64()
+    }
+
+    /// Waits until so many more samples were taken.
+    ///
+    /// # Panics
+    /// When they are not.
+    pub async fn see(&self, samples: usize) {
+        let wanted = self.seconds().len() + samples;
+        eventually("more samples", async || (self.seconds().len() >= wanted).then_some(())).await;
     }
 
     /// What was seen so far.

@@ -9,6 +9,8 @@ use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use test_support::{TestDatabase, count, eventually, number, on_both_databases};
 
@@ -457,7 +459,7 @@ on_both_databases! {
     }
 
     fn a_sender_that_goes_away_leaves_only_whole_claims(database: &TestDatabase) {
-        with_service(database, async |service| {
+        with_settings(database, |settings| settings.batch.max_concurrent = 1, async |service| {
             let sender = service.clone();
             let sending = tokio::task::spawn_blocking(move || {
                 let mut wire = Wire::open(&sender, "Content-Type: text/csv\r\n");
@@ -465,9 +467,12 @@ on_both_databases! {
                 wire.read_until("\"index\":0");
             });
             sending.await.expect("goes away");
-            // Its place is free again once it was noticed, and the claim that might have gone on is not stored.
-            eventually("the outbox to hold one claim", async || (count(database.database(), "claims") == 1).then_some(())).await;
-            tokio::time::sleep(Duration::from_millis(300)).await;
+            // Once it was noticed its place is free again, and the claim that might have gone on is not stored.
+            eventually("a place to be free", async || {
+                let results = send(&service, "application/json", "[]").await;
+                (results.status == 200).then_some(())
+            })
+            .await;
         });
         assert_eq!(count(database.database(), "claims"), 1);
         assert_eq!(number(database.database(), "SELECT count(*) AS n FROM claim_lines"), 1);
@@ -478,16 +483,18 @@ on_both_databases! {
             settings.batch.stall_timeout_ms = 10_000;
             settings.http.body_timeout_ms = 10_000;
         }, async |service| {
+            let open = Arc::new(AtomicUsize::new(0));
             let slow: Vec<_> = (0..200).map(|n| {
-                let sender = service.clone();
+                let (sender, open) = (service.clone(), Arc::clone(&open));
                 tokio::task::spawn_blocking(move || {
                     let mut wire = Wire::open(&sender, "Content-Type: application/x-ndjson\r\n");
+                    open.fetch_add(1, Ordering::SeqCst);
                     // Half of them say nothing, the others a byte a second for ever.
                     let said = if n % 2 == 0 { wire.drip("too-slow") } else { wire.read_until("too-slow") };
                     assert!(said.starts_with("HTTP/1.1 408"), "{said}");
                 })
             }).collect();
-            tokio::time::sleep(Duration::from_millis(300)).await;
+            eventually("all of them send", async || (open.load(Ordering::SeqCst) == 200).then_some(())).await;
             let quick = tokio::time::timeout(Duration::from_secs(8), service.post(&claim(PROVIDERS[0], "1.00"))).await;
             assert_eq!(quick.expect("nobody waits for them").status, 201);
             for slow in slow {
@@ -567,8 +574,8 @@ fn a_sender_that_lets_too_many_results_wait_is_told_so_in_the_last_line() {
             for _ in 0..60 {
                 wire.send(&"5\n".repeat(1_000));
             }
-            std::thread::sleep(Duration::from_secs(4));
-            // By now nothing of it is read, but it is taken: most senders read when they have sent everything.
+            // More than the sockets hold: it is sent only because the service takes it, of which it reads nothing any more
+            // once results have waited too long. Most senders read when they have sent everything.
             for _ in 0..500 {
                 wire.send(&"5\n".repeat(20_000));
             }

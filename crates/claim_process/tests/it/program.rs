@@ -10,7 +10,7 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use test_support::{PATIENCE, TestDatabase, count, on_both_databases};
+use test_support::{TestDatabase, count, on_both_databases, wait_until};
 
 /// The program with nothing set but a free port and a Kafka that nobody waits for.
 pub fn program(directory: &Path) -> Command {
@@ -41,17 +41,17 @@ impl Running {
             keep(child.stdout.take().expect("piped"), &written),
             keep(child.stderr.take().expect("piped"), &written),
         ];
-        let until = Instant::now() + PATIENCE;
-        let address = loop {
+        let mut address = String::new();
+        wait_until("it says where it listens", || {
             let text = written.lock().expect("no panic").clone();
             if let Some((_, rest)) = text.split_once("listens on http://") {
                 let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.' && c != ':').unwrap_or(rest.len());
-                break rest[..end].to_owned();
+                rest[..end].clone_into(&mut address);
             }
             let ended = child.try_wait().expect("can be asked");
-            assert!(ended.is_none() && Instant::now() < until, "it did not start ({ended:?}): {text}");
-            std::thread::sleep(Duration::from_millis(10));
-        };
+            assert!(ended.is_none() || !address.is_empty(), "it did not start ({ended:?}): {text}");
+            !address.is_empty()
+        });
         let service = Service::of(&format!("http://{address}"));
         Self { child, written, readers, service }
     }
@@ -64,19 +64,16 @@ impl Running {
 
     /// Waits until it ends: how, and everything it wrote.
     pub fn ended(mut self) -> (ExitStatus, String) {
-        let until = Instant::now() + PATIENCE;
-        let status = loop {
-            if let Some(status) = self.child.try_wait().expect("can be asked") {
-                break status;
-            }
-            assert!(Instant::now() < until, "it does not end");
-            std::thread::sleep(Duration::from_millis(10));
-        };
+        let mut status = None;
+        wait_until("it ends", || {
+            status = self.child.try_wait().expect("can be asked");
+            status.is_some()
+        });
         for reader in self.readers.drain(..) {
             reader.join().expect("no panic");
         }
         let written = self.written.lock().expect("no panic").clone();
-        (status, written)
+        (status.expect("it ended"), written)
     }
 }
 

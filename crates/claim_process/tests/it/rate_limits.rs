@@ -62,6 +62,7 @@ fn who_comes_back_when_told_is_served() {
             };
             let seconds: u64 = refused.header("retry-after").parse().expect("whole seconds");
             assert!((1..=2).contains(&seconds), "{seconds}");
+            // The client does as it was told; the time itself is what is tested.
             tokio::time::sleep(Duration::from_secs(seconds)).await;
             assert_eq!(service.get("/v1/providers/top").await.status, 200);
         },

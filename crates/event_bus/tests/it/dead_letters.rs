@@ -2,7 +2,7 @@
 
 use crate::bus::{Broker, Recorder, TOPIC, bodies, headers, settings_for};
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
-use dual_db::{Database, Error};
+use dual_db::{Connection, Database, Error};
 use event_bus::{
     Consumer, DeadLetter, DeadLetterState, IncomingMessage, LetterAct, LetterEnd, MIGRATIONS, Relay,
     count_dead_letters, discard_dead_letter, find_dead_letter, insert_dead_letters, list_dead_letters,
@@ -10,9 +10,9 @@ use event_bus::{
 };
 use rdkafka::Message;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use test_support::{
-    allow, count, execute, fail_commits, forbid, let_commits_succeed, number, on_both_databases, wait_until,
+    allow, count, execute, fail_commits, forbid, let_commits_succeed, number, number_in, on_both_databases, wait_until,
 };
 
 /// A handler as a service has one: it writes each body into a table, in one transaction.
@@ -41,6 +41,18 @@ fn message(offset: i64, time_ms: i64) -> IncomingMessage {
         key: Some(b"\xffkey".to_vec()),
         headers: vec![("name".to_owned(), b"\xffvalue".to_vec())],
         body: b"\x00\xff\xfe".to_vec(),
+    }
+}
+
+/// Whether another transaction waits for this one. On SQLite they wait for the one connection that writes.
+fn others_wait(connection: &mut Connection) -> bool {
+    match connection {
+        Connection::Sqlite(_) => true,
+        Connection::Postgres(_) => {
+            let for_this = "SELECT count(*) AS n FROM pg_locks \
+                            WHERE NOT granted AND transactionid = pg_current_xact_id()::xid";
+            number_in(connection, for_this).unwrap() > 0
+        }
     }
 }
 
@@ -265,18 +277,23 @@ on_both_databases! {
         assert!(rolled_back.is_err());
         assert_eq!(database.read(pending_in_outbox).unwrap(), 0);
 
+        let arrived = AtomicUsize::new(0);
         let ends: Vec<LetterEnd> = std::thread::scope(|scope| {
             let ending: Vec<_> = (0..8)
                 .map(|n| {
-                    let (relay, act) = (Arc::clone(&relay), &act);
+                    let (relay, act, arrived) = (Arc::clone(&relay), &act, &arrived);
                     scope.spawn(move || {
+                        arrived.fetch_add(1, Ordering::SeqCst);
                         let end = database.write(|c| {
                             let end = match n % 2 {
                                 0 => redrive_dead_letter(c, &relay, 1, act, 7)?,
                                 _ => discard_dead_letter(c, 1, act, 8)?,
                             };
-                            // The others come while this is not committed.
-                            std::thread::sleep(Duration::from_millis(50));
+                            if matches!(end, LetterEnd::Done(..)) {
+                                // The others come while this is not committed.
+                                wait_until("all have come", || arrived.load(Ordering::SeqCst) == 8);
+                                wait_until("others wait for this one", || others_wait(c));
+                            }
                             Ok(end)
                         });
                         end.unwrap()

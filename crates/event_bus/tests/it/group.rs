@@ -27,6 +27,7 @@ impl Traffic {
                     let keys: Vec<String> = (first..first + 24).map(|n| format!("key {}", n % 100)).collect();
                     broker.send(keys.iter().zip(first..).map(|(key, n)| (key.as_str(), n.to_string())));
                     sent.store(first + 24, Ordering::SeqCst);
+                    // Paces the load: consumers have to keep up with it on a machine that is busy.
                     std::thread::sleep(std::time::Duration::from_millis(5));
                 }
             }
@@ -148,7 +149,6 @@ fn partitions_that_leave_while_they_are_paused_are_read_when_they_come_back() {
     let before = first.applied().len();
     wait_until("the first reads all partitions again", || {
         to_all(2);
-        std::thread::sleep(std::time::Duration::from_millis(200));
         partitions(&first, before).len() == 12
     });
     one.stop().unwrap();
@@ -185,7 +185,6 @@ fn a_member_that_is_too_slow_once_loses_its_partitions_and_joins_again() {
     drop(wake);
     wait_until("the slow one is through and reads again", || {
         to_all(1);
-        std::thread::sleep(std::time::Duration::from_millis(100));
         slow.bodies().contains(&"1".to_owned())
     });
     two.stop().unwrap();

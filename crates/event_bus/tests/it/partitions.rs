@@ -55,7 +55,7 @@ fn partitions_of(address: &str, topic: &str, wanted: usize) -> BTreeMap<String, 
     witness.assign(&all).expect("assigns");
     let mut found = BTreeMap::new();
     wait_until(&format!("{wanted} keys are on {topic}"), || {
-        if let Some(Ok(message)) = witness.poll(Duration::from_millis(20)) {
+        while let Some(Ok(message)) = witness.poll(Duration::from_millis(20)) {
             found.insert(text(message.key()), message.partition());
         }
         found.len() == wanted

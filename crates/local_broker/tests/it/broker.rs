@@ -7,12 +7,11 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Message, OwnedMessage};
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use std::collections::BTreeSet;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
-use test_support::free_address;
-
-const PATIENCE: Duration = Duration::from_secs(120);
+use test_support::{PATIENCE, free_address, wait_until};
 
 fn start() -> LocalBroker {
     LocalBroker::start("127.0.0.1:0").expect("the broker starts")
@@ -53,17 +52,20 @@ fn member(address: &str, group: &str) -> BaseConsumer {
 
 /// Polls until `wanted` messages with distinct bodies have come.
 fn receive(consumer: &BaseConsumer, wanted: usize) -> Vec<OwnedMessage> {
-    let until = Instant::now() + PATIENCE;
     let mut bodies = BTreeSet::new();
     let mut messages = Vec::new();
-    while messages.len() < wanted {
-        assert!(Instant::now() < until, "{} of {wanted} messages came", messages.len());
-        if let Some(Ok(message)) = consumer.poll(Duration::from_millis(50))
-            && bodies.insert(message.payload().map(<[u8]>::to_vec))
-        {
-            messages.push(message.detach());
+    wait_until(&format!("{wanted} messages come"), || {
+        // The pause is for when there is none.
+        while let Some(Ok(message)) = consumer.poll(Duration::from_millis(50)) {
+            if bodies.insert(message.payload().map(<[u8]>::to_vec)) {
+                messages.push(message.detach());
+            }
+            if messages.len() == wanted {
+                break;
+            }
         }
-    }
+        messages.len() == wanted
+    });
     messages
 }
 
@@ -139,18 +141,17 @@ fn two_members_share_the_partitions() {
     let broker = start();
     let address = broker.address().to_string();
     let first = member(&address, "payments");
-    let until = Instant::now() + PATIENCE;
-    while partitions_of(&first) < 12 {
-        assert!(Instant::now() < until);
+    wait_until("the first has all partitions", || {
         first.poll(Duration::from_millis(50));
-    }
+        partitions_of(&first) == 12
+    });
     let began = Instant::now();
     let second = member(&address, "payments");
-    while (partitions_of(&first), partitions_of(&second)) != (6, 6) {
-        assert!(began.elapsed() < PATIENCE, "{} and {}", partitions_of(&first), partitions_of(&second));
+    wait_until("each has its half", || {
         first.poll(Duration::from_millis(20));
         second.poll(Duration::from_millis(20));
-    }
+        (partitions_of(&first), partitions_of(&second)) == (6, 6)
+    });
     println!("a second member had its share after {:?}", began.elapsed());
 }
 
@@ -180,6 +181,16 @@ fn clients_live_on_when_the_broker_is_started_again() {
     assert_eq!(bodies, BTreeSet::from([b"meanwhile".to_vec(), b"after".to_vec()]));
 }
 
+/// Asks for the versions that the broker speaks (`ApiVersions`, version 0) and reads the answer: the broker has the connection.
+fn assert_answers(mut connection: &TcpStream) {
+    connection.write_all(&[0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 1, 0xff, 0xff]).expect("sends");
+    let mut length = [0; 4];
+    connection.read_exact(&mut length).expect("answers");
+    let mut answer = vec![0; usize::try_from(u32::from_be_bytes(length)).expect("short")];
+    connection.read_exact(&mut answer).expect("answers");
+    assert!(answer.starts_with(&[0, 0, 0, 1]), "it answers this request");
+}
+
 #[test]
 fn connections_are_bounded_and_end_together() {
     let broker = start();
@@ -198,8 +209,8 @@ fn connections_are_bounded_and_end_together() {
 
     let idle = TcpStream::connect(broker.address()).unwrap();
     let (closed, seen): (Sender<bool>, _) = channel();
+    assert_answers(&idle);
     std::thread::spawn(move || closed.send(ended(&idle)));
-    std::thread::sleep(Duration::from_millis(100));
     drop(broker);
     assert_eq!(seen.recv_timeout(PATIENCE), Ok(true), "a broker that ends closes its connections");
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
-use test_support::{TestDatabase, on_both_databases};
+use test_support::{TestDatabase, on_both_databases, wait_until};
 use tokio::runtime::Runtime;
 
 /// A gateway that answers after a while that can be changed, or fails; it counts calls, and how many are in it.
@@ -30,6 +30,7 @@ impl Gateway for Changing {
         let inside = self.inside.fetch_add(1, Ordering::SeqCst) + 1;
         self.calls.fetch_add(1, Ordering::SeqCst);
         self.most_inside.fetch_max(inside, Ordering::SeqCst);
+        // The latency is what the controller measures.
         tokio::time::sleep(Duration::from_millis(self.takes_ms.load(Ordering::SeqCst))).await;
         self.inside.fetch_sub(1, Ordering::SeqCst);
         if self.fails.load(Ordering::SeqCst) > 0 {
@@ -150,14 +151,10 @@ fn a_gateway_that_refuses_at_once_is_called_now_and_then_until_it_answers() {
     let calling = Calling::new(|settings| settings.gateway.concurrency.longest_rest_ms = 200);
     calling.gateway.fails.store(1, Ordering::SeqCst);
     calling.start(1_000);
-    let until = Instant::now() + Duration::from_secs(60);
-    while calling.dispatcher.concurrency().rest_left_us <= 128_000 {
-        assert!(Instant::now() < until, "it is called again and again");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    wait_until("it is no longer called again and again", || calling.dispatcher.concurrency().rest_left_us > 128_000);
     // From here on each pause is of 200 ms, and after it there are as many calls as the floor.
     let (began, before) = (Instant::now(), calling.calls());
-    std::thread::sleep(Duration::from_secs(2));
+    wait_until("it is called now and then", || calling.calls() >= before + 20);
     let resting = calling.dispatcher.concurrency();
     let (made, most) = (calling.calls() - before, 2 * (began.elapsed().as_millis() / 200 + 1));
     assert!(made >= 1 && made as u128 <= most, "{made} of at most {most}");
@@ -187,12 +184,10 @@ fn what_is_not_used_shrinks_to_the_start() {
     let grown = (0..20).find(|_| calling.make(400).size > 4);
     assert!(grown.is_some(), "{:?}", calling.dispatcher.concurrency());
     // As the worker does, that looks for work a few times a second.
-    let until = Instant::now() + Duration::from_secs(60);
-    while calling.dispatcher.concurrency().size > 4 {
-        assert!(Instant::now() < until, "{:?}", calling.dispatcher.concurrency());
-        std::thread::sleep(Duration::from_millis(20));
+    wait_until("it is as at the start", || {
         calling.dispatcher.dispatch(Vec::new());
-    }
+        calling.dispatcher.concurrency().size <= 4
+    });
     let idle = calling.dispatcher.concurrency();
     assert_eq!((idle.size, idle.decisions[0].reason), (4, Reason::Idle));
 }

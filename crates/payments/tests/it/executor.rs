@@ -13,8 +13,8 @@ use payments::settings::BudgetSettings;
 use payments::worker::AnswerWriter;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
-use std::time::{Duration, Instant};
-use test_support::on_both_databases;
+use std::time::Duration;
+use test_support::{on_both_databases, wait_until};
 
 fn outcome(instance: &Instance) -> Option<(OutcomeKind, i64)> {
     instance.saga(CLAIM).saga.outcome.map(|outcome| (outcome.kind, outcome.version))
@@ -234,7 +234,7 @@ on_both_databases! {
         let instance = Instance::new(database, "gone");
         let events: Vec<_> = (0..40).map(|n| event(&format!("claim{n:017}"), 100, 1)).collect();
         instance.hear_all(&events);
-        std::thread::sleep(std::time::Duration::from_millis(5));
+        instance.let_leases_end();
         long.saga.lease_ms = 60_000;
         let instances: Vec<Instance> = (0..4).map(|n| Instance::with_settings(database, &n.to_string(), long.clone())).collect();
         let mut taken: Vec<String> = std::thread::scope(|scope| {
@@ -250,13 +250,14 @@ on_both_databases! {
     fn what_fails_again_and_again_does_not_keep_others_from_being_taken_up(database: &Database) {
         let instance = Instance::new(database, "one");
         let ids: Vec<String> = (0..10).map(|n| format!("claim{n:017}")).collect();
-        for id in &ids {
-            instance.hear(&event(id, 100, 1));
-            std::thread::sleep(std::time::Duration::from_millis(2));
-        }
         let execute = |sql: String| {
             database.write(|c| Ok(on_each_backend!(c, |c| sql_query(&sql).execute(c))?)).expect("executes");
         };
+        for (id, earlier) in ids.iter().zip((0..10).rev()) {
+            instance.hear(&event(id, 100, 1));
+            // The first came first, however fast this machine is.
+            execute(format!("UPDATE sagas SET started_at_us = started_at_us - {earlier}000000 WHERE claim_id = '{id}'"));
+        }
         let take = |limit| -> Vec<String> {
             // All are due, the first of them for longest, and six of them were tried before.
             execute("UPDATE sagas SET due_at_us = started_at_us, tries = 0".to_owned());
@@ -363,17 +364,10 @@ on_both_databases! {
         let gateway = Arc::new(Approving::default());
         let dispatcher = Dispatcher::new(Arc::clone(&gateway), runtime.handle().clone(), &patient, answers);
         dispatcher.dispatch(calls);
-        let until = Instant::now() + Duration::from_secs(60);
-        while gateway.payments() < 2 {
-            assert!(Instant::now() < until);
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        wait_until("both are called", || gateway.payments() == 2);
         // Both answers wait, so that they come into one transaction.
         let writer = AnswerWriter::start(instance.executor.clone(), dispatcher, answered, &patient.saga);
-        while instance.saga(CLAIM).saga.state() != State::Settled {
-            assert!(Instant::now() < until);
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        wait_until("the other is settled", || instance.saga(CLAIM).saga.state() == State::Settled);
         writer.drain(Duration::from_secs(1));
     }
 }

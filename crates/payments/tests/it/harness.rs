@@ -15,7 +15,7 @@ use payments::settings::Settings;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use test_support::TestDatabase;
+use test_support::{TestDatabase, execute};
 
 pub const CLAIM: &str = "4fXk0aV1StGXR8Z5jdHi6B";
 
@@ -75,10 +75,20 @@ impl Instance {
         self.executor.apply_answers(&[answer]).expect("writes")
     }
 
-    /// Waits until a lease or a pause of one millisecond is over and takes up what nobody has.
+    /// Lets leases and pauses of one millisecond end and takes up what no instance has.
     pub fn resume(&self) -> Vec<PlannedCall> {
-        std::thread::sleep(Duration::from_millis(5));
+        self.let_leases_end();
         self.executor.resume(100).expect("takes up")
+    }
+
+    /// What is due within five milliseconds is due now.
+    pub fn let_leases_end(&self) {
+        let end = |connection: &mut Connection| {
+            let soon_us = connection.now_us()? + 5_000;
+            let sql = format!("UPDATE sagas SET due_at_us = due_at_us - 5000 WHERE due_at_us <= {soon_us}");
+            execute(connection, &sql)
+        };
+        self.database.write(end).expect("leases end");
     }
 
     pub fn saga(&self, claim_id: &str) -> StoredSaga {
@@ -207,16 +217,31 @@ pub fn refunded() -> Input {
     Input::RefundAnswer(RefundAnswer::Refunded)
 }
 
-/// A gateway that approves every payment, after a while, and counts them.
+/// A gateway that approves every payment and counts them.
 #[derive(Default)]
 pub struct Approving {
-    takes: Duration,
+    answers: Answers,
     asked: AtomicUsize,
 }
 
+/// When a gateway answers.
+#[derive(Default)]
+enum Answers {
+    #[default]
+    AtOnce,
+    After(Duration),
+    Never,
+}
+
 impl Approving {
+    /// One whose calls take so long, for tests of what this means for leases.
     pub fn slow(takes: Duration) -> Self {
-        Self { takes, asked: AtomicUsize::default() }
+        Self { answers: Answers::After(takes), asked: AtomicUsize::default() }
+    }
+
+    /// One that takes calls and answers none.
+    pub fn hanging() -> Self {
+        Self { answers: Answers::Never, asked: AtomicUsize::default() }
     }
 
     /// How often it was asked to pay.
@@ -228,7 +253,12 @@ impl Approving {
 impl Gateway for Approving {
     async fn pay(&self, request: PayRequest<'_>) -> Reply<PayAnswer> {
         self.asked.fetch_add(1, Ordering::SeqCst);
-        tokio::time::sleep(self.takes).await;
+        match self.answers {
+            Answers::AtOnce => {}
+            // The latency is what is tested.
+            Answers::After(takes) => tokio::time::sleep(takes).await,
+            Answers::Never => std::future::pending().await,
+        }
         Reply::answered(PayAnswer::Approved { amount_cents: request.amount_cents })
     }
 

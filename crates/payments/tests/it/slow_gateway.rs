@@ -9,10 +9,12 @@ use payments::worker::{AnswerWriter, start_resuming};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
-use test_support::on_both_databases;
+use test_support::{number, on_both_databases, wait_until};
 
 const CLAIMS: usize = 50;
 const CALL: Duration = Duration::from_millis(150);
+/// How often sagas are taken up while a test looks on: some in each lease.
+const TAKEN_UP: i64 = 12;
 
 /// One call at once, which may take half of a lease.
 fn one_call_at_once() -> Settings {
@@ -41,11 +43,9 @@ on_both_databases! {
         let ids: Vec<String> = (0..CLAIMS).map(|n| format!("claim{n:017}")).collect();
         let events: Vec<_> = ids.iter().map(|id| event(id, 100, 1)).collect();
         dispatcher.dispatch(instance.hear_all(&events));
-        let until = Instant::now() + Duration::from_secs(60);
-        while !ids.iter().all(|id| instance.saga(id).saga.state() == State::Settled) {
-            assert!(Instant::now() < until, "{} calls were made in vain", gateway.payments());
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        wait_until("all are settled, and not called in vain", || {
+            ids.iter().all(|id| instance.saga(id).saga.state() == State::Settled)
+        });
         resuming.stop();
         writer.drain(Duration::from_secs(1));
         let made = gateway.payments();
@@ -66,22 +66,20 @@ on_both_databases! {
         let instance = Instance::with_settings(database, "one", few.clone());
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("starts");
         let (answers, _answered) = channel();
-        let hanging = Arc::new(Approving::slow(Duration::from_secs(3_600)));
+        let hanging = Arc::new(Approving::hanging());
         let dispatcher = Dispatcher::new(Arc::clone(&hanging), runtime.handle().clone(), &few, answers);
         let events: Vec<_> = (0..100).map(|n| event(&format!("claim{n:017}"), 100, 1)).collect();
         // Whoever heard of them was stopped before it called.
         instance.hear_all(&events);
         let resuming = start_resuming(instance.executor.clone(), dispatcher.clone(), &few.saga);
-        let until = Instant::now() + Duration::from_secs(60);
-        while hanging.payments() == 0 {
-            assert!(Instant::now() < until, "none is taken up");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        let until = Instant::now() + Duration::from_secs(5);
-        while Instant::now() < until {
+        wait_until("one is taken up and called", || hanging.payments() > 0);
+        // Those that wait are given up when their leases are over, and others are taken up, lease after lease.
+        let taken_up = || number(database, "SELECT CAST(SUM(revision) AS BIGINT) AS n FROM sagas");
+        let before = taken_up();
+        wait_until("sagas are taken up for several leases", || {
             assert!(dispatcher.room() > few.saga.max_in_flight / 2, "room for {} more", dispatcher.room());
-            std::thread::sleep(Duration::from_millis(5));
-        }
+            taken_up() >= before + TAKEN_UP
+        });
         resuming.stop();
         assert_eq!(hanging.payments(), 1);
         runtime.shutdown_background();
@@ -100,11 +98,9 @@ on_both_databases! {
         let writer = AnswerWriter::start(instance.executor.clone(), dispatcher.clone(), answered, &patient.saga);
         let events: Vec<_> = (0..CLAIMS).map(|n| event(&format!("claim{n:017}"), 100, 1)).collect();
         dispatcher.dispatch(instance.hear_all(&events));
-        let until = Instant::now() + Duration::from_secs(60);
-        while dispatcher.concurrency().rest_left_us < 200_000 {
-            assert!(Instant::now() < until, "it is called again and again");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        wait_until("calls pause, and are not made again and again", || {
+            dispatcher.concurrency().rest_left_us >= 200_000
+        });
         let began = Instant::now();
         writer.drain(Duration::from_secs(60));
         assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());

@@ -2,7 +2,7 @@
 
 use crate::gateway::with_gateway;
 use serde_json::{Value, json};
-use test_support::{TestDatabase, on_both_databases};
+use test_support::{TestDatabase, eventually, on_both_databases};
 
 on_both_databases! {
     fn the_summary_of_a_day_of_all_fates(database: &TestDatabase) {
@@ -54,14 +54,11 @@ fn it_tells_how_it_is() {
     let database = TestDatabase::sqlite();
     with_gateway(&database, |payer| async move {
         assert_eq!(payer.get("/healthz").await.status, 200);
-        let mut ready = payer.get("/readyz").await;
-        for _ in 0..100 {
-            if ready.status == 200 {
-                break;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-            ready = payer.get("/readyz").await;
-        }
+        let ready = eventually("it is ready", async || {
+            let ready = payer.get("/readyz").await;
+            (ready.status == 200).then_some(ready)
+        })
+        .await;
         assert_eq!(ready.body, json!({"ready": true, "dependencies": {"database": "ready"}}));
         payer.pay("k1", "claim1", 100).await.unwrap();
         let metrics = payer.get("/metrics").await.body;

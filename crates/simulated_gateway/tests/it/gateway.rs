@@ -10,7 +10,7 @@ use std::time::Duration;
 use test_support::TestDatabase;
 
 /// Longer than anything here may take: a lost answer must show itself as a broken connection, not as silence.
-const PATIENCE: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A payer of a running gateway. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -57,7 +57,7 @@ pub fn with_settings<F: Future<Output = ()>>(
 
 impl Payer {
     pub fn of(base: &str) -> Self {
-        let client = reqwest::Client::builder().timeout(PATIENCE).build().expect("a client");
+        let client = reqwest::Client::builder().timeout(REQUEST_TIMEOUT).build().expect("a client");
         Self { client, base: base.to_owned() }
     }
 

@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use system_tests::api::Api;
 use system_tests::audit::{self, Accepted, Strictness};
 use system_tests::fates::ALL;
 use system_tests::stack::Stack;
-use test_support::on_postgres_and_kafka;
+use test_support::{on_postgres_and_kafka, within};
 
 const CLAIMS: i64 = 300;
 const SENDERS: usize = 4;
@@ -24,17 +24,17 @@ async fn send(api: Api, next: Arc<AtomicI64>) -> Vec<Accepted> {
         let fate = ALL[usize::try_from(number).expect("small") % ALL.len()];
         let claim = api.submit(&fate.claim(number), &format!("key-{number}")).await;
         accepted.push(Accepted::new(claim["id"].as_str().expect("an id").to_owned(), fate));
-        // Slow enough that the kills come in the middle.
+        // Paces the load, so that the kills come in the middle of it.
         tokio::time::sleep(Duration::from_millis(40)).await;
     }
 }
 
 async fn sent(next: &AtomicI64, number: i64) {
-    let until = Instant::now() + Duration::from_secs(300);
-    while next.load(Ordering::SeqCst) < number {
-        assert!(Instant::now() < until, "{} claims were sent, and not {number}", next.load(Ordering::SeqCst));
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    within(Duration::from_secs(300), async || {
+        let sent = next.load(Ordering::SeqCst);
+        if sent >= number { Ok(()) } else { Err(format!("{number} claims are sent, and not {sent}")) }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -60,7 +60,7 @@ async fn kill_while_claims_go_through(mut stack: Stack) {
 
     sent(&next, CLAIMS / 2).await;
     stack.claim_process[0].kill();
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    stack.api.wait_for_a_resend().await;
     stack.claim_process[0].start();
 
     sent(&next, CLAIMS * 3 / 4).await;

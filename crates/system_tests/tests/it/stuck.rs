@@ -1,10 +1,11 @@
 //! A compensation that keeps failing is never given up and never hidden, and once the gateway can do it, it is done.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use system_tests::audit::{self, Accepted, Strictness};
 use system_tests::fates::Fate;
 use system_tests::stack::Stack;
 use system_tests::watch::metric;
+use test_support::within;
 
 const REFUND_FAILURES: &str = "SIMULATED_GATEWAY__BEHAVIOUR__REFUND_FAILURES";
 
@@ -17,15 +18,11 @@ async fn troubles(stack: &Stack) -> (usize, f64, Option<u64>) {
 }
 
 async fn until_troubles_are(stack: &Stack, wanted: (usize, f64, Option<u64>)) {
-    let until = Instant::now() + Duration::from_secs(60);
-    loop {
+    within(Duration::from_secs(60), async || {
         let found = troubles(stack).await;
-        if found == wanted {
-            return;
-        }
-        assert!(Instant::now() < until, "{found:?} instead of {wanted:?}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+        if found == wanted { Ok(()) } else { Err(format!("{wanted:?}, and not {found:?}")) }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
