@@ -7,6 +7,7 @@
 //! - [`eventually`] and [`wait_until`]: waiting for an event. No test sleeps for it.
 //! - [`TestBroker`], [`free_address`]: a broker of a test's own, and an address for one that comes and goes.
 //! - [`ChaosProxy`], [`forbid`], [`fail_commits`]: a server that is gone, a table that refuses, a COMMIT that fails.
+//! - [`Running`]: a program under test as a process. [`effort`]: few cases for a person who waits, many for CI.
 //! - [`openapi_walk`]: a service held to its OpenAPI document.
 //!
 //! It depends on `dual_db`, `local_broker` and `claim_events` alone of the crates here, so that the unit tests of all others
@@ -15,12 +16,14 @@
 mod broker;
 mod chaos_proxy;
 mod database;
+mod effort;
 mod failing_commit;
 mod free_address;
 pub mod kafka;
 mod needs;
 pub mod openapi_walk;
 mod requirement;
+mod running;
 pub mod schema_drift;
 mod sql;
 mod unique;
@@ -29,9 +32,11 @@ mod waiting;
 pub use broker::TestBroker;
 pub use chaos_proxy::ChaosProxy;
 pub use database::TestDatabase;
+pub use effort::effort;
 pub use failing_commit::{fail_commits, let_commits_succeed};
 pub use free_address::free_address;
 pub use requirement::{kafka_brokers, kcat, postgres_url};
+pub use running::{Running, run_to_end};
 pub use sql::{allow, count, execute, forbid, number, number_in};
 pub use unique::unique;
 pub use waiting::{PATIENCE, eventually, wait_until, within};

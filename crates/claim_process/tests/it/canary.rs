@@ -2,7 +2,7 @@
 //! accepted, and nowhere else: in no log line, no event, no refusal and no metric.
 
 use crate::kafka::{Kafka, encoded, settled};
-use crate::program::{Running, program};
+use crate::program::{Program, program};
 use crate::service::{Answer, REAL_CLAIM, Service, claim, line};
 use claim_events::PAYMENT_TOPIC;
 use dual_db::Connection;
@@ -92,7 +92,7 @@ on_both_databases! {
             .env("CLAIM_PROCESS__WATCHDOG__FIRST_PAUSE_MS", "50")
             .env("CLAIM_PROCESS__WATCHDOG__MAX_PAUSE_MS", "100")
             .env("CLAIM_PROCESS__WATCHDOG__INTERVAL_MS", "20");
-        let running = Running::start(&mut command);
+        let running = Program::start(&mut command);
         let service = running.service.clone();
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let ids = runtime.block_on(async {

@@ -3,14 +3,11 @@
 use crate::kafka::Kafka;
 use crate::service::{Answer, PROVIDERS, REAL_CLAIM, Service, claim};
 use dual_db::{Database, DatabaseSettings};
-use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
+use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
-use test_support::{TestDatabase, count, on_both_databases, wait_until};
+use test_support::{Running, TestDatabase, count, on_both_databases, run_to_end};
 
 /// The program with nothing set but a free port and a Kafka that nobody waits for.
 pub fn program(directory: &Path) -> Command {
@@ -24,84 +21,29 @@ pub fn program(directory: &Path) -> Command {
     command
 }
 
-/// A running program; everything it writes is kept.
-pub struct Running {
-    child: Child,
-    written: Arc<Mutex<String>>,
-    readers: Vec<JoinHandle<()>>,
+/// A running service and its sender.
+pub struct Program {
+    running: Running,
     pub service: Service,
 }
 
-impl Running {
-    /// Starts it and waits until it says where it listens.
+impl Program {
+    /// Starts it and waits until it writes where it listens.
     pub fn start(command: &mut Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
-        let written = Arc::new(Mutex::new(String::new()));
-        let readers = vec![
-            keep(child.stdout.take().expect("piped"), &written),
-            keep(child.stderr.take().expect("piped"), &written),
-        ];
-        let mut address = String::new();
-        wait_until("it says where it listens", || {
-            let text = written.lock().expect("no panic").clone();
-            if let Some((_, rest)) = text.split_once("listens on http://") {
-                let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.' && c != ':').unwrap_or(rest.len());
-                rest[..end].clone_into(&mut address);
-            }
-            let ended = child.try_wait().expect("can be asked");
-            assert!(ended.is_none() || !address.is_empty(), "it did not start ({ended:?}): {text}");
-            !address.is_empty()
-        });
-        let service = Service::of(&format!("http://{address}"));
-        Self { child, written, readers, service }
+        let running = Running::start(command);
+        let service = Service::of(&format!("http://{}", running.address_behind("listens on http://")));
+        Self { running, service }
     }
 
     /// Sends it a signal.
     pub fn signal(&self, name: &str) {
-        let sent = Command::new("sh").arg("-c").arg(format!("kill -{name} {}", self.child.id())).status();
-        assert!(sent.expect("a shell").success());
+        self.running.signal(name);
     }
 
     /// Waits until it ends: how, and everything it wrote.
-    pub fn ended(mut self) -> (ExitStatus, String) {
-        let mut status = None;
-        wait_until("it ends", || {
-            status = self.child.try_wait().expect("can be asked");
-            status.is_some()
-        });
-        for reader in self.readers.drain(..) {
-            reader.join().expect("no panic");
-        }
-        let written = self.written.lock().expect("no panic").clone();
-        (status.expect("it ended"), written)
+    pub fn ended(self) -> (ExitStatus, String) {
+        self.running.ended()
     }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Only a test that failed leaves it running.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn keep(from: impl Read + Send + 'static, into: &Arc<Mutex<String>>) -> JoinHandle<()> {
-    let into = Arc::clone(into);
-    std::thread::spawn(move || {
-        for line in BufReader::new(from).lines().map_while(Result::ok) {
-            let mut written = into.lock().expect("no panic");
-            written.push_str(&line);
-            written.push('\n');
-        }
-    })
-}
-
-/// Runs it to its end: how it ended, what it wrote on standard output and on standard error.
-fn ended(command: &mut Command) -> (Output, String, String) {
-    let output = command.output().expect("runs");
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("UTF-8");
-    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
-    (output, stdout, stderr)
 }
 
 fn block_on<T>(work: impl Future<Output = T>) -> T {
@@ -111,7 +53,7 @@ fn block_on<T>(work: impl Future<Output = T>) -> T {
 #[test]
 fn it_makes_its_database_where_nothing_is_and_stops_at_sigterm() {
     let directory = tempfile::tempdir().unwrap();
-    let running = Running::start(&mut program(directory.path()));
+    let running = Program::start(&mut program(directory.path()));
     let id = block_on(async {
         let answer = running.service.post_csv(REAL_CLAIM).await;
         assert_eq!(answer.status, 201, "{}", answer.body);
@@ -125,7 +67,7 @@ fn it_makes_its_database_where_nothing_is_and_stops_at_sigterm() {
     assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
     assert!(log.contains("stopped") && !log.contains("panicked"), "{log}");
 
-    let again = Running::start(&mut program(directory.path()));
+    let again = Program::start(&mut program(directory.path()));
     block_on(async { assert_eq!(again.service.claim(&id).await["net_fee"], "116.85") });
     again.signal("INT");
     assert_eq!(again.ended().0.code(), Some(0));
@@ -134,12 +76,10 @@ fn it_makes_its_database_where_nothing_is_and_stops_at_sigterm() {
 #[test]
 fn its_command_health_says_whether_the_running_one_is_alive_and_ready() {
     let directory = tempfile::tempdir().unwrap();
-    let running = Running::start(&mut program(directory.path()));
-    let written = running.written.lock().unwrap().clone();
-    let (_, address) = written.split_once("listens on http://127.0.0.1:").unwrap();
-    let port: String = address.chars().take_while(char::is_ascii_digit).collect();
+    let running = Program::start(&mut program(directory.path()));
+    let port = running.service.address().rsplit(':').next().unwrap().to_owned();
     let health = |arguments: &[&str]| {
-        ended(program(directory.path()).env("CLAIM_PROCESS__HTTP__PORT", &port).arg("health").args(arguments))
+        run_to_end(program(directory.path()).env("CLAIM_PROCESS__HTTP__PORT", &port).arg("health").args(arguments))
     };
     let (output, stdout, stderr) = health(&[]);
     assert_eq!(output.status.code(), Some(0), "{stderr}");
@@ -164,7 +104,7 @@ fn it_stops_at_sigterm_with_a_kafka_that_answers_and_the_events_are_sent() {
         // What is said last still waits for company when the signal comes.
         .env("CLAIM_PROCESS__KAFKA__PRODUCER__LINGER_MS", "2000")
         .env("CLAIM_PROCESS__KAFKA__PRODUCER__FLUSH_TIMEOUT_MS", "5000");
-    let running = Running::start(&mut command);
+    let running = Program::start(&mut command);
     block_on(async {
         // The caller's trace goes on in the event, and so in whatever payments does.
         let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -191,7 +131,7 @@ on_both_databases! {
         let directory = tempfile::tempdir().unwrap();
         let mut command = program(directory.path());
         command.env("CLAIM_PROCESS__DATABASE__URL", &database.settings().url);
-        let running = Running::start(&mut command);
+        let running = Program::start(&mut command);
         let acknowledged = block_on(async {
             let mut posts = tokio::task::JoinSet::new();
             for n in 0..40 {
@@ -215,7 +155,7 @@ on_both_databases! {
         });
         assert!(acknowledged.len() >= 5);
         assert_eq!(running.ended().0.code(), None);
-        let again = Running::start(&mut command);
+        let again = Program::start(&mut command);
         block_on(async {
             for n in &acknowledged {
                 let answer = again.service.post_with_key(&format!("key-{n}"), &claim(PROVIDERS[0], "1.00")).await;
@@ -231,7 +171,7 @@ on_both_databases! {
     fn migrations_run_by_themselves_and_as_often_as_one_likes(database: &TestDatabase) {
         let directory = tempfile::tempdir().unwrap();
         for _ in 0..2 {
-            let (output, _, stderr) = ended(
+            let (output, _, stderr) = run_to_end(
                 program(directory.path()).env("CLAIM_PROCESS__DATABASE__URL", &database.settings().url).arg("migrate"),
             );
             assert!(output.status.success(), "{stderr}");
@@ -245,7 +185,7 @@ on_both_databases! {
             })
             .unwrap();
         for arguments in [&["migrate"][..], &[]] {
-            let (output, _, stderr) = ended(
+            let (output, _, stderr) = run_to_end(
                 program(directory.path()).env("CLAIM_PROCESS__DATABASE__URL", &database.settings().url).args(arguments),
             );
             assert_eq!(output.status.code(), Some(1));
@@ -258,7 +198,7 @@ on_both_databases! {
         let run = |arguments: &[&str]| {
             let mut program = program(directory.path());
             program.env("CLAIM_PROCESS__DATABASE__URL", &database.settings().url);
-            ended(program.env("CLAIM_PROCESS__DATABASE__MIGRATE_AT_START", "false").args(arguments))
+            run_to_end(program.env("CLAIM_PROCESS__DATABASE__MIGRATE_AT_START", "false").args(arguments))
         };
         let (output, _, stderr) = run(&[]);
         assert_eq!(output.status.code(), Some(1));
@@ -274,7 +214,7 @@ fn wrong_settings_are_all_listed_with_exit_code_2() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("settings.toml");
     std::fs::write(&file, "[watchdog]\nmax_claims = 0\n[ingest]\nmax_lines = 1001\n").unwrap();
-    let (output, stdout, stderr) = ended(
+    let (output, stdout, stderr) = run_to_end(
         program(directory.path())
             .args(["--config", "settings.toml"])
             .env("CLAIM_PROCESS__HTTP__WORKERS", "0")
@@ -312,11 +252,11 @@ fn wrong_settings_are_all_listed_with_exit_code_2() {
 
     std::fs::write(&file, "[http\n").unwrap();
     for (file, said) in [("settings.toml", "is not TOML"), ("nowhere.toml", "cannot be read")] {
-        let (output, _, stderr) = ended(program(directory.path()).args(["--config", file]));
+        let (output, _, stderr) = run_to_end(program(directory.path()).args(["--config", file]));
         assert_eq!(output.status.code(), Some(2));
         assert!(stderr.contains(file) && stderr.contains(said), "{stderr}");
     }
-    assert_eq!(ended(program(directory.path()).arg("fly")).0.status.code(), Some(2));
+    assert_eq!(run_to_end(program(directory.path()).arg("fly")).0.status.code(), Some(2));
 }
 
 #[test]
@@ -325,7 +265,7 @@ fn what_hinders_its_start_is_one_sentence_with_exit_code_1() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     std::fs::write(directory.path().join("file"), "").unwrap();
-    assert!(ended(program(directory.path()).arg("migrate")).0.status.success());
+    assert!(run_to_end(program(directory.path()).arg("migrate")).0.status.success());
     std::fs::write(directory.path().join("letter"), "Dear Sirs, this is no database. ".repeat(100)).unwrap();
     for (variable, value, said) in [
         ("HTTP__PORT", port.as_str(), "choose another port with the setting http.port"),
@@ -351,7 +291,8 @@ fn what_hinders_its_start_is_one_sentence_with_exit_code_1() {
         ("DATABASE__URL", "postgres://claims:hunter2@127.0.0.1:1/claims", "check host, port, user, password"),
         ("LOG__FILTER", "claim_process=loud", "the log filter cannot be read"),
     ] {
-        let (output, _, stderr) = ended(program(directory.path()).env(format!("CLAIM_PROCESS__{variable}"), value));
+        let (output, _, stderr) =
+            run_to_end(program(directory.path()).env(format!("CLAIM_PROCESS__{variable}"), value));
         assert_eq!(output.status.code(), Some(1), "{stderr}");
         assert_eq!(stderr.lines().count(), 1, "{stderr}");
         assert!(stderr.starts_with("claim_process: ") && stderr.contains(said), "{stderr}");
@@ -367,7 +308,7 @@ fn settings_are_shown_with_where_they_came_from_and_without_passwords() {
         "[http]\nworkers = 7\nport = 9\n[rules]\nnpi_checksum = \"off\"\n",
     )
     .unwrap();
-    let (output, stdout, _) = ended(
+    let (output, stdout, _) = run_to_end(
         program(directory.path())
             .args(["settings", "--config", "claims.toml"])
             .env("CLAIM_PROCESS__DATABASE__URL", "postgres://claims:hunter2@db.example:5432/claims"),
@@ -384,7 +325,7 @@ fn settings_are_shown_with_where_they_came_from_and_without_passwords() {
         assert!(stdout.lines().any(|shown| shown == line), "{line} in {stdout}");
     }
     assert!(!stdout.contains("hunter2"), "{stdout}");
-    let (output, stdout, _) = ended(program(directory.path()).arg("--help"));
+    let (output, stdout, _) = run_to_end(program(directory.path()).arg("--help"));
     assert!(output.status.success());
     for word in ["settings", "migrate", "--config"] {
         assert!(stdout.contains(word), "{word} in {stdout}");

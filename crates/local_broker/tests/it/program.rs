@@ -1,25 +1,22 @@
 //! The program: its one line when it is ready, and its one sentence when it cannot start.
 
-use std::io::{BufRead, BufReader};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Command, Stdio};
+use std::process::Command;
+use test_support::Running;
 
 fn program(listen: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_local_broker"));
-    command.args(["--listen", listen]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.args(["--listen", listen]);
     command
 }
 
 #[test]
 fn says_when_it_is_ready_and_that_it_forgets() {
-    let mut running = program("127.0.0.1:0").spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(running.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let address = line.strip_prefix("local_broker listens on ").and_then(|rest| rest.split(';').next()).unwrap();
+    let running = Running::start(&mut program("127.0.0.1:0"));
+    let address = running.address_behind("local_broker listens on ");
     TcpStream::connect(address).expect("it listens where it says");
-    assert!(line.contains("claims.claim.v1, payments.payment.v1; it keeps everything in memory"), "{line}");
-    running.kill().unwrap();
-    running.wait().unwrap();
+    let written = running.written();
+    assert!(written.contains("claims.claim.v1, payments.payment.v1; it keeps everything in memory"), "{written}");
 }
 
 #[test]

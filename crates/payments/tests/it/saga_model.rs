@@ -385,7 +385,7 @@ fn happen(world: &mut World, happening: &Happening) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4_000))]
+    #![proptest_config(ProptestConfig::with_cases(test_support::effort(500, 4_000)))]
 
     #[test]
     fn whatever_happens_the_saga_ends_and_the_books_agree(

@@ -1,10 +1,10 @@
 //! The program: its subcommands, its exit codes, and a book that outlives a SIGKILL.
 
 use crate::gateway::Payer;
-use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::Command;
+use test_support::{Running, run_to_end};
 
 fn program(directory: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_simulated_gateway"));
@@ -12,50 +12,39 @@ fn program(directory: &Path) -> Command {
     command
 }
 
-fn ended(command: &mut Command) -> (Output, String, String) {
-    let output = command.output().expect("runs");
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("UTF-8");
-    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
-    (output, stdout, stderr)
-}
-
 /// Starts it and reads from its log where it listens.
-fn start(directory: &Path) -> (Child, Payer) {
-    let mut running = program(directory).stdout(Stdio::piped()).spawn().expect("starts");
-    let log = BufReader::new(running.stdout.take().expect("piped"));
-    let line = log.lines().map_while(Result::ok).find(|line| line.contains("listens on")).expect("says where");
-    let address = line.split("http://").nth(1).expect("an address");
-    let end = address.find(|c: char| !c.is_ascii_digit() && c != '.' && c != ':').unwrap_or(address.len());
-    (running, Payer::of(&format!("http://{}", &address[..end])))
+fn start(directory: &Path) -> (Running, Payer) {
+    let running = Running::start(&mut program(directory));
+    let payer = Payer::of(&format!("http://{}", running.address_behind("listens on http://")));
+    (running, payer)
 }
 
 #[test]
 fn killing_it_forgets_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let (mut first, payer) = start(directory.path());
+    let (first, payer) = start(directory.path());
     let paid = runtime.block_on(async {
         payer.pay("lost", "claim2", 141).await.unwrap_err();
         payer.pay("k1", "claim1", 4_200).await.unwrap()
     });
-    first.kill().unwrap();
-    first.wait().unwrap();
+    first.signal("KILL");
+    first.ended();
     assert!(directory.path().join(".local/gateway.db").exists(), "the default place, whose directory was made");
 
-    let (mut second, payer) = start(directory.path());
+    let (second, payer) = start(directory.path());
     runtime.block_on(async {
         assert_eq!(payer.pay("k1", "claim1", 4_200).await.unwrap(), paid);
         assert_eq!(payer.pay("lost", "claim2", 141).await.unwrap().status, 200);
         assert_eq!(payer.book_of("claim1").await.0, 4_200);
     });
-    second.kill().unwrap();
-    second.wait().unwrap();
+    drop(second);
 }
 
 #[test]
 fn wrong_settings_are_all_listed_with_exit_code_2() {
     let directory = tempfile::tempdir().unwrap();
-    let (output, _, stderr) = ended(
+    let (output, _, stderr) = run_to_end(
         program(directory.path())
             .env("SIMULATED_GATEWAY__BEHAVIOUR__CAPACITY", "0")
             .env("SIMULATED_GATEWAY__THROUGHPUT__SCHEDULE", "20@30s")
@@ -90,7 +79,7 @@ fn what_hinders_its_start_is_one_sentence_with_exit_code_1() {
         ("SIMULATED_GATEWAY__DATABASE__URL", "sqlite://file/below.db", "check the path"),
         ("SIMULATED_GATEWAY__DATABASE__URL", "mysql://x", "sqlite://"),
     ] {
-        let (output, _, stderr) = ended(program(directory.path()).env(variable, value));
+        let (output, _, stderr) = run_to_end(program(directory.path()).env(variable, value));
         assert_eq!(output.status.code(), Some(1), "{stderr}");
         assert_eq!(stderr.lines().count(), 1, "{stderr}");
         assert!(stderr.starts_with("simulated_gateway: ") && stderr.contains(said), "{stderr}");
@@ -102,7 +91,7 @@ fn settings_are_shown_and_migrations_run_by_themselves() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("gateway.toml");
     std::fs::write(&file, "[behaviour]\nlatency_ms = 7\n").unwrap();
-    let (output, stdout, _) = ended(program(directory.path()).args(["settings", "--config"]).arg(&file));
+    let (output, stdout, _) = run_to_end(program(directory.path()).args(["settings", "--config"]).arg(&file));
     assert!(output.status.success());
     for line in [
         "behaviour.latency_ms = 7  # file",
@@ -112,7 +101,7 @@ fn settings_are_shown_and_migrations_run_by_themselves() {
         assert!(stdout.lines().any(|shown| shown == line), "{line} in {stdout}");
     }
     for _ in 0..2 {
-        let (output, stdout, stderr) = ended(program(directory.path()).arg("migrate"));
+        let (output, stdout, stderr) = run_to_end(program(directory.path()).arg("migrate"));
         assert!(output.status.success() && stdout.contains("up to date"), "{stdout}{stderr}");
     }
 }

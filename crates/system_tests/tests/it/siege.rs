@@ -3,11 +3,17 @@
 use std::time::Duration;
 use system_tests::siege::{Plan, Scenario, lay};
 use system_tests::stack::Stack;
-use test_support::on_postgres_and_kafka;
+use test_support::{effort, on_postgres_and_kafka};
 
 async fn short(scenario: Scenario, claims: i64) {
-    let plan =
-        Plan { scenario, claims, voids_per_hundred: 10, senders: 8, freeze: Duration::from_secs(20), seed: 20_261_125 };
+    let plan = Plan {
+        scenario,
+        claims,
+        voids_per_hundred: 10,
+        senders: 8,
+        freeze: Duration::from_secs(effort(8, 20)),
+        seed: 20_261_125,
+    };
     let stack = Stack::start_on_servers(2, 4).await;
     eprintln!("{}", lay(stack, plan).await);
 }
@@ -15,16 +21,16 @@ async fn short(scenario: Scenario, claims: i64) {
 on_postgres_and_kafka! {
     #[tokio::test(flavor = "multi_thread")]
     async fn whatever_is_killed_frozen_or_crashed_on_postgresql_and_kafka() {
-        short(Scenario::Kills, 3_000).await;
+        short(Scenario::Kills, effort(600, 3_000)).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn whatever_kafka_forgets_or_says_again_on_postgresql_and_kafka() {
-        short(Scenario::Kafka, 2_000).await;
+        short(Scenario::Kafka, effort(400, 2_000)).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_database_of_payments_that_was_put_back_on_postgresql_and_kafka() {
-        short(Scenario::Restore, 2_000).await;
+        short(Scenario::Restore, effort(400, 2_000)).await;
     }
 }
