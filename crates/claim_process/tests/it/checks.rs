@@ -85,6 +85,17 @@ fn a_year_of_two_digits_is_of_1969_to_2068() {
 }
 
 #[test]
+fn of_a_claim_with_too_many_lines_only_that_is_found() {
+    let book = book(Limits { max_lines: 2, ..Limits::default() }, None);
+    let bad = line(&[("provider_npi", json!("1")), ("provider_fees", json!("x"))]);
+    let now = "2018-04-01T00:00:00Z";
+    let codes: Vec<String> = found(&book, &json!([bad, bad]), now).into_iter().map(|(code, _)| code).collect();
+    assert!(codes.len() > 2 && !codes.contains(&"line_count".to_owned()), "{codes:?}");
+    // The findings of each line would make the answer many times as long as the claim.
+    assert_eq!(found(&book, &json!([bad, bad, bad]), now), [("line_count".to_owned(), None)]);
+}
+
+#[test]
 fn amounts_and_claims_are_bounded_to_the_cent_both_ways() {
     let limits = Limits { max_amount: Cents(10_000), max_claim: Cents(15_000), ..Limits::default() };
     let book = book(limits, None);
