@@ -2,12 +2,13 @@
 
 use crate::service::{REAL_CLAIM, line, with_settings};
 use claim_process::domain::cents::Cents;
-use claim_process::domain::form::Finding;
+use claim_process::domain::form::{Finding, MOST_LINES};
 use claim_process::domain::rules::{CodeList, Limits, RuleBook, Severity, default_severities};
 use claim_process::intake::{ReadLimits, read_csv, read_json};
 use dual_db::testing::TestDatabase;
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 fn at(moment: &str) -> Timestamp {
     moment.parse().unwrap()
@@ -93,6 +94,17 @@ fn of_a_claim_with_too_many_lines_only_that_is_found() {
     assert!(codes.len() > 2 && !codes.contains(&"line_count".to_owned()), "{codes:?}");
     // The findings of each line would make the answer many times as long as the claim.
     assert_eq!(found(&book, &json!([bad, bad, bad]), now), [("line_count".to_owned(), None)]);
+}
+
+#[test]
+fn a_claim_may_have_as_many_lines_as_any_deployment_may_allow() {
+    let book = book(Limits { max_lines: MOST_LINES, ..Limits::default() }, None);
+    let now = "2018-04-01T00:00:00Z";
+    let lines = |count: usize| json!(vec![line(&[]); count]);
+    let codes =
+        |count: usize| found(&book, &lines(count), now).into_iter().map(|(code, _)| code).collect::<BTreeSet<_>>();
+    assert!(!codes(MOST_LINES).contains("line_count"));
+    assert_eq!(codes(MOST_LINES + 1), BTreeSet::from(["line_count".to_owned()]));
 }
 
 #[test]
