@@ -129,6 +129,9 @@ mod tests {
             ("0", 0),
             ("000.10", 10),
             ("1,234,567", 123_456_700),
+            ("12,345.60", 1_234_560),
+            ("123,456.78", 12_345_678),
+            ("99,999,999.99", MOST_CENTS),
             ("99999999.99", MOST_CENTS),
         ] {
             assert_eq!(Cents::parse(text), Ok(Cents(cents)), "{text:?}");
@@ -159,6 +162,13 @@ mod tests {
             ("99999999999999999999999999", NotMoney::TooLarge),
         ] {
             assert_eq!(Cents::parse(text), Err(why), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_owed_has_a_sign_and_nothing_has_none() {
+        for (cents, text) in [(-11_685, "-116.85"), (-31, "-0.31"), (-1, "-0.01"), (0, "0.00"), (1, "0.01")] {
+            assert_eq!(Cents(cents).to_string(), text);
         }
     }
 

@@ -60,6 +60,14 @@ mod tests {
     }
 
     #[test]
+    fn a_list_may_be_as_long_as_the_limit() {
+        let mut longest = "D0180\n".to_owned();
+        longest.push_str(&"#".repeat(CodeList::MOST_BYTES - longest.len()));
+        assert!(CodeList::parse(&longest).is_ok());
+        assert!(CodeList::parse(&format!("{longest}#")).is_err());
+    }
+
+    #[test]
     fn what_is_no_list_is_said_with_its_line() {
         for (text, said) in [
             ("D0180\nD0210, D0220\n", "line 2 must be"),

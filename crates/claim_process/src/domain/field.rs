@@ -208,6 +208,9 @@ mod tests {
 
     #[test]
     fn a_name_that_is_long_means_nothing() {
+        let longest = format!("{:<1$}", "npi", LONGEST_NAME);
+        assert_eq!(Field::from_sent(&longest), Some(Field::ProviderNpi));
+        assert_eq!(Field::from_sent(&format!("{longest} ")), None);
         let long = " ".repeat(LONGEST_NAME);
         assert_eq!(Field::from_sent(&format!("npi{long}")), None);
         assert!(!means_lines(&format!("lines{long}")));

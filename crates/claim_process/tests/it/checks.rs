@@ -2,11 +2,12 @@
 
 use crate::service::{REAL_CLAIM, line, with_settings};
 use claim_process::domain::cents::Cents;
-use claim_process::domain::form::Finding;
+use claim_process::domain::form::{Finding, MOST_LINES};
 use claim_process::domain::rules::{CodeList, Limits, RuleBook, Severity, default_severities};
 use claim_process::intake::{ReadLimits, read_csv, read_json};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use test_support::TestDatabase;
 
 fn at(moment: &str) -> Timestamp {
@@ -82,6 +83,28 @@ fn a_year_of_two_digits_is_of_1969_to_2068() {
         assert_eq!(code(&century, &changes, now), within_a_century, "{day}");
         assert_eq!(code(&twenty_years, &changes, now), within_twenty_years, "{day}");
     }
+}
+
+#[test]
+fn of_a_claim_with_too_many_lines_only_that_is_found() {
+    let book = book(Limits { max_lines: 2, ..Limits::default() }, None);
+    let bad = line(&[("provider_npi", json!("1")), ("provider_fees", json!("x"))]);
+    let now = "2018-04-01T00:00:00Z";
+    let codes: Vec<String> = found(&book, &json!([bad, bad]), now).into_iter().map(|(code, _)| code).collect();
+    assert!(codes.len() > 2 && !codes.contains(&"line_count".to_owned()), "{codes:?}");
+    // The findings of each line would make the answer many times as long as the claim.
+    assert_eq!(found(&book, &json!([bad, bad, bad]), now), [("line_count".to_owned(), None)]);
+}
+
+#[test]
+fn a_claim_may_have_as_many_lines_as_any_deployment_may_allow() {
+    let book = book(Limits { max_lines: MOST_LINES, ..Limits::default() }, None);
+    let now = "2018-04-01T00:00:00Z";
+    let lines = |count: usize| json!(vec![line(&[]); count]);
+    let codes =
+        |count: usize| found(&book, &lines(count), now).into_iter().map(|(code, _)| code).collect::<BTreeSet<_>>();
+    assert!(!codes(MOST_LINES).contains("line_count"));
+    assert_eq!(codes(MOST_LINES + 1), BTreeSet::from(["line_count".to_owned()]));
 }
 
 #[test]

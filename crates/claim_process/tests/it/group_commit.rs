@@ -235,6 +235,46 @@ on_both_databases! {
         assert_eq!(assert_totals_agree(database.database())[PROVIDERS[0]], (21, 21));
     }
 
+    fn a_group_is_tried_again_in_an_outage_a_bounded_number_of_times(database: &TestDatabase) {
+        with_settings(database, |settings| settings.ingest.max_attempts = 3, async |service| {
+            let full = json!([line(&[("plan_group", json!("FULL"))])]);
+            let test = database.database();
+            let on_postgres = test.read(|connection| Ok(matches!(connection, Connection::Postgres(_)))).unwrap();
+            test.write(|connection| match connection {
+                Connection::Sqlite(_) => execute(
+                    connection,
+                    "CREATE TRIGGER full_disk BEFORE INSERT ON claims WHEN NEW.plan_group = 'FULL' \
+                     BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END",
+                ),
+                Connection::Postgres(_) => {
+                    // What a sequence counts is not rolled back.
+                    execute(connection, "CREATE SEQUENCE attempts")?;
+                    execute(
+                        connection,
+                        "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS \
+                         $$ BEGIN PERFORM nextval('attempts'); RAISE EXCEPTION 'No space left on device'; END $$",
+                    )?;
+                    execute(
+                        connection,
+                        "CREATE TRIGGER full_disk BEFORE INSERT ON claims FOR EACH ROW \
+                         WHEN (NEW.plan_group = 'FULL') EXECUTE FUNCTION full_disk()",
+                    )
+                }
+            })
+            .unwrap();
+            assert_eq!(service.post_with_key("key", &full).await.problem(503), "unavailable");
+            if on_postgres {
+                assert_eq!(number(test, "SELECT last_value AS n FROM attempts"), 3);
+            }
+            // The writer has given it up, and goes on with others.
+            assert_eq!(service.post(&claim(PROVIDERS[0], "1.00")).await.status, 201);
+            let drop = if on_postgres { "DROP TRIGGER full_disk ON claims" } else { "DROP TRIGGER full_disk" };
+            test.write(|connection| execute(connection, drop)).unwrap();
+            assert_eq!(service.post_with_key("key", &full).await.status, 201);
+        });
+        assert_eq!(assert_totals_agree(database.database())[PROVIDERS[0]], (1_100, 2));
+    }
+
     fn a_connection_that_is_cut_costs_nobody_a_claim(database: &TestDatabase) {
         with_service(database, async |service| {
             for round in 0..5 {

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use test_support::{PATIENCE, TestDatabase, count, execute, on_both_databases};
+use test_support::{PATIENCE, TestDatabase, count, eventually, execute, on_both_databases};
 use tokio::task::JoinSet;
 
 /// What another instance hands to the database, by the default rules.
@@ -215,6 +215,29 @@ on_both_databases! {
             assert_eq!(purge(database.database(), &settings).expect("purges"), 1);
             assert_eq!(service.post_with_key("younger", &paid).await.status, 200);
             assert_eq!(service.post_with_key("older", &paid).await.status, 201);
+        });
+    }
+
+    fn all_keys_that_are_too_old_are_purged_at_the_start_however_few_at_once(database: &TestDatabase) {
+        with_service(database, async |service| {
+            for key in ["a", "b", "c", "young"] {
+                assert_eq!(service.post_with_key(key, &claim(PROVIDERS[0], "1.00")).await.status, 201);
+            }
+        });
+        database.database().write(|connection| {
+            execute(connection, "UPDATE idempotency_keys SET created_at_us = 1 WHERE idempotency_key <> 'young'")
+        }).expect("writes");
+        let one_by_one = |settings: &mut Settings| {
+            settings.idempotency.max_keys_a_purge = 1;
+            // The next look is not in this test.
+            settings.idempotency.purge_interval_s = 86_400;
+        };
+        with_settings(database, one_by_one, async |service| {
+            eventually("the old keys are purged", async || {
+                (count(database.database(), "idempotency_keys") == 1).then_some(())
+            })
+            .await;
+            assert_eq!(service.post_with_key("young", &claim(PROVIDERS[0], "1.00")).await.status, 200);
         });
     }
 

@@ -75,6 +75,17 @@ on_both_databases! {
         });
     }
 
+    fn an_ask_is_above_every_earlier_one_where_the_clock_has_gone_back(database: &TestDatabase) {
+        with_settings(database, |_| (), async |service| {
+            service.accepted(&claim(PROVIDERS[0], "1.00")).await;
+            let ahead = "UPDATE claims SET ask = 5000000000";
+            database.database().write(|c| execute(c, ahead)).expect("moves it ahead of the clock");
+            // It waits for the clock, but not for ever.
+            assert_eq!(reannounce(database.database(), None, |_| ()).expect("raises").ask, 5_000_000_001);
+            assert_eq!(number(database.database(), "SELECT ask AS n FROM claims"), 5_000_000_001);
+        });
+    }
+
     fn since_a_time_only_what_happened_since_is_asked_for(database: &TestDatabase) {
         with_settings(database, |_| (), async |service| {
             for _ in 0..4 {

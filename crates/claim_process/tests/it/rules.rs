@@ -3,8 +3,9 @@
 use crate::service::{Answer, Service, assert_empty, with_service, with_settings};
 use claim_process::domain::identifiers::ClaimId;
 use claim_process::domain::rules::{Severity, all};
+use claim_process::settings::Settings;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use test_support::TestDatabase;
@@ -37,6 +38,15 @@ fn code_list(directory: &Path) -> String {
     let file = directory.join("codes.txt");
     std::fs::write(&file, "# known here\nD0180\nD4341 # per quadrant\n").unwrap();
     file.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn the_default_settings_name_every_rule_that_can_be_set() {
+    let named = Settings::default().rules;
+    let settable: BTreeMap<String, Severity> =
+        all().filter(|rule| rule.settable).map(|rule| (rule.code.to_owned(), rule.severity)).collect();
+    assert!(!settable.is_empty());
+    assert_eq!(named, settable);
 }
 
 #[test]

@@ -3,9 +3,10 @@
 use crate::kafka::{Kafka, settled, unwound};
 use crate::service::{Answer, PROVIDERS, Service, assert_totals_agree, claim, with_service, with_settings};
 use claim_events::{Cause, ClaimEvent, KnownOutcome, OutcomeKind, PaymentEvent, Unwound};
+use claim_process::settings::Settings;
 use reqwest::Method;
 use serde_json::{Value, json};
-use test_support::{TestDatabase, count, eventually, on_both_databases};
+use test_support::{TestDatabase, count, eventually, execute, number, on_both_databases};
 
 async fn void(service: &Service, id: &str) -> Answer {
     void_with(service, id, &json!({"reason": "sent by mistake"})).await
@@ -118,6 +119,21 @@ on_both_databases! {
         });
         assert_eq!(count(database.database(), "outbox"), 2, "one submission and one void");
         assert_eq!(count(database.database(), "claim_timeline"), 1);
+    }
+
+    fn a_withdrawn_claim_is_due_a_first_pause_after_its_void_and_counts_anew(database: &TestDatabase) {
+        with_service(database, async |service| {
+            let id = service.accepted(&claim(PROVIDERS[0], "81.25")).await;
+            let asked = "UPDATE claims SET times_asked = 7, needs_attention = TRUE, due_at_us = NULL";
+            database.database().write(|connection| execute(connection, asked)).expect("writes");
+            let longest = "ä".repeat(500);
+            let answer = void_with(&service, &id, &json!({"reason": format!(" {longest}\n")})).await;
+            assert_eq!((answer.status, &answer.body["timeline"][1]["reason"]), (202, &json!(longest)));
+        });
+        let first_pause_us = Settings::default().watchdog.first_pause_us();
+        assert!(first_pause_us > 0);
+        assert_eq!(number(database.database(), "SELECT due_at_us - voided_at_us AS n FROM claims"), first_pause_us);
+        assert_eq!(count(database.database(), "claims WHERE times_asked = 0 AND NOT needs_attention"), 1);
     }
 
     fn what_cannot_be_a_void_changes_nothing(database: &TestDatabase) {

@@ -3,7 +3,10 @@
 use crate::kafka::{Kafka, settled, use_broker_at};
 use crate::service::{PROVIDERS, claim, with_settings};
 use claim_events::ClaimEvent;
-use claim_process::settings::Settings;
+use claim_process::db::claims::{any_due, take_due};
+use claim_process::events::watchdog::ask_for_overdue;
+use claim_process::settings::{Settings, WatchdogSettings};
+use event_bus::Relay;
 use serde_json::json;
 use std::collections::BTreeSet;
 use test_support::{TestDatabase, count, eventually, execute, free_address, number, on_both_databases};
@@ -171,6 +174,47 @@ on_both_databases! {
             assert_eq!(body["known_outcome"], json!({"type": "payment.settled", "version": 4}));
             assert_eq!((&body["ask"], &body["claim_id"]), (&json!(2), &json!(id)));
         });
+    }
+
+    fn each_request_doubles_the_pause_and_the_attention_begins_with_the_request_that_is_one_too_many(database: &TestDatabase) {
+        let watchdog = WatchdogSettings {
+            first_pause_ms: 60_000, max_pause_ms: 600_000, attention_after: 2, ..Settings::default().watchdog
+        };
+        with_settings(database, |settings| settings.watchdog = watchdog.clone(), async |service| {
+            service.accepted(&claim(PROVIDERS[0], "1.00")).await;
+        });
+        let database = database.database();
+        assert_eq!(number(database, "SELECT due_at_us - submitted_at_us AS n FROM claims"), 60_000_000);
+        // Without a Kafka: what is asked for is only written down.
+        let mut kafka = Settings::default().kafka;
+        kafka.brokers = "127.0.0.1:1".to_owned();
+        kafka.producer.flush_timeout_ms = 100;
+        let relay = Relay::start(database, &kafka).expect("starts");
+        let now_us = || database.read(|c| c.now_us()).unwrap();
+        for (asked, pause_us, attention) in [(1, 120_000_000, false), (2, 240_000_000, true), (3, 480_000_000, true), (4, 600_000_000, true)] {
+            // What waits in the outbox is not put beside itself, and the claim is due again all the same.
+            database.write(|c| execute(c, "UPDATE claims SET due_at_us = 1")).unwrap();
+            let before_us = now_us();
+            assert_eq!(ask_for_overdue(database, &relay, &watchdog).unwrap(), 0);
+            let (begins, ends) = (before_us + pause_us, now_us() + pause_us);
+            let row = format!("claims WHERE times_asked = {asked} AND due_at_us BETWEEN {begins} AND {ends}");
+            assert_eq!(count(database, &row), 1, "request {asked}");
+            assert_eq!(count(database, "claims WHERE needs_attention"), i64::from(attention), "request {asked}");
+        }
+        relay.stop();
+    }
+
+    fn a_claim_is_due_from_its_time_on(database: &TestDatabase) {
+        with_settings(database, |_| (), async |service| {
+            service.accepted(&claim(PROVIDERS[0], "1.00")).await;
+        });
+        let database = database.database();
+        for (due_at_us, at_1000) in [("1000", true), ("1001", false), ("NULL", false)] {
+            database.write(|c| execute(c, &format!("UPDATE claims SET due_at_us = {due_at_us}"))).unwrap();
+            // An idle watchdog only reads, so what it reads must be what it would take.
+            assert_eq!(database.read(|c| any_due(c, 1_000)).unwrap(), at_1000, "{due_at_us}");
+            assert_eq!(database.write(|c| take_due(c, 1_000, 9)).unwrap().len(), usize::from(at_1000), "{due_at_us}");
+        }
     }
 
     fn a_look_asks_for_no_more_claims_than_its_bound(database: &TestDatabase) {
