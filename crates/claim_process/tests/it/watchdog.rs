@@ -135,10 +135,12 @@ on_both_databases! {
                 .database()
                 .write(|c| execute(c, &format!("UPDATE claims SET due_at_us = 1 WHERE claim_id = '{overdue}'")))
                 .unwrap();
-            assert_eq!(kafka.said(1).await[0].key, overdue);
             let asked = |id: &str| {
                 number(database.database(), &format!("SELECT times_asked AS n FROM claims WHERE claim_id = '{id}'"))
             };
+            eventually("the overdue one is requested again", async || (asked(&overdue) > 0).then_some(())).await;
+            // An event may come twice on a busy machine, the other claim's too.
+            while kafka.said(1).await[0].key != overdue {}
             assert_eq!((asked(&overdue), asked(&patient)), (1, 0));
             // The next pause is longer than the first.
             let pause = number(
