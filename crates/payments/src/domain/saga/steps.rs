@@ -268,3 +268,40 @@ impl Saga {
         Call::Refund { key: format!("{}.refund", self.claim_id), reference: self.claim_id.clone(), amount_cents }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::saga::fixture::intended;
+
+    #[test]
+    fn only_a_late_answer_that_differs_from_an_earlier_one_is_a_contradiction() {
+        let approved = |amount_cents| Input::PayAnswer(PayAnswer::Approved { amount_cents });
+        let declined = || Input::PayAnswer(PayAnswer::Declined { code: "no".into() });
+        let [refunded, returned] = [RefundAnswer::Refunded, RefundAnswer::AlreadyReturned].map(Input::RefundAnswer);
+        let paid = Disbursement::Paid { amount_cents: 100 };
+        let owed = Disbursement::Owed { amount_cents: 100 };
+        for (disbursement, late, wrong) in [
+            (Disbursement::Intended, approved(100), false),
+            (Disbursement::Intended, declined(), false),
+            (Disbursement::Declined, declined(), false),
+            (Disbursement::Declined, approved(100), true),
+            (Disbursement::Declined, refunded.clone(), true),
+            (Disbursement::Declined, returned.clone(), true),
+            (paid, approved(100), false),
+            (paid, approved(99), true),
+            (paid, declined(), true),
+            (paid, Input::PayAnswer(PayAnswer::Unknown { retry_after_ms: None }), false),
+            (owed, approved(100), false),
+            (owed, approved(101), true),
+            (Disbursement::Refunded, refunded.clone(), false),
+            (Disbursement::Refunded, returned.clone(), true),
+            (Disbursement::Refunded, declined(), true),
+            (Disbursement::Returned, returned, false),
+            (Disbursement::Returned, refunded, true),
+        ] {
+            let saga = Saga { disbursement, ..intended(None) };
+            assert_eq!(saga.contradiction(&late).is_some(), wrong, "{late:?} after {disbursement:?}");
+        }
+    }
+}
