@@ -304,4 +304,19 @@ mod tests {
             assert_eq!(saga.contradiction(&late).is_some(), wrong, "{late:?} after {disbursement:?}");
         }
     }
+
+    #[test]
+    fn a_settlement_names_the_transfers_that_stand() {
+        for (amount_cents, transfer_ids) in
+            [(100, &["claim.reserve", "claim.disburse", "claim.post"][..]), (0, &[]), (-100, &["claim.receivable"])]
+        {
+            let mut saga = Saga { amount_cents, ..intended(None) };
+            saga.outcome = Some(Outcome { kind: OutcomeKind::Settled, version: 1 });
+            let Some(Effect::Announce(PaymentEvent::Settled(settled))) = saga.announcement() else { panic!("settled") };
+            assert_eq!(
+                (settled.amount_cents, settled.transfer_ids),
+                (amount_cents, transfer_ids.iter().map(|id| (*id).to_owned()).collect())
+            );
+        }
+    }
 }
