@@ -195,3 +195,45 @@ impl Parties<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PARTIES: Parties<'_> = Parties { claim_id: "claim", plan_group: "plan", provider_npi: "npi" };
+
+    #[test]
+    fn each_transfer_names_what_it_ends_or_reverses() {
+        for (kind, ends_pending, reverses) in [
+            (Kind::Reserve, None, None),
+            (Kind::Post, Some("claim.reserve"), None),
+            (Kind::Release, Some("claim.reserve"), None),
+            (Kind::Disburse, None, None),
+            (Kind::Refund, None, Some("claim.disburse")),
+            (Kind::Return, None, Some("claim.disburse")),
+            (Kind::Reverse, None, Some("claim.post")),
+            (Kind::Receivable, None, None),
+            (Kind::Owe, None, None),
+            (Kind::Acquit, None, Some("claim.owe")),
+        ] {
+            let transfer = PARTIES.transfer(kind, 100);
+            let names = (transfer.ends_pending.as_deref(), transfer.reverses.as_deref());
+            assert_eq!(names, (ends_pending, reverses), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn what_undoes_a_transfer_moves_the_same_amount_back() {
+        for (done, undone) in [
+            (PARTIES.transfer(Kind::Disburse, 100), PARTIES.transfer(Kind::Refund, 100)),
+            (PARTIES.transfer(Kind::Disburse, 100), PARTIES.transfer(Kind::Return, 100)),
+            (PARTIES.transfer(Kind::Post, 100), PARTIES.transfer(Kind::Reverse, 100)),
+            (PARTIES.transfer(Kind::Owe, 100), PARTIES.transfer(Kind::Acquit, 100)),
+            (PARTIES.transfer(Kind::Receivable, 100), PARTIES.reverse_receivable(100)),
+        ] {
+            assert_eq!(undone.reverses.as_ref(), Some(&done.id));
+            assert_eq!((&undone.debit, &undone.credit), (&done.credit, &done.debit), "{undone:?}");
+            assert_eq!((undone.amount_cents, undone.weight), (done.amount_cents, Weight::Posted));
+        }
+    }
+}

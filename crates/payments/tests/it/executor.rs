@@ -4,7 +4,7 @@ use crate::harness::{Approving, CLAIM, Instance, approved, declined, event, refu
 use crate::tally::Tally;
 use claim_events::OutcomeKind;
 use diesel::{RunQueryDsl, sql_query};
-use dual_db::{Database, Error, on_each_backend};
+use dual_db::{Connection, Database, Error, on_each_backend};
 use payments::db::sagas::{self, count_stuck};
 use payments::domain::saga::{Call, Disbursement, Input, PayAnswer, RefundAnswer, Reservation, State};
 use payments::executor::operator::{Act, Acted, By};
@@ -136,7 +136,10 @@ on_both_databases! {
         assert_eq!(instance.saga(CLAIM).saga.attempts.disburse, 1);
         let second = instance.resume();
         assert_eq!(second[0].call, first[0].call);
-        instance.answer(&second[0], approved(100));
+        instance.answer(&second[0], unknown());
+        let third = instance.resume();
+        assert_eq!([&first, &second, &third].map(|calls| calls[0].tries), [0, 1, 2]);
+        instance.answer(&third[0], approved(100));
         assert_eq!(outcome(&instance), Some((OutcomeKind::Settled, 1)));
     }
 
@@ -351,6 +354,56 @@ on_both_databases! {
             assert_eq!((stored.revision, stored.saga.reservation), (1, Reservation::None), "it is as it was");
             assert_eq!(instance.transfer_kinds(claim_id), ["reserve"]);
         }
+    }
+
+    fn a_database_that_is_full_while_sagas_are_taken_up_makes_none_of_them_stuck(database: &Database) {
+        let instance = Instance::new(database, "one");
+        instance.hear_all(&[event(CLAIM, 100, 1), event("another", 100, 1)]);
+        let execute = |sql: &str| {
+            database.write(|c| Ok(on_each_backend!(c, |c| sql_query(sql).execute(c))?)).expect("executes");
+        };
+        let is_sqlite = database.read(|c| Ok(matches!(c, Connection::Sqlite(_)))).expect("reads");
+        let (make, drop) = if is_sqlite {
+            let full = "CREATE TRIGGER full BEFORE UPDATE ON sagas BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END";
+            (vec![full], "DROP TRIGGER full")
+        } else {
+            let full = "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS \
+                        $$ BEGIN RAISE EXCEPTION 'No space left on device'; END $$";
+            let on_update =
+                "CREATE TRIGGER full_disk BEFORE UPDATE ON sagas FOR EACH ROW EXECUTE FUNCTION full_disk()";
+            (vec![full, on_update], "DROP TRIGGER full_disk ON sagas")
+        };
+        make.into_iter().for_each(execute);
+        std::thread::sleep(Duration::from_millis(5));
+        let refused = instance.executor.resume(100);
+        assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
+        execute(drop);
+        assert_eq!(database.read(count_stuck).expect("counts"), 0);
+        assert_eq!(instance.resume().len(), 2, "they are taken up as soon as it is well again");
+    }
+
+    fn an_outcome_names_the_event_that_it_answers(database: &Database) {
+        let instance = Instance::new(database, "one");
+        let calls = instance.hear(&event(CLAIM, 100, 1));
+        instance.answer(&calls[0], approved(100));
+        let mut void = event(CLAIM, 100, 2);
+        void.traceparent = Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into());
+        let refund = instance.hear(&void);
+        // Neither a repetition nor one from before is the cause of what follows.
+        for (version, event_id) in [(2, "repeated"), (1, "late")] {
+            let mut again = event(CLAIM, 100, version);
+            again.event_id = event_id.into();
+            assert_eq!(instance.hear(&again), []);
+        }
+        instance.answer(&refund[0], refunded());
+        let causes: Vec<_> = instance
+            .delivered()
+            .into_iter()
+            .map(|(envelope, _)| (envelope.id, envelope.causation_id, envelope.traceparent))
+            .collect();
+        let expected = [("settled.1", "event.1", None), ("unwound.2", "event.2", void.traceparent)];
+        let expected = expected.map(|(outcome, cause, trace)| (format!("{CLAIM}.payment.{outcome}"), format!("{CLAIM}.{cause}"), trace));
+        assert_eq!(causes, expected);
     }
 
     fn an_answer_that_cannot_be_written_costs_no_other_its_own(database: &Database) {

@@ -5,7 +5,8 @@ use crate::harness::{CLAIM, Instance, approved, event, looked_up, settings, unkn
 use claim_events::OutcomeKind;
 use diesel::{RunQueryDsl, sql_query};
 use dual_db::{Database, on_each_backend};
-use payments::domain::saga::{Call, Forced, LookUpAnswer};
+use payments::db::marks;
+use payments::domain::saga::{Call, Forced, LookUpAnswer, Trust};
 use payments::executor::operator::{Act, Acted, By};
 use payments::executor::returns::Told;
 use test_support::on_both_databases;
@@ -64,6 +65,31 @@ on_both_databases! {
         assert!(matches!(calls[0].call, Call::LookUp { .. }), "{calls:?}");
         assert_eq!(instance.answer(&calls[0], looked_up(LookUpAnswer::NotFound)), []);
         assert!(instance.saga(CLAIM).stuck_reason.is_some());
+    }
+
+    fn a_restored_payment_waits_for_its_re_request_however_old_its_key_is(database: &Database) {
+        let instance = old_intent(database);
+        let restored = database.write(|connection| {
+            let now_us = connection.now_us()?;
+            marks::restored(connection, now_us)
+        });
+        restored.expect("marks");
+        assert_eq!(instance.resume(), []);
+        for version in [1, 2] {
+            assert_eq!(instance.hear(&event(CLAIM, 100, version)), [], "that was requested before the restore");
+        }
+        assert_eq!(instance.saga(CLAIM).saga.trust, Trust::Suspect);
+    }
+
+    fn a_refund_is_sent_again_however_old_the_payment_is(database: &Database) {
+        let instance = Instance::new(database, "one");
+        let calls = instance.hear(&event(CLAIM, 100, 1));
+        instance.answer(&calls[0], approved(100));
+        let refund = instance.hear(&event(CLAIM, 100, 2));
+        a_day_passes(database);
+        let again = instance.resume();
+        assert_eq!(again[0].call, refund[0].call);
+        assert!(matches!(again[0].call, Call::Refund { amount_cents: 100, .. }), "{again:?}");
     }
 
     fn neither_a_void_nor_an_operators_retry_sends_it(database: &Database) {

@@ -93,6 +93,27 @@ on_both_databases! {
         assert_eq!(dispatcher.in_flight(), 0);
     }
 
+    fn a_repeated_claim_may_know_and_request_more_and_must_not_differ_otherwise(database: &Database) {
+        let instance = Instance::new(database, "one");
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("starts");
+        let (answers, _answered) = channel();
+        let dispatcher = Dispatcher::new(Arc::new(Approving::default()), runtime.handle().clone(), &patient(), answers);
+        let mut claims = Claims::new(instance.executor.clone(), dispatcher);
+        let known_outcome = Some(KnownOutcome { kind: OutcomeKind::Settled, version: 1 });
+        let again = ClaimBody { known_outcome, ask: 7, ..body(CLAIM) };
+        claims.handle(&[submitted(CLAIM, 0), message(&ClaimEvent::Submitted(again), 1, 1)]).expect("applies");
+        let saga = instance.saga(CLAIM).saga;
+        assert_eq!((instance.dead_letters(), saga.ask, saga.known_version), (0, 7, 1));
+        for (letters, other) in [
+            (1, ClaimBody { net_fee_cents: 101, ..body(CLAIM) }),
+            (2, ClaimBody { provider_npi: "1234567893".into(), ..body(CLAIM) }),
+            (3, ClaimBody { plan_group: "GRP-2000".into(), ..body(CLAIM) }),
+        ] {
+            claims.handle(&[message(&ClaimEvent::VoidRequested(other), 2, 1 + letters)]).expect("applies");
+            assert_eq!((instance.dead_letters(), instance.saga(CLAIM).saga.claim_version), (letters, 1));
+        }
+    }
+
     fn at_the_bound_no_new_claims_are_taken(database: &Database) {
         let instance = Instance::new(database, "one");
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("starts");

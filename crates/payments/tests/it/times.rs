@@ -1,10 +1,12 @@
 //! What the executor measures in time, to the microsecond, by a clock that the test sets: leases, pauses, the deadline and
 //! how long the gateway remembers a key.
 
-use crate::harness::{CLAIM, Instance, approved, event, settings, unknown};
+use crate::harness::{CLAIM, Instance, approved, event, looked_up, settings, unknown};
 use claim_events::{Cause, OutcomeKind};
-use dual_db::{Connection, Database};
-use payments::domain::saga::{Call, Input, PayAnswer, State};
+use diesel::{RunQueryDsl, sql_query};
+use dual_db::{Connection, Database, on_each_backend};
+use payments::db::sagas::{self, ListFilter};
+use payments::domain::saga::{Call, Input, LookUpAnswer, PayAnswer, State};
 use payments::executor::clock::Clock;
 use payments::settings::Settings;
 use std::sync::Arc;
@@ -82,7 +84,7 @@ on_both_databases! {
             calls = timed.instance.executor.resume(100).expect("takes up");
             assert_eq!(calls.len(), 1);
         }
-        assert!(spread > 0, "sagas that failed together do not all come back together");
+        assert!(spread > MS, "sagas that failed together do not all come back together");
         // A longer one that the gateway asks for counts, and a shorter one does not.
         for (asked_ms, least_ms, most_ms) in [(5_000, 5_000, 5_000), (10, 1_000, 1_250)] {
             let answer = PayAnswer::Unknown { retry_after_ms: Some(asked_ms) };
@@ -92,6 +94,19 @@ on_both_databases! {
             timed.pass(pause_us);
             calls = timed.instance.executor.resume(100).expect("takes up");
         }
+    }
+
+    fn a_saga_that_cannot_be_read_is_looked_at_again_after_the_longest_pause(database: &Database) {
+        let timed = Timed::start(database, |settings| settings.saga.max_retry_pause_ms = 30_000);
+        timed.instance.hear(&event(CLAIM, 100, 1));
+        let unreadable = "UPDATE sagas SET facts = '{}'";
+        let spoils = database.write(|c| Ok(on_each_backend!(c, |c| sql_query(unreadable).execute(c))?));
+        assert_eq!(spoils.expect("spoils"), 1);
+        timed.pass(SECOND);
+        assert_eq!(timed.take_up(), []);
+        let due = database.read(|c| sagas::list(c, &ListFilter { stuck: true, ..ListFilter::default() }, 10));
+        let due: Vec<Option<i64>> = due.expect("lists").into_iter().map(|listed| listed.due_at_us).collect();
+        assert_eq!(due, [Some(timed.now() + 30 * SECOND)]);
     }
 
     fn a_claim_as_old_as_its_deadline_is_begun_and_an_older_one_is_not(database: &Database) {
@@ -108,6 +123,7 @@ on_both_databases! {
     fn a_key_is_sent_until_its_call_could_outlast_the_gateways_memory(database: &Database) {
         let timed = Timed::start(database, |settings| {
             settings.saga.lease_ms = 10_000;
+            settings.saga.max_retry_pause_ms = 30_000;
             settings.gateway.key_lifetime_ms = 60_000;
         });
         timed.instance.hear(&event("older", 100, 1));
@@ -118,6 +134,12 @@ on_both_databases! {
         let of = |claim_id: &str| &calls.iter().find(|planned| planned.claim_id == claim_id).expect("is due").call;
         assert!(matches!(of("younger"), Call::Pay { .. }), "its lease ends with the key's lifetime: {calls:?}");
         assert!(matches!(of("older"), Call::LookUp { .. }), "{calls:?}");
+        // Not found, it is stuck: an operator has to look, and the gateway is not asked again and again.
+        let look_up = calls.iter().find(|planned| planned.claim_id == "older").expect("is due");
+        timed.instance.answer(look_up, looked_up(LookUpAnswer::NotFound));
+        let stuck = timed.instance.saga("older");
+        assert!(stuck.stuck_reason.is_some());
+        assert_eq!(stuck.due_at_us, Some(timed.now() + 30 * SECOND));
     }
 
     fn a_repeated_outcome_carries_the_time_at_which_it_came_to_be(database: &Database) {
@@ -135,5 +157,15 @@ on_both_databases! {
         let times: Vec<String> = timed.instance.delivered().into_iter().map(|(envelope, _)| envelope.time).collect();
         assert_eq!(times, vec![claim_events::rfc3339(settled_us); 2]);
         assert_eq!(stored.saga.outcome.map(|outcome| outcome.kind), Some(OutcomeKind::Settled));
+    }
+
+    fn a_settled_payment_that_is_voided_was_updated_then(database: &Database) {
+        let timed = Timed::start(database, |_| ());
+        let calls = timed.instance.hear(&event(CLAIM, 100, 1));
+        timed.instance.answer(&calls[0], approved(100));
+        timed.pass(SECOND);
+        timed.instance.hear(&event(CLAIM, 100, 2));
+        let stored = timed.instance.saga(CLAIM);
+        assert_eq!((stored.saga.state(), stored.updated_at_us), (State::Unwinding, timed.now()));
     }
 }

@@ -109,6 +109,22 @@ on_both_databases! {
         assert_eq!(outcome(&instance), Some((OutcomeKind::Unwound, 2)));
     }
 
+    fn a_return_told_otherwise_under_the_same_id_is_an_alarm_and_changes_nothing(test: &TestDatabase) {
+        let instance = Instance::new(test.database(), "one");
+        settle(&instance);
+        let alarms = Tally::of("payment_alarms_total");
+        let tell = |claim_id: &str, amount_cents| {
+            let _counting = metrics::set_default_local_recorder(&alarms);
+            let (told, _) = instance.executor.apply_return("evt-1", claim_id, amount_cents).expect("keeps");
+            (told, alarms.total())
+        };
+        assert_eq!(tell(CLAIM, 100), (Told::Applied, 0));
+        assert_eq!(tell(CLAIM, 100), (Told::Repeated, 0));
+        assert_eq!(tell(CLAIM, 70), (Told::Repeated, 1));
+        assert_eq!(tell("another", 100), (Told::Repeated, 2));
+        assert_eq!(instance.transfer_kinds(CLAIM), ["disburse", "post", "reserve", "return", "reverse"]);
+    }
+
     fn what_is_not_signed_by_the_gateway_changes_nothing(test: &TestDatabase) {
         with_webhooks(test, SECRET, async |gateway, instance| {
             settle(&instance);

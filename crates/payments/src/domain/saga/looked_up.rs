@@ -239,4 +239,21 @@ mod tests {
         assert!(matches!(effects.last(), Some(Effect::Call(Call::Refund { amount_cents: 100, .. }))), "{effects:?}");
         assert!(published(&effects).is_empty(), "{effects:?}");
     }
+
+    #[test]
+    fn a_payment_found_otherwise_than_the_facts_say_stops_the_saga() {
+        let paid = Disbursement::Paid { amount_cents: 100 };
+        for (disbursement, found_cents, agrees) in [
+            (paid, 100, true),
+            (paid, 150, false),
+            (Disbursement::Declined, 100, false),
+            (Disbursement::Refunded, 100, false),
+            (Disbursement::Returned, 100, false),
+        ] {
+            let saga = Saga { disbursement, ..looking_up(None) };
+            let (saga, effects) = found(saga, LookUpAnswer::Paid { amount_cents: found_cents });
+            let stuck = effects.iter().any(|effect| matches!(effect, Effect::Stuck(_)));
+            assert_eq!((stuck, saga.trust == Trust::LookingUp), (!agrees, !agrees), "{disbursement:?}: {effects:?}");
+        }
+    }
 }

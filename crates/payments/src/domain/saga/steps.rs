@@ -268,3 +268,55 @@ impl Saga {
         Call::Refund { key: format!("{}.refund", self.claim_id), reference: self.claim_id.clone(), amount_cents }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::saga::fixture::intended;
+
+    #[test]
+    fn only_a_late_answer_that_differs_from_an_earlier_one_is_a_contradiction() {
+        let approved = |amount_cents| Input::PayAnswer(PayAnswer::Approved { amount_cents });
+        let declined = || Input::PayAnswer(PayAnswer::Declined { code: "no".into() });
+        let [refunded, returned] = [RefundAnswer::Refunded, RefundAnswer::AlreadyReturned].map(Input::RefundAnswer);
+        let paid = Disbursement::Paid { amount_cents: 100 };
+        let owed = Disbursement::Owed { amount_cents: 100 };
+        for (disbursement, late, wrong) in [
+            (Disbursement::Intended, approved(100), false),
+            (Disbursement::Intended, declined(), false),
+            (Disbursement::Declined, declined(), false),
+            (Disbursement::Declined, approved(100), true),
+            (Disbursement::Declined, refunded.clone(), true),
+            (Disbursement::Declined, returned.clone(), true),
+            (paid, approved(100), false),
+            (paid, approved(99), true),
+            (paid, declined(), true),
+            (paid, Input::PayAnswer(PayAnswer::Unknown { retry_after_ms: None }), false),
+            (owed, approved(100), false),
+            (owed, approved(101), true),
+            (Disbursement::Refunded, refunded.clone(), false),
+            (Disbursement::Refunded, returned.clone(), true),
+            (Disbursement::Refunded, declined(), true),
+            (Disbursement::Returned, returned, false),
+            (Disbursement::Returned, refunded, true),
+        ] {
+            let saga = Saga { disbursement, ..intended(None) };
+            assert_eq!(saga.contradiction(&late).is_some(), wrong, "{late:?} after {disbursement:?}");
+        }
+    }
+
+    #[test]
+    fn a_settlement_names_the_transfers_that_stand() {
+        for (amount_cents, transfer_ids) in
+            [(100, &["claim.reserve", "claim.disburse", "claim.post"][..]), (0, &[]), (-100, &["claim.receivable"])]
+        {
+            let mut saga = Saga { amount_cents, ..intended(None) };
+            saga.outcome = Some(Outcome { kind: OutcomeKind::Settled, version: 1 });
+            let Some(Effect::Announce(PaymentEvent::Settled(settled))) = saga.announcement() else { panic!("settled") };
+            assert_eq!(
+                (settled.amount_cents, settled.transfer_ids),
+                (amount_cents, transfer_ids.iter().map(|id| (*id).to_owned()).collect())
+            );
+        }
+    }
+}
