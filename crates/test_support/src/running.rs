@@ -58,15 +58,26 @@ impl Running {
     /// # Panics
     /// When it ends before, or does not within [`PATIENCE`].
     pub fn address_behind(&self, words: &str) -> String {
-        let find = |lines: &Lines| {
-            let (_, rest) = lines.text.split_once(words)?;
+        self.wait_for(&format!("'{words}'"), |text| {
+            let (_, rest) = text.split_once(words)?;
             let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.' && c != ':')?;
             Some(rest[..end].to_owned())
+        })
+    }
+
+    /// Waits until `find` finds something in what it wrote, and returns that.
+    ///
+    /// # Panics
+    /// When it ends before, or it is not there within [`PATIENCE`].
+    pub fn wait_for<T>(&self, what: &str, mut find: impl FnMut(&str) -> Option<T>) -> T {
+        let mut found = None;
+        let waits = |lines: &mut Lines| {
+            found = find(&lines.text);
+            found.is_none() && lines.ended < 2
         };
-        let waits = |lines: &mut Lines| find(lines).is_none() && lines.ended < 2;
         let waited = self.written.more.wait_timeout_while(self.written.lock(), PATIENCE, waits);
-        let (lines, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        find(&lines).unwrap_or_else(|| panic!("it did not write '{words}', but: {}", lines.text))
+        let text = waited.unwrap_or_else(PoisonError::into_inner).0.text.clone();
+        found.unwrap_or_else(|| panic!("it did not write {what}, but: {text}"))
     }
 
     /// Everything it wrote so far.

@@ -5,6 +5,7 @@ mod end_to_end;
 mod faults;
 mod kills;
 mod outage;
+mod runserver;
 mod siege;
 mod startup;
 mod stuck;
