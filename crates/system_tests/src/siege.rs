@@ -13,6 +13,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
+use test_support::eventually;
 use tokio::task::JoinSet;
 
 /// How long claims may take to end once nothing is done any more.
@@ -158,7 +159,7 @@ pub async fn lay(mut stack: Stack, plan: Plan) -> Report {
     for _ in 0..plan.senders {
         senders.spawn(send(stack.api.clone(), Arc::clone(&next), plan));
     }
-    let mut faults = Faults { began, plan, done: Vec::new(), frozen: None };
+    let mut faults = Faults { began, plan, next: Arc::clone(&next), done: Vec::new(), frozen: None };
     for (percent, fault) in plan.scenario.faults() {
         let mut progress = (0, Instant::now());
         while next.load(Ordering::SeqCst) < plan.claims * percent / 100 {
@@ -243,6 +244,8 @@ fn scramble(seed: u64) -> u64 {
 struct Faults {
     began: Instant,
     plan: Plan,
+    /// The number of the next claim that a sender takes.
+    next: Arc<AtomicI64>,
     done: Vec<(Duration, Fault)>,
     frozen: Option<Instant>,
 }
@@ -258,13 +261,20 @@ impl Faults {
         }
     }
 
+    /// Waits until each sender had its turn, so that some met what is down, or nothing is left to send.
+    async fn some_more_are_sent(&self) {
+        let senders = i64::try_from(self.plan.senders).expect("few");
+        let enough = (self.next.load(Ordering::SeqCst) + 2 * senders).min(self.plan.claims);
+        eventually("claims are sent", async || (self.next.load(Ordering::SeqCst) >= enough).then_some(())).await;
+    }
+
     async fn commit(&mut self, fault: Fault, stack: &mut Stack) {
         self.done.push((self.began.elapsed(), fault));
         let spare = stack.payments.len() - 1;
         match fault {
             Fault::KillClaimProcess => {
                 stack.claim_process[0].kill();
-                stack.api.wait_for_a_resend().await;
+                self.some_more_are_sent().await;
                 stack.claim_process[0].start();
             }
             Fault::KillPayments => {
