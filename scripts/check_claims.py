@@ -12,7 +12,7 @@ import urllib.error
 import urllib.request
 import uuid
 
-# Cents of the net fee, the plan's name, and how the claim ends; see "What the cents choose" in README.md.
+# Cents of the net fee, the plan's name, and how the claim ends; see "What the cents choose" in crates/simulated_gateway/README.md.
 FATES = [
     ("00", "GRP-1000", "settled"),
     ("31", "GRP-1000", "unwound"),

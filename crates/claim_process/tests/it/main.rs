@@ -24,6 +24,7 @@ mod post_claim;
 mod program;
 mod publishing;
 mod rate_limits;
+mod readme;
 mod reannounce;
 mod reconciliation;
 mod refusals;
