@@ -1,3 +1,5 @@
-//! The launcher as a program, with scripts in the place of the services.
+//! The launcher as a program, with scripts in the place of the services; and what holds of the sources of all crates, which
+//! is checked here because this crate is built first and fast.
 
 mod all_in_one;
+mod import_circles;
