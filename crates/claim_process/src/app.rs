@@ -1,9 +1,11 @@
 //! Puts the service together, runs it, and stops it in order.
 
 use crate::db;
-use crate::domain::rules::{CodeList, RuleBook};
+use crate::domain::code_list::CodeList;
+use crate::domain::rules::book::RuleBook;
 use crate::events::{outcomes::Outcomes, watchdog};
-use crate::http::{self, Api, Limits};
+use crate::http::api::Api;
+use crate::http::{self, Limits};
 use crate::ingest;
 use crate::key_purge;
 use crate::settings::Settings;

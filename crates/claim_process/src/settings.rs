@@ -2,7 +2,9 @@
 
 use crate::domain::cents::{Cents, MOST_CENTS};
 use crate::domain::form::MOST_LINES;
-use crate::domain::rules::{Limits, Severity, default_severities};
+use crate::domain::limits::Limits;
+use crate::domain::rules::default_severities;
+use crate::domain::rules::rule::Severity;
 use crate::intake::ReadLimits;
 use dual_db::DatabaseSettings;
 use event_bus::KafkaSettings;

@@ -1,6 +1,6 @@
 //! `GET /v1/dead-letters/{id}`: one message that could not be applied, with its body masked.
 
-use crate::DeadLetterDesk;
+use crate::desk::DeadLetterDesk;
 use crate::letters::DeadLetterAnswer;
 use crate::masked::MaskedBody;
 use actix_web::{HttpResponse, web};

@@ -1,8 +1,8 @@
 //! `POST /v1/dead-letters/{id}/redrive` and `/discard`: what an operator does with a message that was set aside. Once: a
 //! message that was redriven or discarded before stays so.
 
-use crate::DeadLetterDesk;
 use crate::act::{OperatorAct, OperatorBody, Reason, ReasonedBody};
+use crate::desk::DeadLetterDesk;
 use crate::letter::{not_found, read_id};
 use crate::letters::DeadLetterAnswer;
 use actix_web::http::StatusCode;

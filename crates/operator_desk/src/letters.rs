@@ -1,6 +1,7 @@
 //! `GET /v1/dead-letters`: messages that could not be applied, without their bodies, newest first, and what became of them.
 
-use crate::{DeadLetterDesk, masked};
+use crate::desk::DeadLetterDesk;
+use crate::masked;
 use actix_web::{HttpResponse, web};
 use claim_events::rfc3339;
 use event_bus::{DeadLetterState, KeptDeadLetter};

@@ -4,28 +4,16 @@
 //! It decides nothing about a claim or a payment, and shows of a message only what the contract says is no patient data.
 
 mod act;
+mod desk;
 mod letter;
 mod letter_acts;
 mod letters;
 mod masked;
 
 pub use act::{OperatorAct, Operators, Reason, ReasonedBody};
-use event_bus::Relay;
+pub use desk::DeadLetterDesk;
 use service_runtime::api::{Documented, Routes};
-use service_runtime::database_gate::DatabaseGate;
 use service_runtime::route;
-use std::sync::Arc;
-
-/// What the routes of dead letters need, as application data.
-#[derive(Debug, Clone)]
-pub struct DeadLetterDesk {
-    /// Reads what an operator says.
-    pub operators: Operators,
-    /// The database that keeps the letters.
-    pub database: DatabaseGate,
-    /// The way out for those that are sent again.
-    pub relay: Arc<Relay>,
-}
 
 /// Adds the routes of messages that were set aside. `around` is put around those that change something.
 pub fn dead_letter_routes(routes: Routes, around: impl Fn(Documented) -> Documented) -> Routes {

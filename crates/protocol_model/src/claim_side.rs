@@ -2,7 +2,8 @@
 
 use crate::messages::{ClaimMessage, PaymentMessage};
 use crate::params::{Mutant, Params};
-use crate::world::{Claim, Tables, World};
+use crate::tables::Tables;
+use crate::world::{Claim, World};
 use claim_events::OutcomeKind;
 use claim_process::domain::transition::{self, Arrival, Effect, Status, Void};
 

@@ -2,8 +2,9 @@
 
 use crate::gateway::{Answer, Book, Request};
 use crate::params::{Mutant, Params};
-use crate::payments_side::{Incoming, heard_late};
-use crate::world::{Call, Payments, SUBMITTED_AT_S, Snapshot, Tables, World};
+use crate::payments_side::heard_late;
+use crate::tables::{Incoming, Tables};
+use crate::world::{Call, Payments, SUBMITTED_AT_S, Snapshot, World};
 use payments::domain::mark::Mark;
 use payments::domain::saga::{Disbursement, Trust};
 

@@ -22,4 +22,5 @@ pub mod params;
 pub mod payments_side;
 pub mod properties;
 pub mod search;
+pub mod tables;
 pub mod world;

@@ -3,10 +3,10 @@
 //! The same question always gets the same answer, so each is asked once and remembered.
 
 use crate::gateway::{Answer, Book, Request};
-use crate::intern::{FastMap, Interner};
 use crate::messages::{ClaimMessage, PaymentMessage};
 use crate::params::{Budget, Mutant, Params};
-use crate::world::{CLAIM, Call, Tables, World};
+use crate::tables::{Incoming, Tables, Write};
+use crate::world::{CLAIM, Call, World};
 use claim_events::OutcomeKind;
 use payments::domain::ledger::{Kind, Transfer, transfer_id};
 use payments::domain::mark::Mark;
@@ -17,48 +17,6 @@ use std::rc::Rc;
 
 /// What the other amount is more than the amount.
 const OTHER_BY_CENTS: i64 = 7;
-
-/// What comes to a saga.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Incoming {
-    /// A message of claim_process.
-    Message(ClaimMessage),
-    /// A message of claim_process, after the deadline.
-    LateMessage(ClaimMessage),
-    /// An answer of the gateway.
-    Answer(Answer),
-    /// The gateway tells of a return.
-    Returned {
-        /// Of another amount than was asked for.
-        other: bool,
-    },
-    /// Its pause or its lease is over.
-    Resume,
-}
-
-/// One write of a saga, with what it brings.
-#[derive(Debug, Clone)]
-pub struct Write {
-    saga: u32,
-    bookings: Vec<Transfer>,
-    announced: Vec<PaymentMessage>,
-    call: Option<Request>,
-    retries: bool,
-    is_stuck: bool,
-    is_at_rest: bool,
-    /// Nothing is written: it is only said again, or not even that.
-    leaves_row: bool,
-    asked_budget: bool,
-    alarms: Vec<&'static str>,
-}
-
-/// What was decided before.
-#[derive(Debug, Default)]
-pub struct Memory {
-    /// Sagas by number.
-    pub sagas: Interner<Saga>,
-    writes: FastMap<(u32, bool, Mark, Incoming, bool), Rc<Write>>,
-}
 
 impl World {
     /// Whether the saga waits for nothing but its pause or its lease.

@@ -2,7 +2,8 @@
 
 use crate::gateway::Book;
 use crate::params::Params;
-use crate::world::{Tables, World};
+use crate::tables::Tables;
+use crate::world::World;
 use claim_events::OutcomeKind;
 use claim_process::domain::transition::Status;
 use payments::domain::ledger::Kind;

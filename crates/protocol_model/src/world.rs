@@ -1,10 +1,9 @@
 //! One state of the world: both databases, both topics, the gateway, and what is on its way.
 
 use crate::gateway::{Answer, Book, Request};
-use crate::intern::Interner;
-use crate::messages::{ClaimMessage, PaymentMessage, Topic};
+use crate::messages::ClaimMessage;
 use crate::params::{Mutant, Params};
-use crate::payments_side::Memory;
+use crate::tables::Tables;
 use claim_events::{KnownOutcome, OutcomeKind};
 use claim_process::domain::transition::{State, Status};
 use payments::domain::mark::Mark;
@@ -120,19 +119,6 @@ pub struct World {
     pub now_s: u8,
     /// What may still go wrong.
     pub left: Left,
-}
-
-/// What the numbers in worlds mean, and what was computed before.
-#[derive(Debug, Default)]
-pub struct Tables {
-    /// claim_process's topic.
-    pub claims_topic: Topic<ClaimMessage>,
-    /// payments' topic.
-    pub payments_topic: Topic<PaymentMessage>,
-    /// What outcomes say besides kind and version.
-    pub contents: Interner<String>,
-    /// What payments' decisions were.
-    pub memory: Memory,
 }
 
 impl Claim {

@@ -4,7 +4,9 @@ pub mod memory;
 
 use claim_process::domain::field::Field;
 use claim_process::domain::form::ClaimForm;
-use claim_process::domain::rules::{Limits, RuleBook, default_severities, reading};
+use claim_process::domain::limits::Limits;
+use claim_process::domain::rules::{default_severities, reading};
+use claim_process::domain::rules::book::RuleBook;
 use jiff::Timestamp;
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};

@@ -1,7 +1,7 @@
 //! Claims with their lines and timeline: reading them, noting outcomes, and finding those that are due to be asked for.
 
 use super::schema::{claim_lines, claim_timeline, claims};
-use crate::domain::form::Finding;
+use crate::domain::finding::Finding;
 use crate::domain::transition::{State, Status};
 use claim_events::{Event, KnownOutcome, OutcomeKind, PaymentEvent};
 use diesel::prelude::*;

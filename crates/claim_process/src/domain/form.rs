@@ -5,112 +5,21 @@
 //! well-shaped claim is *acceptable* is for the [`rules`](super::rules) to say.
 
 use super::field::Field;
+use super::finding::{Finding, Findings, SentAs};
 use super::identifiers::Identifier;
-use super::rules::{Limits, Rule, reading};
+use super::limits::Limits;
+use super::rules::reading;
+use super::rules::rule::Rule;
 use super::shape;
-use serde::{Deserialize, Serialize, Serializer};
-use std::collections::{BTreeMap, HashSet};
+use serde::{Serialize, Serializer};
+use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::sync::Arc;
-use utoipa::ToSchema;
-use validator::{Validate, ValidateArgs, ValidationErrors};
-
-/// One thing that is wrong with a claim, or worth a warning.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Finding {
-    /// The line, from 1; none where the claim as a whole is meant.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub line: Option<usize>,
-    /// The field's canonical name; for an unknown field the sender's.
-    pub field: String,
-    /// How the sender spelt the field, where that differs.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub sent_as: Option<String>,
-    /// A JSON pointer (RFC 6901) into what was sent; none for CSV.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pointer: Option<String>,
-    /// A stable code.
-    pub code: String,
-    /// What to write instead. Never the value that was sent.
-    pub message: String,
-}
-
-/// The name and place a value had.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SentAs {
-    /// The name as sent.
-    pub name: String,
-    /// The JSON pointer, where it was JSON.
-    pub pointer: Option<String>,
-}
+use validator::Validate;
 
 /// The most lines that are read, and so the most that a deployment may allow. A reader stops one line later: what a body
 /// holds beyond that need not be in memory to be refused.
 pub const MOST_LINES: usize = 1_000;
-
-/// What was found of one claim. Only so many findings are kept as can be listed, and the others are counted: a body can
-/// hold many times as many mistakes as anybody reads.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Findings {
-    kept: Vec<Finding>,
-    more: usize,
-}
-
-impl Findings {
-    /// Notes one.
-    pub fn note(&mut self, finding: Finding) {
-        self.note_with(|| finding);
-    }
-
-    /// Notes one that is made only where it is kept.
-    fn note_with(&mut self, finding: impl FnOnce() -> Finding) {
-        if self.kept.len() < Limits::MOST_FINDINGS {
-            self.kept.push(finding());
-        } else {
-            self.more += 1;
-        }
-    }
-
-    /// The places of those with this code: line and field.
-    fn with_code(&self, code: &'static str) -> impl Iterator<Item = (Option<usize>, &str)> {
-        self.kept
-            .iter()
-            .filter(move |finding| finding.code == code)
-            .map(|finding| (finding.line, finding.field.as_str()))
-    }
-
-    /// The first with this code.
-    pub fn first_with_code(&self, code: &str) -> Option<&Finding> {
-        self.kept.iter().find(|finding| finding.code == code)
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.kept.is_empty()
-    }
-
-    /// The same, those about the whole claim first, then line by line.
-    pub fn by_line(mut self) -> Self {
-        self.kept.sort_by_key(|finding| finding.line);
-        self
-    }
-
-    /// The first `most` of them, and how many there are besides.
-    pub fn first(self, most: usize) -> (Vec<Finding>, usize) {
-        let Self { mut kept, more } = self;
-        let more = more + kept.len().saturating_sub(most);
-        kept.truncate(most);
-        // It may wait for a while to be answered.
-        kept.shrink_to_fit();
-        (kept, more)
-    }
-}
-
-impl From<Finding> for Findings {
-    fn from(finding: Finding) -> Self {
-        Self { kept: vec![finding], more: 0 }
-    }
-}
 
 /// A claim as it was sent.
 #[derive(Debug, Default)]
@@ -329,41 +238,6 @@ impl ClaimForm {
             code: rule.code.to_owned(),
             message,
         }
-    }
-
-    /// Everything that is wrong with the shape, line by line and in the order of the fields.
-    pub fn shape_findings(&self, limits: &Limits) -> Vec<Finding> {
-        let mut findings = self.shape_findings_of(None, self.header.validate());
-        for (index, line) in self.lines.iter().enumerate() {
-            findings.extend(self.shape_findings_of(Some(index + 1), line.validate_with_args(limits)));
-        }
-        // What was sent and could not be read is not missing, besides.
-        let unread: HashSet<(Option<usize>, &str)> = [reading::NOT_TEXT.code, reading::VALUE_LENGTH.code]
-            .into_iter()
-            .flat_map(|code| self.misread.with_code(code))
-            .collect();
-        let unread_rows: HashSet<_> = self.misread.with_code(reading::RAGGED_ROW.code).map(|(line, _)| line).collect();
-        findings.retain(|Finding { line, field, code, .. }| {
-            let was_sent =
-                unread.contains(&(*line, field)) || unread.contains(&(None, field)) || unread_rows.contains(line);
-            !(was_sent && code == reading::REQUIRED.code)
-        });
-        findings
-    }
-
-    fn shape_findings_of(&self, line: Option<usize>, result: Result<(), ValidationErrors>) -> Vec<Finding> {
-        let Err(errors) = result else { return Vec::new() };
-        let by_field = errors.field_errors();
-        Field::ALL
-            .into_iter()
-            .filter_map(|field| by_field.get(field.name()).map(|errors| (field, errors)))
-            .flat_map(|(field, errors)| errors.iter().map(move |error| (field, error)))
-            .map(|(field, error)| {
-                let rule = reading::with_code(&error.code).expect("the codes of the attributes are rules of reading");
-                let message = error.message.as_deref().unwrap_or("is not as it should be").to_owned();
-                self.finding(line, field, rule, message)
-            })
-            .collect()
     }
 }
 

@@ -3,7 +3,9 @@
 
 use super::cents::{Cents, NotMoney};
 use super::identifiers::{Identifier, Npi, ProcedureCode, Quadrant};
-use super::rules::{Limits, Rule, reading};
+use super::limits::Limits;
+use super::rules::reading;
+use super::rules::rule::Rule;
 use super::service_date::ServiceDate;
 use validator::ValidationError;
 

@@ -4,7 +4,7 @@ use crate::db::claims::{LineRow, StoredClaim};
 use crate::db::submit::line_rows;
 use crate::domain::cents::Cents;
 use crate::domain::claim::Claim;
-use crate::domain::form::Finding;
+use crate::domain::finding::Finding;
 use claim_events::{Cause, Compensation, OutcomeKind, PaymentEvent, Step, rfc3339};
 use serde::Serialize;
 use service_runtime::api::{Money, Time};

@@ -2,8 +2,9 @@
 
 use crate::db::duplicates;
 use crate::domain::claim::Claim;
-use crate::domain::form::Finding;
-use crate::domain::rules::{DuplicateCheck, RuleBook, likely_duplicate};
+use crate::domain::finding::Finding;
+use crate::domain::rules::book::RuleBook;
+use crate::domain::rules::likely_duplicate::{DuplicateCheck, finding as likely_duplicate};
 use crate::intake::batch::Refusal;
 use dual_db::{Database, Result};
 

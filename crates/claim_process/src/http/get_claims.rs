@@ -1,7 +1,7 @@
 //! `GET /v1/claims/{id}` and `GET /v1/claims`.
 
-use super::Api;
 use super::answer::{ClaimAnswer, StatusName};
+use super::api::Api;
 use crate::db::claims::{self, ListFilter};
 use crate::domain::identifiers::{ClaimId, Identifier, Npi};
 use crate::domain::transition::Status;

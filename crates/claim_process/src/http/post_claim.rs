@@ -1,13 +1,14 @@
 //! `POST /v1/claims`: one claim, as JSON or CSV.
 
-use super::Api;
 use super::answer::ClaimAnswer;
+use super::api::Api;
 use super::sent::{ONE_LINE_CSV, Refusal, SentClaim, SentCsv};
 use crate::db::known_key;
 use crate::db::submit::{IdempotencyKey, Submission, Submitted};
-use crate::domain::form::{ClaimForm, Finding};
+use crate::domain::finding::Finding;
+use crate::domain::form::ClaimForm;
 use crate::domain::identifiers::ClaimId;
-use crate::domain::rules::likely_duplicate;
+use crate::domain::rules::likely_duplicate::finding as likely_duplicate;
 use crate::domain::rules::reading::MORE_FINDINGS;
 use crate::ingest::NotStored;
 use crate::intake::{Malformed, ReadLimits, read_csv, read_json};

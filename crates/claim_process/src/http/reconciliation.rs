@@ -1,6 +1,6 @@
 //! `GET /v1/reconciliation`: what was submitted against what became of it, and what does not agree, by name and number.
 
-use super::Api;
+use super::api::Api;
 use crate::db::agreement::{self, Agreement, Each, Pair};
 use crate::db::reconciliation::{self, Reconciliation, Sum, Waiting};
 use crate::domain::cents::Cents;

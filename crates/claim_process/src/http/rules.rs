@@ -1,9 +1,13 @@
 //! `GET /v1/rules`: everything that can be found wrong with a claim, with an example of each and what it gives here.
 
-use super::Api;
-use crate::domain::form::Finding;
+use super::api::Api;
+use crate::domain::finding::Finding;
 use crate::domain::identifiers::ClaimId;
-use crate::domain::rules::{self, Check, Example, Rule, RuleBook, Severity, likely_duplicate};
+use crate::domain::rules;
+use crate::domain::rules::book::RuleBook;
+use crate::domain::rules::example::Example;
+use crate::domain::rules::likely_duplicate::finding as likely_duplicate;
+use crate::domain::rules::rule::{Check, Rule, Severity};
 use crate::intake::batch::Refusal;
 use crate::intake::{Malformed, ReadLimits, read_csv, read_json};
 use actix_web::{HttpResponse, web};

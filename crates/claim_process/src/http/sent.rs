@@ -3,7 +3,7 @@
 
 #![allow(dead_code, clippy::large_enum_variant, reason = "they stand for bodies in the document")]
 
-use crate::domain::form::Finding;
+use crate::domain::finding::Finding;
 use serde::Serialize;
 use utoipa::ToSchema;
 

@@ -1,6 +1,6 @@
 //! `GET /v1/providers/top`: the providers with the highest net fees, aggregated in the database.
 
-use super::Api;
+use super::api::Api;
 use crate::db::provider_totals;
 use crate::domain::cents::Cents;
 use actix_web::{HttpResponse, web};

@@ -1,14 +1,15 @@
 //! `POST /v1/claims/validate`: the same checks as for storing, and nothing is stored. One claim, or with `?batch=true` (or a
 //! kind of body that is always a batch) many.
 
-use super::Api;
 use super::answer::ClaimPreview;
+use super::api::Api;
 use super::batch::{Purpose, is_always_a_batch, take};
 use super::foreseen::{Checked, foresee};
 use super::post_claim::{Format, content_type};
 use super::sent::{BatchLine, ONE_LINE_CSV, SentClaim, SentCsv, SentForm, SentLines};
-use crate::domain::form::Finding;
-use crate::domain::rules::{Judgement, Severity};
+use crate::domain::finding::Finding;
+use crate::domain::rules::book::Judgement;
+use crate::domain::rules::rule::Severity;
 use crate::intake::Malformed;
 use crate::intake::batch::Grouping;
 use actix_web::{HttpRequest, HttpResponse, web};

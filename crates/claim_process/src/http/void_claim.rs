@@ -1,7 +1,7 @@
 //! `POST /v1/claims/{id}/void`: withdraws a claim, at any time. What was paid is paid back.
 
-use super::Api;
 use super::answer::ClaimAnswer;
+use super::api::Api;
 use super::sent::Refusal;
 use crate::db::claims::{self, StoredClaim};
 use crate::domain::identifiers::ClaimId;

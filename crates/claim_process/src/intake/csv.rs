@@ -4,7 +4,8 @@
 use super::csv_watch::{CsvTrouble, CsvWatch};
 use super::{Malformed, Place, ReadLimits, note_repeated, note_unknown, printable, take_external_claim_id};
 use crate::domain::field::Field;
-use crate::domain::form::{ClaimForm, LineForm, SentAs};
+use crate::domain::finding::SentAs;
+use crate::domain::form::{ClaimForm, LineForm};
 use crate::domain::rules::reading;
 use ::csv::{ByteRecord, Reader, ReaderBuilder};
 use std::io::Read;

@@ -8,7 +8,8 @@ use super::{
     take_external_claim_id,
 };
 use crate::domain::field::{Field, means_lines};
-use crate::domain::form::{ClaimForm, LineForm, SentAs};
+use crate::domain::finding::SentAs;
+use crate::domain::form::{ClaimForm, LineForm};
 use crate::domain::rules::reading;
 use serde::Deserialize;
 use serde::de::{MapAccess, SeqAccess, Visitor};

@@ -6,8 +6,10 @@ mod csv_watch;
 mod json;
 
 use crate::domain::field::Field;
-use crate::domain::form::{ClaimForm, Finding, SentAs};
-use crate::domain::rules::{Rule, reading};
+use crate::domain::finding::{Finding, SentAs};
+use crate::domain::form::ClaimForm;
+use crate::domain::rules::reading;
+use crate::domain::rules::rule::Rule;
 
 pub use csv::read_csv;
 pub use json::read_json;

@@ -3,7 +3,7 @@
 use crate::service::{
     Answer, PROVIDERS, REAL_CLAIM, Service, assert_totals_agree, claim, line, with_service, with_settings,
 };
-use claim_process::domain::rules::Severity;
+use claim_process::domain::rules::rule::Severity;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};

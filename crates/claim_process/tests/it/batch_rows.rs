@@ -2,7 +2,9 @@
 //! it may have had.
 
 use crate::service::{Answer, PROVIDERS, Service, assert_totals_agree, with_service};
-use claim_process::domain::rules::{Limits, RuleBook, default_severities};
+use claim_process::domain::limits::Limits;
+use claim_process::domain::rules::book::RuleBook;
+use claim_process::domain::rules::default_severities;
 use claim_process::intake::ReadLimits;
 use claim_process::intake::batch::{BatchFormat, BatchLimits, Grouping, StandsIn, read_batch};
 use jiff::Timestamp;

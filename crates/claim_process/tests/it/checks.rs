@@ -2,8 +2,13 @@
 
 use crate::service::{REAL_CLAIM, line, with_settings};
 use claim_process::domain::cents::Cents;
-use claim_process::domain::form::{Finding, MOST_LINES};
-use claim_process::domain::rules::{CodeList, Limits, RuleBook, Severity, default_severities};
+use claim_process::domain::code_list::CodeList;
+use claim_process::domain::finding::Finding;
+use claim_process::domain::form::MOST_LINES;
+use claim_process::domain::limits::Limits;
+use claim_process::domain::rules::book::RuleBook;
+use claim_process::domain::rules::default_severities;
+use claim_process::domain::rules::rule::Severity;
 use claim_process::intake::{ReadLimits, read_csv, read_json};
 use jiff::Timestamp;
 use serde_json::{Value, json};

@@ -4,7 +4,10 @@ use crate::service::{PROVIDERS, assert_totals_agree, claim, line, with_service, 
 use claim_process::db;
 use claim_process::db::submit::{Submission, Submitted, store};
 use claim_process::domain::identifiers::ClaimId;
-use claim_process::domain::rules::{Limits, RuleBook, Severity, default_severities};
+use claim_process::domain::limits::Limits;
+use claim_process::domain::rules::book::RuleBook;
+use claim_process::domain::rules::default_severities;
+use claim_process::domain::rules::rule::Severity;
 use claim_process::intake::{ReadLimits, read_json};
 use claim_process::settings::Settings;
 use dual_db::Database;

@@ -3,7 +3,9 @@
 use claim_process::domain::cents::Cents;
 use claim_process::domain::field::fold;
 use claim_process::domain::form::ClaimForm;
-use claim_process::domain::rules::{Limits, RuleBook, default_severities};
+use claim_process::domain::limits::Limits;
+use claim_process::domain::rules::book::RuleBook;
+use claim_process::domain::rules::default_severities;
 use claim_process::domain::service_date::ServiceDate;
 use claim_process::intake::batch::{BatchFormat, BatchLimits, Grouping, StandsIn, read_batch};
 use claim_process::intake::{ReadLimits, read_csv, read_json};

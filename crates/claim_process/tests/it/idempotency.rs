@@ -6,7 +6,10 @@ use crate::service::{Answer, PROVIDERS, REAL_CLAIM, assert_totals_agree, claim, 
 use claim_process::db::idempotency::{NewKey, claim_keys, forget};
 use claim_process::db::submit::{IdempotencyKey, Submission, store};
 use claim_process::domain::identifiers::ClaimId;
-use claim_process::domain::rules::{Limits, RuleBook, Severity, default_severities};
+use claim_process::domain::limits::Limits;
+use claim_process::domain::rules::book::RuleBook;
+use claim_process::domain::rules::default_severities;
+use claim_process::domain::rules::rule::Severity;
 use claim_process::intake::{ReadLimits, read_json};
 use claim_process::key_purge::purge;
 use claim_process::settings::{IdempotencySettings, Settings};

@@ -1,8 +1,12 @@
 //! What senders send: every spelling and shape gives the same claim, and every wrong value is named.
 
 use claim_process::domain::claim::Claim;
-use claim_process::domain::form::{ClaimForm, Finding};
-use claim_process::domain::rules::{Limits, RuleBook, Severity, default_severities};
+use claim_process::domain::finding::Finding;
+use claim_process::domain::form::ClaimForm;
+use claim_process::domain::limits::Limits;
+use claim_process::domain::rules::book::RuleBook;
+use claim_process::domain::rules::default_severities;
+use claim_process::domain::rules::rule::Severity;
 use claim_process::intake::{Malformed, ReadLimits, read_csv, read_json};
 use jiff::Timestamp;
 use serde_json::{Value, json};

@@ -112,7 +112,7 @@ on_both_databases! {
     fn the_shapes_of_json_are_the_same_claim_over_http(database: &TestDatabase) {
         // That they are the same is what it would warn of.
         let change = |settings: &mut claim_process::settings::Settings| {
-            settings.rules.insert("likely_duplicate".into(), claim_process::domain::rules::Severity::Off);
+            settings.rules.insert("likely_duplicate".into(), claim_process::domain::rules::rule::Severity::Off);
         };
         with_settings(database, change, async |service| {
             let mut stored: Vec<Value> = Vec::new();
@@ -160,8 +160,8 @@ on_both_databases! {
     fn a_deployment_chooses_its_limits_and_rules(database: &TestDatabase) {
         let change = |settings: &mut claim_process::settings::Settings| {
             settings.ingest.max_lines = 2;
-            settings.rules.insert("procedure_prefix".into(), claim_process::domain::rules::Severity::Warn);
-            settings.rules.insert("procedure_format".into(), claim_process::domain::rules::Severity::Off);
+            settings.rules.insert("procedure_prefix".into(), claim_process::domain::rules::rule::Severity::Warn);
+            settings.rules.insert("procedure_format".into(), claim_process::domain::rules::rule::Severity::Off);
         };
         with_settings(database, change, async |service| {
             let three = json!([line(&[]), line(&[]), line(&[])]);

@@ -3,7 +3,7 @@
 use crate::batch::{Results, send_to, three};
 use crate::duplicates::with_external_id;
 use crate::service::{Answer, REAL_CLAIM, assert_empty, line, with_service, with_settings};
-use claim_process::domain::rules::Severity;
+use claim_process::domain::rules::rule::Severity;
 use serde_json::{Value, json};
 use test_support::{TestDatabase, count, on_both_databases};
 

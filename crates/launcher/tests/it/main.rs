@@ -1,4 +1,6 @@
-//! The launcher as a program, with scripts in the place of the services; and the documents that say how to run it.
+//! The launcher as a program, with scripts in the place of the services; and what holds of the documents and of the sources of
+//! all crates, which is checked here because this crate is built first and fast.
 
 mod all_in_one;
 mod documents;
+mod import_circles;

@@ -1,7 +1,8 @@
 //! A plan allows at most what the provider charges. Where more is allowed the net fee can fall below zero, and the
 //! provider owes the plan. Corrections are sent like that, too, so it warns.
 
-use super::{Check, Example, Rule, Severity};
+use super::example::Example;
+use super::rule::{Check, Rule, Severity};
 use crate::domain::field::Field;
 
 pub(super) const RULE: Rule = Rule {

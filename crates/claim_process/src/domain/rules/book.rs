@@ -1,12 +1,21 @@
 //! The rules as a deployment has them: reads a form into a claim, or into everything that speaks against it.
 
-use super::{Check, CodeList, Draft, DuplicateCheck, Given, Limits, REGISTRY, Rule, Severity};
-use super::{likely_duplicate, line_count, reading};
+use super::draft::{Draft, DraftLine};
+use super::likely_duplicate::{self, DuplicateCheck};
+use super::rule::{Check, Given, Rule, Severity};
+use super::{REGISTRY, line_count, reading};
+use crate::domain::cents::Cents;
 use crate::domain::claim::Claim;
-use crate::domain::form::{ClaimForm, Finding, Findings};
+use crate::domain::code_list::CodeList;
+use crate::domain::field::Field;
+use crate::domain::finding::{Finding, Findings};
+use crate::domain::form::{ClaimForm, LineForm};
+use crate::domain::identifiers::{Identifier, Npi, ProcedureCode, Quadrant};
+use crate::domain::limits::Limits;
 use crate::domain::service_date::ServiceDate;
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use validator::{Validate, ValidateArgs, ValidationErrors};
 
 /// The day on which the examples of the rules are read: 1 April 2018, four days after the service in the good line.
 const DAY_OF_EXAMPLES: Timestamp = Timestamp::constant(1_522_540_800, 0);
@@ -101,8 +110,8 @@ impl RuleBook {
                 .for_each(|row| refused.note(row.clone()));
             return Examined { draft: Draft::default(), refused, warnings };
         }
-        form.shape_findings(&self.limits).into_iter().for_each(|finding| refused.note(finding));
-        let draft = Draft::of(form);
+        shape_findings(form, &self.limits).into_iter().for_each(|finding| refused.note(finding));
+        let draft = draft(form);
         let given = Given {
             limits: self.limits,
             procedures: self.procedures.as_ref(),
@@ -130,4 +139,61 @@ fn listed(findings: Findings, most: usize) -> Vec<Finding> {
         listed.push(reading::more_findings(more));
     }
     listed
+}
+
+/// Everything that is wrong with the shape, line by line and in the order of the fields.
+fn shape_findings(form: &ClaimForm, limits: &Limits) -> Vec<Finding> {
+    let mut findings = shape_findings_of(form, None, form.header.validate());
+    for (index, line) in form.lines.iter().enumerate() {
+        findings.extend(shape_findings_of(form, Some(index + 1), line.validate_with_args(limits)));
+    }
+    // What was sent and could not be read is not missing, besides.
+    let unread: HashSet<(Option<usize>, &str)> = [reading::NOT_TEXT.code, reading::VALUE_LENGTH.code]
+        .into_iter()
+        .flat_map(|code| form.misread.with_code(code))
+        .collect();
+    let unread_rows: HashSet<_> = form.misread.with_code(reading::RAGGED_ROW.code).map(|(line, _)| line).collect();
+    findings.retain(|finding| {
+        let (line, field) = (finding.line, finding.field.as_str());
+        let was_sent =
+            unread.contains(&(line, field)) || unread.contains(&(None, field)) || unread_rows.contains(&line);
+        !(was_sent && finding.code == reading::REQUIRED.code)
+    });
+    findings
+}
+
+fn shape_findings_of(form: &ClaimForm, line: Option<usize>, result: Result<(), ValidationErrors>) -> Vec<Finding> {
+    let Err(errors) = result else { return Vec::new() };
+    let by_field = errors.field_errors();
+    Field::ALL
+        .into_iter()
+        .filter_map(|field| by_field.get(field.name()).map(|errors| (field, errors)))
+        .flat_map(|(field, errors)| errors.iter().map(move |error| (field, error)))
+        .map(|(field, error)| {
+            let rule = reading::with_code(&error.code).expect("the codes of the attributes are rules of reading");
+            let message = error.message.as_deref().unwrap_or("is not as it should be").to_owned();
+            form.finding(line, field, rule, message)
+        })
+        .collect()
+}
+
+/// What could be read of a form.
+fn draft(form: &ClaimForm) -> Draft {
+    Draft { lines: form.lines.iter().map(draft_line).collect() }
+}
+
+fn draft_line(form: &LineForm) -> DraftLine {
+    let money = |field| form.text(field).and_then(|text| Cents::parse(text).ok());
+    DraftLine {
+        service_date: form.text(Field::ServiceDate).and_then(|text| ServiceDate::parse(text).ok()),
+        submitted_procedure: form.text(Field::SubmittedProcedure).and_then(ProcedureCode::parse),
+        quadrant: form.text(Field::Quadrant).and_then(Quadrant::parse),
+        plan_group: form.text(Field::PlanGroup).and_then(Identifier::parse),
+        subscriber_id: form.text(Field::SubscriberId).and_then(Identifier::parse),
+        provider_npi: form.text(Field::ProviderNpi).and_then(Npi::parse),
+        provider_fees: money(Field::ProviderFees),
+        allowed_fees: money(Field::AllowedFees),
+        member_coinsurance: money(Field::MemberCoinsurance),
+        member_copay: money(Field::MemberCopay),
+    }
 }

@@ -1,8 +1,10 @@
 //! A claim comes to no more than the deployment allows, whichever way the money goes. It cannot be turned off: what a
 //! gateway takes in one payment is bounded, too.
 
-use super::example::GOOD;
-use super::{Check, DraftLine, Example, Rule, Severity, Violation};
+use super::draft::DraftLine;
+use super::example::{Example, GOOD};
+use super::rule::{Check, Rule, Severity};
+use super::violation::Violation;
 use crate::domain::cents::Cents;
 use crate::domain::claim::Line;
 use crate::domain::field::Field;

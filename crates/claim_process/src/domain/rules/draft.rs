@@ -1,10 +1,9 @@
 //! A claim as far as it could be read, which is what rules look at, and how it becomes a [`Claim`].
 
-use super::Violation;
+use super::violation::Violation;
 use crate::domain::cents::Cents;
 use crate::domain::claim::{Claim, Line};
 use crate::domain::field::Field;
-use crate::domain::form::{ClaimForm, LineForm};
 use crate::domain::identifiers::{Identifier, Npi, ProcedureCode, Quadrant};
 use crate::domain::service_date::ServiceDate;
 
@@ -32,11 +31,6 @@ pub struct DraftLine {
 }
 
 impl Draft {
-    /// What could be read of a form.
-    pub(super) fn of(form: &ClaimForm) -> Self {
-        Self { lines: form.lines.iter().map(draft_line).collect() }
-    }
-
     /// Checks each line by itself: `check` returns what to write instead.
     pub fn each_line<Message: Into<String>>(
         &self,
@@ -78,21 +72,5 @@ impl DraftLine {
             member_coinsurance: self.member_coinsurance?,
             member_copay: self.member_copay?,
         })
-    }
-}
-
-fn draft_line(form: &LineForm) -> DraftLine {
-    let money = |field| form.text(field).and_then(|text| Cents::parse(text).ok());
-    DraftLine {
-        service_date: form.text(Field::ServiceDate).and_then(|text| ServiceDate::parse(text).ok()),
-        submitted_procedure: form.text(Field::SubmittedProcedure).and_then(ProcedureCode::parse),
-        quadrant: form.text(Field::Quadrant).and_then(Quadrant::parse),
-        plan_group: form.text(Field::PlanGroup).and_then(Identifier::parse),
-        subscriber_id: form.text(Field::SubscriberId).and_then(Identifier::parse),
-        provider_npi: form.text(Field::ProviderNpi).and_then(Npi::parse),
-        provider_fees: money(Field::ProviderFees),
-        allowed_fees: money(Field::AllowedFees),
-        member_coinsurance: money(Field::MemberCoinsurance),
-        member_copay: money(Field::MemberCopay),
     }
 }

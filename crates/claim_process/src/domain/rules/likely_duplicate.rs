@@ -4,10 +4,10 @@
 //! Only an `Idempotency-Key` or an `external_claim_id` makes a repeat impossible: two instances that store equal claims at
 //! the same moment do not see each other's.
 
-use super::example::GOOD;
-use super::{Check, Example, Rule, Severity};
+use super::example::{Example, GOOD};
+use super::rule::{Check, Rule, Severity};
 use crate::domain::claim::Claim;
-use crate::domain::form::Finding;
+use crate::domain::finding::Finding;
 use sha2::{Digest, Sha256};
 
 pub(super) const RULE: Rule = Rule {

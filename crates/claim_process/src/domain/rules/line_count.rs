@@ -1,8 +1,10 @@
 //! A claim has at least one line and at most as many as the deployment allows.
 
-use super::example::GOOD;
-use super::{Check, Example, Limits, Rule, Severity, Violation};
+use super::example::{Example, GOOD};
+use super::rule::{Check, Rule, Severity};
+use super::violation::Violation;
 use crate::domain::field::Field;
+use crate::domain::limits::Limits;
 
 pub(super) const RULE: Rule = Rule {
     code: "line_count",

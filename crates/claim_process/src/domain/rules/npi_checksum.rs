@@ -1,7 +1,7 @@
 //! The last digit of an NPI is a check digit (45 CFR 162.406). Most sample data fails it, so it warns.
 
-use super::example::GOOD;
-use super::{Check, Example, Rule, Severity};
+use super::example::{Example, GOOD};
+use super::rule::{Check, Rule, Severity};
 use crate::domain::field::Field;
 
 pub(super) const RULE: Rule = Rule {

@@ -1,6 +1,9 @@
 //! The lines of one claim agree on plan, subscriber and provider; the service dates may differ.
 
-use super::{Check, Draft, DraftLine, Example, Rule, Severity, Violation};
+use super::draft::{Draft, DraftLine};
+use super::example::Example;
+use super::rule::{Check, Rule, Severity};
+use super::violation::Violation;
 use crate::domain::field::Field;
 
 pub(super) const RULE: Rule = Rule {

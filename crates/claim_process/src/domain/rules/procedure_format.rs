@@ -1,7 +1,7 @@
 //! A CDT code is the letter D and four digits (American Dental Association). Silent where the prefix is wrong already.
 
-use super::example::GOOD;
-use super::{Check, Example, Rule, Severity};
+use super::example::{Example, GOOD};
+use super::rule::{Check, Rule, Severity};
 use crate::domain::field::Field;
 
 pub(super) const RULE: Rule = Rule {

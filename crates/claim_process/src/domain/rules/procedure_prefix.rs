@@ -1,7 +1,7 @@
 //! Dental procedure codes begin with the letter D (American Dental Association, CDT).
 
-use super::example::GOOD;
-use super::{Check, Example, Rule, Severity};
+use super::example::{Example, GOOD};
+use super::rule::{Check, Rule, Severity};
 use crate::domain::field::Field;
 
 pub(super) const RULE: Rule = Rule {

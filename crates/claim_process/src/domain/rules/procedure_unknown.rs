@@ -1,8 +1,8 @@
 //! A procedure is in the deployment's own list of codes, where it has one. Code sets change every year and lists are
 //! brought up to date late, so it warns; without a list it is silent.
 
-use super::example::GOOD;
-use super::{Check, Example, Rule, Severity};
+use super::example::{Example, GOOD};
+use super::rule::{Check, Rule, Severity};
 use crate::domain::field::Field;
 
 pub(super) const RULE: Rule = Rule {

@@ -2,7 +2,8 @@
 //! oral cavity where the code's own words refer to a quadrant. The list is modest, gum surgery and deep scaling; more codes
 //! are one line here.
 
-use super::{Check, Example, Rule, Severity};
+use super::example::Example;
+use super::rule::{Check, Rule, Severity};
 use crate::domain::field::Field;
 
 /// Codes whose nomenclature ends in "per quadrant".

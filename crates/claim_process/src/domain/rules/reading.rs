@@ -3,10 +3,10 @@
 //!
 //! `rules!` makes each a constant and an entry of [`RULES`], so that nothing can be found that is not in the table.
 
-use super::example::GOOD;
-use super::{Check, Example, Rule, Severity};
+use super::example::{Example, GOOD};
+use super::rule::{Check, Rule, Severity};
 use crate::domain::field::Field;
-use crate::domain::form::Finding;
+use crate::domain::finding::Finding;
 
 const MONEY: &[&str] = &[
     Field::ProviderFees.name(),

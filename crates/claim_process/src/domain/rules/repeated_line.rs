@@ -1,7 +1,9 @@
 //! The same procedure in the same quadrant on the same day, twice in one claim, is often a slip: a warning. The same
 //! procedure on another day is fine.
 
-use super::{Check, Example, Rule, Severity, Violation};
+use super::example::Example;
+use super::rule::{Check, Rule, Severity};
+use super::violation::Violation;
 use crate::domain::field::Field;
 use std::collections::HashMap;
 

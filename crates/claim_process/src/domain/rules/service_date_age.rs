@@ -1,8 +1,8 @@
 //! A service is not longer ago than the deployment allows. By default that is twenty years, which no plan's filing limit
 //! reaches: a mistyped year, then, and refused. An office that knows its plans' limits sets fewer days.
 
-use super::example::GOOD;
-use super::{Check, Example, Rule, Severity};
+use super::example::{Example, GOOD};
+use super::rule::{Check, Rule, Severity};
 use crate::domain::field::Field;
 
 pub(super) const RULE: Rule = Rule {

@@ -1,8 +1,8 @@
 //! A claim is for a service that was rendered. A service date is a local calendar date and says nothing of its time zone,
 //! so the latest day that it is anywhere on Earth (UTC+14) is still today.
 
-use super::example::GOOD;
-use super::{Check, Example, Rule, Severity};
+use super::example::{Example, GOOD};
+use super::rule::{Check, Rule, Severity};
 use crate::domain::field::Field;
 
 pub(super) const RULE: Rule = Rule {

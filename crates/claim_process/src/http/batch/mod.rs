@@ -12,7 +12,7 @@ mod reading;
 mod results;
 mod unread;
 
-use super::Api;
+use super::api::Api;
 use super::post_claim::{content_encoding, content_type, idempotency_key, unsupported};
 use super::sent::{BatchLine, ONE_LINE_CSV, SentClaim, SentCsv, SentForm, SentLines};
 use crate::intake::batch::{BatchFormat, BatchLimits, Grouping};

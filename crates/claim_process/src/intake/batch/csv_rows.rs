@@ -4,8 +4,10 @@
 //! read. It may be a line of the claim before it or of the claim after it, so both are refused, unless what can be read of
 //! it says that it is not theirs: no claim is ever stored without a line that it may have had.
 
+use super::claim::{BatchClaim, BatchLimits, Ended, Grouping, LOOKED_FOR_BEHIND, StandsIn};
+use super::peek::peek;
+use super::refusal::Refusal;
 use super::row_key::RowKey;
-use super::{BatchClaim, BatchLimits, Ended, Grouping, LOOKED_FOR_BEHIND, Refusal, StandsIn, peek};
 use crate::domain::form::ClaimForm;
 use crate::intake::Malformed;
 use crate::intake::csv::{Columns, ends_line, is_blank, reader, separator};
@@ -121,7 +123,7 @@ struct Group {
     /// Those of its rows, unpacked.
     bytes: usize,
     form: Result<ClaimForm, Refusal>,
-    hash: super::Hash,
+    hash: super::hash::Hash,
 }
 
 impl Group {
@@ -129,7 +131,7 @@ impl Group {
         let mut form = ClaimForm::default();
         columns.note_in(&mut form);
         // The same cells under other names are another claim.
-        let mut hash = super::Hash::default();
+        let mut hash = super::hash::Hash::default();
         columns.names().for_each(|name| hash.add(name.as_bytes()));
         Self { key: None, doubtful: None, first_row: row, last_row: row, file_line, bytes: 0, form: Ok(form), hash }
     }

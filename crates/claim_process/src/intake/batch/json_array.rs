@@ -1,6 +1,8 @@
 //! A JSON array of claims, read element by element. Broken JSON ends it: nobody can tell where the next claim begins.
 
-use super::{BatchClaim, BatchLimits, Ended, Hash, Refusal};
+use super::claim::{BatchClaim, BatchLimits, Ended};
+use super::hash::Hash;
+use super::refusal::Refusal;
 use crate::intake::json::{broken, read_json};
 use crate::intake::{Malformed, ReadLimits};
 use serde::Deserializer;

@@ -1,6 +1,8 @@
 //! JSON Lines: a claim a line. A line that cannot be read is refused alone.
 
-use super::{BatchClaim, BatchLimits, Ended, Hash, LOOKED_FOR_BEHIND, Refusal, StandsIn};
+use super::claim::{BatchClaim, BatchLimits, Ended, LOOKED_FOR_BEHIND, StandsIn};
+use super::hash::Hash;
+use super::refusal::Refusal;
 use crate::intake::{Malformed, read_json};
 use std::io::{BufRead, Read};
 

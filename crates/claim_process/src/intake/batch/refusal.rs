@@ -1,7 +1,7 @@
 //! Why a claim of a batch is refused for what has nothing to do with the rules: where one claim alone is answered with a
 //! status, its place in a batch has one of these codes. So has one alone that is only checked.
 
-use crate::domain::form::Finding;
+use crate::domain::finding::Finding;
 use crate::domain::identifiers::ClaimId;
 
 /// Why.
