@@ -30,9 +30,33 @@ struct NewRow<'a> {
     received_at_us: i64,
 }
 
+/// What a transaction set aside. It is reported after the commit: a transaction may be run twice, and what was rolled back
+/// was not set aside.
+#[derive(Debug, Default)]
+#[must_use = "an operator learns of a dead letter by its report, after the commit"]
+pub struct NewDeadLetters(Vec<NewDeadLetter>);
+
+#[derive(Debug)]
+struct NewDeadLetter {
+    topic: String,
+    message: String,
+    reason: String,
+}
+
+impl NewDeadLetters {
+    /// Logs and counts each.
+    pub fn report(self) {
+        for NewDeadLetter { topic, message, reason } in self.0 {
+            metrics::counter!("dead_letters_total", "topic" => topic).increment(1);
+            tracing::error!(message, reason, "a message cannot be applied and was set aside as a dead letter");
+        }
+    }
+}
+
 /// Sets messages aside, inside the caller's transaction. A message that comes again is kept once: it is known by its
 /// place and time (the place alone comes again when Kafka was wiped).
-pub fn insert(connection: &mut Connection, letters: &[DeadLetter], now_us: i64) -> Result<()> {
+pub fn insert(connection: &mut Connection, letters: &[DeadLetter], now_us: i64) -> Result<NewDeadLetters> {
+    let mut new = NewDeadLetters::default();
     for DeadLetter { message, reason } in letters {
         let headers: Vec<(&str, String)> = message
             .headers
@@ -53,13 +77,12 @@ pub fn insert(connection: &mut Connection, letters: &[DeadLetter], now_us: i64) 
         let inserted = on_each_backend!(connection, |c| {
             diesel::insert_into(dead_letters::table).values(&row).on_conflict_do_nothing().execute(c)
         })?;
-        if inserted == 0 {
-            continue;
+        if inserted > 0 {
+            let (topic, message) = (message.topic.clone(), format!("{message:?}"));
+            new.0.push(NewDeadLetter { topic, message, reason: reason.clone() });
         }
-        metrics::counter!("dead_letters_total", "topic" => message.topic.clone()).increment(1);
-        tracing::error!(?message, reason, "a message cannot be applied and was set aside as a dead letter");
     }
-    Ok(())
+    Ok(new)
 }
 
 /// What became of a message that was set aside.

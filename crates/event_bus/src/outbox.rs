@@ -27,12 +27,14 @@ struct NewRow {
     send_after_us: i64,
 }
 
-/// A message that is still to be sent.
+/// A message that is committed and still to be sent.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
 #[diesel(table_name = outbox)]
 pub struct OutboxRow {
     /// The row's id, by which a delivery report finds it.
     pub id: i64,
+    /// The event's derived id: its identity, however often it is published.
+    pub event_id: String,
     /// Where it goes.
     pub topic: String,
     /// What decides its partition.
@@ -43,9 +45,9 @@ pub struct OutboxRow {
     pub body: String,
 }
 
-/// Writes messages into the outbox, inside the caller's transaction. The rows are handed to the relay after the commit;
+/// Writes messages into the outbox, inside the caller's transaction. The rows are handed to the producer after the commit;
 /// the sweeper leaves them alone until `grace_us` from `now_us` has passed, which gives that hand-off its time.
-pub fn insert(
+pub(crate) fn insert(
     connection: &mut Connection,
     messages: &[OutgoingMessage],
     now_us: i64,
