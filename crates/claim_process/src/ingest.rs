@@ -99,11 +99,7 @@ impl Answer {
 }
 
 /// Starts the writer.
-pub fn start(
-    relay: Arc<Relay>,
-    ingest: &IngestSettings,
-    watchdog: &WatchdogSettings,
-) -> (IngestQueue, JoinHandle<()>) {
+pub fn start(relay: Arc<Relay>, ingest: &IngestSettings, watchdog: &WatchdogSettings) -> (IngestQueue, JoinHandle<()>) {
     let (sender, mut queue) = mpsc::channel(ingest.max_queued_claims);
     let most = ingest.max_group_claims;
     let writer = Writer { relay, max_attempts: ingest.max_attempts, due_after_us: watchdog.first_pause_us() };

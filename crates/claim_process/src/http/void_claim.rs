@@ -59,29 +59,29 @@ pub(super) async fn post(
     let relay = api.relay.clone();
     let due_after_us = api.settings.watchdog.first_pause_us();
     let void = move |connection: &mut Connection, publications: &mut Publications| {
-            let now_us = publications.now_us();
-            let Some(mut row) = claims::find_for_update(connection, &[id.as_str()])?.pop() else {
-                return Ok(Outcome::NoSuchClaim);
-            };
-            let is_news = match transition::void(row.state()?) {
-                Void::Refused => return Ok(Outcome::Unwound),
-                Void::Already => false,
-                Void::Accepted(status) => {
-                    row.status = status.name().to_owned();
-                    row.version = 2;
-                    row.voided_at_us = Some(now_us);
-                    row.void_reason = Some(reason.clone());
-                    claims::note_void(connection, &row, now_us + due_after_us)?;
-                    true
-                }
-            };
-            let voided = claims::with_details(connection, vec![row])?;
-            if is_news {
-                publications.publish(voided.iter().map(outgoing::current_event));
-            }
-            let claim = voided.into_iter().next().map(Box::new);
-            Ok(claim.map_or(Outcome::NoSuchClaim, |claim| Outcome::Voided { claim, is_news }))
+        let now_us = publications.now_us();
+        let Some(mut row) = claims::find_for_update(connection, &[id.as_str()])?.pop() else {
+            return Ok(Outcome::NoSuchClaim);
         };
+        let is_news = match transition::void(row.state()?) {
+            Void::Refused => return Ok(Outcome::Unwound),
+            Void::Already => false,
+            Void::Accepted(status) => {
+                row.status = status.name().to_owned();
+                row.version = 2;
+                row.voided_at_us = Some(now_us);
+                row.void_reason = Some(reason.clone());
+                claims::note_void(connection, &row, now_us + due_after_us)?;
+                true
+            }
+        };
+        let voided = claims::with_details(connection, vec![row])?;
+        if is_news {
+            publications.publish(voided.iter().map(outgoing::current_event));
+        }
+        let claim = voided.into_iter().next().map(Box::new);
+        Ok(claim.map_or(Outcome::NoSuchClaim, |claim| Outcome::Voided { claim, is_news }))
+    };
     match api.database.run(move |_| relay.commit(void)).await? {
         Outcome::NoSuchClaim => Err(not_found()),
         Outcome::Unwound => Err(Problem::new(

@@ -9,12 +9,13 @@ use crate::service::{Answer, PROVIDERS, Service, assert_totals_agree, claim, lin
 use claim_events::{ClaimEvent, KnownOutcome, OutcomeKind, PARTITIONS, PaymentEvent, Unwound};
 use claim_process::events::watchdog::ask_for_overdue;
 use claim_process::settings::Settings;
-use event_bus::{OutgoingMessage, Relay};
+use event_bus::Relay;
 use reqwest::Method;
 use serde_json::json;
 use std::collections::BTreeSet;
 use test_support::{
-    TestDatabase, count, eventually, execute, fail_commits, let_commits_succeed, number, on_both_databases,
+    OutboxMessage, TestDatabase, count, eventually, execute, fail_commits, leave_in_outbox, let_commits_succeed,
+    number, on_both_databases,
 };
 use tokio::task::JoinSet;
 
@@ -56,13 +57,13 @@ on_both_databases! {
         let database = database.database();
         fail_commits(database, "outbox", "NEW.message_key = 'refused'");
         let insert = |key: &str| {
-            let message = OutgoingMessage {
-                event_id: "event".to_owned(), topic: "topic".to_owned(), key: key.to_owned(), headers: Vec::new(), body: "{}".to_owned(),
+            let message = OutboxMessage {
+                event_id: "event".to_owned(), topic: "topic".to_owned(), message_key: key.to_owned(), headers: "[]".to_owned(), body: "{}".to_owned(),
             };
             let mut written = 0;
             let result = database.write(|connection| {
-                let now_us = connection.now_us()?;
-                written += event_bus::insert_into_outbox(connection, std::slice::from_ref(&message), now_us, 0)?.len();
+                leave_in_outbox(connection, &message, 1)?;
+                written += 1;
                 Ok(())
             });
             (written, result)

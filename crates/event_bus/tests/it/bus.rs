@@ -1,6 +1,6 @@
 //! A broker for one test, an outside sender and an outside witness, and a handler that records what it is given.
 
-use event_bus::{Handler, IncomingMessage, KafkaSettings, OutgoingMessage};
+use event_bus::{Handler, IncomingMessage, KafkaSettings, OutgoingMessage, Relay};
 use local_broker::TOPICS;
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders, OwnedMessage};
 use rdkafka::producer::BaseRecord;
@@ -100,6 +100,15 @@ pub fn bodies(messages: &[OwnedMessage]) -> Vec<String> {
 pub fn headers(message: &OwnedMessage) -> Vec<(String, String)> {
     let headers = message.headers().expect("headers").iter();
     headers.map(|header| (header.key.to_owned(), text(header.value))).collect()
+}
+
+/// Commits messages, and nothing else, as a service does.
+pub fn publish(relay: &Relay, messages: &[OutgoingMessage]) {
+    let committed = relay.commit(|_, publications| {
+        publications.publish(messages.iter().cloned());
+        Ok(())
+    });
+    committed.expect("they are committed");
 }
 
 /// A message on its way out; its key and body are made of `n`.

@@ -94,11 +94,7 @@ impl Executor {
         }
         for event in announced {
             let state = stored.saga.state().name();
-            out.reports.push(Report::Outcome {
-                claim_id: stored.saga.claim_id.clone(),
-                state,
-                said_again: says_again,
-            });
+            out.reports.push(Report::Outcome { claim_id: stored.saga.claim_id.clone(), state, said_again: says_again });
             let messages = if says_again { &mut out.said_again } else { &mut out.messages };
             messages.extend(outgoing::outcome(stored, &event));
         }
@@ -119,13 +115,7 @@ impl Executor {
     }
 
     /// Takes the amount from the plan's budget, covered or not: it was paid, or may have been, before the facts were lost.
-    fn overdraw(
-        &self,
-        connection: &mut Connection,
-        saga: &Saga,
-        amount_cents: i64,
-        out: &mut Outbound,
-    ) -> Result<()> {
+    fn overdraw(&self, connection: &mut Connection, saga: &Saga, amount_cents: i64, out: &mut Outbound) -> Result<()> {
         if !self.covers(connection, &saga.plan_group, amount_cents)? {
             out.alarm(
                 &saga.claim_id,

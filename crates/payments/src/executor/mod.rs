@@ -316,13 +316,7 @@ impl Executor {
     }
 
     /// Notes, once, that claim_process has asked anew since the database was restored.
-    fn note_asked(
-        &self,
-        connection: &mut Connection,
-        events: &[Heard],
-        now: Now,
-        out: &mut Outbound,
-    ) -> Result<()> {
+    fn note_asked(&self, connection: &mut Connection, events: &[Heard], now: Now, out: &mut Outbound) -> Result<()> {
         let StoredMark { mark, asked } = now.mark;
         let answers = |heard: &Heard| matches!(heard, Heard::Claim(event) if mark.is_answered_by(event.says.ask));
         if mark.restored && !asked && events.iter().any(answers) {

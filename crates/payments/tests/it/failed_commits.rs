@@ -102,7 +102,7 @@ on_both_databases! {
                 DeadLetter { message, reason: "the database refuses it".to_owned() }
             });
             let kept = instance.database.write(|c| event_bus::insert_dead_letters(c, &letters, 1_000_000));
-            kept.expect("they are kept");
+            kept.expect("they are kept").report();
             let client = reqwest::Client::new();
             let redrive = async |id: i64| -> u16 {
                 let answer = client.post(format!("{base}/v1/dead-letters/{id}/redrive")).send().await;
