@@ -130,6 +130,23 @@ pub(crate) fn any_due(connection: &mut Connection, now_us: i64) -> Result<bool> 
     Ok(first.is_some())
 }
 
+/// Rows by their ids, those that are still there.
+pub(crate) fn find(connection: &mut Connection, ids: &[i64]) -> Result<Vec<OutboxRow>> {
+    Ok(on_each_backend!(connection, |c| {
+        outbox::table.filter(outbox::id.eq_any(ids)).select(OutboxRow::as_select()).load(c)
+    })?)
+}
+
+/// Takes a row out, and says when it was written. None where another instance was quicker.
+pub(crate) fn take_out(connection: &mut Connection, id: i64) -> Result<Option<(OutboxRow, i64)>> {
+    Ok(on_each_backend!(connection, |c| {
+        diesel::delete(outbox::table.filter(outbox::id.eq(id)))
+            .returning((OutboxRow::as_returning(), outbox::created_at_us))
+            .get_result(c)
+            .optional()
+    })?)
+}
+
 /// Deletes rows that were delivered.
 pub(crate) fn delete(connection: &mut Connection, ids: &[i64]) -> Result<()> {
     on_each_backend!(connection, |c| diesel::delete(outbox::table.filter(outbox::id.eq_any(ids))).execute(c))?;

@@ -40,6 +40,7 @@ struct Held {
     headers: String,
     body: Vec<u8>,
     state: String,
+    event_id: Option<String>,
 }
 
 /// Publishes a letter again, to its own topic with its own key, headers and body, in a transaction of
@@ -115,8 +116,12 @@ fn as_it_came(held: Held, id: i64) -> std::result::Result<OutgoingMessage, &'sta
     }
     let headers: Vec<(String, String)> =
         serde_json::from_str(&held.headers).map_err(|_| "its headers cannot be read")?;
-    let event_id = headers.iter().find(|(name, _)| name == "ce_id").map(|(_, value)| value.clone());
-    let event_id = event_id.filter(|value| !value.contains('\0')).unwrap_or_else(|| format!("dead letter {id}"));
+    let in_headers = headers.iter().find(|(name, _)| name == "ce_id").map(|(_, value)| value.clone());
+    let event_id = held
+        .event_id
+        .or(in_headers)
+        .filter(|value| !value.contains('\0'))
+        .unwrap_or_else(|| format!("dead letter {id}"));
     Ok(OutgoingMessage { event_id, topic: held.topic, key, headers, body })
 }
 

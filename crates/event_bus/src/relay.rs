@@ -1,15 +1,16 @@
 //! The way out: a commit that hands what it publishes to the producer, deletion of what was delivered, and a sweeper for what
 //! was left behind.
 
+use crate::dead_letters;
 use crate::outbox::{self, OutboxRow};
-use crate::producer::Producer;
+use crate::producer::{Producer, Report};
 use crate::publications::Publications;
 use crate::{KafkaSettings, topics};
 use dual_db::{Connection, Database};
 use service_runtime::background::{self, Pace, Periodic};
 use service_runtime::backoff;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -58,7 +59,7 @@ impl Publisher {
 
 struct Threads {
     sweeper: Periodic,
-    deleter: JoinHandle<()>,
+    keeper: JoinHandle<()>,
 }
 
 impl std::fmt::Debug for Relay {
@@ -68,7 +69,7 @@ impl std::fmt::Debug for Relay {
 }
 
 impl Relay {
-    /// Starts the producer, the sweeper and the deleter. Kafka need not be there yet.
+    /// Starts the producer, the sweeper and the keeper of the outbox. Kafka need not be there yet.
     ///
     /// # Errors
     /// A sentence when librdkafka refuses the settings.
@@ -85,15 +86,15 @@ impl Relay {
         settings: &KafkaSettings,
         hook: Option<Arc<dyn BeforePublish>>,
     ) -> Result<Arc<Self>, String> {
-        let (acknowledged, deliveries) = channel();
-        let producer = Producer::new(settings, acknowledged)
+        let (reports, reported) = channel();
+        let producer = Producer::new(settings, reports)
             .map_err(|error| format!("Kafka's client refuses the kafka settings ({error})"))?;
         let publisher = Arc::new(Publisher { producer, hook });
         let delivery = Duration::from_millis(settings.producer.delivery_timeout_ms);
         let grace_us = backoff::micros(delivery + GRACE_BEYOND_DELIVERY);
         let threads = Threads {
             sweeper: start_sweeper(database.clone(), settings, Arc::clone(&publisher), grace_us),
-            deleter: start_deleter(database.clone(), settings, deliveries),
+            keeper: start_keeper(database.clone(), settings, Arc::downgrade(&publisher), reported),
         };
         Ok(Arc::new(Self {
             database: database.clone(),
@@ -145,9 +146,9 @@ impl Relay {
         self.publisher.producer.flush(Duration::from_millis(self.settings.producer.flush_timeout_ms));
         match Arc::try_unwrap(self) {
             Ok(relay) => {
-                // The deleter ends when the producer, which holds the other end of its channel, is gone.
+                // The keeper ends when the producer, which holds the other end of its channel, is gone.
                 drop(relay);
-                let _ = threads.deleter.join();
+                let _ = threads.keeper.join();
             }
             Err(_) => {
                 tracing::debug!("the relay is still in use; what it delivered since is sent again at the next start")
@@ -190,25 +191,74 @@ fn start_sweeper(database: Database, settings: &KafkaSettings, publisher: Arc<Pu
     })
 }
 
-fn start_deleter(database: Database, settings: &KafkaSettings, deliveries: Receiver<i64>) -> JoinHandle<()> {
+/// Does in the outbox what the producer reports: deletes what Kafka has, and takes out what it never will have.
+fn start_keeper(
+    database: Database,
+    settings: &KafkaSettings,
+    publisher: Weak<Publisher>,
+    reported: Receiver<Report>,
+) -> JoinHandle<()> {
     let most = settings.outbox.delete_batch;
     let linger = Duration::from_millis(settings.outbox.delete_linger_ms);
-    background::spawn("outbox deleter", move || {
-        while let Ok(first) = deliveries.recv() {
-            let mut ids = vec![first];
+    background::spawn("outbox keeper", move || {
+        while let Ok(first) = reported.recv() {
+            let mut reports = vec![first];
             let until = Instant::now() + linger;
-            while ids.len() < most {
-                match deliveries.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                    Ok(id) => ids.push(id),
+            while reports.len() < most {
+                match reported.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                    Ok(report) => reports.push(report),
                     Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
                 }
             }
-            if let Err(error) = database.write(|connection| outbox::delete(connection, &ids)) {
+            let (mut acknowledged, mut refused) = (Vec::new(), Vec::new());
+            for report in reports {
+                match report {
+                    Report::Acknowledged(id) => acknowledged.push(id),
+                    Report::RefusedWithOthers(id) => refused.push(id),
+                    Report::Unpublishable(id, why) => set_aside(&database, id, &why),
+                }
+            }
+            if !acknowledged.is_empty()
+                && let Err(error) = database.write(|connection| outbox::delete(connection, &acknowledged))
+            {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "delivered events could not be deleted from the outbox; they are sent again"
                 );
             }
+            if !refused.is_empty() {
+                send_alone(&database, &publisher, &refused);
+            }
         }
     })
+}
+
+/// Makes a dead letter of an event that can never be published, in a transaction of its own: it holds up no other.
+fn set_aside(database: &Database, id: i64, why: &str) {
+    let kept = database.write(|connection| {
+        let now_us = connection.now_us()?;
+        let Some((row, created_at_us)) = outbox::take_out(connection, id)? else { return Ok(None) };
+        dead_letters::insert_unpublished(connection, &row, created_at_us, why, now_us).map(Some)
+    });
+    match kept {
+        Ok(new) => new.unwrap_or_default().report(),
+        Err(error) => tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            outbox_id = id,
+            "an event that cannot be published could not be set aside; trying again"
+        ),
+    }
+}
+
+/// Sends events again, each in a batch of its own, that were refused in one batch: the hook has seen them before.
+fn send_alone(database: &Database, publisher: &Weak<Publisher>, ids: &[i64]) {
+    // None when the relay is stopping: then the sweeper of the next start takes care of them.
+    let Some(publisher) = publisher.upgrade() else { return };
+    match database.read(|connection| outbox::find(connection, ids)) {
+        Ok(rows) => rows.iter().for_each(|row| publisher.producer.send_alone(row)),
+        Err(error) => tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "events that were refused could not be sent again; the sweeper tries again"
+        ),
+    }
 }
