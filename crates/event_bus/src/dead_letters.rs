@@ -7,6 +7,7 @@ use crate::outbox::OutboxRow;
 use crate::schema::dead_letters;
 use diesel::prelude::*;
 use dual_db::{Connection, Result, on_each_backend};
+use std::collections::HashMap;
 
 /// A message that cannot be applied, and why.
 #[derive(Debug, Clone)]
@@ -157,6 +158,25 @@ pub(crate) fn insert_unpublished(
         reason: reason.to_owned(),
         event_id: Some(row.event_id.clone()),
     }]))
+}
+
+/// Events that wait because they could not be published, by the key of each: those of a topic whose id is the key followed by
+/// `id_suffix`. Each with the time since when it could not, in microseconds since 1970.
+pub(crate) fn unpublished_since(
+    connection: &mut Connection,
+    topic: &str,
+    id_suffix: &str,
+) -> Result<HashMap<String, i64>> {
+    let found: Vec<(Option<String>, i64)> = on_each_backend!(connection, |c| {
+        dead_letters::table
+            .filter(dead_letters::event_id.is_not_null())
+            .filter(dead_letters::topic.eq(topic))
+            .filter(dead_letters::state.eq(DeadLetterState::Waiting.name()))
+            .select((dead_letters::event_id, dead_letters::received_at_us))
+            .load(c)
+    })?;
+    let key = |id: Option<String>| id.and_then(|id| id.strip_suffix(id_suffix).map(str::to_owned));
+    Ok(found.into_iter().filter_map(|(id, since_us)| Some((key(id)?, since_us))).collect())
 }
 
 /// What became of a message that was set aside.

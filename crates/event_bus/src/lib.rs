@@ -23,7 +23,7 @@ pub use dead_letters::{
     insert as insert_dead_letters, list as list_dead_letters,
 };
 pub use message::{IncomingMessage, OutgoingMessage};
-pub use outbox::{KEYS_WAITING_SINCE, OutboxRow, pending as pending_in_outbox};
+pub use outbox::{OutboxRow, for_each_waiting_key, pending as pending_in_outbox};
 pub use publications::Publications;
 pub use redrive::{LetterAct, LetterEnd, discard as discard_dead_letter, redrive as redrive_dead_letter};
 pub use relay::{BeforePublish, Relay};

@@ -9,6 +9,7 @@
 //! - [`ChaosProxy`], [`forbid`], [`fail_commits`]: a server that is gone, a table that refuses, a COMMIT that fails.
 //! - [`outbox()`], [`take_outbox`], [`leave_in_outbox`]: a service's outbox, from outside.
 //! - [`Running`]: a program under test as a process. [`effort`]: few cases for a person who waits, many for CI.
+//! - [`Tally`]: how much one counter is raised by what a test does.
 //! - [`openapi_walk`]: a service held to its OpenAPI document.
 //!
 //! It depends on `dual_db`, `local_broker` and `claim_events` alone of the crates here, so that the unit tests of all others
@@ -28,6 +29,7 @@ mod requirement;
 mod running;
 pub mod schema_drift;
 mod sql;
+mod tally;
 mod unique;
 mod waiting;
 
@@ -41,5 +43,6 @@ pub use outbox::{OutboxMessage, leave_in_outbox, outbox, take_outbox};
 pub use requirement::{kafka_brokers, kcat, postgres_url};
 pub use running::{Running, run_to_end};
 pub use sql::{allow, count, execute, forbid, number, number_in};
+pub use tally::Tally;
 pub use unique::unique;
 pub use waiting::{PATIENCE, eventually, wait_until, within};
