@@ -95,9 +95,8 @@ impl Application {
         let bound = http_server::bind(&settings.http)?;
         let database = open_database(&settings.database)?;
         let relay = Relay::start(&database, &settings.kafka)?;
-        let (ingest, ingest_writer) =
-            ingest::start(database.clone(), Arc::clone(&relay), &settings.ingest, &settings.watchdog);
-        let outcomes = Outcomes::new(database.clone(), Arc::clone(&relay));
+        let (ingest, ingest_writer) = ingest::start(Arc::clone(&relay), &settings.ingest, &settings.watchdog);
+        let outcomes = Outcomes::new(Arc::clone(&relay));
         let consumer = Consumer::start(&settings.kafka, PAYMENT_TOPIC, database.clone(), outcomes)?;
 
         let health = Health::default();

@@ -6,8 +6,8 @@
 use crate::db::submit::{self, Submission, Submitted};
 use crate::events::outgoing;
 use crate::settings::{IngestSettings, WatchdogSettings};
-use dual_db::{Database, Error};
-use event_bus::{OutboxRow, Relay};
+use dual_db::Error;
+use event_bus::Relay;
 use service_runtime::background;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -99,15 +99,10 @@ impl Answer {
 }
 
 /// Starts the writer.
-pub fn start(
-    database: Database,
-    relay: Arc<Relay>,
-    ingest: &IngestSettings,
-    watchdog: &WatchdogSettings,
-) -> (IngestQueue, JoinHandle<()>) {
+pub fn start(relay: Arc<Relay>, ingest: &IngestSettings, watchdog: &WatchdogSettings) -> (IngestQueue, JoinHandle<()>) {
     let (sender, mut queue) = mpsc::channel(ingest.max_queued_claims);
     let most = ingest.max_group_claims;
-    let writer = Writer { database, relay, max_attempts: ingest.max_attempts, due_after_us: watchdog.first_pause_us() };
+    let writer = Writer { relay, max_attempts: ingest.max_attempts, due_after_us: watchdog.first_pause_us() };
     let thread = background::spawn("ingest writer", move || {
         let mut group = Vec::with_capacity(most);
         while queue.blocking_recv_many(&mut group, most) > 0 {
@@ -120,16 +115,9 @@ pub fn start(
 }
 
 struct Writer {
-    database: Database,
     relay: Arc<Relay>,
     max_attempts: u32,
     due_after_us: i64,
-}
-
-/// A group that is committed: what its senders are told, and the events that go out.
-struct Committed {
-    results: Vec<Submitted>,
-    outbox: Vec<OutboxRow>,
 }
 
 impl Writer {
@@ -151,27 +139,19 @@ impl Writer {
         }
     }
 
+    /// Commits a group with its events. A failed COMMIT may have happened, which is why the same submissions can be tried
+    /// again.
     fn store(&self, submissions: &[Submission]) -> Result<Vec<Submitted>, NotStored> {
-        let committed = self.commit(submissions)?;
-        // Between the commit and the hand-off: this is where a journal of what was accepted is appended, so that nothing
-        // is sent or answered that the journal does not have.
-        self.relay.hand_off(&committed.outbox);
-        Ok(committed.results)
-    }
-
-    /// Commits a group. A failed COMMIT may have happened, which is why the same submissions can be tried again.
-    fn commit(&self, submissions: &[Submission]) -> Result<Committed, NotStored> {
         let mut attempt = 1;
         loop {
-            let result = self.database.write(|connection| {
-                let now_us = connection.now_us()?;
+            let result = self.relay.commit(|connection, publications| {
+                let now_us = publications.now_us();
                 let group = submit::store(connection, submissions, now_us, now_us + self.due_after_us)?;
-                let messages: Vec<_> = group.inserted.iter().map(outgoing::current_event).collect();
-                let outbox = self.relay.enqueue(connection, &messages, now_us)?;
-                Ok(Committed { results: group.results, outbox })
+                publications.publish(group.inserted.iter().map(outgoing::current_event));
+                Ok(group.results)
             });
             match result {
-                Ok(committed) => return Ok(committed),
+                Ok(results) => return Ok(results),
                 Err(Error::Unavailable(_)) if attempt < self.max_attempts => {
                     std::thread::sleep(Duration::from_millis(50 << attempt.min(4)));
                     attempt += 1;

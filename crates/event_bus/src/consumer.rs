@@ -324,10 +324,19 @@ impl Loop {
             let now_us = connection.now_us()?;
             dead_letters::insert(connection, &letters, now_us)
         });
-        if let Err(error) = &kept {
-            tracing::warn!(error = error as &dyn std::error::Error, "messages could not be set aside; trying again");
+        match kept {
+            Ok(new) => {
+                new.report();
+                true
+            }
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "messages could not be set aside; trying again"
+                );
+                false
+            }
         }
-        kept.is_ok()
     }
 
     /// A growing pause in which the member keeps polling, with its partitions paused.

@@ -1,10 +1,13 @@
-//! The dead letter table: messages that can never be applied, with their original bytes and the reason. It lives in the
-//! service's database, so it survives a Kafka that lost its data, and is written in the batch's own transaction.
+//! The dead letter table: messages that can never be applied, and events that can never be published, with their original
+//! bytes and the reason. It lives in the service's database, so it survives a Kafka that lost its data, and is written in the
+//! transaction that gives the message up.
 
 use crate::IncomingMessage;
+use crate::outbox::OutboxRow;
 use crate::schema::dead_letters;
 use diesel::prelude::*;
 use dual_db::{Connection, Result, on_each_backend};
+use std::collections::HashMap;
 
 /// A message that cannot be applied, and why.
 #[derive(Debug, Clone)]
@@ -28,11 +31,51 @@ struct NewRow<'a> {
     body: &'a [u8],
     reason: &'a str,
     received_at_us: i64,
+    event_id: Option<&'a str>,
+}
+
+/// The partition of an event that never reached one.
+const NO_PARTITION: i64 = -1;
+
+/// What a transaction set aside. It is reported after the commit: a transaction may be run twice, and what was rolled back
+/// was not set aside.
+#[derive(Debug, Default)]
+#[must_use = "an operator learns of a dead letter by its report, after the commit"]
+pub struct NewDeadLetters(Vec<NewDeadLetter>);
+
+#[derive(Debug)]
+struct NewDeadLetter {
+    topic: String,
+    message: String,
+    reason: String,
+    /// Of an event that cannot be published.
+    event_id: Option<String>,
+}
+
+impl NewDeadLetters {
+    /// Logs and counts each.
+    pub fn report(self) {
+        for NewDeadLetter { topic, message, reason, event_id } in self.0 {
+            metrics::counter!("dead_letters_total", "topic" => topic).increment(1);
+            match event_id {
+                None => {
+                    tracing::error!(message, reason, "a message cannot be applied and was set aside as a dead letter")
+                }
+                Some(event_id) => tracing::error!(
+                    message,
+                    event_id,
+                    reason,
+                    "an event cannot be published and was set aside as a dead letter"
+                ),
+            }
+        }
+    }
 }
 
 /// Sets messages aside, inside the caller's transaction. A message that comes again is kept once: it is known by its
 /// place and time (the place alone comes again when Kafka was wiped).
-pub fn insert(connection: &mut Connection, letters: &[DeadLetter], now_us: i64) -> Result<()> {
+pub fn insert(connection: &mut Connection, letters: &[DeadLetter], now_us: i64) -> Result<NewDeadLetters> {
+    let mut new = NewDeadLetters::default();
     for DeadLetter { message, reason } in letters {
         let headers: Vec<(&str, String)> = message
             .headers
@@ -49,17 +92,91 @@ pub fn insert(connection: &mut Connection, letters: &[DeadLetter], now_us: i64) 
             body: &message.body,
             reason,
             received_at_us: now_us,
+            event_id: None,
         };
         let inserted = on_each_backend!(connection, |c| {
             diesel::insert_into(dead_letters::table).values(&row).on_conflict_do_nothing().execute(c)
         })?;
-        if inserted == 0 {
-            continue;
+        if inserted > 0 {
+            let (topic, message) = (message.topic.clone(), format!("{message:?}"));
+            new.0.push(NewDeadLetter { topic, message, reason: reason.clone(), event_id: None });
         }
-        metrics::counter!("dead_letters_total", "topic" => message.topic.clone()).increment(1);
-        tracing::error!(?message, reason, "a message cannot be applied and was set aside as a dead letter");
     }
-    Ok(())
+    Ok(new)
+}
+
+/// Sets an event aside that cannot be published, with all that its row in the outbox had. It is kept once, however often it
+/// is published again: a letter that waits takes what is said last, and one that was discarded stays so.
+pub(crate) fn insert_unpublished(
+    connection: &mut Connection,
+    row: &OutboxRow,
+    created_at_us: i64,
+    reason: &str,
+    now_us: i64,
+) -> Result<NewDeadLetters> {
+    let known: Option<(i64, String)> = on_each_backend!(connection, |c| {
+        dead_letters::table
+            .filter(dead_letters::event_id.eq(&row.event_id))
+            .filter(dead_letters::topic.eq(&row.topic))
+            .filter(dead_letters::state.ne(DeadLetterState::Redriven.name()))
+            .order(dead_letters::id.desc())
+            .select((dead_letters::id, dead_letters::state))
+            .first(c)
+            .optional()
+    })?;
+    if let Some((id, state)) = known {
+        if state == DeadLetterState::Waiting.name() {
+            on_each_backend!(connection, |c| {
+                diesel::update(dead_letters::table.find(id))
+                    .set((
+                        dead_letters::message_key.eq(Some(row.message_key.as_bytes())),
+                        dead_letters::headers.eq(&row.headers),
+                        dead_letters::body.eq(row.body.as_bytes()),
+                        dead_letters::reason.eq(reason),
+                    ))
+                    .execute(c)
+            })?;
+        }
+        return Ok(NewDeadLetters::default());
+    }
+    let letter = NewRow {
+        topic: &row.topic,
+        partition: NO_PARTITION,
+        message_offset: row.id,
+        message_time_ms: created_at_us / 1_000,
+        message_key: Some(row.message_key.as_bytes()),
+        headers: row.headers.clone(),
+        body: row.body.as_bytes(),
+        reason,
+        received_at_us: now_us,
+        event_id: Some(&row.event_id),
+    };
+    on_each_backend!(connection, |c| diesel::insert_into(dead_letters::table).values(&letter).execute(c))?;
+    Ok(NewDeadLetters(vec![NewDeadLetter {
+        topic: row.topic.clone(),
+        message: format!("{}, row {} of the outbox ({} bytes)", row.topic, row.id, row.body.len()),
+        reason: reason.to_owned(),
+        event_id: Some(row.event_id.clone()),
+    }]))
+}
+
+/// Events that wait because they could not be published, by the key of each: those of a topic whose id is the key followed by
+/// `id_suffix`. Each with the time since when it could not, in microseconds since 1970.
+pub(crate) fn unpublished_since(
+    connection: &mut Connection,
+    topic: &str,
+    id_suffix: &str,
+) -> Result<HashMap<String, i64>> {
+    let found: Vec<(Option<String>, i64)> = on_each_backend!(connection, |c| {
+        dead_letters::table
+            .filter(dead_letters::event_id.is_not_null())
+            .filter(dead_letters::topic.eq(topic))
+            .filter(dead_letters::state.eq(DeadLetterState::Waiting.name()))
+            .select((dead_letters::event_id, dead_letters::received_at_us))
+            .load(c)
+    })?;
+    let key = |id: Option<String>| id.and_then(|id| id.strip_suffix(id_suffix).map(str::to_owned));
+    Ok(found.into_iter().filter_map(|(id, since_us)| Some((key(id)?, since_us))).collect())
 }
 
 /// What became of a message that was set aside.
@@ -99,7 +216,9 @@ pub fn count(connection: &mut Connection) -> Result<i64> {
 pub struct KeptDeadLetter {
     pub id: i64,
     pub topic: String,
+    /// -1 for an event that could not be published.
     pub partition: i64,
+    /// Its id in the outbox, then.
     pub message_offset: i64,
     pub message_time_ms: i64,
     pub message_key: Option<Vec<u8>>,
@@ -117,6 +236,8 @@ pub struct KeptDeadLetter {
     pub ended_by: Option<String>,
     /// The address they did it from.
     pub ended_from: Option<String>,
+    /// The id of an event that could not be published.
+    pub event_id: Option<String>,
     /// How many bytes the body has.
     #[diesel(select_expression = length(dead_letters::body))]
     pub body_bytes: i32,

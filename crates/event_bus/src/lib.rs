@@ -1,4 +1,4 @@
-//! Kafka mechanics over rdkafka: one way out (outbox, hand-off, sweeper) and one way in (batches, offsets after the
+//! Kafka mechanics over rdkafka: one way out ([`Relay::commit`], outbox, sweeper) and one way in (batches, offsets after the
 //! commit, dead letters). It moves keys, headers and bodies, and knows nothing of claims.
 //!
 //! It owns two tables, `outbox` and `dead_letters`, and their migrations; a service applies [`MIGRATIONS`] beside its own.
@@ -9,6 +9,7 @@ mod dead_letters;
 mod message;
 mod outbox;
 mod producer;
+mod publications;
 mod redrive;
 mod relay;
 mod schema;
@@ -18,13 +19,14 @@ mod topics;
 
 pub use consumer::{Consumer, Handler};
 pub use dead_letters::{
-    DeadLetter, DeadLetterState, KeptDeadLetter, count as count_dead_letters, find as find_dead_letter,
+    DeadLetter, DeadLetterState, KeptDeadLetter, NewDeadLetters, count as count_dead_letters, find as find_dead_letter,
     insert as insert_dead_letters, list as list_dead_letters,
 };
 pub use message::{IncomingMessage, OutgoingMessage};
-pub use outbox::{KEYS_WAITING_SINCE, OutboxRow, insert as insert_into_outbox, pending as pending_in_outbox};
+pub use outbox::{OutboxRow, for_each_waiting_key, pending as pending_in_outbox};
+pub use publications::Publications;
 pub use redrive::{LetterAct, LetterEnd, discard as discard_dead_letter, redrive as redrive_dead_letter};
-pub use relay::Relay;
+pub use relay::{BeforePublish, Relay};
 pub use security::{Password, Protocol, SaslMechanism, SecuritySettings};
 pub use settings::{ConsumerSettings, KafkaSettings, OutboxSettings, ProducerSettings, TopicSettings};
 

@@ -1,4 +1,7 @@
-//! The producer: takes outbox rows, sends them, and tells which were acknowledged.
+//! The producer: takes outbox rows, sends them, and reports what became of each.
+//!
+//! A broker refuses a batch as a whole, also where only one message of it is too large. So what was refused with others is
+//! sent once more, each alone, and only what is refused then is given up.
 
 use crate::KafkaSettings;
 use crate::client::{self, LastTrouble};
@@ -9,12 +12,25 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::metadata::Metadata;
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
+use std::sync::OnceLock;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-/// The outbox ids of acknowledged messages go to `acknowledged`.
+/// What became of a row, by its id in the outbox. Of a row of which nothing is reported, the sweeper takes care.
+#[derive(Debug)]
+pub(crate) enum Report {
+    /// Kafka has it.
+    Acknowledged(i64),
+    /// The broker refused it with a batch, for whichever message of it.
+    RefusedWithOthers(i64),
+    /// It can never be published, and why.
+    Unpublishable(i64, String),
+}
+
 pub(crate) struct Deliveries {
-    acknowledged: Sender<i64>,
+    reports: Sender<Report>,
+    /// Whether each message is a batch of its own.
+    alone: bool,
     trouble: LastTrouble,
 }
 
@@ -38,7 +54,16 @@ impl ProducerContext for Deliveries {
             Ok(_) => {
                 metrics::counter!("events_delivered_total").increment(1);
                 // Nobody listens any more only when the relay is stopping: then the row stays and is sent again.
-                let _ = self.acknowledged.send(*outbox_id);
+                let _ = self.reports.send(Report::Acknowledged(*outbox_id));
+            }
+            Err((KafkaError::MessageProduction(code), _)) if refuses_the_message(*code) => {
+                metrics::counter!("events_delivery_failed_total").increment(1);
+                let report = if self.alone {
+                    Report::Unpublishable(*outbox_id, format!("Kafka refuses it: {code}"))
+                } else {
+                    Report::RefusedWithOthers(*outbox_id)
+                };
+                let _ = self.reports.send(report);
             }
             Err((error, _)) => {
                 metrics::counter!("events_delivery_failed_total").increment(1);
@@ -48,14 +73,44 @@ impl ProducerContext for Deliveries {
     }
 }
 
+/// Whether a broker says so of what it was sent, and will say so again.
+fn refuses_the_message(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::MessageSizeTooLarge
+            | RDKafkaErrorCode::MessageBatchTooLarge
+            | RDKafkaErrorCode::InvalidTimestamp
+            | RDKafkaErrorCode::InvalidRecord
+    )
+}
+
 pub(crate) struct Producer {
     inner: ThreadedProducer<Deliveries>,
+    /// Sends each message as a batch of its own. Made when it is first needed, which is hardly ever.
+    alone: OnceLock<ThreadedProducer<Deliveries>>,
+    settings: KafkaSettings,
+    reports: Sender<Report>,
     metadata_timeout: Duration,
 }
 
 impl Producer {
-    pub(crate) fn new(settings: &KafkaSettings, acknowledged: Sender<i64>) -> Result<Self, KafkaError> {
-        let inner = client::configuration(settings)
+    /// What becomes of the rows goes to `reports`.
+    pub(crate) fn new(settings: &KafkaSettings, reports: Sender<Report>) -> Result<Self, KafkaError> {
+        let inner = Self::client(settings, reports.clone(), false)?;
+        let metadata_timeout = Duration::from_millis(settings.health_interval_ms);
+        Ok(Self { inner, alone: OnceLock::new(), settings: settings.clone(), reports, metadata_timeout })
+    }
+
+    fn client(
+        settings: &KafkaSettings,
+        reports: Sender<Report>,
+        alone: bool,
+    ) -> Result<ThreadedProducer<Deliveries>, KafkaError> {
+        let mut configuration = client::configuration(settings);
+        if alone {
+            configuration.set("batch.num.messages", "1");
+        }
+        configuration
             .set("acks", "all")
             .set("enable.idempotence", "false")
             // librdkafka's default differs from Java's: every client library must put one claim in one partition.
@@ -64,15 +119,40 @@ impl Producer {
             .set("linger.ms", settings.producer.linger_ms.to_string())
             .set("queue.buffering.max.messages", settings.producer.max_queued_messages.to_string())
             .set("message.timeout.ms", settings.producer.delivery_timeout_ms.to_string())
-            .create_with_context(Deliveries { acknowledged, trouble: LastTrouble::default() })?;
-        Ok(Self { inner, metadata_timeout: Duration::from_millis(settings.health_interval_ms) })
+            .create_with_context(Deliveries { reports, alone, trouble: LastTrouble::default() })
     }
 
     /// Queues a row without waiting. `false`: the queue is full, and the row stays with the sweeper.
     pub(crate) fn send(&self, row: &OutboxRow) -> bool {
-        let Ok(pairs) = serde_json::from_str::<Vec<(String, String)>>(&row.headers) else {
-            tracing::error!(outbox_id = row.id, "the headers of an event in the outbox cannot be read; it is not sent");
-            return true;
+        self.send_by(&self.inner, row)
+    }
+
+    /// The same, in a batch of its own. A row that cannot be queued stays with the sweeper.
+    pub(crate) fn send_alone(&self, row: &OutboxRow) {
+        if self.alone.get().is_none() {
+            match Self::client(&self.settings, self.reports.clone(), true) {
+                Ok(client) => drop(self.alone.set(client)),
+                Err(error) => {
+                    tracing::warn!(%error, outbox_id = row.id, "an event could not be sent alone; the sweeper tries again");
+                    return;
+                }
+            }
+        }
+        if let Some(client) = self.alone.get() {
+            self.send_by(client, row);
+        }
+    }
+
+    fn give_up(&self, row: &OutboxRow, why: impl Into<String>) -> bool {
+        let _ = self.reports.send(Report::Unpublishable(row.id, why.into()));
+        true
+    }
+
+    fn send_by(&self, client: &ThreadedProducer<Deliveries>, row: &OutboxRow) -> bool {
+        let pairs = match serde_json::from_str::<Vec<(String, String)>>(&row.headers) {
+            // A name with a NUL in it has no place in a message.
+            Ok(pairs) if !pairs.iter().any(|(name, _)| name.contains('\0')) => pairs,
+            _ => return self.give_up(row, "its headers in the outbox cannot be read"),
         };
         let headers = pairs.iter().fold(OwnedHeaders::new_with_capacity(pairs.len()), |headers, (name, value)| {
             headers.insert(Header { key: name, value: Some(value) })
@@ -81,9 +161,13 @@ impl Producer {
             .key(&row.message_key)
             .payload(&row.body)
             .headers(headers);
-        match self.inner.send(record) {
+        match client.send(record) {
             Ok(()) => true,
             Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => false,
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge), _)) => {
+                self.give_up(row, "it is larger than the setting kafka.max_message_bytes allows")
+            }
+            Err((error @ KafkaError::Nul(_), _)) => self.give_up(row, format!("its topic is none: {error}")),
             Err((error, _)) => {
                 tracing::error!(%error, outbox_id = row.id, "an event could not be queued; the sweeper tries again");
                 true

@@ -3,9 +3,8 @@
 //! Nothing is deleted: the letter stays, and says what became of it, when, why and by whom.
 
 use crate::dead_letters::{self, DeadLetterState, KeptDeadLetter};
-use crate::outbox::OutboxRow;
 use crate::schema::dead_letters as letters;
-use crate::{OutgoingMessage, Relay};
+use crate::{OutgoingMessage, Publications};
 use diesel::prelude::*;
 use dual_db::{Connection, Result, load_for_update, on_each_backend};
 
@@ -29,8 +28,8 @@ pub enum LetterEnd {
     Before(KeptDeadLetter),
     /// It cannot be sent as it came, for this reason; nothing was changed.
     Unsendable(&'static str),
-    /// It is done. Give the rows to [`Relay::hand_off`] after the commit.
-    Done(KeptDeadLetter, Vec<OutboxRow>),
+    /// It is done, once the transaction is committed.
+    Done(KeptDeadLetter),
 }
 
 #[derive(Queryable, Selectable)]
@@ -41,22 +40,28 @@ struct Held {
     headers: String,
     body: Vec<u8>,
     state: String,
+    event_id: Option<String>,
 }
 
-/// Sends a letter out again, to its own topic with its own key, headers and body, inside the caller's transaction. If it
-/// still cannot be applied, it becomes a new letter.
-pub fn redrive(connection: &mut Connection, relay: &Relay, id: i64, act: &LetterAct, now_us: i64) -> Result<LetterEnd> {
+/// Publishes a letter again, to its own topic with its own key, headers and body, in a transaction of
+/// [`Relay::commit`](crate::Relay::commit). If it still cannot be applied, it becomes a new letter.
+pub fn redrive(
+    connection: &mut Connection,
+    publications: &mut Publications,
+    id: i64,
+    act: &LetterAct,
+) -> Result<LetterEnd> {
     let Some(held) = hold(connection, id)? else { return Ok(LetterEnd::Unknown) };
     if held.state != DeadLetterState::Waiting.name() {
         return before(connection, id);
     }
     let message = match as_it_came(held, id) {
-        Ok(message) if relay.carries(&message) => message,
+        Ok(message) if publications.carries(&message) => message,
         Ok(_) => return Ok(LetterEnd::Unsendable("it is larger than the setting kafka.max_message_bytes allows")),
         Err(why) => return Ok(LetterEnd::Unsendable(why)),
     };
-    let rows = relay.enqueue(connection, &[message], now_us)?;
-    end(connection, id, DeadLetterState::Redriven, act, now_us, rows)
+    publications.publish([message]);
+    end(connection, id, DeadLetterState::Redriven, act, publications.now_us())
 }
 
 /// Discards a letter, inside the caller's transaction: it is kept and never sent again.
@@ -64,7 +69,7 @@ pub fn discard(connection: &mut Connection, id: i64, act: &LetterAct, now_us: i6
     match hold(connection, id)? {
         None => Ok(LetterEnd::Unknown),
         Some(held) if held.state != DeadLetterState::Waiting.name() => before(connection, id),
-        Some(_) => end(connection, id, DeadLetterState::Discarded, act, now_us, Vec::new()),
+        Some(_) => end(connection, id, DeadLetterState::Discarded, act, now_us),
     }
 }
 
@@ -85,7 +90,6 @@ fn end(
     state: DeadLetterState,
     act: &LetterAct,
     now_us: i64,
-    rows: Vec<OutboxRow>,
 ) -> Result<LetterEnd> {
     on_each_backend!(connection, |c| {
         diesel::update(letters::table.find(id))
@@ -98,7 +102,7 @@ fn end(
             ))
             .execute(c)
     })?;
-    Ok(dead_letters::find(connection, id)?.map_or(LetterEnd::Unknown, |(letter, _)| LetterEnd::Done(letter, rows)))
+    Ok(dead_letters::find(connection, id)?.map_or(LetterEnd::Unknown, |(letter, _)| LetterEnd::Done(letter)))
 }
 
 /// The message that came, if the outbox, which holds texts, can hold it to the byte.
@@ -112,8 +116,12 @@ fn as_it_came(held: Held, id: i64) -> std::result::Result<OutgoingMessage, &'sta
     }
     let headers: Vec<(String, String)> =
         serde_json::from_str(&held.headers).map_err(|_| "its headers cannot be read")?;
-    let event_id = headers.iter().find(|(name, _)| name == "ce_id").map(|(_, value)| value.clone());
-    let event_id = event_id.filter(|value| !value.contains('\0')).unwrap_or_else(|| format!("dead letter {id}"));
+    let in_headers = headers.iter().find(|(name, _)| name == "ce_id").map(|(_, value)| value.clone());
+    let event_id = held
+        .event_id
+        .or(in_headers)
+        .filter(|value| !value.contains('\0'))
+        .unwrap_or_else(|| format!("dead letter {id}"));
     Ok(OutgoingMessage { event_id, topic: held.topic, key, headers, body })
 }
 

@@ -30,6 +30,7 @@ diesel::table! {
         ended_reason -> Nullable<Text>,
         ended_by -> Nullable<Text>,
         ended_from -> Nullable<Text>,
+        event_id -> Nullable<Text>,
     }
 }
 

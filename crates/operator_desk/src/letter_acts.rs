@@ -33,17 +33,12 @@ pub(crate) async fn redrive(
 ) -> Result<HttpResponse, Problem> {
     let act = LetterAct::from(desk.operators.read(&request, payload, Reason::Optional).await?);
     let id = read_id(&id)?;
-    let sender = Arc::clone(&desk.relay);
-    let end = desk
-        .database
-        .write(move |connection| {
-            let now_us = connection.now_us()?;
-            event_bus::redrive_dead_letter(connection, &sender, id, &act, now_us)
-        })
-        .await?;
-    match end {
-        LetterEnd::Done(letter, rows) => {
-            desk.relay.hand_off(&rows);
+    let relay = Arc::clone(&desk.relay);
+    let redrive = move || {
+        relay.commit(|connection, publications| event_bus::redrive_dead_letter(connection, publications, id, &act))
+    };
+    match desk.database.run(move |_| redrive()).await? {
+        LetterEnd::Done(letter) => {
             metrics::counter!("dead_letters_redriven_total", "topic" => letter.topic.clone()).increment(1);
             tracing::info!(dead_letter_id = id, topic = letter.topic, "a dead letter was sent out again");
             Ok(HttpResponse::Accepted().json(DeadLetterAnswer::from(letter)))
@@ -86,7 +81,7 @@ pub(crate) async fn discard(
         })
         .await?;
     match end {
-        LetterEnd::Done(letter, _) => {
+        LetterEnd::Done(letter) => {
             metrics::counter!("dead_letters_discarded_total", "topic" => letter.topic.clone()).increment(1);
             tracing::info!(dead_letter_id = id, topic = letter.topic, "a dead letter was discarded");
             Ok(HttpResponse::Ok().json(DeadLetterAnswer::from(letter)))

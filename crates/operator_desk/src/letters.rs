@@ -69,8 +69,12 @@ pub(crate) struct DeadLetterAnswer {
     /// Why it was set aside.
     reason: String,
     topic: String,
+    /// -1 for an event of this service that could not be published.
     partition: i64,
+    /// Of an event that could not be published: its number in the outbox.
     offset: i64,
+    /// The id of an event of this service that could not be published.
+    event_id: Option<String>,
     /// The message's own time.
     #[schema(value_type = Option<Time>)]
     sent_at: Option<String>,
@@ -131,6 +135,7 @@ impl From<KeptDeadLetter> for DeadLetterAnswer {
             topic: kept.topic,
             partition: kept.partition,
             offset: kept.message_offset,
+            event_id: kept.event_id,
             sent_at: (kept.message_time_ms > 0).then(|| rfc3339(kept.message_time_ms.saturating_mul(1_000))),
             received_at: rfc3339(kept.received_at_us),
             key: kept.message_key.as_deref().map(masked::key),

@@ -7,7 +7,9 @@
 //! - [`eventually`] and [`wait_until`]: waiting for an event. No test sleeps for it.
 //! - [`TestBroker`], [`free_address`]: a broker of a test's own, and an address for one that comes and goes.
 //! - [`ChaosProxy`], [`forbid`], [`fail_commits`]: a server that is gone, a table that refuses, a COMMIT that fails.
+//! - [`outbox()`], [`take_outbox`], [`leave_in_outbox`]: a service's outbox, from outside.
 //! - [`Running`]: a program under test as a process. [`effort`]: few cases for a person who waits, many for CI.
+//! - [`Tally`]: how much one counter is raised by what a test does.
 //! - [`openapi_walk`]: a service held to its OpenAPI document.
 //!
 //! It depends on `dual_db`, `local_broker` and `claim_events` alone of the crates here, so that the unit tests of all others
@@ -22,10 +24,12 @@ mod free_address;
 pub mod kafka;
 mod needs;
 pub mod openapi_walk;
+mod outbox;
 mod requirement;
 mod running;
 pub mod schema_drift;
 mod sql;
+mod tally;
 mod unique;
 mod waiting;
 
@@ -35,8 +39,10 @@ pub use database::TestDatabase;
 pub use effort::effort;
 pub use failing_commit::{fail_commits, let_commits_succeed};
 pub use free_address::free_address;
+pub use outbox::{OutboxMessage, leave_in_outbox, outbox, take_outbox};
 pub use requirement::{kafka_brokers, kcat, postgres_url};
 pub use running::{Running, run_to_end};
 pub use sql::{allow, count, execute, forbid, number, number_in};
+pub use tally::Tally;
 pub use unique::unique;
 pub use waiting::{PATIENCE, eventually, wait_until, within};

@@ -1,11 +1,13 @@
 //! What was submitted against what became of it, in counts and cents, computed in the database from one snapshot of it.
 
+use super::schema::claims;
 use crate::domain::transition::Status;
 use claim_events::{CLAIM_TOPIC, Envelope};
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{BigInt, Nullable, Text};
 use dual_db::{Connection, Result, on_each_backend};
+use std::collections::HashMap;
 
 /// How many claims that need attention are named.
 pub const MOST_NAMED: i64 = 20;
@@ -85,14 +87,6 @@ pub struct Waiting {
 }
 
 #[derive(QueryableByName)]
-struct Unpublished {
-    #[diesel(embed)]
-    all: Sum,
-    #[diesel(sql_type = Nullable<BigInt>)]
-    since_us: Option<i64>,
-}
-
-#[derive(QueryableByName)]
 struct ByStatus {
     #[diesel(sql_type = Text)]
     status: String,
@@ -116,30 +110,39 @@ const NEEDING_ATTENTION: &str = "SELECT claim_id, status, net_fee_cents, times_a
     COALESCE(voided_at_us, submitted_at_us) AS since_us
     FROM claims WHERE needs_attention ORDER BY since_us, claim_id LIMIT $1";
 
-/// Claims whose first event waits in the outbox. Nothing in a claim's own row tells: it may have been withdrawn, or asked
-/// for again, before any of that went out. The outbox is read, and its claims are found by their ids.
-fn unpublished() -> String {
-    format!(
-        "SELECT COUNT(*) AS claims, CAST(COALESCE(SUM(net_fee_cents), 0) AS BIGINT) AS cents, MIN(since_us) AS since_us
-         FROM ({}) AS waiting JOIN claims ON claim_id = message_key",
-        event_bus::KEYS_WAITING_SINCE
-    )
+/// Claims whose first event waits in the outbox, or could not be published, and since when the first of them does. Nothing in
+/// a claim's own row tells: it may have been withdrawn, or asked for again, before any of that went out.
+fn unpublished(connection: &mut Connection) -> Result<(Sum, Option<i64>)> {
+    // The id of a claim's first event, behind the claim's own.
+    let first_event = Envelope::derive_id("", "claim.submitted", 1);
+    let (mut all, mut oldest_us) = (Sum::default(), None);
+    event_bus::for_each_waiting_key(connection, CLAIM_TOPIC, &first_event, |connection, keys| {
+        let since_us: HashMap<&str, i64> = keys.iter().map(|(key, since_us)| (key.as_str(), *since_us)).collect();
+        let found: Vec<(String, i64)> = on_each_backend!(connection, |c| {
+            claims::table
+                .filter(claims::claim_id.eq_any(since_us.keys()))
+                .select((claims::claim_id, claims::net_fee_cents))
+                .load(c)
+        })?;
+        for (claim_id, cents) in found {
+            all = all + Sum { claims: 1, cents };
+            oldest_us = oldest_us.into_iter().chain(since_us.get(claim_id.as_str()).copied()).min();
+        }
+        Ok(())
+    })?;
+    Ok((all, oldest_us))
 }
 
 /// Computes it. Call it in one transaction for numbers that belong together.
 pub fn compute(connection: &mut Connection) -> Result<Reconciliation> {
     let rows: Vec<ByStatus> = on_each_backend!(connection, |c| sql_query(BY_STATUS).load(c))?;
-    // The id of a claim's first event, behind the claim's own.
-    let first_event = Envelope::derive_id("", "claim.submitted", 1);
-    let unpublished: Unpublished = on_each_backend!(connection, |c| {
-        sql_query(unpublished()).bind::<Text, _>(CLAIM_TOPIC).bind::<Text, _>(&first_event).get_result(c)
-    })?;
+    let (unpublished, unpublished_since_us) = unpublished(connection)?;
     let mut found = Reconciliation {
         needing_attention: on_each_backend!(connection, |c| {
             sql_query(NEEDING_ATTENTION).bind::<BigInt, _>(MOST_NAMED).load(c)
         })?,
-        unpublished: unpublished.all,
-        unpublished_since_us: unpublished.since_us,
+        unpublished,
+        unpublished_since_us,
         ..Reconciliation::default()
     };
     for row in rows {

@@ -5,7 +5,7 @@ use crate::db::provider_totals::Changes;
 use crate::domain::transition::{self, Arrival, Effect};
 use crate::events::outgoing;
 use claim_events::{Envelope, Event, PaymentEvent};
-use dual_db::{Connection, Database, Result};
+use dual_db::{Connection, Result};
 use event_bus::{DeadLetter, Handler, IncomingMessage, OutgoingMessage, Relay};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -13,7 +13,6 @@ use std::sync::Arc;
 /// The consumer of payments' topic.
 #[derive(Debug)]
 pub struct Outcomes {
-    database: Database,
     relay: Arc<Relay>,
 }
 
@@ -24,18 +23,37 @@ struct Outcome<'a> {
     message: &'a IncomingMessage,
 }
 
-/// What applying a batch leaves to be written.
+/// What applying a batch leaves to be written, and to be reported once that is committed.
 #[derive(Default)]
 struct Applied {
     totals: Changes,
     answers: Vec<OutgoingMessage>,
     dead_letters: Vec<DeadLetter>,
+    reports: Vec<Report>,
+}
+
+/// What is logged and counted of an outcome, once, after the commit: its transaction may be run twice, or rolled back.
+enum Report {
+    Applied { claim_id: String, event_type: &'static str, status: &'static str, version: i64 },
+    Contradicts,
+}
+
+impl Report {
+    fn make(self) {
+        match self {
+            Self::Applied { claim_id, event_type, status, version } => {
+                metrics::counter!("outcomes_applied_total", "type" => event_type).increment(1);
+                tracing::info!(claim_id, status, version, "an outcome was applied");
+            }
+            Self::Contradicts => metrics::counter!("outcome_contradictions_total").increment(1),
+        }
+    }
 }
 
 impl Outcomes {
-    /// Applies outcomes to this database and answers through this relay.
-    pub fn new(database: Database, relay: Arc<Relay>) -> Self {
-        Self { database, relay }
+    /// Applies outcomes, and answers them, through this relay.
+    pub fn new(relay: Arc<Relay>) -> Self {
+        Self { relay }
     }
 }
 
@@ -49,15 +67,17 @@ impl Handler for Outcomes {
                 Err(error) => unreadable.push(DeadLetter { message: message.clone(), reason: error.to_string() }),
             }
         }
-        let rows = self.database.write(|connection| {
-            let now_us = connection.now_us()?;
+        let (reports, dead_letters) = self.relay.commit(|connection, publications| {
+            let now_us = publications.now_us();
             let mut applied = apply_all(connection, &outcomes, now_us)?;
             applied.dead_letters.extend(unreadable.iter().cloned());
-            std::mem::take(&mut applied.totals).apply(connection)?;
-            event_bus::insert_dead_letters(connection, &applied.dead_letters, now_us)?;
-            self.relay.enqueue(connection, &applied.answers, now_us)
+            applied.totals.apply(connection)?;
+            let dead_letters = event_bus::insert_dead_letters(connection, &applied.dead_letters, now_us)?;
+            publications.publish(applied.answers);
+            Ok((applied.reports, dead_letters))
         })?;
-        self.relay.hand_off(&rows);
+        reports.into_iter().for_each(Report::make);
+        dead_letters.report();
         Ok(())
     }
 }
@@ -94,7 +114,7 @@ fn apply_one(
     let answered = match transition::apply(row.state()?, arrival) {
         Effect::Nothing { answers } => answers,
         Effect::Alarm => {
-            metrics::counter!("outcome_contradictions_total").increment(1);
+            applied.reports.push(Report::Contradicts);
             applied.set_aside(outcome, "it says another outcome than the one recorded under the same version");
             false
         }
@@ -108,13 +128,12 @@ fn apply_one(
             if entered_unwound {
                 applied.totals.remove(&row.provider_npi, row.net_fee_cents);
             }
-            metrics::counter!("outcomes_applied_total", "type" => outcome.event.event_type()).increment(1);
-            tracing::info!(
-                claim_id = row.claim_id,
-                status = row.status,
-                version = arrival.version,
-                "an outcome was applied"
-            );
+            applied.reports.push(Report::Applied {
+                claim_id: row.claim_id.clone(),
+                event_type: outcome.event.event_type(),
+                status: status.name(),
+                version: arrival.version,
+            });
             answers
         }
     };

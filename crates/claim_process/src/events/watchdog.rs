@@ -40,20 +40,16 @@ pub fn ask_for_overdue(database: &Database, relay: &Relay, settings: &WatchdogSe
     }
     let first = Duration::from_millis(settings.first_pause_ms);
     let longest = Duration::from_millis(settings.max_pause_ms);
-    let rows = database.write(|connection| {
-        let now_us = connection.now_us()?;
+    let (asked, newly_marked) = relay.commit(|connection, publications| {
+        let now_us = publications.now_us();
         let due = claims::take_due(connection, now_us, settings.max_claims)?;
+        let mut newly_marked = Vec::new();
         for claim in &due {
             let times_asked = claim.row.times_asked + 1;
             let pause = backoff::doubling(first, longest, u32::try_from(times_asked).unwrap_or(u32::MAX));
             let needs_attention = times_asked >= settings.attention_after;
             if needs_attention && !claim.row.needs_attention {
-                metrics::counter!("claims_marked_for_attention_total").increment(1);
-                tracing::warn!(
-                    claim_id = claim.row.claim_id,
-                    times_asked,
-                    "a claim has no outcome, however often it was asked for"
-                );
+                newly_marked.push((claim.row.claim_id.clone(), times_asked));
             }
             claims::note_asked(
                 connection,
@@ -64,14 +60,17 @@ pub fn ask_for_overdue(database: &Database, relay: &Relay, settings: &WatchdogSe
             )?;
         }
         let messages: Vec<_> = due.iter().map(outgoing::current_event).collect();
-        relay.enqueue_unless_waiting(connection, &messages, now_us)
+        let asked = publications.publish_unless_waiting(connection, &messages)?;
+        Ok((asked, newly_marked))
     })?;
-    if rows.is_empty() {
-        // Another instance was quicker, or what there is to ask waits in the outbox.
-        return Ok(0);
+    for (claim_id, times_asked) in newly_marked {
+        metrics::counter!("claims_marked_for_attention_total").increment(1);
+        tracing::warn!(claim_id, times_asked, "a claim has no outcome, however often it was asked for");
     }
-    metrics::counter!("claims_asked_again_total").increment(rows.len() as u64);
-    tracing::info!(claims = rows.len(), "asked again for outcomes that are overdue");
-    relay.hand_off(&rows);
-    Ok(rows.len())
+    // None where another instance was quicker, or what there is to ask waits in the outbox.
+    if asked > 0 {
+        metrics::counter!("claims_asked_again_total").increment(asked as u64);
+        tracing::info!(claims = asked, "asked again for outcomes that are overdue");
+    }
+    Ok(asked)
 }

@@ -10,6 +10,8 @@ use crate::domain::transition::{self, Void};
 use crate::events::outgoing;
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
+use dual_db::Connection;
+use event_bus::Publications;
 use serde::Deserialize;
 use serde_json::json;
 use service_runtime::http_server::read_body;
@@ -31,7 +33,7 @@ pub(super) struct VoidBody {
 enum Outcome {
     NoSuchClaim,
     Unwound,
-    Voided(Box<StoredClaim>),
+    Voided { claim: Box<StoredClaim>, is_news: bool },
 }
 
 /// Withdraw a claim.
@@ -56,34 +58,31 @@ pub(super) async fn post(
     let id = ClaimId::parse(&id).ok_or_else(not_found)?;
     let relay = api.relay.clone();
     let due_after_us = api.settings.watchdog.first_pause_us();
-    let (outcome, rows) = api
-        .database
-        .write(move |connection| {
-            let now_us = connection.now_us()?;
-            let Some(mut row) = claims::find_for_update(connection, &[id.as_str()])?.pop() else {
-                return Ok((Outcome::NoSuchClaim, Vec::new()));
-            };
-            let is_news = match transition::void(row.state()?) {
-                Void::Refused => return Ok((Outcome::Unwound, Vec::new())),
-                Void::Already => false,
-                Void::Accepted(status) => {
-                    row.status = status.name().to_owned();
-                    row.version = 2;
-                    row.voided_at_us = Some(now_us);
-                    row.void_reason = Some(reason.clone());
-                    claims::note_void(connection, &row, now_us + due_after_us)?;
-                    true
-                }
-            };
-            let voided = claims::with_details(connection, vec![row])?;
-            let announced = if is_news { voided.iter().map(outgoing::current_event).collect() } else { Vec::new() };
-            let rows = relay.enqueue(connection, &announced, now_us)?;
-            Ok((voided.into_iter().next().map_or(Outcome::NoSuchClaim, |claim| Outcome::Voided(Box::new(claim))), rows))
-        })
-        .await?;
-    let is_news = !rows.is_empty();
-    api.relay.hand_off(&rows);
-    match outcome {
+    let void = move |connection: &mut Connection, publications: &mut Publications| {
+        let now_us = publications.now_us();
+        let Some(mut row) = claims::find_for_update(connection, &[id.as_str()])?.pop() else {
+            return Ok(Outcome::NoSuchClaim);
+        };
+        let is_news = match transition::void(row.state()?) {
+            Void::Refused => return Ok(Outcome::Unwound),
+            Void::Already => false,
+            Void::Accepted(status) => {
+                row.status = status.name().to_owned();
+                row.version = 2;
+                row.voided_at_us = Some(now_us);
+                row.void_reason = Some(reason.clone());
+                claims::note_void(connection, &row, now_us + due_after_us)?;
+                true
+            }
+        };
+        let voided = claims::with_details(connection, vec![row])?;
+        if is_news {
+            publications.publish(voided.iter().map(outgoing::current_event));
+        }
+        let claim = voided.into_iter().next().map(Box::new);
+        Ok(claim.map_or(Outcome::NoSuchClaim, |claim| Outcome::Voided { claim, is_news }))
+    };
+    match api.database.run(move |_| relay.commit(void)).await? {
         Outcome::NoSuchClaim => Err(not_found()),
         Outcome::Unwound => Err(Problem::new(
             StatusCode::CONFLICT,
@@ -91,7 +90,7 @@ pub(super) async fn post(
             "The claim is unwound already",
             "the claim was unwound for another cause, which its outcome names: nothing is left to withdraw",
         )),
-        Outcome::Voided(claim) => {
+        Outcome::Voided { claim, is_news } => {
             if is_news {
                 tracing::info!(claim_id = claim.row.claim_id, "a claim was withdrawn");
                 metrics::counter!("claims_voided_total").increment(1);

@@ -4,17 +4,20 @@
 //! statement and the COMMIT are what these tests are to find. On both databases a constraint that is checked only at the
 //! end of the transaction makes it fail.
 
-use crate::kafka::{Kafka, Said, unwound};
+use crate::kafka::{Kafka, Said, encoded, settled, unwound};
 use crate::service::{Answer, PROVIDERS, Service, assert_totals_agree, claim, line, with_service, with_settings};
-use claim_events::{ClaimEvent, KnownOutcome, OutcomeKind, PARTITIONS, PaymentEvent, Unwound};
+use claim_events::{ClaimEvent, Encoded, KnownOutcome, OutcomeKind, PARTITIONS, PAYMENT_TOPIC, PaymentEvent, Unwound};
+use claim_process::events::outcomes::Outcomes;
 use claim_process::events::watchdog::ask_for_overdue;
 use claim_process::settings::Settings;
-use event_bus::{OutgoingMessage, Relay};
+use event_bus::{Handler, IncomingMessage, KafkaSettings, Relay};
 use reqwest::Method;
 use serde_json::json;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use test_support::{
-    TestDatabase, count, eventually, execute, fail_commits, let_commits_succeed, number, on_both_databases,
+    OutboxMessage, Tally, TestDatabase, count, eventually, execute, fail_commits, leave_in_outbox, let_commits_succeed,
+    number, on_both_databases,
 };
 use tokio::task::JoinSet;
 
@@ -56,13 +59,13 @@ on_both_databases! {
         let database = database.database();
         fail_commits(database, "outbox", "NEW.message_key = 'refused'");
         let insert = |key: &str| {
-            let message = OutgoingMessage {
-                event_id: "event".to_owned(), topic: "topic".to_owned(), key: key.to_owned(), headers: Vec::new(), body: "{}".to_owned(),
+            let message = OutboxMessage {
+                event_id: "event".to_owned(), topic: "topic".to_owned(), message_key: key.to_owned(), headers: "[]".to_owned(), body: "{}".to_owned(),
             };
             let mut written = 0;
             let result = database.write(|connection| {
-                let now_us = connection.now_us()?;
-                written += event_bus::insert_into_outbox(connection, std::slice::from_ref(&message), now_us, 0)?.len();
+                leave_in_outbox(connection, &message, 1)?;
+                written += 1;
                 Ok(())
             });
             (written, result)
@@ -155,6 +158,34 @@ on_both_databases! {
             let ClaimEvent::OutcomeRecorded(recorded) = event.decode().1 else { panic!("{event:?}") };
             assert_eq!((recorded.claim_id, recorded.known_outcome), (id, KnownOutcome { kind: OutcomeKind::Unwound, version: 1 }));
         });
+    }
+
+    fn an_outcome_is_logged_and_counted_once_it_is_committed(database: &TestDatabase) {
+        let mut id = String::new();
+        with_service(database, async |service| id = service.accepted(&claim(PROVIDERS[0], "81.25")).await);
+        let database = database.database();
+        let kafka = KafkaSettings { brokers: "127.0.0.1:1".to_owned(), ..Settings::default().kafka };
+        let relay = Relay::start(database, &kafka).expect("starts");
+        let mut outcomes = Outcomes::new(Arc::clone(&relay));
+        let Encoded { key, headers, body, .. } = encoded(1, &settled(&id, 8_125));
+        let message = IncomingMessage {
+            topic: PAYMENT_TOPIC.to_owned(),
+            partition: 0,
+            offset: 1,
+            time_ms: 1,
+            key: Some(key.into_bytes()),
+            headers: headers.into_iter().map(|(name, value)| (name, value.into_bytes())).collect(),
+            body: body.into_bytes(),
+        };
+        let applied = Tally::of("outcomes_applied_total");
+        let _counting = metrics::set_default_local_recorder(&applied);
+        fail_commits(database, "claim_timeline", "true");
+        assert!(outcomes.handle(std::slice::from_ref(&message)).expect_err("the COMMIT fails").is_refusal());
+        assert_eq!((applied.total(), count(database, "claims WHERE status = 'settled'")), (0, 0));
+        let_commits_succeed(database, "claim_timeline");
+        outcomes.handle(std::slice::from_ref(&message)).expect("commits");
+        assert_eq!((applied.total(), count(database, "claims WHERE status = 'settled'")), (1, 1));
+        relay.stop();
     }
 
     fn a_rerequest_whose_commit_fails_is_not_published(database: &TestDatabase) {

@@ -10,8 +10,11 @@ use claim_process::domain::rules::book::RuleBook;
 use claim_process::domain::rules::default_severities;
 use claim_process::events::outgoing;
 use claim_process::intake::{ReadLimits, read_json};
-use dual_db::{Connection, Database};
+use claim_process::settings::Settings;
+use dual_db::Database;
+use event_bus::{KafkaSettings, Relay};
 use serde_json::json;
+use std::sync::Arc;
 use test_support::{count, execute, on_both_databases};
 
 /// A claim on its way into the database, with a key and an external id where they are not empty.
@@ -48,13 +51,21 @@ fn told(results: &[Submitted]) -> Vec<(&'static str, String)> {
     told.collect()
 }
 
+/// A relay without a Kafka: what it publishes stays in the outbox.
+fn relay(database: &Database) -> Arc<Relay> {
+    database.migrate(&[&event_bus::MIGRATIONS, &db::MIGRATIONS]).unwrap();
+    let kafka = KafkaSettings { brokers: "127.0.0.1:1".to_owned(), ..Settings::default().kafka };
+    Relay::start(database, &kafka).unwrap()
+}
+
 /// What the writer does with a group, in one transaction.
-fn try_to_store(connection: &mut Connection, group: &[Submission]) -> dual_db::Result<Vec<Submitted>> {
-    let now_us = connection.now_us()?;
-    let stored = store(connection, group, now_us, now_us + 60_000_000)?;
-    let messages: Vec<_> = stored.inserted.iter().map(outgoing::current_event).collect();
-    event_bus::insert_into_outbox(connection, &messages, now_us, 60_000_000)?;
-    Ok(stored.results)
+fn try_to_store(relay: &Relay, group: &[Submission]) -> dual_db::Result<Vec<Submitted>> {
+    relay.commit(|connection, publications| {
+        let now_us = publications.now_us();
+        let stored = store(connection, group, now_us, now_us + 60_000_000)?;
+        publications.publish(stored.inserted.iter().map(outgoing::current_event));
+        Ok(stored.results)
+    })
 }
 
 fn stored(database: &Database) -> Vec<i64> {
@@ -64,7 +75,7 @@ fn stored(database: &Database) -> Vec<i64> {
 
 on_both_databases! {
     fn a_group_whose_commit_answer_was_lost_is_stored_once_and_answered_as_if_it_had_come(database: &Database) {
-        database.migrate(&[&event_bus::MIGRATIONS, &db::MIGRATIONS]).unwrap();
+        let relay = relay(database);
         let group = [
             submission(PROVIDERS[0], "1.00", "", ""),
             submission(PROVIDERS[1], "2.00", "key-1", ""),
@@ -88,7 +99,7 @@ on_both_databases! {
             ("accepted", id(6)),
         ];
 
-        let first = database.write(|connection| try_to_store(connection, &group)).unwrap();
+        let first = try_to_store(&relay, &group).unwrap();
         assert_eq!(told(&first), expected);
         let once = stored(database);
         assert_eq!(once, [4, 4, 0, 2, 3, 4]);
@@ -96,7 +107,7 @@ on_both_databases! {
         assert_eq!((totals[PROVIDERS[0]], totals[PROVIDERS[1]], totals[PROVIDERS[2]]), ((500, 2), (200, 1), (600, 1)));
 
         for _ in 0..3 {
-            let again = database.write(|connection| try_to_store(connection, &group)).unwrap();
+            let again = try_to_store(&relay, &group).unwrap();
             assert_eq!(told(&again), expected);
             assert_eq!(stored(database), once, "claims, lines, timeline, keys, totals and events");
             assert_eq!(assert_totals_agree(database), totals);
@@ -114,10 +125,10 @@ on_both_databases! {
     }
 
     fn a_part_of_the_group_that_others_stored_meanwhile_is_no_hindrance(database: &Database) {
-        database.migrate(&[&event_bus::MIGRATIONS, &db::MIGRATIONS]).unwrap();
+        let relay = relay(database);
         let group = [submission(PROVIDERS[0], "1.00", "key-1", "A-17"), submission(PROVIDERS[0], "2.00", "key-2", "")];
-        database.write(|connection| try_to_store(connection, &group[..1])).unwrap();
-        let results = database.write(|connection| try_to_store(connection, &group)).unwrap();
+        try_to_store(&relay, &group[..1]).unwrap();
+        let results = try_to_store(&relay, &group).unwrap();
         let id = |n: usize| group[n].claim_id.as_str().to_owned();
         assert_eq!(told(&results), [("accepted", id(0)), ("accepted", id(1))]);
         assert_eq!(stored(database), [2, 2, 0, 2, 1, 2]);
@@ -125,9 +136,9 @@ on_both_databases! {
     }
 
     fn an_outcome_that_comes_before_the_second_try_is_kept(database: &Database) {
-        database.migrate(&[&event_bus::MIGRATIONS, &db::MIGRATIONS]).unwrap();
+        let relay = relay(database);
         let group = [submission(PROVIDERS[0], "1.00", "", "")];
-        let first = database.write(|connection| try_to_store(connection, &group)).unwrap();
+        let first = try_to_store(&relay, &group).unwrap();
         database
             .write(|connection| {
                 execute(
@@ -137,7 +148,7 @@ on_both_databases! {
                 execute(connection, "UPDATE provider_totals SET net_fee_cents = 0, claims = 0")
             })
             .unwrap();
-        let again = database.write(|connection| try_to_store(connection, &group)).unwrap();
+        let again = try_to_store(&relay, &group).unwrap();
         assert_eq!(told(&again), told(&first));
         let Submitted::Accepted(answered) = &again[0] else { panic!("{again:?}") };
         assert_eq!(answered.row.status, "submitted", "the sender is told what was true when the claim was stored");

@@ -33,7 +33,7 @@ on_both_databases! {
             let sql = format!("UPDATE claims SET claim_id = '{EXAMPLE_ID}' WHERE claim_id = '{id}'");
             database.database().write(|connection| execute(connection, &sql)).unwrap();
             let letters = [1, 2].map(set_aside);
-            database.database().write(|connection| event_bus::insert_dead_letters(connection, &letters, 0)).unwrap();
+            database.database().write(|connection| event_bus::insert_dead_letters(connection, &letters, 0)).unwrap().report();
             let statuses = send_examples(&service.base(), &document).await;
             for (operation, statuses) in &statuses {
                 let wanted = |status: &u16| match operation.as_str() {
@@ -60,7 +60,11 @@ fn errors_are_answered_as_the_document_says() {
     with_settings(&database, tight, async |service| {
         let document = document(&service.base()).await;
         let letters = [1, 2].map(set_aside);
-        database.database().write(|connection| event_bus::insert_dead_letters(connection, &letters, 0)).unwrap();
+        database
+            .database()
+            .write(|connection| event_bus::insert_dead_letters(connection, &letters, 0))
+            .unwrap()
+            .report();
         let post = "/v1/claims";
         let (redrive, discard) = ("/v1/dead-letters/{id}/redrive", "/v1/dead-letters/{id}/discard");
         for (method, path, query, body, kind, status) in [

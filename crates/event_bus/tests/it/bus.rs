@@ -1,11 +1,14 @@
 //! A broker for one test, an outside sender and an outside witness, and a handler that records what it is given.
 
-use event_bus::{Handler, IncomingMessage, KafkaSettings, OutgoingMessage};
+use event_bus::{Handler, IncomingMessage, KafkaSettings, OutgoingMessage, Relay};
 use local_broker::TOPICS;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders, OwnedMessage};
 use rdkafka::producer::BaseRecord;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use test_support::{TestBroker, wait_until};
 
 /// The topic of these tests; the broker makes it with twelve partitions.
@@ -102,6 +105,15 @@ pub fn headers(message: &OwnedMessage) -> Vec<(String, String)> {
     headers.map(|header| (header.key.to_owned(), text(header.value))).collect()
 }
 
+/// Commits messages, and nothing else, as a service does.
+pub fn publish(relay: &Relay, messages: &[OutgoingMessage]) {
+    let committed = relay.commit(|_, publications| {
+        publications.publish(messages.iter().cloned());
+        Ok(())
+    });
+    committed.expect("they are committed");
+}
+
 /// A message on its way out; its key and body are made of `n`.
 pub fn outgoing(n: usize) -> OutgoingMessage {
     OutgoingMessage {
@@ -189,4 +201,24 @@ impl Handler for Recorder {
         self.applied.lock().expect("no panic").extend_from_slice(batch);
         Ok(())
     }
+}
+
+/// The bodies of the first messages on the first partition of a topic, wherever it is.
+pub fn arrived(settings: &KafkaSettings, topic: &str, wanted: usize) -> Vec<String> {
+    let witness: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", &settings.brokers)
+        .set("group.id", "witness")
+        .create()
+        .expect("a consumer");
+    let mut first = TopicPartitionList::new();
+    first.add_partition_offset(topic, 0, Offset::Beginning).expect("an offset");
+    witness.assign(&first).expect("assigns");
+    let mut found = Vec::new();
+    wait_until(&format!("{wanted} messages are on {topic}"), || {
+        if let Some(Ok(message)) = witness.poll(Duration::from_millis(20)) {
+            found.push(text(message.payload()));
+        }
+        found.len() >= wanted
+    });
+    found
 }

@@ -168,7 +168,7 @@ on_both_databases! {
         database.migrate(&[&MIGRATIONS]).unwrap();
         let letter =
             |offset, time_ms| DeadLetter { message: message(offset, time_ms), reason: "it's poison".to_owned() };
-        let set_aside = |letters: &[DeadLetter]| database.write(|c| insert_dead_letters(c, letters, 5)).unwrap();
+        let set_aside = |letters: &[DeadLetter]| database.write(|c| insert_dead_letters(c, letters, 5)).unwrap().report();
         set_aside(&[letter(1, 10), letter(2, 10), letter(1, 10)]);
         set_aside(&[letter(1, 10)]);
         assert_eq!(database.read(count_dead_letters).unwrap(), 2);
@@ -177,7 +177,7 @@ on_both_databases! {
         assert_eq!(database.read(count_dead_letters).unwrap(), 3);
         set_aside(&[]);
         let failed = database.write(|c| {
-            insert_dead_letters(c, &[letter(9, 9)], 5)?;
+            insert_dead_letters(c, &[letter(9, 9)], 5)?.report();
             Err::<(), _>(Error::Query(DieselError::RollbackTransaction))
         });
         assert!(failed.is_err());
@@ -211,13 +211,9 @@ on_both_databases! {
         let relay = Relay::start(database, &settings).unwrap();
         let id = database.read(|c| list_dead_letters(c, None, None, 1)).unwrap()[0].id;
         let act = LetterAct { reason: Some("the table is back".to_owned()), ..LetterAct::default() };
-        let end = database.write(|c| {
-            let now_us = c.now_us()?;
-            redrive_dead_letter(c, &relay, id, &act, now_us)
-        });
-        let LetterEnd::Done(letter, rows) = end.unwrap() else { panic!("it had not ended before") };
+        let end = relay.commit(|c, publications| redrive_dead_letter(c, publications, id, &act));
+        let LetterEnd::Done(letter) = end.unwrap() else { panic!("it had not ended before") };
         assert!(letter.state == "redriven" && letter.ended_at_us > Some(letter.received_at_us), "{letter:?}");
-        relay.hand_off(&rows);
         wait_until("it is applied", || count(database, "bodies WHERE body = 4711") == 1);
         let again = broker.seen(1).remove(0);
         assert_eq!((again.partition(), again.key(), again.payload()), (came.partition(), came.key(), came.payload()));
@@ -242,21 +238,16 @@ on_both_databases! {
             },
             reason: "poison".to_owned(),
         });
-        database.write(|c| insert_dead_letters(c, &letters, 5)).unwrap();
-        let redrive = |id| {
-            database.write(|c| {
-                let now_us = c.now_us()?;
-                redrive_dead_letter(c, &relay, id, &LetterAct::default(), now_us)
-            })
-        };
+        database.write(|c| insert_dead_letters(c, &letters, 5)).unwrap().report();
+        let redrive =
+            |id| relay.commit(|c, publications| redrive_dead_letter(c, publications, id, &LetterAct::default()));
         fail_commits(database, "outbox", "true");
         assert!(redrive(1).is_err());
         let_commits_succeed(database, "outbox");
         let waiting = database.read(|c| list_dead_letters(c, Some(DeadLetterState::Waiting), None, 10)).unwrap();
         assert_eq!((waiting.len(), database.read(pending_in_outbox).unwrap()), (2, 0), "nothing was changed");
         for id in [2, 1] {
-            let LetterEnd::Done(_, rows) = redrive(id).unwrap() else { panic!("it had not ended before") };
-            relay.hand_off(&rows);
+            let LetterEnd::Done(_) = redrive(id).unwrap() else { panic!("it had not ended before") };
         }
         assert_eq!(bodies(&broker.seen(2)), ["second", "first"]);
         wait_until("the outbox is empty", || database.read(pending_in_outbox).unwrap() == 0);
@@ -267,11 +258,11 @@ on_both_databases! {
         database.migrate(&[&MIGRATIONS]).unwrap();
         let text = IncomingMessage { key: Some(b"k".to_vec()), headers: vec![], body: b"{}".to_vec(), ..message(1, 1) };
         let letter = DeadLetter { message: text, reason: "poison".to_owned() };
-        database.write(|c| insert_dead_letters(c, std::slice::from_ref(&letter), 5)).unwrap();
+        database.write(|c| insert_dead_letters(c, std::slice::from_ref(&letter), 5)).unwrap().report();
         let relay = Relay::start(database, &settings_for("127.0.0.1:1", "group")).unwrap();
         let act = LetterAct::default();
-        let rolled_back = database.write(|c| {
-            redrive_dead_letter(c, &relay, 1, &act, 6)?;
+        let rolled_back = relay.commit(|c, publications| {
+            redrive_dead_letter(c, publications, 1, &act)?;
             Err::<(), _>(Error::Query(DieselError::RollbackTransaction))
         });
         assert!(rolled_back.is_err());
@@ -284,9 +275,9 @@ on_both_databases! {
                     let (relay, act, arrived) = (Arc::clone(&relay), &act, &arrived);
                     scope.spawn(move || {
                         arrived.fetch_add(1, Ordering::SeqCst);
-                        let end = database.write(|c| {
+                        let end = relay.commit(|c, publications| {
                             let end = match n % 2 {
-                                0 => redrive_dead_letter(c, &relay, 1, act, 7)?,
+                                0 => redrive_dead_letter(c, publications, 1, act)?,
                                 _ => discard_dead_letter(c, 1, act, 8)?,
                             };
                             if matches!(end, LetterEnd::Done(..)) {
@@ -314,8 +305,8 @@ on_both_databases! {
         database.migrate(&[&MIGRATIONS]).unwrap();
         let relay = Relay::start(database, &settings_for("127.0.0.1:1", "group")).unwrap();
         let letter = DeadLetter { message: message(1, 1), reason: "poison".to_owned() };
-        database.write(|c| insert_dead_letters(c, std::slice::from_ref(&letter), 5)).unwrap();
-        let end = database.write(|c| redrive_dead_letter(c, &relay, 1, &LetterAct::default(), 6)).unwrap();
+        database.write(|c| insert_dead_letters(c, std::slice::from_ref(&letter), 5)).unwrap().report();
+        let end = relay.commit(|c, publications| redrive_dead_letter(c, publications, 1, &LetterAct::default())).unwrap();
         assert_eq!(end, LetterEnd::Unsendable("its key is not text in UTF-8"));
         let waiting = database.read(|c| list_dead_letters(c, Some(DeadLetterState::Waiting), None, 10)).unwrap();
         assert_eq!((waiting.len(), database.read(pending_in_outbox).unwrap()), (1, 0), "nothing was changed");

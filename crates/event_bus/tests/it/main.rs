@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "clippy does not see that what on_both_databases! writes are tests")]
 
+mod before_publish;
 mod bus;
 mod consumer;
 mod dead_letters;
@@ -10,3 +11,4 @@ mod no_room;
 mod partitions;
 mod relay;
 mod security;
+mod unpublishable;

@@ -1,7 +1,7 @@
 //! A key is in the partition in which every other client puts it: those of the reference algorithm (murmur2 of the key, as
 //! Java's clients compute it), and those of `kcat`, which knows nothing of this project.
 
-use crate::bus::{Broker, TOPIC, outgoing, text};
+use crate::bus::{Broker, TOPIC, outgoing, publish, text};
 use event_bus::{MIGRATIONS, OutgoingMessage, Relay};
 use local_broker::TOPICS;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -71,11 +71,7 @@ fn send_by_relay(broker: &Broker, keys: &[String]) {
     let relay = Relay::start(database, &broker.settings("group")).unwrap();
     let messages: Vec<OutgoingMessage> =
         keys.iter().map(|key| OutgoingMessage { key: key.clone(), ..outgoing(1) }).collect();
-    let rows = database.write(|connection| {
-        let now_us = connection.now_us()?;
-        relay.enqueue(connection, &messages, now_us)
-    });
-    relay.hand_off(&rows.unwrap());
+    publish(&relay, &messages);
     relay.stop();
 }
 

@@ -1,24 +1,44 @@
 //! The way out: what is committed is sent, in the end and whatever happens, and what was sent is not kept.
 
-use crate::bus::{Broker, TOPIC, bodies, headers, outgoing, settings_for, text};
+use crate::bus::{self, Broker, TOPIC, bodies, headers, outgoing, settings_for, text};
 use dual_db::{Database, Error};
-use event_bus::{MIGRATIONS, OutboxRow, OutgoingMessage, Relay, insert_into_outbox, pending_in_outbox};
+use event_bus::{BeforePublish, MIGRATIONS, OutboxRow, OutgoingMessage, Relay, pending_in_outbox};
 use rdkafka::Message;
 use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use test_support::{
-    allow, count, execute, fail_commits, forbid, free_address, let_commits_succeed, number, on_both_databases,
-    wait_until,
+    OutboxMessage, allow, count, execute, fail_commits, forbid, free_address, leave_in_outbox, let_commits_succeed,
+    number, on_both_databases, wait_until,
 };
 
-/// Commits messages `numbers` to the outbox.
-fn enqueue(relay: &Relay, database: &Database, numbers: std::ops::Range<usize>) -> Vec<OutboxRow> {
+/// Commits messages `numbers` and publishes them.
+fn publish(relay: &Relay, numbers: std::ops::Range<usize>) {
     let messages: Vec<OutgoingMessage> = numbers.map(outgoing).collect();
-    let rows = database.write(|connection| {
-        let now_us = connection.now_us()?;
-        relay.enqueue(connection, &messages, now_us)
-    });
-    rows.expect("they are committed")
+    bus::publish(relay, &messages);
+}
+
+/// A message as the outbox holds it.
+fn left_behind(message: OutgoingMessage) -> OutboxMessage {
+    OutboxMessage {
+        event_id: message.event_id,
+        topic: message.topic,
+        message_key: message.key,
+        headers: serde_json::to_string(&message.headers).unwrap(),
+        body: message.body,
+    }
+}
+
+/// Crashes between the COMMIT and the producer when it first sees a row with this key.
+struct CrashAt(&'static str, AtomicBool);
+
+impl BeforePublish for CrashAt {
+    fn before_publish(&self, rows: &[OutboxRow]) {
+        let crashes = rows.iter().any(|row| row.message_key == self.0) && !self.1.swap(true, Ordering::SeqCst);
+        assert!(!crashes, "a crash");
+    }
 }
 
 fn outbox_empties(database: &Database) {
@@ -34,9 +54,7 @@ on_both_databases! {
         database.migrate(&[&MIGRATIONS]).unwrap();
         let broker = Broker::start();
         let relay = Relay::start(database, &broker.settings("group")).unwrap();
-        let rows = enqueue(&relay, database, 0..2_500);
-        assert_eq!(rows.len(), 2_500);
-        relay.hand_off(&rows);
+        publish(&relay, 0..2_500);
         let seen = broker.seen(2_500);
         assert_eq!(bodies(&seen).into_iter().collect::<BTreeSet<_>>(), expected(0..2_500));
         for message in &seen {
@@ -62,11 +80,11 @@ on_both_databases! {
         let mut settings = broker.settings("group");
         // Long enough for the delivery on a machine under load: one that was given up would be swept, too.
         settings.producer.delivery_timeout_ms = 5_000;
-        let relay = Relay::start(database, &settings).unwrap();
-        let rows = enqueue(&relay, database, 0..3);
+        let relay = Relay::start_with(database, &settings, Some(Arc::new(CrashAt("key-2", AtomicBool::default())))).unwrap();
+        assert!(catch_unwind(AssertUnwindSafe(|| publish(&relay, 1..3))).is_err(), "it crashes before it publishes");
         let due_us = number(database, "SELECT MAX(send_after_us) AS n FROM outbox");
         // What is handed off in time is not taken for what was left behind.
-        relay.hand_off(&rows[..1]);
+        publish(&relay, 0..1);
         assert_eq!(bodies(&broker.seen(1)), [outgoing(0).body]);
         let swept = broker.seen(2);
         let now_us = database.read(|connection| connection.now_us()).unwrap();
@@ -81,13 +99,12 @@ on_both_databases! {
         database.migrate(&[&MIGRATIONS]).unwrap();
         let broker = Broker::start();
         let relay = Relay::start(database, &broker.settings("group")).unwrap();
-        let failed: dual_db::Result<()> = database.write(|connection| {
-            let now_us = connection.now_us()?;
-            relay.enqueue(connection, &[outgoing(1)], now_us - 60_000_000)?;
+        let failed: dual_db::Result<()> = relay.commit(|_, publications| {
+            publications.publish([outgoing(1)]);
             Err(Error::Query(diesel::result::Error::RollbackTransaction))
         });
         assert!(failed.is_err());
-        relay.hand_off(&enqueue(&relay, database, 2..3));
+        publish(&relay, 2..3);
         assert_eq!(bodies(&broker.seen(1)), [outgoing(2).body]);
         outbox_empties(database);
         relay.stop();
@@ -101,19 +118,15 @@ on_both_databases! {
         // One key, and so one partition: had the first been sent, it would arrive before the second.
         let [lost, kept] = ["lost", "kept"].map(|body| OutgoingMessage { body: body.to_owned(), ..outgoing(1) });
         fail_commits(database, "outbox", "true");
-        let mut written = 0;
-        let failed = database.write(|connection| {
-            let now_us = connection.now_us()?;
-            written = relay.enqueue(connection, std::slice::from_ref(&lost), now_us)?.len();
+        let mut runs = 0;
+        let failed = relay.commit(|_, publications| {
+            publications.publish([lost.clone()]);
+            runs += 1;
             Ok(())
         });
-        assert_eq!((written, failed.is_err()), (1, true), "the row was written, and its commit fails");
+        assert_eq!((runs, failed.is_err()), (1, true), "the transaction ran, and its commit fails");
         let_commits_succeed(database, "outbox");
-        let rows = database.write(|connection| {
-            let now_us = connection.now_us()?;
-            relay.enqueue(connection, std::slice::from_ref(&kept), now_us)
-        });
-        relay.hand_off(&rows.unwrap());
+        bus::publish(&relay, &[kept]);
         assert_eq!(bodies(&broker.seen(1)), ["kept"]);
         outbox_empties(database);
         relay.stop();
@@ -126,10 +139,9 @@ on_both_databases! {
         settings.producer.max_queued_messages = 10;
         settings.producer.delivery_timeout_ms = 300;
         let relay = Relay::start(database, &settings).unwrap();
-        let rows = enqueue(&relay, database, 0..100);
         let began = Instant::now();
-        relay.hand_off(&rows);
-        assert!(began.elapsed() < Duration::from_secs(20), "a hand-off waits for nobody: {:?}", began.elapsed());
+        publish(&relay, 0..100);
+        assert!(began.elapsed() < Duration::from_secs(20), "a commit waits for nobody: {:?}", began.elapsed());
         let broker = Broker::start_at(&address);
         let mut seen = BTreeSet::new();
         wait_until("all hundred arrive", || {
@@ -148,7 +160,7 @@ on_both_databases! {
         settings.outbox.delete_linger_ms = 60_000;
         settings.producer.linger_ms = 300;
         let relay = Relay::start(database, &settings).unwrap();
-        relay.hand_off(&enqueue(&relay, database, 0..500));
+        publish(&relay, 0..500);
         let began = Instant::now();
         relay.stop();
         assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
@@ -163,7 +175,7 @@ on_both_databases! {
         settings.producer.flush_timeout_ms = 200;
         settings.health_interval_ms = 200;
         let relay = Relay::start(database, &settings).unwrap();
-        relay.hand_off(&enqueue(&relay, database, 0..20));
+        publish(&relay, 0..20);
         let said = relay.check(&[TOPIC]).unwrap_err();
         assert!(said.contains("check the setting kafka.brokers"), "{said}");
         let began = Instant::now();
@@ -181,8 +193,7 @@ on_both_databases! {
 
     fn two_instances_sweep_side_by_side_and_send_each_once(database: &Database) {
         database.migrate(&[&MIGRATIONS]).unwrap();
-        let messages: Vec<OutgoingMessage> = (0..600).map(outgoing).collect();
-        database.write(|connection| insert_into_outbox(connection, &messages, 1, 0)).unwrap();
+        database.write(|c| (0..600).try_for_each(|n| leave_in_outbox(c, &left_behind(outgoing(n)), 1))).unwrap();
         let broker = Broker::start();
         let mut settings = broker.settings("group");
         settings.outbox.sweep_batch = 7;
@@ -203,7 +214,7 @@ on_both_databases! {
         settings.producer.delivery_timeout_ms = 100;
         let relay = Relay::start(database, &settings).unwrap();
         forbid(database, "DELETE", "outbox");
-        relay.hand_off(&enqueue(&relay, database, 0..1));
+        publish(&relay, 0..1);
         assert_eq!(broker.seen(2).len(), 2, "it is sent again as long as its row is there");
         allow(database, "outbox");
         outbox_empties(database);
@@ -217,19 +228,13 @@ on_both_databases! {
         settings.max_message_bytes = 1_000;
         let relay = Relay::start(database, &settings).unwrap();
         let too_large = OutgoingMessage { body: "x".repeat(5_000), ..outgoing(1) };
-        let rows = database
-            .write(|connection| {
-                let now_us = connection.now_us()?;
-                relay.enqueue(connection, &[outgoing(0), too_large.clone(), outgoing(2)], now_us)
-            })
-            .unwrap();
-        relay.hand_off(&rows);
+        bus::publish(&relay, &[outgoing(0), too_large.clone(), outgoing(2)]);
         assert_eq!(
             bodies(&broker.seen(2)).into_iter().collect::<BTreeSet<_>>(),
             BTreeSet::from([outgoing(0).body, outgoing(2).body])
         );
-        wait_until("the others' rows are gone", || count(database, "outbox") == 1);
-        assert_eq!(count(database, "outbox WHERE event_id = 'event-1'"), 1, "it is kept for whoever looks into it");
+        outbox_empties(database);
+        assert_eq!(count(database, "dead_letters WHERE event_id = 'event-1'"), 1, "it is kept for whoever looks into it");
         relay.stop();
     }
 }

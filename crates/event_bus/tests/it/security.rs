@@ -1,7 +1,7 @@
 //! Kafka lets in who proves who it is, over TLS where that is wanted, and whoever is not let in reads what to check. This
 //! needs the Kafka of `scripts/services.sh`, whose listeners want a user.
 
-use crate::bus::{Recorder, outgoing, settings_for};
+use crate::bus::{Recorder, outgoing, publish, settings_for};
 use dual_db::Database;
 use event_bus::{
     Consumer, KafkaSettings, MIGRATIONS, OutgoingMessage, Protocol, Relay, SaslMechanism, SecuritySettings,
@@ -47,11 +47,7 @@ fn a_message_goes_round(settings: &KafkaSettings) {
     let consumer = Consumer::start(settings, &topic, database.clone(), recorder.clone()).unwrap();
     let messages: Vec<OutgoingMessage> =
         (0..20).map(|n| OutgoingMessage { topic: topic.clone(), ..outgoing(n) }).collect();
-    let rows = database.write(|connection| {
-        let now_us = connection.now_us()?;
-        relay.enqueue(connection, &messages, now_us)
-    });
-    relay.hand_off(&rows.unwrap());
+    publish(&relay, &messages);
     recorder.wait_for(20);
     consumer.stop().unwrap();
     relay.stop();

@@ -1,5 +1,6 @@
 //! One write of a saga with everything it brings: bookings, budgets, announcements, and the call to be made after it.
 
+use super::report::Report;
 use super::{Executor, Now, Outbound, PlannedCall};
 use crate::db::sagas::StoredSaga;
 use crate::db::{budgets, ledger, sagas};
@@ -45,7 +46,7 @@ impl Executor {
                         effects.extend(more);
                     }
                     Effect::ReserveAnyway(transfer) => {
-                        self.overdraw(connection, &saga, transfer.amount_cents)?;
+                        self.overdraw(connection, &saga, transfer.amount_cents, out)?;
                         bookings.push(transfer);
                     }
                     Effect::Book(transfer) => bookings.push(transfer),
@@ -56,7 +57,7 @@ impl Executor {
                         retry_at_us = Some(now.us + self.pause_us(&saga.claim_id, attempts, retry_after_ms));
                     }
                     Effect::Stuck(reason) => stuck = Some(reason),
-                    Effect::Alarm(what) => alarm(&saga.claim_id, what),
+                    Effect::Alarm(what) => out.alarm(&saga.claim_id, what),
                 }
             }
         }
@@ -89,17 +90,11 @@ impl Executor {
             sagas::write(connection, stored)?;
         }
         for transfer in &bookings {
-            Self::book(connection, &stored.saga.plan_group, transfer, now.us)?;
+            Self::book(connection, &stored.saga.plan_group, transfer, now.us, out)?;
         }
         for event in announced {
             let state = stored.saga.state().name();
-            metrics::counter!("payments_announced_total", "state" => state).increment(1);
-            tracing::info!(
-                claim_id = stored.saga.claim_id,
-                state,
-                said_again = says_again,
-                "a payment's outcome goes out"
-            );
+            out.reports.push(Report::Outcome { claim_id: stored.saga.claim_id.clone(), state, said_again: says_again });
             let messages = if says_again { &mut out.said_again } else { &mut out.messages };
             messages.extend(outgoing::outcome(stored, &event));
         }
@@ -120,9 +115,9 @@ impl Executor {
     }
 
     /// Takes the amount from the plan's budget, covered or not: it was paid, or may have been, before the facts were lost.
-    fn overdraw(&self, connection: &mut Connection, saga: &Saga, amount_cents: i64) -> Result<()> {
+    fn overdraw(&self, connection: &mut Connection, saga: &Saga, amount_cents: i64, out: &mut Outbound) -> Result<()> {
         if !self.covers(connection, &saga.plan_group, amount_cents)? {
-            alarm(
+            out.alarm(
                 &saga.claim_id,
                 "a budget is overdrawn by a payment that was made, or may have been, before the database was restored",
             );
@@ -131,11 +126,16 @@ impl Executor {
         Ok(())
     }
 
-    fn book(connection: &mut Connection, plan_group: &str, transfer: &Transfer, now_us: i64) -> Result<()> {
+    fn book(
+        connection: &mut Connection,
+        plan_group: &str,
+        transfer: &Transfer,
+        now_us: i64,
+        out: &mut Outbound,
+    ) -> Result<()> {
         ledger::book(connection, transfer, now_us)?;
         if transfer.kind == Kind::Return {
-            metrics::counter!("payments_returned_total").increment(1);
-            tracing::info!(claim_id = transfer.claim_id, "a payment came back");
+            out.reports.push(Report::Returned { claim_id: transfer.claim_id.clone() });
         }
         let frees_budget = transfer.kind == Kind::Release
             || (transfer.kind == Kind::Reverse && matches!(transfer.debit, Account::ProviderPayable(_)));
@@ -170,10 +170,4 @@ impl Executor {
         let spread = pause / 4 * u32::try_from(seed % 1_000).unwrap_or(0) / 1_000;
         backoff::micros((pause + spread).max(Duration::from_millis(retry_after_ms.unwrap_or(0))))
     }
-}
-
-/// Says that somebody must look.
-pub(super) fn alarm(claim_id: &str, what: &'static str) {
-    metrics::counter!("payment_alarms_total").increment(1);
-    tracing::error!(claim_id, "{what}");
 }

@@ -21,7 +21,15 @@ impl Clock {
     pub fn now_us(&self, connection: &mut Connection) -> Result<i64> {
         match self {
             Clock::Database => connection.now_us(),
-            Clock::Virtual(now_us) => Ok(now_us.load(Ordering::SeqCst)),
+            Clock::Virtual(_) => Ok(self.of(0)),
+        }
+    }
+
+    /// The same, where the database has told its time already.
+    pub(super) fn of(&self, database_us: i64) -> i64 {
+        match self {
+            Clock::Database => database_us,
+            Clock::Virtual(now_us) => now_us.load(Ordering::SeqCst),
         }
     }
 }

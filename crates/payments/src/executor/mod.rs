@@ -7,17 +7,18 @@
 mod carry_out;
 pub mod clock;
 pub mod operator;
+mod report;
 pub mod returns;
 
 use crate::db::marks::{self, StoredMark};
 use crate::db::sagas::{self, StoredSaga};
 use crate::domain::saga::{self, Call, ClaimSays, Input};
 use crate::settings::Settings;
-use carry_out::alarm;
 use claim_events::OutcomeRecorded;
 use clock::Clock;
 use dual_db::{Connection, Database, Result};
-use event_bus::{DeadLetter, OutgoingMessage, Relay};
+use event_bus::{DeadLetter, NewDeadLetters, OutgoingMessage, Relay};
+use report::{Report, alarm};
 use service_runtime::backoff;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -83,12 +84,15 @@ pub struct Answer {
     pub input: Input,
 }
 
-/// What a transaction leaves to be done after its commit.
+/// What a transaction publishes, and what it leaves to be done after its commit. It is made anew for every run of the
+/// transaction.
 #[derive(Default)]
 struct Outbound {
     messages: Vec<OutgoingMessage>,
     said_again: Vec<OutgoingMessage>,
     calls: BTreeMap<String, PlannedCall>,
+    reports: Vec<Report>,
+    dead_letters: NewDeadLetters,
 }
 
 /// What a transaction works under: the database's clock and its mark.
@@ -108,7 +112,7 @@ impl Heard {
 }
 
 impl Executor {
-    /// Carries out over this database, announcing through this relay. `worker` names this instance.
+    /// Carries out over this database, which is that of the relay, announcing through the relay. `worker` names this instance.
     pub fn new(database: Database, relay: Arc<Relay>, settings: Arc<Settings>, worker: String) -> Self {
         Self { database, relay, settings, worker, clock: Clock::Database }
     }
@@ -141,7 +145,7 @@ impl Executor {
                 };
                 match known.remove(&event.says.claim_id) {
                     Some(stored) if stored.content_hash != event.content_hash => {
-                        metrics::counter!("claim_contradictions_total").increment(1);
+                        out.reports.push(Report::ClaimContradicts);
                         letters.push(DeadLetter {
                             message: event.message.clone(),
                             reason: "it says other things of the claim than an earlier event did".to_owned(),
@@ -154,9 +158,10 @@ impl Executor {
                     }
                 }
             }
-            self.note_asked(connection, events, now)?;
+            self.note_asked(connection, events, now, out)?;
             self.apply_waiting_returns(connection, &mut known, now, out)?;
-            event_bus::insert_dead_letters(connection, &letters, now.us)
+            out.dead_letters = event_bus::insert_dead_letters(connection, &letters, now.us)?;
+            Ok(())
         })
     }
 
@@ -172,9 +177,9 @@ impl Executor {
                 let Some(stored) = known.get_mut(&answer.claim_id) else { continue };
                 if stored.call_revision != answer.revision && !stored.saga.takes(&answer.input) {
                     if let Some(what) = stored.saga.contradiction(&answer.input) {
-                        alarm(&answer.claim_id, what);
+                        out.alarm(&answer.claim_id, what);
                     }
-                    metrics::counter!("stale_answers_total").increment(1);
+                    out.reports.push(Report::StaleAnswer);
                     continue;
                 }
                 let input = self.with_age(answer.input.clone(), stored, now);
@@ -209,7 +214,7 @@ impl Executor {
                 }
                 let (due, unreadable) = sagas::take_due(connection, now.us, limit)?;
                 for claim_id in unreadable {
-                    alarm(
+                    out.alarm(
                         &claim_id,
                         "the facts of a payment cannot be read: was a newer version of this program here?",
                     );
@@ -249,17 +254,18 @@ impl Executor {
         &self,
         mut body: impl FnMut(&mut Connection, Now, &mut Outbound) -> Result<()>,
     ) -> Result<Vec<PlannedCall>> {
-        let (rows, calls) = self.database.write(|connection| {
-            let now = Now { us: self.clock.now_us(connection)?, mark: marks::current(connection)? };
+        let out = self.relay.commit(|connection, publications| {
+            let now = Now { us: self.clock.of(publications.now_us()), mark: marks::current(connection)? };
             let mut out = Outbound::default();
             body(connection, now, &mut out)?;
-            let mut rows = self.relay.enqueue(connection, &out.messages, now.us)?;
+            publications.publish(std::mem::take(&mut out.messages));
             // While Kafka is away, what is said again and again waits once.
-            rows.extend(self.relay.enqueue_unless_waiting(connection, &out.said_again, now.us)?);
-            Ok((rows, out.calls))
+            publications.publish_unless_waiting(connection, &std::mem::take(&mut out.said_again))?;
+            Ok(out)
         })?;
-        self.relay.hand_off(&rows);
-        Ok(calls.into_values().collect())
+        out.reports.into_iter().for_each(Report::make);
+        out.dead_letters.report();
+        Ok(out.calls.into_values().collect())
     }
 
     fn hear(
@@ -310,11 +316,11 @@ impl Executor {
     }
 
     /// Notes, once, that claim_process has asked anew since the database was restored.
-    fn note_asked(&self, connection: &mut Connection, events: &[Heard], now: Now) -> Result<()> {
+    fn note_asked(&self, connection: &mut Connection, events: &[Heard], now: Now, out: &mut Outbound) -> Result<()> {
         let StoredMark { mark, asked } = now.mark;
         let answers = |heard: &Heard| matches!(heard, Heard::Claim(event) if mark.is_answered_by(event.says.ask));
         if mark.restored && !asked && events.iter().any(answers) {
-            tracing::info!("claim_process asks anew: what this restored database may lack is looked up at the gateway");
+            out.reports.push(Report::AskedAnew);
             marks::note_asked(connection)?;
         }
         Ok(())

@@ -1,7 +1,6 @@
 //! Late returns: what the gateway tells is kept in the transaction that also applies it, if its payment is known by then;
 //! otherwise it waits for the payment.
 
-use super::carry_out::alarm;
 use super::{Executor, Now, Outbound, PlannedCall, held};
 use crate::db::ledger;
 use crate::db::returns::{self, GatewayReturn};
@@ -42,7 +41,7 @@ impl Executor {
                 let applied = self.apply_waiting_returns(connection, &mut known, now, out)?;
                 became = if applied > 0 { Told::Applied } else { Told::Kept };
             } else if !returns::is_kept(connection, &told)? {
-                alarm(claim_id, "the gateway tells another return under an id that it told before");
+                out.alarm(claim_id, "the gateway tells another return under an id that it told before");
             }
             Ok(())
         })?;
@@ -72,7 +71,7 @@ impl Executor {
                 _ => None,
             };
             if let Some(what) = stored.saga.cannot_have_returned(told.amount_cents, returned_cents) {
-                alarm(&told.claim_id, what);
+                out.alarm(&told.claim_id, what);
                 continue;
             }
             let returned = Input::Returned { amount_cents: told.amount_cents };

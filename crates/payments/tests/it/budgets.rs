@@ -1,7 +1,6 @@
 //! What counts against a plan's budget: every amount that is reserved or spent, each once, and nothing else.
 
 use crate::harness::{CLAIM, Instance, approved, declined, event, looked_up, refunded, settings};
-use crate::tally::Tally;
 use claim_events::{KnownOutcome, OutcomeKind};
 use diesel::sql_types::BigInt;
 use diesel::{QueryableByName, RunQueryDsl, sql_query};
@@ -10,7 +9,7 @@ use payments::db::marks;
 use payments::domain::saga::{Call, LookUpAnswer};
 use payments::executor::{ClaimEventRead, PlannedCall};
 use payments::settings::BudgetSettings;
-use test_support::on_both_databases;
+use test_support::{Tally, on_both_databases};
 
 const LIMIT_CENTS: i64 = 1_000;
 

@@ -3,7 +3,7 @@
 
 use crate::harness::{Approving, CLAIM, Instance, settings, with_application};
 use crate::messages::submitted;
-use diesel::sql_types::{BigInt, Text};
+use diesel::sql_types::BigInt;
 use diesel::{QueryableByName, RunQueryDsl, sql_query};
 use dual_db::{Database, on_each_backend};
 use event_bus::{DeadLetter, Handler, IncomingMessage};
@@ -15,23 +15,9 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
-use test_support::{TestDatabase, on_both_databases};
+use test_support::{TestDatabase, on_both_databases, outbox};
 
 const CANARY: &str = "CANARY8675309";
-
-#[derive(QueryableByName)]
-struct Row {
-    #[diesel(sql_type = Text)]
-    event_id: String,
-    #[diesel(sql_type = Text)]
-    topic: String,
-    #[diesel(sql_type = Text)]
-    message_key: String,
-    #[diesel(sql_type = Text)]
-    headers: String,
-    #[diesel(sql_type = Text)]
-    body: String,
-}
 
 #[derive(QueryableByName)]
 struct Id {
@@ -39,16 +25,11 @@ struct Id {
     id: i64,
 }
 
-fn outbox(database: &Database) -> Vec<Row> {
-    let query = "SELECT event_id, topic, message_key, headers, body FROM outbox ORDER BY id";
-    database.read(|connection| Ok(on_each_backend!(connection, |c| sql_query(query).load(c))?)).expect("reads")
-}
-
 /// Sets a message aside and returns the letter's id.
 fn set_aside(database: &Database, message: IncomingMessage) -> i64 {
     let letter = DeadLetter { message, reason: "the database refuses it".to_owned() };
     let set_aside = database.write(|connection| {
-        event_bus::insert_dead_letters(connection, std::slice::from_ref(&letter), 1_000_000)?;
+        event_bus::insert_dead_letters(connection, std::slice::from_ref(&letter), 1_000_000)?.report();
         let query = "SELECT CAST(MAX(id) AS BIGINT) AS id FROM dead_letters";
         let found: Id = on_each_backend!(connection, |c| sql_query(query).get_result(c))?;
         Ok(found.id)

@@ -1,7 +1,6 @@
 //! The executor on both databases: one write each, calls after the commit, answers only against their revision.
 
 use crate::harness::{Approving, CLAIM, Instance, approved, declined, event, refunded, settings, unknown};
-use crate::tally::Tally;
 use claim_events::OutcomeKind;
 use diesel::{RunQueryDsl, sql_query};
 use dual_db::{Connection, Database, Error, on_each_backend};
@@ -14,7 +13,7 @@ use payments::worker::AnswerWriter;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
-use test_support::{on_both_databases, wait_until};
+use test_support::{Tally, on_both_databases, wait_until};
 
 fn outcome(instance: &Instance) -> Option<(OutcomeKind, i64)> {
     instance.saga(CLAIM).saga.outcome.map(|outcome| (outcome.kind, outcome.version))

@@ -9,7 +9,7 @@ use local_broker::LocalBroker;
 use payments::domain::saga::Disbursement;
 use payments::executor::Answer;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use test_support::{PATIENCE, TestDatabase, fail_commits, let_commits_succeed, on_both_databases};
+use test_support::{PATIENCE, Tally, TestDatabase, fail_commits, let_commits_succeed, on_both_databases};
 
 /// What is on one topic of a broker.
 struct Witness {
@@ -61,8 +61,11 @@ on_both_databases! {
 
         fail_commits(test.database(), "outbox", "true");
         let answer = |input| Answer { claim_id: CLAIM.into(), revision: pay.revision, input };
+        let announced = Tally::of("payments_announced_total");
+        let counting = metrics::set_default_local_recorder(&announced);
         let failed = instance.executor.apply_answers(&[answer(approved(100))]);
         assert!(failed.is_err(), "{failed:?}");
+        assert_eq!(announced.total(), 0, "what was taken back is not counted or logged");
         let_commits_succeed(test.database(), "outbox");
         let stored = instance.saga(CLAIM);
         assert_eq!((stored.saga.disbursement, stored.saga.outcome), (Disbursement::Intended, None));
@@ -70,6 +73,8 @@ on_both_databases! {
 
         // The same version with another end: both on the topic would be a contradiction.
         instance.executor.apply_answers(&[answer(declined())]).expect("writes");
+        assert_eq!(announced.total(), 1);
+        drop(counting);
         let first = witness.next();
         assert_eq!(first.header("ce_id"), Some(format!("{CLAIM}.payment.unwound.1").as_str()));
         witness.stop();
@@ -102,7 +107,7 @@ on_both_databases! {
                 DeadLetter { message, reason: "the database refuses it".to_owned() }
             });
             let kept = instance.database.write(|c| event_bus::insert_dead_letters(c, &letters, 1_000_000));
-            kept.expect("they are kept");
+            kept.expect("they are kept").report();
             let client = reqwest::Client::new();
             let redrive = async |id: i64| -> u16 {
                 let answer = client.post(format!("{base}/v1/dead-letters/{id}/redrive")).send().await;

@@ -1,6 +1,5 @@
 //! The HTTP adapter against a gateway that says anything: only a well-formed answer to this very request is definite.
 
-use crate::tally::Tally;
 use actix_web::{App, HttpResponse, HttpServer, web};
 use payments::domain::concurrency::Sign;
 use payments::domain::saga::{LookUpAnswer, PayAnswer, RefundAnswer};
@@ -9,6 +8,7 @@ use payments::settings::{GatewaySettings, Settings};
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
+use test_support::Tally;
 
 const PAY: PayRequest<'_> =
     PayRequest { key: "claim.disburse", reference: "claim", payee: "1497775530", amount_cents: 100 };

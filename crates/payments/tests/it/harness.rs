@@ -2,8 +2,7 @@
 //! answered by the test.
 
 use claim_events::{Envelope, Event, PaymentEvent};
-use diesel::{QueryDsl, RunQueryDsl};
-use dual_db::{Connection, Database, on_each_backend};
+use dual_db::{Connection, Database};
 use event_bus::{IncomingMessage, KafkaSettings, Relay};
 use payments::app::Application;
 use payments::db;
@@ -15,18 +14,9 @@ use payments::settings::Settings;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use test_support::{TestDatabase, execute};
+use test_support::{OutboxMessage, TestDatabase, execute, take_outbox};
 
 pub const CLAIM: &str = "4fXk0aV1StGXR8Z5jdHi6B";
-
-diesel::table! {
-    outbox (id) {
-        id -> BigInt,
-        message_key -> Text,
-        headers -> Text,
-        body -> Text,
-    }
-}
 
 /// One instance on a database that others may share.
 pub struct Instance {
@@ -103,18 +93,7 @@ impl Instance {
 
     /// Takes what waits out of the outbox, as Kafka would, and reads it.
     pub fn delivered(&self) -> Vec<(Envelope, PaymentEvent)> {
-        let take = |connection: &mut Connection| {
-            on_each_backend!(connection, |c| {
-                let rows: Vec<(String, String, String)> = outbox::table
-                    .order(outbox::id)
-                    .select((outbox::message_key, outbox::headers, outbox::body))
-                    .load(c)?;
-                diesel::delete(outbox::table).execute(c)?;
-                Ok(rows)
-            })
-        };
-        let rows = self.database.write(take).expect("takes");
-        rows.into_iter().map(|(key, headers, body)| read(&key, &headers, &body)).collect()
+        take_outbox(&self.database).iter().map(read).collect()
     }
 
     pub fn announced(&self) -> i64 {
@@ -130,10 +109,11 @@ impl Instance {
     }
 }
 
-fn read(key: &str, headers: &str, body: &str) -> (Envelope, PaymentEvent) {
+fn read(message: &OutboxMessage) -> (Envelope, PaymentEvent) {
+    let OutboxMessage { message_key, headers, body, .. } = message;
     let headers: Vec<(String, String)> = serde_json::from_str(headers).expect("pairs");
     let header = |name: &str| headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
-    PaymentEvent::decode(Some(key.as_bytes()), header, body.as_bytes()).expect("an outcome")
+    PaymentEvent::decode(Some(message_key.as_bytes()), header, body.as_bytes()).expect("an outcome")
 }
 
 /// Runs `test` against a service that listens on its own address, with this database, no Kafka and no gateway, beside an

@@ -22,6 +22,5 @@ mod restored;
 mod saga_md;
 mod saga_model;
 mod slow_gateway;
-mod tally;
 mod times;
 mod webhook;

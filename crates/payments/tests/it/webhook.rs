@@ -1,7 +1,6 @@
 //! What the gateway tells: signed, of this time, kept once, and applied when its payment is known.
 
 use crate::harness::{CLAIM, Instance, approved, event, with_application};
-use crate::tally::Tally;
 use claim_events::OutcomeKind;
 use diesel::{QueryDsl, RunQueryDsl};
 use dual_db::on_each_backend;
@@ -14,7 +13,7 @@ use payments::settings::Settings;
 use reqwest::Client;
 use serde_json::{Value, json};
 use sha2::Sha256;
-use test_support::{TestDatabase, on_both_databases};
+use test_support::{Tally, TestDatabase, on_both_databases};
 
 const SECRET: &str = "a secret";
 

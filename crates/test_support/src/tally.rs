@@ -5,20 +5,23 @@ use metrics::{Counter, CounterFn, Gauge, Histogram, Key, KeyName, Metadata, Reco
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Counts one counter, where it is the thread's recorder.
+/// Counts one counter, where it is the thread's recorder (`metrics::set_default_local_recorder`).
+#[derive(Debug)]
 pub struct Tally {
     name: &'static str,
     count: Arc<Count>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Count(AtomicU64);
 
 impl Tally {
+    /// Of the counter with this name.
     pub fn of(name: &'static str) -> Self {
         Self { name, count: Arc::default() }
     }
 
+    /// By how much it was raised so far.
     pub fn total(&self) -> u64 {
         self.count.0.load(Ordering::SeqCst)
     }

@@ -1,0 +1,2 @@
+DROP INDEX dead_letters_event;
+ALTER TABLE dead_letters DROP COLUMN event_id;

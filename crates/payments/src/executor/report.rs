@@ -1,0 +1,56 @@
+//! What a transaction logs and counts: after its commit, and once. A transaction may be run twice, and one that was rolled
+//! back has done nothing that could be reported.
+
+use super::Outbound;
+
+/// Something that a transaction did.
+#[derive(Debug)]
+pub(super) enum Report {
+    /// A payment's outcome is published, perhaps not for the first time.
+    Outcome { claim_id: String, state: &'static str, said_again: bool },
+    /// A payment came back.
+    Returned { claim_id: String },
+    /// Somebody must look.
+    Alarm { claim_id: String, what: &'static str },
+    /// A claim's event contradicts an earlier one.
+    ClaimContradicts,
+    /// An answer of the gateway came too late to count.
+    StaleAnswer,
+    /// claim_process has asked anew since the database was restored.
+    AskedAnew,
+}
+
+impl Report {
+    /// Logs and counts it.
+    pub(super) fn make(self) {
+        match self {
+            Self::Outcome { claim_id, state, said_again } => {
+                metrics::counter!("payments_announced_total", "state" => state).increment(1);
+                tracing::info!(claim_id, state, said_again, "a payment's outcome goes out");
+            }
+            Self::Returned { claim_id } => {
+                metrics::counter!("payments_returned_total").increment(1);
+                tracing::info!(claim_id, "a payment came back");
+            }
+            Self::Alarm { claim_id, what } => alarm(&claim_id, what),
+            Self::ClaimContradicts => metrics::counter!("claim_contradictions_total").increment(1),
+            Self::StaleAnswer => metrics::counter!("stale_answers_total").increment(1),
+            Self::AskedAnew => tracing::info!(
+                "claim_process asks anew: what this restored database may lack is looked up at the gateway"
+            ),
+        }
+    }
+}
+
+impl Outbound {
+    /// Says, once this is committed, that somebody must look.
+    pub(super) fn alarm(&mut self, claim_id: &str, what: &'static str) {
+        self.reports.push(Report::Alarm { claim_id: claim_id.to_owned(), what });
+    }
+}
+
+/// Says that somebody must look.
+pub(super) fn alarm(claim_id: &str, what: &'static str) {
+    metrics::counter!("payment_alarms_total").increment(1);
+    tracing::error!(claim_id, "{what}");
+}
