@@ -16,6 +16,7 @@ mod schema;
 mod security;
 mod settings;
 mod topics;
+mod waiting_keys;
 
 pub use consumer::{Consumer, Handler};
 pub use dead_letters::{
@@ -23,12 +24,13 @@ pub use dead_letters::{
     insert as insert_dead_letters, list as list_dead_letters,
 };
 pub use message::{IncomingMessage, OutgoingMessage};
-pub use outbox::{OutboxRow, for_each_waiting_key, pending as pending_in_outbox};
+pub use outbox::{OutboxRow, pending as pending_in_outbox};
 pub use publications::Publications;
 pub use redrive::{LetterAct, LetterEnd, discard as discard_dead_letter, redrive as redrive_dead_letter};
 pub use relay::{BeforePublish, Relay};
 pub use security::{Password, Protocol, SaslMechanism, SecuritySettings};
 pub use settings::{ConsumerSettings, KafkaSettings, OutboxSettings, ProducerSettings, TopicSettings};
+pub use waiting_keys::for_each_waiting_key;
 
 use diesel_migrations::embed_migrations;
 use dual_db::Migrations;

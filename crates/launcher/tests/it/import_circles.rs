@@ -14,7 +14,6 @@ use std::path::Path;
 const KNOWN: &[(&str, &[&str])] = &[
     ("payments", &["domain/concurrency/latency.rs", "domain/concurrency/mod.rs"]),
     ("payments", &["domain/saga/hearing.rs", "domain/saga/mod.rs", "domain/saga/operator.rs"]),
-    ("payments", &["executor/carry_out.rs", "executor/mod.rs"]),
     ("payments", &["gateway/dispatcher.rs", "gateway/mod.rs"]),
     (
         "payments",

@@ -95,6 +95,13 @@ struct Outbound {
     dead_letters: NewDeadLetters,
 }
 
+impl Outbound {
+    /// Says, once this is committed, that somebody must look.
+    fn alarm(&mut self, claim_id: &str, what: &'static str) {
+        self.reports.push(Report::Alarm { claim_id: claim_id.to_owned(), what });
+    }
+}
+
 /// What a transaction works under: the database's clock and its mark.
 #[derive(Debug, Clone, Copy)]
 struct Now {

@@ -1,8 +1,6 @@
 //! What a transaction logs and counts: after its commit, and once. A transaction may be run twice, and one that was rolled
 //! back has done nothing that could be reported.
 
-use super::Outbound;
-
 /// Something that a transaction did.
 #[derive(Debug)]
 pub(super) enum Report {
@@ -39,13 +37,6 @@ impl Report {
                 "claim_process asks anew: what this restored database may lack is looked up at the gateway"
             ),
         }
-    }
-}
-
-impl Outbound {
-    /// Says, once this is committed, that somebody must look.
-    pub(super) fn alarm(&mut self, claim_id: &str, what: &'static str) {
-        self.reports.push(Report::Alarm { claim_id: claim_id.to_owned(), what });
     }
 }
 

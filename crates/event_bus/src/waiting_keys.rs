@@ -1,0 +1,115 @@
+//! Which keys have an event that is not published yet, wherever it waits: in the outbox, or as a dead letter because it cannot
+//! be published. For a service that compares what it has published with what it has stored.
+
+use crate::dead_letters;
+use crate::schema::outbox;
+use diesel::dsl::min;
+use diesel::prelude::*;
+use dual_db::{Connection, Result, on_each_backend};
+
+/// Keys in one page of [`for_each_waiting_key`], which a caller may put into one SELECT.
+const KEYS_PER_PAGE: i64 = 1_000;
+
+/// The keys, each once, whose event of a kind waits to be sent or acknowledged, or as a dead letter because it could not be
+/// published; each with the time since when, in microseconds since 1970. The event is that of `topic` whose id is the key
+/// followed by `id_suffix`. `each` gets them in pages of a bounded length. Call it in one transaction.
+///
+/// # Errors
+/// The database's, or what `each` returns.
+pub fn for_each_waiting_key(
+    connection: &mut Connection,
+    topic: &str,
+    id_suffix: &str,
+    mut each: impl FnMut(&mut Connection, &[(String, i64)]) -> Result<()>,
+) -> Result<()> {
+    let mut set_aside = dead_letters::unpublished_since(connection, topic, id_suffix)?;
+    let mut after = String::new();
+    loop {
+        let page: Vec<(String, Option<i64>)> = on_each_backend!(connection, |c| {
+            outbox::table
+                .filter(outbox::topic.eq(topic))
+                .filter(outbox::event_id.gt(&after))
+                .filter(outbox::event_id.eq(outbox::message_key.concat(id_suffix)))
+                .group_by(outbox::event_id)
+                .order(outbox::event_id)
+                .limit(KEYS_PER_PAGE)
+                .select((outbox::event_id, min(outbox::created_at_us)))
+                .load(c)
+        })?;
+        let Some((last, _)) = page.last() else { break };
+        after.clone_from(last);
+        let mut keys = Vec::with_capacity(page.len());
+        for (event_id, since_us) in page {
+            let (Some(key), Some(since_us)) = (event_id.strip_suffix(id_suffix), since_us) else { continue };
+            let earlier_us = set_aside.remove(key).unwrap_or(since_us);
+            keys.push((key.to_owned(), since_us.min(earlier_us)));
+        }
+        each(connection, &keys)?;
+    }
+    let rest: Vec<(String, i64)> = set_aside.into_iter().collect();
+    rest.chunks(usize::try_from(KEYS_PER_PAGE).unwrap_or(usize::MAX)).try_for_each(|page| each(connection, page))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::OutgoingMessage;
+    use crate::outbox::{insert, take_out};
+    use dual_db::Database;
+    use test_support::on_both_databases;
+
+    fn message(n: usize) -> OutgoingMessage {
+        OutgoingMessage {
+            event_id: format!("event-{n}"),
+            topic: "topic".into(),
+            key: format!("key-{n}"),
+            headers: vec![("a".into(), "b".into())],
+            body: "{}".into(),
+        }
+    }
+
+    on_both_databases! {
+        fn a_key_waits_once_since_its_first_event_whether_in_the_outbox_or_set_aside(database: &Database) {
+            database.migrate(&[&crate::MIGRATIONS]).unwrap();
+            let first = |n: usize| OutgoingMessage { event_id: format!("key-{n}.first"), ..message(n) };
+            let insert_at = |now_us: i64, messages: &[OutgoingMessage]| {
+                database.write(|c| insert(c, messages, now_us, 0)).unwrap()
+            };
+            insert_at(7_000, &(0..2_500).map(first).collect::<Vec<_>>());
+            // Published again, another event of the key, another topic, and an event of another key.
+            insert_at(9_000, &[first(3)]);
+            insert_at(1, &[
+                OutgoingMessage { event_id: "key-1.second".into(), ..first(1) },
+                OutgoingMessage { topic: "another".into(), ..first(2) },
+                OutgoingMessage { key: "another".into(), ..first(4) },
+            ]);
+            // One is set aside and waits again, two are only set aside, and one of these was discarded.
+            let rows = insert_at(5_000, &[first(5), first(9_000), first(9_001)]);
+            for row in &rows {
+                let set_aside = database.write(|c| {
+                    let (row, created_at_us) = take_out(c, row.id)?.expect("it is there");
+                    dead_letters::insert_unpublished(c, &row, created_at_us, "too large", 6_000)
+                });
+                set_aside.unwrap().report();
+            }
+            let act = crate::LetterAct::default();
+            database.write(|c| crate::discard_dead_letter(c, 3, &act, 8_000)).unwrap();
+
+            let mut found = std::collections::BTreeMap::new();
+            database
+                .read(|c| {
+                    c.snapshot(|c| {
+                        for_each_waiting_key(c, "topic", ".first", |_, page| {
+                            assert!(page.len() <= 1_000);
+                            for (key, since_us) in page {
+                                assert!(found.insert(key.clone(), *since_us).is_none(), "{key} comes once");
+                            }
+                            Ok(())
+                        })
+                    })
+                })
+                .unwrap();
+            assert_eq!((found.len(), found["key-3"], found["key-5"], found["key-9000"]), (2_501, 7_000, 6_000, 6_000));
+        }
+    }
+}
