@@ -14,6 +14,9 @@ use std::time::{Duration, Instant};
 const DATA: &str = ".local";
 const LOGS: &str = ".local/logs";
 
+/// What each log must have room for at the start, in bytes.
+const ROOM_FOR_A_LOG: usize = 16 * 1024;
+
 /// Why nothing was started: a sentence that says what to do, and the exit code.
 #[derive(Debug, thiserror::Error)]
 #[error("{sentence}")]
@@ -147,14 +150,18 @@ fn build(release: bool) -> Result<PathBuf, Refused> {
     Ok(target.join(if release { "release" } else { "debug" }))
 }
 
-/// Empties the logs of an earlier run.
+/// Empties the logs of an earlier run, and finds out whether there is room for new ones: a program that cannot log cannot say
+/// what is wrong either.
 fn prepare_logs(plan: &Plan) -> Result<(), Refused> {
-    let unwritable = |error| refused(format!("{LOGS} cannot be written ({error}): make room and check who owns it."));
-    std::fs::create_dir_all(LOGS).map_err(unwritable)?;
-    plan.services
-        .iter()
-        .try_for_each(|service| std::fs::write(plan.log(Path::new(LOGS), service), ""))
-        .map_err(unwritable)
+    let prepare = |service: &Service| {
+        let mut log = std::fs::File::create(plan.log(Path::new(LOGS), service))?;
+        log.write_all(&[b' '; ROOM_FOR_A_LOG])?;
+        log.sync_all()?;
+        log.set_len(0)
+    };
+    std::fs::create_dir_all(LOGS)
+        .and_then(|()| plan.services.iter().try_for_each(prepare))
+        .map_err(|error| refused(format!("{LOGS} cannot be written ({error}): make room and check who owns it.")))
 }
 
 /// A secret for one run.
