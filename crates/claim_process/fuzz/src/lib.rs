@@ -5,8 +5,8 @@ pub mod memory;
 use claim_process::domain::field::Field;
 use claim_process::domain::form::ClaimForm;
 use claim_process::domain::limits::Limits;
-use claim_process::domain::rules::{default_severities, reading};
 use claim_process::domain::rules::book::RuleBook;
+use claim_process::domain::rules::{default_severities, reading};
 use jiff::Timestamp;
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -48,12 +48,16 @@ pub fn judge(form: &ClaimForm) {
         .filter_map(|text| text.as_bytes().get(..LONG_RUN).map(hash))
         .collect();
     for finding in findings {
-        assert!(finding.message.len() <= LONGEST_MESSAGE, "{} has a long message", finding.code);
-        assert!(finding.sent_as.is_none_or(|name| name.len() <= LONGEST_MESSAGE), "{} has a long name", finding.code);
+        assert!(finding.message.len() <= LONGEST_MESSAGE, "{} has a long message", finding.code());
+        assert!(
+            finding.sent_as.as_ref().is_none_or(|name| name.len() <= LONGEST_MESSAGE),
+            "{} has a long name",
+            finding.code()
+        );
         let shows_a_value = finding.message.as_bytes().windows(LONG_RUN).any(|run| values.contains(&hash(run)));
         // The names under which a field was sent are said, and may be what a value is, too.
-        let says_names = finding.code == reading::SENT_TWICE.code;
-        assert!(says_names || !shows_a_value, "{} shows a value", finding.code);
+        let says_names = finding.code() == reading::SENT_TWICE.code;
+        assert!(says_names || !shows_a_value, "{} shows a value", finding.code());
     }
 }
 

@@ -1,9 +1,13 @@
 //! What was found of a claim: each thing that is wrong with it or worth a warning, and where it was sent.
 //!
-//! What makes a finding is elsewhere: `intake`, the shape of the fields and the [`rules`](super::rules).
+//! What makes a finding is elsewhere: `intake`, the shape of the fields and the [`rules`](super::rules). Its code cannot be set:
+//! it is that of a [`Rule`] or a [`BatchCode`], and of one that is read back from the database whatever it had when it was
+//! stored, also where no rule has that code any more.
 
 use super::limits::Limits;
+use super::rules::rule::Rule;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use utoipa::ToSchema;
 
 /// One thing that is wrong with a claim, or worth a warning.
@@ -21,9 +25,69 @@ pub struct Finding {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pointer: Option<String>,
     /// A stable code.
-    pub code: String,
+    #[schema(value_type = String)]
+    code: Cow<'static, str>,
     /// What to write instead. Never the value that was sent.
     pub message: String,
+}
+
+/// The codes of what refuses a place of a batch, and is no rule of a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BatchCode {
+    /// It cannot be read as a claim.
+    Malformed,
+    /// It has too many bytes.
+    TooLarge,
+    /// A row that cannot be read may be a line of it.
+    RowInDoubt,
+    /// Its key came before with another claim.
+    KeyReused,
+    /// Another claim has its `external_claim_id`.
+    ExternalIdTaken,
+    /// The database refuses it.
+    NotStored,
+}
+
+impl BatchCode {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::TooLarge => "too_large",
+            Self::RowInDoubt => "row_in_doubt",
+            Self::KeyReused => "idempotency_key_reused",
+            Self::ExternalIdTaken => "external_claim_id_taken",
+            Self::NotStored => "not_stored",
+        }
+    }
+}
+
+impl Finding {
+    /// A finding of a rule about a field, by the field's name. `sent_as` says how it was sent, where it was.
+    pub fn new(rule: &Rule, line: Option<usize>, field: &str, sent_as: SentAs, message: String) -> Self {
+        let SentAs { name, pointer } = sent_as;
+        let sent_as = (name != field).then_some(name);
+        Self { line, field: field.to_owned(), sent_as, pointer, code: Cow::Borrowed(rule.code), message }
+    }
+
+    /// A finding of a rule about the claim as a whole.
+    pub fn of_claim(rule: &Rule, message: String) -> Self {
+        Self::about("lines", rule.code, message)
+    }
+
+    /// Why a place of a batch is refused.
+    pub fn of_place(code: BatchCode, field: &'static str, message: String) -> Self {
+        Self::about(field, code.name(), message)
+    }
+
+    fn about(field: &'static str, code: &'static str, message: String) -> Self {
+        let (field, code) = (field.to_owned(), Cow::Borrowed(code));
+        Self { line: None, field, sent_as: None, pointer: None, code, message }
+    }
+
+    /// Its code.
+    pub fn code(&self) -> &str {
+        &self.code
+    }
 }
 
 /// The name and place a value had.

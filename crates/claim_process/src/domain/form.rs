@@ -227,17 +227,11 @@ impl ClaimForm {
         let form = line.and_then(|line| self.lines.get(line - 1));
         let sent = form.map_or_else(|| self.header.sent_as(field), |form| form.sent_as(field));
         let place = form.and_then(|form| form.place.as_deref());
-        Finding {
-            line,
-            field: field.name().to_owned(),
-            sent_as: sent.map(|sent| sent.name.clone()).filter(|name| name != field.name()),
-            pointer: match sent {
-                Some(sent) => sent.pointer.clone(),
-                None => place.map(|place| format!("{place}/{}", field.name())),
-            },
-            code: rule.code.to_owned(),
-            message,
-        }
+        let sent = sent.cloned().unwrap_or_else(|| SentAs {
+            name: field.name().to_owned(),
+            pointer: place.map(|place| format!("{place}/{}", field.name())),
+        });
+        Finding::new(rule, line, field.name(), sent, message)
     }
 }
 

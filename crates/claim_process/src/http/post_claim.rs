@@ -198,7 +198,7 @@ pub(super) fn key_reused(detail: impl Into<String>) -> Problem {
 
 fn refused(findings: Vec<Finding>) -> Problem {
     metrics::counter!("claims_refused_total").increment(1);
-    let listed = findings.iter().filter(|finding| finding.code != MORE_FINDINGS.code).count();
+    let listed = findings.iter().filter(|finding| finding.code() != MORE_FINDINGS.code).count();
     let detail = match listed {
         _ if listed < findings.len() => format!("more than {listed} things have to be put right; nothing was stored"),
         1 => "1 thing has to be put right; nothing was stored".to_owned(),

@@ -60,15 +60,8 @@ struct Place {
 
 impl Place {
     fn finding(&self, field: &str, name: &str, rule: &Rule, message: String) -> Finding {
-        let name = printable(name);
-        Finding {
-            line: self.line,
-            field: field.to_owned(),
-            sent_as: (name != field).then_some(name),
-            pointer: self.pointer.clone(),
-            code: rule.code.to_owned(),
-            message,
-        }
+        let sent_as = SentAs { name: printable(name), pointer: self.pointer.clone() };
+        Finding::new(rule, self.line, field, sent_as, message)
     }
 }
 

@@ -3,7 +3,6 @@
 use crate::service::{REAL_CLAIM, line, with_settings};
 use claim_process::domain::cents::Cents;
 use claim_process::domain::code_list::CodeList;
-use claim_process::domain::finding::Finding;
 use claim_process::domain::form::MOST_LINES;
 use claim_process::domain::limits::Limits;
 use claim_process::domain::rules::book::RuleBook;
@@ -31,7 +30,7 @@ fn found(book: &RuleBook, claim: &Value, now: &str) -> Vec<(String, Option<usize
         Ok((_, warnings)) => warnings,
         Err(refused) => refused,
     };
-    findings.into_iter().map(|Finding { code, line, .. }| (code, line)).collect()
+    findings.iter().map(|finding| (finding.code().to_owned(), finding.line)).collect()
 }
 
 /// The only code that is found with these members changed; none is the empty text.

@@ -127,7 +127,7 @@ fn every_wrong_value_is_named_with_its_line_field_and_code() {
     ];
     for (field, value, code) in cases {
         let findings = refused(&json!({"lines": [line(&[]), line(&[(field, value.clone())])]}));
-        let finding = findings.iter().find(|finding| finding.code == code);
+        let finding = findings.iter().find(|finding| finding.code() == code);
         let finding = finding.unwrap_or_else(|| panic!("{code} for {field} = {value} in {findings:?}"));
         assert_eq!((finding.line, finding.field.as_str()), (Some(2), field));
         assert_eq!(finding.pointer.as_deref(), Some(format!("/lines/1/{field}").as_str()));
@@ -141,8 +141,7 @@ fn all_findings_come_at_once_and_say_how_the_field_was_spelt() {
         {"Service Date": "soon", "proc_code": "E1", "Plan/Group #": "G", "npi": "1", "provider fees": "x", "Allowed fees": "1"},
     ]);
     let findings = refused(&bad);
-    let found: Vec<(&str, &str)> =
-        findings.iter().map(|finding| (finding.field.as_str(), finding.code.as_str())).collect();
+    let found: Vec<(&str, &str)> = findings.iter().map(|finding| (finding.field.as_str(), finding.code())).collect();
     for expected in [
         ("service_date", "date_format"),
         ("submitted_procedure", "procedure_prefix"),
@@ -164,18 +163,18 @@ fn a_field_sent_twice_is_refused_and_an_unknown_one_is_a_warning() {
     let twice = r#"{"npi": "1497775530", "Provider NPI": "1497775530"}"#;
     let findings =
         rules().read(&read_json(twice.as_bytes(), ReadLimits::default()).unwrap(), Timestamp::now()).unwrap_err();
-    assert!(findings.iter().any(|finding| finding.code == "sent_twice" && finding.field == "provider_npi"));
+    assert!(findings.iter().any(|finding| finding.code() == "sent_twice" && finding.field == "provider_npi"));
     let (_, warnings) = accepted(from_json(&line(&[("tooth", json!("14"))])));
-    assert_eq!((warnings[0].field.as_str(), warnings[0].code.as_str()), ("tooth", "unknown_field"));
+    assert_eq!((warnings[0].field.as_str(), warnings[0].code()), ("tooth", "unknown_field"));
     let findings = refused(&json!({"plan_group": "A", "lines": [line(&[])]}));
-    assert!(findings.iter().any(|finding| finding.code == "contradiction"), "{findings:?}");
+    assert!(findings.iter().any(|finding| finding.code() == "contradiction"), "{findings:?}");
 }
 
 #[test]
 fn the_number_of_lines_is_bounded() {
-    assert_eq!(refused(&json!({"lines": []}))[0].code, "line_count");
+    assert_eq!(refused(&json!({"lines": []}))[0].code(), "line_count");
     let many: Vec<Value> = (0..101).map(|_| line(&[])).collect();
-    assert_eq!(refused(&json!(many))[0].code, "line_count");
+    assert_eq!(refused(&json!(many))[0].code(), "line_count");
     accepted(from_json(&json!(many[..100])));
 }
 
@@ -203,7 +202,7 @@ fn broken_input_says_where_and_echoes_nothing() {
     read_csv(b"apples,pears\n1,2", ReadLimits::default()).unwrap_err();
     let (half_surrogate, _) = (read_json(br#"{"plan_group": "\ud800"}"#, ReadLimits::default()).unwrap(), ());
     assert!(
-        rules().read(&half_surrogate, Timestamp::now()).unwrap_err().iter().any(|finding| finding.code == "not_text")
+        rules().read(&half_surrogate, Timestamp::now()).unwrap_err().iter().any(|finding| finding.code() == "not_text")
     );
 }
 
@@ -212,7 +211,7 @@ fn a_csv_row_with_the_wrong_number_of_columns_is_named() {
     let text = String::from_utf8(REAL_CLAIM.to_vec()).unwrap().replace("D0210,,", "D0210,");
     let findings =
         rules().read(&read_csv(text.as_bytes(), ReadLimits::default()).unwrap(), Timestamp::now()).unwrap_err();
-    let found: Vec<_> = findings.iter().map(|finding| (finding.line, finding.code.as_str())).collect();
+    let found: Vec<_> = findings.iter().map(|finding| (finding.line, finding.code())).collect();
     assert_eq!(found, [(Some(2), "ragged_row")], "what its cells would say is not said besides");
     let (claim, _) = accepted(read_csv(&[b"\xef\xbb\xbf", REAL_CLAIM, b"\r\n"].concat(), ReadLimits::default()));
     assert_eq!(claim.lines.len(), 4);
@@ -223,9 +222,12 @@ fn no_deployment_can_turn_off_a_rule_without_which_a_claim_cannot_be_paid_rightl
     let severities = ["lines_disagree", "line_count"].map(|code| (code.to_owned(), Severity::Off));
     let careless = RuleBook::new(severities.into(), Limits::default(), None);
     let two_plans = json!([line(&[]), line(&[("plan_group", json!("another plan"))])]);
-    assert_eq!(careless.read(&from_json(&two_plans).unwrap(), Timestamp::now()).unwrap_err()[0].code, "lines_disagree");
     assert_eq!(
-        careless.read(&from_json(&json!({"lines": []})).unwrap(), Timestamp::now()).unwrap_err()[0].code,
+        careless.read(&from_json(&two_plans).unwrap(), Timestamp::now()).unwrap_err()[0].code(),
+        "lines_disagree"
+    );
+    assert_eq!(
+        careless.read(&from_json(&json!({"lines": []})).unwrap(), Timestamp::now()).unwrap_err()[0].code(),
         "line_count"
     );
     assert!(!default_severities().contains_key("lines_disagree"), "it is not offered as a setting");
@@ -240,11 +242,11 @@ fn a_deployment_chooses_what_a_rule_does() {
     let form =
         from_json(&line(&[("submitted_procedure", json!("D12")), ("provider_npi", json!("1234567890"))])).unwrap();
     let (_, warnings) = lenient.read(&form, Timestamp::now()).unwrap();
-    assert_eq!(warnings.iter().map(|warning| warning.code.as_str()).collect::<Vec<_>>(), ["procedure_format"]);
+    assert_eq!(warnings.iter().map(|warning| warning.code()).collect::<Vec<_>>(), ["procedure_format"]);
     let repeated = json!([line(&[]), line(&[]), line(&[("service_date", json!("2018-03-30"))])]);
     let (_, warnings) = accepted(from_json(&repeated));
     assert_eq!(
-        warnings.iter().map(|warning| (warning.line, warning.code.as_str())).collect::<Vec<_>>(),
+        warnings.iter().map(|warning| (warning.line, warning.code())).collect::<Vec<_>>(),
         [(Some(2), "repeated_line")]
     );
 }

@@ -83,7 +83,7 @@ impl RuleBook {
         }
         let Examined { refused, warnings, .. } = shown.examine(form, DAY_OF_EXAMPLES);
         let found = [refused, warnings].map(|findings| listed(findings, self.limits.max_findings)).concat();
-        found.into_iter().find(|finding| finding.code == rule.code)
+        found.into_iter().find(|finding| finding.code() == rule.code)
     }
 
     /// What a rule does here.
@@ -157,7 +157,7 @@ fn shape_findings(form: &ClaimForm, limits: &Limits) -> Vec<Finding> {
         let (line, field) = (finding.line, finding.field.as_str());
         let was_sent =
             unread.contains(&(line, field)) || unread.contains(&(None, field)) || unread_rows.contains(&line);
-        !(was_sent && finding.code == reading::REQUIRED.code)
+        !(was_sent && finding.code() == reading::REQUIRED.code)
     });
     findings
 }

@@ -45,7 +45,7 @@ impl DuplicateCheck {
 
 /// The finding about a claim that equals the one with this id.
 pub fn finding(claim_id: &str) -> Finding {
-    RULE.finding_of_claim(message(claim_id))
+    Finding::of_claim(&RULE, message(claim_id))
 }
 
 fn message(claim_id: &str) -> String {

@@ -146,5 +146,5 @@ pub(in crate::domain) fn with_code(code: &str) -> Option<&'static Rule> {
 
 /// The last finding of a claim that has more than are listed.
 pub(super) fn more_findings(more: usize) -> Finding {
-    MORE_FINDINGS.finding_of_claim(format!("and {more} more: put these right first"))
+    Finding::of_claim(&MORE_FINDINGS, format!("and {more} more: put these right first"))
 }

@@ -4,7 +4,6 @@ use super::draft::Draft;
 use super::example::Example;
 use super::violation::Violation;
 use crate::domain::code_list::CodeList;
-use crate::domain::finding::Finding;
 use crate::domain::limits::Limits;
 use crate::domain::service_date::ServiceDate;
 use serde::{Deserialize, Serialize};
@@ -64,12 +63,4 @@ pub struct Given<'a> {
     pub procedures: Option<&'a CodeList>,
     /// The latest day that it is anywhere now.
     pub latest_day: ServiceDate,
-}
-
-impl Rule {
-    /// A finding about the claim as a whole.
-    pub(super) fn finding_of_claim(&self, message: String) -> Finding {
-        let field = "lines".to_owned();
-        Finding { line: None, field, sent_as: None, pointer: None, code: self.code.to_owned(), message }
-    }
 }

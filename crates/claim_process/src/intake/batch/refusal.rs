@@ -1,7 +1,7 @@
 //! Why a claim of a batch is refused for what has nothing to do with the rules: where one claim alone is answered with a
 //! status, its place in a batch has one of these codes. So has one alone that is only checked.
 
-use crate::domain::finding::Finding;
+use crate::domain::finding::{BatchCode, Finding};
 use crate::domain::identifiers::ClaimId;
 
 /// Why.
@@ -61,31 +61,33 @@ impl Refusal {
     /// The finding that says so.
     pub fn finding(&self) -> Finding {
         let (field, code, message) = match self {
-            Self::Malformed(why) => ("claim", "malformed", why.clone()),
+            Self::Malformed(why) => ("claim", BatchCode::Malformed, why.clone()),
             Self::TooLarge(most) => {
                 let message =
                     format!("may have at most {most} bytes: send fewer lines, and look for a quote that is not closed");
-                ("claim", "too_large", message)
+                ("claim", BatchCode::TooLarge, message)
             }
             Self::RowInDoubt(row) => {
                 let message = format!(
                     "row {row}, the one before this claim, cannot be read and may be a line of it: put that row right, \
                      and send this claim with it or after it"
                 );
-                ("row", "row_in_doubt", message)
+                ("row", BatchCode::RowInDoubt, message)
             }
             Self::KeyReused => {
                 let message = "was another claim when the Idempotency-Key came before: send it in a batch of its own, with a key of its own";
-                ("claim", "idempotency_key_reused", message.to_owned())
+                ("claim", BatchCode::KeyReused, message.to_owned())
             }
             Self::ExternalIdTaken(claim_id) => {
                 let message = format!("belongs to a claim that exists: it is /v1/claims/{claim_id}");
-                ("external_claim_id", "external_claim_id_taken", message)
+                ("external_claim_id", BatchCode::ExternalIdTaken, message)
             }
-            Self::NotStored => {
-                ("claim", "not_stored", "could not be stored: quote the request's id when you ask about it".to_owned())
-            }
+            Self::NotStored => (
+                "claim",
+                BatchCode::NotStored,
+                "could not be stored: quote the request's id when you ask about it".to_owned(),
+            ),
         };
-        Finding { line: None, field: field.to_owned(), sent_as: None, pointer: None, code: code.to_owned(), message }
+        Finding::of_place(code, field, message)
     }
 }
