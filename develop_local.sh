@@ -24,7 +24,7 @@ runserver  builds and starts the local broker, the simulated gateway, claim_proc
 test       runs cargo test on SQLite and the local broker, and on a PostgreSQL and a Kafka that it starts for that (or
            those that TEST_POSTGRES_URL and TEST_KAFKA_BROKERS name), and ends with how many passed, failed and were
            skipped: a line for each backend, and one for all. Where a server cannot be started its tests are skipped; in
-           CI that is a failure.
+           CI that is a failure. TEST_THOROUGH=1 runs the models, properties and sieges with as many cases as CI does.
 docker     runs all of it in one container, until Ctrl-C: the API is on localhost:8000, the data in the volume
            claims-to-payments. Takes docker or podman, whichever is there (CONTAINER_ENGINE chooses), and needs neither
            Rust nor libraries. With --prebuilt it takes the binaries in a directory instead of building them.

@@ -22,6 +22,9 @@ const SERVERS: [(&str, &str); 2] = [("postgres", "TEST_POSTGRES_URL"), ("kafka",
 /// The program that some tests need, and the variable by which they find it.
 const KCAT: (&str, &str) = ("kcat", "TEST_KCAT");
 
+/// How many tests of a program run at once, for each core: most of the time a test waits for a broker or a server.
+const TESTS_PER_CORE: usize = 2;
+
 /// How long cargo and the tests may take to end when they are asked to.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -74,6 +77,8 @@ fn prepare(
     for (variable, value) in OWN_SERVERS {
         environment.default(variable, value);
     }
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    environment.default("RUST_TEST_THREADS", &(cores * TESTS_PER_CORE).to_string());
     let in_ci = environment.get("CI").is_some();
     for (name, variable) in SERVERS.into_iter().chain([KCAT]) {
         if environment.get(variable).is_some() {
