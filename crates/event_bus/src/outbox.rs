@@ -159,12 +159,12 @@ pub fn pending(connection: &mut Connection) -> Result<i64> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use dual_db::Database;
     use test_support::on_both_databases;
 
-    fn message(n: usize) -> OutgoingMessage {
+    pub(crate) fn message(n: usize) -> OutgoingMessage {
         OutgoingMessage {
             event_id: format!("event-{n}"),
             topic: "topic".into(),

@@ -54,19 +54,10 @@ pub fn for_each_waiting_key(
 mod tests {
     use super::*;
     use crate::OutgoingMessage;
+    use crate::outbox::tests::message;
     use crate::outbox::{insert, take_out};
     use dual_db::Database;
     use test_support::on_both_databases;
-
-    fn message(n: usize) -> OutgoingMessage {
-        OutgoingMessage {
-            event_id: format!("event-{n}"),
-            topic: "topic".into(),
-            key: format!("key-{n}"),
-            headers: vec![("a".into(), "b".into())],
-            body: "{}".into(),
-        }
-    }
 
     on_both_databases! {
         fn a_key_waits_once_since_its_first_event_whether_in_the_outbox_or_set_aside(database: &Database) {
