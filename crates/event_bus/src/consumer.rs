@@ -10,6 +10,7 @@ use dual_db::Database;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance};
 use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use service_runtime::{background, backoff};
 use std::collections::BTreeMap;
@@ -91,6 +92,20 @@ impl Consumer {
 #[derive(Default)]
 struct Context {
     assignment_changed: AtomicBool,
+    /// The member is leaving its group.
+    closing: AtomicBool,
+    /// The one rebalance event of a closing member was answered.
+    answered_close: AtomicBool,
+}
+
+impl Context {
+    /// Whether a rebalance event is to be answered: each, but of a closing member only the first. It gets a revocation,
+    /// and before that perhaps an assignment which was still queued. librdkafka takes the answer to either as giving up
+    /// everything, and closes; an answer that comes while it does so can wait without end for its reply (librdkafka
+    /// issue 4884, open at 2.12.1).
+    fn may_answer(&self) -> bool {
+        !(self.closing.load(Ordering::SeqCst) && self.answered_close.swap(true, Ordering::SeqCst))
+    }
 }
 
 impl ClientContext for Context {
@@ -104,6 +119,22 @@ impl ClientContext for Context {
 }
 
 impl ConsumerContext for Context {
+    /// Accepts every assignment and every revocation.
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, event: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
+        if !self.may_answer() {
+            return;
+        }
+        let (done, rebalance) = if event == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            (consumer.incremental_assign(partitions), Rebalance::Assign(partitions))
+        } else {
+            (consumer.incremental_unassign(partitions), Rebalance::Revoke(partitions))
+        };
+        match done {
+            Ok(()) => self.post_rebalance(consumer, &rebalance),
+            Err(error) => self.post_rebalance(consumer, &Rebalance::Error(error)),
+        }
+    }
+
     fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         self.assignment_changed.store(true, Ordering::SeqCst);
         match rebalance {
@@ -208,6 +239,13 @@ impl Member {
                 tracing::debug!(%error, topic, partition, "an offset was not stored");
             }
         }
+    }
+}
+
+impl Drop for Member {
+    /// The consumer, dropped next, leaves the group.
+    fn drop(&mut self) {
+        self.consumer.context().closing.store(true, Ordering::SeqCst);
     }
 }
 
@@ -349,5 +387,19 @@ impl Loop {
             self.member.hold_back(POLL.min(until.saturating_duration_since(Instant::now())));
         }
         self.member.set_paused(false);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_closing_member_answers_one_rebalance_event() {
+        let context = Context::default();
+        assert!(context.may_answer() && context.may_answer());
+        context.closing.store(true, Ordering::SeqCst);
+        assert!(context.may_answer());
+        assert!(!context.may_answer() && !context.may_answer());
     }
 }
