@@ -43,7 +43,7 @@ pub(crate) async fn redrive(
             tracing::info!(dead_letter_id = id, topic = letter.topic, "a dead letter was sent out again");
             Ok(HttpResponse::Accepted().json(DeadLetterResponse::from(letter)))
         }
-        Disposition::Before(letter) => Err(ended_before(&letter)),
+        Disposition::AlreadyEnded(letter) => Err(ended_before(&letter)),
         Disposition::Unsendable(why) => Err(Problem::new(
             StatusCode::CONFLICT,
             "not-sendable",
@@ -86,10 +86,10 @@ pub(crate) async fn discard(
             tracing::info!(dead_letter_id = id, topic = letter.topic, "a dead letter was discarded");
             Ok(HttpResponse::Ok().json(DeadLetterResponse::from(letter)))
         }
-        Disposition::Before(letter) if letter.state == DeadLetterState::Discarded.name() => {
+        Disposition::AlreadyEnded(letter) if letter.state == DeadLetterState::Discarded.name() => {
             Ok(HttpResponse::Ok().json(DeadLetterResponse::from(letter)))
         }
-        Disposition::Before(letter) => Err(ended_before(&letter)),
+        Disposition::AlreadyEnded(letter) => Err(ended_before(&letter)),
         Disposition::Unsendable(_) | Disposition::Unknown => Err(not_found()),
     }
 }
