@@ -14,7 +14,6 @@ use actix_web::web;
 use claim_events::{CLAIM_TOPIC, PAYMENT_TOPIC};
 use dual_db::{Database, DatabaseSettings};
 use event_bus::{Consumer, Relay};
-use service_runtime::background::{self, Pace, Periodic};
 use service_runtime::health::Health;
 use service_runtime::{http_server, metrics};
 use std::fs::File;
@@ -23,6 +22,7 @@ use std::io::Read;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
+use worker_threads::{Pace, Periodic};
 
 /// How often the rate limiter forgets idle clients.
 const FORGET_CLIENTS_EVERY: Duration = Duration::from_secs(60);
@@ -135,7 +135,7 @@ impl Application {
         let Self { server, health, ingest_writer, consumer, relay, periodic, .. } = self;
         http_server::run_until(server, &health, stop, move || {
             let left = consumer.stop();
-            background::stop_all(periodic);
+            worker_threads::stop_all(periodic);
             // The server's workers and the batches in hand hold the only ways to the writer. It ends when they have, batches
             // within the time that each of their waits may take.
             let _ = ingest_writer.join();

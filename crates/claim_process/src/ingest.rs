@@ -8,7 +8,6 @@ use crate::events::outgoing;
 use crate::settings::{IngestSettings, WatchdogSettings};
 use dual_db::Error;
 use event_bus::Relay;
-use service_runtime::background;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -103,7 +102,7 @@ pub fn start(relay: Arc<Relay>, ingest: &IngestSettings, watchdog: &WatchdogSett
     let (sender, mut queue) = mpsc::channel(ingest.max_queued_claims);
     let most = ingest.max_group_claims;
     let writer = Writer { relay, max_attempts: ingest.max_attempts, due_after_us: watchdog.first_pause_us() };
-    let thread = background::spawn("ingest writer", move || {
+    let thread = worker_threads::spawn("ingest writer", move || {
         let mut group = Vec::with_capacity(most);
         while queue.blocking_recv_many(&mut group, most) > 0 {
             metrics::histogram!("ingest_group_claims").record(u32::try_from(group.len()).unwrap_or(u32::MAX));

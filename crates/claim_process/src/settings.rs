@@ -9,7 +9,6 @@ use crate::intake::ReadLimits;
 use dual_db::DatabaseSettings;
 use event_bus::KafkaSettings;
 use serde::{Deserialize, Serialize};
-use service_runtime::backoff;
 use service_runtime::client_address::ProxySettings;
 use service_runtime::command_line::ProcessSettings;
 use service_runtime::http_server::HttpSettings;
@@ -279,7 +278,7 @@ impl Settings {
 impl WatchdogSettings {
     /// How long an outcome may take before it is asked for, in microseconds.
     pub fn first_pause_us(&self) -> i64 {
-        backoff::micros(Duration::from_millis(self.first_pause_ms))
+        dual_db::micros(Duration::from_millis(self.first_pause_ms))
     }
 }
 

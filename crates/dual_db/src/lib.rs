@@ -7,11 +7,13 @@ mod connection;
 mod database;
 mod error;
 mod manager;
+mod micros;
 mod migrations;
 mod settings;
 
 pub use connection::Connection;
 pub use database::Database;
 pub use error::{Error, OpenError, Result};
+pub use micros::micros;
 pub use migrations::Migrations;
 pub use settings::DatabaseSettings;

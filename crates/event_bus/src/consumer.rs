@@ -12,12 +12,12 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance}
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
-use service_runtime::{background, backoff};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use worker_threads::backoff;
 
 /// How long a poll waits for the first message of a batch.
 const POLL: Duration = Duration::from_millis(100);
@@ -67,7 +67,7 @@ impl Consumer {
             handler: Box::new(handler),
             stop: Arc::clone(&stop),
         };
-        let thread = background::spawn("consumer", move || consuming.run());
+        let thread = worker_threads::spawn("consumer", move || consuming.run());
         Ok(Self { stop, thread, close_timeout: Duration::from_millis(settings.consumer.close_timeout_ms) })
     }
 

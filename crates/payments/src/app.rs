@@ -14,7 +14,6 @@ use claim_events::{CLAIM_TOPIC, PAYMENT_TOPIC, rfc3339};
 use dual_db::{Database, DatabaseSettings};
 use event_bus::{Consumer, Relay};
 use operator_desk::{DeadLetterDesk, Operators};
-use service_runtime::background::{self, Periodic};
 use service_runtime::database_gate::DatabaseGate;
 use service_runtime::health::Health;
 use service_runtime::{http_server, metrics};
@@ -23,6 +22,7 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 use tokio::runtime::{Handle, Runtime};
+use worker_threads::Periodic;
 
 /// Reads that may wait for the database at once.
 const MAX_WAITING_READS: usize = 64;
@@ -205,7 +205,7 @@ impl Application {
         let Self { server, health, consumer, answer_writer, relay, periodic, calls, drain_timeout, .. } = self;
         http_server::run_until(server, &health, stop, move || {
             let left = consumer.stop();
-            background::stop_all(periodic);
+            worker_threads::stop_all(periodic);
             answer_writer.drain(drain_timeout);
             drop(calls);
             relay.stop();

@@ -4,7 +4,6 @@ use crate::domain::concurrency::Limits;
 use dual_db::DatabaseSettings;
 use event_bus::KafkaSettings;
 use serde::{Deserialize, Serialize};
-use service_runtime::backoff;
 use service_runtime::client_address::ProxySettings;
 use service_runtime::command_line::ProcessSettings;
 use service_runtime::http_server::HttpSettings;
@@ -106,7 +105,7 @@ impl GatewaySettings {
     pub fn concurrency_limits(&self) -> Limits {
         let ConcurrencySettings { floor, start, idle_ms, longest_rest_ms } = self.concurrency;
         let [idle_us, longest_rest_us] =
-            [idle_ms, longest_rest_ms].map(|ms| backoff::micros(Duration::from_millis(ms)));
+            [idle_ms, longest_rest_ms].map(|ms| dual_db::micros(Duration::from_millis(ms)));
         Limits { floor, start, ceiling: self.max_concurrent_calls, idle_us, longest_rest_us }
     }
 }

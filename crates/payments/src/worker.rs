@@ -6,12 +6,12 @@ use crate::executor::{Answer, Executor};
 use crate::gateway::{Answered, Dispatcher};
 use crate::settings::SagaSettings;
 use dual_db::Database;
-use service_runtime::background::{self, Pace, Periodic};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use worker_threads::{Pace, Periodic};
 
 /// How often writing answers is tried before they are left to whoever takes the sagas up next.
 const WRITE_ATTEMPTS: u32 = 5;
@@ -38,7 +38,7 @@ impl AnswerWriter {
         let stop = Arc::new(AtomicBool::new(false));
         let stopping = Arc::clone(&stop);
         let making = dispatcher.clone();
-        let thread = background::spawn("answer writer", move || {
+        let thread = worker_threads::spawn("answer writer", move || {
             while !stopping.load(Ordering::SeqCst) {
                 let first = match answers.recv_timeout(LOOK_EVERY) {
                     Ok(first) => first,

@@ -9,12 +9,12 @@ use crate::webhooks;
 use actix_web::dev::Server;
 use actix_web::web;
 use dual_db::{Database, DatabaseSettings};
-use service_runtime::background::Periodic;
 use service_runtime::health::Health;
 use service_runtime::{http_server, metrics};
 use std::future::Future;
 use std::time::Duration;
 use tokio::task::JoinHandle;
+use worker_threads::Periodic;
 
 /// How often readiness asks the database.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(2);

@@ -5,7 +5,6 @@ use crate::domain::rules::Rules;
 use crate::domain::throughput::{Schedule, Throughput};
 use dual_db::DatabaseSettings;
 use serde::{Deserialize, Serialize};
-use service_runtime::backoff;
 use service_runtime::command_line::ProcessSettings;
 use service_runtime::http_server::HttpSettings;
 use service_runtime::telemetry::LogSettings;
@@ -123,7 +122,7 @@ pub struct WebhookSettings {
 impl WebhookSettings {
     /// How long after its payment an amount comes back whose fate that is, in microseconds; none where nobody is told.
     pub fn returned_after_us(&self) -> Option<i64> {
-        (!self.url.is_empty()).then(|| backoff::micros(Duration::from_millis(self.return_after_ms)))
+        (!self.url.is_empty()).then(|| dual_db::micros(Duration::from_millis(self.return_after_ms)))
     }
 }
 

@@ -6,9 +6,9 @@ use crate::settings::WebhookSettings;
 use actix_web::web;
 use dual_db::Database;
 use reqwest::{Client, StatusCode};
-use service_runtime::backoff;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::task::JoinHandle;
+use worker_threads::backoff;
 
 /// Told in one go.
 const MOST_AT_ONCE: i64 = 100;
@@ -45,7 +45,7 @@ async fn take_due(database: &Database, settings: &WebhookSettings) -> Vec<Return
             let now_us = connection.now_us()?;
             let again_at_us = |attempts: i64| {
                 let tried_before = u32::try_from(attempts - 1).unwrap_or(0);
-                now_us + backoff::micros(backoff::doubling(first, longest, tried_before))
+                now_us + dual_db::micros(backoff::doubling(first, longest, tried_before))
             };
             returns::take_due(connection, now_us, again_at_us, MOST_AT_ONCE)
         })

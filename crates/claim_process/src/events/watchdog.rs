@@ -6,10 +6,10 @@ use crate::events::outgoing;
 use crate::settings::WatchdogSettings;
 use dual_db::{Database, Result};
 use event_bus::Relay;
-use service_runtime::background::{Pace, Periodic};
-use service_runtime::backoff;
 use std::sync::Arc;
 use std::time::Duration;
+use worker_threads::backoff;
+use worker_threads::{Pace, Periodic};
 
 /// Starts the watchdog.
 pub fn start(database: Database, relay: Arc<Relay>, settings: WatchdogSettings) -> Periodic {
@@ -54,7 +54,7 @@ pub fn ask_for_overdue(database: &Database, relay: &Relay, settings: &WatchdogSe
             claims::note_asked(
                 connection,
                 claim.row.id,
-                now_us + backoff::micros(pause),
+                now_us + dual_db::micros(pause),
                 times_asked,
                 needs_attention,
             )?;

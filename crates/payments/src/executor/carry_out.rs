@@ -8,8 +8,8 @@ use crate::domain::ledger::{Account, Kind, Transfer};
 use crate::domain::saga::{self, Effect, Input, Saga};
 use crate::events::outgoing;
 use dual_db::{Connection, Result};
-use service_runtime::backoff;
 use std::time::Duration;
+use worker_threads::backoff;
 
 impl Executor {
     /// One write of a saga with everything it brings. The saga's row comes before its bookings: of two instances that
@@ -73,12 +73,12 @@ impl Executor {
                     // What it was stuck at, it is past.
                     stored.stuck_reason = None;
                 }
-                stored.due_at_us = Some(now.us + backoff::micros(Duration::from_millis(self.settings.saga.lease_ms)));
+                stored.due_at_us = Some(now.us + dual_db::micros(Duration::from_millis(self.settings.saga.lease_ms)));
                 stored.worker = Some(self.worker.clone());
                 stored.call_revision = stored.revision + 1;
             } else if let Some(reason) = stuck {
                 stored.due_at_us =
-                    Some(now.us + backoff::micros(Duration::from_millis(self.settings.saga.max_retry_pause_ms)));
+                    Some(now.us + dual_db::micros(Duration::from_millis(self.settings.saga.max_retry_pause_ms)));
                 stored.stuck_reason = Some(reason.to_owned());
             } else if retry_at_us.is_some() {
                 stored.due_at_us = retry_at_us;
@@ -168,6 +168,6 @@ impl Executor {
         let seed =
             claim_id.bytes().fold(u64::from(attempts), |seed, byte| seed.wrapping_mul(31).wrapping_add(byte.into()));
         let spread = pause / 4 * u32::try_from(seed % 1_000).unwrap_or(0) / 1_000;
-        backoff::micros((pause + spread).max(Duration::from_millis(retry_after_ms.unwrap_or(0))))
+        dual_db::micros((pause + spread).max(Duration::from_millis(retry_after_ms.unwrap_or(0))))
     }
 }

@@ -10,12 +10,6 @@ pub fn doubling(first: Duration, longest: Duration, tried_before: u32) -> Durati
     first.saturating_mul(1 << tried_before.min(MOST_DOUBLINGS)).min(longest)
 }
 
-/// A duration in whole microseconds, the unit of the databases' times; one that is too long is cut to what a time can
-/// still be added to.
-pub fn micros(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX).min(i64::MAX / 2)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,0 +1,10 @@
+//! Background threads of a process, and the pauses between attempts.
+//!
+//! It depends on nothing but `tracing`, so that any crate may use it.
+
+pub mod backoff;
+mod periodic;
+mod thread;
+
+pub use periodic::{Pace, Periodic, stop_all};
+pub use thread::spawn;
