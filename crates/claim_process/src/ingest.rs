@@ -12,6 +12,10 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use worker_threads::Backoff;
+
+/// Between the attempts to store a group while the database is not available.
+const WHILE_UNAVAILABLE: Backoff = Backoff::from_millis(100, 800);
 
 /// Why a claim was not stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -152,7 +156,7 @@ impl Writer {
             match result {
                 Ok(results) => return Ok(results),
                 Err(Error::Unavailable(_)) if attempt < self.max_attempts => {
-                    std::thread::sleep(Duration::from_millis(50 << attempt.min(4)));
+                    std::thread::sleep(WHILE_UNAVAILABLE.pause(attempt));
                     attempt += 1;
                 }
                 Err(error) => {

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use worker_threads::backoff;
+use worker_threads::Backoff;
 
 /// How long a poll waits for the first message of a batch.
 const POLL: Duration = Duration::from_millis(100);
@@ -379,9 +379,8 @@ impl Loop {
 
     /// A growing pause in which the member keeps polling, with its partitions paused.
     fn wait_while_polling(&mut self, attempt: u32) {
-        let longest = Duration::from_millis(self.settings.max_retry_pause_ms);
-        let first = Duration::from_millis(self.settings.retry_pause_ms);
-        let until = Instant::now() + backoff::doubling(first, longest, attempt.saturating_sub(1));
+        let backoff = Backoff::from_millis(self.settings.retry_pause_ms, self.settings.max_retry_pause_ms);
+        let until = Instant::now() + backoff.pause(attempt);
         while Instant::now() < until && !self.stopping() {
             self.member.set_paused(true);
             self.member.hold_back(POLL.min(until.saturating_duration_since(Instant::now())));

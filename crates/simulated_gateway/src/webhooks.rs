@@ -8,7 +8,7 @@ use dual_db::Database;
 use reqwest::{Client, StatusCode};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::task::JoinHandle;
-use worker_threads::backoff;
+use worker_threads::Backoff;
 
 /// Told in one go.
 const MOST_AT_ONCE: i64 = 100;
@@ -38,15 +38,12 @@ pub fn start(database: Database, settings: &WebhookSettings) -> Result<Option<Jo
 
 async fn take_due(database: &Database, settings: &WebhookSettings) -> Vec<Returned> {
     let database = database.clone();
-    let first = Duration::from_millis(settings.retry_pause_ms);
-    let longest = Duration::from_millis(settings.max_retry_pause_ms);
+    let backoff = Backoff::from_millis(settings.retry_pause_ms, settings.max_retry_pause_ms);
     let taken = web::block(move || {
         database.write(|connection| {
             let now_us = connection.now_us()?;
-            let again_at_us = |attempts: i64| {
-                let tried_before = u32::try_from(attempts - 1).unwrap_or(0);
-                now_us + dual_db::micros(backoff::doubling(first, longest, tried_before))
-            };
+            let again_at_us =
+                |attempts: i64| now_us + dual_db::micros(backoff.pause(u32::try_from(attempts).unwrap_or(0)));
             returns::take_due(connection, now_us, again_at_us, MOST_AT_ONCE)
         })
     });

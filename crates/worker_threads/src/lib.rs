@@ -2,9 +2,10 @@
 //!
 //! It depends on nothing but `tracing`, so that any crate may use it.
 
-pub mod backoff;
+mod backoff;
 mod periodic;
 mod thread;
 
+pub use backoff::Backoff;
 pub use periodic::{Pace, Periodic, stop_all};
 pub use thread::spawn;

@@ -8,8 +8,7 @@ use dual_db::{Database, Result};
 use event_bus::Relay;
 use std::sync::Arc;
 use std::time::Duration;
-use worker_threads::backoff;
-use worker_threads::{Pace, Periodic};
+use worker_threads::{Backoff, Pace, Periodic};
 
 /// Starts the watchdog.
 pub fn start(database: Database, relay: Arc<Relay>, settings: WatchdogSettings) -> Periodic {
@@ -38,15 +37,15 @@ pub fn ask_for_overdue(database: &Database, relay: &Relay, settings: &WatchdogSe
     if !any {
         return Ok(0);
     }
-    let first = Duration::from_millis(settings.first_pause_ms);
-    let longest = Duration::from_millis(settings.max_pause_ms);
+    let backoff = Backoff::from_millis(settings.first_pause_ms, settings.max_pause_ms);
     let (asked, newly_marked) = relay.commit(|connection, publications| {
         let now_us = publications.now_us();
         let due = claims::take_due(connection, now_us, settings.max_claims)?;
         let mut newly_marked = Vec::new();
         for claim in &due {
             let times_asked = claim.row.times_asked + 1;
-            let pause = backoff::doubling(first, longest, u32::try_from(times_asked).unwrap_or(u32::MAX));
+            // The first pause was that after its submission.
+            let pause = backoff.pause(u32::try_from(times_asked + 1).unwrap_or(u32::MAX));
             let needs_attention = times_asked >= settings.attention_after;
             if needs_attention && !claim.row.needs_attention {
                 newly_marked.push((claim.row.claim_id.clone(), times_asked));

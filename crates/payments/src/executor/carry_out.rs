@@ -9,7 +9,7 @@ use crate::domain::saga::{self, Effect, Input, Saga};
 use crate::events::outgoing;
 use dual_db::{Connection, Result};
 use std::time::Duration;
-use worker_threads::backoff;
+use worker_threads::Backoff;
 
 impl Executor {
     /// One write of a saga with everything it brings. The saga's row comes before its bookings: of two instances that
@@ -158,16 +158,11 @@ impl Executor {
         })
     }
 
-    /// The first pause, doubled each time up to the longest, spread by up to a quarter so that many sagas that failed
-    /// together do not come back together; and never shorter than the gateway asked for.
+    /// The pause before the next attempt, with jitter; never shorter than the gateway requested.
     fn pause_us(&self, claim_id: &str, attempts: u32, retry_after_ms: Option<u64>) -> i64 {
         let settings = &self.settings.saga;
-        let first = Duration::from_millis(settings.retry_pause_ms);
-        let longest = Duration::from_millis(settings.max_retry_pause_ms);
-        let pause = backoff::doubling(first, longest, attempts.saturating_sub(1));
-        let seed =
-            claim_id.bytes().fold(u64::from(attempts), |seed, byte| seed.wrapping_mul(31).wrapping_add(byte.into()));
-        let spread = pause / 4 * u32::try_from(seed % 1_000).unwrap_or(0) / 1_000;
-        dual_db::micros((pause + spread).max(Duration::from_millis(retry_after_ms.unwrap_or(0))))
+        let pause = Backoff::from_millis(settings.retry_pause_ms, settings.max_retry_pause_ms)
+            .pause_with_jitter(attempts, claim_id);
+        dual_db::micros(pause.max(Duration::from_millis(retry_after_ms.unwrap_or(0))))
     }
 }
