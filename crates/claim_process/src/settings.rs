@@ -300,3 +300,28 @@ fn batches_leave_room(settings: &Settings) -> Result<(), ValidationError> {
         "batch.max_waiting_claims must be less than ingest.max_queued_claims: single claims need room beside batches";
     Err(ValidationError::new("max_waiting_claims").with_message(message.into()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use service_runtime::settings::load;
+
+    #[test]
+    fn secrets_are_read_and_never_shown() {
+        let mut set = vec![("DATABASE__URL", "postgres://claims:hunter2@db/claims?password=hunter2")];
+        set.extend(
+            ["KAFKA__SECURITY__SASL_PASSWORD", "KAFKA__SECURITY__KEY_PASSWORD"].map(|secret| (secret, "hunter2")),
+        );
+        let environment = set.iter().map(|(name, value)| (format!("{PREFIX}__{name}"), (*value).to_owned()));
+        let loaded = load::<Settings>(PREFIX, None, environment).expect("settings");
+        let Settings { database, kafka, .. } = &loaded.settings;
+        for read in [database.url.expose(), kafka.security.sasl_password.expose(), kafka.security.key_password.expose()]
+        {
+            assert!(read.contains("hunter2"));
+        }
+        for shown in [loaded.describe(), format!("{loaded:?}")] {
+            assert_eq!(shown.matches("********").count(), set.len() + 1, "{shown}");
+            assert!(!shown.contains("hunter2"), "{shown}");
+        }
+    }
+}

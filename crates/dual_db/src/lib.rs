@@ -10,6 +10,7 @@ mod manager;
 mod micros;
 mod migrations;
 mod settings;
+mod url;
 
 pub use connection::Connection;
 pub use database::Database;
@@ -17,3 +18,4 @@ pub use error::{Error, OpenError, Result};
 pub use micros::micros;
 pub use migrations::Migrations;
 pub use settings::DatabaseSettings;
+pub use url::DatabaseUrl;

@@ -60,7 +60,7 @@ async fn take_due(database: &Database, settings: &WebhookSettings) -> Vec<Return
 async fn tell(client: &Client, database: &Database, settings: &WebhookSettings, returned: &Returned) {
     let body = returned.body();
     let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let signed = signature(&settings.secret, i64::try_from(now_s).unwrap_or(0), &body);
+    let signed = signature(settings.secret.expose(), i64::try_from(now_s).unwrap_or(0), &body);
     let sent = client
         .post(&settings.url)
         .header(SIGNATURE_HEADER, signed)
