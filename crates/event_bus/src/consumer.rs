@@ -6,6 +6,7 @@
 
 use crate::dead_letters::{self, DeadLetter};
 use crate::{ConsumerSettings, IncomingMessage, KafkaSettings, client};
+use anyhow::{Context as _, bail};
 use dual_db::Database;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance};
@@ -49,16 +50,15 @@ impl Consumer {
     /// Joins the group and starts handling. Kafka need not be there yet.
     ///
     /// # Errors
-    /// A sentence when librdkafka refuses the settings.
+    /// When librdkafka refuses the settings.
     pub fn start(
         settings: &KafkaSettings,
         topic: &str,
         database: Database,
         handler: impl Handler,
-    ) -> Result<Self, String> {
+    ) -> anyhow::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
-        let refused = |error: KafkaError| format!("Kafka's client refuses the kafka settings ({error})");
-        let member = Member::join(settings, topic).map_err(refused)?;
+        let member = Member::join(settings, topic).context("Kafka's client refuses the kafka settings")?;
         let mut consuming = Loop {
             member,
             settings: settings.consumer.clone(),
@@ -74,14 +74,14 @@ impl Consumer {
     /// Finishes the batch in hand, commits the stored offsets and leaves the group, within the close time-out.
     ///
     /// # Errors
-    /// A sentence when it took longer: the process should end without it, and its partitions wait for the session
+    /// When it took longer: the process should end without it, and its partitions wait for the session
     /// time-out.
-    pub fn stop(self) -> Result<(), String> {
+    pub fn stop(self) -> anyhow::Result<()> {
         self.stop.store(true, Ordering::SeqCst);
         let until = Instant::now() + self.close_timeout;
         while !self.thread.is_finished() {
             if Instant::now() >= until {
-                return Err("the consumer did not leave its group in time".to_owned());
+                bail!("the consumer did not leave its group in time");
             }
             std::thread::sleep(Duration::from_millis(10));
         }

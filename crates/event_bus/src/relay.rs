@@ -6,6 +6,7 @@ use crate::outbox::{self, OutboxRow};
 use crate::producer::{Producer, Report};
 use crate::publications::Publications;
 use crate::{KafkaSettings, topics};
+use anyhow::Context;
 use dual_db::{Connection, Database};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -71,8 +72,8 @@ impl Relay {
     /// Starts the producer, the sweeper and the keeper of the outbox. Kafka need not be there yet.
     ///
     /// # Errors
-    /// A sentence when librdkafka refuses the settings.
-    pub fn start(database: &Database, settings: &KafkaSettings) -> Result<Arc<Self>, String> {
+    /// When librdkafka refuses the settings.
+    pub fn start(database: &Database, settings: &KafkaSettings) -> anyhow::Result<Arc<Self>> {
         Self::start_with(database, settings, None)
     }
 
@@ -84,10 +85,9 @@ impl Relay {
         database: &Database,
         settings: &KafkaSettings,
         hook: Option<Arc<dyn BeforePublish>>,
-    ) -> Result<Arc<Self>, String> {
+    ) -> anyhow::Result<Arc<Self>> {
         let (reports, reported) = channel();
-        let producer = Producer::new(settings, reports)
-            .map_err(|error| format!("Kafka's client refuses the kafka settings ({error})"))?;
+        let producer = Producer::new(settings, reports).context("Kafka's client refuses the kafka settings")?;
         let publisher = Arc::new(Publisher { producer, hook });
         let delivery = Duration::from_millis(settings.producer.delivery_timeout_ms);
         let grace_us = dual_db::micros(delivery + GRACE_BEYOND_DELIVERY);

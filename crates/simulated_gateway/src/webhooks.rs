@@ -4,6 +4,7 @@ use crate::db::returns;
 use crate::domain::webhook::{Returned, SIGNATURE_HEADER, signature};
 use crate::settings::WebhookSettings;
 use actix_web::web;
+use anyhow::Context;
 use dual_db::Database;
 use reqwest::{Client, StatusCode};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -16,15 +17,15 @@ const MOST_AT_ONCE: i64 = 100;
 /// Starts telling; aborting the task ends it. None where nobody is to be told.
 ///
 /// # Errors
-/// A sentence when the HTTP client cannot be made.
-pub fn start(database: Database, settings: &WebhookSettings) -> Result<Option<JoinHandle<()>>, String> {
+/// When the HTTP client cannot be made.
+pub fn start(database: Database, settings: &WebhookSettings) -> anyhow::Result<Option<JoinHandle<()>>> {
     if settings.url.is_empty() {
         return Ok(None);
     }
     let client = Client::builder()
         .timeout(Duration::from_millis(settings.timeout_ms))
         .build()
-        .map_err(|error| format!("the HTTP client for webhooks could not be made ({error})"))?;
+        .context("the HTTP client for webhooks could not be made")?;
     let settings = settings.clone();
     Ok(Some(tokio::spawn(async move {
         loop {
