@@ -112,7 +112,7 @@ impl Application {
         ];
 
         let api = Api::new(ingest, rules, settings, database, Arc::clone(&relay));
-        let letters = web::Data::new(api.dead_letter_desk());
+        let letters = web::Data::new(api.dead_letter_operations());
         let port = bound.port();
         let server = bound.serve(&health, move |config| {
             config.app_data(web::Data::new(api.clone()));

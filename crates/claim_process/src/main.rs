@@ -45,11 +45,11 @@ impl Service for ClaimProcess {
 
     fn command(settings: &Settings, OwnCommand::Reannounce { since }: OwnCommand) -> anyhow::Result<String> {
         let database = open_database(&settings.database)?;
-        let Reannounced { claims, ask } =
+        let Reannounced { claims, resync_epoch } =
             reannounce(&database, since.map(jiff::Timestamp::as_microsecond), report_progress)
                 .context("not every claim could be made due (run it again, which does no harm)")?;
         Ok(format!(
-            "{claims} claims are asked for anew, with ask {ask}; a running claim_process says up to {} of them every {} ms\n",
+            "{claims} claims are reannounced with resync epoch {resync_epoch}; a running claim_process re-publishes up to {} of them every {} ms\n",
             settings.watchdog.max_claims, settings.watchdog.interval_ms
         ))
     }

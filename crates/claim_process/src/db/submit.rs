@@ -108,9 +108,9 @@ struct NewClaim<'a> {
     correlation_id: &'a str,
     traceparent: Option<&'a str>,
     version: i64,
-    ask: i64,
-    due_at_us: Option<i64>,
-    times_asked: i64,
+    resync_epoch: i64,
+    next_attempt_at_us: Option<i64>,
+    request_count: i64,
     content_digest: Option<&'a [u8]>,
 }
 
@@ -122,8 +122,8 @@ struct Candidate<'a> {
     equals: Option<String>,
 }
 
-/// Stores a group. `due_at_us` is when the watchdog asks for an outcome that has not come.
-pub fn store(connection: &mut Connection, group: &[Submission], now_us: i64, due_at_us: i64) -> Result<Group> {
+/// Stores a group. `next_attempt_at_us` is when the watchdog asks for an outcome that has not come.
+pub fn store(connection: &mut Connection, group: &[Submission], now_us: i64, next_attempt_at_us: i64) -> Result<Group> {
     let mut results: Vec<Option<Submitted>> = vec![None; group.len()];
     let twins = settle_keys(connection, group, now_us, &mut results)?;
 
@@ -142,7 +142,7 @@ pub fn store(connection: &mut Connection, group: &[Submission], now_us: i64, due
         let (now, later) = split_equals(std::mem::take(&mut waiting), &standing);
         waiting = later;
         let now = refuse_equals(connection, now, &mut results)?;
-        let stored = insert_candidates(connection, &now, now_us, due_at_us, &mut results)?;
+        let stored = insert_candidates(connection, &now, now_us, next_attempt_at_us, &mut results)?;
         for (digest, claim) in &stored {
             if let Some(digest) = digest {
                 standing.entry(*digest).or_insert_with(|| claim.row.claim_id.clone());
@@ -281,10 +281,11 @@ fn insert_candidates(
     connection: &mut Connection,
     candidates: &[Candidate<'_>],
     now_us: i64,
-    due_at_us: i64,
+    next_attempt_at_us: i64,
     results: &mut [Option<Submitted>],
 ) -> Result<Vec<(Option<ContentDigest>, StoredClaim)>> {
-    let stored: Vec<StoredClaim> = candidates.iter().map(|candidate| to_stored(candidate, now_us, due_at_us)).collect();
+    let stored: Vec<StoredClaim> =
+        candidates.iter().map(|candidate| to_stored(candidate, now_us, next_attempt_at_us)).collect();
     let digests: Vec<Option<&ContentDigest>> =
         candidates.iter().map(|candidate| candidate.submission.digest()).collect();
     let keys = insert_claims(connection, &stored, &digests)?;
@@ -358,7 +359,7 @@ fn explain_missing(connection: &mut Connection, submission: &Submission) -> Resu
     holder.map(|claim_id| Submitted::ExternalIdTaken { claim_id }).ok_or(dual_db::Error::Conflict)
 }
 
-fn to_stored(candidate: &Candidate<'_>, now_us: i64, due_at_us: i64) -> StoredClaim {
+fn to_stored(candidate: &Candidate<'_>, now_us: i64, next_attempt_at_us: i64) -> StoredClaim {
     let submission = candidate.submission;
     let claim = &submission.claim;
     let mut warnings = submission.warnings.clone();
@@ -380,13 +381,13 @@ fn to_stored(candidate: &Candidate<'_>, now_us: i64, due_at_us: i64) -> StoredCl
         correlation_id: submission.correlation_id.clone(),
         traceparent: submission.traceparent.clone(),
         version: 1,
-        ask: 0,
+        resync_epoch: 0,
         outcome_type: None,
         outcome_version: None,
         outcome_at_us: None,
         outcome: None,
-        due_at_us: Some(due_at_us),
-        times_asked: 0,
+        next_attempt_at_us: Some(next_attempt_at_us),
+        request_count: 0,
         voided_at_us: None,
         void_reason: None,
     };
@@ -429,9 +430,9 @@ fn new_claim<'a>(row: &'a ClaimRow, digest: Option<&'a ContentDigest>) -> NewCla
         correlation_id: &row.correlation_id,
         traceparent: row.traceparent.as_deref(),
         version: row.version,
-        ask: row.ask,
-        due_at_us: row.due_at_us,
-        times_asked: row.times_asked,
+        resync_epoch: row.resync_epoch,
+        next_attempt_at_us: row.next_attempt_at_us,
+        request_count: row.request_count,
         content_digest: digest.map(<[u8; 32]>::as_slice),
     }
 }

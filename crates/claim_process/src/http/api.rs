@@ -5,7 +5,7 @@ use crate::ingest::IngestQueue;
 use crate::settings::Settings;
 use dual_db::Database;
 use event_bus::Relay;
-use operator_desk::{DeadLetterDesk, Operators};
+use operator_api::{DeadLetterOperations, Operators};
 use service_runtime::database_gate::DatabaseGate;
 use std::sync::Arc;
 use tokio::runtime::Handle;
@@ -38,9 +38,9 @@ const BATCH_SHARE_OF_READS: usize = 4;
 
 impl Api {
     /// What the routes of messages that were set aside need.
-    pub fn dead_letter_desk(&self) -> DeadLetterDesk {
+    pub fn dead_letter_operations(&self) -> DeadLetterOperations {
         let operators = Operators::new(&self.settings.http, &self.settings.proxies);
-        DeadLetterDesk { operators, database: self.database.clone(), relay: Arc::clone(&self.relay) }
+        DeadLetterOperations { operators, database: self.database.clone(), relay: Arc::clone(&self.relay) }
     }
 
     /// What the handlers share. Called inside the process's own async runtime.

@@ -1,5 +1,5 @@
 //! The HTTP API. Handlers read the request, call what does the work, and turn its result into an answer. The routes of
-//! messages that were set aside come from `operator_desk`.
+//! messages that were set aside come from `operator_api`.
 
 mod answer;
 pub mod api;
@@ -72,5 +72,5 @@ pub fn routes(settings: &Settings, limits: &Limits) -> Routes {
         .route(limit_writes(route!(void_claim::post)))
         .route(route!(top_providers::top).limited(tops, |route| limits.top_providers.around(route)))
         .route(route!(reconciliation::reconcile));
-    operator_desk::dead_letter_routes(routes, limit_writes)
+    operator_api::dead_letter_routes(routes, limit_writes)
 }
