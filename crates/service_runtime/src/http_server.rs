@@ -1,8 +1,8 @@
 //! The HTTP server of a service: its settings, its port, its life, and reading a body within its limits.
 
-use crate::health::{self, Health};
+use crate::health::Health;
 use crate::problem::{self, Problem};
-use crate::{metrics, request_context};
+use crate::request_context;
 use actix_web::dev::Server;
 use actix_web::http::StatusCode;
 use actix_web::middleware::from_fn;
@@ -94,7 +94,7 @@ impl Bound {
         self.port
     }
 
-    /// Serves `routes` beside health and metrics. The server runs once it is awaited, as [`run_until`] does.
+    /// Serves `routes`, to whose health routes it gives `health`. The server runs once it is awaited, as [`run_until`] does.
     ///
     /// # Errors
     /// When the server cannot be started.
@@ -110,8 +110,6 @@ impl Bound {
                 .wrap(from_fn(request_context::track))
                 .app_data(health.clone())
                 .configure(routes.clone())
-                .configure(health::routes)
-                .configure(metrics::routes)
                 .default_service(web::to(problem::no_such_route))
         })
         .workers(settings.workers)

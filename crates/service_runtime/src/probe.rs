@@ -109,7 +109,7 @@ fn missing(body: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::health::Health;
+    use crate::health::{self, Health};
     use crate::http_server::{bind, run_until};
     use std::net::TcpListener;
 
@@ -130,7 +130,7 @@ mod tests {
         health.set("kafka", Err("the brokers do not answer".to_owned()));
         let bound = bind(&on("0.0.0.0", 0)).unwrap();
         let port = bound.port();
-        let server = bound.serve(&health, |_| {}).unwrap();
+        let server = bound.serve(&health, health::routes).unwrap();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let running = actix_web::rt::spawn({
             let health = health.clone();

@@ -21,7 +21,7 @@ pub struct LogSettings {
     /// `text` for people, `json` for collectors.
     #[validate(custom(function = "known_format"))]
     pub format: String,
-    /// What to log, as in `info` or `warn,claim_process=debug`.
+    /// What to log, as in `info` or `warn,event_bus=debug`.
     pub filter: String,
 }
 
@@ -45,7 +45,7 @@ fn known_format(format: &str) -> Result<(), validator::ValidationError> {
 /// When the filter cannot be read, or logging was started before.
 pub fn start(service: &'static str, settings: &LogSettings) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&settings.filter)
-        .context("the log filter cannot be read (write info, or warn,claim_process=debug)")?;
+        .with_context(|| format!("the log filter cannot be read (write info, or warn,{service}=debug)"))?;
     let lines = if settings.format == "json" {
         tracing_subscriber::fmt::layer().json().flatten_event(true).with_current_span(true).boxed()
     } else {
