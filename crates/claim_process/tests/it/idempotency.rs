@@ -3,15 +3,16 @@
 use crate::service::Second;
 use crate::service::with_settings;
 use crate::service::{Answer, PROVIDERS, REAL_CLAIM, assert_totals_agree, claim, line, with_service};
+use claim_process::claims::key_purge::purge;
+use claim_process::claims::store::store;
+use claim_process::claims::submission::{IdempotencyKey, Origin, Submission};
 use claim_process::db::idempotency::{NewKey, claim_keys, forget};
-use claim_process::db::submit::{IdempotencyKey, Submission, store};
 use claim_process::domain::identifiers::ClaimId;
 use claim_process::domain::limits::Limits;
 use claim_process::domain::rules::book::RuleBook;
 use claim_process::domain::rules::default_severities;
 use claim_process::domain::rules::rule::Severity;
 use claim_process::intake::{ReadLimits, read_json};
-use claim_process::key_purge::purge;
 use claim_process::settings::{IdempotencySettings, Settings};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -35,8 +36,7 @@ fn submission(body: &Value, key: Option<&str>) -> Submission {
         claim,
         warnings,
         idempotency: key.map(|key| IdempotencyKey { key: key.to_owned(), body_hash }),
-        correlation_id: "request".to_owned(),
-        traceparent: None,
+        origin: Origin { correlation_id: "request".to_owned(), traceparent: None },
     }
 }
 

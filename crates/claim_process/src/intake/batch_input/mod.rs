@@ -16,7 +16,7 @@ use flate2::read::MultiGzDecoder;
 use peek::peek;
 use std::io::{BufReader, Read};
 
-pub use claim::{BatchClaim, BatchLimits, Ended, Grouping, StandsIn};
+pub use claim::{BatchClaim, BatchLimits, Ended, Grouping, SourceLocation};
 pub use refusal::Refusal;
 
 /// How a batch is written.

@@ -4,7 +4,7 @@
 //! read. It may be a line of the claim before it or of the claim after it, so both are refused, unless what can be read of
 //! it says that it is not theirs: no claim is ever stored without a line that it may have had.
 
-use super::claim::{BatchClaim, BatchLimits, Ended, Grouping, LOOKED_FOR_BEHIND, StandsIn};
+use super::claim::{BatchClaim, BatchLimits, Ended, Grouping, LOOKED_FOR_BEHIND, SourceLocation};
 use super::peek::peek;
 use super::refusal::Refusal;
 use super::row_key::RowKey;
@@ -174,7 +174,7 @@ impl Group {
 
     fn finish(self) -> BatchClaim {
         BatchClaim {
-            stands_in: Some(StandsIn::Rows(self.first_row, self.last_row)),
+            location: Some(SourceLocation::Rows(self.first_row, self.last_row)),
             file_line: self.file_line,
             form: self.form,
             hash: self.hash.in_hex(),
@@ -186,7 +186,7 @@ impl Group {
 mod tests {
     use super::*;
     use crate::intake::ReadLimits;
-    use crate::intake::batch::{BatchFormat, read_batch};
+    use crate::intake::batch_input::{BatchFormat, read_batch};
     use std::convert::Infallible;
 
     /// A claim's first and last row, and how many lines it has.
@@ -197,7 +197,7 @@ mod tests {
         let mut claims = Vec::new();
         let limits = BatchLimits { max_claim_bytes: 100, read: ReadLimits::default() };
         let ended = read_batch(text.as_bytes(), Some(BatchFormat::Csv), Grouping::Claim, limits, &mut |claim| {
-            let Some(StandsIn::Rows(first, last)) = claim.stands_in else { panic!("a claim of no rows") };
+            let Some(SourceLocation::Rows(first, last)) = claim.location else { panic!("a claim of no rows") };
             claims.push((first, last, claim.form.map(|form| form.lines.len())));
             Ok(())
         });
