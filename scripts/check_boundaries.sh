@@ -79,6 +79,23 @@ while read -r file; do
   fi
 done <<<"$domain"
 
+# --- the layers of claim_process ----------------------------------------------------------------------------------
+
+# in_layer FOLDER PATTERN WHY: no code of these folders of claim_process has the pattern.
+in_layer() {
+  local found
+  while read -r found; do
+    [ -z "$found" ] || violation "$found: $3."
+  done < <(files_like "^crates/claim_process/src/$1(/.*)?\.rs$" | in_code "$2")
+}
+in_layer http '\b(diesel[a-z_]*|db|[Cc]onnection|transaction)\b' \
+  "http reads requests and renders responses; what touches the database belongs into claims"
+in_layer claims '\b(actix[a-z_]*|utoipa[a-z_]*|http|http_server|Problem)\b' \
+  "claims holds the use cases and knows no HTTP; return a type that http can render"
+in_layer claims '\bdiesel[a-z_]*\b' "claims runs no query of its own; queries belong into db"
+in_layer '(db|domain|events|intake)' '\bcrate::(claims|http)\b' \
+  "it is below the use cases and does not know them; decide in claims, over what it returns"
+
 # --- names, sizes, first lines ------------------------------------------------------------------------------------
 
 while read -r file; do
