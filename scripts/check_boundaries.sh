@@ -39,7 +39,7 @@ must_not_depend claim_events normal "the contract does no I/O" tokio actix-web d
 must_not_depend dual_db normal "$no_claims" claim_events claim_process payments
 must_not_depend event_bus normal "$no_claims" claim_events claim_process payments
 must_not_depend service_runtime normal "$no_claims" claim_events claim_process payments
-must_not_depend operator_desk normal "it is the same in both services" claim_process payments
+must_not_depend operator_api normal "it is the same in both services" claim_process payments
 must_not_depend claim_process normal "$by_events" payments simulated_gateway local_broker
 must_not_depend payments normal "$by_events" claim_process simulated_gateway local_broker
 must_not_depend simulated_gateway normal "it stands for somebody else's system" payments claim_process claim_events

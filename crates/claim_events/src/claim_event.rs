@@ -1,4 +1,4 @@
-//! What claim_process says: a claim was submitted, withdrawn, or an outcome nobody had asked for was recorded.
+//! The events of claim_process: a claim was submitted or voided, or an unsolicited outcome was recorded.
 
 use crate::event::{from_json, to_json};
 use crate::{CLAIM_TOPIC, DecodeError, Event, OutcomeKind};
@@ -9,14 +9,14 @@ use serde::{Deserialize, Serialize};
 pub enum ClaimEvent {
     /// `claim.submitted`, version 1 of the claim.
     Submitted(ClaimBody),
-    /// `claim.void_requested`, version 2 of the claim: undo whatever was done. It says all that `submitted` says, so it
-    /// is enough by itself when it overtakes it.
+    /// `claim.void_requested`, version 2 of the claim: undo whatever was done. It carries everything that `submitted`
+    /// carries, so it is enough by itself when it arrives first.
     VoidRequested(ClaimBody),
-    /// `claim.outcome_recorded`, with the outcome's version: an outcome nobody had asked for was applied.
+    /// `claim.outcome_recorded`, with the outcome's version: an unsolicited outcome was applied.
     OutcomeRecorded(OutcomeRecorded),
 }
 
-/// All that payments needs to know of a claim, and what claim_process knows of its outcome.
+/// What payments needs to know of a claim, and the outcome that claim_process has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClaimBody {
     /// The claim's public id.
@@ -33,8 +33,9 @@ pub struct ClaimBody {
     pub lines: Vec<ClaimLine>,
     /// The outcome claim_process has, if any.
     pub known_outcome: Option<KnownOutcome>,
-    /// How often claim_process asked anew: raised by `reannounce` and recovery only, and echoed in every answer.
-    pub ask: i64,
+    /// Unix seconds: 0 at first, raised by `reannounce` and recovery only. payments echoes the highest one in every
+    /// outcome, and claim_process ignores outcomes that echo an older one.
+    pub resync_epoch: i64,
 }
 
 /// One line of a claim. Amounts are cents.
@@ -66,19 +67,19 @@ pub struct KnownOutcome {
     /// Settled or unwound.
     #[serde(rename = "type")]
     pub kind: OutcomeKind,
-    /// The payment's version that said so.
+    /// The version of the outcome.
     pub version: i64,
 }
 
-/// The answer to an outcome nobody had asked for.
+/// The reply to an unsolicited outcome.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutcomeRecorded {
     /// The claim.
     pub claim_id: String,
     /// The outcome that claim_process now has.
     pub known_outcome: KnownOutcome,
-    /// As in [`ClaimBody::ask`].
-    pub ask: i64,
+    /// As in [`ClaimBody::resync_epoch`].
+    pub resync_epoch: i64,
 }
 
 impl Event for ClaimEvent {

@@ -6,21 +6,21 @@
 /// Message headers as name and value, in the order they are written.
 pub type Headers = Vec<(String, String)>;
 
-/// What a message says about its event, apart from the body.
+/// The attributes of an event, apart from its body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Envelope {
     /// `<claim id>.<type>.<version>`: derived, so that a repeat of an event has the same id.
     pub id: String,
     /// The event's type, such as `claim.submitted`.
     pub event_type: String,
-    /// The service that says it: `/claim_process` or `/payments`.
+    /// The service that publishes it: `/claim_process` or `/payments`.
     pub source: String,
     /// The claim id; also the message's key.
     pub subject: String,
     /// When the event became true, RFC 3339 in UTC.
     pub time: String,
-    /// The version of the aggregate (the claim, or its payment) that this event brought about; 1 is the first, and none is
-    /// above [`Envelope::HIGHEST_VERSION`].
+    /// The version of the aggregate (the claim, or its payment) that this event brought about: 1 to
+    /// [`Envelope::HIGHEST_VERSION`].
     pub version: i64,
     /// The id of the request that began it all.
     pub correlation_id: String,
@@ -54,8 +54,8 @@ const SPEC_VERSION: &str = "1.0";
 const CONTENT_TYPE: &str = "application/json";
 
 impl Envelope {
-    /// The highest version that is believed. Each is little above the last, so that a higher one is none: were it believed, what
-    /// follows it could not be told any more.
+    /// The highest plausible version. Versions grow by one; accepting an absurdly high one would make every later event look
+    /// stale.
     pub const HIGHEST_VERSION: i64 = 1_000_000_000;
 
     /// The names of all headers that an envelope may have. None carries patient data.

@@ -1,4 +1,4 @@
-//! What both kinds of event share: how one becomes a message and how a message becomes one.
+//! What both kinds of event share: encoding one as a message, and decoding a message.
 
 use crate::{DecodeError, Envelope, Headers};
 
@@ -6,7 +6,7 @@ use crate::{DecodeError, Envelope, Headers};
 pub trait Event: Sized {
     /// The topic that carries it.
     const TOPIC: &'static str;
-    /// The service that says it.
+    /// The service that publishes it.
     const SOURCE: &'static str;
     /// Every type that there is.
     const TYPES: &'static [&'static str];
@@ -61,7 +61,7 @@ pub trait Event: Sized {
     /// Reads a message back: its key, its headers (found by name) and its body.
     ///
     /// # Errors
-    /// Says what is wrong without echoing the body.
+    /// Names what is wrong and never echoes the body.
     fn decode<'a>(
         key: Option<&[u8]>,
         header: impl Fn(&str) -> Option<&'a str>,

@@ -1,4 +1,4 @@
-//! The contract between claim_process and payments: what is said, how it is wrapped, and where it is sent.
+//! The contract between claim_process and payments: the events, their envelope and their topics.
 //!
 //! Every event is a [`ClaimEvent`] on [`CLAIM_TOPIC`] or a [`PaymentEvent`] on [`PAYMENT_TOPIC`], keyed by its claim's id
 //! and wrapped in an [`Envelope`] (CloudEvents 1.0, Kafka binding, binary mode). Bodies are JSON; money is integer cents;
@@ -17,10 +17,10 @@ pub use envelope::{DecodeError, Envelope, Headers, rfc3339};
 pub use event::{Encoded, Event};
 pub use payment_event::{Cause, Compensation, OutcomeKind, PaymentEvent, Settled, Step, Unwound};
 
-/// Where claim_process says what it accepted, withdrew or recorded.
+/// The topic of claim_process' events.
 pub const CLAIM_TOPIC: &str = "claims.claim.v1";
 
-/// Where payments says what became of a claim's payment.
+/// The topic of payments' events.
 pub const PAYMENT_TOPIC: &str = "payments.payment.v1";
 
 /// Partitions of each topic. Never changed in place: the key decides the partition, so a change would split a claim.

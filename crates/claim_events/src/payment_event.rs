@@ -1,4 +1,4 @@
-//! What payments says: a claim's payment was settled, or it was unwound and what was undone.
+//! The events of payments: a claim's payment was settled, or it was unwound, with the compensations done.
 
 use crate::event::{from_json, to_json};
 use crate::{DecodeError, Event, PAYMENT_TOPIC};
@@ -32,13 +32,13 @@ pub struct Settled {
     pub claim_id: String,
     /// The version of the claim that this answers: 1 submitted, 2 void requested.
     pub claim_version: i64,
-    /// The highest ask that payments saw for the claim.
-    pub ask: i64,
-    /// Whether nobody asked for this outcome.
-    pub unasked: bool,
+    /// The highest resync epoch that payments received for the claim, in unix seconds.
+    pub resync_epoch: i64,
+    /// Whether claim_process did not request this outcome: a late return, or an operator's action.
+    pub unsolicited: bool,
     /// What was paid, in cents; below zero where it was booked as owed by the provider.
     pub amount_cents: i64,
-    /// The ledger transfers that stand, by id.
+    /// The ids of the ledger transfers in effect.
     pub transfer_ids: Vec<String>,
 }
 
@@ -49,10 +49,10 @@ pub struct Unwound {
     pub claim_id: String,
     /// The version of the claim that this answers: 1 submitted, 2 void requested.
     pub claim_version: i64,
-    /// The highest ask that payments saw for the claim.
-    pub ask: i64,
-    /// Whether nobody asked for this outcome.
-    pub unasked: bool,
+    /// The highest resync epoch that payments received for the claim, in unix seconds.
+    pub resync_epoch: i64,
+    /// Whether claim_process did not request this outcome: a late return, or an operator's action.
+    pub unsolicited: bool,
     /// Why.
     pub cause: Cause,
     /// The step that failed, where one did.
@@ -61,7 +61,7 @@ pub struct Unwound {
     pub reason_code: Option<String>,
     /// The reason in words, fit for a biller's eyes.
     pub reason: Option<String>,
-    /// What was undone, in the order in which it was done.
+    /// The compensations, in the order in which they were done.
     pub compensations: Vec<Compensation>,
 }
 
@@ -71,7 +71,7 @@ pub struct Unwound {
 pub enum Cause {
     /// A step failed.
     StepFailed,
-    /// The claim was withdrawn.
+    /// The claim was voided.
     VoidRequested,
     /// The money came back after the payment was settled.
     LateReturn,
@@ -106,7 +106,7 @@ pub enum Compensation {
 }
 
 impl PaymentEvent {
-    /// Which end it tells.
+    /// Settled or unwound.
     pub fn kind(&self) -> OutcomeKind {
         match self {
             PaymentEvent::Settled(_) => OutcomeKind::Settled,
@@ -114,7 +114,7 @@ impl PaymentEvent {
         }
     }
 
-    /// The version of the claim that it answers.
+    /// The version of the claim that it answers: 1 submitted, 2 void requested.
     pub fn claim_version(&self) -> i64 {
         match self {
             PaymentEvent::Settled(settled) => settled.claim_version,
@@ -122,41 +122,42 @@ impl PaymentEvent {
         }
     }
 
-    /// The ask that it echoes.
-    pub fn ask(&self) -> i64 {
+    /// The resync epoch that it echoes.
+    pub fn resync_epoch(&self) -> i64 {
         match self {
-            PaymentEvent::Settled(settled) => settled.ask,
-            PaymentEvent::Unwound(unwound) => unwound.ask,
+            PaymentEvent::Settled(settled) => settled.resync_epoch,
+            PaymentEvent::Unwound(unwound) => unwound.resync_epoch,
         }
     }
 
-    /// Whether it tells the same end as `other`. What it answers and echoes may differ each time it is said.
+    /// Whether it reports the same outcome as `other`. The version it answers and the epoch it echoes may differ between two
+    /// publications of one outcome.
     pub fn tells_the_same_end_as(&self, other: &Self) -> bool {
         match (self, other) {
             (PaymentEvent::Settled(one), PaymentEvent::Settled(other)) => {
-                let Settled { claim_version, ask, unasked, .. } = *other;
-                Settled { claim_version, ask, unasked, ..one.clone() } == *other
+                let Settled { claim_version, resync_epoch, unsolicited, .. } = *other;
+                Settled { claim_version, resync_epoch, unsolicited, ..one.clone() } == *other
             }
             (PaymentEvent::Unwound(one), PaymentEvent::Unwound(other)) => {
-                let Unwound { claim_version, ask, unasked, .. } = *other;
-                Unwound { claim_version, ask, unasked, ..one.clone() } == *other
+                let Unwound { claim_version, resync_epoch, unsolicited, .. } = *other;
+                Unwound { claim_version, resync_epoch, unsolicited, ..one.clone() } == *other
             }
             (PaymentEvent::Settled(_), PaymentEvent::Unwound(_))
             | (PaymentEvent::Unwound(_), PaymentEvent::Settled(_)) => false,
         }
     }
 
-    /// Whether nobody asked for it.
-    pub fn unasked(&self) -> bool {
+    /// Whether claim_process did not request it.
+    pub fn unsolicited(&self) -> bool {
         match self {
-            PaymentEvent::Settled(settled) => settled.unasked,
-            PaymentEvent::Unwound(unwound) => unwound.unasked,
+            PaymentEvent::Settled(settled) => settled.unsolicited,
+            PaymentEvent::Unwound(unwound) => unwound.unsolicited,
         }
     }
 }
 
 impl OutcomeKind {
-    /// The event type that says it.
+    /// The event type that reports it.
     pub fn event_type(self) -> &'static str {
         match self {
             OutcomeKind::Settled => "payment.settled",

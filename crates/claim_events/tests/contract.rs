@@ -12,7 +12,7 @@ use std::path::PathBuf;
 const CLAIM: &str = "4fXk0aV1StGXR8Z5jdHi6B";
 const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
-fn body(known_outcome: Option<KnownOutcome>, ask: i64) -> ClaimBody {
+fn body(known_outcome: Option<KnownOutcome>, resync_epoch: i64) -> ClaimBody {
     ClaimBody {
         claim_id: CLAIM.into(),
         plan_group: "GRP-1000".into(),
@@ -44,7 +44,7 @@ fn body(known_outcome: Option<KnownOutcome>, ask: i64) -> ClaimBody {
             },
         ],
         known_outcome,
-        ask,
+        resync_epoch,
     }
 }
 
@@ -52,8 +52,8 @@ fn unwound(cause: Cause, failed_step: Option<Step>, compensations: &[Compensatio
     Unwound {
         claim_id: CLAIM.into(),
         claim_version: 1,
-        ask: 0,
-        unasked: false,
+        resync_epoch: 0,
+        unsolicited: false,
         cause,
         failed_step,
         reason_code: failed_step.map(|_| "declined".into()),
@@ -103,9 +103,9 @@ fn claim_submitted() {
 }
 
 #[test]
-fn claim_submitted_asked_again_with_a_known_outcome() {
+fn claim_submitted_republished_with_a_known_outcome() {
     let known = KnownOutcome { kind: OutcomeKind::Settled, version: 1 };
-    frozen("claim.submitted.asked_again", ClaimEvent::Submitted(body(Some(known), 1_795_512_600)), 1, "req-1");
+    frozen("claim.submitted.republished", ClaimEvent::Submitted(body(Some(known), 1_795_512_600)), 1, "req-1");
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn claim_outcome_recorded() {
     let recorded = OutcomeRecorded {
         claim_id: CLAIM.into(),
         known_outcome: KnownOutcome { kind: OutcomeKind::Unwound, version: 2 },
-        ask: 0,
+        resync_epoch: 0,
     };
     frozen("claim.outcome_recorded", ClaimEvent::OutcomeRecorded(recorded), 2, &format!("{CLAIM}.payment.unwound.2"));
 }
@@ -129,8 +129,8 @@ fn payment_settled() {
     let settled = Settled {
         claim_id: CLAIM.into(),
         claim_version: 1,
-        ask: 0,
-        unasked: false,
+        resync_epoch: 0,
+        unsolicited: false,
         amount_cents: 11_685,
         transfer_ids: vec![format!("{CLAIM}.reserve"), format!("{CLAIM}.disburse"), format!("{CLAIM}.post")],
     };
@@ -147,11 +147,11 @@ fn payment_unwound_for_each_cause() {
             "payment.unwound.void_requested",
             Unwound { claim_version: 2, ..unwound(Cause::VoidRequested, None, &[Reverse, Refund]) },
         ),
-        ("payment.unwound.late_return", Unwound { unasked: true, ..unwound(Cause::LateReturn, None, &[Reverse]) }),
+        ("payment.unwound.late_return", Unwound { unsolicited: true, ..unwound(Cause::LateReturn, None, &[Reverse]) }),
         ("payment.unwound.deadline", unwound(Cause::Deadline, Some(Step::Reserve), &[])),
         (
             "payment.unwound.operator",
-            Unwound { unasked: true, ..unwound(Cause::Operator, Some(Step::Post), &[Refund, Release]) },
+            Unwound { unsolicited: true, ..unwound(Cause::Operator, Some(Step::Post), &[Refund, Release]) },
         ),
     ];
     for (name, event) in cases {

@@ -39,11 +39,11 @@ async fn main() -> ExitCode {
         own: |settings: &Settings, OwnCommand::Reannounce { since }: OwnCommand| {
             let database = open_database(&settings.database)?;
             let done = reannounce(&database, since.map(jiff::Timestamp::as_microsecond), report_progress);
-            let Reannounced { claims, ask } = done.map_err(|error| {
+            let Reannounced { claims, resync_epoch } = done.map_err(|error| {
                 format!("not every claim could be made due ({error}): run it again, which does no harm")
             })?;
             Ok(format!(
-                "{claims} claims are asked for anew, with ask {ask}; a running claim_process says up to {} of them every {} ms\n",
+                "{claims} claims are reannounced with resync epoch {resync_epoch}; a running claim_process re-publishes up to {} of them every {} ms\n",
                 settings.watchdog.max_claims, settings.watchdog.interval_ms
             ))
         },

@@ -65,14 +65,14 @@ enum Event {
     Demand,
     Arrive(u64),
     WorkDone(u64),
-    Told(u64, Told),
+    ReturnOutcome(u64, ReturnOutcome),
     Rested,
     Tick,
     Sample,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Told {
+enum ReturnOutcome {
     Answer,
     Refusal,
     Failure,
@@ -178,16 +178,17 @@ impl Simulation {
             Event::Arrive(call) => match self.serving.arrive(call) {
                 Arrival::Begun => self.begin_work(call),
                 Arrival::Queued => {}
-                Arrival::Refused => self.after(NETWORK_US, Event::Told(call, Told::Refusal)),
-                Arrival::Unreachable => self.after(NETWORK_US, Event::Told(call, Told::Failure)),
+                Arrival::Refused => self.after(NETWORK_US, Event::ReturnOutcome(call, ReturnOutcome::Refusal)),
+                Arrival::Unreachable => self.after(NETWORK_US, Event::ReturnOutcome(call, ReturnOutcome::Failure)),
             },
             Event::WorkDone(call) => {
                 self.serving.done();
-                let told = if self.serving.fails(&mut self.chance) { Told::Failure } else { Told::Answer };
-                self.after(NETWORK_US, Event::Told(call, told));
+                let told =
+                    if self.serving.fails(&mut self.chance) { ReturnOutcome::Failure } else { ReturnOutcome::Answer };
+                self.after(NETWORK_US, Event::ReturnOutcome(call, told));
                 self.work_on();
             }
-            Event::Told(call, told) => self.told(call, told),
+            Event::ReturnOutcome(call, told) => self.told(call, told),
             Event::Rested => {}
             Event::Tick => {
                 let load = self.load();
@@ -216,15 +217,15 @@ impl Simulation {
         self.after(work_us, Event::WorkDone(call));
     }
 
-    fn told(&mut self, call: u64, told: Told) {
+    fn told(&mut self, call: u64, told: ReturnOutcome) {
         let load = self.load();
         // An answer to a call that was given up, or the end of the time for one that was answered, is nothing any more.
         let Some(began_us) = self.under_way.remove(&call) else { return };
         let sign = match told {
-            Told::Answer => Sign::Answered,
-            Told::Refusal => Sign::Busy,
-            Told::Failure => Sign::Failed,
-            Told::GivenUp => Sign::TimedOut,
+            ReturnOutcome::Answer => Sign::Answered,
+            ReturnOutcome::Refusal => Sign::Busy,
+            ReturnOutcome::Failure => Sign::Failed,
+            ReturnOutcome::GivenUp => Sign::TimedOut,
         };
         match sign {
             Sign::Answered => {
@@ -258,7 +259,7 @@ impl Simulation {
             let call = self.calls;
             self.under_way.insert(call, self.now_us);
             self.after(NETWORK_US, Event::Arrive(call));
-            self.after(self.scenario.time_out_us, Event::Told(call, Told::GivenUp));
+            self.after(self.scenario.time_out_us, Event::ReturnOutcome(call, ReturnOutcome::GivenUp));
         }
     }
 

@@ -26,7 +26,7 @@ pub use dead_letters::{
 pub use message::{IncomingMessage, OutgoingMessage};
 pub use outbox::{OutboxRow, pending as pending_in_outbox};
 pub use publications::Publications;
-pub use redrive::{LetterAct, LetterEnd, discard as discard_dead_letter, redrive as redrive_dead_letter};
+pub use redrive::{DeadLetterAction, Disposition, discard as discard_dead_letter, redrive as redrive_dead_letter};
 pub use relay::{BeforePublish, Relay};
 pub use security::{Password, Protocol, SaslMechanism, SecuritySettings};
 pub use settings::{ConsumerSettings, KafkaSettings, OutboxSettings, ProducerSettings, TopicSettings};

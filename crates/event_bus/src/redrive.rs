@@ -10,7 +10,7 @@ use dual_db::{Connection, Result, load_for_update, on_each_backend};
 
 /// What an operator says of what they do.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct LetterAct {
+pub struct DeadLetterAction {
     /// Why.
     pub reason: Option<String>,
     /// Who, in their own words.
@@ -21,7 +21,7 @@ pub struct LetterAct {
 
 /// What became of an operator's wish.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LetterEnd {
+pub enum Disposition {
     /// There is no such letter.
     Unknown,
     /// It had ended before; nothing was changed.
@@ -49,25 +49,25 @@ pub fn redrive(
     connection: &mut Connection,
     publications: &mut Publications,
     id: i64,
-    act: &LetterAct,
-) -> Result<LetterEnd> {
-    let Some(held) = hold(connection, id)? else { return Ok(LetterEnd::Unknown) };
+    act: &DeadLetterAction,
+) -> Result<Disposition> {
+    let Some(held) = hold(connection, id)? else { return Ok(Disposition::Unknown) };
     if held.state != DeadLetterState::Waiting.name() {
         return before(connection, id);
     }
     let message = match as_it_came(held, id) {
         Ok(message) if publications.carries(&message) => message,
-        Ok(_) => return Ok(LetterEnd::Unsendable("it is larger than the setting kafka.max_message_bytes allows")),
-        Err(why) => return Ok(LetterEnd::Unsendable(why)),
+        Ok(_) => return Ok(Disposition::Unsendable("it is larger than the setting kafka.max_message_bytes allows")),
+        Err(why) => return Ok(Disposition::Unsendable(why)),
     };
     publications.publish([message]);
     end(connection, id, DeadLetterState::Redriven, act, publications.now_us())
 }
 
 /// Discards a letter, inside the caller's transaction: it is kept and never sent again.
-pub fn discard(connection: &mut Connection, id: i64, act: &LetterAct, now_us: i64) -> Result<LetterEnd> {
+pub fn discard(connection: &mut Connection, id: i64, act: &DeadLetterAction, now_us: i64) -> Result<Disposition> {
     match hold(connection, id)? {
-        None => Ok(LetterEnd::Unknown),
+        None => Ok(Disposition::Unknown),
         Some(held) if held.state != DeadLetterState::Waiting.name() => before(connection, id),
         Some(_) => end(connection, id, DeadLetterState::Discarded, act, now_us),
     }
@@ -80,17 +80,17 @@ fn hold(connection: &mut Connection, id: i64) -> Result<Option<Held>> {
     Ok(found.pop())
 }
 
-fn before(connection: &mut Connection, id: i64) -> Result<LetterEnd> {
-    Ok(dead_letters::find(connection, id)?.map_or(LetterEnd::Unknown, |(letter, _)| LetterEnd::Before(letter)))
+fn before(connection: &mut Connection, id: i64) -> Result<Disposition> {
+    Ok(dead_letters::find(connection, id)?.map_or(Disposition::Unknown, |(letter, _)| Disposition::Before(letter)))
 }
 
 fn end(
     connection: &mut Connection,
     id: i64,
     state: DeadLetterState,
-    act: &LetterAct,
+    act: &DeadLetterAction,
     now_us: i64,
-) -> Result<LetterEnd> {
+) -> Result<Disposition> {
     on_each_backend!(connection, |c| {
         diesel::update(letters::table.find(id))
             .set((
@@ -102,7 +102,7 @@ fn end(
             ))
             .execute(c)
     })?;
-    Ok(dead_letters::find(connection, id)?.map_or(LetterEnd::Unknown, |(letter, _)| LetterEnd::Done(letter)))
+    Ok(dead_letters::find(connection, id)?.map_or(Disposition::Unknown, |(letter, _)| Disposition::Done(letter)))
 }
 
 /// The message that came, if the outbox, which holds texts, can hold it to the byte.

@@ -83,7 +83,7 @@ mod tests {
                 });
                 set_aside.unwrap().report();
             }
-            let act = crate::LetterAct::default();
+            let act = crate::DeadLetterAction::default();
             database.write(|c| crate::discard_dead_letter(c, 3, &act, 8_000)).unwrap();
 
             let mut found = std::collections::BTreeMap::new();

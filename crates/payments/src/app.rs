@@ -1,11 +1,11 @@
 //! Puts the service together, runs it, and stops it in order.
 
 use crate::db;
-use crate::db::marks::{self, StoredMark};
+use crate::db::restore_marker::{self, StoredMarker};
 use crate::events::claims::Claims;
 use crate::executor::Executor;
 use crate::gateway::{Dispatcher, Gateway, HttpGateway};
-use crate::http::{self, PaymentDesk};
+use crate::http::{self, PaymentOperations};
 use crate::settings::Settings;
 use crate::worker::{self, AnswerWriter};
 use actix_web::dev::Server;
@@ -13,7 +13,7 @@ use actix_web::web;
 use claim_events::{CLAIM_TOPIC, PAYMENT_TOPIC, rfc3339};
 use dual_db::{Database, DatabaseSettings};
 use event_bus::{Consumer, Relay};
-use operator_desk::{DeadLetterDesk, Operators};
+use operator_api::{DeadLetterOperations, Operators};
 use service_runtime::background::{self, Periodic};
 use service_runtime::database_gate::DatabaseGate;
 use service_runtime::health::Health;
@@ -85,7 +85,7 @@ fn open_database(settings: &DatabaseSettings) -> Result<Database, String> {
         .map_err(|error| error.to_string())?;
     let marked = database.write(|connection| {
         let now_us = connection.now_us()?;
-        marks::ensure(connection, now_us)
+        restore_marker::ensure(connection, now_us)
     });
     marked.map_err(|error| format!("the database could not be marked as made now ({error}): try again"))?;
     Ok(database)
@@ -98,12 +98,12 @@ fn open_database(settings: &DatabaseSettings) -> Result<Database, String> {
 pub fn mark_restored(settings: &Settings) -> Result<String, String> {
     let marked = open_database(&settings.database)?.write(|connection| {
         let now_us = connection.now_us()?;
-        marks::restored(connection, now_us)?;
+        restore_marker::restored(connection, now_us)?;
         Ok(now_us)
     });
     let now_us =
         marked.map_err(|error| format!("the database could not be marked as restored ({error}): try again"))?;
-    // Asks count seconds: one that is made after this returns is later than the mark.
+    // Asks count seconds: one that is made after this returns is later than the marker.
     std::thread::sleep(Duration::from_millis(1_000));
     Ok(format!(
         "the database is marked as restored at {}; now start payments, and run 'claim_process reannounce': until then \
@@ -113,11 +113,11 @@ pub fn mark_restored(settings: &Settings) -> Result<String, String> {
 }
 
 /// Whether a restored database may be worked with.
-fn check_mark(database: &Database) -> Result<(), String> {
-    match database.read(marks::current) {
-        Ok(StoredMark { mark, asked }) if mark.restored && !asked => Err(format!(
+fn check_marker(database: &Database) -> Result<(), String> {
+    match database.read(restore_marker::current) {
+        Ok(StoredMarker { marker, resynced }) if marker.restored && !resynced => Err(format!(
             "the database was restored at {}: run 'claim_process reannounce', so that what it may lack is looked up",
-            rfc3339(mark.at_us)
+            rfc3339(marker.at_us)
         )),
         Ok(_) => Ok(()),
         Err(_) => Err("the database does not answer".to_owned()),
@@ -162,15 +162,18 @@ impl Application {
             worker::start_counting_stuck(database.clone(), every),
             health.watch_database(&database, every),
             health.watch("kafka", every, move || kafka.check(&[CLAIM_TOPIC, PAYMENT_TOPIC])),
-            health.watch("reannounced", every, move || check_mark(&marked)),
+            health.watch("reannounced", every, move || check_marker(&marked)),
             health.watch("gateway", every, move || asking.block_on(gateway.check())),
         ];
 
         let database = DatabaseGate::new(database, MAX_WAITING_READS);
         let operators = Operators::new(&settings.http, &settings.proxies);
-        let letters =
-            DeadLetterDesk { operators: operators.clone(), database: database.clone(), relay: Arc::clone(&relay) };
-        let desk = PaymentDesk {
+        let letters = DeadLetterOperations {
+            operators: operators.clone(),
+            database: database.clone(),
+            relay: Arc::clone(&relay),
+        };
+        let desk = PaymentOperations {
             operators,
             database: database.clone(),
             executor: executor.clone(),

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 #[allow(clippy::print_stdout, clippy::print_stderr, reason = "the report is what this program is for")]
 fn main() -> ExitCode {
     let bounds: Vec<u8> = std::env::args().skip(1).filter_map(|bound| bound.parse().ok()).collect();
-    let &[voids, returns, wipes, payments_restores, claim_restores, extra_asks, copies, stale] = bounds.as_slice()
+    let &[voids, returns, wipes, payments_restores, claim_restores, extra_resyncs, copies, stale] = bounds.as_slice()
     else {
         eprintln!(
             "give eight small numbers, as in 1 1 1 2 1 0 2 0: voids, returns, wipes, restores of payments, restores"
@@ -22,7 +22,7 @@ fn main() -> ExitCode {
         wipes,
         payments_restores,
         claim_restores,
-        extra_asks,
+        extra_resyncs,
         copies,
         keep_stale: stale > 0,
         ..Params::default()

@@ -23,11 +23,11 @@ impl World {
             kind: message.kind,
             version: message.version,
             claim_version: message.claim_version,
-            ask: message.ask,
+            resync_epoch: message.resync_epoch,
             differs: claim.outcome.is_some() && claim.content != message.content,
         };
         if params.lacks(Mutant::OlderEchoesCount) {
-            arrival.ask = arrival.ask.max(i64::from(claim.ask));
+            arrival.resync_epoch = arrival.resync_epoch.max(i64::from(claim.resync_epoch));
         }
         let mut answered = match transition::apply(claim.state(), arrival) {
             Effect::Nothing { answers } => answers,
@@ -49,10 +49,10 @@ impl World {
             answered = true;
         }
         claim.due &= !answered;
-        if message.unasked
+        if message.unsolicited
             && let Some(known) = claim.known_outcome()
         {
-            let recorded = ClaimMessage::Recorded { known, ask: i64::from(claim.ask) };
+            let recorded = ClaimMessage::Recorded { known, resync_epoch: i64::from(claim.resync_epoch) };
             self.claims_topic = tables.claims_topic.with(self.claims_topic, recorded);
         }
         Ok(())
@@ -71,9 +71,9 @@ impl World {
         self.claims_topic = tables.claims_topic.with(self.claims_topic, self.claim.current_event());
     }
 
-    /// The claim is asked for anew, under an ask above every one before.
+    /// The claim is asked for anew, under a resync epoch above every one before.
     pub fn ask_anew(&mut self) {
-        self.claim.ask = self.later();
+        self.claim.resync_epoch = self.later();
         self.claim.due = true;
     }
 

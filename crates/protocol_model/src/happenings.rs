@@ -5,7 +5,7 @@ use crate::params::{Mutant, Params};
 use crate::payments_side::heard_late;
 use crate::tables::{Incoming, Tables};
 use crate::world::{Call, Payments, SUBMITTED_AT_S, Snapshot, World};
-use payments::domain::mark::Mark;
+use payments::domain::restore_marker::RestoreMarker;
 use payments::domain::saga::{Disbursement, Trust};
 
 /// Something that happens.
@@ -172,7 +172,7 @@ impl Collector<'_> {
         for answer in from.book.said() {
             let Some(saga) = self.tables.memory.sagas.get(from.payments.saga) else { return };
             let happening = Happening::LateAnswerComes(answer);
-            match heard_late(saga, answer, from.mark(), self.params) {
+            match heard_late(saga, answer, from.marker(), self.params) {
                 Ok(true) => self.comes(happening, false, &from, Incoming::Answer(answer)),
                 Ok(false) => {}
                 Err(what) => self.add(happening, false, Err(what.to_owned())),
@@ -199,7 +199,7 @@ impl Collector<'_> {
     fn tell_return(&mut self) {
         let (from, Book::Returned { other }) = (*self.from, self.from.book) else { return };
         let Some(saga) = self.tables.memory.sagas.get(from.payments.saga) else { return };
-        let saga = saga.clone().under(from.mark());
+        let saga = saga.clone().under(from.marker());
         let told = World { webhook: false, ..from };
         if saga.trust != Trust::Sure {
             return;
@@ -220,8 +220,8 @@ impl Collector<'_> {
             world.say_current(self.tables);
             self.add(Happening::WatchdogAsks, true, Ok(world));
         }
-        let is_unasked = from.restored && from.claim.ask <= from.mark_s;
-        if is_unasked && !self.params.lacks(Mutant::NotReannounced) {
+        let is_unsolicited = from.restored && from.claim.resync_epoch <= from.marker_s;
+        if is_unsolicited && !self.params.lacks(Mutant::NotReannounced) {
             let mut world = from;
             world.ask_anew();
             self.add(Happening::Reannounced, true, Ok(world));
@@ -230,9 +230,9 @@ impl Collector<'_> {
 
     fn people(&mut self) {
         let from = *self.from;
-        if from.left.extra_asks > 0 {
+        if from.left.extra_resyncs > 0 {
             let mut world = from;
-            world.left.extra_asks -= 1;
+            world.left.extra_resyncs -= 1;
             world.ask_anew();
             self.add(Happening::AskedWithoutNeed, false, Ok(world));
         }
@@ -297,7 +297,7 @@ impl Collector<'_> {
         }
     }
 
-    /// payments is stopped, its database is put back to `copy`, and the mark is set.
+    /// payments is stopped, its database is put back to `copy`, and the marker is set.
     fn restored(&mut self, copy: Payments) -> World {
         let mut world = *self.from;
         world.abandon_call(self.params);
@@ -306,17 +306,17 @@ impl Collector<'_> {
         if self.params.lacks(Mutant::RestoreUnmarked) {
             return world;
         }
-        world.mark_s = world.later();
+        world.marker_s = world.later();
         if self.params.lacks(Mutant::MarkNotLater) {
-            // Later than the claim was submitted and than the mark before, and no later than the claim's ask.
-            let earliest = (self.from.mark_s + 1).max(SUBMITTED_AT_S + 1);
-            world.mark_s = world.claim.ask.saturating_sub(1).max(earliest);
+            // Later than the claim was submitted and than the marker before, and no later than the claim's resync epoch.
+            let earliest = (self.from.marker_s + 1).max(SUBMITTED_AT_S + 1);
+            world.marker_s = world.claim.resync_epoch.saturating_sub(1).max(earliest);
         }
         world.restored = !self.params.lacks(Mutant::ActsBeforeAsked);
-        let mark: Mark = world.mark();
+        let marker: RestoreMarker = world.marker();
         if let Some(saga) = self.tables.memory.sagas.get(copy.saga) {
-            // The saga is read as it is to be taken under the mark each time; that it is so at once saves states.
-            let saga = saga.clone().under(mark);
+            // The saga is read as it is to be taken under the marker each time; that it is so at once saves states.
+            let saga = saga.clone().under(marker);
             world.payments.saga = self.tables.memory.sagas.number(&saga);
         }
         world

@@ -11,7 +11,7 @@ pub enum ClaimMessage {
         /// Its version.
         version: i64,
         /// Its ask.
-        ask: i64,
+        resync_epoch: i64,
         /// The outcome it knows.
         known: Option<KnownOutcome>,
     },
@@ -20,7 +20,7 @@ pub enum ClaimMessage {
         /// The outcome it has.
         known: KnownOutcome,
         /// Its ask.
-        ask: i64,
+        resync_epoch: i64,
     },
 }
 
@@ -33,19 +33,19 @@ pub struct PaymentMessage {
     pub version: i64,
     /// The claim's version that it answers.
     pub claim_version: i64,
-    /// The ask that it echoes.
-    pub ask: i64,
+    /// The resync epoch that it echoes.
+    pub resync_epoch: i64,
     /// Whether nobody asked.
-    pub unasked: bool,
+    pub unsolicited: bool,
     /// The number of what else it says: two that differ in it tell different ends.
     pub content: u32,
 }
 
 impl ClaimMessage {
-    /// The ask.
-    pub fn ask(&self) -> i64 {
+    /// The resync epoch.
+    pub fn resync_epoch(&self) -> i64 {
         match self {
-            ClaimMessage::Current { ask, .. } | ClaimMessage::Recorded { ask, .. } => *ask,
+            ClaimMessage::Current { resync_epoch, .. } | ClaimMessage::Recorded { resync_epoch, .. } => *resync_epoch,
         }
     }
 }
@@ -55,18 +55,18 @@ impl PaymentMessage {
     pub fn new(event: &PaymentEvent, version: i64, contents: &mut Interner<String>) -> Self {
         // What `PaymentEvent::tells_the_same_end_as` leaves out is set to one value, and the rest compared by its text.
         let mut plain = event.clone();
-        let (claim_version, ask, unasked) = match &mut plain {
-            PaymentEvent::Settled(body) => (&mut body.claim_version, &mut body.ask, &mut body.unasked),
-            PaymentEvent::Unwound(body) => (&mut body.claim_version, &mut body.ask, &mut body.unasked),
+        let (claim_version, resync_epoch, unsolicited) = match &mut plain {
+            PaymentEvent::Settled(body) => (&mut body.claim_version, &mut body.resync_epoch, &mut body.unsolicited),
+            PaymentEvent::Unwound(body) => (&mut body.claim_version, &mut body.resync_epoch, &mut body.unsolicited),
         };
-        (*claim_version, *ask, *unasked) = (0, 0, false);
+        (*claim_version, *resync_epoch, *unsolicited) = (0, 0, false);
         debug_assert!(plain.tells_the_same_end_as(event));
         Self {
             kind: event.kind(),
             version,
             claim_version: event.claim_version(),
-            ask: event.ask(),
-            unasked: event.unasked(),
+            resync_epoch: event.resync_epoch(),
+            unsolicited: event.unsolicited(),
             content: contents.number(&format!("{plain:?}")),
         }
     }

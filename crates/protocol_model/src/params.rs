@@ -31,9 +31,9 @@ pub enum Mutant {
     RestoreUnmarked,
     /// A restored database is marked as merely made: it acts before it is asked anew.
     ActsBeforeAsked,
-    /// claim_process applies outcomes that echo an older ask.
+    /// claim_process applies outcomes that echo an older resync epoch.
     OlderEchoesCount,
-    /// payments hears events with a lower ask than it has seen.
+    /// payments hears events with a lower resync epoch than it has seen.
     LowerAsksCount,
     /// Events do not say which outcome is known.
     KnownOutcomeDropped,
@@ -71,7 +71,7 @@ pub enum Mutant {
     RestoredUnwoundNotRaised,
     /// A message that comes again ends the saying of an outcome nobody asked for.
     RepeatEndsSaying,
-    /// The mark of a restored database is not later than every ask before it, as when the services' clocks differ.
+    /// The marker of a restored database is not later than every ask before it, as when the services' clocks differ.
     MarkNotLater,
 }
 
@@ -97,7 +97,7 @@ pub struct Params {
     /// How often claim_process's database may be put back to a copy.
     pub claim_restores: u8,
     /// How often an operator asks anew without need.
-    pub extra_asks: u8,
+    pub extra_resyncs: u8,
     /// Whether any message may come after the claim's deadline.
     pub late_messages: bool,
     /// How many copies of payments' database may be kept at once.
@@ -124,7 +124,7 @@ impl Default for Params {
             wipes: 0,
             payments_restores: 0,
             claim_restores: 0,
-            extra_asks: 0,
+            extra_resyncs: 0,
             late_messages: false,
             copies: 1,
             keep_stale: false,

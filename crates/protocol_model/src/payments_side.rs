@@ -9,7 +9,7 @@ use crate::tables::{Incoming, Tables, Write};
 use crate::world::{CLAIM, Call, World};
 use claim_events::OutcomeKind;
 use payments::domain::ledger::{Kind, Transfer, transfer_id};
-use payments::domain::mark::Mark;
+use payments::domain::restore_marker::RestoreMarker;
 use payments::domain::saga::{
     self, Attempts, ClaimSays, Disbursement, Effect, Input, LookUpAnswer, PayAnswer, RefundAnswer, Saga, Trust,
 };
@@ -55,7 +55,7 @@ impl World {
         Ok(worlds)
     }
 
-    /// What `Executor::carry_out` leaves in the database, and what goes out.
+    /// What `Executor::apply_effects` leaves in the database, and what goes out.
     fn written(&self, write: &Write, params: &Params, tables: &mut Tables) -> Result<World, String> {
         let mut world = *self;
         let at_rest_and_due = write.is_at_rest && world.payments.due;
@@ -153,12 +153,12 @@ impl Tables {
         covered: bool,
         params: &Params,
     ) -> Result<Rc<Write>, String> {
-        let key = (world.payments.saga, world.payments.due, world.mark(), incoming, covered);
+        let key = (world.payments.saga, world.payments.due, world.marker(), incoming, covered);
         if let Some(write) = self.memory.writes.get(&key) {
             return Ok(Rc::clone(write));
         }
         let stored = self.memory.sagas.get(world.payments.saga).cloned();
-        let write = Rc::new(self.ask_the_saga(stored, world.mark(), incoming, covered, params)?);
+        let write = Rc::new(self.ask_the_saga(stored, world.marker(), incoming, covered, params)?);
         self.memory.writes.insert(key, Rc::clone(&write));
         Ok(write)
     }
@@ -166,14 +166,14 @@ impl Tables {
     fn ask_the_saga(
         &mut self,
         stored: Option<Saga>,
-        mark: Mark,
+        marker: RestoreMarker,
         incoming: Incoming,
         covered: bool,
         params: &Params,
     ) -> Result<Write, String> {
-        let before = stored.map(|saga| saga.under(mark));
+        let before = stored.map(|saga| saga.under(marker));
         let (mut saga, mut effects) = match (&before, input(incoming, before.as_ref(), params)) {
-            (None, Input::Claim(says)) => saga::begin(&says, mark),
+            (None, Input::Claim(says)) => saga::begin(&says, marker),
             (None, other) => return Err(format!("{other:?} comes to a saga that is not there")),
             (Some(before), input) => saga::advance(prepared(before.clone(), incoming, params), input),
         };
@@ -232,9 +232,9 @@ impl Tables {
 ///
 /// # Errors
 /// It contradicts what is known.
-pub fn heard_late(saga: &Saga, answer: Answer, mark: Mark, params: &Params) -> Result<bool, &'static str> {
+pub fn heard_late(saga: &Saga, answer: Answer, marker: RestoreMarker, params: &Params) -> Result<bool, &'static str> {
     let input = input(Incoming::Answer(answer), None, params);
-    if saga.mark == mark && saga.takes(&input) {
+    if saga.restore_marker == marker && saga.takes(&input) {
         return Ok(true);
     }
     saga.contradiction(&input).map_or(Ok(false), Err)
@@ -249,9 +249,9 @@ fn input(incoming: Incoming, before: Option<&Saga>, params: &Params) -> Input {
             Input::Claim(says) => Input::Claim(ClaimSays { too_late: true, ..says }),
             other => other,
         },
-        Incoming::Message(ClaimMessage::Current { version, mut ask, known }) => {
+        Incoming::Message(ClaimMessage::Current { version, mut resync_epoch, known }) => {
             if params.lacks(Mutant::LowerAsksCount) {
-                ask = ask.max(before.map_or(0, |saga| saga.ask));
+                resync_epoch = resync_epoch.max(before.map_or(0, |saga| saga.resync_epoch));
             }
             Input::Claim(ClaimSays {
                 claim_id: CLAIM.to_owned(),
@@ -260,7 +260,7 @@ fn input(incoming: Incoming, before: Option<&Saga>, params: &Params) -> Input {
                 amount_cents: params.amount_cents,
                 submitted_at_us: World::submitted_at_us(),
                 version,
-                ask,
+                resync_epoch,
                 known: match known {
                     Some(_) if params.lacks(Mutant::KnownOutcomeDropped) => None,
                     Some(known) if params.lacks(Mutant::KnownUnwoundIgnored) && known.kind == OutcomeKind::Unwound => {
@@ -271,7 +271,7 @@ fn input(incoming: Incoming, before: Option<&Saga>, params: &Params) -> Input {
                 too_late: false,
             })
         }
-        Incoming::Message(ClaimMessage::Recorded { known, ask }) => Input::Recorded { known, ask },
+        Incoming::Message(ClaimMessage::Recorded { known, resync_epoch }) => Input::Recorded { known, resync_epoch },
         Incoming::Resume => Input::Resume,
         Incoming::Returned { other } => Input::Returned { amount_cents: cents(other) },
         Incoming::Answer(answer) => match answer {
@@ -279,7 +279,7 @@ fn input(incoming: Incoming, before: Option<&Saga>, params: &Params) -> Input {
             Answer::Declined => Input::PayAnswer(PayAnswer::Declined { code: code() }),
             Answer::Refunded => Input::RefundAnswer(RefundAnswer::Refunded),
             Answer::AlreadyReturned => Input::RefundAnswer(RefundAnswer::AlreadyReturned),
-            Answer::Book(book) => looked_up(match book {
+            Answer::Book(book) => reconcile(match book {
                 Book::Empty => LookUpAnswer::NotFound,
                 Book::Declined => LookUpAnswer::Declined { code: code() },
                 Book::Paid { other } => LookUpAnswer::Paid { amount_cents: cents(other) },
@@ -290,12 +290,12 @@ fn input(incoming: Incoming, before: Option<&Saga>, params: &Params) -> Input {
                 Input::PayAnswer(PayAnswer::Unknown { retry_after_ms: None })
             }
             Answer::Unknown(Request::Refund) => Input::RefundAnswer(RefundAnswer::Unknown { retry_after_ms: None }),
-            Answer::Unknown(Request::LookUp) => looked_up(LookUpAnswer::Unknown { retry_after_ms: None }),
+            Answer::Unknown(Request::LookUp) => reconcile(LookUpAnswer::Unknown { retry_after_ms: None }),
         },
     }
 }
 
-fn looked_up(answer: LookUpAnswer) -> Input {
+fn reconcile(answer: LookUpAnswer) -> Input {
     Input::LookedUp { answer, key_expired: false }
 }
 

@@ -16,7 +16,7 @@ pub fn is_at_rest(world: &World, tables: &Tables) -> bool {
     !world.claim.due
         && !world.payments.due
         && saga.trust == Trust::Sure
-        && saga.mark == world.mark()
+        && saga.restore_marker == world.marker()
         && saga.is_at_rest()
         && world.call.is_none()
         && !world.strays.pay

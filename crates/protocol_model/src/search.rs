@@ -110,28 +110,28 @@ fn sketch(world: &World, tables: &Tables) -> String {
             "saga {} v{} ask {} {:?} {:?} outcome {:?} known v{} unwound {}{}{}",
             saga.state().name(),
             saga.claim_version,
-            saga.ask,
+            saga.resync_epoch,
             saga.reservation,
             saga.disbursement,
             saga.outcome.map(|outcome| (outcome.kind, outcome.version)),
             saga.known_version,
             saga.known_unwound,
-            if saga.unasked { " unasked" } else { "" },
+            if saga.unsolicited { " unsolicited" } else { "" },
             if world.payments.due { " due" } else { "" },
         )
     });
     format!(
-        "claim {} v{} ask {} outcome {:?}{} | {saga} | book {:?}{} call {:?} strays {:?} mark {}{}",
+        "claim {} v{} ask {} outcome {:?}{} | {saga} | book {:?}{} call {:?} strays {:?} marker {}{}",
         claim.status.name(),
         claim.version,
-        claim.ask,
+        claim.resync_epoch,
         claim.outcome,
         if claim.due { " due" } else { "" },
         world.book,
         if world.webhook { " webhook" } else { "" },
         world.call,
         world.strays,
-        world.mark_s,
+        world.marker_s,
         if world.restored { " restored" } else { "" },
     )
 }

@@ -4,7 +4,7 @@ use crate::gateway::{Answer, Request};
 use crate::intern::{FastMap, Interner};
 use crate::messages::{ClaimMessage, PaymentMessage, Topic};
 use payments::domain::ledger::Transfer;
-use payments::domain::mark::Mark;
+use payments::domain::restore_marker::RestoreMarker;
 use payments::domain::saga::Saga;
 use std::rc::Rc;
 
@@ -60,5 +60,5 @@ pub struct Write {
 pub struct Memory {
     /// Sagas by number.
     pub sagas: Interner<Saga>,
-    pub(crate) writes: FastMap<(u32, bool, Mark, Incoming, bool), Rc<Write>>,
+    pub(crate) writes: FastMap<(u32, bool, RestoreMarker, Incoming, bool), Rc<Write>>,
 }

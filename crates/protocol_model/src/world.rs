@@ -6,11 +6,11 @@ use crate::params::{Mutant, Params};
 use crate::tables::Tables;
 use claim_events::{KnownOutcome, OutcomeKind};
 use claim_process::domain::transition::{State, Status};
-use payments::domain::mark::Mark;
+use payments::domain::restore_marker::RestoreMarker;
 
 /// The claim's public id.
 pub const CLAIM: &str = "claim";
-/// When the claim is submitted, in seconds; asks and marks are later.
+/// When the claim is submitted, in seconds; asks and markers are later.
 pub const SUBMITTED_AT_S: u8 = 10;
 
 /// A row of claim_process: what decides of the claim.
@@ -20,8 +20,8 @@ pub struct Claim {
     pub status: Status,
     /// 1 submitted, 2 void requested.
     pub version: u8,
-    /// The ask.
-    pub ask: u8,
+    /// The resync epoch.
+    pub resync_epoch: u8,
     /// The outcome it has: settled or unwound, and the version.
     pub outcome: Option<(OutcomeKind, u8)>,
     /// The number of what else the outcome says.
@@ -76,7 +76,7 @@ pub struct Left {
     /// Restores of claim_process's database.
     pub claim_restores: u8,
     /// Needless asks.
-    pub extra_asks: u8,
+    pub extra_resyncs: u8,
 }
 
 /// A copy of a database; one that was put back once may be replaced by a newer one.
@@ -96,7 +96,7 @@ pub struct World {
     /// payments' database.
     pub payments: Payments,
     /// When payments' database was made or restored, in seconds.
-    pub mark_s: u8,
+    pub marker_s: u8,
     /// Whether it was restored.
     pub restored: bool,
     /// claim_process's topic.
@@ -115,7 +115,7 @@ pub struct World {
     pub payments_copies: [Option<Snapshot<Payments>>; 2],
     /// A copy of the claim.
     pub claim_copy: Option<Snapshot<Claim>>,
-    /// The latest time that was given to an ask or a mark, in seconds.
+    /// The latest time that was given to a resync epoch or a marker, in seconds.
     pub now_s: u8,
     /// What may still go wrong.
     pub left: Left,
@@ -127,7 +127,7 @@ impl Claim {
         State {
             status: self.status,
             version: i64::from(self.version),
-            ask: i64::from(self.ask),
+            resync_epoch: i64::from(self.resync_epoch),
             outcome: self.known_outcome(),
         }
     }
@@ -141,7 +141,7 @@ impl Claim {
     pub fn current_event(&self) -> ClaimMessage {
         ClaimMessage::Current {
             version: i64::from(self.version),
-            ask: i64::from(self.ask),
+            resync_epoch: i64::from(self.resync_epoch),
             known: self.known_outcome(),
         }
     }
@@ -162,11 +162,12 @@ impl Strays {
 impl World {
     /// The claim was stored a moment ago, and its event is in the topic.
     pub fn begin(params: &Params, tables: &mut Tables) -> Self {
-        let claim = Claim { status: Status::Submitted, version: 1, ask: 0, outcome: None, content: 0, due: true };
+        let claim =
+            Claim { status: Status::Submitted, version: 1, resync_epoch: 0, outcome: None, content: 0, due: true };
         Self {
             claim,
             payments: Payments::default(),
-            mark_s: if params.made_later { SUBMITTED_AT_S + 1 } else { SUBMITTED_AT_S - 1 },
+            marker_s: if params.made_later { SUBMITTED_AT_S + 1 } else { SUBMITTED_AT_S - 1 },
             restored: false,
             claims_topic: tables.claims_topic.with(0, claim.current_event()),
             payments_topic: 0,
@@ -183,7 +184,7 @@ impl World {
                 wipes: params.wipes,
                 payments_restores: params.payments_restores,
                 claim_restores: params.claim_restores,
-                extra_asks: params.extra_asks,
+                extra_resyncs: params.extra_resyncs,
             },
         }
     }
@@ -193,9 +194,9 @@ impl World {
         i64::from(SUBMITTED_AT_S) * 1_000_000
     }
 
-    /// The mark of payments' database.
-    pub fn mark(&self) -> Mark {
-        Mark { at_us: i64::from(self.mark_s) * 1_000_000, restored: self.restored }
+    /// The marker of payments' database.
+    pub fn marker(&self) -> RestoreMarker {
+        RestoreMarker { at_us: i64::from(self.marker_s) * 1_000_000, restored: self.restored }
     }
 
     /// A later second than every one before.
@@ -225,9 +226,9 @@ impl World {
         if self.left.claim_restores == 0 {
             self.claim_copy = None;
         }
-        // Asks that are below those that count are ignored for good: neither service's ask ever falls, except in a
-        // restored database of payments, where only asks after its mark count.
-        let asks_matter = params.keep_stale
+        // Epochs that are below those that count are ignored for good: neither service's resync epoch ever falls, except in a
+        // restored database of payments, where only asks after its marker count.
+        let epochs_matter = params.keep_stale
             || matches!(
                 params.mutant,
                 Some(
@@ -237,15 +238,16 @@ impl World {
                         | Mutant::ActsBeforeAsked
                 )
             );
-        if asks_matter {
+        if epochs_matter {
             return;
         }
-        let claim_ask = i64::from(self.claim.ask);
-        self.payments_topic = tables.payments_topic.retain(self.payments_topic, |message| message.ask >= claim_ask);
-        let saga_ask = tables.memory.sagas.get(self.payments.saga).map_or(0, |saga| saga.ask);
-        let mark = self.mark();
-        self.claims_topic = tables
-            .claims_topic
-            .retain(self.claims_topic, |message| message.ask() >= saga_ask && mark.is_answered_by(message.ask()));
+        let claim_epoch = i64::from(self.claim.resync_epoch);
+        self.payments_topic =
+            tables.payments_topic.retain(self.payments_topic, |message| message.resync_epoch >= claim_epoch);
+        let saga_epoch = tables.memory.sagas.get(self.payments.saga).map_or(0, |saga| saga.resync_epoch);
+        let marker = self.marker();
+        self.claims_topic = tables.claims_topic.retain(self.claims_topic, |message| {
+            message.resync_epoch() >= saga_epoch && marker.is_answered_by(message.resync_epoch())
+        });
     }
 }

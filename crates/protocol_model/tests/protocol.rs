@@ -18,7 +18,7 @@ fn hurt() -> Params {
 
 #[test]
 fn wiped_topics_voids_and_returns_cost_no_claim_and_no_money() {
-    holds("a void, a return, two wipes, an ask without need", Params { wipes: 2, extra_asks: 1, ..hurt() });
+    holds("a void, a return, two wipes, a resync epoch without need", Params { wipes: 2, extra_resyncs: 1, ..hurt() });
 }
 
 #[test]
@@ -50,13 +50,13 @@ fn a_claim_without_a_payment_ends_as_well() {
 
 #[test]
 fn a_claim_from_before_payments_database_was_made_ends_as_well() {
-    holds("made later", Params { made_later: true, extra_asks: 1, ..hurt() });
+    holds("made later", Params { made_later: true, extra_resyncs: 1, ..hurt() });
     holds("made later and restored", Params { made_later: true, payments_restores: 1, ..hurt() });
 }
 
 #[test]
 fn a_claim_that_may_come_too_late_is_not_begun_or_goes_on() {
-    holds("late", Params { late_messages: true, extra_asks: 1, ..hurt() });
+    holds("late", Params { late_messages: true, extra_resyncs: 1, ..hurt() });
     holds("late and restored", Params { late_messages: true, payments_restores: 1, ..hurt() });
     holds("late and made later", Params { late_messages: true, made_later: true, ..hurt() });
     holds("late and nothing due", Params { late_messages: true, amount_cents: 0, returns: 0, ..hurt() });

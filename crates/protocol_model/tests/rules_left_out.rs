@@ -48,11 +48,11 @@ fn a_restored_database_must_wait_until_it_is_asked_anew() {
     goes_wrong(Mutant::ActsBeforeAsked, payments_restored(1), NO_AGREEMENT);
 }
 
-/// An ask from before the restore must not pass for a later one. Where the clock of claim_process's database is ahead of
+/// A resync epoch from before the restore must not pass for a later one. Where the clock of claim_process's database is ahead of
 /// that of payments', the restore has to wait as long, or the claims are asked for anew once more.
 #[test]
 fn a_mark_must_be_later_than_every_ask_before_it() {
-    goes_wrong(Mutant::MarkNotLater, Params { extra_asks: 1, ..payments_restored(1) }, NO_AGREEMENT);
+    goes_wrong(Mutant::MarkNotLater, Params { extra_resyncs: 1, ..payments_restored(1) }, NO_AGREEMENT);
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn an_unwinding_of_a_copy_must_be_said_above_a_known_one() {
 
 #[test]
 fn what_claim_process_has_forgotten_must_not_count() {
-    let both = Params { payments_restores: 2, claim_restores: 1, extra_asks: 1, ..Params::default() };
+    let both = Params { payments_restores: 2, claim_restores: 1, extra_resyncs: 1, ..Params::default() };
     goes_wrong(Mutant::OlderKnowledgeCounts, both, OTHER_BOOK);
 }
 
@@ -154,7 +154,7 @@ fn a_payment_that_is_tried_again_must_have_the_same_key() {
 /// the gateway said of a key once stays true. A look-up from before a second restore that is written after it is not.
 #[test]
 fn answers_must_be_held_against_their_revision() {
-    let report = without(Mutant::StaleAnswersWritten, Params { extra_asks: 1, ..hurt() });
+    let report = without(Mutant::StaleAnswersWritten, Params { extra_resyncs: 1, ..hurt() });
     assert!(report.counterexample.is_none() && report.is_complete, "{report}");
     let restored_twice = Params { wipes: 0, ..payments_restored(2) };
     goes_wrong(Mutant::StaleAnswersWritten, restored_twice, "the gateway's book says other things");

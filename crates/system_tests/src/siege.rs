@@ -349,6 +349,6 @@ async fn restore(stack: &mut Stack) {
     assert!(marked.contains("reannounce"), "{marked}");
     stack.start_stopped();
     let raised = stack.claim_process[0].command(&["reannounce"]);
-    assert!(raised.contains("asked for anew"), "{raised}");
+    assert!(raised.contains("are reannounced"), "{raised}");
     stack.wait_until_ready().await;
 }

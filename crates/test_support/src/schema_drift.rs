@@ -1,13 +1,14 @@
 //! What tables a database really has, what a `schema.rs` says of them, and migrations taken back. Both sides are
 //! written in the same words, `table.column type` with `null` where that may be, so that they can be compared as sets.
 
+use crate::execute;
 use diesel::backend::Backend;
 use diesel::migration::{Migration, MigrationSource};
 use diesel::{Expression, QueryableByName, RunQueryDsl, Table, sql_query};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness};
 use dual_db::{Connection, Database, Migrations, Result, on_each_backend};
 use std::any::type_name;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(QueryableByName)]
 struct Line {
@@ -24,18 +25,38 @@ pub fn assert_down_and_up_again_is_the_same(database: &Database, sets: &[&Migrat
     database.migrate(sets).expect("it migrates up");
     let before = all();
     assert!(!before.0.is_empty() && !before.1.is_empty());
-    revert(database, sets);
+    revert(database, sets, usize::MAX);
     assert_eq!(all(), (BTreeSet::new(), BTreeSet::new()), "nothing is left");
     database.migrate(sets).expect("it migrates up again");
     assert_eq!(all(), before);
 }
 
-/// Takes all migrations back, the last one first.
-fn revert(database: &Database, sets: &[&Migrations]) {
+/// Migrates a filled database down by its newest migration and up again, and then down to nothing and up.
+///
+/// # Panics
+/// When a migration fails, or the newest one changes a row on its way down and up.
+pub fn assert_rows_survive_the_newest_migration(database: &Database, sets: &[&Migrations], fill: &[&str]) {
+    database.migrate(sets).expect("it migrates up");
+    for sql in fill {
+        database.write(|c| execute(c, sql)).expect("a row is inserted");
+    }
+    let rows = || database.read(rows).expect("the rows can be listed");
+    let before = rows();
+    assert_eq!(before.len(), fill.len(), "each statement inserts a row: {before:#?}");
+    revert(database, sets, 1);
+    assert_ne!(rows(), before, "the newest migration is taken back");
+    database.migrate(sets).expect("it migrates up again");
+    assert_eq!(rows(), before);
+    revert(database, sets, usize::MAX);
+    database.migrate(sets).expect("it migrates up from nothing");
+}
+
+/// Takes the last migrations back, the newest one first.
+fn revert(database: &Database, sets: &[&Migrations], how_many: usize) {
     let reverted = database.write(|connection| {
         match connection {
-            Connection::Sqlite(c) => revert_each(c, sets.iter().map(|set| &set.sqlite)),
-            Connection::Postgres(c) => revert_each(c, sets.iter().map(|set| &set.postgres)),
+            Connection::Sqlite(c) => revert_each(c, sets.iter().map(|set| &set.sqlite), how_many),
+            Connection::Postgres(c) => revert_each(c, sets.iter().map(|set| &set.postgres), how_many),
         }
         Ok(())
     });
@@ -45,13 +66,14 @@ fn revert(database: &Database, sets: &[&Migrations]) {
 fn revert_each<'a, B: Backend>(
     harness: &mut impl MigrationHarness<B>,
     sources: impl Iterator<Item = &'a EmbeddedMigrations>,
+    how_many: usize,
 ) where
     EmbeddedMigrations: MigrationSource<B>,
 {
     let all = sources.flat_map(|source| MigrationSource::<B>::migrations(source).expect("embedded"));
     let mut all: Vec<Box<dyn Migration<B>>> = all.collect();
     all.sort_by_key(|migration| migration.name().version().to_string());
-    for migration in all.iter().rev() {
+    for migration in all.iter().rev().take(how_many) {
         harness.revert_migration(migration).expect("every migration can be taken back");
     }
 }
@@ -75,10 +97,40 @@ pub fn columns(connection: &mut Connection) -> Result<BTreeSet<String>> {
     )
 }
 
-/// Fails unless the tables of a database have just the columns said in a schema.
-pub fn assert_tables_are(database: &Database, said: &[BTreeSet<String>]) {
-    let said: BTreeSet<String> = said.iter().flatten().cloned().collect();
-    assert_eq!(database.read(columns).expect("reads"), said);
+/// Migrates a database by the sets that its own migrations build on, and then by its own.
+///
+/// # Panics
+/// Unless its own migrations make just the columns of `expected`.
+pub fn assert_migrations_make(
+    database: &Database,
+    base: &[&Migrations],
+    own: &Migrations,
+    expected: &[BTreeSet<String>],
+) {
+    let columns = || database.read(columns).expect("the columns can be listed");
+    database.migrate(base).expect("the base migrates");
+    let before = columns();
+    database.migrate(&[base, &[own]].concat()).expect("it migrates");
+    let made: BTreeSet<String> = columns().difference(&before).cloned().collect();
+    assert_eq!(made, expected.iter().flatten().cloned().collect());
+}
+
+/// Every row of a database: the table, and each column with its value as text.
+fn rows(connection: &mut Connection) -> Result<BTreeSet<String>> {
+    let mut tables: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for column in columns(connection)? {
+        let (table, rest) = column.split_once('.').expect("table.column");
+        let column = rest.split(' ').next().expect("a name").to_owned();
+        tables.entry(table.to_owned()).or_default().push(column);
+    }
+    let mut all = BTreeSet::new();
+    for (table, columns) in tables {
+        let texts = columns.iter().map(|column| format!("'{column} ' || COALESCE(CAST({column} AS TEXT), 'null')"));
+        let sql =
+            format!("SELECT '{table}: ' || {} AS line FROM {table}", texts.collect::<Vec<_>>().join(" || ', ' || "));
+        all.append(&mut lines(connection, &sql, &sql)?);
+    }
+    Ok(all)
 }
 
 /// The indexes and constraints a database has, each as the database itself writes it.

@@ -25,16 +25,16 @@ pub struct Group {
     pub inserted: Vec<StoredClaim>,
 }
 
-/// Stores a group in the transaction of `connection`. `due_at_us` is when the watchdog asks for an outcome that has not
+/// Stores a group in the transaction of `connection`. `next_attempt_at_us` is when the watchdog asks for an outcome that has not
 /// come.
 ///
 /// # Errors
 /// The database's. [`Error::Conflict`] where another transaction took an `external_claim_id` meanwhile, or made the claim
 /// of a key and was rolled back: the group decides otherwise when it is run again.
-pub fn store(connection: &mut Connection, group: &[Submission], now_us: i64, due_at_us: i64) -> Result<Group> {
+pub fn store(connection: &mut Connection, group: &[Submission], now_us: i64, next_attempt_at_us: i64) -> Result<Group> {
     let facts = gather(connection, group, now_us)?;
     let decisions = decide(group, &facts);
-    let inserted = insert(connection, group, &decisions, now_us, due_at_us)?;
+    let inserted = insert(connection, group, &decisions, now_us, next_attempt_at_us)?;
     release_keys_of_refused(connection, group, &decisions)?;
     let mut totals = Changes::default();
     for claim in &inserted {
@@ -84,13 +84,13 @@ fn insert(
     group: &[Submission],
     decisions: &[Decision],
     now_us: i64,
-    due_at_us: i64,
+    next_attempt_at_us: i64,
 ) -> Result<Vec<StoredClaim>> {
     let mut claims = Vec::new();
     let mut digests = Vec::new();
     for (submission, decision) in group.iter().zip(decisions) {
         if let Decision::Insert { duplicate_of } = decision {
-            claims.push(to_stored(submission, duplicate_of.as_deref(), now_us, due_at_us));
+            claims.push(to_stored(submission, duplicate_of.as_deref(), now_us, next_attempt_at_us));
             digests.push(submission.digest());
         }
     }
@@ -161,7 +161,7 @@ fn result(
     })
 }
 
-fn to_stored(submission: &Submission, duplicate_of: Option<&str>, now_us: i64, due_at_us: i64) -> StoredClaim {
+fn to_stored(submission: &Submission, duplicate_of: Option<&str>, now_us: i64, next_attempt_at_us: i64) -> StoredClaim {
     let claim = &submission.claim;
     let warnings: Vec<_> = duplicate_of.map(likely_duplicate).into_iter().chain(submission.warnings.clone()).collect();
     let row = ClaimRow {
@@ -179,13 +179,13 @@ fn to_stored(submission: &Submission, duplicate_of: Option<&str>, now_us: i64, d
         correlation_id: submission.origin.correlation_id.clone(),
         traceparent: submission.origin.traceparent.clone(),
         version: 1,
-        ask: 0,
+        resync_epoch: 0,
         outcome_type: None,
         outcome_version: None,
         outcome_at_us: None,
         outcome: None,
-        due_at_us: Some(due_at_us),
-        times_asked: 0,
+        next_attempt_at_us: Some(next_attempt_at_us),
+        request_count: 0,
         voided_at_us: None,
         void_reason: None,
     };

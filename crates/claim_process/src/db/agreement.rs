@@ -129,7 +129,7 @@ fn comparisons(connection: &Connection) -> Vec<Comparison> {
         Comparison {
             name: "pending claims are asked for until they end",
             each: Each::Claim,
-            pairs: if_so("due_at_us IS NOT NULL", "status IN ('submitted', 'void_requested')"),
+            pairs: if_so("next_attempt_at_us IS NOT NULL", "status IN ('submitted', 'void_requested')"),
         },
         Comparison {
             name: "the providers' totals are the claims that are not unwound",

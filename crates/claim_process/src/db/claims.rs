@@ -29,13 +29,13 @@ pub struct ClaimRow {
     pub correlation_id: String,
     pub traceparent: Option<String>,
     pub version: i64,
-    pub ask: i64,
+    pub resync_epoch: i64,
     pub outcome_type: Option<String>,
     pub outcome_version: Option<i64>,
     pub outcome_at_us: Option<i64>,
     pub outcome: Option<String>,
-    pub due_at_us: Option<i64>,
-    pub times_asked: i64,
+    pub next_attempt_at_us: Option<i64>,
+    pub request_count: i64,
     pub voided_at_us: Option<i64>,
     pub void_reason: Option<String>,
 }
@@ -123,7 +123,7 @@ impl ClaimRow {
     pub fn state(&self) -> Result<State> {
         let unreadable = || DieselError::DeserializationError("the status of a claim is none".into());
         let status = Status::parse(&self.status).ok_or_else(unreadable)?;
-        Ok(State { status, version: self.version, ask: self.ask, outcome: self.known_outcome() })
+        Ok(State { status, version: self.version, resync_epoch: self.resync_epoch, outcome: self.known_outcome() })
     }
 }
 
@@ -229,8 +229,8 @@ pub fn take_due(connection: &mut Connection, now_us: i64, limit: i64) -> Result<
     let rows: Vec<ClaimRow> = load_skipping_locked!(
         connection,
         claims::table
-            .filter(claims::due_at_us.le(now_us))
-            .order(claims::due_at_us)
+            .filter(claims::next_attempt_at_us.le(now_us))
+            .order(claims::next_attempt_at_us)
             .limit(limit)
             .select(ClaimRow::as_select())
     )?;
@@ -240,24 +240,24 @@ pub fn take_due(connection: &mut Connection, now_us: i64, limit: i64) -> Result<
 /// Whether [`take_due`] would find anything.
 pub fn any_due(connection: &mut Connection, now_us: i64) -> Result<bool> {
     let first: Option<i64> = on_each_backend!(connection, |c| {
-        claims::table.filter(claims::due_at_us.le(now_us)).select(claims::id).first(c).optional()
+        claims::table.filter(claims::next_attempt_at_us.le(now_us)).select(claims::id).first(c).optional()
     })?;
     Ok(first.is_some())
 }
 
 /// Notes that a claim was asked for again.
-pub fn note_asked(
+pub fn note_requested(
     connection: &mut Connection,
     id: i64,
-    due_at_us: i64,
-    times_asked: i64,
+    next_attempt_at_us: i64,
+    request_count: i64,
     needs_attention: bool,
 ) -> Result<()> {
     on_each_backend!(connection, |c| {
         diesel::update(claims::table.find(id))
             .set((
-                claims::due_at_us.eq(due_at_us),
-                claims::times_asked.eq(times_asked),
+                claims::next_attempt_at_us.eq(next_attempt_at_us),
+                claims::request_count.eq(request_count),
                 claims::needs_attention.eq(needs_attention),
             ))
             .execute(c)
@@ -303,8 +303,8 @@ fn add_to_timeline(connection: &mut Connection, id: i64, at_us: i64, event: &str
     Ok(())
 }
 
-/// Notes that a claim was withdrawn, with an entry in the timeline. Its new event is asked for from `due_at_us` on.
-pub fn note_void(connection: &mut Connection, claim: &ClaimRow, due_at_us: i64) -> Result<()> {
+/// Notes that a claim was withdrawn, with an entry in the timeline. Its new event is asked for from `next_attempt_at_us` on.
+pub fn note_void(connection: &mut Connection, claim: &ClaimRow, next_attempt_at_us: i64) -> Result<()> {
     on_each_backend!(connection, |c| {
         diesel::update(claims::table.find(claim.id))
             .set((
@@ -312,8 +312,8 @@ pub fn note_void(connection: &mut Connection, claim: &ClaimRow, due_at_us: i64) 
                 claims::version.eq(claim.version),
                 claims::voided_at_us.eq(claim.voided_at_us),
                 claims::void_reason.eq(&claim.void_reason),
-                claims::due_at_us.eq(due_at_us),
-                claims::times_asked.eq(0),
+                claims::next_attempt_at_us.eq(next_attempt_at_us),
+                claims::request_count.eq(0),
                 claims::needs_attention.eq(false),
             ))
             .execute(c)
@@ -321,18 +321,18 @@ pub fn note_void(connection: &mut Connection, claim: &ClaimRow, due_at_us: i64) 
     add_to_timeline(connection, claim.id, claim.voided_at_us.unwrap_or_default(), "claim.void_requested")
 }
 
-/// The highest ask of any claim; 0 where there is none.
-pub fn highest_ask(connection: &mut Connection) -> Result<i64> {
+/// The highest resync epoch of any claim; 0 where there is none.
+pub fn highest_resync_epoch(connection: &mut Connection) -> Result<i64> {
     let highest: Option<i64> =
-        on_each_backend!(connection, |c| claims::table.select(diesel::dsl::max(claims::ask)).first(c))?;
+        on_each_backend!(connection, |c| claims::table.select(diesel::dsl::max(claims::resync_epoch)).first(c))?;
     Ok(highest.unwrap_or(0))
 }
 
-/// Raises the ask of up to `limit` claims behind the key `after` and makes them due now: of all, or of those to which
+/// Raises the resync epoch of up to `limit` claims behind the key `after` and makes them due now: of all, or of those to which
 /// something happened since `since_us`. Returns their keys, in order.
-pub fn raise_ask(
+pub fn raise_resync_epoch(
     connection: &mut Connection,
-    ask: i64,
+    resync_epoch: i64,
     since_us: Option<i64>,
     after: i64,
     limit: i64,
@@ -353,11 +353,11 @@ pub fn raise_ask(
         query.load(c)
     })?;
     on_each_backend!(connection, |c| {
-        diesel::update(claims::table.filter(claims::id.eq_any(&keys).and(claims::ask.lt(ask))))
+        diesel::update(claims::table.filter(claims::id.eq_any(&keys).and(claims::resync_epoch.lt(resync_epoch))))
             .set((
-                claims::ask.eq(ask),
-                claims::due_at_us.eq(now_us),
-                claims::times_asked.eq(0),
+                claims::resync_epoch.eq(resync_epoch),
+                claims::next_attempt_at_us.eq(now_us),
+                claims::request_count.eq(0),
                 claims::needs_attention.eq(false),
             ))
             .execute(c)
@@ -368,8 +368,8 @@ pub fn raise_ask(
 /// Notes that a claim's current event is answered: nobody need ask for it again.
 pub fn note_answered(connection: &mut Connection, id: i64) -> Result<()> {
     on_each_backend!(connection, |c| {
-        diesel::update(claims::table.find(id).filter(claims::due_at_us.is_not_null()))
-            .set((claims::due_at_us.eq(None::<i64>), claims::needs_attention.eq(false)))
+        diesel::update(claims::table.find(id).filter(claims::next_attempt_at_us.is_not_null()))
+            .set((claims::next_attempt_at_us.eq(None::<i64>), claims::needs_attention.eq(false)))
             .execute(c)
     })?;
     Ok(())

@@ -27,9 +27,9 @@ struct NewClaim<'a> {
     correlation_id: &'a str,
     traceparent: Option<&'a str>,
     version: i64,
-    ask: i64,
-    due_at_us: Option<i64>,
-    times_asked: i64,
+    resync_epoch: i64,
+    next_attempt_at_us: Option<i64>,
+    request_count: i64,
     content_digest: Option<&'a [u8]>,
 }
 
@@ -77,9 +77,9 @@ fn new_claim<'a>(row: &'a ClaimRow, digest: Option<&'a ContentDigest>) -> NewCla
         correlation_id: &row.correlation_id,
         traceparent: row.traceparent.as_deref(),
         version: row.version,
-        ask: row.ask,
-        due_at_us: row.due_at_us,
-        times_asked: row.times_asked,
+        resync_epoch: row.resync_epoch,
+        next_attempt_at_us: row.next_attempt_at_us,
+        request_count: row.request_count,
         content_digest: digest.map(<[u8; 32]>::as_slice),
     }
 }

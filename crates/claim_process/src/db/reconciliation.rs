@@ -80,7 +80,7 @@ pub struct Waiting {
     pub net_fee_cents: i64,
     /// How often it was asked for.
     #[diesel(sql_type = BigInt)]
-    pub times_asked: i64,
+    pub request_count: i64,
     /// When it was submitted or withdrawn, in microseconds since 1970.
     #[diesel(sql_type = BigInt)]
     pub since_us: i64,
@@ -106,7 +106,7 @@ const BY_STATUS: &str = "SELECT status, COUNT(*) AS claims, CAST(SUM(net_fee_cen
     MIN(COALESCE(voided_at_us, submitted_at_us)) AS oldest_us
     FROM claims GROUP BY status";
 
-const NEEDING_ATTENTION: &str = "SELECT claim_id, status, net_fee_cents, times_asked,
+const NEEDING_ATTENTION: &str = "SELECT claim_id, status, net_fee_cents, request_count,
     COALESCE(voided_at_us, submitted_at_us) AS since_us
     FROM claims WHERE needs_attention ORDER BY since_us, claim_id LIMIT $1";
 

@@ -48,7 +48,7 @@ pub struct State {
     /// The version of its current event: 1 submitted, 2 void requested.
     pub version: i64,
     /// How often it was asked for anew.
-    pub ask: i64,
+    pub resync_epoch: i64,
     /// The outcome it has.
     pub outcome: Option<KnownOutcome>,
 }
@@ -62,8 +62,8 @@ pub struct Arrival {
     pub version: i64,
     /// The version of the claim that it answers.
     pub claim_version: i64,
-    /// The ask that it echoes.
-    pub ask: i64,
+    /// The resync epoch that it echoes.
+    pub resync_epoch: i64,
     /// Whether it tells another end than the outcome the claim has: another kind, amount, reason or compensations.
     pub differs: bool,
 }
@@ -71,7 +71,7 @@ pub struct Arrival {
 /// What an arrival does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
-    /// Nothing: it echoes an older ask, or it is no newer than the outcome the claim has. `answers` tells whether it is
+    /// Nothing: it echoes an older resync epoch, or it is no newer than the outcome the claim has. `answers` tells whether it is
     /// nevertheless the answer that was waited for, so that nobody need ask again.
     Nothing {
         /// Whether the claim's current event is answered by it.
@@ -112,7 +112,7 @@ pub fn void(state: State) -> Void {
 
 /// What `arrival` does to a claim in `state`.
 pub fn apply(state: State, arrival: Arrival) -> Effect {
-    if arrival.ask < state.ask {
+    if arrival.resync_epoch < state.resync_epoch {
         return Effect::Nothing { answers: false };
     }
     let answers = answers(state, arrival);
@@ -151,10 +151,10 @@ mod tests {
     use OutcomeKind::{Settled, Unwound};
     use proptest::prelude::*;
 
-    const NEW: State = State { status: Status::Submitted, version: 1, ask: 0, outcome: None };
+    const NEW: State = State { status: Status::Submitted, version: 1, resync_epoch: 0, outcome: None };
 
     fn arrival(kind: OutcomeKind, version: i64, claim_version: i64) -> Arrival {
-        Arrival { kind, version, claim_version, ask: 0, differs: false }
+        Arrival { kind, version, claim_version, resync_epoch: 0, differs: false }
     }
 
     fn applied(status: Status, entered_unwound: bool, answers: bool) -> Effect {
@@ -215,9 +215,15 @@ mod tests {
 
     #[test]
     fn an_answer_to_an_older_ask_is_ignored() {
-        let asked = State { ask: 5, ..NEW };
-        assert_eq!(apply(asked, Arrival { ask: 4, ..arrival(Settled, 1, 1) }), Effect::Nothing { answers: false });
-        assert_eq!(apply(asked, Arrival { ask: 5, ..arrival(Settled, 1, 1) }), applied(Status::Settled, false, true));
+        let asked = State { resync_epoch: 5, ..NEW };
+        assert_eq!(
+            apply(asked, Arrival { resync_epoch: 4, ..arrival(Settled, 1, 1) }),
+            Effect::Nothing { answers: false }
+        );
+        assert_eq!(
+            apply(asked, Arrival { resync_epoch: 5, ..arrival(Settled, 1, 1) }),
+            applied(Status::Settled, false, true)
+        );
     }
 
     proptest! {

@@ -108,7 +108,7 @@ fn apply_one(
         kind: outcome.event.kind(),
         version: outcome.envelope.version,
         claim_version: outcome.event.claim_version(),
-        ask: outcome.event.ask(),
+        resync_epoch: outcome.event.resync_epoch(),
         differs: row.outcome_event().is_some_and(|known| !known.tells_the_same_end_as(&outcome.event)),
     };
     let answered = match transition::apply(row.state()?, arrival) {
@@ -137,10 +137,10 @@ fn apply_one(
             answers
         }
     };
-    if answered && row.due_at_us.take().is_some() {
+    if answered && row.next_attempt_at_us.take().is_some() {
         claims::note_answered(connection, row.id)?;
     }
-    if outcome.event.unasked() {
+    if outcome.event.unsolicited() {
         applied.answers.extend(outgoing::outcome_recorded(row, &outcome.envelope.id));
     }
     Ok(())

@@ -16,7 +16,7 @@ pub fn current_event(claim: &StoredClaim) -> OutgoingMessage {
         submitted_at: rfc3339(row.submitted_at_us),
         lines: claim.lines.iter().map(line).collect(),
         known_outcome: row.known_outcome(),
-        ask: row.ask,
+        resync_epoch: row.resync_epoch,
     };
     let event = if row.version == 1 { ClaimEvent::Submitted(body) } else { ClaimEvent::VoidRequested(body) };
     let since_us = row.voided_at_us.unwrap_or(row.submitted_at_us);
@@ -26,7 +26,7 @@ pub fn current_event(claim: &StoredClaim) -> OutgoingMessage {
 /// The answer to an outcome nobody had asked for; `None` while the claim has none.
 pub fn outcome_recorded(row: &ClaimRow, cause: &str) -> Option<OutgoingMessage> {
     let known_outcome = row.known_outcome()?;
-    let recorded = OutcomeRecorded { claim_id: row.claim_id.clone(), known_outcome, ask: row.ask };
+    let recorded = OutcomeRecorded { claim_id: row.claim_id.clone(), known_outcome, resync_epoch: row.resync_epoch };
     let recorded_at_us = row.outcome_at_us?;
     Some(encode(row, &ClaimEvent::OutcomeRecorded(recorded), known_outcome.version, recorded_at_us, cause))
 }

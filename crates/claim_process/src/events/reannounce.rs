@@ -1,6 +1,6 @@
-//! `claim_process reannounce`: raises the ask of every claim, or of those that anything happened to since a time, and makes
-//! them due. The watchdog then says them again at its bounded rate, and payments answers each with the outcome it has.
-//! It is a must after payments' database was lost or restored.
+//! `claim_process reannounce`: raises the resync epoch of every claim, or of those that changed since a time, and schedules
+//! their re-publication. The watchdog re-publishes them at its bounded rate, and payments answers each with the outcome it
+//! has. It is a must after payments' database was lost or restored.
 
 use crate::db::claims;
 use dual_db::{Database, Result};
@@ -13,47 +13,47 @@ const CLAIMS_PER_TRANSACTION: i64 = 1_000;
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// What was done.
+/// The result of [`reannounce`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reannounced {
-    /// How many claims are asked for anew.
+    /// How many claims will be re-published.
     pub claims: usize,
-    /// The ask they have now: unix seconds, and more than any claim had before.
-    pub ask: i64,
+    /// Their resync epoch, in unix seconds: higher than that of any claim before.
+    pub resync_epoch: i64,
 }
 
-/// Asks anew for every claim, or for those that anything happened to since `since_us` (microseconds since 1970).
-/// `progress` is told how many were raised so far.
+/// Raises the resync epoch of every claim, or of those that changed since `since_us` (microseconds since 1970).
+/// `progress` receives the number of claims raised so far.
 ///
 /// # Errors
-/// The database's. Claims raised before it stay raised; the same call again goes on with a higher ask.
+/// The database's. Claims raised before it stay raised; the same call again goes on with a higher resync epoch.
 pub fn reannounce(database: &Database, since_us: Option<i64>, mut progress: impl FnMut(usize)) -> Result<Reannounced> {
-    let ask = next_ask(database)?;
+    let resync_epoch = next_resync_epoch(database)?;
     let mut after = 0;
     let mut raised = 0;
     loop {
         let keys = database.write(|connection| {
             let now_us = connection.now_us()?;
-            claims::raise_ask(connection, ask, since_us, after, CLAIMS_PER_TRANSACTION, now_us)
+            claims::raise_resync_epoch(connection, resync_epoch, since_us, after, CLAIMS_PER_TRANSACTION, now_us)
         })?;
-        let Some(last) = keys.last() else { return Ok(Reannounced { claims: raised, ask }) };
+        let Some(last) = keys.last() else { return Ok(Reannounced { claims: raised, resync_epoch }) };
         after = *last;
         raised += keys.len();
         progress(raised);
     }
 }
 
-/// An ask above every earlier one. It is not ahead of the clock: an ask from before a restore must not be later than the
-/// restore's mark, so two in one second wait for each other.
-fn next_ask(database: &Database) -> Result<i64> {
-    let ask = database.read(claims::highest_ask)? + 1;
+/// A resync epoch above every earlier one. It is not ahead of the clock: an epoch from before a restore must not be later
+/// than the restore marker. Two calls within one second therefore wait for each other.
+fn next_resync_epoch(database: &Database) -> Result<i64> {
+    let resync_epoch = database.read(claims::highest_resync_epoch)? + 1;
     for _ in 0..LONGEST_WAIT.as_millis() / PAUSE.as_millis() {
         let now_s = database.read(|connection| connection.now_us())? / 1_000_000;
-        if now_s >= ask {
+        if now_s >= resync_epoch {
             return Ok(now_s);
         }
         std::thread::sleep(PAUSE);
     }
-    tracing::warn!(ask, "an earlier ask is ahead of the database's clock, which must have gone back");
-    Ok(ask)
+    tracing::warn!(resync_epoch, "an earlier resync epoch is ahead of the database's clock, which must have gone back");
+    Ok(resync_epoch)
 }

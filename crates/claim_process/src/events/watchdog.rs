@@ -14,7 +14,7 @@ use std::time::Duration;
 /// Starts the watchdog.
 pub fn start(database: Database, relay: Arc<Relay>, settings: WatchdogSettings) -> Periodic {
     Periodic::spawn("watchdog", Duration::from_millis(settings.interval_ms), move || {
-        if let Err(error) = ask_for_overdue(&database, &relay, &settings) {
+        if let Err(error) = request_overdue_outcomes(&database, &relay, &settings) {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "overdue claims could not be asked for; trying again"
@@ -30,7 +30,7 @@ pub fn start(database: Database, relay: Arc<Relay>, settings: WatchdogSettings) 
 ///
 /// # Errors
 /// The database's.
-pub fn ask_for_overdue(database: &Database, relay: &Relay, settings: &WatchdogSettings) -> Result<usize> {
+pub fn request_overdue_outcomes(database: &Database, relay: &Relay, settings: &WatchdogSettings) -> Result<usize> {
     let any = database.read(|connection| {
         let now_us = connection.now_us()?;
         claims::any_due(connection, now_us)
@@ -45,17 +45,17 @@ pub fn ask_for_overdue(database: &Database, relay: &Relay, settings: &WatchdogSe
         let due = claims::take_due(connection, now_us, settings.max_claims)?;
         let mut newly_marked = Vec::new();
         for claim in &due {
-            let times_asked = claim.row.times_asked + 1;
-            let pause = backoff::doubling(first, longest, u32::try_from(times_asked).unwrap_or(u32::MAX));
-            let needs_attention = times_asked >= settings.attention_after;
+            let request_count = claim.row.request_count + 1;
+            let pause = backoff::doubling(first, longest, u32::try_from(request_count).unwrap_or(u32::MAX));
+            let needs_attention = request_count >= settings.attention_after;
             if needs_attention && !claim.row.needs_attention {
-                newly_marked.push((claim.row.claim_id.clone(), times_asked));
+                newly_marked.push((claim.row.claim_id.clone(), request_count));
             }
-            claims::note_asked(
+            claims::note_requested(
                 connection,
                 claim.row.id,
                 now_us + backoff::micros(pause),
-                times_asked,
+                request_count,
                 needs_attention,
             )?;
         }
@@ -63,14 +63,14 @@ pub fn ask_for_overdue(database: &Database, relay: &Relay, settings: &WatchdogSe
         let asked = publications.publish_unless_waiting(connection, &messages)?;
         Ok((asked, newly_marked))
     })?;
-    for (claim_id, times_asked) in newly_marked {
+    for (claim_id, request_count) in newly_marked {
         metrics::counter!("claims_marked_for_attention_total").increment(1);
-        tracing::warn!(claim_id, times_asked, "a claim has no outcome, however often it was asked for");
+        tracing::warn!(claim_id, request_count, "a claim has no outcome, however often it was asked for");
     }
     // None where another instance was quicker, or what there is to ask waits in the outbox.
     if asked > 0 {
-        metrics::counter!("claims_asked_again_total").increment(asked as u64);
-        tracing::info!(claims = asked, "asked again for outcomes that are overdue");
+        metrics::counter!("outcome_requests_total").increment(asked as u64);
+        tracing::info!(claims = asked, "overdue outcomes requested again");
     }
     Ok(asked)
 }

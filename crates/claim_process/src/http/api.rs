@@ -12,7 +12,7 @@ use crate::settings::Settings;
 use actix_web::web::{Data, ServiceConfig};
 use dual_db::Database;
 use event_bus::Relay;
-use operator_desk::{DeadLetterDesk, Operators};
+use operator_api::{DeadLetterOperations, Operators};
 use service_runtime::database_gate::DatabaseGate;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +31,7 @@ pub struct Api {
     submitter: Data<Submitter>,
     voider: Data<Voider>,
     batches: Data<Batches>,
-    dead_letters: Data<DeadLetterDesk>,
+    dead_letters: Data<DeadLetterOperations>,
 }
 
 impl Api {
@@ -40,7 +40,7 @@ impl Api {
         let rules = Arc::new(rules);
         let database = DatabaseGate::new(database, settings.query.max_waiting_reads);
         let operators = Operators::new(&settings.http, &settings.proxies);
-        let dead_letters = DeadLetterDesk { operators, database: database.clone(), relay: Arc::clone(&relay) };
+        let dead_letters = DeadLetterOperations { operators, database: database.clone(), relay: Arc::clone(&relay) };
         let batches = batches(queue.clone(), Arc::clone(&rules), &settings, database.clone());
         Self {
             submitter: Data::new(Submitter::new(Arc::clone(&rules), database.clone(), queue)),

@@ -1,5 +1,5 @@
 //! The HTTP API. Handlers read the request, call a use case of `claims`, and turn its result into a response: they know no
-//! database. The routes of dead letters come from `operator_desk`.
+//! database. The routes of dead letters come from `operator_api`.
 
 pub mod api;
 mod batch_body;
@@ -75,5 +75,5 @@ pub fn routes(settings: &Settings, limits: &Limits) -> Routes {
         .route(limit_writes(route!(void_claim::post)))
         .route(route!(top_providers::top).limited(tops, |route| limits.top_providers.around(route)))
         .route(route!(reconciliation::reconcile));
-    operator_desk::dead_letter_routes(routes, limit_writes)
+    operator_api::dead_letter_routes(routes, limit_writes)
 }

@@ -55,7 +55,7 @@ struct WaitingResponse {
     net_fee: String,
     /// Since it was submitted or withdrawn.
     age_s: i64,
-    times_asked: i64,
+    request_count: i64,
 }
 
 /// Two sums that must be the same, for each claim or provider and in all.
@@ -95,7 +95,7 @@ impl WaitingResponse {
             status: waiting.status,
             net_fee: Cents(waiting.net_fee_cents).to_string(),
             age_s: age_s(waiting.since_us, now_us),
-            times_asked: waiting.times_asked,
+            request_count: waiting.request_count,
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::kafka::{Kafka, Said, encoded, settled, unwound};
 use crate::service::{Answer, PROVIDERS, Service, assert_totals_agree, claim, line, with_service, with_settings};
 use claim_events::{ClaimEvent, Encoded, KnownOutcome, OutcomeKind, PARTITIONS, PAYMENT_TOPIC, PaymentEvent, Unwound};
 use claim_process::events::outcomes::Outcomes;
-use claim_process::events::watchdog::ask_for_overdue;
+use claim_process::events::watchdog::request_overdue_outcomes;
 use claim_process::settings::Settings;
 use event_bus::{Handler, IncomingMessage, KafkaSettings, Relay};
 use reqwest::Method;
@@ -142,7 +142,7 @@ on_both_databases! {
             let id = service.accepted(&claim(PROVIDERS[0], "81.25")).await;
             assert_eq!(only_published(&service, &kafka).await.key, id);
             fail_commits(database.database(), "outbox", "NEW.event_id LIKE '%.claim.outcome_recorded.%'");
-            let outcome = PaymentEvent::Unwound(Unwound { unasked: true, ..unwound(&id) });
+            let outcome = PaymentEvent::Unwound(Unwound { unsolicited: true, ..unwound(&id) });
             kafka.outcome(1, &outcome);
             // The consumer has tried as often as it may.
             eventually("it is a dead letter", async || (count(database.database(), "dead_letters") == 1).then_some(())).await;
@@ -199,23 +199,23 @@ on_both_databases! {
         kafka.use_it(&mut settings);
         let database = database.database();
         let relay = Relay::start(database, &settings.kafka).expect("starts");
-        let overdue = |ask: i64| {
-            let sql = format!("UPDATE claims SET due_at_us = 1, times_asked = 0, ask = {ask}");
+        let overdue = |resync_epoch: i64| {
+            let sql = format!("UPDATE claims SET next_attempt_at_us = 1, request_count = 0, resync_epoch = {resync_epoch}");
             database.write(|connection| execute(connection, &sql)).expect("writes");
         };
         overdue(4);
         fail_commits(database, "outbox", "NEW.event_id LIKE '%.claim.submitted.%'");
-        assert!(ask_for_overdue(database, &relay, &settings.watchdog).expect_err("the COMMIT fails").is_refusal());
-        assert_eq!(count(database, "claims WHERE due_at_us = 1 AND times_asked = 0"), 1, "it is as overdue as before");
+        assert!(request_overdue_outcomes(database, &relay, &settings.watchdog).expect_err("the COMMIT fails").is_refusal());
+        assert_eq!(count(database, "claims WHERE next_attempt_at_us = 1 AND request_count = 0"), 1, "it is as overdue as before");
         let_commits_succeed(database, "outbox");
         overdue(5);
-        assert_eq!(ask_for_overdue(database, &relay, &settings.watchdog).expect("commits"), 1);
+        assert_eq!(request_overdue_outcomes(database, &relay, &settings.watchdog).expect("commits"), 1);
         // Both would have come from one producer into one partition, in the order in which they were handed to it.
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         let event = runtime.block_on(kafka.said(1)).remove(0);
         let ClaimEvent::Submitted(body) = event.decode().1 else { panic!("{event:?}") };
-        assert_eq!(body.ask, 5, "the first that comes is the one that was committed");
-        assert_eq!(number(database, "SELECT times_asked AS n FROM claims"), 1);
+        assert_eq!(body.resync_epoch, 5, "the first that comes is the one that was committed");
+        assert_eq!(number(database, "SELECT request_count AS n FROM claims"), 1);
         relay.stop();
     }
 }

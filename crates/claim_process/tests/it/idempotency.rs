@@ -105,8 +105,8 @@ on_both_databases! {
                 execute(connection, &format!(
                     "UPDATE claims SET status = 'settled', needs_attention = TRUE, outcome_type = 'payment.settled', \
                      outcome_version = 1, outcome_at_us = 5, \
-                     outcome = '{{\"claim_id\":\"{id}\",\"claim_version\":1,\"ask\":0,\
-                     \"unasked\":false,\"amount_cents\":1000,\"transfer_ids\":[\"t\"]}}' WHERE claim_id = '{id}'"
+                     outcome = '{{\"claim_id\":\"{id}\",\"claim_version\":1,\"resync_epoch\":0,\
+                     \"unsolicited\":false,\"amount_cents\":1000,\"transfer_ids\":[\"t\"]}}' WHERE claim_id = '{id}'"
                 ))?;
                 execute(
                     connection,

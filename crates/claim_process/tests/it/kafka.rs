@@ -112,8 +112,8 @@ pub fn settled(claim_id: &str, amount_cents: i64) -> PaymentEvent {
     PaymentEvent::Settled(Settled {
         claim_id: claim_id.to_owned(),
         claim_version: 1,
-        ask: 0,
-        unasked: false,
+        resync_epoch: 0,
+        unsolicited: false,
         amount_cents,
         transfer_ids: vec!["transfer".to_owned()],
     })
@@ -124,8 +124,8 @@ pub fn unwound(claim_id: &str) -> Unwound {
     Unwound {
         claim_id: claim_id.to_owned(),
         claim_version: 1,
-        ask: 0,
-        unasked: false,
+        resync_epoch: 0,
+        unsolicited: false,
         cause: Cause::StepFailed,
         failed_step: Some(Step::Disburse),
         reason_code: Some("declined".to_owned()),

@@ -3,13 +3,15 @@
 
 use claim_process::db::{MIGRATIONS, schema};
 use dual_db::{Database, DatabaseSettings};
-use test_support::schema_drift::{assert_down_and_up_again_is_the_same, assert_tables_are, columns, columns_in_schema};
+use test_support::schema_drift::{
+    assert_down_and_up_again_is_the_same, assert_migrations_make, assert_rows_survive_the_newest_migration, columns,
+    columns_in_schema,
+};
 use test_support::{TestDatabase, on_both_databases};
 
 on_both_databases! {
     fn the_tables_are_those_of_the_schema(database: &Database) {
-        database.migrate(&[&MIGRATIONS]).expect("migrates");
-        assert_tables_are(database, &[
+        assert_migrations_make(database, &[&event_bus::MIGRATIONS], &MIGRATIONS, &[
             columns_in_schema(schema::claims::table),
             columns_in_schema(schema::claim_lines::table),
             columns_in_schema(schema::claim_timeline::table),
@@ -20,6 +22,16 @@ on_both_databases! {
 
     fn down_and_up_again_is_the_same(database: &Database) {
         assert_down_and_up_again_is_the_same(database, &[&event_bus::MIGRATIONS, &MIGRATIONS]);
+    }
+
+    fn the_newest_migration_keeps_rows(database: &Database) {
+        assert_rows_survive_the_newest_migration(database, &[&event_bus::MIGRATIONS, &MIGRATIONS], &[
+            "INSERT INTO claims (claim_id, status, needs_attention, plan_group, subscriber_id, provider_npi, net_fee_cents, submitted_at_us, \
+             warnings, correlation_id, version, resync_epoch, outcome, next_attempt_at_us, request_count) VALUES ('c', 'settled', FALSE, \
+             '\"ask\":', 's', 'n', 1, 2, '[]', 'r', 1, 5, '{\"resync_epoch\":5,\"unsolicited\":true,\"reason\":\"\\\"ask\\\":\"}', 9, 3)",
+            "INSERT INTO outbox (event_id, topic, message_key, headers, body, created_at_us, send_after_us) \
+             VALUES ('c.claim.submitted.1', 't', 'c', '[]', '{\"resync_epoch\":5}', 1, 2)",
+        ]);
     }
 
     fn where_a_start_does_not_migrate_it_says_what_does(test: &TestDatabase) {

@@ -88,8 +88,8 @@ fn errors_are_answered_as_the_document_says() {
             (Method::POST, discard, "", "{\"reason\": \"x\"}", "application/json", 409),
         ] {
             let operation = &document["paths"][path][method.as_str().to_lowercase()];
-            let is_letter = path.starts_with("/v1/dead-letters") && method == Method::POST;
-            let url = path.replace("{id}", if is_letter { "1" } else { EXAMPLE_ID });
+            let is_dead_letter = path.starts_with("/v1/dead-letters") && method == Method::POST;
+            let url = path.replace("{id}", if is_dead_letter { "1" } else { EXAMPLE_ID });
             let mut request = service.request(method.clone(), &format!("{url}{query}")).body(body.to_owned());
             if !kind.is_empty() {
                 request = request.header("content-type", kind);

@@ -39,16 +39,16 @@ async fn posted(service: &Service, kafka: &Kafka) -> (String, i32) {
 /// When a claim is due that is not to be re-requested while a test looks at it: after 2100, in microseconds since 1970.
 const NOT_DUE_YET_US: i64 = 4_102_444_800_000_000;
 
-fn due_at(database: &TestDatabase, id: &str, at_us: i64) {
-    let sql = format!("UPDATE claims SET due_at_us = {at_us} WHERE claim_id = '{id}'");
+fn next_attempt_at(database: &TestDatabase, id: &str, at_us: i64) {
+    let sql = format!("UPDATE claims SET next_attempt_at_us = {at_us} WHERE claim_id = '{id}'");
     database.database().write(|connection| execute(connection, &sql)).expect("writes");
 }
 
 /// Asserts that nothing has changed when a claim is due that was not due yet, and that it is published again when it is.
 async fn assert_still_requested(database: &TestDatabase, kafka: &Kafka, id: &str) {
-    let due = format!("claims WHERE claim_id = '{id}' AND due_at_us = {NOT_DUE_YET_US}");
+    let due = format!("claims WHERE claim_id = '{id}' AND next_attempt_at_us = {NOT_DUE_YET_US}");
     assert_eq!(count(database.database(), &due), 1, "it is due when it was due before");
-    due_at(database, id, 1);
+    next_attempt_at(database, id, 1);
     // Claims that waited for what is before them to be handled were published meanwhile.
     while kafka.said(1).await[0].key != id {}
 }
@@ -74,7 +74,7 @@ on_both_databases! {
                 ]);
                 assert_eq!(claim["timeline"], expected);
                 assert!(claim["submitted_at"].as_str().unwrap() <= at);
-                assert_eq!(count(database.database(), "claims WHERE due_at_us IS NOT NULL"), 0, "nobody asks again");
+                assert_eq!(count(database.database(), "claims WHERE next_attempt_at_us IS NOT NULL"), 0, "nobody asks again");
                 // Again: nothing happens twice.
                 kafka.outcome(1, &settled(&id, 8_125));
                 handled(&service, &kafka, partition).await;
@@ -155,7 +155,7 @@ on_both_databases! {
                 kafka.outcome(1, &settled(&id, 8_125));
                 with_status(&service, &id, "settled").await;
                 let returned = Unwound {
-                    unasked: true,
+                    unsolicited: true,
                     cause: Cause::LateReturn,
                     failed_step: None,
                     reason_code: None,
@@ -181,7 +181,7 @@ on_both_databases! {
                 }
                 // Older news under way for long: it is answered with the outcome there is, too.
                 let old =
-                    PaymentEvent::Settled(claim_events::Settled { unasked: true, ..as_settled(settled(&id, 8_125)) });
+                    PaymentEvent::Settled(claim_events::Settled { unsolicited: true, ..as_settled(settled(&id, 8_125)) });
                 kafka.outcome(1, &old);
                 let ClaimEvent::OutcomeRecorded(recorded) = kafka.said(1).await.remove(0).decode().1 else {
                     panic!("another event")
@@ -243,7 +243,7 @@ on_both_databases! {
             let void = service.request(Method::POST, &format!("/v1/claims/{id}/void"));
             assert_eq!(Answer::of(void.json(&json!({"reason": "a slip"}))).await.status, 202);
             assert_eq!(kafka.said(1).await[0].key, id);
-            due_at(database, &id, NOT_DUE_YET_US);
+            next_attempt_at(database, &id, NOT_DUE_YET_US);
             // It is noted; it is repeated; it contradicts itself.
             kafka.outcome(1, &settled(&id, 8_125));
             kafka.outcome(1, &settled(&id, 8_125));
@@ -267,23 +267,23 @@ on_both_databases! {
             let (id, partition) = posted(&service, &kafka).await;
             kafka.outcome(1, &settled(&id, 8_125));
             let before = with_status(&service, &id, "settled").await;
-            let anew = format!("UPDATE claims SET ask = 5, due_at_us = {NOT_DUE_YET_US} WHERE claim_id = '{id}'");
+            let anew = format!("UPDATE claims SET resync_epoch = 5, next_attempt_at_us = {NOT_DUE_YET_US} WHERE claim_id = '{id}'");
             database.database().write(|connection| execute(connection, &anew)).unwrap();
-            let settlement = |ask: i64, amount_cents: i64| {
-                PaymentEvent::Settled(claim_events::Settled { ask, ..as_settled(settled(&id, amount_cents)) })
+            let settlement = |resync_epoch: i64, amount_cents: i64| {
+                PaymentEvent::Settled(claim_events::Settled { resync_epoch, ..as_settled(settled(&id, amount_cents)) })
             };
             // Older requests, whatever their answers say: the outcome that is known, another one, a newer one.
-            for ask in [0, 4] {
-                kafka.outcome(1, &settlement(ask, 8_125));
-                kafka.outcome(1, &settlement(ask, 8_124));
-                kafka.outcome(1, &PaymentEvent::Unwound(Unwound { ask, ..unwound(&id) }));
-                kafka.outcome(2, &PaymentEvent::Unwound(Unwound { ask, ..unwound(&id) }));
+            for resync_epoch in [0, 4] {
+                kafka.outcome(1, &settlement(resync_epoch, 8_125));
+                kafka.outcome(1, &settlement(resync_epoch, 8_124));
+                kafka.outcome(1, &PaymentEvent::Unwound(Unwound { resync_epoch, ..unwound(&id) }));
+                kafka.outcome(2, &PaymentEvent::Unwound(Unwound { resync_epoch, ..unwound(&id) }));
             }
             handled(&service, &kafka, partition).await;
             assert_eq!(count(database.database(), "dead_letters"), 0, "what answers an older request is not looked at");
             // The same version with another end, for this request: which of them is true is still to be found out.
             kafka.outcome(1, &settlement(5, 8_124));
-            kafka.outcome(1, &PaymentEvent::Unwound(Unwound { ask: 5, ..unwound(&id) }));
+            kafka.outcome(1, &PaymentEvent::Unwound(Unwound { resync_epoch: 5, ..unwound(&id) }));
             handled(&service, &kafka, partition).await;
             assert_eq!(count(database.database(), "dead_letters"), 2);
             assert_eq!(service.claim(&id).await, before);
@@ -291,7 +291,7 @@ on_both_databases! {
 
             kafka.outcome(1, &settlement(5, 8_125));
             handled(&service, &kafka, partition).await;
-            assert_eq!(count(database.database(), "claims WHERE due_at_us IS NOT NULL"), 0, "it is answered");
+            assert_eq!(count(database.database(), "claims WHERE next_attempt_at_us IS NOT NULL"), 0, "it is answered");
             assert_eq!(service.claim(&id).await, before);
         });
     }
@@ -303,22 +303,22 @@ on_both_databases! {
             |settings| kafka.use_it(settings),
             async |service| {
                 let (id, partition) = posted(&service, &kafka).await;
-                database.database().write(|c| execute(c, "UPDATE claims SET ask = 5")).unwrap();
-                for ask in [0, 4] {
+                database.database().write(|c| execute(c, "UPDATE claims SET resync_epoch = 5")).unwrap();
+                for resync_epoch in [0, 4] {
                     kafka.outcome(
                         1,
-                        &PaymentEvent::Settled(claim_events::Settled { ask, ..as_settled(settled(&id, 8_125)) }),
+                        &PaymentEvent::Settled(claim_events::Settled { resync_epoch, ..as_settled(settled(&id, 8_125)) }),
                     );
-                    kafka.outcome(1, &PaymentEvent::Unwound(Unwound { ask, ..unwound(&id) }));
+                    kafka.outcome(1, &PaymentEvent::Unwound(Unwound { resync_epoch, ..unwound(&id) }));
                 }
                 handled(&service, &kafka, partition).await;
                 let claim = service.claim(&id).await;
                 assert_eq!((&claim["status"], &claim["outcome"]), (&json!("submitted"), &Value::Null));
-                let due = format!("claims WHERE claim_id = '{id}' AND due_at_us IS NOT NULL");
+                let due = format!("claims WHERE claim_id = '{id}' AND next_attempt_at_us IS NOT NULL");
                 assert_eq!(count(database.database(), &due), 1, "it still waits for its answer");
                 kafka.outcome(
                     1,
-                    &PaymentEvent::Settled(claim_events::Settled { ask: 5, ..as_settled(settled(&id, 8_125)) }),
+                    &PaymentEvent::Settled(claim_events::Settled { resync_epoch: 5, ..as_settled(settled(&id, 8_125)) }),
                 );
                 with_status(&service, &id, "settled").await;
             },

@@ -46,7 +46,7 @@ on_both_databases! {
                     body,
                     json!({
                         "claim_id": id, "plan_group": "GRP-1000", "provider_npi": "1497775530", "net_fee_cents": 11_685,
-                        "submitted_at": answer.body["submitted_at"], "known_outcome": null, "ask": 0,
+                        "submitted_at": answer.body["submitted_at"], "known_outcome": null, "resync_epoch": 0,
                         "lines": [
                             {"line": 1, "service_date": "2018-03-28", "submitted_procedure": "D0180", "quadrant": null,
                              "provider_fees_cents": 10_000, "allowed_fees_cents": 10_000, "member_coinsurance_cents": 0,

@@ -1,4 +1,4 @@
-//! Asking anew: every claim, ended ones included, is said again under a higher ask, and only an outcome that echoes it counts.
+//! Asking anew: every claim, ended ones included, is said again under a higher resync epoch, and only an outcome that echoes it counts.
 
 use crate::kafka::{Kafka, settled, unwound};
 use crate::service::{PROVIDERS, Service, claim, with_settings};
@@ -12,7 +12,7 @@ async fn ended(service: &Service, id: &str) {
 }
 
 on_both_databases! {
-    fn every_claim_is_said_again_with_what_is_known_until_the_ask_is_echoed(database: &TestDatabase) {
+    fn every_claim_is_republished_with_its_known_outcome_until_the_epoch_is_echoed(database: &TestDatabase) {
         let kafka = Kafka::start();
         let change = |settings: &mut claim_process::settings::Settings| {
             kafka.use_it(settings);
@@ -41,18 +41,18 @@ on_both_databases! {
                 (&ids[2], None),
             ] {
                 let ClaimEvent::Submitted(body) = &said[id] else { panic!("{said:?}") };
-                assert_eq!((body.ask, body.known_outcome), (done.ask, expected));
+                assert_eq!((body.resync_epoch, body.known_outcome), (done.resync_epoch, expected));
             }
-            // An answer from before the ask is none; one that echoes it is.
-            let settlement = |ask| PaymentEvent::Settled(Settled {
-                ask,
+            // An answer from before the resync epoch is none; one that echoes it is.
+            let settlement = |resync_epoch| PaymentEvent::Settled(Settled {
+                resync_epoch,
                 ..match settled(&ids[0], 100) { PaymentEvent::Settled(settled) => settled, PaymentEvent::Unwound(_) => panic!("settled") }
             });
             kafka.outcome(1, &settlement(0));
             kafka.outcome(1, &settled(&ids[2], 100));
-            kafka.outcome(1, &settlement(done.ask));
+            kafka.outcome(1, &settlement(done.resync_epoch));
             eventually("one is answered", async || {
-                (count(database.database(), "claims WHERE due_at_us IS NOT NULL") == 2).then_some(())
+                (count(database.database(), "claims WHERE next_attempt_at_us IS NOT NULL") == 2).then_some(())
             })
             .await;
             assert_eq!(service.claim(&ids[2]).await["status"], "submitted", "its settlement echoed no ask");
@@ -61,37 +61,37 @@ on_both_databases! {
         assert_eq!(count(database.database(), "dead_letters"), 0);
     }
 
-    fn an_ask_is_later_than_the_clock_and_than_every_earlier_one(database: &TestDatabase) {
+    fn a_resync_epoch_is_the_time_and_higher_than_every_earlier_one(database: &TestDatabase) {
         with_settings(database, |_| (), async |service| {
             service.accepted(&claim(PROVIDERS[0], "1.00")).await;
             let now_s = database.database().read(|c| c.now_us()).expect("reads") / 1_000_000;
             let first = reannounce(database.database(), None, |_| ()).expect("raises");
-            assert!(first.ask >= now_s && first.ask < now_s + 60, "{first:?}");
+            assert!(first.resync_epoch >= now_s && first.resync_epoch < now_s + 60, "{first:?}");
             let second = reannounce(database.database(), None, |_| ()).expect("raises");
             let now_s = database.database().read(|c| c.now_us()).expect("reads") / 1_000_000;
-            assert!(second.ask > first.ask && second.ask <= now_s, "above the first, and not ahead of the clock");
-            let stored = number(database.database(), "SELECT ask AS n FROM claims");
-            assert_eq!(stored, second.ask);
+            assert!(second.resync_epoch > first.resync_epoch && second.resync_epoch <= now_s, "above the first, and not ahead of the clock");
+            let stored = number(database.database(), "SELECT resync_epoch AS n FROM claims");
+            assert_eq!(stored, second.resync_epoch);
         });
     }
 
-    fn an_ask_is_above_every_earlier_one_where_the_clock_has_gone_back(database: &TestDatabase) {
+    fn a_resync_epoch_is_higher_than_every_earlier_one_where_the_clock_has_gone_back(database: &TestDatabase) {
         with_settings(database, |_| (), async |service| {
             service.accepted(&claim(PROVIDERS[0], "1.00")).await;
-            let ahead = "UPDATE claims SET ask = 5000000000";
+            let ahead = "UPDATE claims SET resync_epoch = 5000000000";
             database.database().write(|c| execute(c, ahead)).expect("moves it ahead of the clock");
             // It waits for the clock, but not for ever.
-            assert_eq!(reannounce(database.database(), None, |_| ()).expect("raises").ask, 5_000_000_001);
-            assert_eq!(number(database.database(), "SELECT ask AS n FROM claims"), 5_000_000_001);
+            assert_eq!(reannounce(database.database(), None, |_| ()).expect("raises").resync_epoch, 5_000_000_001);
+            assert_eq!(number(database.database(), "SELECT resync_epoch AS n FROM claims"), 5_000_000_001);
         });
     }
 
-    fn since_a_time_only_what_happened_since_is_asked_for(database: &TestDatabase) {
+    fn since_a_time_only_claims_that_changed_since_are_reannounced(database: &TestDatabase) {
         with_settings(database, |_| (), async |service| {
             for _ in 0..4 {
                 service.accepted(&claim(PROVIDERS[0], "1.00")).await;
             }
-            let old = "UPDATE claims SET submitted_at_us = 1000000, due_at_us = NULL";
+            let old = "UPDATE claims SET submitted_at_us = 1000000, next_attempt_at_us = NULL";
             let times = [
                 "UPDATE claims SET outcome_at_us = 5000000 WHERE id = (SELECT MIN(id) FROM claims)",
                 "UPDATE claims SET voided_at_us = 5000000 WHERE id = (SELECT MAX(id) FROM claims)",
@@ -103,7 +103,7 @@ on_both_databases! {
             let mut told = Vec::new();
             let done = reannounce(database.database(), Some(5_000_000), |raised| told.push(raised)).expect("raises");
             assert_eq!((done.claims, told), (2, vec![2]));
-            assert_eq!(count(database.database(), "claims WHERE ask > 0 AND due_at_us IS NOT NULL"), 2);
+            assert_eq!(count(database.database(), "claims WHERE resync_epoch > 0 AND next_attempt_at_us IS NOT NULL"), 2);
             assert_eq!(reannounce(database.database(), Some(5_000_001), |_| ()).expect("raises").claims, 0);
         });
     }

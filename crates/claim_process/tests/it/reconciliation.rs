@@ -35,7 +35,7 @@ fn settle(database: &Database, id: &str, amount_cents: i64) {
         database,
         &format!(
             "UPDATE claims SET status = 'settled', outcome_type = 'payment.settled', outcome_version = 1,
-             outcome = '{outcome}', due_at_us = NULL WHERE claim_id = '{id}'"
+             outcome = '{outcome}', next_attempt_at_us = NULL WHERE claim_id = '{id}'"
         ),
     );
 }
@@ -127,7 +127,7 @@ on_both_databases! {
             assert_eq!(Answer::of(void.json(&json!({"reason": "sent by mistake"}))).await.status, 202);
             none_of_two(&reconciled(&service).await);
             eventually("both are asked for twice", async || {
-                (count(database.database(), "claims WHERE times_asked >= 2") == 2).then_some(())
+                (count(database.database(), "claims WHERE request_count >= 2") == 2).then_some(())
             })
             .await;
             none_of_two(&reconciled(&service).await);
@@ -151,7 +151,7 @@ on_both_databases! {
             plant(test, &format!("UPDATE claims SET submitted_at_us = submitted_at_us - {}", 7_200 * MICROSECONDS));
             let sums = reconciled(&service).await;
             assert_eq!((&sums["published"], &sums["oldest_unpublished_age_s"]), (&sum(1, "1.00"), &Value::Null));
-            plant(test, "UPDATE claims SET due_at_us = 1");
+            plant(test, "UPDATE claims SET next_attempt_at_us = 1");
             let sums = eventually("it is said again", async || {
                 let sums = reconciled(&service).await;
                 (sums["unpublished"]["claims"] == 1).then_some(sums)
@@ -255,7 +255,7 @@ on_both_databases! {
                 test,
                 &format!(
                     "UPDATE claims SET status = 'unwound', outcome_type = 'payment.unwound', outcome_version = 1,
-                     outcome = '{{}}', due_at_us = NULL WHERE claim_id = '{gone}'"
+                     outcome = '{{}}', next_attempt_at_us = NULL WHERE claim_id = '{gone}'"
                 ),
             );
             plant(test, "UPDATE provider_totals SET net_fee_cents = 2100, claims = 2");
@@ -280,8 +280,8 @@ on_both_databases! {
                     sum(1, "0.99"),
                 ),
                 (
-                    "UPDATE claims SET due_at_us = NULL WHERE {}",
-                    "UPDATE claims SET due_at_us = 4102444800000000 WHERE {}",
+                    "UPDATE claims SET next_attempt_at_us = NULL WHERE {}",
+                    "UPDATE claims SET next_attempt_at_us = 4102444800000000 WHERE {}",
                     &pending,
                     "pending claims are asked for until they end",
                     sum(1, "1.00"),
@@ -327,7 +327,7 @@ on_both_databases! {
             for n in 1..=25 {
                 service.accepted(&claim(PROVIDERS[0], &format!("{n}.00"))).await;
             }
-            plant(database.database(), "UPDATE claims SET due_at_us = NULL");
+            plant(database.database(), "UPDATE claims SET next_attempt_at_us = NULL");
             let sums = reconciled(&service).await;
             let check = sums["checks"].as_array().unwrap().iter().find(|check| check["agrees"] == false).unwrap();
             assert_eq!((&check["off"], check["named"].as_array().map(Vec::len)), (&json!(25), Some(20)), "{check}");
@@ -343,7 +343,7 @@ on_both_databases! {
                 plant(
                     test,
                     &format!(
-                        "UPDATE claims SET submitted_at_us = submitted_at_us - {}, times_asked = 11, needs_attention = {}
+                        "UPDATE claims SET submitted_at_us = submitted_at_us - {}, request_count = 11, needs_attention = {}
                          WHERE claim_id = '{id}'",
                         age_s * MICROSECONDS,
                         age_s > 0
@@ -357,7 +357,7 @@ on_both_databases! {
             let named: Vec<&str> = waiting.iter().filter_map(|one| one["claim_id"].as_str()).collect();
             assert_eq!(named, [ids[1].as_str(), ids[0].as_str()], "the oldest first");
             assert_eq!(
-                (&waiting[0]["net_fee"], &waiting[0]["times_asked"], &waiting[0]["status"]),
+                (&waiting[0]["net_fee"], &waiting[0]["request_count"], &waiting[0]["status"]),
                 (&json!("20.00"), &json!(11), &json!("submitted"))
             );
             for age in [&waiting[0]["age_s"], &sums["oldest_needs_attention_age_s"], &sums["oldest_pending_age_s"]] {

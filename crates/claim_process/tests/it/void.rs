@@ -64,7 +64,7 @@ on_both_databases! {
             })
             .await;
             assert_eq!(service.claim(&id).await["status"], "void_requested");
-            assert_eq!(count(database.database(), "claims WHERE due_at_us IS NOT NULL"), 1);
+            assert_eq!(count(database.database(), "claims WHERE next_attempt_at_us IS NOT NULL"), 1);
 
             kafka.outcome(2, &voided(&id));
             let done = with_status(&service, &id, "unwound").await;
@@ -72,7 +72,7 @@ on_both_databases! {
             let after = void(&service, &id).await;
             assert_eq!((after.status, after.body), (202, done), "also when it is done");
         });
-        assert_eq!(count(database.database(), "claims WHERE due_at_us IS NOT NULL"), 0);
+        assert_eq!(count(database.database(), "claims WHERE next_attempt_at_us IS NOT NULL"), 0);
         assert_eq!(assert_totals_agree(database.database()).get(PROVIDERS[0]), None);
         assert_eq!(count(database.database(), "dead_letters"), 0);
     }
@@ -124,7 +124,7 @@ on_both_databases! {
     fn a_withdrawn_claim_is_due_a_first_pause_after_its_void_and_counts_anew(database: &TestDatabase) {
         with_service(database, async |service| {
             let id = service.accepted(&claim(PROVIDERS[0], "81.25")).await;
-            let asked = "UPDATE claims SET times_asked = 7, needs_attention = TRUE, due_at_us = NULL";
+            let asked = "UPDATE claims SET request_count = 7, needs_attention = TRUE, next_attempt_at_us = NULL";
             database.database().write(|connection| execute(connection, asked)).expect("writes");
             let longest = "ä".repeat(500);
             let answer = void_with(&service, &id, &json!({"reason": format!(" {longest}\n")})).await;
@@ -132,8 +132,8 @@ on_both_databases! {
         });
         let first_pause_us = Settings::default().watchdog.first_pause_us();
         assert!(first_pause_us > 0);
-        assert_eq!(number(database.database(), "SELECT due_at_us - voided_at_us AS n FROM claims"), first_pause_us);
-        assert_eq!(count(database.database(), "claims WHERE times_asked = 0 AND NOT needs_attention"), 1);
+        assert_eq!(number(database.database(), "SELECT next_attempt_at_us - voided_at_us AS n FROM claims"), first_pause_us);
+        assert_eq!(count(database.database(), "claims WHERE request_count = 0 AND NOT needs_attention"), 1);
     }
 
     fn what_cannot_be_a_void_changes_nothing(database: &TestDatabase) {

@@ -4,7 +4,7 @@ use crate::kafka::{Kafka, settled, use_broker_at};
 use crate::service::{PROVIDERS, claim, with_settings};
 use claim_events::ClaimEvent;
 use claim_process::db::claims::{any_due, take_due};
-use claim_process::events::watchdog::ask_for_overdue;
+use claim_process::events::watchdog::request_overdue_outcomes;
 use claim_process::settings::{Settings, WatchdogSettings};
 use event_bus::Relay;
 use serde_json::json;
@@ -33,14 +33,14 @@ on_both_databases! {
                 assert_eq!(again.headers, said[0].headers, "the same event, with the same id");
                 assert_eq!((&again.body, again.partition), (&said[0].body, said[0].partition));
             }
-            assert!(matches!(said[4].decode().1, ClaimEvent::Submitted(body) if body.claim_id == id && body.ask == 0));
+            assert!(matches!(said[4].decode().1, ClaimEvent::Submitted(body) if body.claim_id == id && body.resync_epoch == 0));
             let marked = eventually("the claim is marked", async || {
                 let claim = service.claim(&id).await;
                 (claim["needs_attention"] == true).then_some(claim)
             })
             .await;
             assert_eq!(marked["status"], "submitted");
-            assert!(number(database.database(), "SELECT times_asked AS n FROM claims") >= 3);
+            assert!(number(database.database(), "SELECT request_count AS n FROM claims") >= 3);
             // Marked or not, it goes on being asked for.
             kafka.said(2).await;
 
@@ -51,17 +51,17 @@ on_both_databases! {
             })
             .await;
             assert_eq!(done["needs_attention"], false);
-            let asked = number(database.database(), "SELECT times_asked AS n FROM claims");
-            assert_eq!(count(database.database(), "claims WHERE due_at_us IS NOT NULL"), 0);
+            let asked = number(database.database(), "SELECT request_count AS n FROM claims");
+            assert_eq!(count(database.database(), "claims WHERE next_attempt_at_us IS NOT NULL"), 0);
             // Another claim is asked for several times meanwhile, and this one not once.
             service.accepted(&claim(PROVIDERS[0], "1.00")).await;
             eventually("the other is asked for", async || {
-                (count(database.database(), "claims WHERE times_asked >= 3 AND status = 'submitted'") == 1)
+                (count(database.database(), "claims WHERE request_count >= 3 AND status = 'submitted'") == 1)
                     .then_some(())
             })
             .await;
             assert_eq!(
-                number(database.database(), "SELECT MIN(times_asked) AS n FROM claims WHERE status = 'settled'"),
+                number(database.database(), "SELECT MIN(request_count) AS n FROM claims WHERE status = 'settled'"),
                 asked
             );
         });
@@ -83,14 +83,14 @@ on_both_databases! {
             ];
             let asked_for = async |times: i64| {
                 eventually("both are asked for", async || {
-                    (count(test, &format!("claims WHERE times_asked >= {times}")) == 2).then_some(())
+                    (count(test, &format!("claims WHERE request_count >= {times}")) == 2).then_some(())
                 })
                 .await;
             };
             asked_for(4).await;
             assert_eq!(count(test, "outbox"), 2, "each waits once");
             // One is asked for anew, which is another question.
-            let anew = format!("UPDATE claims SET ask = 5, due_at_us = 1, times_asked = 0 WHERE claim_id = '{}'", ids[0]);
+            let anew = format!("UPDATE claims SET resync_epoch = 5, next_attempt_at_us = 1, request_count = 0 WHERE claim_id = '{}'", ids[0]);
             test.write(|c| execute(c, &anew)).unwrap();
             asked_for(3).await;
             assert_eq!(count(test, "outbox"), 3);
@@ -101,7 +101,7 @@ on_both_databases! {
             eventually("both questions are said", async || {
                 while let Some(said) = kafka.said_now() {
                     match said.decode().1 {
-                        ClaimEvent::Submitted(body) if said.key == ids[0] => drop(asks.insert(body.ask)),
+                        ClaimEvent::Submitted(body) if said.key == ids[0] => drop(asks.insert(body.resync_epoch)),
                         ClaimEvent::Submitted(_) => {}
                         other => panic!("{other:?}"),
                     }
@@ -133,10 +133,10 @@ on_both_databases! {
             kafka.said(2).await;
             database
                 .database()
-                .write(|c| execute(c, &format!("UPDATE claims SET due_at_us = 1 WHERE claim_id = '{overdue}'")))
+                .write(|c| execute(c, &format!("UPDATE claims SET next_attempt_at_us = 1 WHERE claim_id = '{overdue}'")))
                 .unwrap();
             let asked = |id: &str| {
-                number(database.database(), &format!("SELECT times_asked AS n FROM claims WHERE claim_id = '{id}'"))
+                number(database.database(), &format!("SELECT request_count AS n FROM claims WHERE claim_id = '{id}'"))
             };
             eventually("the overdue one is requested again", async || (asked(&overdue) > 0).then_some(())).await;
             // An event may come twice on a busy machine, the other claim's too.
@@ -145,7 +145,7 @@ on_both_databases! {
             // The next pause is longer than the first.
             let pause = number(
                 database.database(),
-                &format!("SELECT due_at_us - submitted_at_us AS n FROM claims WHERE claim_id = '{overdue}'"),
+                &format!("SELECT next_attempt_at_us - submitted_at_us AS n FROM claims WHERE claim_id = '{overdue}'"),
             );
             assert!(pause > 60_000_000, "{pause} µs");
         });
@@ -167,14 +167,14 @@ on_both_databases! {
                     execute(
                         c,
                         "UPDATE claims SET status = 'settled', outcome_type = 'payment.settled', outcome_version = 4, \
-                 ask = 2, due_at_us = 1",
+                 resync_epoch = 2, next_attempt_at_us = 1",
                     )
                 })
                 .unwrap();
             let said = kafka.said(1).await.remove(0);
             let body: serde_json::Value = serde_json::from_str(&said.body).unwrap();
             assert_eq!(body["known_outcome"], json!({"type": "payment.settled", "version": 4}));
-            assert_eq!((&body["ask"], &body["claim_id"]), (&json!(2), &json!(id)));
+            assert_eq!((&body["resync_epoch"], &body["claim_id"]), (&json!(2), &json!(id)));
         });
     }
 
@@ -186,7 +186,7 @@ on_both_databases! {
             service.accepted(&claim(PROVIDERS[0], "1.00")).await;
         });
         let database = database.database();
-        assert_eq!(number(database, "SELECT due_at_us - submitted_at_us AS n FROM claims"), 60_000_000);
+        assert_eq!(number(database, "SELECT next_attempt_at_us - submitted_at_us AS n FROM claims"), 60_000_000);
         // Without a Kafka: what is asked for is only written down.
         let mut kafka = Settings::default().kafka;
         kafka.brokers = "127.0.0.1:1".to_owned();
@@ -195,11 +195,11 @@ on_both_databases! {
         let now_us = || database.read(|c| c.now_us()).unwrap();
         for (asked, pause_us, attention) in [(1, 120_000_000, false), (2, 240_000_000, true), (3, 480_000_000, true), (4, 600_000_000, true)] {
             // What waits in the outbox is not put beside itself, and the claim is due again all the same.
-            database.write(|c| execute(c, "UPDATE claims SET due_at_us = 1")).unwrap();
+            database.write(|c| execute(c, "UPDATE claims SET next_attempt_at_us = 1")).unwrap();
             let before_us = now_us();
-            assert_eq!(ask_for_overdue(database, &relay, &watchdog).unwrap(), 0);
+            assert_eq!(request_overdue_outcomes(database, &relay, &watchdog).unwrap(), 0);
             let (begins, ends) = (before_us + pause_us, now_us() + pause_us);
-            let row = format!("claims WHERE times_asked = {asked} AND due_at_us BETWEEN {begins} AND {ends}");
+            let row = format!("claims WHERE request_count = {asked} AND next_attempt_at_us BETWEEN {begins} AND {ends}");
             assert_eq!(count(database, &row), 1, "request {asked}");
             assert_eq!(count(database, "claims WHERE needs_attention"), i64::from(attention), "request {asked}");
         }
@@ -211,11 +211,11 @@ on_both_databases! {
             service.accepted(&claim(PROVIDERS[0], "1.00")).await;
         });
         let database = database.database();
-        for (due_at_us, at_1000) in [("1000", true), ("1001", false), ("NULL", false)] {
-            database.write(|c| execute(c, &format!("UPDATE claims SET due_at_us = {due_at_us}"))).unwrap();
+        for (next_attempt_at_us, at_1000) in [("1000", true), ("1001", false), ("NULL", false)] {
+            database.write(|c| execute(c, &format!("UPDATE claims SET next_attempt_at_us = {next_attempt_at_us}"))).unwrap();
             // An idle watchdog only reads, so what it reads must be what it would take.
-            assert_eq!(database.read(|c| any_due(c, 1_000)).unwrap(), at_1000, "{due_at_us}");
-            assert_eq!(database.write(|c| take_due(c, 1_000, 9)).unwrap().len(), usize::from(at_1000), "{due_at_us}");
+            assert_eq!(database.read(|c| any_due(c, 1_000)).unwrap(), at_1000, "{next_attempt_at_us}");
+            assert_eq!(database.write(|c| take_due(c, 1_000, 9)).unwrap().len(), usize::from(at_1000), "{next_attempt_at_us}");
         }
     }
 
@@ -232,14 +232,14 @@ on_both_databases! {
             }
             kafka.said(7).await;
         });
-        database.database().write(|c| execute(c, "UPDATE claims SET due_at_us = id")).unwrap();
+        database.database().write(|c| execute(c, "UPDATE claims SET next_attempt_at_us = id")).unwrap();
         with_settings(database, change, async |_| {
             // Only the look at the start falls into this test.
             let said = kafka.said(3).await;
             assert_eq!(said.len(), 3);
-            assert_eq!(count(database.database(), "claims WHERE times_asked = 1"), 3);
+            assert_eq!(count(database.database(), "claims WHERE request_count = 1"), 3);
             assert_eq!(
-                count(database.database(), "claims WHERE times_asked = 1 AND id <= 3"),
+                count(database.database(), "claims WHERE request_count = 1 AND id <= 3"),
                 3,
                 "the longest overdue first"
             );

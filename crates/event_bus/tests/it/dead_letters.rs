@@ -4,7 +4,7 @@ use crate::bus::{Broker, Recorder, TOPIC, bodies, headers, settings_for};
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use dual_db::{Connection, Database, Error};
 use event_bus::{
-    Consumer, DeadLetter, DeadLetterState, IncomingMessage, LetterAct, LetterEnd, MIGRATIONS, Relay,
+    Consumer, DeadLetter, DeadLetterAction, DeadLetterState, Disposition, IncomingMessage, MIGRATIONS, Relay,
     count_dead_letters, discard_dead_letter, find_dead_letter, insert_dead_letters, list_dead_letters,
     pending_in_outbox, redrive_dead_letter,
 };
@@ -210,9 +210,9 @@ on_both_databases! {
 
         let relay = Relay::start(database, &settings).unwrap();
         let id = database.read(|c| list_dead_letters(c, None, None, 1)).unwrap()[0].id;
-        let act = LetterAct { reason: Some("the table is back".to_owned()), ..LetterAct::default() };
+        let act = DeadLetterAction { reason: Some("the table is back".to_owned()), ..DeadLetterAction::default() };
         let end = relay.commit(|c, publications| redrive_dead_letter(c, publications, id, &act));
-        let LetterEnd::Done(letter) = end.unwrap() else { panic!("it had not ended before") };
+        let Disposition::Done(letter) = end.unwrap() else { panic!("it had not ended before") };
         assert!(letter.state == "redriven" && letter.ended_at_us > Some(letter.received_at_us), "{letter:?}");
         wait_until("it is applied", || count(database, "bodies WHERE body = 4711") == 1);
         let again = broker.seen(1).remove(0);
@@ -240,14 +240,14 @@ on_both_databases! {
         });
         database.write(|c| insert_dead_letters(c, &letters, 5)).unwrap().report();
         let redrive =
-            |id| relay.commit(|c, publications| redrive_dead_letter(c, publications, id, &LetterAct::default()));
+            |id| relay.commit(|c, publications| redrive_dead_letter(c, publications, id, &DeadLetterAction::default()));
         fail_commits(database, "outbox", "true");
         assert!(redrive(1).is_err());
         let_commits_succeed(database, "outbox");
         let waiting = database.read(|c| list_dead_letters(c, Some(DeadLetterState::Waiting), None, 10)).unwrap();
         assert_eq!((waiting.len(), database.read(pending_in_outbox).unwrap()), (2, 0), "nothing was changed");
         for id in [2, 1] {
-            let LetterEnd::Done(_) = redrive(id).unwrap() else { panic!("it had not ended before") };
+            let Disposition::Done(_) = redrive(id).unwrap() else { panic!("it had not ended before") };
         }
         assert_eq!(bodies(&broker.seen(2)), ["second", "first"]);
         wait_until("the outbox is empty", || database.read(pending_in_outbox).unwrap() == 0);
@@ -260,7 +260,7 @@ on_both_databases! {
         let letter = DeadLetter { message: text, reason: "poison".to_owned() };
         database.write(|c| insert_dead_letters(c, std::slice::from_ref(&letter), 5)).unwrap().report();
         let relay = Relay::start(database, &settings_for("127.0.0.1:1", "group")).unwrap();
-        let act = LetterAct::default();
+        let act = DeadLetterAction::default();
         let rolled_back = relay.commit(|c, publications| {
             redrive_dead_letter(c, publications, 1, &act)?;
             Err::<(), _>(Error::Query(DieselError::RollbackTransaction))
@@ -269,7 +269,7 @@ on_both_databases! {
         assert_eq!(database.read(pending_in_outbox).unwrap(), 0);
 
         let arrived = AtomicUsize::new(0);
-        let ends: Vec<LetterEnd> = std::thread::scope(|scope| {
+        let ends: Vec<Disposition> = std::thread::scope(|scope| {
             let ending: Vec<_> = (0..8)
                 .map(|n| {
                     let (relay, act, arrived) = (Arc::clone(&relay), &act, &arrived);
@@ -280,7 +280,7 @@ on_both_databases! {
                                 0 => redrive_dead_letter(c, publications, 1, act)?,
                                 _ => discard_dead_letter(c, 1, act, 8)?,
                             };
-                            if matches!(end, LetterEnd::Done(..)) {
+                            if matches!(end, Disposition::Done(..)) {
                                 // The others come while this is not committed.
                                 wait_until("all have come", || arrived.load(Ordering::SeqCst) == 8);
                                 wait_until("others wait for this one", || others_wait(c));
@@ -293,12 +293,12 @@ on_both_databases! {
                 .collect();
             ending.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
-        assert_eq!(ends.iter().filter(|end| matches!(end, LetterEnd::Done(..))).count(), 1, "{ends:?}");
-        assert_eq!(ends.iter().filter(|end| matches!(end, LetterEnd::Before(_))).count(), 7, "{ends:?}");
+        assert_eq!(ends.iter().filter(|end| matches!(end, Disposition::Done(..))).count(), 1, "{ends:?}");
+        assert_eq!(ends.iter().filter(|end| matches!(end, Disposition::Before(_))).count(), 7, "{ends:?}");
         let (letter, body) = database.read(|c| find_dead_letter(c, 1)).unwrap().unwrap();
         let redriven = i64::from(letter.state == DeadLetterState::Redriven.name());
         assert_eq!((database.read(pending_in_outbox).unwrap(), body), (redriven, b"{}".to_vec()));
-        assert_eq!(database.write(|c| discard_dead_letter(c, 2, &act, 9)).unwrap(), LetterEnd::Unknown);
+        assert_eq!(database.write(|c| discard_dead_letter(c, 2, &act, 9)).unwrap(), Disposition::Unknown);
     }
 
     fn what_the_outbox_cannot_hold_to_the_byte_is_not_sent_again(database: &Database) {
@@ -306,8 +306,8 @@ on_both_databases! {
         let relay = Relay::start(database, &settings_for("127.0.0.1:1", "group")).unwrap();
         let letter = DeadLetter { message: message(1, 1), reason: "poison".to_owned() };
         database.write(|c| insert_dead_letters(c, std::slice::from_ref(&letter), 5)).unwrap().report();
-        let end = relay.commit(|c, publications| redrive_dead_letter(c, publications, 1, &LetterAct::default())).unwrap();
-        assert_eq!(end, LetterEnd::Unsendable("its key is not text in UTF-8"));
+        let end = relay.commit(|c, publications| redrive_dead_letter(c, publications, 1, &DeadLetterAction::default())).unwrap();
+        assert_eq!(end, Disposition::Unsendable("its key is not text in UTF-8"));
         let waiting = database.read(|c| list_dead_letters(c, Some(DeadLetterState::Waiting), None, 10)).unwrap();
         assert_eq!((waiting.len(), database.read(pending_in_outbox).unwrap()), (1, 0), "nothing was changed");
     }

@@ -3,7 +3,7 @@
 use crate::bus::{Broker, TOPIC, bodies, outgoing, publish, settings_for};
 use dual_db::Database;
 use event_bus::{
-    DeadLetterState, KafkaSettings, KeptDeadLetter, LetterAct, LetterEnd, MIGRATIONS, OutgoingMessage, Relay,
+    DeadLetterAction, DeadLetterState, Disposition, KafkaSettings, KeptDeadLetter, MIGRATIONS, OutgoingMessage, Relay,
     discard_dead_letter, find_dead_letter, list_dead_letters, pending_in_outbox, redrive_dead_letter,
 };
 use rdkafka::bindings::rd_kafka_resp_err_t::{RD_KAFKA_RESP_ERR_INVALID_RECORD, RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE};
@@ -89,15 +89,15 @@ on_both_databases! {
         let [letter] = &letters(database)[..] else { panic!("it is set aside once") };
         assert_eq!((letter.event_id.as_deref(), body_of(database, letter)), (Some("event-1"), "y".repeat(6_000)));
         assert!(letter.reason.contains("kafka.max_message_bytes"), "{}", letter.reason);
-        let act = LetterAct::default();
+        let act = DeadLetterAction::default();
         let too_soon = relay.commit(|c, publications| redrive_dead_letter(c, publications, letter.id, &act)).unwrap();
-        assert!(matches!(too_soon, LetterEnd::Unsendable(_)), "{too_soon:?}");
+        assert!(matches!(too_soon, Disposition::Unsendable(_)), "{too_soon:?}");
         relay.stop();
 
         settings.max_message_bytes = 10_000;
         let relay = Relay::start(database, &settings).unwrap();
         let end = relay.commit(|c, publications| redrive_dead_letter(c, publications, letter.id, &act)).unwrap();
-        assert!(matches!(end, LetterEnd::Done(_)), "{end:?}");
+        assert!(matches!(end, Disposition::Done(_)), "{end:?}");
         assert_eq!(bodies(&broker.seen(1)), ["y".repeat(6_000)]);
         outbox_empties(database);
         relay.stop();

@@ -13,7 +13,7 @@ use std::path::Path;
 /// be added.
 const KNOWN: &[(&str, &[&str])] = &[
     ("payments", &["domain/concurrency/latency.rs", "domain/concurrency/mod.rs"]),
-    ("payments", &["domain/saga/hearing.rs", "domain/saga/mod.rs", "domain/saga/operator.rs"]),
+    ("payments", &["domain/saga/received.rs", "domain/saga/mod.rs", "domain/saga/operator.rs"]),
     ("payments", &["gateway/dispatcher.rs", "gateway/mod.rs"]),
     (
         "payments",

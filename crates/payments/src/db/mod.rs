@@ -2,8 +2,8 @@
 
 pub mod budgets;
 pub mod ledger;
-pub mod marks;
-pub mod operator_acts;
+pub mod operator_actions;
+pub mod restore_marker;
 pub mod returns;
 pub mod sagas;
 #[allow(missing_docs, reason = "what a column means is said in the struct of its row")]

@@ -18,7 +18,7 @@ pub struct StoredSaga {
     /// The revision under which the gateway call in hand was planned; 0 before the first.
     pub call_revision: i64,
     /// When somebody should take it up: later while a worker has it or a pause lasts; none at rest.
-    pub due_at_us: Option<i64>,
+    pub next_attempt_at_us: Option<i64>,
     /// The instance that has it, or had it last.
     pub worker: Option<String>,
     /// Why an operator should look, where one should.
@@ -50,7 +50,7 @@ struct Row {
     content_hash: String,
     revision: i64,
     call_revision: i64,
-    due_at_us: Option<i64>,
+    next_attempt_at_us: Option<i64>,
     worker: Option<String>,
     stuck_reason: Option<String>,
     correlation_id: String,
@@ -70,7 +70,7 @@ struct NewRow<'a> {
     content_hash: &'a str,
     revision: i64,
     call_revision: i64,
-    due_at_us: Option<i64>,
+    next_attempt_at_us: Option<i64>,
     worker: Option<&'a str>,
     stuck_reason: Option<&'a str>,
     correlation_id: &'a str,
@@ -90,7 +90,7 @@ impl Row {
             content_hash: self.content_hash,
             revision: self.revision,
             call_revision: self.call_revision,
-            due_at_us: self.due_at_us,
+            next_attempt_at_us: self.next_attempt_at_us,
             worker: self.worker,
             stuck_reason: self.stuck_reason,
             correlation_id: self.correlation_id,
@@ -111,7 +111,7 @@ fn new_row(stored: &StoredSaga) -> NewRow<'_> {
         content_hash: &stored.content_hash,
         revision: stored.revision + 1,
         call_revision: stored.call_revision,
-        due_at_us: stored.due_at_us,
+        next_attempt_at_us: stored.next_attempt_at_us,
         worker: stored.worker.as_deref(),
         stuck_reason: stored.stuck_reason.as_deref(),
         correlation_id: &stored.correlation_id,
@@ -146,12 +146,12 @@ pub fn find_for_update(connection: &mut Connection, claim_ids: &[&str]) -> Resul
 /// A third of them are those that wait longest, and the others those that were tried least: those that fail again and again
 /// are always the ones that wait longest, and others would hardly ever be tried.
 pub fn take_due(connection: &mut Connection, now_us: i64, limit: i64) -> Result<(Vec<StoredSaga>, Vec<String>)> {
-    let is_due = sagas::due_at_us.le(now_us);
+    let is_due = sagas::next_attempt_at_us.le(now_us);
     let mut rows: Vec<Row> = load_skipping_locked!(
         connection,
         sagas::table
             .filter(is_due)
-            .order((sagas::due_at_us, sagas::claim_id))
+            .order((sagas::next_attempt_at_us, sagas::claim_id))
             .limit(limit / 3)
             .select(Row::as_select())
     )?;
@@ -160,7 +160,7 @@ pub fn take_due(connection: &mut Connection, now_us: i64, limit: i64) -> Result<
         connection,
         sagas::table
             .filter(is_due.and(sagas::claim_id.ne_all(&taken)))
-            .order((sagas::tries, sagas::due_at_us, sagas::claim_id))
+            .order((sagas::tries, sagas::next_attempt_at_us, sagas::claim_id))
             .limit(limit - limit / 3)
             .select(Row::as_select())
     )?;
@@ -174,12 +174,18 @@ pub fn take_due(connection: &mut Connection, now_us: i64, limit: i64) -> Result<
     Ok((readable, unreadable))
 }
 
-/// Shows a saga that is due, but cannot be read or written, as stuck, until somebody tries it again at `due_at_us`. Its facts
+/// Shows a saga that is due, but cannot be read or written, as stuck, until somebody tries it again at `next_attempt_at_us`. Its facts
 /// stay as they are: a newer version of this program may be able to work with them.
-pub fn set_aside(connection: &mut Connection, claim_id: &str, now_us: i64, due_at_us: i64, reason: &str) -> Result<()> {
+pub fn set_aside(
+    connection: &mut Connection,
+    claim_id: &str,
+    now_us: i64,
+    next_attempt_at_us: i64,
+    reason: &str,
+) -> Result<()> {
     on_each_backend!(connection, |c| {
-        diesel::update(sagas::table.filter(sagas::claim_id.eq(claim_id).and(sagas::due_at_us.le(now_us))))
-            .set((sagas::due_at_us.eq(due_at_us), sagas::stuck_reason.eq(reason)))
+        diesel::update(sagas::table.filter(sagas::claim_id.eq(claim_id).and(sagas::next_attempt_at_us.le(now_us))))
+            .set((sagas::next_attempt_at_us.eq(next_attempt_at_us), sagas::stuck_reason.eq(reason)))
             .execute(c)
     })?;
     Ok(())
@@ -188,7 +194,7 @@ pub fn set_aside(connection: &mut Connection, claim_id: &str, now_us: i64, due_a
 /// Whether [`take_due`] would find anything.
 pub fn any_due(connection: &mut Connection, now_us: i64) -> Result<bool> {
     let first: Option<i64> = on_each_backend!(connection, |c| {
-        sagas::table.filter(sagas::due_at_us.le(now_us)).select(sagas::id).first(c).optional()
+        sagas::table.filter(sagas::next_attempt_at_us.le(now_us)).select(sagas::id).first(c).optional()
     })?;
     Ok(first.is_some())
 }
@@ -239,7 +245,7 @@ pub struct Listed {
     pub state: String,
     pub amount_cents: i64,
     pub stuck_reason: Option<String>,
-    pub due_at_us: Option<i64>,
+    pub next_attempt_at_us: Option<i64>,
     pub started_at_us: i64,
     pub updated_at_us: i64,
 }
@@ -264,7 +270,10 @@ pub fn list(connection: &mut Connection, filter: &ListFilter, limit: i64) -> Res
 /// How many sagas do not get on. All of them are still tried, and so due some time.
 pub fn count_stuck(connection: &mut Connection) -> Result<i64> {
     Ok(on_each_backend!(connection, |c| {
-        sagas::table.filter(sagas::due_at_us.is_not_null().and(sagas::stuck_reason.is_not_null())).count().get_result(c)
+        sagas::table
+            .filter(sagas::next_attempt_at_us.is_not_null().and(sagas::stuck_reason.is_not_null()))
+            .count()
+            .get_result(c)
     })?)
 }
 

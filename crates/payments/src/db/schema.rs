@@ -9,7 +9,7 @@ diesel::table! {
         facts -> Text,
         content_hash -> Text,
         revision -> BigInt,
-        due_at_us -> Nullable<BigInt>,
+        next_attempt_at_us -> Nullable<BigInt>,
         worker -> Nullable<Text>,
         stuck_reason -> Nullable<Text>,
         correlation_id -> Text,
@@ -33,11 +33,11 @@ diesel::table! {
 }
 
 diesel::table! {
-    database_mark (id) {
+    restore_marker (id) {
         id -> BigInt,
         at_us -> BigInt,
         restored -> Bool,
-        asked -> Bool,
+        resynced -> Bool,
     }
 }
 
@@ -57,10 +57,10 @@ diesel::table! {
 }
 
 diesel::table! {
-    operator_acts (id) {
+    operator_actions (id) {
         id -> BigInt,
         claim_id -> Text,
-        act -> Text,
+        action -> Text,
         answer -> Nullable<Text>,
         reason -> Text,
         operator -> Nullable<Text>,

@@ -6,6 +6,6 @@
 pub mod concurrency;
 pub mod gateway_call;
 pub mod ledger;
-pub mod mark;
 pub mod reasons;
+pub mod restore_marker;
 pub mod saga;

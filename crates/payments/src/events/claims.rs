@@ -3,7 +3,7 @@
 
 use crate::domain::ledger::MOST_CENTS;
 use crate::domain::saga::ClaimSays;
-use crate::executor::{ClaimEventRead, Executor, Heard};
+use crate::executor::{ClaimEventRead, Executor, Received};
 use crate::gateway::Dispatcher;
 use claim_events::{ClaimBody, ClaimEvent, Envelope, Event, KnownOutcome};
 use dual_db::Result;
@@ -45,7 +45,7 @@ impl Handler for Claims {
 }
 
 /// Reads a message.
-fn read(message: &IncomingMessage) -> std::result::Result<Heard, String> {
+fn read(message: &IncomingMessage) -> std::result::Result<Received, String> {
     let decoded = ClaimEvent::decode(message.key.as_deref(), |name| message.header(name), &message.body);
     let (envelope, event) = decoded.map_err(|error| error.to_string())?;
     let (claim, expected_version) = match event {
@@ -53,7 +53,7 @@ fn read(message: &IncomingMessage) -> std::result::Result<Heard, String> {
         ClaimEvent::VoidRequested(claim) => (claim, 2),
         ClaimEvent::OutcomeRecorded(recorded) => {
             believable(recorded.known_outcome)?;
-            return Ok(Heard::Recorded(recorded));
+            return Ok(Received::Recorded(recorded));
         }
     };
     if let Some(known) = claim.known_outcome {
@@ -74,11 +74,11 @@ fn read(message: &IncomingMessage) -> std::result::Result<Heard, String> {
         amount_cents: claim.net_fee_cents,
         submitted_at_us: submitted_at.as_microsecond(),
         version: envelope.version,
-        ask: claim.ask,
+        resync_epoch: claim.resync_epoch,
         known: claim.known_outcome,
         too_late: false,
     };
-    Ok(Heard::Claim(Box::new(ClaimEventRead {
+    Ok(Received::Claim(Box::new(ClaimEventRead {
         says,
         content_hash: content_hash(&claim),
         event_id: envelope.id,
@@ -97,7 +97,7 @@ fn believable(known: KnownOutcome) -> std::result::Result<(), String> {
 
 /// Hash of what an event says of the claim itself: the same in its submission, its void and every repeat.
 fn content_hash(claim: &ClaimBody) -> String {
-    let content = ClaimBody { known_outcome: None, ask: 0, ..claim.clone() };
+    let content = ClaimBody { known_outcome: None, resync_epoch: 0, ..claim.clone() };
     let json = serde_json::to_vec(&content).expect("a claim body is plain data");
     let mut hash = format!("{:x}", Sha256::digest(json));
     hash.truncate(32);

@@ -4,13 +4,13 @@
 //! together. Gateway calls come after the commit that holds their intent; their answers are written only against the
 //! revision under which the calls were made, but for those that stay true whenever they come.
 
-mod carry_out;
+mod apply_effects;
 pub mod clock;
 pub mod operator;
 mod report;
 pub mod returns;
 
-use crate::db::marks::{self, StoredMark};
+use crate::db::restore_marker::{self, StoredMarker};
 use crate::db::sagas::{self, StoredSaga};
 use crate::domain::saga::{self, Call, ClaimSays, Input};
 use crate::settings::Settings;
@@ -36,7 +36,7 @@ pub struct Executor {
 
 /// An event of claim_process, read.
 #[derive(Debug, Clone)]
-pub enum Heard {
+pub enum Received {
     /// A claim is to be paid, or not any more.
     Claim(Box<ClaimEventRead>),
     /// It has an outcome that nobody had asked for.
@@ -102,18 +102,18 @@ impl Outbound {
     }
 }
 
-/// What a transaction works under: the database's clock and its mark.
+/// What a transaction works under: the database's clock and its marker.
 #[derive(Debug, Clone, Copy)]
 struct Now {
     us: i64,
-    mark: StoredMark,
+    marker: StoredMarker,
 }
 
-impl Heard {
+impl Received {
     fn claim_id(&self) -> &str {
         match self {
-            Heard::Claim(event) => &event.says.claim_id,
-            Heard::Recorded(recorded) => &recorded.claim_id,
+            Received::Claim(event) => &event.says.claim_id,
+            Received::Recorded(recorded) => &recorded.claim_id,
         }
     }
 }
@@ -134,18 +134,18 @@ impl Executor {
     ///
     /// # Errors
     /// The database's; nothing was applied then.
-    pub fn apply_events(&self, events: &[Heard], unreadable: &[DeadLetter]) -> Result<Vec<PlannedCall>> {
+    pub fn apply_events(&self, events: &[Received], unreadable: &[DeadLetter]) -> Result<Vec<PlannedCall>> {
         self.commit(|connection, now, out| {
-            let mut known = held(connection, events.iter().map(Heard::claim_id), now)?;
+            let mut known = held(connection, events.iter().map(Received::claim_id), now)?;
             let mut letters = unreadable.to_vec();
             for heard in events {
                 let event = match heard {
-                    Heard::Claim(event) => event,
-                    Heard::Recorded(OutcomeRecorded { claim_id, known_outcome, ask }) => {
+                    Received::Claim(event) => event,
+                    Received::Recorded(OutcomeRecorded { claim_id, known_outcome, resync_epoch }) => {
                         if let Some(stored) = known.get_mut(claim_id) {
-                            let recorded = Input::Recorded { known: *known_outcome, ask: *ask };
+                            let recorded = Input::Recorded { known: *known_outcome, resync_epoch: *resync_epoch };
                             let result = saga::advance(stored.saga.clone(), recorded);
-                            self.carry_out(connection, stored, result, now, out)?;
+                            self.apply_effects(connection, stored, result, now, out)?;
                         }
                         continue;
                     }
@@ -160,12 +160,12 @@ impl Executor {
                         known.insert(event.says.claim_id.clone(), stored);
                     }
                     stored => {
-                        let stored = self.hear(connection, stored, event, now, out)?;
+                        let stored = self.receive(connection, stored, event, now, out)?;
                         known.insert(event.says.claim_id.clone(), stored);
                     }
                 }
             }
-            self.note_asked(connection, events, now, out)?;
+            self.note_requested(connection, events, now, out)?;
             self.apply_waiting_returns(connection, &mut known, now, out)?;
             out.dead_letters = event_bus::insert_dead_letters(connection, &letters, now.us)?;
             Ok(())
@@ -191,7 +191,7 @@ impl Executor {
                 }
                 let input = self.with_age(answer.input.clone(), stored, now);
                 let result = saga::advance(stored.saga.clone(), input);
-                self.carry_out(connection, stored, result, now, out)?;
+                self.apply_effects(connection, stored, result, now, out)?;
             }
             self.apply_waiting_returns(connection, &mut known, now, out)?;
             Ok(())
@@ -230,10 +230,10 @@ impl Executor {
                 }
                 for mut stored in due {
                     in_hand = Some(stored.saga.claim_id.clone());
-                    stored.saga = stored.saga.under(now.mark.mark);
+                    stored.saga = stored.saga.under(now.marker.marker);
                     self.heed_age(&mut stored, now);
                     let result = saga::advance(stored.saga.clone(), Input::Resume);
-                    self.carry_out(connection, &mut stored, result, now, out)?;
+                    self.apply_effects(connection, &mut stored, result, now, out)?;
                 }
                 in_hand = None;
                 Ok(())
@@ -262,7 +262,7 @@ impl Executor {
         mut body: impl FnMut(&mut Connection, Now, &mut Outbound) -> Result<()>,
     ) -> Result<Vec<PlannedCall>> {
         let out = self.relay.commit(|connection, publications| {
-            let now = Now { us: self.clock.of(publications.now_us()), mark: marks::current(connection)? };
+            let now = Now { us: self.clock.of(publications.now_us()), marker: restore_marker::current(connection)? };
             let mut out = Outbound::default();
             body(connection, now, &mut out)?;
             publications.publish(std::mem::take(&mut out.messages));
@@ -275,7 +275,7 @@ impl Executor {
         Ok(out.calls.into_values().collect())
     }
 
-    fn hear(
+    fn receive(
         &self,
         connection: &mut Connection,
         stored: Option<StoredSaga>,
@@ -295,20 +295,20 @@ impl Executor {
                 (stored, result)
             }
             None => {
-                let result = saga::begin(&says, now.mark.mark);
+                let result = saga::begin(&says, now.marker.marker);
                 let stored = StoredSaga {
                     saga: result.0.clone(),
                     content_hash: event.content_hash.clone(),
                     revision: 0,
                     call_revision: 0,
-                    due_at_us: None,
+                    next_attempt_at_us: None,
                     worker: None,
                     stuck_reason: None,
                     correlation_id: event.correlation_id.clone(),
                     cause_id: event.event_id.clone(),
                     traceparent: event.traceparent.clone(),
-                    // A claim from before the database's mark may have been begun when it was accepted.
-                    started_at_us: if event.says.submitted_at_us < now.mark.mark.at_us {
+                    // A claim from before the database's marker may have been begun when it was accepted.
+                    started_at_us: if event.says.submitted_at_us < now.marker.marker.at_us {
                         event.says.submitted_at_us
                     } else {
                         now.us
@@ -318,17 +318,23 @@ impl Executor {
                 (stored, result)
             }
         };
-        self.carry_out(connection, &mut stored, result, now, out)?;
+        self.apply_effects(connection, &mut stored, result, now, out)?;
         Ok(stored)
     }
 
     /// Notes, once, that claim_process has asked anew since the database was restored.
-    fn note_asked(&self, connection: &mut Connection, events: &[Heard], now: Now, out: &mut Outbound) -> Result<()> {
-        let StoredMark { mark, asked } = now.mark;
-        let answers = |heard: &Heard| matches!(heard, Heard::Claim(event) if mark.is_answered_by(event.says.ask));
-        if mark.restored && !asked && events.iter().any(answers) {
+    fn note_requested(
+        &self,
+        connection: &mut Connection,
+        events: &[Received],
+        now: Now,
+        out: &mut Outbound,
+    ) -> Result<()> {
+        let StoredMarker { marker, resynced } = now.marker;
+        let answers = |heard: &Received| matches!(heard, Received::Claim(event) if marker.is_answered_by(event.says.resync_epoch));
+        if marker.restored && !resynced && events.iter().any(answers) {
             out.reports.push(Report::AskedAnew);
-            marks::note_asked(connection)?;
+            restore_marker::note_requested(connection)?;
         }
         Ok(())
     }
@@ -365,7 +371,7 @@ impl Executor {
     }
 }
 
-/// Sagas of claims, held until the transaction ends, by claim; each as it is to be taken under the database's mark.
+/// Sagas of claims, held until the transaction ends, by claim; each as it is to be taken under the database's marker.
 fn held<'a>(
     connection: &mut Connection,
     claim_ids: impl Iterator<Item = &'a str>,
@@ -377,7 +383,7 @@ fn held<'a>(
     Ok(found
         .into_iter()
         .map(|mut stored| {
-            stored.saga = stored.saga.under(now.mark.mark);
+            stored.saga = stored.saga.under(now.marker.marker);
             (stored.saga.claim_id.clone(), stored)
         })
         .collect())

@@ -1,7 +1,7 @@
 //! What operators do: checked against where the payment stands, carried out and written down in one transaction.
 
 use super::{Executor, PlannedCall, held};
-use crate::db::operator_acts::{self, OperatorActRow};
+use crate::db::operator_actions::{self, OperatorActionRow};
 use crate::db::sagas::StoredSaga;
 use crate::domain::saga::{self, Effect, Forced, Input, State, Waiting};
 use dual_db::Result;
@@ -81,10 +81,10 @@ impl Executor {
                 return Ok(());
             }
             stored.stuck_reason = None;
-            self.carry_out(connection, stored, result, now, out)?;
-            let row = OperatorActRow {
+            self.apply_effects(connection, stored, result, now, out)?;
+            let row = OperatorActionRow {
                 claim_id: claim_id.to_owned(),
-                act: act.name().to_owned(),
+                action: act.name().to_owned(),
                 answer: answer.map(str::to_owned),
                 reason: by.reason.clone(),
                 operator: by.operator.clone(),
@@ -93,7 +93,7 @@ impl Executor {
                 state_after: stored.state_name().to_owned(),
                 at_us: now.us,
             };
-            operator_acts::insert(connection, &row)?;
+            operator_actions::insert(connection, &row)?;
             self.apply_waiting_returns(connection, &mut known, now, out)?;
             acted = Acted::Done(Vec::new());
             Ok(())
@@ -112,7 +112,7 @@ fn allowed(act: Act, stored: &StoredSaga) -> std::result::Result<Input, String> 
     let saga = &stored.saga;
     if saga.is_at_rest() {
         let state = stored.state_name();
-        let next = if state == State::Suspect.name() {
+        let next = if state == State::Unverified.name() {
             "; it waits until claim_process asks anew: run 'claim_process reannounce'"
         } else {
             "; nothing is left to do"

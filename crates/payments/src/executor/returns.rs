@@ -12,7 +12,7 @@ use std::collections::HashMap;
 
 /// What became of a return that was told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Told {
+pub enum ReturnOutcome {
     /// It is booked, or was, under another id.
     Applied,
     /// Its payment is not known yet: it is kept until it is.
@@ -26,8 +26,13 @@ impl Executor {
     ///
     /// # Errors
     /// The database's; nothing was kept then.
-    pub fn apply_return(&self, event_id: &str, claim_id: &str, amount_cents: i64) -> Result<(Told, Vec<PlannedCall>)> {
-        let mut became = Told::Repeated;
+    pub fn apply_return(
+        &self,
+        event_id: &str,
+        claim_id: &str,
+        amount_cents: i64,
+    ) -> Result<(ReturnOutcome, Vec<PlannedCall>)> {
+        let mut became = ReturnOutcome::Repeated;
         let calls = self.commit(|connection, now, out| {
             let told = GatewayReturn {
                 event_id: event_id.to_owned(),
@@ -36,10 +41,10 @@ impl Executor {
                 received_at_us: now.us,
             };
             let mut known = held(connection, [claim_id].into_iter(), now)?;
-            became = Told::Repeated;
+            became = ReturnOutcome::Repeated;
             if returns::keep(connection, &told)? {
                 let applied = self.apply_waiting_returns(connection, &mut known, now, out)?;
-                became = if applied > 0 { Told::Applied } else { Told::Kept };
+                became = if applied > 0 { ReturnOutcome::Applied } else { ReturnOutcome::Kept };
             } else if !returns::is_kept(connection, &told)? {
                 out.alarm(claim_id, "the gateway tells another return under an id that it told before");
             }
@@ -76,7 +81,7 @@ impl Executor {
             }
             let returned = Input::Returned { amount_cents: told.amount_cents };
             let result = saga::advance(stored.saga.clone(), returned);
-            self.carry_out(connection, stored, result, now, out)?;
+            self.apply_effects(connection, stored, result, now, out)?;
             returns::note_applied(connection, &told.event_id, now.us)?;
             applied += 1;
         }

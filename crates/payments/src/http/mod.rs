@@ -1,5 +1,5 @@
 //! The HTTP API: payments, the ledger, how many gateway calls are made at once, and what the gateway tells. The routes of
-//! messages that were set aside come from `operator_desk`.
+//! messages that were set aside come from `operator_api`.
 
 mod audit;
 mod balances;
@@ -10,7 +10,7 @@ mod payments;
 mod returns;
 mod webhook;
 
-pub use payment_acts::PaymentDesk;
+pub use payment_acts::PaymentOperations;
 use service_runtime::api::Routes;
 use service_runtime::http_server::HttpSettings;
 use service_runtime::route;
@@ -36,7 +36,7 @@ pub fn routes(http: &HttpSettings) -> Routes {
         .route(route!(payment_acts::force))
         .route(route!(balances::list))
         .route(route!(audit::audit));
-    operator_desk::dead_letter_routes(routes, |route| route)
+    operator_api::dead_letter_routes(routes, |route| route)
         .route(route!(concurrency::now))
         .route(route!(returns::list))
         .route(route!(webhook::post))

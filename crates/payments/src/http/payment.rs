@@ -2,9 +2,9 @@
 
 use super::money;
 use crate::db::ledger::TransferRow;
-use crate::db::operator_acts::OperatorActRow;
+use crate::db::operator_actions::OperatorActionRow;
 use crate::db::sagas::StoredSaga;
-use crate::db::{ledger, operator_acts, sagas};
+use crate::db::{ledger, operator_actions, sagas};
 use crate::domain::saga::{Disbursement, Reservation};
 use actix_web::{HttpResponse, web};
 use claim_events::{Cause, Compensation, OutcomeKind, Step, rfc3339};
@@ -23,7 +23,7 @@ const MOST_ACTS: i64 = 100;
 #[schema(rename_all = "snake_case")]
 #[allow(dead_code, reason = "it stands for the names of `State` in the document")]
 pub(super) enum StateName {
-    Suspect,
+    Unverified,
     Working,
     Unwinding,
     Settled,
@@ -50,14 +50,14 @@ pub(super) struct PaymentAnswer {
     stuck_reason: Option<String>,
     worker: Option<String>,
     #[schema(value_type = Option<Time>)]
-    due_at: Option<String>,
+    next_attempt_at: Option<String>,
     #[schema(value_type = Time)]
     started_at: String,
     #[schema(value_type = Time)]
     updated_at: String,
     transfers: Vec<TransferAnswer>,
     /// The last 100 things that operators did about it, the first of them first.
-    operator_acts: Vec<OperatorActAnswer>,
+    operator_acts: Vec<OperatorActionResponse>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -101,7 +101,7 @@ struct TransferAnswer {
 }
 
 #[derive(Serialize, ToSchema)]
-struct OperatorActAnswer {
+struct OperatorActionResponse {
     /// `retry` or `force`.
     act: String,
     /// What was said in the gateway's stead, where it was forced.
@@ -143,7 +143,7 @@ pub(super) async fn find(database: &DatabaseGate, claim_id: String) -> Result<Pa
         .read(move |connection| {
             let Some(stored) = sagas::find(connection, &claim_id)? else { return Ok(None) };
             let transfers = ledger::of_claim(connection, &claim_id)?;
-            let acts = operator_acts::last_of_claim(connection, &claim_id, MOST_ACTS)?;
+            let acts = operator_actions::last_of_claim(connection, &claim_id, MOST_ACTS)?;
             Ok(Some(PaymentAnswer::new(stored, transfers, acts)))
         })
         .await?;
@@ -163,10 +163,12 @@ pub(super) fn no_payment() -> Problem {
 }
 
 impl PaymentAnswer {
-    fn new(stored: StoredSaga, transfers: Vec<TransferRow>, acts: Vec<OperatorActRow>) -> Self {
+    fn new(stored: StoredSaga, transfers: Vec<TransferRow>, acts: Vec<OperatorActionRow>) -> Self {
         let state = stored.state_name();
         let reason = stored.saga.reason();
-        let StoredSaga { saga, revision, stuck_reason, worker, due_at_us, started_at_us, updated_at_us, .. } = stored;
+        let StoredSaga {
+            saga, revision, stuck_reason, worker, next_attempt_at_us, started_at_us, updated_at_us, ..
+        } = stored;
         let refund_attempts_without_answer = saga.attempts.refund;
         Self {
             state,
@@ -200,11 +202,11 @@ impl PaymentAnswer {
             provider_npi: saga.provider_npi,
             stuck_reason,
             worker,
-            due_at: due_at_us.map(rfc3339),
+            next_attempt_at: next_attempt_at_us.map(rfc3339),
             started_at: rfc3339(started_at_us),
             updated_at: rfc3339(updated_at_us),
             transfers: transfers.into_iter().map(TransferAnswer::from).collect(),
-            operator_acts: acts.into_iter().map(OperatorActAnswer::from).collect(),
+            operator_acts: acts.into_iter().map(OperatorActionResponse::from).collect(),
         }
     }
 }
@@ -225,10 +227,10 @@ impl From<TransferRow> for TransferAnswer {
     }
 }
 
-impl From<OperatorActRow> for OperatorActAnswer {
-    fn from(row: OperatorActRow) -> Self {
+impl From<OperatorActionRow> for OperatorActionResponse {
+    fn from(row: OperatorActionRow) -> Self {
         Self {
-            act: row.act,
+            act: row.action,
             answer: row.answer,
             reason: row.reason,
             operator: row.operator,

@@ -8,7 +8,7 @@ use crate::executor::operator::{Act, Acted, By};
 use crate::gateway::Dispatcher;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
-use operator_desk::{OperatorAct, Operators, Reason, ReasonedBody};
+use operator_api::{OperatorAction, Operators, Reason, ReasonedBody};
 use serde::Deserialize;
 use service_runtime::database_gate::DatabaseGate;
 use service_runtime::problem::Problem;
@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 
 /// What acts on payments need, as application data.
 #[derive(Debug, Clone)]
-pub struct PaymentDesk {
+pub struct PaymentOperations {
     /// Reads what an operator says.
     pub operators: Operators,
     /// The database.
@@ -60,7 +60,7 @@ pub(super) async fn retry(
     request: HttpRequest,
     claim_id: web::Path<String>,
     payload: web::Payload,
-    desk: web::Data<PaymentDesk>,
+    desk: web::Data<PaymentOperations>,
 ) -> Result<HttpResponse, Problem> {
     let said = desk.operators.read(&request, payload, Reason::Required).await?;
     Ok(HttpResponse::Accepted().json(desk.act(claim_id.into_inner(), Act::Retry, said).await?))
@@ -84,16 +84,16 @@ pub(super) async fn force(
     request: HttpRequest,
     claim_id: web::Path<String>,
     payload: web::Payload,
-    desk: web::Data<PaymentDesk>,
+    desk: web::Data<PaymentOperations>,
 ) -> Result<HttpResponse, Problem> {
     let answers = Forced::ALL.map(|answer| (answer.name(), answer));
     let (said, answer) = desk.operators.read_with_answer(&request, payload, Reason::Required, &answers).await?;
     Ok(HttpResponse::Ok().json(desk.act(claim_id.into_inner(), Act::Force(answer), said).await?))
 }
 
-impl PaymentDesk {
+impl PaymentOperations {
     /// Does it, and says how the payment stands then.
-    async fn act(&self, claim_id: String, act: Act, said: OperatorAct) -> Result<PaymentAnswer, Problem> {
+    async fn act(&self, claim_id: String, act: Act, said: OperatorAction) -> Result<PaymentAnswer, Problem> {
         payment::may_be_there(&claim_id)?;
         let by = By { reason: said.reason.unwrap_or_default(), operator: said.operator, client: said.client };
         let (executor, id) = (self.executor.clone(), claim_id.clone());

@@ -47,7 +47,7 @@ struct PaymentLine {
     amount: String,
     stuck_reason: Option<String>,
     #[schema(value_type = Option<Time>)]
-    due_at: Option<String>,
+    next_attempt_at: Option<String>,
     #[schema(value_type = Time)]
     started_at: String,
     #[schema(value_type = Time)]
@@ -87,7 +87,7 @@ impl From<Listed> for PaymentLine {
             state: if listed.stuck_reason.is_some() { State::STUCK.to_owned() } else { listed.state },
             amount: money(listed.amount_cents),
             stuck_reason: listed.stuck_reason,
-            due_at: listed.due_at_us.map(rfc3339),
+            next_attempt_at: listed.next_attempt_at_us.map(rfc3339),
             started_at: rfc3339(listed.started_at_us),
             updated_at: rfc3339(listed.updated_at_us),
         }

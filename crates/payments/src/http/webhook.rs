@@ -7,7 +7,7 @@
 use super::Webhooks;
 use crate::domain::ledger::{MOST_CENTS, is_amount};
 use crate::executor::Executor;
-use crate::executor::returns::Told;
+use crate::executor::returns::ReturnOutcome;
 use crate::gateway::Dispatcher;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -98,9 +98,9 @@ pub(super) async fn post(
         })?;
     dispatcher.dispatch(calls);
     match told {
-        Told::Applied => Ok(HttpResponse::Ok().json(Taken { status: "applied" })),
-        Told::Kept => Ok(HttpResponse::Accepted().json(Taken { status: "kept" })),
-        Told::Repeated => Err(refused(
+        ReturnOutcome::Applied => Ok(HttpResponse::Ok().json(Taken { status: "applied" })),
+        ReturnOutcome::Kept => Ok(HttpResponse::Accepted().json(Taken { status: "kept" })),
+        ReturnOutcome::Repeated => Err(refused(
             "repeated",
             Problem::new(
                 StatusCode::CONFLICT,

@@ -1,11 +1,11 @@
 //! What counts against a plan's budget: every amount that is reserved or spent, each once, and nothing else.
 
-use crate::harness::{CLAIM, Instance, approved, declined, event, looked_up, refunded, settings};
+use crate::harness::{CLAIM, Instance, approved, declined, event, reconcile, refunded, settings};
 use claim_events::{KnownOutcome, OutcomeKind};
 use diesel::sql_types::BigInt;
 use diesel::{QueryableByName, RunQueryDsl, sql_query};
 use dual_db::{Database, on_each_backend};
-use payments::db::marks;
+use payments::db::restore_marker;
 use payments::domain::saga::{Call, LookUpAnswer};
 use payments::executor::{ClaimEventRead, PlannedCall};
 use payments::settings::BudgetSettings;
@@ -14,7 +14,7 @@ use test_support::{Tally, on_both_databases};
 const LIMIT_CENTS: i64 = 1_000;
 
 /// Later than any restore in a test.
-const LATER_ASK: i64 = 4_000_000_000;
+const LATER_EPOCH: i64 = 4_000_000_000;
 
 #[derive(QueryableByName)]
 struct Used {
@@ -38,7 +38,7 @@ fn limited(database: &Database) -> Instance {
 
 /// Submits a claim, has it paid if its plan covers it, and returns whether it does.
 fn pay(instance: &Instance, claim_id: &str, amount_cents: i64) -> bool {
-    let calls = instance.hear(&event(claim_id, amount_cents, 1));
+    let calls = instance.receive(&event(claim_id, amount_cents, 1));
     calls.iter().for_each(|call| drop(instance.answer(call, approved(amount_cents))));
     !calls.is_empty()
 }
@@ -46,7 +46,7 @@ fn pay(instance: &Instance, claim_id: &str, amount_cents: i64) -> bool {
 fn restore(database: &Database) {
     let marked = database.write(|connection| {
         let now_us = connection.now_us()?;
-        marks::restored(connection, now_us)
+        restore_marker::restored(connection, now_us)
     });
     marked.expect("marks");
 }
@@ -56,7 +56,7 @@ fn re_requested(instance: &Instance, claim_id: &str, amount_cents: i64, known: O
     let mut event = event(claim_id, amount_cents, 1);
     let now_us = instance.database.read(dual_db::Connection::now_us).expect("reads");
     event.says.submitted_at_us = now_us - 60_000_000;
-    event.says.ask = LATER_ASK;
+    event.says.resync_epoch = LATER_EPOCH;
     event.says.known = known;
     event
 }
@@ -64,16 +64,16 @@ fn re_requested(instance: &Instance, claim_id: &str, amount_cents: i64, known: O
 /// Answers the one look-up that was planned.
 fn answer_look_up(instance: &Instance, calls: &[PlannedCall], answer: LookUpAnswer) -> Vec<PlannedCall> {
     assert!(matches!(calls, [PlannedCall { call: Call::LookUp { .. }, .. }]), "{calls:?}");
-    instance.answer(&calls[0], looked_up(answer))
+    instance.answer(&calls[0], reconcile(answer))
 }
 
 on_both_databases! {
     fn a_voided_receivable_leaves_the_budget_as_it_was(database: &Database) {
         let instance = limited(database);
         assert!(pay(&instance, "paid", 600));
-        assert_eq!(instance.hear(&event(CLAIM, -500, 1)), []);
+        assert_eq!(instance.receive(&event(CLAIM, -500, 1)), []);
         assert_eq!(used_cents(database), 600, "what a provider owes is not spent, and cannot be spent again");
-        assert_eq!(instance.hear(&event(CLAIM, -500, 2)), []);
+        assert_eq!(instance.receive(&event(CLAIM, -500, 2)), []);
         assert_eq!(instance.transfer_kinds(CLAIM), ["receivable", "reverse"]);
         assert_eq!(used_cents(database), 600);
         assert!(!pay(&instance, "too much", 401));
@@ -85,9 +85,9 @@ on_both_databases! {
         let without = Instance::new(database, "without");
         assert!(pay(&without, "paid", 600));
         for version in [1, 2] {
-            without.hear(&event(CLAIM, -500, version));
+            without.receive(&event(CLAIM, -500, version));
         }
-        without.hear(&event("owed still", -700, 1));
+        without.receive(&event("owed still", -700, 1));
         let instance = limited(database);
         assert!(!pay(&instance, "too much", 401));
         assert_eq!(used_cents(database), 600);
@@ -96,16 +96,16 @@ on_both_databases! {
 
     fn each_way_to_undo_a_reservation_gives_it_back_once(database: &Database) {
         let instance = limited(database);
-        let decline = instance.hear(&event("declined", 300, 1));
+        let decline = instance.receive(&event("declined", 300, 1));
         assert_eq!(used_cents(database), 300);
         instance.answer(&decline[0], declined());
         assert_eq!(used_cents(database), 0, "a decline releases it");
 
         assert!(pay(&instance, "voided", 300));
-        let refund = instance.hear(&event("voided", 300, 2));
+        let refund = instance.receive(&event("voided", 300, 2));
         assert_eq!(used_cents(database), 0, "a void after the settlement reverses it");
         instance.answer(&refund[0], refunded());
-        instance.hear(&event("voided", 300, 2));
+        instance.receive(&event("voided", 300, 2));
         assert_eq!(used_cents(database), 0, "and neither its refund nor a repeated void gives anything back");
 
         assert!(pay(&instance, "returned", 300));
@@ -118,7 +118,7 @@ on_both_databases! {
         let instance = limited(database);
         assert!(!pay(&instance, "refused", LIMIT_CENTS + 1));
         assert_eq!(used_cents(database), 0);
-        instance.hear(&event("refused", LIMIT_CENTS + 1, 2));
+        instance.receive(&event("refused", LIMIT_CENTS + 1, 2));
         assert_eq!(used_cents(database), 0, "and a void of it gives nothing back");
         assert!(pay(&instance, "all of it", LIMIT_CENTS));
     }
@@ -128,7 +128,7 @@ on_both_databases! {
         assert!(pay(&instance, "paid", 900));
         restore(database);
         // It may have been paid before the restore, so that nothing can refuse it.
-        let calls = instance.hear(&re_requested(&instance, CLAIM, 250, None));
+        let calls = instance.receive(&re_requested(&instance, CLAIM, 250, None));
         let alarms = Tally::of("payment_alarms_total");
         let counting = metrics::set_default_local_recorder(&alarms);
         let calls = answer_look_up(&instance, &calls, LookUpAnswer::NotFound);
@@ -140,9 +140,9 @@ on_both_databases! {
         assert!(!pay(&instance, "one cent more", 1));
 
         // What is given back fills the overdraft first.
-        let calls = instance.hear(&{
+        let calls = instance.receive(&{
             let mut void = event("paid", 900, 2);
-            void.says.ask = LATER_ASK;
+            void.says.resync_epoch = LATER_EPOCH;
             void
         });
         let refund = answer_look_up(&instance, &calls, LookUpAnswer::Paid { amount_cents: 900 });
@@ -157,7 +157,7 @@ on_both_databases! {
         let instance = limited(database);
         assert!(pay(&instance, "paid", 900));
         restore(database);
-        let calls = instance.hear(&re_requested(&instance, CLAIM, 250, None));
+        let calls = instance.receive(&re_requested(&instance, CLAIM, 250, None));
         let calls = answer_look_up(&instance, &calls, LookUpAnswer::NotFound);
         instance.answer(&calls[0], declined());
         assert_eq!((used_cents(database), instance.books_off()), (900, 0));
@@ -167,7 +167,7 @@ on_both_databases! {
         let instance = limited(database);
         assert!(pay(&instance, "paid", 600));
         restore(database);
-        let calls = instance.hear(&re_requested(&instance, CLAIM, 250, Some(KnownOutcome { kind: OutcomeKind::Settled, version: 1 })));
+        let calls = instance.receive(&re_requested(&instance, CLAIM, 250, Some(KnownOutcome { kind: OutcomeKind::Settled, version: 1 })));
         let alarms = Tally::of("payment_alarms_total");
         let counting = metrics::set_default_local_recorder(&alarms);
         assert_eq!(answer_look_up(&instance, &calls, LookUpAnswer::Paid { amount_cents: 250 }), []);

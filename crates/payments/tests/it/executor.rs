@@ -36,7 +36,7 @@ const UNWRITABLE: &str = "REPLACE(REPLACE(facts, '\"reservation\":\"pending\"', 
 on_both_databases! {
     fn the_intent_is_stored_before_the_call_is_made(database: &Database) {
         let instance = Instance::new(database, "one");
-        let calls = instance.hear(&event(CLAIM, 11_685, 1));
+        let calls = instance.receive(&event(CLAIM, 11_685, 1));
         let stored = instance.saga(CLAIM);
         assert_eq!(calls.len(), 1);
         assert_eq!((stored.saga.reservation, stored.saga.disbursement), (Reservation::Pending, Disbursement::Intended));
@@ -48,30 +48,30 @@ on_both_databases! {
 
     fn an_approval_settles_in_one_write(database: &Database) {
         let instance = Instance::new(database, "one");
-        let calls = instance.hear(&event(CLAIM, 11_685, 1));
+        let calls = instance.receive(&event(CLAIM, 11_685, 1));
         assert_eq!(instance.answer(&calls[0], approved(11_685)), []);
         assert_eq!(instance.transfer_kinds(CLAIM), ["disburse", "post", "reserve"]);
         assert_eq!(outcome(&instance), Some((OutcomeKind::Settled, 1)));
         let stored = instance.saga(CLAIM);
-        assert_eq!((stored.revision, stored.due_at_us, stored.worker), (2, None, None));
+        assert_eq!((stored.revision, stored.next_attempt_at_us, stored.worker), (2, None, None));
         assert_eq!((instance.announced(), instance.books_off()), (1, 0));
         assert_eq!(instance.resume(), []);
     }
 
     fn a_repeated_event_makes_no_second_payment_and_is_answered_again_once_there_is_an_outcome(database: &Database) {
         let instance = Instance::new(database, "one");
-        let calls = instance.hear(&event(CLAIM, 100, 1));
-        assert_eq!(instance.hear(&event(CLAIM, 100, 1)), []);
+        let calls = instance.receive(&event(CLAIM, 100, 1));
+        assert_eq!(instance.receive(&event(CLAIM, 100, 1)), []);
         assert_eq!((instance.announced(), instance.saga(CLAIM).revision), (0, 1));
         instance.answer(&calls[0], approved(100));
         let said = instance.delivered();
-        assert_eq!(instance.hear(&event(CLAIM, 100, 1)), []);
+        assert_eq!(instance.receive(&event(CLAIM, 100, 1)), []);
         assert_eq!((instance.delivered(), instance.saga(CLAIM).revision), (said, 2));
     }
 
     fn a_stopped_worker_is_replaced_and_what_it_did_not_hear_is_not_written(database: &Database) {
         let (stopped, other) = (Instance::new(database, "stopped"), Instance::new(database, "other"));
-        let old = stopped.hear(&event(CLAIM, 100, 1));
+        let old = stopped.receive(&event(CLAIM, 100, 1));
         let new = other.resume();
         assert_eq!(new.len(), 1);
         assert_eq!(new[0].call, old[0].call, "the same key is sent again");
@@ -89,8 +89,8 @@ on_both_databases! {
 
     fn a_definite_answer_counts_whenever_it_comes_and_another_one_after_it_is_an_alarm(database: &Database) {
         let instance = Instance::new(database, "one");
-        let first = instance.hear(&event(CLAIM, 100, 1));
-        let again = instance.hear(&event(CLAIM, 100, 2));
+        let first = instance.receive(&event(CLAIM, 100, 1));
+        let again = instance.receive(&event(CLAIM, 100, 2));
         assert_eq!(again[0].call, first[0].call, "the void has the same key sent again");
         let refund = instance.answer(&first[0], approved(100));
         assert!(matches!(refund[0].call, Call::Refund { amount_cents: 100, .. }), "{refund:?}");
@@ -110,7 +110,7 @@ on_both_databases! {
 
     fn a_payment_that_is_tried_again_faster_than_the_gateway_answers_is_written_all_the_same(database: &Database) {
         let instance = Instance::new(database, "one");
-        let first = instance.hear(&event(CLAIM, 100, 1));
+        let first = instance.receive(&event(CLAIM, 100, 1));
         let by = By { reason: "in a hurry".into(), operator: None, client: "192.0.2.7".into() };
         for _ in 0..3 {
             assert!(matches!(instance.executor.act(CLAIM, Act::Retry, &by).expect("acts"), Acted::Done(_)));
@@ -121,7 +121,7 @@ on_both_databases! {
 
     fn a_saga_is_not_written_under_a_revision_that_is_past(database: &Database) {
         let instance = Instance::new(database, "one");
-        instance.hear(&event(CLAIM, 100, 1));
+        instance.receive(&event(CLAIM, 100, 1));
         let (mut first, mut second) = (instance.saga(CLAIM), instance.saga(CLAIM));
         database.write(|c| sagas::write(c, &mut first)).expect("it is as it was read");
         let refused = database.read(|c| sagas::write(c, &mut second));
@@ -130,7 +130,7 @@ on_both_databases! {
 
     fn an_unknown_answer_is_asked_again_under_the_same_key(database: &Database) {
         let instance = Instance::new(database, "one");
-        let first = instance.hear(&event(CLAIM, 100, 1));
+        let first = instance.receive(&event(CLAIM, 100, 1));
         assert_eq!(instance.answer(&first[0], unknown()), []);
         assert_eq!(instance.saga(CLAIM).saga.attempts.disburse, 1);
         let second = instance.resume();
@@ -144,11 +144,11 @@ on_both_databases! {
 
     fn a_pause_that_the_gateway_asks_for_is_kept(database: &Database) {
         let instance = Instance::new(database, "one");
-        let calls = instance.hear(&event(CLAIM, 100, 1));
+        let calls = instance.receive(&event(CLAIM, 100, 1));
         instance.answer(&calls[0], Input::PayAnswer(PayAnswer::Unknown { retry_after_ms: Some(60_000) }));
         assert_eq!(instance.resume(), []);
         let stored = instance.saga(CLAIM);
-        let pause_us = stored.due_at_us.expect("it is taken up again") - stored.updated_at_us;
+        let pause_us = stored.next_attempt_at_us.expect("it is taken up again") - stored.updated_at_us;
         assert_eq!(pause_us, 60_000_000);
     }
 
@@ -156,7 +156,7 @@ on_both_databases! {
         let mut few = settings();
         few.saga.stuck_after_attempts = 3;
         let instance = Instance::with_settings(database, "one", few);
-        let mut calls = instance.hear(&event(CLAIM, 100, 1));
+        let mut calls = instance.receive(&event(CLAIM, 100, 1));
         for _ in 0..3 {
             assert_eq!(instance.saga(CLAIM).stuck_reason, None);
             instance.answer(&calls[0], unknown());
@@ -171,13 +171,13 @@ on_both_databases! {
         let mut few = settings();
         few.saga.stuck_after_attempts = 2;
         let instance = Instance::with_settings(database, "one", few);
-        let mut pay = instance.hear(&event(CLAIM, 100, 1));
+        let mut pay = instance.receive(&event(CLAIM, 100, 1));
         for _ in 0..2 {
             instance.answer(&pay[0], unknown());
             pay = instance.resume();
         }
         assert!(instance.saga(CLAIM).stuck_reason.is_some());
-        let pay = instance.hear(&event(CLAIM, 100, 2));
+        let pay = instance.receive(&event(CLAIM, 100, 2));
         assert!(instance.saga(CLAIM).stuck_reason.is_some(), "it still waits to hear whether it was paid");
         let mut refund = instance.answer(&pay[0], approved(100));
         let lost = Input::RefundAnswer(RefundAnswer::Unknown { retry_after_ms: None });
@@ -191,9 +191,9 @@ on_both_databases! {
 
     fn a_void_after_settlement_reverses_and_refunds(database: &Database) {
         let instance = Instance::new(database, "one");
-        let calls = instance.hear(&event(CLAIM, 100, 1));
+        let calls = instance.receive(&event(CLAIM, 100, 1));
         instance.answer(&calls[0], approved(100));
-        let refund = instance.hear(&event(CLAIM, 100, 2));
+        let refund = instance.receive(&event(CLAIM, 100, 2));
         assert!(matches!(refund[0].call, Call::Refund { amount_cents: 100, .. }));
         assert_eq!(instance.saga(CLAIM).saga.state(), State::Unwinding);
         instance.answer(&refund[0], refunded());
@@ -213,8 +213,8 @@ on_both_databases! {
 
     fn the_same_claim_with_other_content_is_set_aside(database: &Database) {
         let instance = Instance::new(database, "one");
-        instance.hear(&event(CLAIM, 100, 1));
-        assert_eq!(instance.hear(&event(CLAIM, 999, 2)), []);
+        instance.receive(&event(CLAIM, 100, 1));
+        assert_eq!(instance.receive(&event(CLAIM, 999, 2)), []);
         assert_eq!((instance.dead_letters(), instance.saga(CLAIM).saga.claim_version), (1, 1));
     }
 
@@ -256,13 +256,13 @@ on_both_databases! {
             database.write(|c| Ok(on_each_backend!(c, |c| sql_query(&sql).execute(c))?)).expect("executes");
         };
         for (id, earlier) in ids.iter().zip((0..10).rev()) {
-            instance.hear(&event(id, 100, 1));
+            instance.receive(&event(id, 100, 1));
             // The first came first, however fast this machine is.
             execute(format!("UPDATE sagas SET started_at_us = started_at_us - {earlier}000000 WHERE claim_id = '{id}'"));
         }
         let take = |limit| -> Vec<String> {
             // All are due, the first of them for longest, and six of them were tried before.
-            execute("UPDATE sagas SET due_at_us = started_at_us, tries = 0".to_owned());
+            execute("UPDATE sagas SET next_attempt_at_us = started_at_us, tries = 0".to_owned());
             execute(format!("UPDATE sagas SET tries = 5 WHERE claim_id <= '{}'", ids[5]));
             let calls = instance.executor.resume(limit).expect("takes up");
             let mut taken: Vec<String> = calls.into_iter().map(|call| call.claim_id).collect();
@@ -278,7 +278,7 @@ on_both_databases! {
         assert_eq!(take(10), ids);
         assert_eq!(take(100), ids);
         // How often one was tried is written with it.
-        let calls = instance.hear(&event("tried", 100, 1));
+        let calls = instance.receive(&event("tried", 100, 1));
         instance.answer(&calls[0], unknown());
         execute("DELETE FROM sagas WHERE tries <> 1".to_owned());
         assert_eq!(instance.saga("tried").saga.attempts.disburse, 1);
@@ -291,7 +291,7 @@ on_both_databases! {
         std::thread::scope(|scope| {
             for n in 0..64 {
                 let instance = &instance;
-                scope.spawn(move || instance.hear(&event(&format!("claim{n:017}"), 100, 1)));
+                scope.spawn(move || instance.receive(&event(&format!("claim{n:017}"), 100, 1)));
             }
         });
         let sagas: Vec<_> = (0..64).map(|n| instance.saga(&format!("claim{n:017}")).saga).collect();
@@ -302,14 +302,14 @@ on_both_databases! {
         let first = sagas.iter().find(|saga| saga.reservation == Reservation::Pending).expect("one");
         let call = instance.executor.resume(100).expect("takes up").into_iter().find(|call| call.claim_id == first.claim_id);
         instance.answer(&call.expect("its call"), Input::PayAnswer(PayAnswer::Declined { code: "no".into() }));
-        assert_eq!(instance.hear(&event("one more", 100, 1)).len(), 1);
-        assert_eq!(instance.hear(&event("one too many", 100, 1)).len(), 0);
+        assert_eq!(instance.receive(&event("one more", 100, 1)).len(), 1);
+        assert_eq!(instance.receive(&event("one too many", 100, 1)).len(), 0);
     }
 
     fn a_plan_that_gets_a_budget_later_is_counted_from_its_first_claim_on(database: &Database) {
         let without = Instance::new(database, "without");
         let pay = |instance: &Instance, claim_id: &str, cents| {
-            let calls = instance.hear(&event(claim_id, cents, 1));
+            let calls = instance.receive(&event(claim_id, cents, 1));
             calls.iter().for_each(|call| drop(instance.answer(call, approved(cents))));
             calls.len()
         };
@@ -321,7 +321,7 @@ on_both_databases! {
         assert_eq!(pay(&with, "just enough", 10), 1);
         // Without a budget again it is still counted, and what is undone meanwhile is given back.
         assert_eq!(pay(&without, "more", 50), 1);
-        let refund = without.hear(&event("before", 90, 2));
+        let refund = without.receive(&event("before", 90, 2));
         without.answer(&refund[0], refunded());
         assert_eq!(pay(&with, "too much again", 41), 0);
         assert_eq!(pay(&with, "the rest", 40), 1);
@@ -383,16 +383,16 @@ on_both_databases! {
 
     fn an_outcome_names_the_event_that_it_answers(database: &Database) {
         let instance = Instance::new(database, "one");
-        let calls = instance.hear(&event(CLAIM, 100, 1));
+        let calls = instance.receive(&event(CLAIM, 100, 1));
         instance.answer(&calls[0], approved(100));
         let mut void = event(CLAIM, 100, 2);
         void.traceparent = Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into());
-        let refund = instance.hear(&void);
+        let refund = instance.receive(&void);
         // Neither a repetition nor one from before is the cause of what follows.
         for (version, event_id) in [(2, "repeated"), (1, "late")] {
             let mut again = event(CLAIM, 100, version);
             again.event_id = event_id.into();
-            assert_eq!(instance.hear(&again), []);
+            assert_eq!(instance.receive(&again), []);
         }
         instance.answer(&refund[0], refunded());
         let causes: Vec<_> = instance

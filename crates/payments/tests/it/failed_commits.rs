@@ -57,7 +57,7 @@ on_both_databases! {
         let mut settings = settings();
         settings.kafka.brokers = broker.address().to_string();
         let instance = Instance::with_settings(test.database(), "one", settings);
-        let pay = instance.hear(&event(CLAIM, 100, 1)).remove(0);
+        let pay = instance.receive(&event(CLAIM, 100, 1)).remove(0);
 
         fail_commits(test.database(), "outbox", "true");
         let answer = |input| Answer { claim_id: CLAIM.into(), revision: pay.revision, input };
@@ -87,7 +87,7 @@ on_both_databases! {
         settings.kafka.brokers = broker.address().to_string();
         let instance = Instance::with_settings(test.database(), "one", settings);
         fail_commits(test.database(), "outbox", "true");
-        let heard = |version| [payments::executor::Heard::Claim(Box::new(event(CLAIM, 0, version)))];
+        let heard = |version| [payments::executor::Received::Claim(Box::new(event(CLAIM, 0, version)))];
         assert!(instance.executor.apply_events(&heard(1), &[]).is_err());
         let_commits_succeed(test.database(), "outbox");
         instance.executor.apply_events(&heard(2), &[]).expect("applies");

@@ -195,7 +195,7 @@ async fn an_answer_without_an_end_is_not_read_to_the_end() {
 }
 
 /// What a look-up of the payment `claim.disburse` for `claim` makes of the one payment in the answer.
-async fn looked_up(status: &str, amount_cents: i64, refunded: bool, returned: bool) -> LookUpAnswer {
+async fn reconcile(status: &str, amount_cents: i64, refunded: bool, returned: bool) -> LookUpAnswer {
     let body = format!(
         r#"{{"payments":[{{"payment_id":"p","reference":"claim","idempotency_key":"claim.disburse","status":"{status}",
         "amount_cents":{amount_cents},"currency":"USD","refunded":{refunded},"returned":{returned}}}]}}"#
@@ -206,17 +206,17 @@ async fn looked_up(status: &str, amount_cents: i64, refunded: bool, returned: bo
 #[actix_web::test]
 async fn a_look_up_finds_what_became_of_a_payment_or_knows_nothing() {
     let amount_cents = 100;
-    assert_eq!(looked_up("approved", 100, false, false).await, LookUpAnswer::Paid { amount_cents });
-    assert_eq!(looked_up("approved", 100, true, false).await, LookUpAnswer::Refunded { amount_cents });
-    assert_eq!(looked_up("approved", 100, false, true).await, LookUpAnswer::Returned { amount_cents });
-    assert_eq!(looked_up("declined", 100, false, false).await, LookUpAnswer::Declined { code: "declined".into() });
+    assert_eq!(reconcile("approved", 100, false, false).await, LookUpAnswer::Paid { amount_cents });
+    assert_eq!(reconcile("approved", 100, true, false).await, LookUpAnswer::Refunded { amount_cents });
+    assert_eq!(reconcile("approved", 100, false, true).await, LookUpAnswer::Returned { amount_cents });
+    assert_eq!(reconcile("declined", 100, false, false).await, LookUpAnswer::Declined { code: "declined".into() });
     let none = gateway(200, r#"{"payments":[]}"#, &[]).look_up("claim.disburse", "claim").await.answer;
     assert_eq!(none, LookUpAnswer::NotFound);
 
     let nobody_knows = LookUpAnswer::Unknown { retry_after_ms: None };
-    assert_eq!(looked_up("approved", 100, true, true).await, nobody_knows, "back twice");
-    assert_eq!(looked_up("approved", 0, false, false).await, nobody_knows, "nothing paid");
-    assert_eq!(looked_up("pending", 100, false, false).await, nobody_knows, "a status it may not give");
+    assert_eq!(reconcile("approved", 100, true, true).await, nobody_knows, "back twice");
+    assert_eq!(reconcile("approved", 0, false, false).await, nobody_knows, "nothing paid");
+    assert_eq!(reconcile("pending", 100, false, false).await, nobody_knows, "a status it may not give");
     let cases = [
         (200, ""),
         (200, r#"{"payments":null}"#),

@@ -8,7 +8,7 @@ use payments::app::Application;
 use payments::db;
 use payments::db::sagas::StoredSaga;
 use payments::domain::saga::{ClaimSays, Input, LookUpAnswer, PayAnswer, RefundAnswer};
-use payments::executor::{Answer, ClaimEventRead, Executor, Heard, PlannedCall};
+use payments::executor::{Answer, ClaimEventRead, Executor, PlannedCall, Received};
 use payments::gateway::{Gateway, PayRequest, RefundRequest, Reply};
 use payments::settings::Settings;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ impl Instance {
         database.migrate(&[&event_bus::MIGRATIONS, &db::MIGRATIONS]).expect("migrates");
         let marked = database.write(|connection| {
             let now_us = connection.now_us()?;
-            db::marks::ensure(connection, now_us)
+            db::restore_marker::ensure(connection, now_us)
         });
         marked.expect("marks");
         let relay = Relay::start(database, &settings.kafka).expect("a relay needs no broker to start");
@@ -51,12 +51,12 @@ impl Instance {
         Self { database: database.clone(), executor }
     }
 
-    pub fn hear(&self, event: &ClaimEventRead) -> Vec<PlannedCall> {
+    pub fn receive(&self, event: &ClaimEventRead) -> Vec<PlannedCall> {
         self.hear_all(std::slice::from_ref(event))
     }
 
     pub fn hear_all(&self, events: &[ClaimEventRead]) -> Vec<PlannedCall> {
-        let heard: Vec<Heard> = events.iter().map(|event| Heard::Claim(Box::new(event.clone()))).collect();
+        let heard: Vec<Received> = events.iter().map(|event| Received::Claim(Box::new(event.clone()))).collect();
         self.executor.apply_events(&heard, &[]).expect("applies")
     }
 
@@ -75,7 +75,9 @@ impl Instance {
     pub fn let_leases_end(&self) {
         let end = |connection: &mut Connection| {
             let soon_us = connection.now_us()? + 5_000;
-            let sql = format!("UPDATE sagas SET due_at_us = due_at_us - 5000 WHERE due_at_us <= {soon_us}");
+            let sql = format!(
+                "UPDATE sagas SET next_attempt_at_us = next_attempt_at_us - 5000 WHERE next_attempt_at_us <= {soon_us}"
+            );
             execute(connection, &sql)
         };
         self.database.write(end).expect("leases end");
@@ -162,10 +164,10 @@ pub fn event(claim_id: &str, amount_cents: i64, version: i64) -> ClaimEventRead 
             plan_group: "GRP-1000".into(),
             provider_npi: "1497775530".into(),
             amount_cents,
-            // In the year 2100: later than any database's mark.
+            // In the year 2100: later than any database's marker.
             submitted_at_us: 4_102_444_800_000_000,
             version,
-            ask: 0,
+            resync_epoch: 0,
             known: None,
             too_late: false,
         },
@@ -177,7 +179,7 @@ pub fn event(claim_id: &str, amount_cents: i64, version: i64) -> ClaimEventRead 
     }
 }
 
-pub fn looked_up(answer: LookUpAnswer) -> Input {
+pub fn reconcile(answer: LookUpAnswer) -> Input {
     Input::LookedUp { answer, key_expired: false }
 }
 

@@ -1,14 +1,14 @@
 //! A payment's key is sent again only as long as the gateway remembers it: under one that is forgotten the same claim would be
 //! paid a second time.
 
-use crate::harness::{CLAIM, Instance, approved, event, looked_up, settings, unknown};
+use crate::harness::{CLAIM, Instance, approved, event, reconcile, settings, unknown};
 use claim_events::OutcomeKind;
 use diesel::{RunQueryDsl, sql_query};
 use dual_db::{Database, on_each_backend};
-use payments::db::marks;
+use payments::db::restore_marker;
 use payments::domain::saga::{Call, Forced, LookUpAnswer, Trust};
 use payments::executor::operator::{Act, Acted, By};
-use payments::executor::returns::Told;
+use payments::executor::returns::ReturnOutcome;
 use test_support::on_both_databases;
 
 /// Makes each saga 25 hours older: the gateway remembers for a day.
@@ -23,7 +23,7 @@ fn a_day_passes(database: &Database) {
 /// A payment whose first request was never answered, a day later.
 fn old_intent(database: &Database) -> Instance {
     let instance = Instance::new(database, "one");
-    let calls = instance.hear(&event(CLAIM, 100, 1));
+    let calls = instance.receive(&event(CLAIM, 100, 1));
     instance.answer(&calls[0], unknown());
     assert!(
         matches!(instance.resume()[0].call, Call::Pay { .. }),
@@ -43,12 +43,12 @@ on_both_databases! {
         let instance = old_intent(database);
         let calls = instance.resume();
         assert!(matches!(calls[0].call, Call::LookUp { .. }), "{calls:?}");
-        assert_eq!(instance.answer(&calls[0], looked_up(LookUpAnswer::NotFound)), []);
+        assert_eq!(instance.answer(&calls[0], reconcile(LookUpAnswer::NotFound)), []);
         let stuck = instance.saga(CLAIM).stuck_reason.expect("stuck");
         assert!(stuck.contains("not sent again"), "{stuck}");
         // Its answer was lost, and not the payment.
         let calls = instance.resume();
-        instance.answer(&calls[0], looked_up(LookUpAnswer::Paid { amount_cents: 100 }));
+        instance.answer(&calls[0], reconcile(LookUpAnswer::Paid { amount_cents: 100 }));
         let outcome = instance.saga(CLAIM).saga.outcome.map(|outcome| outcome.kind);
         assert_eq!((outcome, instance.books_off()), (Some(OutcomeKind::Settled), 0));
     }
@@ -58,12 +58,12 @@ on_both_databases! {
         waits_long.saga.lease_ms = 7_200_000;
         waits_long.gateway.key_lifetime_ms = 3_600_000;
         let instance = Instance::with_settings(database, "one", waits_long);
-        let calls = instance.hear(&event(CLAIM, 100, 1));
+        let calls = instance.receive(&event(CLAIM, 100, 1));
         assert!(matches!(calls[0].call, Call::Pay { .. }), "no gateway can have forgotten what was never sent: {calls:?}");
         instance.answer(&calls[0], unknown());
         let calls = instance.resume();
         assert!(matches!(calls[0].call, Call::LookUp { .. }), "{calls:?}");
-        assert_eq!(instance.answer(&calls[0], looked_up(LookUpAnswer::NotFound)), []);
+        assert_eq!(instance.answer(&calls[0], reconcile(LookUpAnswer::NotFound)), []);
         assert!(instance.saga(CLAIM).stuck_reason.is_some());
     }
 
@@ -71,21 +71,21 @@ on_both_databases! {
         let instance = old_intent(database);
         let restored = database.write(|connection| {
             let now_us = connection.now_us()?;
-            marks::restored(connection, now_us)
+            restore_marker::restored(connection, now_us)
         });
         restored.expect("marks");
         assert_eq!(instance.resume(), []);
         for version in [1, 2] {
-            assert_eq!(instance.hear(&event(CLAIM, 100, version)), [], "that was requested before the restore");
+            assert_eq!(instance.receive(&event(CLAIM, 100, version)), [], "that was requested before the restore");
         }
-        assert_eq!(instance.saga(CLAIM).saga.trust, Trust::Suspect);
+        assert_eq!(instance.saga(CLAIM).saga.trust, Trust::Unverified);
     }
 
     fn a_refund_is_sent_again_however_old_the_payment_is(database: &Database) {
         let instance = Instance::new(database, "one");
-        let calls = instance.hear(&event(CLAIM, 100, 1));
+        let calls = instance.receive(&event(CLAIM, 100, 1));
         instance.answer(&calls[0], approved(100));
-        let refund = instance.hear(&event(CLAIM, 100, 2));
+        let refund = instance.receive(&event(CLAIM, 100, 2));
         a_day_passes(database);
         let again = instance.resume();
         assert_eq!(again[0].call, refund[0].call);
@@ -96,16 +96,16 @@ on_both_databases! {
         let instance = old_intent(database);
         let Acted::Done(calls) = act(&instance, Act::Retry) else { panic!("it is tried") };
         assert!(matches!(calls[0].call, Call::LookUp { .. }), "{calls:?}");
-        let calls = instance.hear(&event(CLAIM, 100, 2));
+        let calls = instance.receive(&event(CLAIM, 100, 2));
         assert!(matches!(calls[0].call, Call::LookUp { .. }), "{calls:?}");
-        instance.answer(&calls[0], looked_up(LookUpAnswer::Declined { code: "no".into() }));
+        instance.answer(&calls[0], reconcile(LookUpAnswer::Declined { code: "no".into() }));
         let outcome = instance.saga(CLAIM).saga.outcome.map(|outcome| outcome.kind);
         assert_eq!((outcome, instance.books_off()), (Some(OutcomeKind::Unwound), 0));
     }
 
     fn an_answer_that_comes_after_all_is_taken(database: &Database) {
         let instance = Instance::new(database, "one");
-        let calls = instance.hear(&event(CLAIM, 100, 1));
+        let calls = instance.receive(&event(CLAIM, 100, 1));
         a_day_passes(database);
         instance.answer(&calls[0], approved(100));
         let outcome = instance.saga(CLAIM).saga.outcome.map(|outcome| outcome.kind);
@@ -115,8 +115,8 @@ on_both_databases! {
     fn a_return_that_was_told_meanwhile_counts_once_an_operator_says_that_it_was_paid(database: &Database) {
         let instance = old_intent(database);
         let calls = instance.resume();
-        instance.answer(&calls[0], looked_up(LookUpAnswer::NotFound));
-        assert_eq!(instance.executor.apply_return("evt-1", CLAIM, 100).expect("keeps").0, Told::Kept);
+        instance.answer(&calls[0], reconcile(LookUpAnswer::NotFound));
+        assert_eq!(instance.executor.apply_return("evt-1", CLAIM, 100).expect("keeps").0, ReturnOutcome::Kept);
         assert!(matches!(act(&instance, Act::Force(Some(Forced::Paid))), Acted::Done(_)));
         assert_eq!(instance.transfer_kinds(CLAIM), ["disburse", "post", "reserve", "return", "reverse"]);
         let outcome = instance.saga(CLAIM).saga.outcome.map(|outcome| outcome.kind);

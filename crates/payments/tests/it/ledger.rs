@@ -39,7 +39,7 @@ on_both_databases! {
     fn the_audit_sums_up_and_finds_a_claim_that_is_off(database: &Database) {
         let instance = Instance::new(database, "one");
         for (claim_id, amount) in [(CLAIM, 11_685), ("another", 0), ("a debt", -500)] {
-            let calls = instance.hear(&event(claim_id, amount, 1));
+            let calls = instance.receive(&event(claim_id, amount, 1));
             for call in calls {
                 instance.answer(&call, approved(amount));
             }

@@ -21,7 +21,7 @@ fn three_payments(test: &TestDatabase) {
     impatient.saga.stuck_after_attempts = 1;
     let instance = Instance::with_settings(test.database(), "one", impatient);
     for (id, answer) in [("settled", approved(100)), ("unwound", declined()), ("stuck", unknown())] {
-        let calls = instance.hear(&event(id, 100, 1));
+        let calls = instance.receive(&event(id, 100, 1));
         instance.answer(&calls[0], answer);
     }
 }

@@ -28,7 +28,7 @@ fn body(claim_id: &str) -> ClaimBody {
         submitted_at: "2100-01-01T09:30:00.123456Z".into(),
         lines: vec![],
         known_outcome: None,
-        ask: 0,
+        resync_epoch: 0,
     }
 }
 
@@ -76,7 +76,7 @@ on_both_databases! {
         let recorded = OutcomeRecorded {
             claim_id: CLAIM.into(),
             known_outcome: KnownOutcome { kind: OutcomeKind::Unwound, version: 2 },
-            ask: 0,
+            resync_epoch: 0,
         };
         batch.push(message(&ClaimEvent::OutcomeRecorded(recorded), 2, 7));
 
@@ -100,10 +100,10 @@ on_both_databases! {
         let dispatcher = Dispatcher::new(Arc::new(Approving::default()), runtime.handle().clone(), &patient(), answers);
         let mut claims = Claims::new(instance.executor.clone(), dispatcher);
         let known_outcome = Some(KnownOutcome { kind: OutcomeKind::Settled, version: 1 });
-        let again = ClaimBody { known_outcome, ask: 7, ..body(CLAIM) };
+        let again = ClaimBody { known_outcome, resync_epoch: 7, ..body(CLAIM) };
         claims.handle(&[submitted(CLAIM, 0), message(&ClaimEvent::Submitted(again), 1, 1)]).expect("applies");
         let saga = instance.saga(CLAIM).saga;
-        assert_eq!((instance.dead_letters(), saga.ask, saga.known_version), (0, 7, 1));
+        assert_eq!((instance.dead_letters(), saga.resync_epoch, saga.known_version), (0, 7, 1));
         for (letters, other) in [
             (1, ClaimBody { net_fee_cents: 101, ..body(CLAIM) }),
             (2, ClaimBody { provider_npi: "1234567893".into(), ..body(CLAIM) }),

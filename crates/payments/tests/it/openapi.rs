@@ -13,12 +13,12 @@ on_both_databases! {
     fn every_example_is_answered_as_the_document_says(test: &TestDatabase) {
         let secret = |settings: &mut payments::settings::Settings| settings.gateway.webhook_secret = "secret".to_owned();
         with_application(test, secret, async |base, instance| {
-            let calls = instance.hear(&event(EXAMPLE_ID, 11_685, 1));
+            let calls = instance.receive(&event(EXAMPLE_ID, 11_685, 1));
             instance.answer(&calls[0], approved(11_685));
             let letters = [1, 2].map(|offset| DeadLetter { message: submitted(EXAMPLE_ID, offset), reason: "poison".to_owned() });
             instance.executor.apply_events(&[], &letters).expect("keeps them");
             for claim_id in ["stuck0000000000000retry", "stuck0000000000000force"] {
-                let mut calls = instance.hear(&event(claim_id, 100, 1));
+                let mut calls = instance.receive(&event(claim_id, 100, 1));
                 while instance.saga(claim_id).stuck_reason.is_none() {
                     instance.answer(&calls[0], unknown());
                     calls = instance.resume().into_iter().filter(|call| call.claim_id == claim_id).collect();

@@ -3,7 +3,7 @@
 use crate::harness::{CLAIM, Instance, approved, declined, event, refunded, settings, unknown, with_application};
 use claim_events::{Cause, Compensation, OutcomeKind, PaymentEvent, Unwound};
 use dual_db::Database;
-use payments::db::operator_acts;
+use payments::db::operator_actions;
 use payments::domain::saga::{Forced, Input, RefundAnswer};
 use payments::executor::PlannedCall;
 use payments::executor::operator::{Act, Acted, By};
@@ -12,7 +12,7 @@ use test_support::{TestDatabase, on_both_databases};
 
 /// A payment of another amount, whose refund gets no answer until it is stuck; its last call.
 fn stuck_refund(instance: &Instance) -> PlannedCall {
-    let pay = instance.hear(&event(CLAIM, 100, 1));
+    let pay = instance.receive(&event(CLAIM, 100, 1));
     let mut refund = instance.answer(&pay[0], approved(150));
     while instance.saga(CLAIM).stuck_reason.is_none() {
         instance.answer(&refund[0], Input::RefundAnswer(RefundAnswer::Unknown { retry_after_ms: None }));
@@ -22,7 +22,7 @@ fn stuck_refund(instance: &Instance) -> PlannedCall {
 }
 
 fn stuck_payment(instance: &Instance) -> PlannedCall {
-    let mut pay = instance.hear(&event(CLAIM, 100, 1));
+    let mut pay = instance.receive(&event(CLAIM, 100, 1));
     while instance.saga(CLAIM).stuck_reason.is_none() {
         instance.answer(&pay[0], unknown());
         pay = instance.resume();
@@ -50,16 +50,16 @@ struct Said {
     compensations: Vec<Compensation>,
     code: String,
     words: String,
-    unasked: bool,
+    unsolicited: bool,
 }
 
 fn unwound(instance: &Instance) -> Said {
     let (envelope, event) = instance.delivered().pop().expect("an outcome goes out");
-    let PaymentEvent::Unwound(Unwound { compensations, reason_code, reason, unasked, .. }) = event else {
+    let PaymentEvent::Unwound(Unwound { compensations, reason_code, reason, unsolicited, .. }) = event else {
         panic!("{event:?}")
     };
     let [code, words] = [reason_code, reason].map(|told| told.expect("a reason"));
-    Said { version: envelope.version, compensations, code, words, unasked }
+    Said { version: envelope.version, compensations, code, words, unsolicited }
 }
 
 async fn post(base: &str, act: &str, body: &Value) -> (u16, Value) {
@@ -114,7 +114,7 @@ on_both_databases! {
             for act in ["retry", "force"] {
                 assert_eq!(post(&base, act, &why).await.0, 404);
             }
-            let calls = instance.hear(&event(CLAIM, 100, 1));
+            let calls = instance.receive(&event(CLAIM, 100, 1));
             let (status, refused) = post(&base, "force", &json!({"reason": "because", "answer": "declined"})).await;
             assert_eq!((status, &refused["state"]), (409, &json!("working")), "{refused}");
             instance.answer(&calls[0], approved(100));
@@ -125,7 +125,7 @@ on_both_databases! {
                 assert_eq!((status, &refused["errors"][0]["field"]), (422, &json!("reason")), "{refused}");
             }
             assert_eq!(post(&base, "retry", &json!({"reason": "because", "answer": "paid"})).await.0, 400);
-            let acts = instance.database.read(|c| operator_acts::last_of_claim(c, CLAIM, 10)).expect("reads");
+            let acts = instance.database.read(|c| operator_actions::last_of_claim(c, CLAIM, 10)).expect("reads");
             assert_eq!((acts, instance.saga(CLAIM).revision), (vec![], 2));
         });
     }
@@ -137,17 +137,17 @@ on_both_databases! {
         assert_eq!(end(&instance), (Some(OutcomeKind::Unwound), None));
         assert_eq!(instance.transfer_kinds(CLAIM), ["disburse", "owe", "release", "reserve"]);
         let said = unwound(&instance);
-        assert_eq!((said.version, said.compensations.as_slice(), said.unasked), (1, &[Compensation::Release][..], false));
+        assert_eq!((said.version, said.compensations.as_slice(), said.unsolicited), (1, &[Compensation::Release][..], false));
         assert!(said.code == "amount_mismatch" && said.words.ends_with("the provider owes it"), "{said:?}");
         assert_eq!(instance.books_off(), 0);
-        let acts = instance.database.read(|c| operator_acts::last_of_claim(c, CLAIM, 10)).expect("reads");
+        let acts = instance.database.read(|c| operator_actions::last_of_claim(c, CLAIM, 10)).expect("reads");
         assert_eq!((acts[0].answer.as_deref(), acts[0].operator.as_deref()), (Some("owed"), Some("A. Smith")));
 
         // The gateway gives it back after all: then it is not owed, which is another end, and nobody asked for it.
         instance.answer(&late, refunded());
         let said = unwound(&instance);
         let compensations = [Compensation::Release, Compensation::Refund];
-        assert_eq!((said.version, said.compensations.as_slice(), said.unasked), (2, &compensations[..], true));
+        assert_eq!((said.version, said.compensations.as_slice(), said.unsolicited), (2, &compensations[..], true));
         assert!(said.code == "amount_mismatch" && !said.words.contains("owes"), "{said:?}");
         assert_eq!(instance.transfer_kinds(CLAIM), ["acquit", "disburse", "owe", "refund", "release", "reserve"]);
         assert_eq!((end(&instance).0, instance.books_off()), (Some(OutcomeKind::Unwound), 0));
@@ -160,7 +160,7 @@ on_both_databases! {
         instance.executor.apply_return("evt-1", CLAIM, 150).expect("applies");
         assert_eq!(instance.transfer_kinds(CLAIM), ["acquit", "disburse", "owe", "release", "reserve", "return"]);
         let said = unwound(&instance);
-        assert_eq!((said.version, said.compensations.as_slice(), said.unasked), (2, &[Compensation::Release][..], true));
+        assert_eq!((said.version, said.compensations.as_slice(), said.unsolicited), (2, &[Compensation::Release][..], true));
         assert!(!said.words.contains("owes"), "{said:?}");
         // It is said again until claim_process has it.
         instance.resume();
@@ -194,7 +194,7 @@ on_both_databases! {
         let instance = Instance::new(database, "one");
         stuck_refund(&instance);
         force(&instance, None);
-        for change in ["UPDATE operator_acts SET reason = 'another'", "DELETE FROM operator_acts"] {
+        for change in ["UPDATE operator_actions SET reason = 'another'", "DELETE FROM operator_actions"] {
             let refused = database.write(|c| dual_db::on_each_backend!(c, |c| {
                 Ok(diesel::RunQueryDsl::execute(diesel::sql_query(change), c).map(drop)?)
             }));
@@ -208,13 +208,13 @@ on_both_databases! {
         let instance = Instance::with_settings(database, "one", short);
         let now_us = database.read(dual_db::Connection::now_us).expect("reads");
         let mut late = event(CLAIM, 100, 1);
-        // Its database's mark is older: it was there when the claim was accepted.
+        // Its database's marker is older: it was there when the claim was accepted.
         let before = database.write(|c| {
-            Ok(dual_db::on_each_backend!(c, |c| diesel::RunQueryDsl::execute(diesel::sql_query("UPDATE database_mark SET at_us = 0"), c))?)
+            Ok(dual_db::on_each_backend!(c, |c| diesel::RunQueryDsl::execute(diesel::sql_query("UPDATE restore_marker SET at_us = 0"), c))?)
         });
         assert_eq!(before.expect("writes"), 1);
         late.says.submitted_at_us = now_us - 2_000_000;
-        assert_eq!(instance.hear(&late), []);
+        assert_eq!(instance.receive(&late), []);
         let saga = instance.saga(CLAIM).saga;
         let unwinding = saga.unwinding.expect("unwinds");
         assert_eq!((unwinding.cause, unwinding.failed_step, unwinding.reason.code.as_str()), (Cause::Deadline, None, "too_late"));
@@ -222,9 +222,9 @@ on_both_databases! {
 
         let mut begun = event("begun0000000000000000a", 100, 1);
         begun.says.submitted_at_us = late.says.submitted_at_us;
-        let calls = Instance::new(database, "patient").hear(&begun);
+        let calls = Instance::new(database, "patient").receive(&begun);
         assert_eq!(calls.len(), 1);
-        assert_eq!(instance.hear(&begun), [], "it is being asked for, so no deadline counts");
+        assert_eq!(instance.receive(&begun), [], "it is being asked for, so no deadline counts");
         instance.answer(&calls[0], approved(100));
         let outcome = instance.saga("begun0000000000000000a").saga.outcome.expect("an end");
         assert_eq!(outcome.kind, OutcomeKind::Settled);

@@ -1,21 +1,21 @@
 //! The versions of outcomes where the services remember different ones: known unwound wins, and the next outcome of payments
 //! has a version above every one that either service knows.
 
-use crate::harness::{CLAIM, Instance, approved, declined, event, looked_up, refunded};
+use crate::harness::{CLAIM, Instance, approved, declined, event, reconcile, refunded};
 use claim_events::{KnownOutcome, OutcomeKind, OutcomeRecorded};
 use dual_db::Database;
-use payments::db::marks;
+use payments::db::restore_marker;
 use payments::domain::saga::{Call, LookUpAnswer, State};
-use payments::executor::{ClaimEventRead, Heard};
+use payments::executor::{ClaimEventRead, Received};
 use test_support::on_both_databases;
 
 /// Later than any restore in a test.
-const LATER_ASK: i64 = 4_000_000_000;
+const LATER_EPOCH: i64 = 4_000_000_000;
 
 /// The claim's event, re-requested with this outcome.
 fn known(kind: OutcomeKind, version: i64) -> ClaimEventRead {
     let mut event = event(CLAIM, 100, 1);
-    event.says.ask = LATER_ASK;
+    event.says.resync_epoch = LATER_EPOCH;
     event.says.known = Some(KnownOutcome { kind, version });
     event
 }
@@ -32,14 +32,14 @@ fn published(instance: &Instance) -> Vec<String> {
 /// Restores the database of a payment that is known as settled under version 3 and is found at the gateway.
 fn settled_as_version_4(database: &Database) -> Instance {
     let instance = Instance::new(database, "one");
-    instance.hear(&event(CLAIM, 100, 1));
+    instance.receive(&event(CLAIM, 100, 1));
     let marked = database.write(|connection| {
         let now_us = connection.now_us()?;
-        marks::restored(connection, now_us)
+        restore_marker::restored(connection, now_us)
     });
     marked.expect("marks");
-    let look_up = instance.hear(&known(OutcomeKind::Settled, 3));
-    assert_eq!(instance.answer(&look_up[0], looked_up(LookUpAnswer::Paid { amount_cents: 100 })), []);
+    let look_up = instance.receive(&known(OutcomeKind::Settled, 3));
+    assert_eq!(instance.answer(&look_up[0], reconcile(LookUpAnswer::Paid { amount_cents: 100 })), []);
     assert_eq!(published(&instance), ["settled.4"]);
     instance
 }
@@ -47,10 +47,10 @@ fn settled_as_version_4(database: &Database) -> Instance {
 /// claim_process has the payment as unwound under `known_version`, whatever it received before: payments follows.
 fn unwinds_as_version_5(database: &Database, known_version: i64) {
     let instance = settled_as_version_4(database);
-    let refund = instance.hear(&known(OutcomeKind::Unwound, known_version));
+    let refund = instance.receive(&known(OutcomeKind::Unwound, known_version));
     assert!(matches!(refund[0].call, Call::Refund { amount_cents: 100, .. }), "{refund:?}");
     assert_eq!((instance.saga(CLAIM).saga.state(), published(&instance)), (State::Unwinding, vec![]));
-    let again = instance.hear(&known(OutcomeKind::Unwound, known_version));
+    let again = instance.receive(&known(OutcomeKind::Unwound, known_version));
     assert_eq!((again, published(&instance)), (vec![], vec![]), "repeated while it unwinds, it changes nothing");
     instance.answer(&refund[0], refunded());
     assert_eq!(published(&instance), ["unwound.5"]);
@@ -69,13 +69,13 @@ on_both_databases! {
 
     fn an_own_unwinding_is_published_again_above_a_settlement_that_claim_process_knows(database: &Database) {
         let instance = Instance::new(database, "one");
-        let calls = instance.hear(&event(CLAIM, 100, 1));
+        let calls = instance.receive(&event(CLAIM, 100, 1));
         instance.answer(&calls[0], declined());
         assert_eq!(published(&instance), ["unwound.1"]);
-        instance.hear(&known(OutcomeKind::Settled, 4));
+        instance.receive(&known(OutcomeKind::Settled, 4));
         assert_eq!(published(&instance), ["unwound.5"]);
         // claim_process applied it: nothing is raised again.
-        instance.hear(&known(OutcomeKind::Unwound, 5));
+        instance.receive(&known(OutcomeKind::Unwound, 5));
         assert_eq!(published(&instance), ["unwound.5"]);
         assert_eq!(instance.books_off(), 0);
     }
@@ -86,8 +86,8 @@ on_both_databases! {
         assert_eq!(published(&instance), ["unwound.5"]);
         let recorded = |version| {
             let known_outcome = KnownOutcome { kind: OutcomeKind::Unwound, version };
-            let recorded = OutcomeRecorded { claim_id: CLAIM.into(), known_outcome, ask: LATER_ASK };
-            instance.executor.apply_events(&[Heard::Recorded(recorded)], &[]).expect("applies");
+            let recorded = OutcomeRecorded { claim_id: CLAIM.into(), known_outcome, resync_epoch: LATER_EPOCH };
+            instance.executor.apply_events(&[Received::Recorded(recorded)], &[]).expect("applies");
             instance.saga(CLAIM).saga.waits_for_record()
         };
         assert!(recorded(4), "an older outcome is another one");
@@ -96,7 +96,7 @@ on_both_databases! {
 
     fn a_payment_that_is_begun_with_a_known_outcome_ends_above_it(database: &Database) {
         let instance = Instance::new(database, "one");
-        let calls = instance.hear(&known(OutcomeKind::Settled, 4));
+        let calls = instance.receive(&known(OutcomeKind::Settled, 4));
         instance.answer(&calls[0], approved(100));
         assert_eq!(published(&instance), ["settled.5"]);
     }

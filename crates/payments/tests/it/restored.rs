@@ -1,24 +1,24 @@
 //! A database that was put back to an earlier state, or made anew: what it may lack is looked up at the gateway, and
 //! nothing is touched before claim_process has asked anew.
 
-use crate::harness::{CLAIM, Instance, approved, declined, event, looked_up, refunded};
+use crate::harness::{CLAIM, Instance, approved, declined, event, reconcile, refunded};
 use claim_events::{Cause, Compensation, KnownOutcome, OutcomeKind, OutcomeRecorded};
 use dual_db::Database;
-use payments::db::marks;
+use payments::db::restore_marker;
 use payments::domain::saga::{Call, Disbursement, Forced, Input, LookUpAnswer, PayAnswer, State};
 use payments::executor::operator::{Act, Acted, By};
-use payments::executor::{ClaimEventRead, Heard, PlannedCall};
+use payments::executor::{ClaimEventRead, PlannedCall, Received};
 use test_support::on_both_databases;
 
-/// A second later than any mark that a test makes.
-const LATER_ASK: i64 = 4_000_000_000;
+/// A second later than any marker that a test makes.
+const LATER_EPOCH: i64 = 4_000_000_000;
 const MINUTE_US: i64 = 60_000_000;
 
 /// Marks the database as restored now.
 fn restore(database: &Database) {
     let marked = database.write(|connection| {
         let now_us = connection.now_us()?;
-        marks::restored(connection, now_us)
+        restore_marker::restored(connection, now_us)
     });
     marked.expect("marks");
 }
@@ -32,7 +32,7 @@ fn old_event(database: &Database, version: i64) -> ClaimEventRead {
 }
 
 fn asked(mut event: ClaimEventRead, known: Option<(OutcomeKind, i64)>) -> ClaimEventRead {
-    event.says.ask = LATER_ASK;
+    event.says.resync_epoch = LATER_EPOCH;
     event.says.known = known.map(|(kind, version)| KnownOutcome { kind, version });
     event
 }
@@ -41,7 +41,7 @@ fn asked(mut event: ClaimEventRead, known: Option<(OutcomeKind, i64)>) -> ClaimE
 fn answer_look_up(instance: &Instance, calls: &[PlannedCall], answer: LookUpAnswer) -> Vec<PlannedCall> {
     let key = format!("{CLAIM}.disburse");
     assert!(matches!(calls, [PlannedCall { call: Call::LookUp { key: asked, .. }, .. }] if *asked == key), "{calls:?}");
-    instance.answer(&calls[0], looked_up(answer))
+    instance.answer(&calls[0], reconcile(answer))
 }
 
 fn outcome(instance: &Instance) -> Option<(OutcomeKind, i64)> {
@@ -54,7 +54,7 @@ fn force(instance: &Instance, answer: Forced) -> Acted {
 }
 
 fn settle(instance: &Instance, event: &ClaimEventRead) {
-    let calls = instance.hear(event);
+    let calls = instance.receive(event);
     instance.answer(&calls[0], approved(100));
     assert_eq!(outcome(instance), Some((OutcomeKind::Settled, 1)));
 }
@@ -62,18 +62,18 @@ fn settle(instance: &Instance, event: &ClaimEventRead) {
 on_both_databases! {
     fn a_restored_saga_does_nothing_until_it_is_asked_for_anew(database: &Database) {
         let instance = Instance::new(database, "one");
-        let working = instance.hear(&event(CLAIM, 100, 1));
+        let working = instance.receive(&event(CLAIM, 100, 1));
         restore(database);
         assert_eq!(instance.resume(), [], "its lease is over, and nobody takes it up");
-        assert_eq!(instance.saga(CLAIM).due_at_us, None, "nor looks at it again and again");
+        assert_eq!(instance.saga(CLAIM).next_attempt_at_us, None, "nor looks at it again and again");
         assert_eq!(instance.answer(&working[0], approved(100)), [], "an answer from before means nothing");
-        assert_eq!(instance.hear(&event(CLAIM, 100, 1)), [], "an ask from before neither");
+        assert_eq!(instance.receive(&event(CLAIM, 100, 1)), [], "a resync epoch from before neither");
         let stored = instance.saga(CLAIM);
-        assert_eq!((stored.saga.state(), stored.saga.disbursement), (State::Suspect, Disbursement::Intended));
-        assert!(!database.read(marks::current).expect("reads").asked);
+        assert_eq!((stored.saga.state(), stored.saga.disbursement), (State::Unverified, Disbursement::Intended));
+        assert!(!database.read(restore_marker::current).expect("reads").resynced);
 
-        let calls = instance.hear(&asked(event(CLAIM, 100, 1), None));
-        assert!(database.read(marks::current).expect("reads").asked);
+        let calls = instance.receive(&asked(event(CLAIM, 100, 1), None));
+        assert!(database.read(restore_marker::current).expect("reads").resynced);
         let pay = answer_look_up(&instance, &calls, LookUpAnswer::NotFound);
         assert!(matches!(&pay[0].call, Call::Pay { amount_cents: 100, .. }), "the same key until definite: {pay:?}");
         instance.answer(&pay[0], approved(100));
@@ -84,9 +84,9 @@ on_both_databases! {
         let instance = Instance::new(database, "one");
         restore(database);
         let heard = old_event(database, 1);
-        assert_eq!(instance.hear(&heard), []);
-        assert_eq!(instance.saga(CLAIM).saga.state(), State::Suspect);
-        let calls = instance.hear(&asked(heard, Some((OutcomeKind::Settled, 1))));
+        assert_eq!(instance.receive(&heard), []);
+        assert_eq!(instance.saga(CLAIM).saga.state(), State::Unverified);
+        let calls = instance.receive(&asked(heard, Some((OutcomeKind::Settled, 1))));
         assert_eq!(answer_look_up(&instance, &calls, LookUpAnswer::Paid { amount_cents: 100 }), []);
         assert_eq!(instance.transfer_kinds(CLAIM), ["disburse", "post", "reserve"]);
         assert_eq!(outcome(&instance), Some((OutcomeKind::Settled, 2)), "a version above the known one");
@@ -97,7 +97,7 @@ on_both_databases! {
         let instance = Instance::new(database, "one");
         settle(&instance, &event(CLAIM, 100, 1));
         restore(database);
-        let calls = instance.hear(&asked(event(CLAIM, 100, 2), Some((OutcomeKind::Unwound, 2))));
+        let calls = instance.receive(&asked(event(CLAIM, 100, 2), Some((OutcomeKind::Unwound, 2))));
         assert_eq!(answer_look_up(&instance, &calls, LookUpAnswer::Refunded { amount_cents: 100 }), []);
         assert_eq!(instance.transfer_kinds(CLAIM), ["disburse", "post", "refund", "reserve", "reverse"]);
         assert_eq!((outcome(&instance), instance.books_off()), (Some((OutcomeKind::Unwound, 3)), 0));
@@ -107,7 +107,7 @@ on_both_databases! {
         let instance = Instance::new(database, "one");
         settle(&instance, &event(CLAIM, 100, 1));
         restore(database);
-        let calls = instance.hear(&asked(event(CLAIM, 100, 1), Some((OutcomeKind::Settled, 1))));
+        let calls = instance.receive(&asked(event(CLAIM, 100, 1), Some((OutcomeKind::Settled, 1))));
         assert_eq!(answer_look_up(&instance, &calls, LookUpAnswer::Returned { amount_cents: 100 }), []);
         assert_eq!(instance.transfer_kinds(CLAIM), ["disburse", "post", "reserve", "return", "reverse"]);
         assert_eq!(instance.saga(CLAIM).saga.compensations, [Compensation::Reverse]);
@@ -118,16 +118,16 @@ on_both_databases! {
         let instance = Instance::new(database, "one");
         settle(&instance, &event(CLAIM, 100, 1));
         restore(database);
-        let calls = instance.hear(&asked(event(CLAIM, 100, 1), Some((OutcomeKind::Settled, 1))));
+        let calls = instance.receive(&asked(event(CLAIM, 100, 1), Some((OutcomeKind::Settled, 1))));
         assert_eq!(answer_look_up(&instance, &calls, LookUpAnswer::Paid { amount_cents: 100 }), []);
         assert_eq!((outcome(&instance), instance.announced()), (Some((OutcomeKind::Settled, 1)), 2));
-        assert_eq!(instance.saga(CLAIM).saga.ask, LATER_ASK);
+        assert_eq!(instance.saga(CLAIM).saga.resync_epoch, LATER_EPOCH);
     }
 
     fn a_void_of_a_claim_that_is_not_found_pays_under_its_key_and_takes_it_back(database: &Database) {
         let instance = Instance::new(database, "one");
         restore(database);
-        let calls = instance.hear(&asked(old_event(database, 2), None));
+        let calls = instance.receive(&asked(old_event(database, 2), None));
         let pay = answer_look_up(&instance, &calls, LookUpAnswer::NotFound);
         let refund = instance.answer(&pay[0], approved(100));
         instance.answer(&refund[0], refunded());
@@ -137,19 +137,19 @@ on_both_databases! {
     fn only_a_known_unwinding_without_an_intent_takes_not_found_as_proof(database: &Database) {
         let instance = Instance::new(database, "one");
         restore(database);
-        let calls = instance.hear(&asked(old_event(database, 1), Some((OutcomeKind::Unwound, 1))));
+        let calls = instance.receive(&asked(old_event(database, 1), Some((OutcomeKind::Unwound, 1))));
         assert_eq!(answer_look_up(&instance, &calls, LookUpAnswer::NotFound), [], "nothing is sent");
         assert_eq!((outcome(&instance), instance.books_off()), (Some((OutcomeKind::Unwound, 2)), 0));
 
         let other = "other12345678901234567";
         let mut intended = event(other, 100, 1);
-        let first = Instance::new(database, "two").hear(&intended);
+        let first = Instance::new(database, "two").receive(&intended);
         assert_eq!(first.len(), 1);
         restore(database);
-        intended.says.ask = LATER_ASK;
+        intended.says.resync_epoch = LATER_EPOCH;
         intended.says.known = Some(KnownOutcome { kind: OutcomeKind::Unwound, version: 1 });
-        let calls = instance.hear(&intended);
-        let pay = instance.answer(&calls[0], looked_up(LookUpAnswer::NotFound));
+        let calls = instance.receive(&intended);
+        let pay = instance.answer(&calls[0], reconcile(LookUpAnswer::NotFound));
         assert!(matches!(&pay[0].call, Call::Pay { .. }), "a stored intent may still arrive: {pay:?}");
         instance.answer(&pay[0], declined());
         assert_eq!(instance.saga(other).saga.state(), State::Unwound);
@@ -159,10 +159,10 @@ on_both_databases! {
         let instance = Instance::new(database, "one");
         settle(&instance, &event(CLAIM, 100, 1));
         restore(database);
-        let calls = instance.hear(&asked(event(CLAIM, 100, 1), None));
+        let calls = instance.receive(&asked(event(CLAIM, 100, 1), None));
         assert_eq!(answer_look_up(&instance, &calls, LookUpAnswer::NotFound), []);
         let stored = instance.saga(CLAIM);
-        assert_eq!(stored.saga.state(), State::Suspect);
+        assert_eq!(stored.saga.state(), State::Unverified);
         assert!(stored.stuck_reason.expect("stuck").contains("contradicts"));
         assert_eq!(instance.transfer_kinds(CLAIM), ["disburse", "post", "reserve"]);
         let again = instance.resume();
@@ -175,7 +175,7 @@ on_both_databases! {
         forgetful.gateway.key_lifetime_ms = 30_000;
         let instance = Instance::with_settings(database, "one", forgetful);
         restore(database);
-        let calls = instance.hear(&asked(old_event(database, 1), None));
+        let calls = instance.receive(&asked(old_event(database, 1), None));
         assert_eq!(answer_look_up(&instance, &calls, LookUpAnswer::NotFound), []);
         let stuck = instance.saga(CLAIM);
         assert!(stuck.stuck_reason.expect("stuck").contains("not sent again"));
@@ -189,7 +189,7 @@ on_both_databases! {
         forgetful.gateway.key_lifetime_ms = 30_000;
         let instance = Instance::with_settings(database, "one", forgetful);
         restore(database);
-        let calls = instance.hear(&asked(old_event(database, 1), None));
+        let calls = instance.receive(&asked(old_event(database, 1), None));
         answer_look_up(&instance, &calls, LookUpAnswer::NotFound);
         assert_eq!(force(&instance, Forced::Declined), Acted::Done(vec![]));
         let saga = instance.saga(CLAIM).saga;
@@ -201,7 +201,7 @@ on_both_databases! {
         let instance = Instance::new(database, "one");
         settle(&instance, &event(CLAIM, 100, 1));
         restore(database);
-        let calls = instance.hear(&asked(event(CLAIM, 100, 1), None));
+        let calls = instance.receive(&asked(event(CLAIM, 100, 1), None));
         answer_look_up(&instance, &calls, LookUpAnswer::NotFound);
         let before = instance.saga(CLAIM);
         assert!(matches!(force(&instance, Forced::Declined), Acted::Refused { state: "stuck", why } if why.contains("contradicts")));
@@ -212,7 +212,7 @@ on_both_databases! {
 
     fn a_claim_from_before_a_database_was_made_is_looked_up_without_being_asked_for(database: &Database) {
         let instance = Instance::new(database, "one");
-        let calls = instance.hear(&old_event(database, 1));
+        let calls = instance.receive(&old_event(database, 1));
         assert_eq!(answer_look_up(&instance, &calls, LookUpAnswer::Declined { code: "no".into() }), []);
         assert_eq!(instance.saga(CLAIM).saga.compensations, [Compensation::Release]);
         assert_eq!((outcome(&instance), instance.books_off()), (Some((OutcomeKind::Unwound, 1)), 0));
@@ -220,24 +220,24 @@ on_both_databases! {
 
     fn a_raised_ask_during_a_call_does_not_cost_its_answer(database: &Database) {
         let instance = Instance::new(database, "one");
-        let calls = instance.hear(&event(CLAIM, 100, 1));
-        assert_eq!(instance.hear(&asked(event(CLAIM, 100, 1), None)), []);
+        let calls = instance.receive(&event(CLAIM, 100, 1));
+        assert_eq!(instance.receive(&asked(event(CLAIM, 100, 1), None)), []);
         instance.answer(&calls[0], approved(100));
         assert_eq!(outcome(&instance), Some((OutcomeKind::Settled, 1)));
     }
 
     fn an_unwinding_of_our_own_against_a_known_settlement_is_said_again_above_it(database: &Database) {
         let instance = Instance::new(database, "one");
-        let calls = instance.hear(&event(CLAIM, 100, 1));
+        let calls = instance.receive(&event(CLAIM, 100, 1));
         instance.answer(&calls[0], Input::PayAnswer(PayAnswer::Declined { code: "no".into() }));
-        instance.hear(&asked(event(CLAIM, 100, 1), Some((OutcomeKind::Settled, 4))));
+        instance.receive(&asked(event(CLAIM, 100, 1), Some((OutcomeKind::Settled, 4))));
         assert_eq!(outcome(&instance), Some((OutcomeKind::Unwound, 5)));
     }
 
     fn a_known_unwinding_wins_over_a_settlement_here(database: &Database) {
         let instance = Instance::new(database, "one");
         settle(&instance, &event(CLAIM, 100, 1));
-        let refund = instance.hear(&asked(event(CLAIM, 100, 1), Some((OutcomeKind::Unwound, 1))));
+        let refund = instance.receive(&asked(event(CLAIM, 100, 1), Some((OutcomeKind::Unwound, 1))));
         assert!(matches!(&refund[0].call, Call::Refund { .. }), "{refund:?}");
         instance.answer(&refund[0], refunded());
         assert_eq!((outcome(&instance), instance.books_off()), (Some((OutcomeKind::Unwound, 2)), 0));
@@ -245,10 +245,10 @@ on_both_databases! {
 
     fn an_intent_that_turns_out_paid_is_refunded_where_the_claim_is_known_as_unwound(database: &Database) {
         let instance = Instance::new(database, "one");
-        instance.hear(&event(CLAIM, 100, 1));
+        instance.receive(&event(CLAIM, 100, 1));
         assert_eq!(instance.saga(CLAIM).saga.disbursement, Disbursement::Intended);
         restore(database);
-        let calls = instance.hear(&asked(event(CLAIM, 100, 1), Some((OutcomeKind::Unwound, 1))));
+        let calls = instance.receive(&asked(event(CLAIM, 100, 1), Some((OutcomeKind::Unwound, 1))));
         let refund = answer_look_up(&instance, &calls, LookUpAnswer::Paid { amount_cents: 100 });
         assert!(matches!(refund[..], [PlannedCall { call: Call::Refund { amount_cents: 100, .. }, .. }]), "{refund:?}");
         let stored = instance.saga(CLAIM);
@@ -268,23 +268,23 @@ on_both_databases! {
         let returned = PlannedCall { claim_id: CLAIM.into(), revision: call_revision, call: Call::LookUp { key: String::new(), reference: String::new() }, tries: 0 };
         instance.answer(&returned, Input::Returned { amount_cents: 100 });
         assert_eq!((outcome(&instance), instance.delivered().len()), (Some((OutcomeKind::Unwound, 2)), 2));
-        assert!(instance.saga(CLAIM).saga.unasked);
+        assert!(instance.saga(CLAIM).saga.unsolicited);
         instance.resume();
         assert_eq!(instance.delivered().len(), 1);
-        instance.hear(&event(CLAIM, 100, 1));
+        instance.receive(&event(CLAIM, 100, 1));
         assert_eq!(instance.delivered().len(), 1, "also by the way");
         instance.resume();
         assert_eq!(instance.delivered().len(), 1, "again and again");
-        let recorded = |version| Heard::Recorded(OutcomeRecorded {
+        let recorded = |version| Received::Recorded(OutcomeRecorded {
             claim_id: CLAIM.into(),
             known_outcome: KnownOutcome { kind: OutcomeKind::Unwound, version },
-            ask: 0,
+            resync_epoch: 0,
         });
         instance.executor.apply_events(&[recorded(1)], &[]).expect("applies");
-        assert!(instance.saga(CLAIM).saga.unasked, "that is another one");
+        assert!(instance.saga(CLAIM).saga.unsolicited, "that is another one");
         instance.executor.apply_events(&[recorded(2)], &[]).expect("applies");
         let stored = instance.saga(CLAIM);
-        assert_eq!((stored.saga.unasked, stored.due_at_us), (false, None));
+        assert_eq!((stored.saga.unsolicited, stored.next_attempt_at_us), (false, None));
         instance.resume();
         assert_eq!(instance.delivered(), []);
     }
@@ -296,7 +296,7 @@ on_both_databases! {
         let first = instance.saga(CLAIM);
         for _ in 0..3 {
             instance.resume();
-            instance.hear(&event(CLAIM, 100, 1));
+            instance.receive(&event(CLAIM, 100, 1));
         }
         let stored = instance.saga(CLAIM);
         assert_eq!((stored.saga.attempts.announce, stored.updated_at_us), (4, first.updated_at_us));
@@ -304,9 +304,9 @@ on_both_databases! {
         assert_eq!(delivered, [format!("{CLAIM}.payment.settled.1"), format!("{CLAIM}.payment.unwound.2")]);
         // The same outcome, said under another ask, is not what was said before.
         instance.resume();
-        instance.hear(&asked(event(CLAIM, 100, 1), None));
-        let asks: Vec<i64> = instance.delivered().into_iter().map(|(_, event)| event.ask()).collect();
-        assert_eq!(asks, [0, LATER_ASK]);
+        instance.receive(&asked(event(CLAIM, 100, 1), None));
+        let asks: Vec<i64> = instance.delivered().into_iter().map(|(_, event)| event.resync_epoch()).collect();
+        assert_eq!(asks, [0, LATER_EPOCH]);
     }
 
     fn what_comes_again_does_not_end_the_saying_of_an_outcome_nobody_asked_for(database: &Database) {
@@ -316,10 +316,10 @@ on_both_databases! {
         let returned = PlannedCall { claim_id: CLAIM.into(), revision: call_revision, call: Call::LookUp { key: String::new(), reference: String::new() }, tries: 0 };
         instance.answer(&returned, Input::Returned { amount_cents: 100 });
         assert_eq!(instance.delivered().len(), 2);
-        instance.hear(&event(CLAIM, 100, 1));
+        instance.receive(&event(CLAIM, 100, 1));
         assert_eq!(instance.delivered().len(), 1, "the event is answered");
         let known_outcome = KnownOutcome { kind: OutcomeKind::Settled, version: 1 };
-        let recorded = Heard::Recorded(OutcomeRecorded { claim_id: CLAIM.into(), known_outcome, ask: 0 });
+        let recorded = Received::Recorded(OutcomeRecorded { claim_id: CLAIM.into(), known_outcome, resync_epoch: 0 });
         instance.executor.apply_events(&[recorded], &[]).expect("applies");
         instance.answer(&returned, Input::Returned { amount_cents: 100 });
         instance.resume();

@@ -4,8 +4,8 @@
 use crate::harness::{Instance, event};
 use claim_events::OutcomeKind;
 use dual_db::Database;
-use payments::domain::mark::Mark;
 use payments::domain::reasons::MEANINGS;
+use payments::domain::restore_marker::RestoreMarker;
 use payments::domain::saga::{self, Call, Effect, Input, PayAnswer, RefundAnswer, Saga};
 use payments::executor::PlannedCall;
 use payments::settings::BudgetSettings;
@@ -152,7 +152,7 @@ impl Refund {
 
 /// Something that runs a saga.
 trait Player {
-    fn hear(&mut self, version: i64);
+    fn receive(&mut self, version: i64);
     fn answer(&mut self, input: Input);
     fn returned(&mut self, amount_cents: i64);
     fn resume(&mut self);
@@ -185,7 +185,7 @@ impl Ahead {
         let in_order = if now == Moment::AtTheEnd { [returned, void] } else { [void, returned] };
         for what in in_order.into_iter().flatten() {
             if what == "void" {
-                player.hear(2);
+                player.receive(2);
             } else {
                 player.returned(self.paid_cents.expect("only what was paid comes back"));
             }
@@ -200,7 +200,7 @@ fn play(player: &mut impl Player, case: Case, timing: Timing, refund: Refund) ->
     let mut ahead = Ahead { timing, paid_cents: case.paid_cents(), happened: Vec::new() };
     let mut refund_answered = false;
     ahead.happen(player, Moment::First);
-    player.hear(1);
+    player.receive(1);
     loop {
         match player.call() {
             Some(Call::Pay { .. }) => {
@@ -287,10 +287,10 @@ impl Alone {
 }
 
 impl Player for Alone {
-    fn hear(&mut self, version: i64) {
+    fn receive(&mut self, version: i64) {
         let says = event("claim", self.case.due_cents(), version).says;
         match self.saga.clone() {
-            None => self.take(saga::begin(&says, Mark::default())),
+            None => self.take(saga::begin(&says, RestoreMarker::default())),
             Some(saga) => self.take(saga::advance(saga, Input::Claim(says))),
         }
     }
@@ -321,12 +321,12 @@ struct Stored<'a> {
 }
 
 impl Player for Stored<'_> {
-    fn hear(&mut self, version: i64) {
+    fn receive(&mut self, version: i64) {
         let mut heard = event(&self.claim_id, self.case.due_cents(), version);
         if self.case == Case::NoBudget {
             heard.says.plan_group = "POOR".into();
         }
-        let calls = self.instance.hear(&heard);
+        let calls = self.instance.receive(&heard);
         if !calls.is_empty() {
             self.calls = calls;
         }
@@ -484,11 +484,11 @@ on_both_databases! {
             transfers.sort();
             assert_eq!(instance.transfer_kinds(&claim_id), transfers, "{told}");
             // Nobody asked for the end of a late return: it is said until it is recorded.
-            assert_eq!(saga.unasked, row.saga.unasked, "{told}");
-            if let (true, Some(outcome)) = (saga.unasked, saga.outcome) {
+            assert_eq!(saga.unsolicited, row.saga.unsolicited, "{told}");
+            if let (true, Some(outcome)) = (saga.unsolicited, saga.outcome) {
                 let known_outcome = claim_events::KnownOutcome { kind: outcome.kind, version: outcome.version };
-                let recorded = claim_events::OutcomeRecorded { claim_id, known_outcome, ask: 0 };
-                instance.executor.apply_events(&[payments::executor::Heard::Recorded(recorded)], &[]).expect("applies");
+                let recorded = claim_events::OutcomeRecorded { claim_id, known_outcome, resync_epoch: 0 };
+                instance.executor.apply_events(&[payments::executor::Received::Recorded(recorded)], &[]).expect("applies");
             }
         }
         assert_eq!(instance.books_off(), 0);

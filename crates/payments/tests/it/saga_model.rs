@@ -4,7 +4,7 @@
 
 use claim_events::{Cause, Compensation, KnownOutcome, OutcomeKind, PaymentEvent, Step};
 use payments::domain::ledger::{Account, Kind, Transfer, Weight};
-use payments::domain::mark::Mark;
+use payments::domain::restore_marker::RestoreMarker;
 use payments::domain::saga::{
     Call, ClaimSays, Disbursement, Effect, Input, LookUpAnswer, PayAnswer, RefundAnswer, Reservation, Saga, State,
     advance, begin,
@@ -125,17 +125,17 @@ impl World {
             amount_cents: self.amount_cents,
             submitted_at_us: 0,
             version,
-            ask: 0,
+            resync_epoch: 0,
             known: None,
             too_late: false,
         }
     }
 
-    fn hear(&mut self, version: i64) {
+    fn receive(&mut self, version: i64) {
         self.voided |= version == 2;
         let says = self.says(version);
         let result = match self.saga.clone() {
-            None => begin(&says, Mark::default()),
+            None => begin(&says, RestoreMarker::default()),
             Some(saga) => advance(saga, Input::Claim(says)),
         };
         self.write(result);
@@ -265,7 +265,7 @@ impl World {
             self.input(Input::Resume);
             if let (true, Some(outcome)) = (self.saga().waits_for_record(), self.saga().outcome) {
                 let known = KnownOutcome { kind: outcome.kind, version: outcome.version };
-                self.input(Input::Recorded { known, ask: self.saga().ask });
+                self.input(Input::Recorded { known, resync_epoch: self.saga().resync_epoch });
             }
             while !self.calls.is_empty() {
                 self.call_arrives(0);
@@ -367,8 +367,8 @@ fn happening() -> impl Strategy<Value = Happening> {
 
 fn happen(world: &mut World, happening: &Happening) {
     match happening {
-        Happening::Submitted => world.hear(1),
-        Happening::Voided => world.hear(2),
+        Happening::Submitted => world.receive(1),
+        Happening::Voided => world.receive(2),
         Happening::CallArrives(index) => world.call_arrives(*index),
         Happening::CallTimesOut(index, was_made) => world.call_times_out(*index, *was_made),
         Happening::AnswerWritten(index) => world.answer_written(*index),
@@ -399,7 +399,7 @@ proptest! {
             happen(&mut world, happening);
         }
         if world.saga.is_none() {
-            world.hear(1);
+            world.receive(1);
         }
         world.finish();
         world.check();
@@ -408,7 +408,7 @@ proptest! {
 
 fn run(amount_cents: i64, budget_covers: bool, fate: Fate) -> World {
     let mut world = World::new(amount_cents, budget_covers, fate);
-    world.hear(1);
+    world.receive(1);
     world.finish();
     world.check();
     world
@@ -423,7 +423,7 @@ fn each_way_to_fail_undoes_what_stands_in_reverse_order() {
     assert_eq!(run(131, true, Fate::Decline).saga().compensations, [Release]);
     assert_eq!(run(147, true, Fate::Overpay(100)).saga().compensations, [Refund, Release]);
     let mut voided = run(100, true, Fate::Approve);
-    voided.hear(2);
+    voided.receive(2);
     voided.finish();
     voided.check();
     assert_eq!(voided.saga().compensations, [Reverse, Refund]);
@@ -445,7 +445,7 @@ fn nothing_due_settles_and_a_debt_is_booked_without_the_gateway() {
     let mut debt = run(-1_250, true, Fate::Approve);
     assert_eq!((debt.saga().state(), debt.gateway.out()), (State::Settled, 0));
     assert_eq!(debt.balance(&Account::Receivable("1497775530".into())), -1_250);
-    debt.hear(2);
+    debt.receive(2);
     debt.check();
     assert_eq!(debt.saga().compensations, [Compensation::Reverse]);
     assert_eq!(debt.balance(&Account::Receivable("1497775530".into())), 0);
@@ -457,12 +457,12 @@ fn nothing_due_settles_and_a_debt_is_booked_without_the_gateway() {
 #[test]
 fn a_stopped_sender_that_pays_after_a_look_up_found_nothing_loses_no_money() {
     let mut world = World::new(100, true, Fate::Approve);
-    world.hear(1);
+    world.receive(1);
     assert_eq!(world.saga().disbursement, Disbursement::Intended);
     world.crash();
     assert_eq!(world.gateway.out(), 0, "a look-up finds nothing");
 
-    world.hear(2);
+    world.receive(2);
     assert_eq!(world.saga().state(), State::Unwinding, "the void alone ends nothing");
     assert_eq!(world.saga().reservation, Reservation::Pending);
     world.stray_arrives(0);
@@ -476,8 +476,8 @@ fn a_stopped_sender_that_pays_after_a_look_up_found_nothing_loses_no_money() {
 #[test]
 fn a_void_that_overtakes_its_submission_is_enough_by_itself() {
     let mut world = World::new(100, true, Fate::Approve);
-    world.hear(2);
-    world.hear(1);
+    world.receive(2);
+    world.receive(1);
     world.finish();
     world.check();
     assert_eq!((world.saga().state(), world.ledger.len(), world.gateway.out()), (State::Unwound, 0, 0));
@@ -486,11 +486,11 @@ fn a_void_that_overtakes_its_submission_is_enough_by_itself() {
 #[test]
 fn a_repeated_event_is_answered_with_the_outcome_and_met_with_silence_before_there_is_one() {
     let mut world = World::new(100, true, Fate::Approve);
-    world.hear(1);
-    world.hear(1);
+    world.receive(1);
+    world.receive(1);
     assert_eq!(world.announced.len(), 0);
     world.finish();
-    world.hear(1);
+    world.receive(1);
     assert_eq!(world.announced.len(), 2);
     assert_eq!(world.announced[0], world.announced[1]);
 }
@@ -498,20 +498,20 @@ fn a_repeated_event_is_answered_with_the_outcome_and_met_with_silence_before_the
 #[test]
 fn an_ask_is_echoed_and_an_older_one_is_ignored() {
     let mut world = run(100, true, Fate::Approve);
-    let asked = ClaimSays { ask: 1_795_512_600, ..world.says(1) };
+    let asked = ClaimSays { resync_epoch: 1_795_512_600, ..world.says(1) };
     world.input(Input::Claim(asked));
-    assert_eq!(world.announced.last().map(PaymentEvent::ask), Some(1_795_512_600));
-    world.hear(1);
-    assert_eq!(world.announced.len(), 2, "an ask below the highest seen is not answered");
+    assert_eq!(world.announced.last().map(PaymentEvent::resync_epoch), Some(1_795_512_600));
+    world.receive(1);
+    assert_eq!(world.announced.len(), 2, "a resync epoch below the highest seen is not answered");
 }
 
 /// The world with its facts put back to `saga`, asked for anew and brought to its end.
 fn put_back(mut world: World, saga: Saga, known: Option<KnownOutcome>) -> World {
     world.crash();
-    // It echoes an older ask, so claim_process ignores it from now on.
+    // It echoes an older resync epoch, so claim_process ignores it from now on.
     world.announced.clear();
-    world.saga = Some(saga.under(Mark { at_us: 1_000_000, restored: true }));
-    let says = ClaimSays { ask: 2, known, ..world.says(1) };
+    world.saga = Some(saga.under(RestoreMarker { at_us: 1_000_000, restored: true }));
+    let says = ClaimSays { resync_epoch: 2, known, ..world.says(1) };
     world.input(Input::Claim(says));
     world.finish();
     world
@@ -572,13 +572,13 @@ fn an_unwinding_of_facts_that_were_put_back_is_said_above_the_known_one() {
 fn an_unwinding_for_what_claim_process_has_forgotten_is_not_gone_on_with() {
     let mut world = World::new(100, true, Fate::Approve);
     let known = KnownOutcome { kind: OutcomeKind::Unwound, version: 1 };
-    let says = ClaimSays { ask: 2, known: Some(known), submitted_at_us: 0, ..world.says(1) };
-    world.write(begin(&says, Mark { at_us: 1_000_000, restored: true }));
+    let says = ClaimSays { resync_epoch: 2, known: Some(known), submitted_at_us: 0, ..world.says(1) };
+    world.write(begin(&says, RestoreMarker { at_us: 1_000_000, restored: true }));
     let copy = world.saga().clone();
     assert!(copy.known_unwound && copy.unwinding.is_some() && copy.outcome.is_none());
     world.crash();
-    world.saga = Some(copy.under(Mark { at_us: 3_000_000, restored: true }));
-    world.input(Input::Claim(ClaimSays { ask: 4, ..world.says(1) }));
+    world.saga = Some(copy.under(RestoreMarker { at_us: 3_000_000, restored: true }));
+    world.input(Input::Claim(ClaimSays { resync_epoch: 4, ..world.says(1) }));
     world.finish();
     world.check();
     assert_eq!(end_of(&world), Some((OutcomeKind::Settled, 2)));

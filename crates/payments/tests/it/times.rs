@@ -1,7 +1,7 @@
 //! What the executor measures in time, to the microsecond, by a clock that the test sets: leases, pauses, the deadline and
 //! how long the gateway remembers a key.
 
-use crate::harness::{CLAIM, Instance, approved, event, looked_up, settings, unknown};
+use crate::harness::{CLAIM, Instance, approved, event, reconcile, settings, unknown};
 use claim_events::{Cause, OutcomeKind};
 use diesel::{RunQueryDsl, sql_query};
 use dual_db::{Connection, Database, on_each_backend};
@@ -44,7 +44,7 @@ impl Timed {
 
     /// For how long the saga is left alone from now on.
     fn left_alone(&self) -> i64 {
-        self.instance.saga(CLAIM).due_at_us.expect("it is taken up some time") - self.now()
+        self.instance.saga(CLAIM).next_attempt_at_us.expect("it is taken up some time") - self.now()
     }
 
     fn take_up(&self) -> Vec<Call> {
@@ -55,7 +55,7 @@ impl Timed {
 on_both_databases! {
     fn a_saga_is_taken_up_when_its_lease_is_over_and_not_before(database: &Database) {
         let timed = Timed::start(database, |settings| settings.saga.lease_ms = 15_000);
-        let first = timed.instance.hear(&event(CLAIM, 100, 1));
+        let first = timed.instance.receive(&event(CLAIM, 100, 1));
         assert_eq!(timed.left_alone(), 15 * SECOND);
         timed.pass(15 * SECOND - 1);
         assert_eq!(timed.take_up(), []);
@@ -70,7 +70,7 @@ on_both_databases! {
             settings.saga.retry_pause_ms = 100;
             settings.saga.max_retry_pause_ms = 1_000;
         });
-        let mut calls = timed.instance.hear(&event(CLAIM, 100, 1));
+        let mut calls = timed.instance.receive(&event(CLAIM, 100, 1));
         let mut spread = 0;
         for pause_ms in [100, 200, 400, 800, 1_000, 1_000] {
             timed.instance.answer(&calls[0], unknown());
@@ -98,14 +98,14 @@ on_both_databases! {
 
     fn a_saga_that_cannot_be_read_is_looked_at_again_after_the_longest_pause(database: &Database) {
         let timed = Timed::start(database, |settings| settings.saga.max_retry_pause_ms = 30_000);
-        timed.instance.hear(&event(CLAIM, 100, 1));
+        timed.instance.receive(&event(CLAIM, 100, 1));
         let unreadable = "UPDATE sagas SET facts = '{}'";
         let spoils = database.write(|c| Ok(on_each_backend!(c, |c| sql_query(unreadable).execute(c))?));
         assert_eq!(spoils.expect("spoils"), 1);
         timed.pass(SECOND);
         assert_eq!(timed.take_up(), []);
         let due = database.read(|c| sagas::list(c, &ListFilter { stuck: true, ..ListFilter::default() }, 10));
-        let due: Vec<Option<i64>> = due.expect("lists").into_iter().map(|listed| listed.due_at_us).collect();
+        let due: Vec<Option<i64>> = due.expect("lists").into_iter().map(|listed| listed.next_attempt_at_us).collect();
         assert_eq!(due, [Some(timed.now() + 30 * SECOND)]);
     }
 
@@ -114,7 +114,7 @@ on_both_databases! {
         for (claim_id, age_us, begun) in [("in time", 60 * SECOND, true), ("too late", 60 * SECOND + 1, false)] {
             let mut submitted = event(claim_id, 100, 1);
             submitted.says.submitted_at_us = timed.now() - age_us;
-            assert_eq!(timed.instance.hear(&submitted).len(), usize::from(begun), "{claim_id}");
+            assert_eq!(timed.instance.receive(&submitted).len(), usize::from(begun), "{claim_id}");
         }
         let saga = timed.instance.saga("too late").saga;
         assert_eq!((saga.state(), saga.unwinding.map(|why| why.cause)), (State::Unwound, Some(Cause::Deadline)));
@@ -126,9 +126,9 @@ on_both_databases! {
             settings.saga.max_retry_pause_ms = 30_000;
             settings.gateway.key_lifetime_ms = 60_000;
         });
-        timed.instance.hear(&event("older", 100, 1));
+        timed.instance.receive(&event("older", 100, 1));
         timed.pass(1);
-        timed.instance.hear(&event("younger", 100, 1));
+        timed.instance.receive(&event("younger", 100, 1));
         timed.pass(50 * SECOND);
         let calls = timed.instance.executor.resume(100).expect("takes up");
         let of = |claim_id: &str| &calls.iter().find(|planned| planned.claim_id == claim_id).expect("is due").call;
@@ -136,24 +136,24 @@ on_both_databases! {
         assert!(matches!(of("older"), Call::LookUp { .. }), "{calls:?}");
         // Not found, it is stuck: an operator has to look, and the gateway is not asked again and again.
         let look_up = calls.iter().find(|planned| planned.claim_id == "older").expect("is due");
-        timed.instance.answer(look_up, looked_up(LookUpAnswer::NotFound));
+        timed.instance.answer(look_up, reconcile(LookUpAnswer::NotFound));
         let stuck = timed.instance.saga("older");
         assert!(stuck.stuck_reason.is_some());
-        assert_eq!(stuck.due_at_us, Some(timed.now() + 30 * SECOND));
+        assert_eq!(stuck.next_attempt_at_us, Some(timed.now() + 30 * SECOND));
     }
 
     fn a_repeated_outcome_carries_the_time_at_which_it_came_to_be(database: &Database) {
         let timed = Timed::start(database, |_| ());
-        let calls = timed.instance.hear(&event(CLAIM, 100, 1));
+        let calls = timed.instance.receive(&event(CLAIM, 100, 1));
         timed.pass(SECOND);
         timed.instance.answer(&calls[0], approved(100));
         let settled_us = timed.now();
         timed.pass(60 * SECOND);
         let mut asked = event(CLAIM, 100, 1);
-        asked.says.ask = 1;
-        timed.instance.hear(&asked);
+        asked.says.resync_epoch = 1;
+        timed.instance.receive(&asked);
         let stored = timed.instance.saga(CLAIM);
-        assert_eq!((stored.updated_at_us, stored.saga.ask), (settled_us, 1));
+        assert_eq!((stored.updated_at_us, stored.saga.resync_epoch), (settled_us, 1));
         let times: Vec<String> = timed.instance.delivered().into_iter().map(|(envelope, _)| envelope.time).collect();
         assert_eq!(times, vec![claim_events::rfc3339(settled_us); 2]);
         assert_eq!(stored.saga.outcome.map(|outcome| outcome.kind), Some(OutcomeKind::Settled));
@@ -161,10 +161,10 @@ on_both_databases! {
 
     fn a_settled_payment_that_is_voided_was_updated_then(database: &Database) {
         let timed = Timed::start(database, |_| ());
-        let calls = timed.instance.hear(&event(CLAIM, 100, 1));
+        let calls = timed.instance.receive(&event(CLAIM, 100, 1));
         timed.instance.answer(&calls[0], approved(100));
         timed.pass(SECOND);
-        timed.instance.hear(&event(CLAIM, 100, 2));
+        timed.instance.receive(&event(CLAIM, 100, 2));
         let stored = timed.instance.saga(CLAIM);
         assert_eq!((stored.saga.state(), stored.updated_at_us), (State::Unwinding, timed.now()));
     }

@@ -8,7 +8,7 @@ use hmac::{Hmac, Mac};
 use payments::db::returns::count_waiting;
 use payments::db::schema::gateway_returns;
 use payments::domain::saga::Disbursement;
-use payments::executor::returns::Told;
+use payments::executor::returns::ReturnOutcome;
 use payments::settings::Settings;
 use reqwest::Client;
 use serde_json::{Value, json};
@@ -68,7 +68,7 @@ fn with_webhooks(test: &TestDatabase, secret: &str, run: impl AsyncFnOnce(Gatewa
 }
 
 fn settle(instance: &Instance) {
-    let calls = instance.hear(&event(CLAIM, 100, 1));
+    let calls = instance.receive(&event(CLAIM, 100, 1));
     instance.answer(&calls[0], approved(100));
 }
 
@@ -82,7 +82,7 @@ on_both_databases! {
             settle(&instance);
             assert_eq!(gateway.tell_now("event-1", 100).await, 200);
             assert_eq!(outcome(&instance), Some((OutcomeKind::Unwound, 2)));
-            assert!(instance.saga(CLAIM).saga.unasked);
+            assert!(instance.saga(CLAIM).saga.unsolicited);
             let transfers = instance.transfer_kinds(CLAIM);
             assert_eq!(transfers, ["disburse", "post", "reserve", "return", "reverse"]);
             assert_eq!(gateway.tell_now("event-1", 100).await, 409);
@@ -99,10 +99,10 @@ on_both_databases! {
             let _counting = metrics::set_default_local_recorder(tally);
             instance.executor.apply_return(event_id, CLAIM, amount_cents).expect("keeps").0
         };
-        assert_eq!(tell(&returns, "first", 100), Told::Applied);
-        assert_eq!(tell(&returns, "under-another-id", 100), Told::Applied, "and it is the same");
+        assert_eq!(tell(&returns, "first", 100), ReturnOutcome::Applied);
+        assert_eq!(tell(&returns, "under-another-id", 100), ReturnOutcome::Applied, "and it is the same");
         assert_eq!(returns.total(), 1);
-        assert_eq!(tell(&alarms, "more", 70), Told::Kept, "that is more than was paid");
+        assert_eq!(tell(&alarms, "more", 70), ReturnOutcome::Kept, "that is more than was paid");
         assert_eq!((alarms.total(), test.database().read(count_waiting).expect("counts").0), (1, 1));
         assert_eq!(instance.transfer_kinds(CLAIM), ["disburse", "post", "reserve", "return", "reverse"]);
         assert_eq!(outcome(&instance), Some((OutcomeKind::Unwound, 2)));
@@ -117,10 +117,10 @@ on_both_databases! {
             let (told, _) = instance.executor.apply_return("evt-1", claim_id, amount_cents).expect("keeps");
             (told, alarms.total())
         };
-        assert_eq!(tell(CLAIM, 100), (Told::Applied, 0));
-        assert_eq!(tell(CLAIM, 100), (Told::Repeated, 0));
-        assert_eq!(tell(CLAIM, 70), (Told::Repeated, 1));
-        assert_eq!(tell("another", 100), (Told::Repeated, 2));
+        assert_eq!(tell(CLAIM, 100), (ReturnOutcome::Applied, 0));
+        assert_eq!(tell(CLAIM, 100), (ReturnOutcome::Repeated, 0));
+        assert_eq!(tell(CLAIM, 70), (ReturnOutcome::Repeated, 1));
+        assert_eq!(tell("another", 100), (ReturnOutcome::Repeated, 2));
         assert_eq!(instance.transfer_kinds(CLAIM), ["disburse", "post", "reserve", "return", "reverse"]);
     }
 
@@ -217,7 +217,7 @@ on_both_databases! {
             assert_eq!(gateway.tell_now("event-1", 100).await, 202);
             assert_eq!(gateway.tell_now("event-1", 100).await, 409);
             // Its claim comes now; the return is the approval, too.
-            assert_eq!(instance.hear(&event(CLAIM, 100, 1)).len(), 1);
+            assert_eq!(instance.receive(&event(CLAIM, 100, 1)).len(), 1);
             assert_eq!(outcome(&instance), Some((OutcomeKind::Unwound, 1)));
             assert_eq!(instance.transfer_kinds(CLAIM), ["disburse", "release", "reserve", "return"]);
             assert_eq!(instance.books_off(), 0);
@@ -230,13 +230,13 @@ on_both_databases! {
             settle(&instance);
             assert_eq!(gateway.tell_now("half", 50).await, 202, "another amount came back than was paid");
             assert_eq!((outcome(&instance), waiting()), (Some((OutcomeKind::Settled, 1)), 1));
-            let refund = instance.hear(&event(CLAIM, 100, 2));
+            let refund = instance.receive(&event(CLAIM, 100, 2));
             instance.answer(&refund[0], crate::harness::refunded());
             assert_eq!(gateway.tell_now("late", 100).await, 202, "it was refunded before");
             assert_eq!(instance.transfer_kinds(CLAIM), ["disburse", "post", "refund", "reserve", "reverse"]);
             assert_eq!((waiting(), instance.books_off()), (2, 0));
 
-            let refused = instance.hear(&event("declined", 100, 1));
+            let refused = instance.receive(&event("declined", 100, 1));
             instance.answer(&refused[0], crate::harness::declined());
             let mut never_paid = returned("never paid", 100);
             never_paid["reference"] = json!("declined");
@@ -259,28 +259,28 @@ on_both_databases! {
     fn a_return_while_it_is_being_taken_back_is_the_one_that_counts(test: &TestDatabase) {
         with_webhooks(test, SECRET, async |gateway, instance| {
             settle(&instance);
-            let refund = instance.hear(&event(CLAIM, 100, 2));
+            let refund = instance.receive(&event(CLAIM, 100, 2));
             assert_eq!(gateway.tell_now("event-1", 100).await, 200);
             assert_eq!(instance.saga(CLAIM).saga.disbursement, Disbursement::Returned);
             instance.answer(&refund[0], crate::harness::refunded());
             assert_eq!(instance.transfer_kinds(CLAIM), ["disburse", "post", "reserve", "return", "reverse"]);
             assert_eq!((outcome(&instance), instance.books_off()), (Some((OutcomeKind::Unwound, 2)), 0));
-            assert!(!instance.saga(CLAIM).saga.unasked, "the void asked for it");
+            assert!(!instance.saga(CLAIM).saga.unsolicited, "the void asked for it");
         });
     }
 
     fn two_tellings_at_once_are_one(test: &TestDatabase) {
         let instances: Vec<Instance> = (0..4).map(|n| Instance::new(test.database(), &n.to_string())).collect();
         settle(&instances[0]);
-        let told: Vec<Told> = std::thread::scope(|scope| {
+        let told: Vec<ReturnOutcome> = std::thread::scope(|scope| {
             let telling: Vec<_> = instances
                 .iter()
                 .map(|instance| scope.spawn(|| instance.executor.apply_return("event-1", CLAIM, 100).expect("applies").0))
                 .collect();
             telling.into_iter().map(|thread| thread.join().expect("no panic")).collect()
         });
-        assert_eq!(told.iter().filter(|told| **told == Told::Applied).count(), 1, "{told:?}");
-        assert_eq!(told.iter().filter(|told| **told == Told::Repeated).count(), 3, "{told:?}");
+        assert_eq!(told.iter().filter(|told| **told == ReturnOutcome::Applied).count(), 1, "{told:?}");
+        assert_eq!(told.iter().filter(|told| **told == ReturnOutcome::Repeated).count(), 3, "{told:?}");
     }
 
     fn the_ledger_is_append_only_by_the_database_itself(test: &TestDatabase) {

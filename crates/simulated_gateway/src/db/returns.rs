@@ -8,13 +8,13 @@ use crate::domain::webhook::Returned;
 use diesel::prelude::*;
 use dual_db::{Connection, Result, load_skipping_locked, on_each_backend};
 
-/// The payment will come back at `due_at_us`, unless it is refunded before.
-pub(super) fn schedule(connection: &mut Connection, payment_key: i64, due_at_us: i64) -> Result<()> {
+/// The payment will come back at `next_attempt_at_us`, unless it is refunded before.
+pub(super) fn schedule(connection: &mut Connection, payment_key: i64, next_attempt_at_us: i64) -> Result<()> {
     let row = (
         returns::payment_key.eq(payment_key),
         returns::event_id.eq(random_id()),
         returns::attempts.eq(0_i64),
-        returns::due_at_us.eq(due_at_us),
+        returns::next_attempt_at_us.eq(next_attempt_at_us),
     );
     on_each_backend!(connection, |c| diesel::insert_into(returns::table).values(row).execute(c))?;
     Ok(())
@@ -30,11 +30,11 @@ pub fn take_due(
 ) -> Result<Vec<Returned>> {
     let due: Vec<(i64, String, i64)> = load_skipping_locked!(
         connection,
-        returns::table.filter(returns::due_at_us.le(now_us)).order(returns::due_at_us).limit(limit).select((
-            returns::payment_key,
-            returns::event_id,
-            returns::attempts
-        ))
+        returns::table
+            .filter(returns::next_attempt_at_us.le(now_us))
+            .order(returns::next_attempt_at_us)
+            .limit(limit)
+            .select((returns::payment_key, returns::event_id, returns::attempts))
     )?;
     let mut told = Vec::new();
     for (payment_key, event_id, attempts) in due {
@@ -69,7 +69,7 @@ pub fn take_due(
         }
         on_each_backend!(connection, |c| {
             diesel::update(returns::table.find(payment_key))
-                .set((returns::attempts.eq(attempts + 1), returns::due_at_us.eq(again_at_us(attempts + 1))))
+                .set((returns::attempts.eq(attempts + 1), returns::next_attempt_at_us.eq(again_at_us(attempts + 1))))
                 .execute(c)
         })?;
         told.push(Returned { event_id, payment_id, reference, amount_cents });
@@ -81,7 +81,7 @@ pub fn take_due(
 pub fn note_told(connection: &mut Connection, event_id: &str) -> Result<()> {
     on_each_backend!(connection, |c| {
         diesel::update(returns::table.filter(returns::event_id.eq(event_id)))
-            .set(returns::due_at_us.eq(None::<i64>))
+            .set(returns::next_attempt_at_us.eq(None::<i64>))
             .execute(c)
     })?;
     Ok(())

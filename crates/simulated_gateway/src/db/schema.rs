@@ -44,7 +44,7 @@ diesel::table! {
         payment_key -> BigInt,
         event_id -> Text,
         attempts -> BigInt,
-        due_at_us -> Nullable<BigInt>,
+        next_attempt_at_us -> Nullable<BigInt>,
     }
 }
 

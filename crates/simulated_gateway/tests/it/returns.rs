@@ -8,13 +8,13 @@ use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use test_support::{TestDatabase, count, eventually, on_both_databases};
 
-type Told = Arc<Mutex<Vec<(String, Value)>>>;
+type ReturnOutcome = Arc<Mutex<Vec<(String, Value)>>>;
 
 /// Somebody who is told, and answers with these statuses, one after the other, the last one again and again.
-fn somebody(answers: &'static [u16]) -> (String, Told) {
+fn somebody(answers: &'static [u16]) -> (String, ReturnOutcome) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}/told", listener.local_addr().expect("bound"));
-    let told = Told::default();
+    let told = ReturnOutcome::default();
     let telling = Arc::clone(&told);
     std::thread::spawn(move || {
         let server = HttpServer::new(move || {
@@ -44,12 +44,12 @@ fn hurried(url: String) -> impl FnOnce(&mut Settings) {
     }
 }
 
-async fn told_times(told: &Told, wanted: usize) {
+async fn told_times(told: &ReturnOutcome, wanted: usize) {
     eventually("somebody is told", async || (told.lock().expect("no panic").len() >= wanted).then_some(())).await;
 }
 
 /// All that was told by the time at which one more payment, made now, has come back: what was to be told before that, was.
-async fn all_told(payer: &Payer, told: &Told) -> Vec<(String, Value)> {
+async fn all_told(payer: &Payer, told: &ReturnOutcome) -> Vec<(String, Value)> {
     let is_last = |(_, body): &(String, Value)| body["reference"] == "last";
     assert_eq!(payer.pay("last", "last", 10_053).await.unwrap().status, 200);
     let told = eventually("the last one comes back", async || {

@@ -1,7 +1,7 @@
 //! What the unit tests of the saga begin with.
 
 use super::{ClaimSays, Disbursement, Input, Saga, advance, begin};
-use crate::domain::mark::Mark;
+use crate::domain::restore_marker::RestoreMarker;
 use claim_events::{KnownOutcome, OutcomeKind};
 
 /// The submission of a claim over 1.00, with the outcome that claim_process knows.
@@ -13,7 +13,7 @@ pub(super) fn says(known: Option<(OutcomeKind, i64)>) -> ClaimSays {
         amount_cents: 100,
         submitted_at_us: 0,
         version: 1,
-        ask: 0,
+        resync_epoch: 0,
         known: known.map(|(kind, version)| KnownOutcome { kind, version }),
         too_late: false,
     }
@@ -21,7 +21,7 @@ pub(super) fn says(known: Option<(OutcomeKind, i64)>) -> ClaimSays {
 
 /// The saga of that claim, reserved and with its intent to disburse stored.
 pub(super) fn intended(known: Option<(OutcomeKind, i64)>) -> Saga {
-    let (saga, _) = begin(&says(known), Mark::default());
+    let (saga, _) = begin(&says(known), RestoreMarker::default());
     let (saga, _) = advance(saga, Input::Reserved { covered: true });
     assert_eq!(saga.disbursement, Disbursement::Intended);
     saga

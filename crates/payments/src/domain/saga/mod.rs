@@ -4,7 +4,7 @@
 //! input and returns the saga as it is to be written, with the effects of that write. It never waits and never calls: a
 //! gateway call is an effect to be performed *after* the write that holds its intent, and its answer is the next input.
 //!
-//! `hearing` is what a claim's event does, `steps` the way forward and back, `looked_up` what is made of facts that may
+//! `received` is what a claim's event does, `steps` the way forward and back, `reconcile` what is made of facts that may
 //! be older than the world, `operator` what people do about a saga that does not get on.
 //!
 //! **The money rule.** Once an intent to disburse is stored, the same key is sent again until the answer is definite,
@@ -13,18 +13,18 @@
 
 #[cfg(test)]
 mod fixture;
-mod hearing;
-mod looked_up;
 mod operator;
+mod received;
+mod reconcile;
 mod steps;
 
 pub use super::gateway_call::{Call, LookUpAnswer, PayAnswer, RefundAnswer};
 use super::ledger::{Parties, Transfer};
-use super::mark::Mark;
 use super::reasons::Reason;
+use super::restore_marker::RestoreMarker;
 use claim_events::{Cause, Compensation, KnownOutcome, OutcomeKind, PaymentEvent, Step};
-pub use hearing::ClaimSays;
 pub use operator::{Forced, Waiting};
+pub use received::ClaimSays;
 use serde::{Deserialize, Serialize};
 
 /// The facts of one claim's payment.
@@ -40,8 +40,8 @@ pub struct Saga {
     pub amount_cents: i64,
     /// The highest version of the claim that was seen: 1 submitted, 2 void requested.
     pub claim_version: i64,
-    /// The highest ask that was seen.
-    pub ask: i64,
+    /// The highest resync epoch that was seen.
+    pub resync_epoch: i64,
     /// The highest version of an outcome that claim_process said it has; 0 while it said none.
     #[serde(default)]
     pub known_version: i64,
@@ -60,12 +60,12 @@ pub struct Saga {
     pub outcome: Option<Outcome>,
     /// Whether nobody asked for that end: it is said again until claim_process has recorded it.
     #[serde(default)]
-    pub unasked: bool,
+    pub unsolicited: bool,
     /// How often the gateway was asked.
     pub attempts: Attempts,
-    /// The database's mark under which `trust` is meant.
+    /// The database's marker under which `trust` is meant.
     #[serde(default)]
-    pub mark: Mark,
+    pub restore_marker: RestoreMarker,
     /// Whether the facts are complete.
     #[serde(default)]
     pub trust: Trust,
@@ -79,7 +79,7 @@ pub enum Trust {
     #[default]
     Sure,
     /// They may be older than the world: nothing is done until claim_process asks (anew, after a restore).
-    Suspect,
+    Unverified,
     /// The gateway is being asked what became of the payment.
     LookingUp,
 }
@@ -197,8 +197,8 @@ pub enum Input {
     Recorded {
         /// The outcome it has.
         known: KnownOutcome,
-        /// The ask that it says it under.
-        ask: i64,
+        /// The resync epoch that it says it under.
+        resync_epoch: i64,
     },
     /// The answer to [`Effect::Reserve`], given in the same write.
     Reserved {
@@ -260,7 +260,7 @@ pub enum Effect {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum State {
     /// Its facts may be older than the world.
-    Suspect,
+    Unverified,
     /// On its way forward.
     Working,
     /// On its way back.
@@ -273,7 +273,7 @@ pub enum State {
 
 impl State {
     /// All there are.
-    pub const ALL: [State; 5] = [State::Suspect, State::Working, State::Unwinding, State::Settled, State::Unwound];
+    pub const ALL: [State; 5] = [State::Unverified, State::Working, State::Unwinding, State::Settled, State::Unwound];
 
     /// Not a state of its own: not at rest, and not getting on.
     pub const STUCK: &str = "stuck";
@@ -281,7 +281,7 @@ impl State {
     /// Its name in the API and in the database.
     pub fn name(self) -> &'static str {
         match self {
-            State::Suspect => "suspect",
+            State::Unverified => "suspect",
             State::Working => "working",
             State::Unwinding => "unwinding",
             State::Settled => "settled",
@@ -294,13 +294,13 @@ impl State {
 pub fn advance(mut saga: Saga, input: Input) -> (Saga, Vec<Effect>) {
     let mut effects = Vec::new();
     match input {
-        Input::Claim(says) => saga.hear(&says, &mut effects),
-        Input::Recorded { known, ask } => saga.recorded(known, ask),
+        Input::Claim(says) => saga.receive(&says, &mut effects),
+        Input::Recorded { known, resync_epoch } => saga.recorded(known, resync_epoch),
         Input::Reserved { covered } => saga.reserved(covered, &mut effects),
         Input::Resume => saga.resume(&mut effects),
         Input::PayAnswer(answer) => saga.pay_answered(answer, &mut effects),
         Input::RefundAnswer(answer) => saga.refund_answered(&answer, &mut effects),
-        Input::LookedUp { answer, key_expired } => saga.looked_up(answer, key_expired, &mut effects),
+        Input::LookedUp { answer, key_expired } => saga.reconcile(answer, key_expired, &mut effects),
         Input::Returned { amount_cents } => saga.returned(amount_cents, &mut effects),
         Input::Retried => saga.retried(&mut effects),
         Input::Forced(answer) => saga.forced(answer, &mut effects),
@@ -308,15 +308,15 @@ pub fn advance(mut saga: Saga, input: Input) -> (Saga, Vec<Effect>) {
     (saga, effects)
 }
 
-/// Begins the saga of a claim at its first event, whichever that is, in a database with this mark.
-pub fn begin(says: &ClaimSays, mark: Mark) -> (Saga, Vec<Effect>) {
+/// Begins the saga of a claim at its first event, whichever that is, in a database with this marker.
+pub fn begin(says: &ClaimSays, marker: RestoreMarker) -> (Saga, Vec<Effect>) {
     let saga = Saga {
         claim_id: says.claim_id.clone(),
         plan_group: says.plan_group.clone(),
         provider_npi: says.provider_npi.clone(),
         amount_cents: says.amount_cents,
         claim_version: 0,
-        ask: 0,
+        resync_epoch: 0,
         known_version: 0,
         known_unwound: false,
         reservation: Reservation::None,
@@ -324,20 +324,20 @@ pub fn begin(says: &ClaimSays, mark: Mark) -> (Saga, Vec<Effect>) {
         unwinding: None,
         compensations: Vec::new(),
         outcome: None,
-        unasked: false,
+        unsolicited: false,
         attempts: Attempts::default(),
-        mark,
-        trust: if says.submitted_at_us < mark.at_us { Trust::Suspect } else { Trust::Sure },
+        restore_marker: marker,
+        trust: if says.submitted_at_us < marker.at_us { Trust::Unverified } else { Trust::Sure },
     };
     advance(saga, Input::Claim(says.clone()))
 }
 
 impl Saga {
-    /// The saga as it is to be taken in a database with this mark: written under another one, it is suspect.
-    pub fn under(mut self, mark: Mark) -> Self {
-        if self.mark != mark {
-            self.mark = mark;
-            self.trust = Trust::Suspect;
+    /// The saga as it is to be taken in a database with this marker: written under another one, it is suspect.
+    pub fn under(mut self, marker: RestoreMarker) -> Self {
+        if self.restore_marker != marker {
+            self.restore_marker = marker;
+            self.trust = Trust::Unverified;
         }
         self
     }
@@ -354,7 +354,7 @@ impl Saga {
     /// Where it stands.
     pub fn state(&self) -> State {
         if self.trust != Trust::Sure {
-            return State::Suspect;
+            return State::Unverified;
         }
         let money_stands = matches!(
             self.disbursement,
@@ -371,7 +371,7 @@ impl Saga {
     /// Whether nothing is left to do; a suspect saga does nothing until claim_process asks. One that waits for a record is
     /// not at rest: were it taken for that when a message comes again, its outcome would not be said again.
     pub fn is_at_rest(&self) -> bool {
-        self.trust == Trust::Suspect || (self.has_ended() && !self.waits_for_record())
+        self.trust == Trust::Unverified || (self.has_ended() && !self.waits_for_record())
     }
 
     /// Whether it came to an end that stands.

@@ -80,7 +80,7 @@ impl Saga {
     /// What it waits for from the gateway, if anything.
     pub fn waiting(&self) -> Option<Waiting> {
         match (self.trust, self.disbursement) {
-            (Trust::Suspect, _) => None,
+            (Trust::Unverified, _) => None,
             (Trust::LookingUp, _) => Some(Waiting::ForLookUp),
             (Trust::Sure, Disbursement::Intended) => Some(Waiting::ForPayment),
             (Trust::Sure, Disbursement::RefundIntended { .. }) => Some(Waiting::ForRefund),
@@ -102,7 +102,7 @@ impl Saga {
                 if answer == Forced::Declined {
                     self.unwind(Cause::Operator, Some(Step::Disburse), Reason::forced());
                 }
-                self.looked_up(self.found(answer), false, effects);
+                self.reconcile(self.found(answer), false, effects);
             }
             (_, Forced::Paid) => self.pay_answered(PayAnswer::Approved { amount_cents: self.amount_cents }, effects),
             (_, Forced::Declined) => {

@@ -70,7 +70,7 @@ impl Saga {
                 return;
             }
         }
-        self.unasked |= nobody_asks;
+        self.unsolicited |= nobody_asks;
         self.proceed(effects);
     }
 
@@ -126,7 +126,7 @@ impl Saga {
 
     /// Does whatever can be done without waiting, up to the next answer or the end.
     pub(super) fn proceed(&mut self, effects: &mut Vec<Effect>) {
-        while self.trust != Trust::Suspect && !self.has_ended() && self.step(effects) {}
+        while self.trust != Trust::Unverified && !self.has_ended() && self.step(effects) {}
     }
 
     /// One step; `false` when an answer has to come first.
@@ -218,16 +218,16 @@ impl Saga {
             (OutcomeKind::Settled, _) => PaymentEvent::Settled(Settled {
                 claim_id: self.claim_id.clone(),
                 claim_version: self.claim_version,
-                ask: self.ask,
-                unasked: self.unasked,
+                resync_epoch: self.resync_epoch,
+                unsolicited: self.unsolicited,
                 amount_cents: self.amount_cents,
                 transfer_ids: self.standing_transfers(),
             }),
             (OutcomeKind::Unwound, unwinding) => PaymentEvent::Unwound(Unwound {
                 claim_id: self.claim_id.clone(),
                 claim_version: self.claim_version,
-                ask: self.ask,
-                unasked: self.unasked,
+                resync_epoch: self.resync_epoch,
+                unsolicited: self.unsolicited,
                 cause: unwinding.as_ref()?.cause,
                 failed_step: unwinding.as_ref()?.failed_step,
                 reason_code: self.reason().map(|reason| reason.code),

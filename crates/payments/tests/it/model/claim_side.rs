@@ -1,7 +1,7 @@
 //! What claim_process would do: it asks until it is answered, applies what is newer, and records what nobody asked for.
 
 use claim_events::{KnownOutcome, OutcomeKind, OutcomeRecorded, PaymentEvent};
-use payments::executor::{ClaimEventRead, Heard};
+use payments::executor::{ClaimEventRead, Received};
 
 /// A claim as claim_process has it.
 #[derive(Debug, Clone)]
@@ -12,30 +12,30 @@ pub struct ClaimSide {
     pub submitted_at_us: i64,
     /// 1 submitted, 2 void requested.
     pub version: i64,
-    pub ask: i64,
+    pub resync_epoch: i64,
     pub known: Option<KnownOutcome>,
     pub is_due: bool,
 }
 
 impl ClaimSide {
     /// Its current event.
-    pub fn event(&self) -> Heard {
+    pub fn event(&self) -> Received {
         let mut event = crate::harness::event(&self.claim_id, self.amount_cents, self.version);
         event.says.plan_group.clone_from(&self.plan_group);
         event.says.submitted_at_us = self.submitted_at_us;
-        event.says.ask = self.ask;
+        event.says.resync_epoch = self.resync_epoch;
         event.says.known = self.known;
-        Heard::Claim(Box::new(ClaimEventRead { content_hash: self.claim_id.clone(), ..event }))
+        Received::Claim(Box::new(ClaimEventRead { content_hash: self.claim_id.clone(), ..event }))
     }
 
     /// The same, before it was withdrawn.
-    pub fn submission(&self) -> Heard {
+    pub fn submission(&self) -> Received {
         Self { version: 1, ..self.clone() }.event()
     }
 
     /// An outcome arrives; what is said back, if anything.
-    pub fn hear(&mut self, event: &PaymentEvent, version: i64) -> Option<Heard> {
-        if event.ask() < self.ask {
+    pub fn receive(&mut self, event: &PaymentEvent, version: i64) -> Option<Received> {
+        if event.resync_epoch() < self.resync_epoch {
             return None;
         }
         let kind = event.kind();
@@ -53,11 +53,15 @@ impl ClaimSide {
         if event.claim_version() >= self.version || self.known.is_some_and(|known| known.kind == OutcomeKind::Unwound) {
             self.is_due = false;
         }
-        let unasked = match event {
-            PaymentEvent::Settled(settled) => settled.unasked,
-            PaymentEvent::Unwound(unwound) => unwound.unasked,
+        let unsolicited = match event {
+            PaymentEvent::Settled(settled) => settled.unsolicited,
+            PaymentEvent::Unwound(unwound) => unwound.unsolicited,
         };
-        let known_outcome = self.known.filter(|_| unasked)?;
-        Some(Heard::Recorded(OutcomeRecorded { claim_id: self.claim_id.clone(), known_outcome, ask: self.ask }))
+        let known_outcome = self.known.filter(|_| unsolicited)?;
+        Some(Received::Recorded(OutcomeRecorded {
+            claim_id: self.claim_id.clone(),
+            known_outcome,
+            resync_epoch: self.resync_epoch,
+        }))
     }
 }

@@ -10,8 +10,8 @@ use fastrand::Rng;
 use payments::domain::saga::Forced;
 use payments::executor::clock::Clock;
 use payments::executor::operator::{Act, Acted, By};
-use payments::executor::returns::Told;
-use payments::executor::{Answer, Heard, PlannedCall};
+use payments::executor::returns::ReturnOutcome;
+use payments::executor::{Answer, PlannedCall, Received};
 use payments::settings::{BudgetSettings, Settings};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -63,7 +63,7 @@ fn model_settings() -> Settings {
 #[derive(Debug, Clone)]
 enum Happening {
     /// A message reaches an instance.
-    Message(Heard),
+    Message(Received),
     /// claim_process asks again for a claim that is due, or an operator makes it ask anew.
     Asks {
         claim_id: String,
@@ -170,7 +170,7 @@ impl<'a> World<'a> {
             amount_cents,
             submitted_at_us: self.now_us,
             version: 1,
-            ask: 0,
+            resync_epoch: 0,
             known: None,
             is_due: true,
         };
@@ -237,7 +237,8 @@ impl<'a> World<'a> {
     fn all_are_at_rest_or_stuck(&self) -> bool {
         self.claims.values().all(|claim| {
             let Some(stored) = self.stored(&claim.claim_id) else { return false };
-            stored.stuck_reason.is_some() || (stored.saga.is_at_rest() && stored.due_at_us.is_none() && !claim.is_due)
+            stored.stuck_reason.is_some()
+                || (stored.saga.is_at_rest() && stored.next_attempt_at_us.is_none() && !claim.is_due)
         })
     }
 
@@ -291,12 +292,12 @@ impl<'a> World<'a> {
                 let executor = &self.stage.instances[instance].executor;
                 let (told, calls) =
                     executor.apply_return(&format!("{claim_id}.return"), &claim_id, cents).expect("keeps");
-                assert!(matches!(told, Told::Applied | Told::Kept | Told::Repeated));
+                assert!(matches!(told, ReturnOutcome::Applied | ReturnOutcome::Kept | ReturnOutcome::Repeated));
                 self.written(instance, calls);
             }
             Happening::OutcomeHeard { event, version } => {
                 let claim = self.claims.get_mut(event.claim_id()).expect("one of ours");
-                if let Some(recorded) = claim.hear(&event, version) {
+                if let Some(recorded) = claim.receive(&event, version) {
                     self.within(10 * SECOND, Happening::Message(recorded));
                 }
             }
@@ -310,7 +311,7 @@ impl<'a> World<'a> {
         let now_s = self.now_us / SECOND;
         let claim = self.claims.get_mut(&claim_id).expect("one of ours");
         if anew {
-            claim.ask = now_s.max(claim.ask + 1);
+            claim.resync_epoch = now_s.max(claim.resync_epoch + 1);
             claim.is_due = true;
         }
         if claim.is_due {
@@ -340,11 +341,11 @@ impl<'a> World<'a> {
         self.send_outcomes();
         let claim_ids: Vec<String> = self.claims.keys().cloned().collect();
         for claim_id in claim_ids {
-            let due_at_us = self.stored(&claim_id).and_then(|stored| stored.due_at_us);
-            let planned = self.planned.insert(claim_id, due_at_us);
-            if let Some(due_at_us) = due_at_us.filter(|_| planned != Some(due_at_us)) {
+            let next_attempt_at_us = self.stored(&claim_id).and_then(|stored| stored.next_attempt_at_us);
+            let planned = self.planned.insert(claim_id, next_attempt_at_us);
+            if let Some(next_attempt_at_us) = next_attempt_at_us.filter(|_| planned != Some(next_attempt_at_us)) {
                 let spread = self.rng.i64(MS..500 * MS);
-                self.after((due_at_us - self.now_us).max(0) + spread, Happening::TakenUp);
+                self.after((next_attempt_at_us - self.now_us).max(0) + spread, Happening::TakenUp);
             }
         }
         let stops = self.is_troubled() && self.rng.u8(0..15) == 0;

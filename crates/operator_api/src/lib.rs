@@ -3,23 +3,23 @@
 //!
 //! It decides nothing about a claim or a payment, and shows of a message only what the contract says is no patient data.
 
-mod act;
-mod desk;
-mod letter;
-mod letter_acts;
-mod letters;
+mod dead_letter;
+mod dead_letter_actions;
+mod dead_letters;
 mod masked;
+mod operations;
+mod operator_action;
 
-pub use act::{OperatorAct, Operators, Reason, ReasonedBody};
-pub use desk::DeadLetterDesk;
+pub use operations::DeadLetterOperations;
+pub use operator_action::{OperatorAction, Operators, Reason, ReasonedBody};
 use service_runtime::api::{Documented, Routes};
 use service_runtime::route;
 
 /// Adds the routes of messages that were set aside. `around` is put around those that change something.
 pub fn dead_letter_routes(routes: Routes, around: impl Fn(Documented) -> Documented) -> Routes {
     routes
-        .route(route!(letters::list))
-        .route(route!(letter::one))
-        .route(around(route!(letter_acts::redrive)))
-        .route(around(route!(letter_acts::discard)))
+        .route(route!(dead_letters::list))
+        .route(route!(dead_letter::one))
+        .route(around(route!(dead_letter_actions::redrive)))
+        .route(around(route!(dead_letter_actions::discard)))
 }

@@ -1,14 +1,14 @@
 //! `POST /v1/dead-letters/{id}/redrive` and `/discard`: what an operator does with a message that was set aside. Once: a
 //! message that was redriven or discarded before stays so.
 
-use crate::act::{OperatorAct, OperatorBody, Reason, ReasonedBody};
-use crate::desk::DeadLetterDesk;
-use crate::letter::{not_found, read_id};
-use crate::letters::DeadLetterAnswer;
+use crate::dead_letter::{not_found, read_id};
+use crate::dead_letters::DeadLetterResponse;
+use crate::operations::DeadLetterOperations;
+use crate::operator_action::{OperatorAction, OperatorBody, Reason, ReasonedBody};
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use claim_events::rfc3339;
-use event_bus::{DeadLetterState, KeptDeadLetter, LetterAct, LetterEnd};
+use event_bus::{DeadLetterAction, DeadLetterState, Disposition, KeptDeadLetter};
 use serde_json::json;
 use service_runtime::problem::Problem;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use std::sync::Arc;
     params(("id" = i64, Path, description = "The message's id in the list.", example = 2)),
     request_body(content = Option<OperatorBody>, example = json!({"reason": "the provider is known now", "operator": "A. Smith"})),
     responses(
-        (status = 202, description = "It is on its way.", body = DeadLetterAnswer),
+        (status = 202, description = "It is on its way.", body = DeadLetterResponse),
         (status = 404, description = "No message with this id was set aside."),
         (status = 409, description = "It was redriven or discarded before, which `state` and `ended_at` tell; or it cannot be \
             sent as it came, because it is no text or too large."),
@@ -29,28 +29,28 @@ pub(crate) async fn redrive(
     request: HttpRequest,
     id: web::Path<String>,
     payload: web::Payload,
-    desk: web::Data<DeadLetterDesk>,
+    desk: web::Data<DeadLetterOperations>,
 ) -> Result<HttpResponse, Problem> {
-    let act = LetterAct::from(desk.operators.read(&request, payload, Reason::Optional).await?);
+    let act = DeadLetterAction::from(desk.operators.read(&request, payload, Reason::Optional).await?);
     let id = read_id(&id)?;
     let relay = Arc::clone(&desk.relay);
     let redrive = move || {
         relay.commit(|connection, publications| event_bus::redrive_dead_letter(connection, publications, id, &act))
     };
     match desk.database.run(move |_| redrive()).await? {
-        LetterEnd::Done(letter) => {
+        Disposition::Done(letter) => {
             metrics::counter!("dead_letters_redriven_total", "topic" => letter.topic.clone()).increment(1);
             tracing::info!(dead_letter_id = id, topic = letter.topic, "a dead letter was sent out again");
-            Ok(HttpResponse::Accepted().json(DeadLetterAnswer::from(letter)))
+            Ok(HttpResponse::Accepted().json(DeadLetterResponse::from(letter)))
         }
-        LetterEnd::Before(letter) => Err(ended_before(&letter)),
-        LetterEnd::Unsendable(why) => Err(Problem::new(
+        Disposition::Before(letter) => Err(ended_before(&letter)),
+        Disposition::Unsendable(why) => Err(Problem::new(
             StatusCode::CONFLICT,
             "not-sendable",
             "The message cannot be sent as it came",
             format!("{why}: nothing was changed; discard it"),
         )),
-        LetterEnd::Unknown => Err(not_found()),
+        Disposition::Unknown => Err(not_found()),
     }
 }
 
@@ -61,7 +61,7 @@ pub(crate) async fn redrive(
     params(("id" = i64, Path, description = "The message's id in the list.", example = 1)),
     request_body(content = ReasonedBody, example = json!({"reason": "a test of the sender's", "operator": "A. Smith"})),
     responses(
-        (status = 200, description = "It is discarded, or was before.", body = DeadLetterAnswer),
+        (status = 200, description = "It is discarded, or was before.", body = DeadLetterResponse),
         (status = 404, description = "No message with this id was set aside."),
         (status = 409, description = "It was redriven before, which `state` and `ended_at` tell."),
         (status = 422, description = "The reason is missing, or it or the operator is too long; `errors` says which.")))]
@@ -69,9 +69,9 @@ pub(crate) async fn discard(
     request: HttpRequest,
     id: web::Path<String>,
     payload: web::Payload,
-    desk: web::Data<DeadLetterDesk>,
+    desk: web::Data<DeadLetterOperations>,
 ) -> Result<HttpResponse, Problem> {
-    let act = LetterAct::from(desk.operators.read(&request, payload, Reason::Required).await?);
+    let act = DeadLetterAction::from(desk.operators.read(&request, payload, Reason::Required).await?);
     let id = read_id(&id)?;
     let end = desk
         .database
@@ -81,16 +81,16 @@ pub(crate) async fn discard(
         })
         .await?;
     match end {
-        LetterEnd::Done(letter) => {
+        Disposition::Done(letter) => {
             metrics::counter!("dead_letters_discarded_total", "topic" => letter.topic.clone()).increment(1);
             tracing::info!(dead_letter_id = id, topic = letter.topic, "a dead letter was discarded");
-            Ok(HttpResponse::Ok().json(DeadLetterAnswer::from(letter)))
+            Ok(HttpResponse::Ok().json(DeadLetterResponse::from(letter)))
         }
-        LetterEnd::Before(letter) if letter.state == DeadLetterState::Discarded.name() => {
-            Ok(HttpResponse::Ok().json(DeadLetterAnswer::from(letter)))
+        Disposition::Before(letter) if letter.state == DeadLetterState::Discarded.name() => {
+            Ok(HttpResponse::Ok().json(DeadLetterResponse::from(letter)))
         }
-        LetterEnd::Before(letter) => Err(ended_before(&letter)),
-        LetterEnd::Unsendable(_) | LetterEnd::Unknown => Err(not_found()),
+        Disposition::Before(letter) => Err(ended_before(&letter)),
+        Disposition::Unsendable(_) | Disposition::Unknown => Err(not_found()),
     }
 }
 
@@ -106,8 +106,8 @@ fn ended_before(letter: &KeptDeadLetter) -> Problem {
     .with("ended_at", json!(at))
 }
 
-impl From<OperatorAct> for LetterAct {
-    fn from(OperatorAct { reason, operator, client }: OperatorAct) -> Self {
+impl From<OperatorAction> for DeadLetterAction {
+    fn from(OperatorAction { reason, operator, client }: OperatorAction) -> Self {
         Self { reason, operator, client }
     }
 }

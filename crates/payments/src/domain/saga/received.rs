@@ -1,7 +1,7 @@
 //! What a claim's event does to its saga, and where the memories of the two services differ.
 //!
 //! - A claim that comes too late is not begun: it is unwound. Once the gateway may have been asked, no deadline counts.
-//! - An ask below the highest one seen is ignored; the highest one is echoed in every outcome.
+//! - A resync epoch below the highest one seen is ignored; the highest one is echoed in every outcome.
 //! - An event whose outcome is there is answered with it; while the saga works, with silence.
 //! - An outcome that claim_process has as *unwound* always wins: whatever stands here is undone.
 //! - Where we have *unwound* and claim_process knows *settled* under the same or a higher version, *unwound* is sent again,
@@ -26,8 +26,8 @@ pub struct ClaimSays {
     pub submitted_at_us: i64,
     /// 1 submitted, 2 void requested.
     pub version: i64,
-    /// The ask.
-    pub ask: i64,
+    /// The resync epoch.
+    pub resync_epoch: i64,
     /// The outcome that claim_process has.
     pub known: Option<KnownOutcome>,
     /// Whether the claim was accepted so long ago that it is not begun to be paid any more.
@@ -35,13 +35,13 @@ pub struct ClaimSays {
 }
 
 impl Saga {
-    pub(super) fn hear(&mut self, says: &ClaimSays, effects: &mut Vec<Effect>) {
-        if says.ask < self.ask {
+    pub(super) fn receive(&mut self, says: &ClaimSays, effects: &mut Vec<Effect>) {
+        if says.resync_epoch < self.resync_epoch {
             return;
         }
-        let was_suspect = self.trust == Trust::Suspect;
-        if was_suspect {
-            if !self.mark.is_answered_by(says.ask) {
+        let was_unverified = self.trust == Trust::Unverified;
+        if was_unverified {
+            if !self.restore_marker.is_answered_by(says.resync_epoch) {
                 return;
             }
             // Only the gateway can know more than the facts, and it knows nothing of what was not due.
@@ -50,22 +50,22 @@ impl Saga {
             self.known_unwound = false;
         }
         let is_news = says.version > self.claim_version;
-        if is_news || says.ask > self.ask {
-            self.unasked = false;
+        if is_news || says.resync_epoch > self.resync_epoch {
+            self.unsolicited = false;
         }
-        self.ask = says.ask;
+        self.resync_epoch = says.resync_epoch;
         self.claim_version = self.claim_version.max(says.version);
         let was_unwinding = self.unwinding.is_some();
         if says.version >= 2 && !self.has_unwound_outcome() {
             self.unwind(Cause::VoidRequested, None, Reason::voided());
         }
-        self.note_known(says.known, was_suspect);
+        self.note_known(says.known, was_unverified);
         if says.too_late && self.has_not_begun() {
             self.unwind(Cause::Deadline, None, Reason::too_late());
         }
         if self.has_ended() {
             effects.extend(self.announcement());
-        } else if is_news || was_suspect || was_unwinding != self.unwinding.is_some() {
+        } else if is_news || was_unverified || was_unwinding != self.unwinding.is_some() {
             self.proceed(effects);
         }
     }
@@ -77,7 +77,7 @@ impl Saga {
         untouched && outcome.is_none()
     }
 
-    fn note_known(&mut self, known: Option<KnownOutcome>, was_suspect: bool) {
+    fn note_known(&mut self, known: Option<KnownOutcome>, was_unverified: bool) {
         let Some(known) = known else { return };
         self.known_version = self.known_version.max(known.version);
         if known.kind == OutcomeKind::Unwound {
@@ -85,7 +85,7 @@ impl Saga {
             self.unwind(Cause::Operator, None, Reason::known_unwound());
         }
         // After a restore our unwinding may differ in detail from the one that was announced under the same version.
-        let may_contradict = known.kind == OutcomeKind::Settled || was_suspect;
+        let may_contradict = known.kind == OutcomeKind::Settled || was_unverified;
         if let Some(Outcome { kind: OutcomeKind::Unwound, version }) = &mut self.outcome
             && may_contradict
         {
@@ -94,16 +94,16 @@ impl Saga {
     }
 
     /// claim_process has an outcome: if it is ours, it need not be said again.
-    pub(super) fn recorded(&mut self, known: KnownOutcome, ask: i64) {
+    pub(super) fn recorded(&mut self, known: KnownOutcome, resync_epoch: i64) {
         let it_is_ours = self.outcome.is_some_and(|outcome| known.version >= outcome.version);
-        if ask >= self.ask && self.trust == Trust::Sure && it_is_ours {
-            self.unasked = false;
+        if resync_epoch >= self.resync_epoch && self.trust == Trust::Sure && it_is_ours {
+            self.unsolicited = false;
         }
     }
 
     /// Whether its outcome has to be said again until claim_process has recorded it.
     pub fn waits_for_record(&self) -> bool {
-        self.unasked && self.has_ended()
+        self.unsolicited && self.has_ended()
     }
 
     pub(super) fn resume(&mut self, effects: &mut Vec<Effect>) {
@@ -140,7 +140,7 @@ mod tests {
         saga
     }
 
-    fn hear(saga: Saga, known: (OutcomeKind, i64)) -> (Saga, Vec<Effect>) {
+    fn receive(saga: Saga, known: (OutcomeKind, i64)) -> (Saga, Vec<Effect>) {
         advance(saga, Input::Claim(says(Some(known))))
     }
 
@@ -163,7 +163,7 @@ mod tests {
             let mut saga = ended(Settled, own);
             let mut effects = Vec::new();
             for known in &known {
-                let (next, more) = hear(saga, *known);
+                let (next, more) = receive(saga, *known);
                 saga = next;
                 effects.extend(more);
             }
@@ -184,7 +184,7 @@ mod tests {
             (2, (Unwound, 2), 2),
             (2, (Unwound, 4), 2),
         ] {
-            let (saga, effects) = hear(ended(Unwound, own), known);
+            let (saga, effects) = receive(ended(Unwound, own), known);
             assert_eq!(end(&saga), Some((Unwound, raised)), "{own}, {known:?}");
             assert!(matches!(effects[..], [Effect::Announce(_)]), "it is published again: {effects:?}");
         }

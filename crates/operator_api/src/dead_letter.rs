@@ -1,8 +1,8 @@
 //! `GET /v1/dead-letters/{id}`: one message that could not be applied, with its body masked.
 
-use crate::desk::DeadLetterDesk;
-use crate::letters::DeadLetterAnswer;
+use crate::dead_letters::DeadLetterResponse;
 use crate::masked::MaskedBody;
+use crate::operations::DeadLetterOperations;
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
 use service_runtime::problem::Problem;
@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 #[derive(Serialize, ToSchema)]
 pub(crate) struct DeadLetterWithBody {
     #[serde(flatten)]
-    letter: DeadLetterAnswer,
+    letter: DeadLetterResponse,
     body: MaskedBody,
 }
 
@@ -25,7 +25,7 @@ pub(crate) struct DeadLetterWithBody {
     responses(
         (status = 200, description = "The message.", body = DeadLetterWithBody),
         (status = 404, description = "No message with this id was set aside.")))]
-pub(crate) async fn one(id: web::Path<String>, desk: web::Data<DeadLetterDesk>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn one(id: web::Path<String>, desk: web::Data<DeadLetterOperations>) -> Result<HttpResponse, Problem> {
     let id = read_id(&id)?;
     let found = desk
         .database

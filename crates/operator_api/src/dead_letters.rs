@@ -1,7 +1,7 @@
 //! `GET /v1/dead-letters`: messages that could not be applied, without their bodies, newest first, and what became of them.
 
-use crate::desk::DeadLetterDesk;
 use crate::masked;
+use crate::operations::DeadLetterOperations;
 use actix_web::{HttpResponse, web};
 use claim_events::rfc3339;
 use event_bus::{DeadLetterState, KeptDeadLetter};
@@ -17,11 +17,11 @@ const MOST: i64 = 500;
 /// Not a state: letters in any of them.
 const ALL: &str = "all";
 
-/// What became of a message that was set aside.
+/// The state of a dead letter.
 #[derive(ToSchema)]
-#[schema(rename_all = "snake_case")]
+#[schema(as = DeadLetterState, rename_all = "snake_case")]
 #[allow(dead_code, reason = "it stands for the names of `DeadLetterState` in the document")]
-enum LetterState {
+enum DocumentedState {
     Waiting,
     Redriven,
     Discarded,
@@ -31,7 +31,7 @@ enum LetterState {
 #[derive(ToSchema)]
 #[schema(rename_all = "snake_case")]
 #[allow(dead_code, reason = "it stands for the names that are read in the document")]
-enum LetterFilter {
+enum DeadLetterFilter {
     Waiting,
     Redriven,
     Discarded,
@@ -43,7 +43,7 @@ enum LetterFilter {
 pub(crate) struct ListQuery {
     /// Messages in this state: waiting (for an operator), redriven or discarded; or all. Where it is not said, those that
     /// wait.
-    #[param(inline, value_type = Option<LetterFilter>)]
+    #[param(inline, value_type = Option<DeadLetterFilter>)]
     state: Option<String>,
     /// How many messages a page has: 1 to 500; 50 where it is not said.
     #[param(minimum = 1, maximum = 500, example = 50)]
@@ -55,16 +55,16 @@ pub(crate) struct ListQuery {
 #[derive(Serialize, ToSchema)]
 #[schema(as = DeadLetterPage)]
 pub(crate) struct Page {
-    dead_letters: Vec<DeadLetterAnswer>,
+    dead_letters: Vec<DeadLetterResponse>,
     next_cursor: Option<String>,
 }
 
 /// A message that was set aside, and what became of it.
 #[derive(Serialize, ToSchema)]
 #[schema(as = DeadLetter)]
-pub(crate) struct DeadLetterAnswer {
+pub(crate) struct DeadLetterResponse {
     id: i64,
-    #[schema(value_type = LetterState)]
+    #[schema(value_type = DocumentedState)]
     state: String,
     /// Why it was set aside.
     reason: String,
@@ -102,7 +102,10 @@ pub(crate) struct DeadLetterAnswer {
 /// With the reason, and without their bodies. Those that wait for an operator, unless `state` says otherwise.
 #[utoipa::path(get, path = "/v1/dead-letters", tag = "dead letters", operation_id = "list_dead_letters", params(ListQuery),
     responses((status = 200, description = "A page of messages.", body = Page)))]
-pub(crate) async fn list(query: Query<ListQuery>, desk: web::Data<DeadLetterDesk>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn list(
+    query: Query<ListQuery>,
+    desk: web::Data<DeadLetterOperations>,
+) -> Result<HttpResponse, Problem> {
     let ListQuery { state, limit, cursor } = query.0;
     let limit = page::limit(limit, DEFAULT_LIMIT, MOST)?;
     let state = read_state(state.as_deref())?;
@@ -111,7 +114,7 @@ pub(crate) async fn list(query: Query<ListQuery>, desk: web::Data<DeadLetterDesk
         .read(move |connection| event_bus::list_dead_letters(connection, state, cursor, limit + 1))
         .await?;
     let next_cursor = page::cut(&mut found, limit, |last| last.id.to_string());
-    let dead_letters = found.into_iter().map(DeadLetterAnswer::from).collect();
+    let dead_letters = found.into_iter().map(DeadLetterResponse::from).collect();
     Ok(HttpResponse::Ok().json(Page { dead_letters, next_cursor }))
 }
 
@@ -125,7 +128,7 @@ fn read_state(name: Option<&str>) -> Result<Option<DeadLetterState>, Problem> {
     Ok(found)
 }
 
-impl From<KeptDeadLetter> for DeadLetterAnswer {
+impl From<KeptDeadLetter> for DeadLetterResponse {
     fn from(kept: KeptDeadLetter) -> Self {
         let headers: Vec<(String, String)> = serde_json::from_str(&kept.headers).unwrap_or_default();
         Self {

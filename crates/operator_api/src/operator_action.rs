@@ -62,7 +62,7 @@ pub struct ReasonedBody {
 
 /// An act of an operator: its reason, who does it and where from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OperatorAct {
+pub struct OperatorAction {
     /// Why; there and not blank where it is [`Reason::Required`].
     pub reason: Option<String>,
     /// Who, in their own words.
@@ -87,7 +87,7 @@ impl Operators {
         request: &HttpRequest,
         payload: web::Payload,
         reason: Reason,
-    ) -> Result<OperatorAct, Problem> {
+    ) -> Result<OperatorAction, Problem> {
         self.read_with_answer::<()>(request, payload, reason, &[]).await.map(|(act, _)| act)
     }
 
@@ -101,11 +101,11 @@ impl Operators {
         payload: web::Payload,
         reason: Reason,
         answers: &[(&str, A)],
-    ) -> Result<(OperatorAct, Option<A>), Problem> {
+    ) -> Result<(OperatorAction, Option<A>), Problem> {
         let client = self.clients.address_of(request)?.to_string();
         let (OperatorBody { reason, operator, .. }, answer) =
             read(&read_body(payload, &self.http).await?, reason, answers)?;
-        Ok((OperatorAct { reason, operator, client }, answer))
+        Ok((OperatorAction { reason, operator, client }, answer))
     }
 }
 

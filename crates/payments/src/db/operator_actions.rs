@@ -1,17 +1,17 @@
 //! What operators did about payments: added and read, never changed.
 
-use super::schema::operator_acts;
+use super::schema::operator_actions;
 use diesel::prelude::*;
 use dual_db::{Connection, Result, on_each_backend};
 
 /// What an operator did.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
-#[diesel(table_name = operator_acts, treat_none_as_default_value = false)]
-pub struct OperatorActRow {
+#[diesel(table_name = operator_actions, treat_none_as_default_value = false)]
+pub struct OperatorActionRow {
     /// The claim.
     pub claim_id: String,
     /// `retry` or `force`.
-    pub act: String,
+    pub action: String,
     /// What was said in the gateway's stead, where it was forced.
     pub answer: Option<String>,
     /// Why.
@@ -29,19 +29,19 @@ pub struct OperatorActRow {
 }
 
 /// Writes down what an operator did.
-pub fn insert(connection: &mut Connection, act: &OperatorActRow) -> Result<()> {
-    on_each_backend!(connection, |c| diesel::insert_into(operator_acts::table).values(act).execute(c))?;
+pub fn insert(connection: &mut Connection, act: &OperatorActionRow) -> Result<()> {
+    on_each_backend!(connection, |c| diesel::insert_into(operator_actions::table).values(act).execute(c))?;
     Ok(())
 }
 
 /// The last `limit` acts about a claim's payment, in order.
-pub fn last_of_claim(connection: &mut Connection, claim_id: &str, limit: i64) -> Result<Vec<OperatorActRow>> {
-    let mut acts: Vec<OperatorActRow> = on_each_backend!(connection, |c| {
-        operator_acts::table
-            .filter(operator_acts::claim_id.eq(claim_id))
-            .order(operator_acts::id.desc())
+pub fn last_of_claim(connection: &mut Connection, claim_id: &str, limit: i64) -> Result<Vec<OperatorActionRow>> {
+    let mut acts: Vec<OperatorActionRow> = on_each_backend!(connection, |c| {
+        operator_actions::table
+            .filter(operator_actions::claim_id.eq(claim_id))
+            .order(operator_actions::id.desc())
             .limit(limit)
-            .select(OperatorActRow::as_select())
+            .select(OperatorActionRow::as_select())
             .load(c)
     })?;
     acts.reverse();

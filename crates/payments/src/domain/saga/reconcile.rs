@@ -13,7 +13,7 @@ use claim_events::{Cause, Step};
 struct Contradiction;
 
 impl Saga {
-    pub(super) fn looked_up(&mut self, answer: LookUpAnswer, key_expired: bool, effects: &mut Vec<Effect>) {
+    pub(super) fn reconcile(&mut self, answer: LookUpAnswer, key_expired: bool, effects: &mut Vec<Effect>) {
         if self.trust != Trust::LookingUp {
             return;
         }
@@ -180,7 +180,7 @@ impl Saga {
             }
         };
         self.take_back(Kind::Return, paid_cents, effects);
-        self.unasked |= nobody_asks;
+        self.unsolicited |= nobody_asks;
         self.unwind(Cause::LateReturn, None, Reason::returned());
         self.proceed(effects);
     }
@@ -189,15 +189,15 @@ impl Saga {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::mark::Mark;
+    use crate::domain::restore_marker::RestoreMarker;
     use crate::domain::saga::fixture::{intended, says};
     use crate::domain::saga::{Call, ClaimSays, Input, PaymentEvent, State, advance};
     use claim_events::OutcomeKind;
 
     /// A saga with an intent that was restored, and whose claim is re-requested with this outcome.
     fn looking_up(known: Option<(OutcomeKind, i64)>) -> Saga {
-        let restored = intended(None).under(Mark { at_us: 1_000_000, restored: true });
-        let (saga, effects) = advance(restored, Input::Claim(ClaimSays { ask: 2, ..says(known) }));
+        let restored = intended(None).under(RestoreMarker { at_us: 1_000_000, restored: true });
+        let (saga, effects) = advance(restored, Input::Claim(ClaimSays { resync_epoch: 2, ..says(known) }));
         assert!(matches!(effects[..], [Effect::Call(Call::LookUp { .. })]), "{effects:?}");
         saga
     }

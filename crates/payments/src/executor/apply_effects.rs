@@ -14,7 +14,7 @@ use std::time::Duration;
 impl Executor {
     /// One write of a saga with everything it brings. The saga's row comes before its bookings: of two instances that
     /// hear the same event at once, the slower one finds the row taken and runs its transaction again.
-    pub(super) fn carry_out(
+    pub(super) fn apply_effects(
         &self,
         connection: &mut Connection,
         stored: &mut StoredSaga,
@@ -25,7 +25,7 @@ impl Executor {
         let only_says_again = stored.revision > 0
             && saga == stored.saga
             && effects.iter().all(|effect| matches!(effect, Effect::Announce(_)))
-            && !(stored.due_at_us.is_some() && saga.is_at_rest());
+            && !(stored.next_attempt_at_us.is_some() && saga.is_at_rest());
         let said_before = stored.saga.outcome;
         let waited_for = stored.saga.waiting();
         let mut bookings = Vec::new();
@@ -62,10 +62,10 @@ impl Executor {
             }
         }
         stored.saga = saga;
-        let says_again = stored.revision > 0 && stored.saga.outcome == said_before;
+        let is_republish = stored.revision > 0 && stored.saga.outcome == said_before;
         if !only_says_again {
             // Every repeat of an outcome tells the same time: that at which it came to be.
-            if !(says_again && stored.saga.outcome_stands()) {
+            if !(is_republish && stored.saga.outcome_stands()) {
                 stored.updated_at_us = now.us;
             }
             if call.is_some() {
@@ -73,17 +73,18 @@ impl Executor {
                     // What it was stuck at, it is past.
                     stored.stuck_reason = None;
                 }
-                stored.due_at_us = Some(now.us + backoff::micros(Duration::from_millis(self.settings.saga.lease_ms)));
+                stored.next_attempt_at_us =
+                    Some(now.us + backoff::micros(Duration::from_millis(self.settings.saga.lease_ms)));
                 stored.worker = Some(self.worker.clone());
                 stored.call_revision = stored.revision + 1;
             } else if let Some(reason) = stuck {
-                stored.due_at_us =
+                stored.next_attempt_at_us =
                     Some(now.us + backoff::micros(Duration::from_millis(self.settings.saga.max_retry_pause_ms)));
                 stored.stuck_reason = Some(reason.to_owned());
             } else if retry_at_us.is_some() {
-                stored.due_at_us = retry_at_us;
+                stored.next_attempt_at_us = retry_at_us;
             } else if stored.saga.is_at_rest() {
-                stored.due_at_us = None;
+                stored.next_attempt_at_us = None;
                 stored.worker = None;
                 stored.stuck_reason = None;
             }
@@ -94,8 +95,12 @@ impl Executor {
         }
         for event in announced {
             let state = stored.saga.state().name();
-            out.reports.push(Report::Outcome { claim_id: stored.saga.claim_id.clone(), state, said_again: says_again });
-            let messages = if says_again { &mut out.said_again } else { &mut out.messages };
+            out.reports.push(Report::Outcome {
+                claim_id: stored.saga.claim_id.clone(),
+                state,
+                said_again: is_republish,
+            });
+            let messages = if is_republish { &mut out.said_again } else { &mut out.messages };
             messages.extend(outgoing::outcome(stored, &event));
         }
         if let Some(call) = call {

@@ -1,13 +1,13 @@
 //! What the handlers of dead letters work with. A service makes one and registers it as application data.
 
-use crate::act::Operators;
+use crate::operator_action::Operators;
 use event_bus::Relay;
 use service_runtime::database_gate::DatabaseGate;
 use std::sync::Arc;
 
 /// What the routes of dead letters need, as application data.
 #[derive(Debug, Clone)]
-pub struct DeadLetterDesk {
+pub struct DeadLetterOperations {
     /// Reads what an operator says.
     pub operators: Operators,
     /// The database that keeps the letters.

@@ -28,7 +28,7 @@ pub(crate) struct MaskedBody {
     #[schema(examples("44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"))]
     sha256: String,
     /// Where it is JSON: the same with every value replaced by its kind and size, but those of `claim_id`, `type`, `version`
-    /// and `ask`. A name that does not look like one is replaced as well.
+    /// and `resync_epoch`. A name that does not look like one is replaced as well.
     #[schema(value_type = Option<Value>, examples(json!({"claim_id": "4fXk0aV1StGXR8Z5jdHi6B", "net_fee_cents": "text of 6 characters"})))]
     shape: Option<Value>,
     /// Where it is not JSON: what is wrong with it.
@@ -136,7 +136,7 @@ fn is_known(name: &str, value: &Value) -> bool {
     match (name, value) {
         ("claim_id", Value::String(id)) => is_claim_id(id),
         ("type", Value::String(kind)) => ClaimEvent::TYPES.iter().chain(PaymentEvent::TYPES).any(|known| known == kind),
-        ("version" | "ask", Value::Number(number)) => number.is_i64(),
+        ("version" | "resync_epoch", Value::Number(number)) => number.is_i64(),
         _ => false,
     }
 }
@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn names_stay_and_values_become_their_kind_and_size() {
         let body = json!({
-            "claim_id": "4fXk0aV1StGXR8Z5jdHi6B", "plan_group": "GRP-1000", "net_fee_cents": 100, "ask": 7, "paid": true,
+            "claim_id": "4fXk0aV1StGXR8Z5jdHi6B", "plan_group": "GRP-1000", "net_fee_cents": 100, "resync_epoch": 7, "paid": true,
             "lines": [{"line": 1, "quadrant": null, "claim_id": "Jane Doe"}],
             "known_outcome": {"type": "payment.settled", "version": 3}, "type": "Jane", "version": "3730189502",
         });
@@ -173,7 +173,7 @@ mod tests {
             shape_of(&body),
             json!({
                 "claim_id": "4fXk0aV1StGXR8Z5jdHi6B", "plan_group": "text of 8 characters", "net_fee_cents": "number",
-                "ask": 7, "paid": "boolean",
+                "resync_epoch": 7, "paid": "boolean",
                 "lines": [{"line": "number", "quadrant": "null", "claim_id": "text of 8 characters"}],
                 "known_outcome": {"type": "payment.settled", "version": 3}, "type": "text of 4 characters",
                 "version": "text of 10 characters",

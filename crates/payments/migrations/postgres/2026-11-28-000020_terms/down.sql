@@ -1,0 +1,18 @@
+ALTER TABLE sagas RENAME COLUMN next_attempt_at_us TO due_at_us;
+DROP INDEX sagas_next_attempt;
+DROP INDEX sagas_next_attempt_by_tries;
+CREATE INDEX sagas_due ON sagas (due_at_us) WHERE due_at_us IS NOT NULL;
+CREATE INDEX sagas_due_by_tries ON sagas (tries, due_at_us) WHERE due_at_us IS NOT NULL;
+UPDATE sagas SET facts = REPLACE(REPLACE(REPLACE(REPLACE(facts, '"resync_epoch":', '"ask":'), '"unsolicited":', '"unasked":'), '"restore_marker":', '"mark":'), '"trust":"unverified"', '"trust":"suspect"');
+UPDATE outbox SET body = REPLACE(REPLACE(body, '"resync_epoch":', '"ask":'), '"unsolicited":', '"unasked":');
+ALTER TABLE restore_marker RENAME COLUMN resynced TO asked;
+ALTER TABLE restore_marker RENAME TO database_mark;
+ALTER TABLE operator_actions RENAME TO operator_acts;
+ALTER TABLE operator_acts RENAME COLUMN action TO act;
+ALTER INDEX operator_actions_pkey RENAME TO operator_acts_pkey;
+ALTER SEQUENCE operator_actions_id_seq RENAME TO operator_acts_id_seq;
+ALTER INDEX operator_actions_by_claim RENAME TO operator_acts_by_claim;
+ALTER FUNCTION refuse_to_change_operator_actions() RENAME TO refuse_to_change_operator_acts;
+ALTER TRIGGER operator_actions_are_not_changed ON operator_acts RENAME TO operator_acts_are_not_changed;
+ALTER TRIGGER operator_actions_are_not_emptied ON operator_acts RENAME TO operator_acts_are_not_emptied;
+ALTER INDEX restore_marker_pkey RENAME TO database_mark_pkey;
