@@ -1,19 +1,14 @@
-//! CSV of many claims: rows next to each other that are one claim.
-//!
-//! A row may not tell to which claim it belongs: its number of cells is wrong, or what claims are told apart by cannot be
-//! read. It may be a line of the claim before it or of the claim after it, so both are refused, unless what can be read of
-//! it says that it is not theirs: no claim is ever stored without a line that it may have had.
+//! The rows of a CSV of many claims, one after another: blank ones are passed over, and a row that breaks the file off is the
+//! last. Which of them are one claim, `row_groups` decides.
 
-use super::claim::{BatchClaim, BatchLimits, Ended, Grouping, LOOKED_FOR_BEHIND, SourceLocation};
-use super::peek::peek;
-use super::refusal::Refusal;
-use super::row_key::RowKey;
-use crate::domain::form::ClaimForm;
+use super::claim::{BatchClaim, BatchLimits, Ended, Grouping};
+use super::peek::{Peeked, peek};
+use super::row_groups::{Finished, RowGroups, RowPlace};
 use crate::intake::Malformed;
 use crate::intake::csv::{Columns, ends_line, is_blank, reader, separator};
-use crate::intake::csv_watch::CsvTrouble;
-use ::csv::ByteRecord;
-use std::io::Read;
+use crate::intake::csv_watch::{CsvTrouble, CsvWatch};
+use ::csv::{ByteRecord, Reader};
+use std::io::{self, Read};
 
 /// The most blank rows next to each other: a spreadsheet has no more, and what is packed has no end of them.
 const MOST_BLANK_ROWS: u32 = 1_048_576;
@@ -24,166 +19,78 @@ pub(super) fn read<E>(
     limits: BatchLimits,
     take: &mut dyn FnMut(BatchClaim) -> Result<(), E>,
 ) -> Result<(), Ended<E>> {
-    let max_claim_bytes = limits.max_claim_bytes;
-    // The separator is told by the first record.
-    let (mut begun, mut quoted) = (false, false);
-    let (head, input) = peek(input, |piece| {
-        piece.iter().any(|byte| {
-            begun |= !ends_line(byte);
-            quoted ^= *byte == b'"';
-            *byte == b'\n' && begun && !quoted
-        })
-    })
-    .map_err(Ended::Input)?;
-    let mut reader = reader(input, separator(&head), max_claim_bytes);
-    let columns = Columns::read(&mut reader, limits.read)?;
-    let mut group: Option<Group> = None;
-    let mut record = ByteRecord::new();
-    let (mut row, mut blank_rows) = (0, 0);
-    loop {
-        let read = reader.read_byte_record(&mut record);
-        let file_line = reader.get_mut().next_line();
-        let trouble = match read {
-            Ok(true) if is_blank(&record) => {
-                blank_rows += 1;
-                if blank_rows > MOST_BLANK_ROWS {
-                    let why = format!("there are more than {MOST_BLANK_ROWS} blank rows after row {row}");
-                    return Err(Ended::Malformed(Malformed(why)));
-                }
-                continue;
-            }
-            Ok(true) => None,
-            Ok(false) => break,
-            Err(error) => Some(CsvTrouble::of(error).map_err(Ended::Input)?),
+    let mut rows = Rows::open(input, limits.max_claim_bytes).map_err(Ended::Input)?;
+    let columns = Columns::read(&mut rows.reader, limits.read)?;
+    let mut groups = RowGroups::new(&columns, grouping, limits.max_claim_bytes);
+    while let Some((place, row)) = rows.next()? {
+        let Finished { claims, end } = match row {
+            Row::Whole => groups.add(place, &rows.record),
+            Row::Broken(trouble) => groups.break_off(place, trouble),
         };
-        (row, blank_rows) = (row + 1, 0);
-        if grouping == Grouping::Row
-            && let Some(whole) = group.take()
-        {
-            take(whole.finish()).map_err(Ended::Stopped)?;
+        for claim in claims {
+            take(claim).map_err(Ended::Stopped)?;
         }
-        if let Some(trouble) = trouble {
-            // What follows cannot be told apart any more, and the claim in hand may not be whole.
-            let mut broken = group.take().unwrap_or_else(|| Group::begin(&columns, row, file_line));
-            broken.last_row = row;
-            let line = usize::try_from(row + 1 - broken.first_row).ok();
-            let end = match trouble {
-                CsvTrouble::UnclosedQuote => {
-                    if let Ok(form) = &mut broken.form {
-                        trouble.note_in(form, line);
-                    }
-                    Ok(())
-                }
-                CsvTrouble::TooLong(most) => {
-                    broken.form = Err(Refusal::TooLarge(most));
-                    let why = format!("row {row} has more than {most} bytes, and what follows it was not read");
-                    Err(Ended::Malformed(Malformed(why)))
-                }
+        if let Some(end) = end {
+            return end.map_err(Ended::Malformed);
+        }
+    }
+    groups.finish().map_or(Ok(()), |last| take(last).map_err(Ended::Stopped))
+}
+
+/// What was read of a row.
+enum Row {
+    /// All of it: it is in [`Rows::record`].
+    Whole,
+    /// It cannot be told apart from what follows.
+    Broken(CsvTrouble),
+}
+
+/// The rows of a CSV.
+struct Rows<R> {
+    reader: Reader<CsvWatch<Peeked<R>>>,
+    /// The row that was read last.
+    record: ByteRecord,
+    /// How many rows were read, without blank ones.
+    count: u64,
+}
+
+impl<R: Read> Rows<R> {
+    fn open(input: R, max_row_bytes: usize) -> io::Result<Self> {
+        // The separator is told by the first record.
+        let (mut begun, mut quoted) = (false, false);
+        let (head, input) = peek(input, |piece| {
+            piece.iter().any(|byte| {
+                begun |= !ends_line(byte);
+                quoted ^= *byte == b'"';
+                *byte == b'\n' && begun && !quoted
+            })
+        })?;
+        Ok(Self { reader: reader(input, separator(&head), max_row_bytes), record: ByteRecord::new(), count: 0 })
+    }
+
+    /// Reads the next row that is not blank, or `None` at the end of the input.
+    fn next<E>(&mut self) -> Result<Option<(RowPlace, Row)>, Ended<E>> {
+        for _ in 0..=MOST_BLANK_ROWS {
+            let read = self.reader.read_byte_record(&mut self.record);
+            let file_line = self.reader.get_mut().next_line();
+            let row = match read {
+                Ok(true) if is_blank(&self.record) => continue,
+                Ok(true) => Row::Whole,
+                Ok(false) => return Ok(None),
+                Err(error) => Row::Broken(CsvTrouble::of(error).map_err(Ended::Input)?),
             };
-            take(broken.finish()).map_err(Ended::Stopped)?;
-            return end;
+            self.count += 1;
+            return Ok(Some((RowPlace { row: self.count, file_line }, row)));
         }
-        let key = RowKey::of(&columns, &record);
-        let mut in_doubt = None;
-        if let Some(whole) = group.take_if(|group| !group.may_have(&key)) {
-            in_doubt = whole.doubt_about(&key);
-            take(whole.finish()).map_err(Ended::Stopped)?;
-        }
-        let claim = group.get_or_insert_with(|| Group::begin(&columns, row, file_line));
-        if let Some(row) = in_doubt {
-            claim.refuse_with(row);
-        }
-        claim.add(&columns, &record, row, key);
-        if claim.bytes > max_claim_bytes {
-            claim.form = Err(Refusal::TooLarge(max_claim_bytes));
-        }
-        if let Some(endless) = group.take_if(|claim| claim.bytes / LOOKED_FOR_BEHIND > max_claim_bytes) {
-            let why =
-                format!("rows {} to {row} are one claim without end, and what follows was not read", endless.first_row);
-            take(endless.finish()).map_err(Ended::Stopped)?;
-            return Err(Ended::Malformed(Malformed(why)));
-        }
-    }
-    match group {
-        Some(last) => take(last.finish()).map_err(Ended::Stopped),
-        None => Ok(()),
-    }
-}
-
-/// The rows of a claim so far.
-struct Group {
-    /// That of its rows, where one of them has it whole.
-    key: Option<RowKey>,
-    /// That of its last row, where it is not whole.
-    doubtful: Option<RowKey>,
-    first_row: u64,
-    last_row: u64,
-    /// At which its first row begins.
-    file_line: Option<u64>,
-    /// Those of its rows, unpacked.
-    bytes: usize,
-    form: Result<ClaimForm, Refusal>,
-    hash: super::hash::Hash,
-}
-
-impl Group {
-    fn begin(columns: &Columns, row: u64, file_line: Option<u64>) -> Self {
-        let mut form = ClaimForm::default();
-        columns.note_in(&mut form);
-        // The same cells under other names are another claim.
-        let mut hash = super::hash::Hash::default();
-        columns.names().for_each(|name| hash.add(name.as_bytes()));
-        Self { key: None, doubtful: None, first_row: row, last_row: row, file_line, bytes: 0, form: Ok(form), hash }
-    }
-
-    /// Whether the row after its last is one of its own, or cannot be told from one.
-    fn may_have(&self, key: &RowKey) -> bool {
-        self.key.as_ref().or(self.doubtful.as_ref()).is_none_or(|own| own.may_be(key))
-    }
-
-    /// Its last row, where that may be one of the next claim's.
-    fn doubt_about(&self, next: &RowKey) -> Option<u64> {
-        self.doubtful.as_ref().is_some_and(|doubtful| doubtful.may_be(next)).then_some(self.last_row)
-    }
-
-    /// Refuses it for a row before it that may be its first.
-    fn refuse_with(&mut self, row: u64) {
-        if let Ok(form) = &mut self.form {
-            form.note_misread(Refusal::RowInDoubt(row).finding());
-        }
-    }
-
-    fn add(&mut self, columns: &Columns, record: &ByteRecord, row: u64, key: RowKey) {
-        self.last_row = row;
-        if key.is_whole() {
-            self.doubtful = None;
-            self.key.get_or_insert(key);
-        } else {
-            self.doubtful = Some(key);
-        }
-        for cell in record {
-            self.hash.add(cell);
-        }
-        self.bytes = self.bytes.saturating_add(record.as_slice().len());
-        if let Ok(form) = &mut self.form
-            && !form.is_overfull()
-        {
-            columns.add_row(form, record);
-        }
-    }
-
-    fn finish(self) -> BatchClaim {
-        BatchClaim {
-            location: Some(SourceLocation::Rows(self.first_row, self.last_row)),
-            file_line: self.file_line,
-            form: self.form,
-            hash: self.hash.in_hex(),
-        }
+        let why = format!("there are more than {MOST_BLANK_ROWS} blank rows after row {}", self.count);
+        Err(Ended::Malformed(Malformed(why)))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::claim::SourceLocation;
+    use super::super::refusal::Refusal;
     use super::*;
     use crate::intake::ReadLimits;
     use crate::intake::batch_input::{BatchFormat, read_batch};

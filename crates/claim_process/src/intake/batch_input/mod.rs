@@ -10,6 +10,7 @@ mod json_array;
 mod json_lines;
 mod peek;
 mod refusal;
+mod row_groups;
 mod row_key;
 
 use flate2::read::MultiGzDecoder;
