@@ -73,6 +73,13 @@ pub fn may_be_refused_as_duplicate(submission: &Submission, active_claims: &Hash
     check.and_then(|check| active_claims.get(&check.digest)).is_some_and(|id| id != submission.id())
 }
 
+/// Whether a group that was decided over facts, and again over later ones, differs only by claims that are refused now
+/// because their `external_claim_id` is taken. What was done by the earlier decisions then stays right.
+pub fn differ_only_by_taken_ids(earlier: &[Decision], later: &[Decision]) -> bool {
+    let mut decisions = earlier.iter().zip(later);
+    decisions.all(|(earlier, later)| earlier == later || matches!(later, Decision::ExternalIdTaken { .. }))
+}
+
 fn other_holder<'a>(submission: &Submission, key_holders: &'a HashMap<String, Holder>) -> Option<&'a Holder> {
     let holder = key_holders.get(&submission.idempotency.as_ref()?.key)?;
     (holder.claim_id != submission.id()).then_some(holder)
@@ -316,5 +323,26 @@ mod tests {
         let mut facts = active(&group[0], "later");
         facts.stored = HashSet::from([group[0].id().to_owned()]);
         assert_eq!(decide(&group, &facts), [warned_of("later"), refused_for("later")]);
+    }
+
+    #[test]
+    fn an_external_id_that_is_taken_late_refuses_its_claim_and_changes_nothing_else() {
+        let group =
+            [with_external_id(claim(1, WARN), "A-17"), with_external_id(claim(2, WARN), "A-17"), claim(3, WARN)];
+        let earlier = decide(&group, &Facts::default());
+        let later = decide(&group, &external_id_held_by("A-17", "other"));
+        assert_eq!(later, [taken_by("other"), taken_by("other"), INSERT]);
+        assert!(differ_only_by_taken_ids(&earlier, &later));
+    }
+
+    #[test]
+    fn an_external_id_that_is_taken_late_changes_what_was_a_duplicate_of_its_claim() {
+        for severity in [WARN, REJECT] {
+            let group = [with_external_id(claim(1, severity), "A-17"), claim(1, severity)];
+            let earlier = decide(&group, &Facts::default());
+            let later = decide(&group, &external_id_held_by("A-17", "other"));
+            assert_eq!(later, [taken_by("other"), INSERT]);
+            assert!(!differ_only_by_taken_ids(&earlier, &later), "{earlier:?}");
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! as it is: a claim that is there already under its own id was stored by the earlier try, and changes no total and
 //! sends no event a second time.
 
-use super::decision::{Decision, Facts, decide, has_own_key, may_be_refused_as_duplicate};
+use super::decision::{Decision, Facts, decide, differ_only_by_taken_ids, has_own_key, may_be_refused_as_duplicate};
 use super::submission::{Submission, Submitted};
 use crate::db::claims::{ClaimRow, StoredClaim, find_many, line_rows};
 use crate::db::duplicates;
@@ -29,12 +29,13 @@ pub struct Group {
 /// come.
 ///
 /// # Errors
-/// The database's. [`Error::Conflict`] where another transaction took an `external_claim_id` meanwhile, or made the claim
-/// of a key and was rolled back: the group decides otherwise when it is run again.
+/// The database's. [`Error::Conflict`] where another transaction took an `external_claim_id` meanwhile and claims of the
+/// group were decided by that claim: they are decided otherwise when the group is run again.
 pub fn store(connection: &mut Connection, group: &[Submission], now_us: i64, next_attempt_at_us: i64) -> Result<Group> {
     let facts = gather(connection, group, now_us)?;
     let decisions = decide(group, &facts);
     let inserted = insert(connection, group, &decisions, now_us, next_attempt_at_us)?;
+    let decisions = decide_those_not_inserted(connection, group, facts, decisions, &inserted)?;
     release_keys_of_refused(connection, group, &decisions)?;
     let mut totals = Changes::default();
     for claim in &inserted {
@@ -105,6 +106,27 @@ fn insert(
     let lines: Vec<_> = claims.iter().flat_map(|claim| &claim.lines).collect();
     insert_lines(connection, &lines)?;
     Ok(claims)
+}
+
+/// Decides claims that were to be inserted and are not: another transaction has taken their `external_claim_id` since the
+/// facts were read, or an earlier try stored them.
+fn decide_those_not_inserted(
+    connection: &mut Connection,
+    group: &[Submission],
+    mut facts: Facts,
+    decisions: Vec<Decision>,
+    inserted: &[StoredClaim],
+) -> Result<Vec<Decision>> {
+    let inserted: HashSet<&str> = inserted.iter().map(|claim| claim.row.claim_id.as_str()).collect();
+    let to_insert = group.iter().zip(&decisions).filter(|(_, decision)| matches!(decision, Decision::Insert { .. }));
+    let missing = to_insert.map(|(submission, _)| submission).filter(|submission| !inserted.contains(submission.id()));
+    let external_ids: Vec<&str> = missing.filter_map(Submission::external_id).collect();
+    if external_ids.is_empty() {
+        return Ok(decisions);
+    }
+    facts.external_id_holders.extend(duplicates::external_id_holders(connection, &external_ids)?);
+    let late = decide(group, &facts);
+    if differ_only_by_taken_ids(&decisions, &late) { Ok(late) } else { Err(Error::Conflict) }
 }
 
 /// Gives back the keys of claims that are refused after all.
