@@ -139,8 +139,8 @@ mod tests {
     use crate::claims::submission::{IdempotencyKey, Origin};
     use crate::domain::identifiers::{ClaimId, Identifier};
     use crate::domain::limits::Limits;
-    use crate::domain::rules::book::RuleBook;
     use crate::domain::rules::rule::Severity;
+    use crate::domain::rules::rule_set::RuleSet;
     use crate::intake::{ReadLimits, read_json};
     use jiff::Timestamp;
     use std::collections::BTreeMap;
@@ -157,8 +157,8 @@ mod tests {
         );
         let form = read_json(body.as_bytes(), ReadLimits::default()).expect("it is JSON");
         let severities = BTreeMap::from([("likely_duplicate".to_owned(), severity)]);
-        let rules = RuleBook::new(severities, Limits::default(), None);
-        let (claim, warnings) = rules.read(&form, Timestamp::now()).expect("it breaks no rule");
+        let rules = RuleSet::new(severities, Limits::default(), None);
+        let (claim, warnings) = rules.accept(&form, Timestamp::now()).expect("it breaks no rule");
         Submission {
             claim_id: ClaimId::random(),
             duplicate_check: rules.duplicate_check(&claim),

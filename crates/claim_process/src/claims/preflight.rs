@@ -3,9 +3,9 @@
 use crate::db::duplicates;
 use crate::domain::claim::Claim;
 use crate::domain::finding::Finding;
-use crate::domain::form::ClaimForm;
-use crate::domain::rules::book::{Judgement, RuleBook};
+use crate::domain::raw_claim::RawClaim;
 use crate::domain::rules::likely_duplicate::{DuplicateCheck, finding as likely_duplicate};
+use crate::domain::rules::rule_set::{RuleSet, Validation};
 use crate::intake::batch_input::Refusal;
 use dual_db::{Database, Result};
 use jiff::Timestamp;
@@ -20,7 +20,7 @@ pub struct Comparison {
 
 impl Comparison {
     /// That of a claim, under these rules.
-    pub fn new(rules: &RuleBook, claim: &Claim) -> Self {
+    pub fn new(rules: &RuleSet, claim: &Claim) -> Self {
         let external_claim_id = claim.external_claim_id.as_ref().map(|id| id.as_str().to_owned());
         Self { external_claim_id, duplicate_check: rules.duplicate_check(claim) }
     }
@@ -71,17 +71,17 @@ pub fn preflight(database: &Database, claims: &[Comparison]) -> Result<Vec<Prefl
 /// # Errors
 /// [`GateError`].
 pub async fn validate(
-    rules: &RuleBook,
+    rules: &RuleSet,
     database: &DatabaseGate,
-    form: &ClaimForm,
-) -> std::result::Result<Judgement, GateError> {
-    let mut judgement = rules.judge(form, Timestamp::now());
-    let Some(claim) = &judgement.claim else { return Ok(judgement) };
+    raw: &RawClaim,
+) -> std::result::Result<Validation, GateError> {
+    let mut validation = rules.validate(raw, Timestamp::now());
+    let Some(claim) = &validation.claim else { return Ok(validation) };
     let comparison = [Comparison::new(rules, claim)];
     for Preflight { refused, warning } in database.try_run(move |database| preflight(database, &comparison)).await? {
-        judgement.warnings.splice(0..0, warning);
-        judgement.refused.extend(refused);
+        validation.warnings.splice(0..0, warning);
+        validation.refused.extend(refused);
     }
-    judgement.claim = judgement.claim.filter(|_| judgement.refused.is_empty());
-    Ok(judgement)
+    validation.claim = validation.claim.filter(|_| validation.refused.is_empty());
+    Ok(validation)
 }

@@ -5,9 +5,9 @@ use super::idempotency::answered_before;
 use super::submission::{IdempotencyKey, Origin, Submission, Submitted};
 use super::writer::{IngestQueue, NotStored};
 use crate::domain::finding::Finding;
-use crate::domain::form::ClaimForm;
 use crate::domain::identifiers::ClaimId;
-use crate::domain::rules::book::{Judgement, RuleBook};
+use crate::domain::raw_claim::RawClaim;
+use crate::domain::rules::rule_set::{RuleSet, Validation};
 use jiff::Timestamp;
 use service_runtime::database_gate::{DatabaseGate, GateError};
 use std::sync::Arc;
@@ -41,12 +41,12 @@ pub enum SubmitError {
 /// # Errors
 /// [`Refused`].
 pub fn prepare(
-    rules: &RuleBook,
-    form: &ClaimForm,
+    rules: &RuleSet,
+    raw: &RawClaim,
     key: Option<IdempotencyKey>,
     origin: &Origin,
 ) -> Result<Submission, Refused> {
-    let Judgement { claim, refused, warnings } = rules.judge(form, Timestamp::now());
+    let Validation { claim, refused, warnings } = rules.validate(raw, Timestamp::now());
     match claim {
         Some(claim) => Ok(Submission {
             claim_id: ClaimId::random(),
@@ -63,14 +63,14 @@ pub fn prepare(
 /// Submits claims that come alone. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Submitter {
-    rules: Arc<RuleBook>,
+    rules: Arc<RuleSet>,
     database: DatabaseGate,
     queue: IngestQueue,
 }
 
 impl Submitter {
     /// Submits claims to the writer behind `queue`, and looks up known keys in `database`.
-    pub fn new(rules: Arc<RuleBook>, database: DatabaseGate, queue: IngestQueue) -> Self {
+    pub fn new(rules: Arc<RuleSet>, database: DatabaseGate, queue: IngestQueue) -> Self {
         Self { rules, database, queue }
     }
 
@@ -81,11 +81,11 @@ impl Submitter {
     /// [`SubmitError`].
     pub async fn submit(
         &self,
-        form: &ClaimForm,
+        raw: &RawClaim,
         key: Option<IdempotencyKey>,
         origin: &Origin,
     ) -> Result<Submitted, SubmitError> {
-        let result = match prepare(&self.rules, form, key, origin) {
+        let result = match prepare(&self.rules, raw, key, origin) {
             Ok(submission) => self.queue.submit(submission).await.map_err(SubmitError::from),
             Err(refused) => self.refuse(refused).await,
         };

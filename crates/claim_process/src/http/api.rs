@@ -6,7 +6,7 @@ use crate::claims::batch::context::BatchResources;
 use crate::claims::submit::Submitter;
 use crate::claims::void::Voider;
 use crate::claims::writer::IngestQueue;
-use crate::domain::rules::book::RuleBook;
+use crate::domain::rules::rule_set::RuleSet;
 use crate::intake::batch_input::BatchLimits;
 use crate::settings::Settings;
 use actix_web::web::{Data, ServiceConfig};
@@ -26,7 +26,7 @@ const BATCH_SHARE_OF_READS: usize = 4;
 #[derive(Debug, Clone)]
 pub struct Api {
     settings: Data<Settings>,
-    rules: Data<RuleBook>,
+    rules: Data<RuleSet>,
     database: Data<DatabaseGate>,
     submitter: Data<Submitter>,
     voider: Data<Voider>,
@@ -36,7 +36,7 @@ pub struct Api {
 
 impl Api {
     /// Makes what the handlers need. Called inside the process's own async runtime.
-    pub fn new(queue: IngestQueue, rules: RuleBook, settings: Settings, database: Database, relay: Arc<Relay>) -> Self {
+    pub fn new(queue: IngestQueue, rules: RuleSet, settings: Settings, database: Database, relay: Arc<Relay>) -> Self {
         let rules = Arc::new(rules);
         let database = DatabaseGate::new(database, settings.query.max_waiting_reads);
         let operators = Operators::new(&settings.http, &settings.proxies);
@@ -67,7 +67,7 @@ impl Api {
     }
 }
 
-fn batches(queue: IngestQueue, rules: Arc<RuleBook>, settings: &Settings, database: DatabaseGate) -> Batches {
+fn batches(queue: IngestQueue, rules: Arc<RuleSet>, settings: &Settings, database: DatabaseGate) -> Batches {
     let Settings { batch, query, ingest, .. } = settings;
     let resources = BatchResources {
         rules,

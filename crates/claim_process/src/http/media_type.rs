@@ -1,6 +1,6 @@
 //! What kind of body a request has, by its headers: which kinds are read here, and how they are packed.
 
-use crate::domain::form::ClaimForm;
+use crate::domain::raw_claim::RawClaim;
 use crate::intake::batch_input::BatchFormat;
 use crate::intake::{Malformed, ReadLimits, read_csv, read_json};
 use actix_web::HttpRequest;
@@ -38,7 +38,7 @@ impl Format {
         }
     }
 
-    pub fn read(self, body: &[u8], limits: ReadLimits) -> Result<ClaimForm, Problem> {
+    pub fn read(self, body: &[u8], limits: ReadLimits) -> Result<RawClaim, Problem> {
         let form = match self {
             Format::Json => read_json(body, limits),
             Format::Csv => read_csv(body, limits),

@@ -10,7 +10,7 @@ use crate::claims::submit::{SubmitError, Submitter};
 use crate::claims::writer::NotStored;
 use crate::domain::finding::Finding;
 use crate::domain::rules::likely_duplicate::finding as likely_duplicate;
-use crate::domain::rules::reading::MORE_FINDINGS;
+use crate::domain::rules::parse_errors::MORE_FINDINGS;
 use crate::settings::Settings;
 use actix_web::http::StatusCode;
 use actix_web::http::header::LOCATION;

@@ -3,10 +3,10 @@
 use crate::domain::finding::Finding;
 use crate::domain::identifiers::ClaimId;
 use crate::domain::rules;
-use crate::domain::rules::book::RuleBook;
 use crate::domain::rules::example::Example;
 use crate::domain::rules::likely_duplicate::finding as likely_duplicate;
 use crate::domain::rules::rule::{Check, Rule, Severity};
+use crate::domain::rules::rule_set::RuleSet;
 use crate::intake::batch_input::Refusal;
 use crate::intake::{Malformed, ReadLimits, read_csv, read_json};
 use crate::settings::Settings;
@@ -68,9 +68,9 @@ impl From<&Example> for ExampleResponse {
 /// passes.
 #[utoipa::path(get, path = "/v1/rules", tag = "claims", operation_id = "list_rules",
     responses((status = 200, description = "The rules as this deployment has them.", body = RulesResponse)))]
-pub(super) async fn list(settings: web::Data<Settings>, book: web::Data<RuleBook>) -> HttpResponse {
+pub(super) async fn list(settings: web::Data<Settings>, rule_set: web::Data<RuleSet>) -> HttpResponse {
     let limits = settings.read_limits();
-    let rules = rules::all().map(|rule| response(rule, &book, limits)).collect();
+    let rules = rules::all().map(|rule| response(rule, &rule_set, limits)).collect();
     let batch_rules = batch_rules(limits, settings.batch.max_claim_bytes);
     HttpResponse::Ok().json(RulesResponse { rules, batch_rules })
 }
@@ -84,23 +84,23 @@ fn batch_rules(limits: ReadLimits, max_claim_bytes: usize) -> Vec<BatchRuleRespo
     each.collect()
 }
 
-fn response(rule: &Rule, book: &RuleBook, limits: ReadLimits) -> RuleResponse {
+fn response(rule: &Rule, rule_set: &RuleSet, limits: ReadLimits) -> RuleResponse {
     RuleResponse {
         code: rule.code,
         description: rule.description,
         fields: rule.fields,
         source: rule.source,
         default_severity: rule.severity,
-        severity: book.severity(rule),
+        severity: rule_set.severity(rule),
         settable: rule.settable,
         breaks: (&rule.breaks).into(),
-        finding: finding(rule, book, limits),
+        finding: finding(rule, rule_set, limits),
         passes: (&rule.passes).into(),
     }
 }
 
 /// What the example gives, by reading it like a claim that is sent.
-fn finding(rule: &Rule, book: &RuleBook, limits: ReadLimits) -> Option<Finding> {
+fn finding(rule: &Rule, rule_set: &RuleSet, limits: ReadLimits) -> Option<Finding> {
     if let Check::Stored(_) = rule.check {
         return Some(likely_duplicate(ClaimId::EXAMPLE));
     }
@@ -109,5 +109,5 @@ fn finding(rule: &Rule, book: &RuleBook, limits: ReadLimits) -> Option<Finding> 
         Example::Csv(_) => read_csv(body.as_bytes(), limits),
         Example::Line(_) | Example::Claim(..) | Example::Json(_) => read_json(body.as_bytes(), limits),
     };
-    book.example_finding(rule, &form.ok()?)
+    rule_set.example_finding(rule, &form.ok()?)
 }

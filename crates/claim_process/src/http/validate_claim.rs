@@ -9,8 +9,8 @@ use crate::claims::batch::Batches;
 use crate::claims::batch::context::Mode;
 use crate::claims::preflight::validate;
 use crate::domain::finding::Finding;
-use crate::domain::rules::book::{Judgement, RuleBook};
 use crate::domain::rules::rule::Severity;
+use crate::domain::rules::rule_set::{RuleSet, Validation};
 use crate::intake::batch_input::Grouping;
 use crate::settings::Settings;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -76,7 +76,7 @@ pub(super) async fn post(
     payload: web::Payload,
     Query(query): Query<ValidateQuery>,
     settings: web::Data<Settings>,
-    rules: web::Data<RuleBook>,
+    rules: web::Data<RuleSet>,
     database: web::Data<DatabaseGate>,
     batches: web::Data<Batches>,
 ) -> Result<HttpResponse, Problem> {
@@ -86,7 +86,7 @@ pub(super) async fn post(
     let format = Format::of(&request)?;
     let body = read_body(payload, &settings.http).await?;
     let form = format.read(&body, settings.read_limits())?;
-    let Judgement { claim, refused, warnings } = validate(&rules, &database, &form).await?;
+    let Validation { claim, refused, warnings } = validate(&rules, &database, &form).await?;
     let refused = refused.into_iter().map(|finding| Judged { severity: Severity::Reject, finding });
     let warned = warnings.into_iter().map(|finding| Judged { severity: Severity::Warn, finding });
     let claim = claim.as_ref().map(ClaimPreview::from);

@@ -4,7 +4,7 @@
 use super::error::BatchError;
 use crate::claims::submission::{Origin, Submission};
 use crate::claims::writer::{IngestQueue, PendingResult};
-use crate::domain::rules::book::RuleBook;
+use crate::domain::rules::rule_set::RuleSet;
 use crate::intake::batch_input::BatchLimits;
 use dual_db::{Database, Result};
 use service_runtime::database_gate::{DatabaseGate, GateError};
@@ -29,7 +29,7 @@ pub enum Mode {
 #[derive(Debug)]
 pub struct BatchResources {
     /// The rules as this deployment has them.
-    pub rules: Arc<RuleBook>,
+    pub rules: Arc<RuleSet>,
     /// The way to the writer.
     pub queue: IngestQueue,
     /// The way to the database.

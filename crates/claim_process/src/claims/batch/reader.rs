@@ -8,8 +8,8 @@ use crate::claims::idempotency::answered_before;
 use crate::claims::preflight::Comparison;
 use crate::claims::submission::IdempotencyKey;
 use crate::claims::submit::{Refused, prepare};
-use crate::domain::form::ClaimForm;
-use crate::domain::rules::book::Judgement;
+use crate::domain::raw_claim::RawClaim;
+use crate::domain::rules::rule_set::Validation;
 use crate::intake::batch_input::{BatchClaim, BatchFormat, Ended, Grouping, read_batch};
 use std::io::Read;
 use std::sync::Arc;
@@ -74,9 +74,9 @@ impl BatchReader {
         self.entries.blocking_send(entry).map_err(|_| Stopped::ResultsEnded)
     }
 
-    fn submit(&self, index: u64, form: &ClaimForm, hash: String) -> Result<ClaimResult, BatchError> {
+    fn submit(&self, index: u64, raw: &RawClaim, hash: String) -> Result<ClaimResult, BatchError> {
         let key = self.context.key.as_ref().map(|key| IdempotencyKey::of_batch(key, index, hash));
-        let Refused { findings, key } = match prepare(&self.context.resources.rules, form, key, &self.context.origin) {
+        let Refused { findings, key } = match prepare(&self.context.resources.rules, raw, key, &self.context.origin) {
             Ok(submission) => return self.context.hand_over(submission).map(ClaimResult::Pending),
             Err(refused) => refused,
         };
@@ -87,9 +87,9 @@ impl BatchReader {
         Ok(before.map_or_else(|| ClaimResult::refused(findings), ClaimResult::Known))
     }
 
-    fn validate(&self, form: &ClaimForm) -> ClaimResult {
+    fn validate(&self, raw: &RawClaim) -> ClaimResult {
         let rules = &self.context.resources.rules;
-        let Judgement { claim, refused, warnings } = rules.judge(form, jiff::Timestamp::now());
+        let Validation { claim, refused, warnings } = rules.validate(raw, jiff::Timestamp::now());
         match claim {
             Some(claim) => ClaimResult::Valid { comparison: Comparison::new(rules, &claim), warnings },
             None => ClaimResult::Refused { errors: refused, warnings },

@@ -8,7 +8,7 @@ use super::claim::{BatchClaim, Grouping, LOOKED_FOR_BEHIND, SourceLocation};
 use super::hash::Hash;
 use super::refusal::Refusal;
 use super::row_key::RowKey;
-use crate::domain::form::ClaimForm;
+use crate::domain::raw_claim::RawClaim;
 use crate::intake::Malformed;
 use crate::intake::csv::Columns;
 use crate::intake::csv_watch::CsvTrouble;
@@ -118,13 +118,13 @@ struct Group {
     file_line: Option<u64>,
     /// Those of its rows, unpacked.
     bytes: usize,
-    form: Result<ClaimForm, Refusal>,
+    form: Result<RawClaim, Refusal>,
     hash: Hash,
 }
 
 impl Group {
     fn begin(columns: &Columns, RowPlace { row, file_line }: RowPlace) -> Self {
-        let mut form = ClaimForm::default();
+        let mut form = RawClaim::default();
         columns.note_in(&mut form);
         // The same cells under other names are another claim.
         let mut hash = Hash::default();
@@ -145,7 +145,7 @@ impl Group {
     /// Refuses it for a row before it that may be its first.
     fn refuse_with(&mut self, row: u64) {
         if let Ok(form) = &mut self.form {
-            form.note_misread(Refusal::RowInDoubt(row).finding());
+            form.note_malformed(Refusal::RowInDoubt(row).finding());
         }
     }
 
@@ -182,8 +182,8 @@ impl Group {
 mod tests {
     use super::*;
     use crate::domain::limits::Limits;
-    use crate::domain::rules::book::RuleBook;
     use crate::domain::rules::default_severities;
+    use crate::domain::rules::rule_set::RuleSet;
     use crate::intake::ReadLimits;
     use crate::intake::csv::reader;
     use jiff::Timestamp;
@@ -210,9 +210,9 @@ mod tests {
 
     /// The codes of what is found wrong with a claim.
     fn codes(claim: &BatchClaim) -> Vec<String> {
-        let rules = RuleBook::new(default_severities(), Limits::default(), None);
+        let rules = RuleSet::new(default_severities(), Limits::default(), None);
         let form = claim.form.as_ref().expect("it can be read");
-        let refused = rules.judge(form, Timestamp::now()).refused;
+        let refused = rules.validate(form, Timestamp::now()).refused;
         refused.iter().map(|finding| finding.code().to_owned()).collect()
     }
 
