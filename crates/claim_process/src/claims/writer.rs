@@ -164,7 +164,7 @@ impl Writer {
                         "claims could not be stored"
                     );
                     return Err(match error {
-                        // A lock that others held too long says nothing about the claims.
+                        // A lock that others held too long is no fault of the claims.
                         _ if error.is_refusal() => NotStored::Refused,
                         Error::Query(_) | Error::Unavailable(_) | Error::Conflict => NotStored::Unavailable,
                     });

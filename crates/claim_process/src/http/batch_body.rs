@@ -100,7 +100,7 @@ impl Passing {
     /// Sees to what is left of a body that was not passed on to its end.
     async fn end(&self, mut rest: impl Stream + Unpin + 'static, passed: &Result<Piece, ReaderEnded>) {
         if passed.is_err() {
-            // Most senders read the answer, which says why theirs was not read, when they have sent everything.
+            // Most senders read the response, with the reason for this, only when they have sent everything.
             let _ = tokio::time::timeout(self.stall_timeout, async { while rest.next().await.is_some() {} }).await;
         }
         if !matches!(passed, Ok(Piece::End)) {

@@ -113,7 +113,7 @@ impl ListQuery {
     }
 }
 
-/// Reads a parameter that may be missing; `wanted` says what it must be.
+/// Reads a parameter that may be missing; `wanted` describes what it must be.
 fn parsed<T>(
     text: Option<String>,
     read: impl FnOnce(&str) -> Option<T>,
@@ -161,7 +161,7 @@ fn midnight_us(date: Date) -> Option<i64> {
     TimeZone::UTC.to_timestamp(date.at(0, 0, 0, 0)).ok().map(Timestamp::as_microsecond)
 }
 
-/// A cursor says where a page ended; what is in it is nobody's business but ours.
+/// A cursor names where a page ended. What is in it may change: clients pass it on as it is.
 fn write_cursor(key: i64) -> String {
     format!("c{key:x}")
 }

@@ -6,7 +6,7 @@ use std::io;
 /// Why a batch ends before its end. What its sender should do depends on how it was sent, so the layer that took it in decides that.
 #[derive(Debug, thiserror::Error)]
 pub enum BatchError {
-    /// The rest cannot be told apart into claims.
+    /// Where the next claim begins cannot be found.
     #[error("the batch cannot be read on: {}", .0.0)]
     Malformed(Malformed),
     /// The input failed. Where the input had a reason of its own, the error holds it.
@@ -30,7 +30,7 @@ pub enum BatchError {
     /// Too many results wait for its sender to read them.
     #[error("the sender does not read its results")]
     ResultsUnread,
-    /// The service failed, and the log says why.
+    /// The service failed, and logged why.
     #[error("the batch failed")]
     Internal,
 }

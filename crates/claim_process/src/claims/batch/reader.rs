@@ -28,7 +28,7 @@ pub(super) struct BatchReader {
 /// Why a batch is not read on.
 enum Stopped {
     Error(BatchError),
-    /// The writer of results has ended, and told why.
+    /// The writer of results has ended, and has reported why.
     ResultsEnded,
 }
 

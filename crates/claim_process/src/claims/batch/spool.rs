@@ -217,7 +217,7 @@ impl Waiting {
         *self = Self { given_up: true, end: self.end.take(), ..Self::default() };
     }
 
-    /// A file that was read to its end begins anew.
+    /// A file that was read to its end is written from its beginning again.
     fn note_read(&mut self, bytes: u64) {
         self.read_to += bytes;
         if self.read_to == self.written_to {

@@ -63,7 +63,7 @@ pub enum Ended<E> {
     Malformed(Malformed),
     /// The input failed.
     Input(io::Error),
-    /// Whoever took the claims wants no more.
+    /// The function that takes the claims takes no more.
     Stopped(E),
 }
 

@@ -1,4 +1,4 @@
-//! A JSON array of claims, read element by element. Broken JSON ends it: nobody can tell where the next claim begins.
+//! A JSON array of claims, read element by element. Broken JSON ends it: where the next claim begins cannot be found.
 
 use super::claim::{BatchClaim, BatchLimits, Ended};
 use super::hash::Hash;

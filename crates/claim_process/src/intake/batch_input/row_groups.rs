@@ -2,7 +2,7 @@
 //!
 //! A row may not tell to which claim it belongs: its number of cells is wrong, or what claims are told apart by cannot be
 //! read. It may be a line of the claim before it or of the claim after it, so both are refused, unless what can be read of
-//! it says that it is not theirs: no claim is ever stored without a line that it may have had.
+//! it shows that it is not theirs: no claim is ever stored without a line that it may have had.
 
 use super::claim::{BatchClaim, Grouping, LOOKED_FOR_BEHIND, SourceLocation};
 use super::hash::Hash;
