@@ -5,6 +5,7 @@ use crate::{Connection, DatabaseSettings, Error, Migrations, OpenError, Result, 
 use r2d2::{Pool, PooledConnection};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use worker_threads::Backoff;
 
 /// How long connecting may fail before callers get an error at once instead of waiting for a connection.
 const OUTAGE: Duration = Duration::from_secs(1);
@@ -12,10 +13,11 @@ const OUTAGE: Duration = Duration::from_secs(1);
 /// How often a caller that waits for a connection checks for an outage.
 const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// The first pause of a start that cannot reach its database; it doubles from there.
-const FIRST_PAUSE_AT_START: Duration = Duration::from_secs(1);
-/// The longest such pause.
-const LONGEST_PAUSE_AT_START: Duration = Duration::from_secs(8);
+/// Between the attempts of a start that cannot reach its database.
+const AT_START: Backoff = Backoff::from_millis(1_000, 8_000);
+
+/// Before a transaction that lost a race is run again: races are short.
+const AFTER_A_RACE: Backoff = Backoff::from_millis(1, 128);
 
 /// A pool of connections to one database. Cheap to clone.
 ///
@@ -103,17 +105,17 @@ impl Database {
     /// A transaction that lost a race ([`Error::is_transient`]) is run again from its start, a bounded number of times. So
     /// `body` must change nothing outside the database, and a log line or a count in it may be repeated.
     pub fn write<T>(&self, mut body: impl FnMut(&mut Connection) -> Result<T>) -> Result<T> {
-        let mut attempt = 0;
+        let mut attempt = 1;
         loop {
             let result = self.check_out(&self.writers)?.transaction(&mut body);
             match result {
-                Err(error) if error.is_transient() && attempt < self.max_retries => {
+                Err(error) if error.is_transient() && attempt <= self.max_retries => {
                     tracing::debug!(
                         attempt,
                         error = &error as &dyn std::error::Error,
                         "transaction lost a race, retrying"
                     );
-                    std::thread::sleep(pause_before_retry(attempt));
+                    std::thread::sleep(AFTER_A_RACE.pause(attempt));
                     attempt += 1;
                 }
                 other => return other,
@@ -151,23 +153,19 @@ impl Database {
 /// supervisor that restarts the process has neither.
 fn first_connection(manager: &Manager) -> std::result::Result<(), OpenError> {
     let until = Instant::now() + Duration::from_millis(manager.settings.start_timeout_ms);
-    let mut pause = FIRST_PAUSE_AT_START;
+    let mut attempt = 1;
     loop {
+        let pause = AT_START.pause(attempt);
         match manager.connect_to_write() {
             Ok(_) => return Ok(()),
             Err(error) if matches!(manager.target, Target::Postgres(_)) && Instant::now() + pause < until => {
                 tracing::warn!("{error}; retrying in {} s", pause.as_secs());
                 std::thread::sleep(pause);
-                pause = (pause * 2).min(LONGEST_PAUSE_AT_START);
+                attempt += 1;
             }
             Err(error) => return Err(error),
         }
     }
-}
-
-/// 1 ms, 2 ms, 4 ms … at most 128 ms: races are short.
-fn pause_before_retry(attempt: u32) -> Duration {
-    Duration::from_millis(1 << attempt.min(7))
 }
 
 /// Logs the errors of the pool, which retries by itself. Their texts may contain hosts and users, but no password.
@@ -194,7 +192,7 @@ mod tests {
         let started = Instant::now();
         let error = Database::open(&patient).expect_err("no server listens").to_string();
         let waited = started.elapsed();
-        assert!(at_once < waited && waited >= FIRST_PAUSE_AT_START, "{at_once:?}, and then {waited:?}");
+        assert!(at_once < waited && waited >= AT_START.pause(1), "{at_once:?}, and then {waited:?}");
         assert!(error.contains("cannot be reached"), "{error}");
     }
 

@@ -160,7 +160,7 @@ fn a_member_that_died_loses_nothing() {
     let dead = Consumer::start(&impatient, TOPIC, test.database().clone(), hanging.clone()).unwrap();
     wait_until("it hangs", || !hanging.tried().is_empty());
     let began = Instant::now();
-    let error = dead.stop().unwrap_err();
+    let error = dead.stop().unwrap_err().to_string();
     assert!(error.contains("did not leave its group in time"), "{error}");
     assert!(began.elapsed() < Duration::from_secs(30), "the stop does not block: {:?}", began.elapsed());
     let alive = Recorder::new();

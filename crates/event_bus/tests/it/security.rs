@@ -126,7 +126,8 @@ on_kafka! {
         settings.security.ca_file = String::new();
         refusal(test.database(), &settings, "kafka.security.protocol, ca_file");
         settings.security.ca_file = "/nowhere/ca.pem".to_owned();
-        let error = Relay::start(test.database(), &settings).expect_err("there is no such file");
+        let refused = Relay::start(test.database(), &settings).expect_err("there is no such file");
+        let error = format!("{refused:#}");
         assert!(error.contains("ssl.ca.location") && !error.contains('\n'), "{error}");
     }
 }

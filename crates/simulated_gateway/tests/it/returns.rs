@@ -38,7 +38,7 @@ fn receiver(statuses: &'static [u16]) -> (String, Webhooks) {
 fn short_times(url: String) -> impl FnOnce(&mut Settings) {
     move |settings| {
         settings.webhook.url = url;
-        settings.webhook.secret = "a secret".to_owned();
+        settings.webhook.secret = "a secret".into();
         settings.webhook.return_after_ms = 2_000;
         settings.webhook.interval_ms = 20;
         settings.webhook.retry_pause_ms = 50;
