@@ -33,7 +33,7 @@ fn main() -> ExitCode {
 #[allow(clippy::print_stdout, reason = "the line with the address is this program's output")]
 fn print_ready(broker: &LocalBroker) {
     println!(
-        "local_broker listens on {}; topics {}; it keeps everything in memory and forgets on restart",
+        "local_broker listens on {}; topics {}; messages are kept in memory and lost on restart",
         broker.address(),
         TOPICS.join(", ")
     );

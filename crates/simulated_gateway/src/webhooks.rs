@@ -25,7 +25,7 @@ pub fn start(database: Database, settings: &WebhookSettings) -> anyhow::Result<O
     let client = Client::builder()
         .timeout(Duration::from_millis(settings.timeout_ms))
         .build()
-        .context("the HTTP client for webhooks could not be made")?;
+        .context("the HTTP client for webhooks could not be created")?;
     let settings = settings.clone();
     Ok(Some(tokio::spawn(async move {
         loop {

@@ -16,7 +16,7 @@ fn prints_its_address_and_that_it_keeps_messages_in_memory() {
     let address = running.address_behind("local_broker listens on ");
     TcpStream::connect(address).expect("it listens at the printed address");
     let written = running.written();
-    assert!(written.contains("claims.claim.v1, payments.payment.v1; it keeps everything in memory"), "{written}");
+    assert!(written.contains("claims.claim.v1, payments.payment.v1; messages are kept in memory"), "{written}");
 }
 
 #[test]
