@@ -1,4 +1,4 @@
-//! The connection: an enum with one arm a backend, transactions over it, and the database's clock.
+//! The connection: an enum with a variant for each backend, its transactions, and the database's clock.
 
 use crate::Result;
 use diesel::connection::{AnsiTransactionManager, TransactionManager};
@@ -33,8 +33,8 @@ macro_rules! on_each_backend {
     };
 }
 
-/// Loads the rows of a select for this transaction alone: on PostgreSQL locked, past rows that others hold
-/// (`FOR UPDATE SKIP LOCKED`); on SQLite, where a transaction is the only writer, as they are.
+/// Loads the rows of a select and locks them until the transaction ends, without those that other transactions have locked: on
+/// PostgreSQL by `FOR UPDATE SKIP LOCKED`. On SQLite there are no such rows, as a transaction is the only writer.
 #[macro_export]
 macro_rules! load_skipping_locked {
     ($connection:expr, $query:expr) => {
@@ -45,8 +45,8 @@ macro_rules! load_skipping_locked {
     };
 }
 
-/// Loads the rows of a select and holds them until the transaction ends: on PostgreSQL locked (`FOR UPDATE`), waiting
-/// for whoever holds them; on SQLite a transaction is the only writer.
+/// Loads the rows of a select and locks them until the transaction ends, waiting for transactions that have locked them: on
+/// PostgreSQL by `FOR UPDATE`. On SQLite a transaction is the only writer.
 #[macro_export]
 macro_rules! load_for_update {
     ($connection:expr, $query:expr) => {
@@ -64,9 +64,9 @@ struct Clock {
 }
 
 impl Connection {
-    /// Runs `body` in one transaction: committed when it returns `Ok`, rolled back otherwise.
+    /// Runs `body` in one transaction, which is committed if it returns `Ok` and rolled back otherwise.
     ///
-    /// On SQLite the transaction takes the write lock at its start: one that turned into a write later would get
+    /// On SQLite the transaction takes the write lock at its start: a transaction that reads first and writes later can get
     /// `SQLITE_BUSY` at once, whatever the time-out.
     pub fn transaction<T>(&mut self, body: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         match self {
@@ -79,14 +79,14 @@ impl Connection {
                 Ok(value)
             }
             Err(error) => {
-                // The first error is the one that matters; a connection that cannot roll back is discarded by the pool.
+                // The first error is the one to return. The pool discards a connection that cannot roll back.
                 let _ = on_each_backend!(self, |c| AnsiTransactionManager::rollback_transaction(c));
                 Err(error)
             }
         }
     }
 
-    /// Runs `queries` on one state of the database, so that their numbers belong together. Nothing is written.
+    /// Runs `queries` on one snapshot of the database, so that their results are consistent. They must not write.
     pub fn snapshot<T>(&mut self, queries: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         let begin = match self {
             Connection::Sqlite(_) => "BEGIN",
@@ -94,13 +94,13 @@ impl Connection {
         };
         on_each_backend!(self, |c| AnsiTransactionManager::begin_transaction_sql(c, begin))?;
         let result = queries(self);
-        // Nothing was written, so there is nothing to commit; a connection that cannot roll back is discarded.
+        // There is nothing to commit. The pool discards a connection that cannot roll back.
         let _ = on_each_backend!(self, |c| AnsiTransactionManager::rollback_transaction(c));
         result
     }
 
-    /// The database's clock, in microseconds since 1970 (UTC). Every instance sees the same one, which leases and
-    /// deadlines need; SQLite's clock is this machine's.
+    /// The time by the database's clock, in microseconds since 1970 (UTC). All instances share this clock, as leases and
+    /// deadlines require. On SQLite it is the clock of this machine.
     pub fn now_us(&mut self) -> Result<i64> {
         match self {
             Connection::Sqlite(_) => Ok(SystemTime::now()

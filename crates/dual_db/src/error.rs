@@ -1,35 +1,35 @@
-//! Which error belongs where: [`OpenError`] stops a start and is a sentence for the operator; [`Error`] is what a running
-//! query or transaction can meet, and tells the caller whether trying again can help.
+//! Two errors: [`OpenError`] stops a start and is a sentence for the operator. [`Error`] is the error of a query or
+//! transaction, and reports whether a retry can succeed.
 
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 
 /// The result of a query or transaction.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What a running query or transaction can meet. None of its texts may reach a client: they can name tables and values.
+/// The error of a query or transaction. Never send its text to a client: it can contain the names of tables, and values.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No connection could be had in time, the connection was lost, or the database can do nothing just now, whatever it is
-    /// asked for: its disk is full, it only reads, it is too slow.
+    /// No connection was free in time, the connection was lost, or the database fails every such query for now: its disk is
+    /// full, it is read-only, or it is too slow.
     #[error("the database is not available: {0}")]
     Unavailable(String),
-    /// A row changed between being read and being written; the whole transaction is to be run again.
+    /// A row changed between being read and being written; run the whole transaction again.
     #[error("a row changed while it was being worked on")]
     Conflict,
-    /// Everything else.
+    /// Any other error.
     #[error("a database query failed")]
     Query(#[source] DieselError),
 }
 
 impl Error {
-    /// Whether running the same transaction again, now or later, fails in the same way: the database refuses it.
+    /// Whether the database refuses the transaction: running it again, now or later, fails in the same way.
     pub fn is_refusal(&self) -> bool {
         matches!(self, Error::Query(_)) && !self.is_transient()
     }
 
-    /// Whether running the same transaction again at once, from its start, can succeed: a lost race, a serialization
-    /// failure (40001), a deadlock (40P01), a lock not had in time (55P03) or `SQLITE_BUSY`. Diesel maps only the first of
-    /// these to a kind of its own.
+    /// Whether running the transaction again at once, from its start, can succeed: after [`Error::Conflict`], a serialization
+    /// failure (40001), a deadlock (40P01), a lock time-out (55P03) or `SQLITE_BUSY`. Diesel has a kind only for the
+    /// serialization failure.
     pub fn is_transient(&self) -> bool {
         match self {
             Error::Conflict => true,
@@ -65,8 +65,8 @@ impl From<DieselError> for Error {
     }
 }
 
-/// Whether an error says nothing about what was asked for: the same will do when the database is well again. Taken for a
-/// refusal, it would turn good messages into dead letters.
+/// Whether an error is caused by the state of the database and not by the query: the same query succeeds once the database has
+/// recovered. If it counted as a refusal, the consumer would dead-letter good messages.
 fn is_outage(kind: DatabaseErrorKind, message: &str) -> bool {
     matches!(kind, DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::ReadOnlyTransaction)
         || [
@@ -86,7 +86,7 @@ impl From<r2d2::Error> for Error {
     }
 }
 
-/// Why a database could not be opened or migrated: one sentence that says what to do.
+/// Why a database could not be opened or migrated: one sentence that tells the operator what to do.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct OpenError(pub String);

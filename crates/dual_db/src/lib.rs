@@ -1,7 +1,7 @@
 //! One Diesel connection type over SQLite and PostgreSQL: pools, transactions and migrations.
 //!
 //! It knows nothing of claims. A service writes a query once, with [`on_each_backend!`], and Diesel checks it against
-//! both databases; SQL that really differs gets an explicit `match` on [`Connection`].
+//! both databases. SQL that differs between them needs an explicit `match` on [`Connection`].
 
 mod connection;
 mod database;

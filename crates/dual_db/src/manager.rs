@@ -1,5 +1,4 @@
-//! Opens connections for the pool. The backend is chosen by the URL's scheme, so that an error says what is wrong with
-//! that one database instead of what every backend thought of it.
+//! Opens connections for the pool. The URL's scheme chooses the backend, so that an error is about that backend only.
 
 use crate::{Connection, DatabaseSettings, DatabaseUrl, OpenError, on_each_backend};
 use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
@@ -10,10 +9,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-/// SQLite before this version can lose commits when the write-ahead log is reset (<https://sqlite.org/wal.html>).
+/// Older versions of SQLite can lose commits when the write-ahead log is reset (<https://sqlite.org/wal.html>).
 const OLDEST_SAFE_SQLITE: (u32, u32, u32) = (3, 51, 3);
 
-/// Where a URL points.
+/// The backend and the address that a URL names.
 #[derive(Debug, Clone)]
 pub(crate) enum Target {
     Sqlite(PathBuf),
@@ -44,16 +43,16 @@ impl Target {
 pub(crate) struct Manager {
     pub(crate) target: Target,
     pub(crate) settings: DatabaseSettings,
-    /// Since when no attempt to connect has succeeded; none while the last one did.
+    /// Since when no attempt to connect has succeeded; `None` if the last one did.
     pub(crate) unreached_since: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Manager {
-    /// A connection to a database that can be written, which an SQLite file that opens need not be.
+    /// Connects, and checks that the database can be written: SQLite also opens a file that it cannot write.
     pub(crate) fn connect_to_write(&self) -> Result<Connection, OpenError> {
         let mut connection = r2d2::ManageConnection::connect(self)?;
         if let (Connection::Sqlite(sqlite), Target::Sqlite(path)) = (&mut connection, &self.target) {
-            // Nobody uses this number, but it cannot be set without writing.
+            // This number has no use, but setting it writes to the file.
             sqlite.batch_execute("PRAGMA user_version = 0").map_err(|error| cannot_be_written(path, &error))?;
         }
         Ok(connection)
@@ -94,7 +93,7 @@ impl r2d2::ManageConnection for Manager {
     }
 
     fn has_broken(&self, connection: &mut Connection) -> bool {
-        // A panic, or a transaction that could not be rolled back, may have left it open.
+        // After a panic or a failed rollback a transaction may still be open.
         std::thread::panicking()
             || on_each_backend!(connection, |c| AnsiTransactionManager::is_broken_transaction_manager(c))
     }
@@ -104,7 +103,7 @@ fn open_sqlite(path: &Path, settings: &DatabaseSettings) -> Result<SqliteConnect
     let cannot = |what: &str| sqlite_error(path, what);
     if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
         std::fs::create_dir_all(directory)
-            .map_err(|error| cannot(&format!("has no directory and none could be made ({error})")))?;
+            .map_err(|error| cannot(&format!("has no directory, and it could not be created ({error})")))?;
     }
     let text = path.to_str().ok_or_else(|| cannot("has a path that is not UTF-8"))?;
     let mut connection =
@@ -129,7 +128,7 @@ struct Version {
 fn assert_safe_version(connection: &mut SqliteConnection) -> Result<(), OpenError> {
     let found: Version = sql_query("SELECT sqlite_version() AS version")
         .get_result(connection)
-        .map_err(|error| OpenError(format!("SQLite does not tell its version ({error})")))?;
+        .map_err(|error| OpenError(format!("the version of SQLite cannot be read ({error})")))?;
     let mut parts = found.version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
     let version = (parts.next().unwrap_or(0), parts.next().unwrap_or(0), parts.next().unwrap_or(0));
     if version < OLDEST_SAFE_SQLITE {
@@ -157,13 +156,13 @@ fn open_postgres(url: &str, settings: &DatabaseSettings) -> Result<PgConnection,
     Ok(connection)
 }
 
-/// libpq waits for ever for a host that does not answer, unless the URL says otherwise.
+/// Adds a time-out for connecting if the URL has none: libpq's default is to wait forever.
 fn with_connect_timeout(url: &str, settings: &DatabaseSettings) -> String {
     if url.contains("connect_timeout=") {
         return url.to_owned();
     }
     let separator = if url.contains('?') { '&' } else { '?' };
-    // libpq counts whole seconds and takes less than 2 as 2.
+    // libpq counts whole seconds and uses 2 for anything less.
     format!("{url}{separator}connect_timeout={}", settings.checkout_timeout_ms.div_ceil(1000).max(2))
 }
 

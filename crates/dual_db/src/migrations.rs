@@ -1,4 +1,4 @@
-//! Embedded migrations: one tree a backend, applied in one transaction, safe when several instances start at once.
+//! Embedded migrations: a tree for each backend, applied in one transaction, also when several instances start at once.
 
 use crate::{Connection, Error, OpenError, on_each_backend};
 use diesel::migration::{Migration, MigrationSource};
@@ -9,7 +9,7 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// The key of PostgreSQL's advisory lock under which migrations run (any number, the same for all instances).
+/// The key of PostgreSQL's advisory lock under which migrations run: any number that all instances share.
 const ADVISORY_LOCK: i64 = 0x636c_6169_6d73;
 
 /// One set of migrations, written for both backends. A crate that owns tables exports one of these.
@@ -21,7 +21,7 @@ pub struct Migrations {
     pub postgres: EmbeddedMigrations,
 }
 
-/// Applies what is missing. Waits while another instance migrates the same database.
+/// Applies the missing migrations. Waits while another instance migrates the same database.
 pub(crate) fn apply(connection: &mut Connection, sets: &[&Migrations]) -> Result<(), OpenError> {
     let mut problem = None;
     let result = connection.transaction(|connection| {
@@ -61,7 +61,7 @@ where
     Ok(())
 }
 
-/// Whether all migrations are applied. Writes nothing, and needs no right to make tables.
+/// Checks that all migrations are applied. Writes nothing, and needs no right to create tables.
 pub(crate) fn check(connection: &mut Connection, sets: &[&Migrations]) -> Result<(), OpenError> {
     let versions = on_each_backend!(connection, |c| {
         sql_query("SELECT version AS text FROM __diesel_schema_migrations").load::<Text>(c)
@@ -113,7 +113,7 @@ where
     Ok(known)
 }
 
-/// Those that are not applied. One that is applied and not known comes from a newer program.
+/// The migrations that are not applied. An applied one that is unknown was added by a newer version of the program.
 fn without<Backend: diesel::backend::Backend>(
     mut known: Known<Backend>,
     applied: impl Iterator<Item = String>,

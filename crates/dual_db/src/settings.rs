@@ -1,10 +1,10 @@
-//! The settings of a database: its address, the size of its pool, and a bound on every wait.
+//! The settings of a database: its URL, the size of its pool, and a time-out for every wait.
 
 use crate::DatabaseUrl;
 use serde::{Deserialize, Serialize};
 use validator::Validate;
 
-/// How to reach a database and how long to wait for it.
+/// The URL of a database, its pool and its time-outs.
 #[derive(Debug, Clone, Serialize, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
 pub struct DatabaseSettings {
@@ -14,7 +14,7 @@ pub struct DatabaseSettings {
         message = "name a database: sqlite://path/to/file.db or postgres://user:password@host/name"
     ))]
     pub url: DatabaseUrl,
-    /// Connections in the pool (on SQLite: readers; there is one writer besides).
+    /// Connections in the pool. On SQLite these are readers, and there is one more connection that writes.
     #[validate(range(min = 1, max = 500, message = "must be 1 to 500"))]
     pub max_connections: u32,
     /// How long a caller waits for a free connection, in milliseconds.
@@ -23,7 +23,7 @@ pub struct DatabaseSettings {
     /// SQLite: how long a statement waits for another writer, in milliseconds.
     #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
     pub busy_timeout_ms: u64,
-    /// PostgreSQL: how long a start waits for a database that cannot be reached, in milliseconds; each attempt is logged.
+    /// PostgreSQL: how long the start retries to connect to an unreachable database, in milliseconds; each attempt is logged.
     #[validate(range(max = 3_600_000, message = "must be at most 3600000"))]
     pub start_timeout_ms: u64,
     /// PostgreSQL: the longest a statement may run, in milliseconds.
@@ -32,14 +32,14 @@ pub struct DatabaseSettings {
     /// PostgreSQL: the longest a statement waits for a lock, in milliseconds.
     #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
     pub lock_timeout_ms: u64,
-    /// PostgreSQL: how long a stopped process may sit inside a transaction and hold its locks, in milliseconds.
+    /// PostgreSQL: how long a process that was stopped inside a transaction keeps its locks, in milliseconds.
     #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
     pub idle_in_transaction_timeout_ms: u64,
     /// How often a transaction that lost a race is run again before its error is returned.
     #[validate(range(max = 100, message = "must be at most 100"))]
     pub max_retries: u32,
-    /// Whether a start applies missing migrations. Where it does not, the command `migrate` does, and a start without them
-    /// fails.
+    /// Whether the start applies missing migrations. If not, the command `migrate` applies them, and a start fails while any is
+    /// missing.
     pub migrate_at_start: bool,
 }
 

@@ -7,13 +7,13 @@ use validator::ValidateLength;
 
 /// `sqlite://path/to/file.db` or `postgres://user:password@host:port/name`.
 ///
-/// `Display`, `Debug` and `Serialize` mask the password, and every value behind a `?`.
+/// `Display`, `Debug` and `Serialize` mask the password, and every value after a `?`.
 #[derive(Clone, Deserialize)]
 #[serde(transparent)]
 pub struct DatabaseUrl(Secret);
 
 impl DatabaseUrl {
-    /// The URL as it was given, with the password. Neither log nor store what this returns.
+    /// The URL with the password. Do not log or store it.
     pub fn expose(&self) -> &str {
         self.0.expose()
     }
@@ -35,7 +35,7 @@ impl fmt::Display for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.expose() {
             url if url.is_empty() || url.contains("://") => f.write_str(&masked_url(url)),
-            // What is not a URL may be libpq's other form, `password=… host=…`.
+            // A text without a scheme may be libpq's key-value form, `password=… host=…`.
             _ => f.write_str(MASK),
         }
     }

@@ -1,6 +1,6 @@
 //! The dead letter table: messages that can never be applied, and events that can never be published, with their original
-//! bytes and the reason. It lives in the service's database, so it survives a Kafka that lost its data, and is written in the
-//! transaction that gives the message up.
+//! bytes and the reason. It is in the service's database, so it survives a data loss in Kafka, and a dead letter is inserted in
+//! the transaction that gives the message up.
 
 use crate::IncomingMessage;
 use crate::outbox::OutboxRow;
@@ -9,12 +9,12 @@ use diesel::prelude::*;
 use dual_db::{Connection, Result, on_each_backend};
 use std::collections::HashMap;
 
-/// A message that cannot be applied, and why.
+/// A message that cannot be applied, and the reason.
 #[derive(Debug, Clone)]
 pub struct DeadLetter {
     /// The message.
     pub message: IncomingMessage,
-    /// Why; never a part of the body.
+    /// The reason; never a part of the body, which may hold patient data.
     pub reason: String,
 }
 
@@ -34,13 +34,13 @@ struct NewRow<'a> {
     event_id: Option<&'a str>,
 }
 
-/// The partition of an event that never reached one.
+/// Stored as the partition of an event that was never published.
 const NO_PARTITION: i64 = -1;
 
-/// What a transaction set aside. It is reported after the commit: a transaction may be run twice, and what was rolled back
-/// was not set aside.
+/// The dead letters that a transaction inserted. Report them after the commit: a transaction may run twice, and a rolled back
+/// one has inserted none.
 #[derive(Debug, Default)]
-#[must_use = "an operator learns of a dead letter by its report, after the commit"]
+#[must_use = "dead letters are logged and counted only by `report`, after the commit"]
 pub struct NewDeadLetters(Vec<NewDeadLetter>);
 
 #[derive(Debug)]
@@ -48,7 +48,7 @@ struct NewDeadLetter {
     topic: String,
     message: String,
     reason: String,
-    /// Of an event that cannot be published.
+    /// Set for an event that cannot be published.
     event_id: Option<String>,
 }
 
@@ -58,25 +58,20 @@ impl NewDeadLetters {
         for NewDeadLetter { topic, message, reason, event_id } in self.0 {
             metrics::counter!("dead_letters_total", "topic" => topic).increment(1);
             match event_id {
-                None => {
-                    tracing::error!(message, reason, "a message cannot be applied and was set aside as a dead letter")
+                None => tracing::error!(message, reason, "message dead-lettered, it cannot be applied"),
+                Some(event_id) => {
+                    tracing::error!(message, event_id, reason, "event dead-lettered, it cannot be published")
                 }
-                Some(event_id) => tracing::error!(
-                    message,
-                    event_id,
-                    reason,
-                    "an event cannot be published and was set aside as a dead letter"
-                ),
             }
         }
     }
 }
 
-/// Sets messages aside, inside the caller's transaction. A message that comes again is kept once: it is known by its
-/// place and time (the place alone comes again when Kafka was wiped).
-pub fn insert(connection: &mut Connection, letters: &[DeadLetter], now_us: i64) -> Result<NewDeadLetters> {
+/// Inserts dead letters, inside the caller's transaction. A message that is consumed again is stored once: it is identified by
+/// topic, partition, offset and time stamp. The time stamp is needed because a wiped Kafka starts again at offset 0.
+pub fn insert(connection: &mut Connection, dead_letters: &[DeadLetter], now_us: i64) -> Result<NewDeadLetters> {
     let mut new = NewDeadLetters::default();
-    for DeadLetter { message, reason } in letters {
+    for DeadLetter { message, reason } in dead_letters {
         let headers: Vec<(&str, String)> = message
             .headers
             .iter()
@@ -105,8 +100,9 @@ pub fn insert(connection: &mut Connection, letters: &[DeadLetter], now_us: i64) 
     Ok(new)
 }
 
-/// Sets an event aside that cannot be published, with all that its row in the outbox had. It is kept once, however often it
-/// is published again: a letter that waits takes what is said last, and one that was discarded stays so.
+/// Inserts a dead letter for an event that cannot be published, with the columns of its outbox row. An event has one dead
+/// letter, however often it is re-published: a waiting one is updated with the last message, and a discarded one stays as it
+/// is. After a redrive it gets a new one.
 pub(crate) fn insert_unpublished(
     connection: &mut Connection,
     row: &OutboxRow,
@@ -139,7 +135,7 @@ pub(crate) fn insert_unpublished(
         }
         return Ok(NewDeadLetters::default());
     }
-    let letter = NewRow {
+    let dead_letter = NewRow {
         topic: &row.topic,
         partition: NO_PARTITION,
         message_offset: row.id,
@@ -151,7 +147,7 @@ pub(crate) fn insert_unpublished(
         received_at_us: now_us,
         event_id: Some(&row.event_id),
     };
-    on_each_backend!(connection, |c| diesel::insert_into(dead_letters::table).values(&letter).execute(c))?;
+    on_each_backend!(connection, |c| diesel::insert_into(dead_letters::table).values(&dead_letter).execute(c))?;
     Ok(NewDeadLetters(vec![NewDeadLetter {
         topic: row.topic.clone(),
         message: format!("{}, row {} of the outbox ({} bytes)", row.topic, row.id, row.body.len()),
@@ -160,8 +156,8 @@ pub(crate) fn insert_unpublished(
     }]))
 }
 
-/// Events that wait because they could not be published, by the key of each: those of a topic whose id is the key followed by
-/// `id_suffix`. Each with the time since when it could not, in microseconds since 1970.
+/// The waiting dead letters of events that could not be published: those of `topic` whose event id is a key followed by
+/// `id_suffix`. Returns the time of the dead letter by that key, in microseconds since 1970.
 pub(crate) fn unpublished_since(
     connection: &mut Connection,
     topic: &str,
@@ -179,14 +175,14 @@ pub(crate) fn unpublished_since(
     Ok(found.into_iter().filter_map(|(id, since_us)| Some((key(id)?, since_us))).collect())
 }
 
-/// What became of a message that was set aside.
+/// The state of a dead letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeadLetterState {
-    /// Nothing yet: somebody has to look at it.
+    /// An operator has to redrive or discard it.
     Waiting,
-    /// It was sent out again.
+    /// An operator has published it again.
     Redriven,
-    /// It will never be sent again.
+    /// An operator has discarded it: it will never be published again.
     Discarded,
 }
 
@@ -194,7 +190,7 @@ impl DeadLetterState {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Waiting, Self::Redriven, Self::Discarded];
 
-    /// Its name, as it is stored and shown.
+    /// The name in the database and in the operator API.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
@@ -204,12 +200,12 @@ impl DeadLetterState {
     }
 }
 
-/// How many messages were set aside.
+/// The number of dead letters, in any state.
 pub fn count(connection: &mut Connection) -> Result<i64> {
     Ok(on_each_backend!(connection, |c| dead_letters::table.count().get_result(c))?)
 }
 
-/// A message as it was set aside, without its body.
+/// A dead letter as it is stored, without its body.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
 #[diesel(table_name = dead_letters)]
 #[allow(missing_docs)]
@@ -218,38 +214,38 @@ pub struct KeptDeadLetter {
     pub topic: String,
     /// -1 for an event that could not be published.
     pub partition: i64,
-    /// Its id in the outbox, then.
+    /// For an event that could not be published, the id of its outbox row.
     pub message_offset: i64,
     pub message_time_ms: i64,
     pub message_key: Option<Vec<u8>>,
-    /// A JSON array of pairs.
+    /// A JSON array of pairs of name and value.
     pub headers: String,
     pub reason: String,
     pub received_at_us: i64,
     /// The name of a [`DeadLetterState`].
     pub state: String,
-    /// When it ceased to wait.
+    /// When it was redriven or discarded, in microseconds since 1970.
     pub ended_at_us: Option<i64>,
-    /// Why, in the operator's words.
+    /// The operator's reason.
     pub ended_reason: Option<String>,
-    /// Who did it, in their own words.
+    /// The operator's name, as sent by the operator.
     pub ended_by: Option<String>,
-    /// The address they did it from.
+    /// The client address of the operator's request.
     pub ended_from: Option<String>,
     /// The id of an event that could not be published.
     pub event_id: Option<String>,
-    /// How many bytes the body has.
+    /// The size of the body, in bytes.
     #[diesel(select_expression = length(dead_letters::body))]
     pub body_bytes: i32,
 }
 
 #[diesel::declare_sql_function]
 extern "SQL" {
-    /// Bytes, on both databases.
+    /// The number of bytes, on both databases.
     fn length(bytes: diesel::sql_types::Binary) -> diesel::sql_types::Integer;
 }
 
-/// Up to `limit` messages that were set aside, in one state or all, newest first, before the one with the id `before`.
+/// Up to `limit` dead letters, newest first, of `state` or of all states, with ids below `before`.
 pub fn list(
     connection: &mut Connection,
     state: Option<DeadLetterState>,
@@ -270,7 +266,7 @@ pub fn list(
     })?)
 }
 
-/// One message that was set aside, with its body, which may hold anything.
+/// The dead letter with this id and its body, which may hold any bytes.
 pub fn find(connection: &mut Connection, id: i64) -> Result<Option<(KeptDeadLetter, Vec<u8>)>> {
     Ok(on_each_backend!(connection, |c| {
         dead_letters::table.find(id).select((KeptDeadLetter::as_select(), dead_letters::body)).first(c).optional()

@@ -1,11 +1,12 @@
-//! Kafka mechanics over rdkafka: one way out ([`Relay::commit`], outbox, sweeper) and one way in (batches, offsets after the
-//! commit, dead letters). It moves keys, headers and bodies, and knows nothing of claims.
+//! Kafka mechanics over rdkafka: one producer ([`Relay::commit`], outbox, sweeper) and one consumer (batches, offsets after
+//! the commit, dead letters). It moves keys, headers and bodies, and knows nothing of claims.
 //!
-//! It owns two tables, `outbox` and `dead_letters`, and their migrations; a service applies [`MIGRATIONS`] beside its own.
+//! It owns two tables, `outbox` and `dead_letters`, and their migrations. A service applies [`MIGRATIONS`] beside its own.
 
 mod client;
 mod consumer;
 mod dead_letters;
+mod member;
 mod message;
 mod outbox;
 mod producer;

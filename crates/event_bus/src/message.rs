@@ -1,37 +1,37 @@
-//! A message on its way out and a message that came in.
+//! An outgoing and an incoming message.
 
 use rdkafka::Message as _;
 use rdkafka::message::{BorrowedMessage, Headers as _};
 
-/// What a service wants sent.
+/// A message that a service publishes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutgoingMessage {
-    /// The event's derived id, by which it is found in the outbox. Receivers have it from the headers.
+    /// The event's derived id, by which it is found in the outbox. Consumers read it from the headers.
     pub event_id: String,
-    /// Where it goes.
+    /// The topic.
     pub topic: String,
-    /// What decides its partition.
+    /// The message key, which decides the partition.
     pub key: String,
-    /// Names and values.
+    /// Header names and values.
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: String,
 }
 
-/// A message as it came, owned, with everything a dead letter needs.
+/// A consumed message, unchanged and owned, with everything that a dead letter stores.
 #[derive(Clone, PartialEq, Eq)]
 pub struct IncomingMessage {
-    /// Where it came from.
+    /// The topic.
     pub topic: String,
     /// The partition.
     pub partition: i32,
-    /// The place in the partition.
+    /// The offset in the partition.
     pub offset: i64,
-    /// The message's time stamp, in milliseconds since 1970; 0 where it has none.
+    /// The message's time stamp, in milliseconds since 1970; 0 if it has none.
     pub time_ms: i64,
-    /// The key, where there is one.
+    /// The key, if the message has one.
     pub key: Option<Vec<u8>>,
-    /// Names and raw values.
+    /// Header names and raw values.
     pub headers: Vec<(String, Vec<u8>)>,
     /// The body; empty for a tombstone.
     pub body: Vec<u8>,
@@ -53,14 +53,14 @@ impl IncomingMessage {
         }
     }
 
-    /// A header's value by its name, if it is there and is text.
+    /// The value of the first header with this name, if it is UTF-8.
     pub fn header(&self, name: &str) -> Option<&str> {
         let (_, value) = self.headers.iter().find(|(header, _)| header == name)?;
         std::str::from_utf8(value).ok()
     }
 }
 
-/// The body may hold anything, so it is not shown.
+/// Leaves out the body, which may hold patient data.
 impl std::fmt::Debug for IncomingMessage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}[{}]@{} ({} bytes)", self.topic, self.partition, self.offset, self.body.len())

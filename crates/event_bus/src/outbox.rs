@@ -1,5 +1,6 @@
-//! The outbox table: what is still to be sent. A row is written in the transaction that made its event true and deleted
-//! once Kafka has acknowledged it, so an event is never lost between the database and Kafka, and may be sent twice.
+//! The outbox table: the events that Kafka has not acknowledged yet. A row is inserted in the transaction that its event
+//! reports, and deleted once Kafka has acknowledged it. So an event is never lost between the database and Kafka, but may be
+//! sent twice.
 //!
 //! Order between rows does not matter: every event carries its version.
 
@@ -9,7 +10,7 @@ use diesel::prelude::*;
 use dual_db::{Connection, Result, load_skipping_locked, on_each_backend};
 use std::collections::HashSet;
 
-/// Rows in one INSERT: below SQLite's bound on parameters.
+/// Rows in one INSERT, to stay below SQLite's limit on parameters.
 const ROWS_PER_INSERT: usize = 1_000;
 
 /// Event ids in one SELECT, for the same reason.
@@ -27,7 +28,7 @@ struct NewRow {
     send_after_us: i64,
 }
 
-/// A message that is committed and still to be sent.
+/// A message that is committed and not acknowledged yet.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
 #[diesel(table_name = outbox)]
 pub struct OutboxRow {
@@ -35,18 +36,18 @@ pub struct OutboxRow {
     pub id: i64,
     /// The event's derived id: its identity, however often it is published.
     pub event_id: String,
-    /// Where it goes.
+    /// The topic.
     pub topic: String,
-    /// What decides its partition.
+    /// The message key, which decides the partition.
     pub message_key: String,
-    /// The headers as a JSON array of pairs.
+    /// The headers as a JSON array of pairs of name and value.
     pub headers: String,
     /// The body.
     pub body: String,
 }
 
-/// Writes messages into the outbox, inside the caller's transaction. The rows are handed to the producer after the commit;
-/// the sweeper leaves them alone until `grace_us` from `now_us` has passed, which gives that hand-off its time.
+/// Inserts messages into the outbox, inside the caller's transaction. The rows are published after the commit. The sweeper
+/// ignores them until `grace_us` after `now_us`, which leaves time for that.
 pub(crate) fn insert(
     connection: &mut Connection,
     messages: &[OutgoingMessage],
@@ -79,8 +80,8 @@ fn stored_headers(message: &OutgoingMessage) -> String {
     serde_json::to_string(&message.headers).expect("pairs of text always serialize")
 }
 
-/// Those of `messages` that do not wait already, word for word. One that says the same event with other words than the row
-/// that waits, such as with what is known since, does not.
+/// The `messages` of which no identical one is in the outbox. A message that differs from the row of the same event, such as
+/// one with newer data, is returned.
 pub(crate) fn not_waiting(connection: &mut Connection, messages: &[OutgoingMessage]) -> Result<Vec<OutgoingMessage>> {
     let mut missing = Vec::with_capacity(messages.len());
     for chunk in messages.chunks(IDS_PER_SELECT) {
@@ -102,8 +103,7 @@ pub(crate) fn not_waiting(connection: &mut Connection, messages: &[OutgoingMessa
     Ok(missing)
 }
 
-/// Takes rows whose time has come, oldest first, and puts their next time off by `lease_us`, so that no other sweeper
-/// takes them meanwhile.
+/// Takes due rows, oldest first, and makes them due again after `lease_us`, so that no other sweeper takes them meanwhile.
 pub(crate) fn take_due(connection: &mut Connection, now_us: i64, limit: i64, lease_us: i64) -> Result<Vec<OutboxRow>> {
     let rows: Vec<OutboxRow> = load_skipping_locked!(
         connection,
@@ -122,7 +122,7 @@ pub(crate) fn take_due(connection: &mut Connection, now_us: i64, limit: i64, lea
     Ok(rows)
 }
 
-/// Whether [`take_due`] would find anything: a read, so that an idle sweeper takes no lock.
+/// Whether [`take_due`] would find a row. It only reads, so that an idle sweeper takes no lock.
 pub(crate) fn any_due(connection: &mut Connection, now_us: i64) -> Result<bool> {
     let first: Option<i64> = on_each_backend!(connection, |c| {
         outbox::table.filter(outbox::send_after_us.le(now_us)).select(outbox::id).first(c).optional()
@@ -130,14 +130,15 @@ pub(crate) fn any_due(connection: &mut Connection, now_us: i64) -> Result<bool> 
     Ok(first.is_some())
 }
 
-/// Rows by their ids, those that are still there.
+/// The rows with these ids that still exist.
 pub(crate) fn find(connection: &mut Connection, ids: &[i64]) -> Result<Vec<OutboxRow>> {
     Ok(on_each_backend!(connection, |c| {
         outbox::table.filter(outbox::id.eq_any(ids)).select(OutboxRow::as_select()).load(c)
     })?)
 }
 
-/// Takes a row out, and says when it was written. None where another instance was quicker.
+/// Deletes a row and returns it with the time of its insertion, in microseconds since 1970. Returns `None` if another instance
+/// has deleted it.
 pub(crate) fn take_out(connection: &mut Connection, id: i64) -> Result<Option<(OutboxRow, i64)>> {
     Ok(on_each_backend!(connection, |c| {
         diesel::delete(outbox::table.filter(outbox::id.eq(id)))
@@ -153,7 +154,7 @@ pub(crate) fn delete(connection: &mut Connection, ids: &[i64]) -> Result<()> {
     Ok(())
 }
 
-/// How many messages wait to be sent or acknowledged.
+/// The number of messages that are not acknowledged yet.
 pub fn pending(connection: &mut Connection) -> Result<i64> {
     Ok(on_each_backend!(connection, |c| outbox::table.count().get_result(c))?)
 }
@@ -175,7 +176,7 @@ pub(crate) mod tests {
     }
 
     on_both_databases! {
-        fn a_row_is_left_to_its_hand_off_then_taken_once_until_its_lease_is_over(database: &Database) {
+        fn a_row_is_due_after_its_grace_and_then_taken_once_until_its_lease_is_over(database: &Database) {
             database.migrate(&[&crate::MIGRATIONS]).unwrap();
             let messages: Vec<_> = (0..2_500).map(message).collect();
             let rows = database.write(|c| insert(c, &messages, 1_000, 500)).unwrap();
@@ -192,12 +193,12 @@ pub(crate) mod tests {
             assert_eq!(database.read(pending).unwrap(), 500);
         }
 
-        fn only_what_waits_word_for_word_is_left_out(database: &Database) {
+        fn only_a_message_that_is_identical_to_a_row_is_left_out(database: &Database) {
             database.migrate(&[&crate::MIGRATIONS]).unwrap();
             let messages: Vec<_> = (0..2_500).map(message).collect();
             let waits = &messages[500..1_500];
             let rows = database.write(|c| insert(c, waits, 0, 0)).unwrap();
-            // Twice, as in an outbox from before anybody looked.
+            // Twice, as `insert` does not look for identical rows.
             database.write(|c| insert(c, waits, 0, 0)).unwrap();
             let missing = database.read(|c| not_waiting(c, &messages)).unwrap();
             assert!(missing.iter().eq(messages[..500].iter().chain(&messages[1_500..])));
@@ -208,7 +209,7 @@ pub(crate) mod tests {
                 OutgoingMessage { key: "another".into(), ..message(700) },
             ];
             assert_eq!(database.read(|c| not_waiting(c, &others)).unwrap(), others);
-            // What a sweeper has taken waits; what was delivered does not.
+            // A row that a sweeper has taken still counts; a deleted one does not.
             database.write(|c| take_due(c, 1, 5_000, 1_000)).unwrap();
             database.write(|c| delete(c, &rows.iter().map(|row| row.id).collect::<Vec<_>>())).unwrap();
             assert!(database.read(|c| not_waiting(c, waits)).unwrap().is_empty(), "the second rows are there");

@@ -1,10 +1,10 @@
-//! The producer: takes outbox rows, sends them, and reports what became of each.
+//! The producer: sends outbox rows, and reports the result of each.
 //!
-//! A broker refuses a batch as a whole, also where only one message of it is too large. So what was refused with others is
-//! sent once more, each alone, and only what is refused then is given up.
+//! A broker refuses a batch as a whole, even if only one of its messages is too large. So each message of a refused batch is
+//! sent again in a batch of its own, and only one that is refused again is unpublishable.
 
 use crate::KafkaSettings;
-use crate::client::{self, LastTrouble};
+use crate::client::{self, LastBrokerError};
 use crate::outbox::OutboxRow;
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -16,33 +16,33 @@ use std::sync::OnceLock;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-/// What became of a row, by its id in the outbox. Of a row of which nothing is reported, the sweeper takes care.
+/// The result of sending a row, by its id in the outbox. The sweeper sends rows again that have none.
 #[derive(Debug)]
 pub(crate) enum Report {
-    /// Kafka has it.
+    /// Kafka has acknowledged it.
     Acknowledged(i64),
-    /// The broker refused it with a batch, for whichever message of it.
+    /// The broker refused the batch it was in, because of any message of that batch.
     RefusedWithOthers(i64),
-    /// It can never be published, and why.
+    /// It can never be published, for this reason.
     Unpublishable(i64, String),
 }
 
 pub(crate) struct Deliveries {
     reports: Sender<Report>,
-    /// Whether each message is a batch of its own.
+    /// Whether each message is in a batch of its own.
     alone: bool,
-    trouble: LastTrouble,
+    last_error: LastBrokerError,
 }
 
 impl ClientContext for Deliveries {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         client::log(level, facility, message);
-        self.trouble.note_line(facility, message);
+        self.last_error.note_line(facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
         client::error(&error, reason);
-        self.trouble.note(&error, reason);
+        self.last_error.note(&error, reason);
     }
 }
 
@@ -53,7 +53,7 @@ impl ProducerContext for Deliveries {
         match result {
             Ok(_) => {
                 metrics::counter!("events_delivered_total").increment(1);
-                // Nobody listens any more only when the relay is stopping: then the row stays and is sent again.
+                // The channel is closed only while the relay stops: then the row stays and is sent at the next start.
                 let _ = self.reports.send(Report::Acknowledged(*outbox_id));
             }
             Err((KafkaError::MessageProduction(code), _)) if refuses_the_message(*code) => {
@@ -67,13 +67,13 @@ impl ProducerContext for Deliveries {
             }
             Err((error, _)) => {
                 metrics::counter!("events_delivery_failed_total").increment(1);
-                tracing::debug!(%error, "an event was not acknowledged in time; the sweeper sends it again");
+                tracing::debug!(%error, "event not acknowledged in time, left to the sweeper");
             }
         }
     }
 }
 
-/// Whether a broker says so of what it was sent, and will say so again.
+/// Whether a broker refuses the message itself, and would refuse it again.
 fn refuses_the_message(code: RDKafkaErrorCode) -> bool {
     matches!(
         code,
@@ -86,7 +86,7 @@ fn refuses_the_message(code: RDKafkaErrorCode) -> bool {
 
 pub(crate) struct Producer {
     inner: ThreadedProducer<Deliveries>,
-    /// Sends each message as a batch of its own. Made when it is first needed, which is hardly ever.
+    /// Sends each message in a batch of its own. Created when a batch is first refused, which is rare.
     alone: OnceLock<ThreadedProducer<Deliveries>>,
     settings: KafkaSettings,
     reports: Sender<Report>,
@@ -94,7 +94,7 @@ pub(crate) struct Producer {
 }
 
 impl Producer {
-    /// What becomes of the rows goes to `reports`.
+    /// Creates a producer that sends the result of each row to `reports`.
     pub(crate) fn new(settings: &KafkaSettings, reports: Sender<Report>) -> Result<Self, KafkaError> {
         let inner = Self::client(settings, reports.clone(), false)?;
         let metadata_timeout = Duration::from_millis(settings.health_interval_ms);
@@ -113,27 +113,27 @@ impl Producer {
         configuration
             .set("acks", "all")
             .set("enable.idempotence", "false")
-            // librdkafka's default differs from Java's: every client library must put one claim in one partition.
+            // librdkafka's default differs from Java's, but every client library must choose the same partition for a key.
             .set("partitioner", "murmur2_random")
             .set("compression.type", "lz4")
             .set("linger.ms", settings.producer.linger_ms.to_string())
             .set("queue.buffering.max.messages", settings.producer.max_queued_messages.to_string())
             .set("message.timeout.ms", settings.producer.delivery_timeout_ms.to_string())
-            .create_with_context(Deliveries { reports, alone, trouble: LastTrouble::default() })
+            .create_with_context(Deliveries { reports, alone, last_error: LastBrokerError::default() })
     }
 
-    /// Queues a row without waiting. `false`: the queue is full, and the row stays with the sweeper.
+    /// Queues a row without waiting. Returns `false` if the queue is full: the sweeper then sends the row.
     pub(crate) fn send(&self, row: &OutboxRow) -> bool {
         self.send_by(&self.inner, row)
     }
 
-    /// The same, in a batch of its own. A row that cannot be queued stays with the sweeper.
+    /// Queues a row to be sent in a batch of its own. The sweeper sends a row that cannot be queued.
     pub(crate) fn send_alone(&self, row: &OutboxRow) {
         if self.alone.get().is_none() {
             match Self::client(&self.settings, self.reports.clone(), true) {
                 Ok(client) => drop(self.alone.set(client)),
                 Err(error) => {
-                    tracing::warn!(%error, outbox_id = row.id, "an event could not be sent alone; the sweeper tries again");
+                    tracing::warn!(%error, outbox_id = row.id, "event could not be sent in its own batch, left to the sweeper");
                     return;
                 }
             }
@@ -150,7 +150,7 @@ impl Producer {
 
     fn send_by(&self, client: &ThreadedProducer<Deliveries>, row: &OutboxRow) -> bool {
         let pairs = match serde_json::from_str::<Vec<(String, String)>>(&row.headers) {
-            // A name with a NUL in it has no place in a message.
+            // librdkafka takes a header's name as a C string, which cannot hold a NUL.
             Ok(pairs) if !pairs.iter().any(|(name, _)| name.contains('\0')) => pairs,
             _ => return self.give_up(row, "its headers in the outbox cannot be read"),
         };
@@ -167,30 +167,32 @@ impl Producer {
             Err((KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge), _)) => {
                 self.give_up(row, "it is larger than the setting kafka.max_message_bytes allows")
             }
-            Err((error @ KafkaError::Nul(_), _)) => self.give_up(row, format!("its topic is none: {error}")),
+            Err((error @ KafkaError::Nul(_), _)) => {
+                self.give_up(row, format!("its topic is not a valid name: {error}"))
+            }
             Err((error, _)) => {
-                tracing::error!(%error, outbox_id = row.id, "an event could not be queued; the sweeper tries again");
+                tracing::error!(%error, outbox_id = row.id, "event could not be queued, left to the sweeper");
                 true
             }
         }
     }
 
-    /// What the cluster says of itself. All topics are asked for: some brokers make one that is asked for by its name.
+    /// Fetches the metadata of the cluster, for all topics: some brokers create a topic that is requested by name.
     pub(crate) fn metadata(&self) -> Result<Metadata, String> {
-        let trouble = &self.inner.context().trouble;
+        let last_error = &self.inner.context().last_error;
         match self.inner.client().fetch_metadata(None, self.metadata_timeout) {
             Ok(metadata) => {
-                trouble.forget();
+                last_error.forget();
                 Ok(metadata)
             }
-            Err(error) => Err(trouble.sentence(&error)),
+            Err(error) => Err(last_error.sentence(&error)),
         }
     }
 
-    /// Waits until everything queued is acknowledged or given up, at most `timeout`.
+    /// Waits until every queued message is acknowledged or given up, at most `timeout`.
     pub(crate) fn flush(&self, timeout: Duration) {
         if let Err(error) = self.inner.flush(timeout) {
-            tracing::warn!(%error, "not every event was acknowledged before the stop; they are sent at the next start");
+            tracing::warn!(%error, "events not acknowledged before the stop, sent at the next start");
         }
     }
 }

@@ -1,12 +1,12 @@
-//! What a transaction publishes. It is gathered while the transaction runs, and stored in the outbox with everything else
-//! that the transaction writes.
+//! The messages that a transaction publishes. They are collected while the transaction runs, and stored in the outbox as part
+//! of it.
 
 use crate::OutgoingMessage;
 use crate::outbox::{self, OutboxRow};
 use dual_db::{Connection, Result};
 
-/// What a transaction of [`Relay::commit`](crate::Relay::commit) publishes. Only that function makes one, anew for every run
-/// of the transaction: what an aborted run published is gone with it.
+/// The messages that a transaction of [`Relay::commit`](crate::Relay::commit) publishes. Only that function creates one, for
+/// each run of the transaction: the messages of an aborted run are dropped with it.
 #[derive(Debug)]
 pub struct Publications {
     now_us: i64,
@@ -29,31 +29,31 @@ impl Publications {
         self.messages.extend(messages);
     }
 
-    /// Publishes those of the messages that do not wait in the outbox already, word for word: what is re-published again and
-    /// again does not fill the outbox while Kafka is away. Returns how many these are.
+    /// Publishes the messages of which no identical one is still in the outbox, so that re-publishing does not grow the outbox
+    /// during a Kafka outage. Returns how many it published.
     ///
     /// # Errors
-    /// The database's.
+    /// Those of the database.
     pub fn publish_unless_waiting(
         &mut self,
         connection: &mut Connection,
         messages: &[OutgoingMessage],
     ) -> Result<usize> {
         let mut missing = outbox::not_waiting(connection, messages)?;
-        // What this transaction publishes waits as well.
+        // The messages of this transaction are in the outbox as soon as it commits.
         missing.retain(|message| !self.messages.contains(message));
         let published = missing.len();
         self.messages.append(&mut missing);
         Ok(published)
     }
 
-    /// Whether a message is small enough to be sent at all.
+    /// Whether a message is within the limit `kafka.max_message_bytes`.
     pub(crate) fn carries(&self, message: &OutgoingMessage) -> bool {
         let headers: usize = message.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
         message.key.len() + headers + message.body.len() <= self.max_message_bytes
     }
 
-    /// Writes them into the outbox. The sweeper leaves the rows alone for `grace_us`.
+    /// Inserts the messages into the outbox. The sweeper ignores the rows for `grace_us`.
     pub(crate) fn store(self, connection: &mut Connection, grace_us: i64) -> Result<Vec<OutboxRow>> {
         if self.messages.is_empty() {
             return Ok(Vec::new());

@@ -1,39 +1,40 @@
-//! How a dead letter ends: an operator sends it out again, as it came and by the one way out, or discards it. Once.
+//! How a dead letter ends: an operator redrives it, which publishes it again unchanged through the outbox, or discards it.
+//! Each dead letter ends once.
 //!
-//! Nothing is deleted: the letter stays, and says what became of it, when, why and by whom.
+//! Nothing is deleted: the row stays, and records the disposition, the time, the reason and the operator.
 
-use crate::dead_letters::{self, DeadLetterState, KeptDeadLetter};
-use crate::schema::dead_letters as letters;
+use crate::dead_letters::{DeadLetterState, KeptDeadLetter, find};
+use crate::schema::dead_letters;
 use crate::{OutgoingMessage, Publications};
 use diesel::prelude::*;
 use dual_db::{Connection, Result, load_for_update, on_each_backend};
 
-/// What an operator says of what they do.
+/// What is recorded of an operator action on a dead letter.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DeadLetterAction {
-    /// Why.
+    /// The operator's reason.
     pub reason: Option<String>,
-    /// Who, in their own words.
+    /// The operator's name, as sent by the operator.
     pub operator: Option<String>,
-    /// The address it came from.
+    /// The client address of the request.
     pub client: String,
 }
 
-/// What became of an operator's wish.
+/// The result of redriving or discarding a dead letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Disposition {
-    /// There is no such letter.
+    /// There is no dead letter with this id.
     Unknown,
-    /// It had ended before; nothing was changed.
-    Before(KeptDeadLetter),
-    /// It cannot be sent as it came, for this reason; nothing was changed.
+    /// It was redriven or discarded before; nothing was changed.
+    AlreadyEnded(KeptDeadLetter),
+    /// It cannot be sent unchanged, for this reason; nothing was changed.
     Unsendable(&'static str),
-    /// It is done, once the transaction is committed.
+    /// It is redriven or discarded, once the transaction is committed.
     Done(KeptDeadLetter),
 }
 
 #[derive(Queryable, Selectable)]
-#[diesel(table_name = letters)]
+#[diesel(table_name = dead_letters)]
 struct Held {
     topic: String,
     message_key: Option<Vec<u8>>,
@@ -43,74 +44,74 @@ struct Held {
     event_id: Option<String>,
 }
 
-/// Publishes a letter again, to its own topic with its own key, headers and body, in a transaction of
-/// [`Relay::commit`](crate::Relay::commit). If it still cannot be applied, it becomes a new letter.
+/// Publishes a dead letter again, to its own topic with its own key, headers and body, in a transaction of
+/// [`Relay::commit`](crate::Relay::commit). If a consumer still cannot apply it, it becomes a new dead letter.
 pub fn redrive(
     connection: &mut Connection,
     publications: &mut Publications,
     id: i64,
-    act: &DeadLetterAction,
+    action: &DeadLetterAction,
 ) -> Result<Disposition> {
     let Some(held) = hold(connection, id)? else { return Ok(Disposition::Unknown) };
     if held.state != DeadLetterState::Waiting.name() {
-        return before(connection, id);
+        return already_ended(connection, id);
     }
-    let message = match as_it_came(held, id) {
+    let message = match original_message(held, id) {
         Ok(message) if publications.carries(&message) => message,
         Ok(_) => return Ok(Disposition::Unsendable("it is larger than the setting kafka.max_message_bytes allows")),
         Err(why) => return Ok(Disposition::Unsendable(why)),
     };
     publications.publish([message]);
-    end(connection, id, DeadLetterState::Redriven, act, publications.now_us())
+    end(connection, id, DeadLetterState::Redriven, action, publications.now_us())
 }
 
-/// Discards a letter, inside the caller's transaction: it is kept and never sent again.
-pub fn discard(connection: &mut Connection, id: i64, act: &DeadLetterAction, now_us: i64) -> Result<Disposition> {
+/// Discards a dead letter, inside the caller's transaction: it is kept and never sent again.
+pub fn discard(connection: &mut Connection, id: i64, action: &DeadLetterAction, now_us: i64) -> Result<Disposition> {
     match hold(connection, id)? {
         None => Ok(Disposition::Unknown),
-        Some(held) if held.state != DeadLetterState::Waiting.name() => before(connection, id),
-        Some(_) => end(connection, id, DeadLetterState::Discarded, act, now_us),
+        Some(held) if held.state != DeadLetterState::Waiting.name() => already_ended(connection, id),
+        Some(_) => end(connection, id, DeadLetterState::Discarded, action, now_us),
     }
 }
 
-/// Reads a letter, and holds it until the transaction ends.
+/// Reads a dead letter, and locks it until the transaction ends.
 fn hold(connection: &mut Connection, id: i64) -> Result<Option<Held>> {
     let mut found: Vec<Held> =
-        load_for_update!(connection, letters::table.filter(letters::id.eq(id)).select(Held::as_select()))?;
+        load_for_update!(connection, dead_letters::table.filter(dead_letters::id.eq(id)).select(Held::as_select()))?;
     Ok(found.pop())
 }
 
-fn before(connection: &mut Connection, id: i64) -> Result<Disposition> {
-    Ok(dead_letters::find(connection, id)?.map_or(Disposition::Unknown, |(letter, _)| Disposition::Before(letter)))
+fn already_ended(connection: &mut Connection, id: i64) -> Result<Disposition> {
+    Ok(find(connection, id)?.map_or(Disposition::Unknown, |(dead_letter, _)| Disposition::AlreadyEnded(dead_letter)))
 }
 
 fn end(
     connection: &mut Connection,
     id: i64,
     state: DeadLetterState,
-    act: &DeadLetterAction,
+    action: &DeadLetterAction,
     now_us: i64,
 ) -> Result<Disposition> {
     on_each_backend!(connection, |c| {
-        diesel::update(letters::table.find(id))
+        diesel::update(dead_letters::table.find(id))
             .set((
-                letters::state.eq(state.name()),
-                letters::ended_at_us.eq(now_us),
-                letters::ended_reason.eq(&act.reason),
-                letters::ended_by.eq(&act.operator),
-                letters::ended_from.eq(&act.client),
+                dead_letters::state.eq(state.name()),
+                dead_letters::ended_at_us.eq(now_us),
+                dead_letters::ended_reason.eq(&action.reason),
+                dead_letters::ended_by.eq(&action.operator),
+                dead_letters::ended_from.eq(&action.client),
             ))
             .execute(c)
     })?;
-    Ok(dead_letters::find(connection, id)?.map_or(Disposition::Unknown, |(letter, _)| Disposition::Done(letter)))
+    Ok(find(connection, id)?.map_or(Disposition::Unknown, |(dead_letter, _)| Disposition::Done(dead_letter)))
 }
 
-/// The message that came, if the outbox, which holds texts, can hold it to the byte.
-fn as_it_came(held: Held, id: i64) -> std::result::Result<OutgoingMessage, &'static str> {
+/// The message as it was consumed, or why the outbox, whose columns are text, cannot hold it byte for byte.
+fn original_message(held: Held, id: i64) -> std::result::Result<OutgoingMessage, &'static str> {
     let key = held.message_key.ok_or("it has no key")?;
     let key = text(key).ok_or("its key is not text in UTF-8")?;
     let body = text(held.body).ok_or("its body is not text in UTF-8")?;
-    // A value that was no text was set aside with this in place of what could not be read.
+    // The dead letter has this character in place of each byte that was not UTF-8.
     if held.headers.contains(char::REPLACEMENT_CHARACTER) {
         return Err("a header of it is not text in UTF-8");
     }
@@ -125,7 +126,7 @@ fn as_it_came(held: Held, id: i64) -> std::result::Result<OutgoingMessage, &'sta
     Ok(OutgoingMessage { event_id, topic: held.topic, key, headers, body })
 }
 
-/// Text that both databases hold: PostgreSQL has no NUL in one.
+/// The bytes as text that both databases can hold: PostgreSQL allows no NUL in text.
 fn text(bytes: Vec<u8>) -> Option<String> {
     String::from_utf8(bytes).ok().filter(|text| !text.contains('\0'))
 }

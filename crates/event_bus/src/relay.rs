@@ -1,5 +1,5 @@
-//! The way out: a commit that hands what it publishes to the producer, deletion of what was delivered, and a sweeper for what
-//! was left behind.
+//! Publishing: a commit that passes its messages to the producer, a keeper that deletes the rows of delivered messages, and a
+//! sweeper that sends the rows again that were not published or not acknowledged.
 
 use crate::dead_letters;
 use crate::outbox::{self, OutboxRow};
@@ -14,21 +14,21 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use worker_threads::{Pace, Periodic};
 
-/// How much longer than a delivery may take a row is left alone.
+/// How long after the delivery time-out the sweeper still ignores a row.
 const GRACE_BEYOND_DELIVERY: Duration = Duration::from_secs(2);
 
-/// Runs on the rows of every commit, after the COMMIT and before any of them is handed to the producer, and on the rows that
-/// the sweeper found left behind, before it hands them on. So nothing is published that it has not seen: the place of a
-/// journal.
+/// A hook that runs on the rows of every transaction, after the COMMIT and before the producer gets them, and on the rows that
+/// the sweeper sends again. So nothing is published that the hook has not seen. This is where a journal is appended.
 ///
-/// It is called by many threads at once, may see a row more than once, and must not fail: where it cannot do what the rows
-/// need, it ends the process, and the sweeper of the next start brings the rows again.
+/// Many threads call it at once. It may get a row more than once. It must not fail: an implementation that cannot do its work
+/// ends the process, and the sweeper of the next start calls it again with these rows.
 pub trait BeforePublish: Send + Sync {
-    /// Sees rows that were committed and are about to be published.
+    /// Called with committed rows that are about to be published.
     fn before_publish(&self, rows: &[OutboxRow]);
 }
 
-/// The one way out: commits a transaction together with what it publishes, and sends it. Shared by all that publish.
+/// The only way to publish: commits a transaction together with its messages, and sends them. All publishers of a service
+/// share one.
 pub struct Relay {
     database: Database,
     publisher: Arc<Publisher>,
@@ -37,15 +37,15 @@ pub struct Relay {
     threads: Mutex<Option<Threads>>,
 }
 
-/// The only way to the producer: nothing gets past the hook.
+/// Owns the producer, so that no message bypasses the hook.
 struct Publisher {
     producer: Producer,
     hook: Option<Arc<dyn BeforePublish>>,
 }
 
 impl Publisher {
-    /// Hands committed rows to the producer, and returns how many of them it took. Never waits for Kafka: those that do not
-    /// fit its queue are left to the sweeper.
+    /// Passes committed rows to the producer, and returns how many of them it queued. Never waits for Kafka: rows that do not
+    /// fit into the queue are left to the sweeper.
     fn publish(&self, rows: &[OutboxRow]) -> usize {
         if rows.is_empty() {
             return 0;
@@ -69,7 +69,7 @@ impl std::fmt::Debug for Relay {
 }
 
 impl Relay {
-    /// Starts the producer, the sweeper and the keeper of the outbox. Kafka need not be there yet.
+    /// Starts the producer, the sweeper and the keeper of the outbox. Kafka need not be running yet.
     ///
     /// # Errors
     /// When librdkafka refuses the settings.
@@ -77,7 +77,7 @@ impl Relay {
         Self::start_with(database, settings, None)
     }
 
-    /// The same, with a hook that sees everything before it is published.
+    /// As [`Relay::start`], with a hook that gets every message before it is published.
     ///
     /// # Errors
     /// As [`Relay::start`].
@@ -104,15 +104,15 @@ impl Relay {
         }))
     }
 
-    /// Runs `work` in one transaction, stores what it publishes with it, and hands that to the producer once it is
-    /// committed. Blocks for the database, never for Kafka; call it from a thread that may.
+    /// Runs `work` in one transaction, stores the messages that it publishes in the outbox, and publishes them after the
+    /// commit. Blocks for the database, never for Kafka; call it from a thread that may block.
     ///
     /// As in [`Database::write`], a transaction that lost a race is run again from its start. So `work` must change nothing
-    /// outside the database; what is to be logged or counted once, it returns. Do not call this inside a transaction.
+    /// outside the database, and returns what the caller logs or counts once. Do not call this inside a transaction.
     ///
     /// # Errors
-    /// The database's. What is published then is what was committed: nothing, or, where the answer to the COMMIT was lost and
-    /// it happened, everything, by the sweeper.
+    /// Those of the database. Nothing is published then, unless the response to the COMMIT was lost and the transaction was
+    /// committed: then the sweeper publishes all of its messages.
     pub fn commit<T>(
         &self,
         mut work: impl FnMut(&mut Connection, &mut Publications) -> dual_db::Result<T>,
@@ -128,8 +128,7 @@ impl Relay {
         Ok(value)
     }
 
-    /// Whether Kafka answers and has `topics`, for health checks; what is missing of them is made. Blocks for a bounded
-    /// time.
+    /// Checks that Kafka answers and has `topics`, for health checks. Creates missing topics. Blocks for a bounded time.
     ///
     /// # Errors
     /// A sentence that says what to check.
@@ -138,19 +137,19 @@ impl Relay {
         if missing.is_empty() { Ok(()) } else { topics::create(&self.settings, &missing) }
     }
 
-    /// Stops the sweeper, waits a bounded time for messages on their way, and deletes the rows of those that arrived.
+    /// Stops the sweeper, waits a bounded time for unacknowledged messages, and deletes the rows of those that were delivered.
     pub fn stop(self: Arc<Self>) {
         let Some(threads) = self.threads.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
         threads.sweeper.stop();
         self.publisher.producer.flush(Duration::from_millis(self.settings.producer.flush_timeout_ms));
         match Arc::try_unwrap(self) {
             Ok(relay) => {
-                // The keeper ends when the producer, which holds the other end of its channel, is gone.
+                // The keeper ends when the producer is dropped, which holds the sending half of its channel.
                 drop(relay);
                 let _ = threads.keeper.join();
             }
             Err(_) => {
-                tracing::debug!("the relay is still in use; what it delivered since is sent again at the next start")
+                tracing::debug!("relay still in use at its stop, late deliveries are sent again at the next start")
             }
         }
     }
@@ -183,14 +182,15 @@ fn start_sweeper(database: Database, settings: &KafkaSettings, publisher: Arc<Pu
                 }
             }
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the outbox could not be swept; trying again");
+                tracing::warn!(error = &error as &dyn std::error::Error, "outbox sweep failed, retrying");
                 Pace::Pause
             }
         }
     })
 }
 
-/// Does in the outbox what the producer reports: deletes what Kafka has, and takes out what it never will have.
+/// Applies the producer's reports to the outbox: deletes delivered events, dead-letters unpublishable ones, and sends those
+/// again that were refused with their batch.
 fn start_keeper(
     database: Database,
     settings: &KafkaSettings,
@@ -214,7 +214,7 @@ fn start_keeper(
                 match report {
                     Report::Acknowledged(id) => acknowledged.push(id),
                     Report::RefusedWithOthers(id) => refused.push(id),
-                    Report::Unpublishable(id, why) => set_aside(&database, id, &why),
+                    Report::Unpublishable(id, why) => dead_letter(&database, id, &why),
                 }
             }
             if !acknowledged.is_empty()
@@ -222,7 +222,7 @@ fn start_keeper(
             {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
-                    "delivered events could not be deleted from the outbox; they are sent again"
+                    "delivered events could not be deleted from the outbox, sent again later"
                 );
             }
             if !refused.is_empty() {
@@ -232,32 +232,33 @@ fn start_keeper(
     })
 }
 
-/// Makes a dead letter of an event that can never be published, in a transaction of its own: it holds up no other.
-fn set_aside(database: &Database, id: i64, why: &str) {
-    let kept = database.write(|connection| {
+/// Moves an event that can never be published from the outbox to the dead letters, in a transaction of its own, so that it
+/// delays no other event.
+fn dead_letter(database: &Database, id: i64, why: &str) {
+    let stored = database.write(|connection| {
         let now_us = connection.now_us()?;
         let Some((row, created_at_us)) = outbox::take_out(connection, id)? else { return Ok(None) };
         dead_letters::insert_unpublished(connection, &row, created_at_us, why, now_us).map(Some)
     });
-    match kept {
+    match stored {
         Ok(new) => new.unwrap_or_default().report(),
         Err(error) => tracing::warn!(
             error = &error as &dyn std::error::Error,
             outbox_id = id,
-            "an event that cannot be published could not be set aside; trying again"
+            "unpublishable event could not be dead-lettered, retrying"
         ),
     }
 }
 
-/// Sends events again, each in a batch of its own, that were refused in one batch: the hook has seen them before.
+/// Sends the events of a refused batch again, each in a batch of its own. The hook has seen them before.
 fn send_alone(database: &Database, publisher: &Weak<Publisher>, ids: &[i64]) {
-    // None when the relay is stopping: then the sweeper of the next start takes care of them.
+    // `None` while the relay stops: the sweeper of the next start sends them.
     let Some(publisher) = publisher.upgrade() else { return };
     match database.read(|connection| outbox::find(connection, ids)) {
         Ok(rows) => rows.iter().for_each(|row| publisher.producer.send_alone(row)),
         Err(error) => tracing::warn!(
             error = &error as &dyn std::error::Error,
-            "events that were refused could not be sent again; the sweeper tries again"
+            "refused events could not be sent again, left to the sweeper"
         ),
     }
 }

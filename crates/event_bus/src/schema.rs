@@ -43,9 +43,9 @@ mod tests {
     on_both_databases! {
         fn the_tables_are_those_of_this_file(database: &Database) {
             database.migrate(&[&crate::MIGRATIONS]).expect("migrates");
-            let mut said = columns_in_schema(crate::schema::outbox::table);
-            said.extend(columns_in_schema(crate::schema::dead_letters::table));
-            assert_eq!(database.read(columns).expect("reads"), said);
+            let mut declared = columns_in_schema(crate::schema::outbox::table);
+            declared.extend(columns_in_schema(crate::schema::dead_letters::table));
+            assert_eq!(database.read(columns).expect("reads"), declared);
         }
     }
 }

@@ -1,53 +1,53 @@
-//! Who we are to Kafka and how we know that it is Kafka: SASL and TLS, by settings. Nothing here shows a password.
+//! Settings of SASL and TLS: how this client authenticates to the brokers, and they to it. Nothing here shows a password.
 
 use rdkafka::ClientConfig;
 use secrets::Secret;
 use serde::{Deserialize, Serialize};
 use validator::{Validate, ValidationError, ValidationErrors};
 
-/// TLS and SASL. A text that is not needed is empty.
+/// TLS and SASL. A setting that is not needed is an empty text.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SecuritySettings {
-    /// With or without TLS (`ssl`), with or without a user (`sasl`).
+    /// The protocol: with or without TLS (`ssl`), with or without a user (`sasl`).
     pub protocol: Protocol,
-    /// How the user is proven, with `sasl_plaintext` and `sasl_ssl`.
+    /// How the user authenticates, with `sasl_plaintext` and `sasl_ssl`.
     pub sasl_mechanism: SaslMechanism,
-    /// The user, with `sasl_plaintext` and `sasl_ssl`.
+    /// The user name, with `sasl_plaintext` and `sasl_ssl`.
     pub sasl_username: String,
     /// The user's password.
     pub sasl_password: Secret,
-    /// A PEM file with the authorities that may vouch for the brokers; the system's where it is empty.
+    /// A PEM file with the certificate authorities that are trusted for the brokers; if empty, those of the system.
     pub ca_file: String,
-    /// A PEM file with this client's own certificate, for brokers that ask for one.
+    /// A PEM file with this client's certificate, for brokers that require one.
     pub certificate_file: String,
-    /// A PEM file with that certificate's key.
+    /// A PEM file with the private key of that certificate.
     pub key_file: String,
-    /// What the key is encrypted with, if it is.
+    /// The password of an encrypted private key.
     pub key_password: Secret,
 }
 
-/// What a connection to Kafka is.
+/// The protocol of a connection to Kafka.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Protocol {
-    /// Neither encrypted nor with a user.
+    /// No encryption and no user.
     Plaintext,
     /// TLS.
     Ssl,
-    /// A user, over a connection that everybody can read.
+    /// A user, over an unencrypted connection.
     SaslPlaintext,
     /// A user, over TLS.
     SaslSsl,
 }
 
-/// How a user is proven.
+/// How a user authenticates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SaslMechanism {
-    /// The password itself is sent: only over TLS.
+    /// The client sends the password itself: use it over TLS only.
     #[serde(rename = "PLAIN")]
     Plain,
-    /// The password is proven and not sent.
+    /// The client proves that it has the password and does not send it.
     #[serde(rename = "SCRAM-SHA-256")]
     ScramSha256,
     /// The same with a longer hash.
@@ -99,8 +99,8 @@ impl Default for SecuritySettings {
     }
 }
 
-/// By hand, because what is right for one setting depends on the others. A setting that would be ignored is refused: who
-/// names a user or an authority means it to be used.
+/// By hand, because the rules of one setting depend on the others. A setting that would be ignored is refused: an operator who
+/// sets a user or an authority expects it to be used.
 impl Validate for SecuritySettings {
     fn validate(&self) -> Result<(), ValidationErrors> {
         let mut errors = ValidationErrors::new();
@@ -132,7 +132,7 @@ impl Validate for SecuritySettings {
 }
 
 impl SecuritySettings {
-    /// Tells librdkafka. What does not belong to the protocol is not set at all: an empty path would be looked for.
+    /// Sets librdkafka's properties. Properties that the protocol does not use are not set: librdkafka opens even an empty path.
     pub(crate) fn apply(&self, configuration: &mut ClientConfig) {
         configuration.set("security.protocol", self.protocol.name());
         if self.protocol.has_user() {
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_belongs_together_is_demanded_together_and_nothing_is_ignored() {
+    fn settings_that_belong_together_are_required_together_and_none_is_ignored() {
         let plain = SecuritySettings::default();
         let user = SecuritySettings {
             protocol: Protocol::SaslPlaintext,
@@ -203,17 +203,17 @@ mod tests {
     }
 
     #[test]
-    fn librdkafka_is_told_what_the_protocol_needs_and_no_more() {
-        // rdkafka masks passwords in what it shows of itself.
-        let told = |settings: SecuritySettings| {
+    fn only_the_properties_of_the_protocol_are_set() {
+        // rdkafka masks passwords in `config_map`.
+        let properties = |settings: SecuritySettings| {
             let mut configuration = ClientConfig::new();
             settings.apply(&mut configuration);
-            let mut told: Vec<String> =
+            let mut properties: Vec<String> =
                 configuration.config_map().iter().map(|(name, value)| format!("{name}={value}")).collect();
-            told.sort();
-            told
+            properties.sort();
+            properties
         };
-        assert_eq!(told(SecuritySettings::default()), ["security.protocol=plaintext"]);
+        assert_eq!(properties(SecuritySettings::default()), ["security.protocol=plaintext"]);
         let all = SecuritySettings {
             protocol: Protocol::SaslSsl,
             sasl_mechanism: SaslMechanism::ScramSha256,
@@ -225,7 +225,7 @@ mod tests {
             key_password: "hunter3".into(),
         };
         assert_eq!(
-            told(all.clone()),
+            properties(all.clone()),
             [
                 "sasl.mechanism=SCRAM-SHA-256",
                 "sasl.password=[sanitized for safety]",

@@ -1,123 +1,124 @@
-//! Settings of everything between a service and Kafka. Times are milliseconds.
+//! Settings of the connection between a service and Kafka. Times are in milliseconds.
 
 use crate::SecuritySettings;
 use serde::{Deserialize, Serialize};
 use validator::Validate;
 
-/// How to reach Kafka and how to use it.
+/// The connection to Kafka, the topics, the producer and the consumer.
 #[derive(Debug, Clone, Serialize, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
 pub struct KafkaSettings {
     /// Bootstrap servers, `host:port` separated by commas.
     #[validate(length(min = 1, message = "name at least one broker, for example 127.0.0.1:9092"))]
     pub brokers: String,
-    /// The largest message taken or sent, in bytes.
+    /// The largest message that is consumed or published, in bytes.
     #[validate(range(min = 1_000, max = 1_000_000_000, message = "must be 1000 to 1000000000"))]
     pub max_message_bytes: usize,
-    /// How often readiness asks each dependency how it is, in milliseconds, and how long it waits for the cluster's metadata.
+    /// How often readiness checks each dependency, in milliseconds, and how long it waits for the cluster's metadata.
     #[validate(range(min = 100, max = 86_400_000, message = "must be 100 to 86400000"))]
     pub health_interval_ms: u64,
     /// TLS and SASL.
     #[validate(nested)]
     pub security: SecuritySettings,
-    /// The topics, should they be missing.
+    /// How missing topics are created.
     #[validate(nested)]
     pub topics: TopicSettings,
-    /// Sending.
+    /// The producer.
     #[validate(nested)]
     pub producer: ProducerSettings,
-    /// The outbox and what empties it.
+    /// The outbox, its sweeper and its keeper.
     #[validate(nested)]
     pub outbox: OutboxSettings,
-    /// Receiving.
+    /// The consumer.
     #[validate(nested)]
     pub consumer: ConsumerSettings,
 }
 
-/// How a topic is made that is missing.
+/// How a missing topic is created.
 #[derive(Debug, Clone, Serialize, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
 pub struct TopicSettings {
-    /// Partitions. A topic that is there with others is reported and never altered.
+    /// Number of partitions. An existing topic with another number is reported and never altered.
     #[validate(range(min = 1, max = 10_000, message = "must be 1 to 10000"))]
     pub partitions: i32,
-    /// On how many brokers each partition is kept.
+    /// The number of replicas of each partition.
     #[validate(range(min = 1, max = 100, message = "must be 1 to 100"))]
     pub replication_factor: i32,
-    /// How long messages are kept.
+    /// How long the brokers keep messages.
     #[validate(range(min = 1, max = 316_224_000_000_i64, message = "must be 1 to 316224000000"))]
     pub retention_ms: i64,
-    /// How long looking for topics and making them may take.
+    /// Time-out of creating topics.
     #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
     pub create_timeout_ms: u64,
 }
 
-/// Sending. Acknowledged by all replicas; not idempotent, because versions in the events make repeats harmless, and
-/// because a wiped cluster issues producer ids anew.
+/// The producer. A message is published when all replicas have acknowledged it. The producer is not idempotent, because the
+/// versions in the events make duplicates harmless, and because a wiped cluster reissues producer ids.
 #[derive(Debug, Clone, Serialize, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
 pub struct ProducerSettings {
-    /// How long a message waits for others to share its request.
+    /// How long a message waits for others to be sent in one batch.
     pub linger_ms: u64,
-    /// Messages waiting to be sent; more than these stay in the outbox until the sweeper takes them.
+    /// The most messages in the producer's queue; further ones stay in the outbox until the sweeper sends them.
     #[validate(range(min = 1, max = 10_000_000, message = "must be 1 to 10000000"))]
     pub max_queued_messages: usize,
-    /// How long a message may take until it is acknowledged; then the sweeper sends it anew.
+    /// How long a message may be unacknowledged before the producer gives it up and the sweeper sends it again.
     #[validate(range(min = 100, max = 86_400_000, message = "must be 100 to 86400000"))]
     pub delivery_timeout_ms: u64,
-    /// How long a stopping service waits for messages on their way.
+    /// How long a stopping service waits for unacknowledged messages.
     #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
     pub flush_timeout_ms: u64,
 }
 
-/// The outbox and what empties it.
+/// The outbox, its sweeper and its keeper.
 #[derive(Debug, Clone, Serialize, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
 pub struct OutboxSettings {
-    /// How often the sweeper looks for rows that a crash or a lost message left behind.
+    /// How often the sweeper looks for rows that were not published or not acknowledged.
     #[validate(range(min = 10, max = 86_400_000, message = "must be 10 to 86400000"))]
     pub sweep_interval_ms: u64,
-    /// Rows the sweeper takes at a time.
+    /// The most rows that the sweeper sends in one run.
     #[validate(range(min = 1, max = 10_000, message = "must be 1 to 10000"))]
     pub sweep_batch: i64,
-    /// Rows deleted in one statement once they are delivered.
+    /// The most delivered rows that are deleted in one statement.
     #[validate(range(min = 1, max = 10_000, message = "must be 1 to 10000"))]
     pub delete_batch: usize,
-    /// How long deliveries are gathered before their rows are deleted.
+    /// How long delivery reports are collected before their rows are deleted.
     #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
     pub delete_linger_ms: u64,
 }
 
-/// Receiving, as one member of a consumer group.
+/// The consumer, one member of a consumer group.
 #[derive(Debug, Clone, Serialize, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
 pub struct ConsumerSettings {
-    /// The consumer group; every instance of a service is in the same one.
+    /// The consumer group, the same for every instance of a service.
     #[validate(length(min = 1, message = "name the consumer group"))]
     pub group_id: String,
-    /// How long a member may be silent before its partitions go to others.
+    /// How long a member may send no heartbeat before its partitions are reassigned.
     #[validate(range(min = 1_000, max = 3_600_000, message = "must be 1000 to 3600000"))]
     pub session_timeout_ms: u64,
-    /// How long a batch may take before the member counts as stuck.
+    /// How long a batch may take before the member's partitions are reassigned.
     #[validate(range(min = 1_000, max = 86_400_000, message = "must be 1000 to 86400000"))]
     pub max_poll_interval_ms: u64,
-    /// Messages handled in one transaction.
+    /// The most messages that are applied in one transaction.
     #[validate(range(min = 1, max = 100_000, message = "must be 1 to 100000"))]
     pub max_batch_messages: usize,
     /// How long the first message of a batch waits for others.
     pub batch_linger_ms: u64,
-    /// How long the broker may hold a fetch back to fill it.
+    /// How long the broker may delay a fetch response to fill it.
     pub fetch_wait_max_ms: u64,
-    /// Kilobytes prefetched.
+    /// The most kilobytes that are prefetched.
     #[validate(range(min = 1, max = 2_097_151, message = "must be 1 to 2097151"))]
     pub max_prefetch_kbytes: u64,
-    /// The first pause before a batch that failed is tried again; it doubles from there.
+    /// The pause before the first retry of a failed batch; it doubles with each retry.
     #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
     pub retry_pause_ms: u64,
-    /// The longest such pause.
+    /// The longest pause before a retry.
     #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
     pub max_retry_pause_ms: u64,
-    /// How often a message that the database refuses (not: that finds it gone) is tried before it is a dead letter.
+    /// Attempts for a message that the database refuses, before it becomes a dead letter. Attempts while the database is
+    /// unavailable do not count.
     #[validate(range(min = 1, max = 1_000, message = "must be 1 to 1000"))]
     pub max_attempts: u32,
     /// How long a stopping consumer may take to leave its group.

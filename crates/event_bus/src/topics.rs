@@ -1,5 +1,5 @@
-//! Topics are made where they are missing, with the partitions they must have. One that is there with other partitions is
-//! reported and never altered: the key decides the partition, so a change would split what belongs together.
+//! Creates missing topics, with the number of partitions that the settings require. An existing topic with another number is
+//! reported and never altered: the key decides the partition, so a change would spread the events of one key over two.
 
 use crate::{KafkaSettings, client};
 use rdkafka::ClientContext;
@@ -21,7 +21,7 @@ impl ClientContext for Context {
     }
 }
 
-/// Those of `topics` that the cluster does not have.
+/// The `topics` that the cluster does not have.
 ///
 /// # Errors
 /// A sentence when it has one with other partitions than the settings say.
@@ -48,13 +48,13 @@ pub(crate) fn missing<'a>(
     Ok(missing)
 }
 
-/// Makes topics. Blocks for a bounded time.
+/// Creates topics. Blocks for a bounded time.
 ///
 /// # Errors
 /// A sentence when the brokers do not answer or refuse.
 pub(crate) fn create(settings: &KafkaSettings, topics: &[&str]) -> Result<(), String> {
     let wait = Duration::from_millis(settings.topics.create_timeout_ms);
-    let failed = |error: KafkaError| format!("topics could not be made ({error}): check the setting kafka.brokers");
+    let failed = |error: KafkaError| format!("topics could not be created ({error}): check the setting kafka.brokers");
     let admin: AdminClient<Context> = client::configuration(settings).create_with_context(Context).map_err(failed)?;
     let retention_ms = settings.topics.retention_ms.to_string();
     let new: Vec<NewTopic<'_>> = topics
@@ -72,12 +72,12 @@ pub(crate) fn create(settings: &KafkaSettings, topics: &[&str]) -> Result<(), St
     let results = futures_executor::block_on(admin.create_topics(&new, &options)).map_err(failed)?;
     for result in results {
         match result {
-            Ok(topic) => tracing::info!(topic, "a topic was made"),
-            // Another instance was quicker.
+            Ok(topic) => tracing::info!(topic, "topic created"),
+            // Another instance created it first.
             Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
             Err((topic, error)) => {
                 return Err(format!(
-                    "the topic {topic} could not be made ({error}): make it by hand or allow this user to"
+                    "the topic {topic} could not be created ({error}): create it by hand or allow this user to"
                 ));
             }
         }

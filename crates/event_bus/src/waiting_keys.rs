@@ -1,5 +1,5 @@
-//! Which keys have an event that is not published yet, wherever it waits: in the outbox, or as a dead letter because it cannot
-//! be published. For a service that compares what it has published with what it has stored.
+//! The keys that have an unpublished event, in the outbox or as a dead letter because it cannot be published. For a service
+//! that compares its published events with its stored data.
 
 use crate::dead_letters;
 use crate::schema::outbox;
@@ -7,22 +7,25 @@ use diesel::dsl::min;
 use diesel::prelude::*;
 use dual_db::{Connection, Result, on_each_backend};
 
-/// Keys in one page of [`for_each_waiting_key`], which a caller may put into one SELECT.
+/// Keys in one page of [`for_each_waiting_key`]: few enough for the parameters of one SELECT.
 const KEYS_PER_PAGE: i64 = 1_000;
 
-/// The keys, each once, whose event of a kind waits to be sent or acknowledged, or as a dead letter because it could not be
-/// published; each with the time since when, in microseconds since 1970. The event is that of `topic` whose id is the key
-/// followed by `id_suffix`. `each` gets them in pages of a bounded length. Call it in one transaction.
+/// Calls `each` with pages of the keys that have an unpublished event. The event is the one of `topic` whose id is the key
+/// followed by `id_suffix`. It is unpublished while it is in the outbox, unsent or unacknowledged, and while it waits as a dead
+/// letter because it could not be published.
+///
+/// Each key comes once, with the time since when its event is unpublished, in microseconds since 1970. A page has at most 1,000
+/// keys. Call this in one transaction, so that no key is missed between two pages.
 ///
 /// # Errors
-/// The database's, or what `each` returns.
+/// Those of the database, or what `each` returns.
 pub fn for_each_waiting_key(
     connection: &mut Connection,
     topic: &str,
     id_suffix: &str,
     mut each: impl FnMut(&mut Connection, &[(String, i64)]) -> Result<()>,
 ) -> Result<()> {
-    let mut set_aside = dead_letters::unpublished_since(connection, topic, id_suffix)?;
+    let mut dead_lettered = dead_letters::unpublished_since(connection, topic, id_suffix)?;
     let mut after = String::new();
     loop {
         let page: Vec<(String, Option<i64>)> = on_each_backend!(connection, |c| {
@@ -41,12 +44,12 @@ pub fn for_each_waiting_key(
         let mut keys = Vec::with_capacity(page.len());
         for (event_id, since_us) in page {
             let (Some(key), Some(since_us)) = (event_id.strip_suffix(id_suffix), since_us) else { continue };
-            let earlier_us = set_aside.remove(key).unwrap_or(since_us);
+            let earlier_us = dead_lettered.remove(key).unwrap_or(since_us);
             keys.push((key.to_owned(), since_us.min(earlier_us)));
         }
         each(connection, &keys)?;
     }
-    let rest: Vec<(String, i64)> = set_aside.into_iter().collect();
+    let rest: Vec<(String, i64)> = dead_lettered.into_iter().collect();
     rest.chunks(usize::try_from(KEYS_PER_PAGE).unwrap_or(usize::MAX)).try_for_each(|page| each(connection, page))
 }
 
@@ -60,7 +63,7 @@ mod tests {
     use test_support::on_both_databases;
 
     on_both_databases! {
-        fn a_key_waits_once_since_its_first_event_whether_in_the_outbox_or_set_aside(database: &Database) {
+        fn a_key_comes_once_with_the_time_of_its_first_event_from_the_outbox_and_the_dead_letters(database: &Database) {
             database.migrate(&[&crate::MIGRATIONS]).unwrap();
             let first = |n: usize| OutgoingMessage { event_id: format!("key-{n}.first"), ..message(n) };
             let insert_at = |now_us: i64, messages: &[OutgoingMessage]| {
@@ -74,17 +77,17 @@ mod tests {
                 OutgoingMessage { topic: "another".into(), ..first(2) },
                 OutgoingMessage { key: "another".into(), ..first(4) },
             ]);
-            // One is set aside and waits again, two are only set aside, and one of these was discarded.
+            // One is a dead letter and in the outbox again, two are only dead letters, and one of these was discarded.
             let rows = insert_at(5_000, &[first(5), first(9_000), first(9_001)]);
             for row in &rows {
-                let set_aside = database.write(|c| {
+                let dead_lettered = database.write(|c| {
                     let (row, created_at_us) = take_out(c, row.id)?.expect("it is there");
                     dead_letters::insert_unpublished(c, &row, created_at_us, "too large", 6_000)
                 });
-                set_aside.unwrap().report();
+                dead_lettered.unwrap().report();
             }
-            let act = crate::DeadLetterAction::default();
-            database.write(|c| crate::discard_dead_letter(c, 3, &act, 8_000)).unwrap();
+            let action = crate::DeadLetterAction::default();
+            database.write(|c| crate::discard_dead_letter(c, 3, &action, 8_000)).unwrap();
 
             let mut found = std::collections::BTreeMap::new();
             database

@@ -1,6 +1,6 @@
-//! A TCP forwarder: what arrives at the fixed address goes to the cluster's port of the day, and back.
+//! A TCP forwarder: copies bytes between a client at the fixed address and the cluster's port, which differs at each start.
 //!
-//! Two plain threads a connection; the number of connections is bounded. It reads nothing of what it copies.
+//! Each connection has two threads, and the number of connections is bounded. The bytes are not interpreted.
 
 use anyhow::Context;
 use std::collections::HashMap;
@@ -11,17 +11,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-/// Connections at the same time: a Kafka client has about four, and each costs three file descriptors of this process,
-/// of which there are usually 1024.
+/// The most open connections. A Kafka client opens about four. Each needs three file descriptors of this process, whose usual
+/// limit is 1024.
 const MAX_CONNECTIONS: usize = 256;
 
-/// What is copied at once, in bytes; fetches and batches are large.
+/// The size of a copy buffer, in bytes: fetch responses and batches are large.
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// The threads only copy.
+/// The stack of a copying thread, in bytes.
 const STACK_BYTES: usize = 128 * 1024;
 
-/// The pause after a connection could not be accepted, for example because there are no file descriptors left.
+/// The pause after a failed `accept`, for example because there is no free file descriptor.
 const PAUSE_AFTER_FAILED_ACCEPT: Duration = Duration::from_millis(50);
 
 /// A running forwarder; dropping it closes its connections and its port.
@@ -40,7 +40,7 @@ struct Shared {
 }
 
 impl Forwarder {
-    /// Forwards what `listener`, bound to `address`, accepts to `target`.
+    /// Forwards the connections of `listener`, which is bound to `address`, to `target`.
     pub(crate) fn start(listener: TcpListener, address: SocketAddr, target: SocketAddr) -> anyhow::Result<Self> {
         let shared = Arc::new(Shared { target, stopping: AtomicBool::new(false), connections: Mutex::default() });
         let accepting = Builder::new()
@@ -61,7 +61,7 @@ impl Forwarder {
 impl Drop for Forwarder {
     fn drop(&mut self) {
         self.shared.stopping.store(true, Ordering::SeqCst);
-        // Wakes the thread that accepts; where nobody can connect any more it has ended already.
+        // Wakes the accepting thread. If connecting fails, that thread has already ended.
         let _ = TcpStream::connect_timeout(&self.address, Duration::from_secs(1));
         if let Some(accepting) = self.accepting.take() {
             let _ = accepting.join();
@@ -92,11 +92,11 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         };
         let is_full = shared.connections().len() >= MAX_CONNECTIONS;
         if is_full && !was_full {
-            eprintln!("local_broker: {MAX_CONNECTIONS} connections are open; more are closed at once until one ends");
+            eprintln!("local_broker: {MAX_CONNECTIONS} connections are open; further ones are closed until one ends");
         }
         was_full = is_full;
         if !is_full {
-            // A connection that cannot be forwarded is closed by being dropped; its client comes again.
+            // A connection that cannot be forwarded is dropped, which closes it. The client reconnects.
             let _ = forward(client, next_id, shared);
             next_id += 1;
         }
@@ -131,7 +131,7 @@ fn forward(client: TcpStream, id: u64, shared: &Arc<Shared>) -> std::io::Result<
     Ok(())
 }
 
-/// A client's connection and the one to the cluster that belongs to it.
+/// A client's connection and its connection to the cluster.
 #[derive(Debug)]
 struct Connection {
     client: TcpStream,
@@ -139,7 +139,7 @@ struct Connection {
 }
 
 impl Connection {
-    /// Closes both, so that both copying threads end. A side that is closed already stays so.
+    /// Closes both, so that both copying threads end.
     fn close(&self) {
         let _ = self.client.shutdown(Shutdown::Both);
         let _ = self.cluster.shutdown(Shutdown::Both);

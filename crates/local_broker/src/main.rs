@@ -1,10 +1,10 @@
-//! The broker as a process: says where it listens, and runs until it is stopped.
+//! The broker as a process: prints its address, and runs until it is stopped.
 
 use clap::Parser;
 use local_broker::{LocalBroker, TOPICS};
 use std::process::ExitCode;
 
-/// An embedded Kafka-protocol broker for one machine. It keeps everything in memory and forgets it when it ends.
+/// An embedded Kafka-protocol broker for one machine. Messages are kept in memory and lost when the process ends.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
@@ -17,9 +17,9 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match LocalBroker::start(&arguments.listen) {
         Ok(broker) => {
-            say_ready(&broker);
+            print_ready(&broker);
             loop {
-                // A signal ends the process; there is nothing to save.
+                // A signal ends the process, which has nothing to save.
                 std::thread::park();
             }
         }
@@ -30,10 +30,10 @@ fn main() -> ExitCode {
     }
 }
 
-#[allow(clippy::print_stdout, reason = "the one line that says where to connect is this program's output")]
-fn say_ready(broker: &LocalBroker) {
+#[allow(clippy::print_stdout, reason = "the line with the address is this program's output")]
+fn print_ready(broker: &LocalBroker) {
     println!(
-        "local_broker listens on {}; topics {}; it keeps everything in memory and forgets on restart",
+        "local_broker listens on {}; topics {}; messages are kept in memory and lost on restart",
         broker.address(),
         TOPICS.join(", ")
     );

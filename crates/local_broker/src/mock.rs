@@ -1,4 +1,4 @@
-//! librdkafka's in-memory cluster, on a thread of its own: its handle must stay on the thread that made it.
+//! librdkafka's in-memory cluster, on a thread of its own: its handle must stay on the thread that created it.
 //!
 //! The only module with `unsafe` code: two of the cluster's settings have no safe wrapper.
 
@@ -17,11 +17,11 @@ use std::time::Duration;
 /// The cluster's only broker.
 const BROKER_ID: i32 = 1;
 
-/// How long a group's first join waits for more members. The cluster's own 3 s would be felt at every start; members that
-/// come later cost a rebalance of their own.
-const FIRST_JOIN_WAITS_MS: i32 = 100;
+/// How long a group's first join waits for more members. The cluster's default of 3 s would delay every start. A member that
+/// joins later causes another rebalance.
+const FIRST_JOIN_DELAY_MS: i32 = 100;
 
-/// How often the cluster's own client is served: what it reports would pile up otherwise.
+/// How often the cluster's client is polled: its event queue would grow otherwise.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A running cluster; dropping it ends it.
@@ -33,7 +33,7 @@ pub(crate) struct Mock {
 }
 
 impl Mock {
-    /// Starts a cluster that tells its clients to come to `advertised`.
+    /// Starts a cluster whose metadata names the address `advertised`.
     pub(crate) fn start(
         advertised: SocketAddr,
         topics: &'static [&'static str],
@@ -53,7 +53,7 @@ impl Mock {
         Ok(Self { address, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// The port it really listens on, another one at every start.
+    /// The address that the cluster listens on, with another port at each start.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
@@ -63,7 +63,7 @@ impl Drop for Mock {
     fn drop(&mut self) {
         self.stop = None;
         if let Some(thread) = self.thread.take() {
-            // A panic of that thread has been printed; there is nothing left to end.
+            // If that thread panicked, the panic was printed, and the cluster has ended.
             let _ = thread.join();
         }
     }
@@ -79,7 +79,7 @@ fn run(
     let (producer, address) = match set_up(advertised, topics, partitions) {
         Ok(cluster) => cluster,
         Err(problem) => {
-            // Whoever started this thread waits for exactly this.
+            // `start` waits for this.
             let _ = started.send(Err(problem));
             return;
         }
@@ -90,7 +90,7 @@ fn run(
     }
 }
 
-/// The cluster lives as long as the client it is made with.
+/// Creates the client and with it the cluster, which lives as long as the client.
 fn set_up(
     advertised: SocketAddr,
     topics: &[&str],
@@ -109,11 +109,11 @@ fn set_up(
     Ok((producer, address))
 }
 
-/// Sets the address that the cluster names in its metadata (where it listens does not change), and makes a group's first
-/// join quick. `None` where the client has no cluster.
+/// Sets the address in the cluster's metadata, which does not change where it listens, and shortens a group's first join.
+/// Returns `None` if the client has no cluster.
 fn adjust(producer: &BaseProducer<DefaultProducerContext>, advertised: SocketAddr) -> Option<()> {
     let host = CString::new(advertised.ip().to_string()).ok()?;
-    // SAFETY: the client is alive while it is borrowed; the function only reads a field that is set when it is made.
+    // SAFETY: the client is alive while it is borrowed; the function only reads a field that is set when it is created.
     let cluster = unsafe { rd_kafka_handle_mock_cluster(producer.client().native_ptr()) };
     if cluster.is_null() {
         return None;
@@ -122,6 +122,6 @@ fn adjust(producer: &BaseProducer<DefaultProducerContext>, advertised: SocketAdd
     // is copied, cut to the 128 bytes there are, before the function returns; the function takes the cluster's lock.
     unsafe { rd_kafka_mock_broker_set_host_port(cluster, BROKER_ID, host.as_ptr(), c_int::from(advertised.port())) };
     // SAFETY: the cluster is alive, as above; the function takes the cluster's lock.
-    unsafe { rd_kafka_mock_group_initial_rebalance_delay_ms(cluster, FIRST_JOIN_WAITS_MS) };
+    unsafe { rd_kafka_mock_group_initial_rebalance_delay_ms(cluster, FIRST_JOIN_DELAY_MS) };
     Some(())
 }

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 #[derive(Serialize, ToSchema)]
 pub(crate) struct DeadLetterWithBody {
     #[serde(flatten)]
-    letter: DeadLetterResponse,
+    dead_letter: DeadLetterResponse,
     body: MaskedBody,
 }
 
@@ -31,7 +31,10 @@ pub(crate) async fn one(id: web::Path<String>, desk: web::Data<DeadLetterOperati
         .database
         .read(move |connection| {
             let found = event_bus::find_dead_letter(connection, id)?;
-            Ok(found.map(|(letter, body)| DeadLetterWithBody { letter: letter.into(), body: MaskedBody::of(&body) }))
+            Ok(found.map(|(dead_letter, body)| DeadLetterWithBody {
+                dead_letter: dead_letter.into(),
+                body: MaskedBody::of(&body),
+            }))
         })
         .await?;
     Ok(HttpResponse::Ok().json(found.ok_or_else(not_found)?))

@@ -38,12 +38,12 @@ pub(crate) async fn redrive(
         relay.commit(|connection, publications| event_bus::redrive_dead_letter(connection, publications, id, &act))
     };
     match desk.database.run(move |_| redrive()).await? {
-        Disposition::Done(letter) => {
-            metrics::counter!("dead_letters_redriven_total", "topic" => letter.topic.clone()).increment(1);
-            tracing::info!(dead_letter_id = id, topic = letter.topic, "a dead letter was sent out again");
-            Ok(HttpResponse::Accepted().json(DeadLetterResponse::from(letter)))
+        Disposition::Done(dead_letter) => {
+            metrics::counter!("dead_letters_redriven_total", "topic" => dead_letter.topic.clone()).increment(1);
+            tracing::info!(dead_letter_id = id, topic = dead_letter.topic, "dead letter redriven");
+            Ok(HttpResponse::Accepted().json(DeadLetterResponse::from(dead_letter)))
         }
-        Disposition::Before(letter) => Err(ended_before(&letter)),
+        Disposition::AlreadyEnded(dead_letter) => Err(ended_before(&dead_letter)),
         Disposition::Unsendable(why) => Err(Problem::new(
             StatusCode::CONFLICT,
             "not-sendable",
@@ -81,28 +81,28 @@ pub(crate) async fn discard(
         })
         .await?;
     match end {
-        Disposition::Done(letter) => {
-            metrics::counter!("dead_letters_discarded_total", "topic" => letter.topic.clone()).increment(1);
-            tracing::info!(dead_letter_id = id, topic = letter.topic, "a dead letter was discarded");
-            Ok(HttpResponse::Ok().json(DeadLetterResponse::from(letter)))
+        Disposition::Done(dead_letter) => {
+            metrics::counter!("dead_letters_discarded_total", "topic" => dead_letter.topic.clone()).increment(1);
+            tracing::info!(dead_letter_id = id, topic = dead_letter.topic, "dead letter discarded");
+            Ok(HttpResponse::Ok().json(DeadLetterResponse::from(dead_letter)))
         }
-        Disposition::Before(letter) if letter.state == DeadLetterState::Discarded.name() => {
-            Ok(HttpResponse::Ok().json(DeadLetterResponse::from(letter)))
+        Disposition::AlreadyEnded(dead_letter) if dead_letter.state == DeadLetterState::Discarded.name() => {
+            Ok(HttpResponse::Ok().json(DeadLetterResponse::from(dead_letter)))
         }
-        Disposition::Before(letter) => Err(ended_before(&letter)),
+        Disposition::AlreadyEnded(dead_letter) => Err(ended_before(&dead_letter)),
         Disposition::Unsendable(_) | Disposition::Unknown => Err(not_found()),
     }
 }
 
-fn ended_before(letter: &KeptDeadLetter) -> Problem {
-    let at = letter.ended_at_us.map(rfc3339).unwrap_or_default();
+fn ended_before(dead_letter: &KeptDeadLetter) -> Problem {
+    let at = dead_letter.ended_at_us.map(rfc3339).unwrap_or_default();
     Problem::new(
         StatusCode::CONFLICT,
         "ended-before",
         "Something became of the message before",
-        format!("it was {} at {at}: nothing was changed", letter.state),
+        format!("it was {} at {at}: nothing was changed", dead_letter.state),
     )
-    .with("state", letter.state.as_str())
+    .with("state", dead_letter.state.as_str())
     .with("ended_at", json!(at))
 }
 

@@ -1,5 +1,5 @@
-//! What is shown of a message that was set aside. It may hold anything, patient data too: names are shown where they look
-//! like names, and values only where it is known what they are; of all else, its kind and its size.
+//! Masks a dead letter for display, because it may hold patient data. Names are shown if they look like names, and values only
+//! if they are known to be no patient data. Anything else is shown as its kind and its size.
 
 use claim_events::{ClaimEvent, Envelope, Event, PaymentEvent, is_claim_id};
 use serde::Serialize;
@@ -7,31 +7,31 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
-/// The largest body whose shape is looked at, in bytes.
+/// The largest body that is parsed for its shape, in bytes.
 const LARGEST: usize = 4 * 1024 * 1024;
-/// How deep a shape goes.
+/// The depth to which a shape is shown.
 const DEEPEST: usize = 8;
-/// How many names and elements a shape has in all.
+/// The most names and elements that a shape shows in all.
 const MOST: usize = 500;
 /// The longest name that is shown, in characters.
 const LONGEST_NAME: usize = 40;
 /// The longest value of a header that is shown, in characters.
 const LONGEST_HEADER: usize = 200;
-/// Digits in a name that is shown; more could be a number of somebody.
+/// The most digits in a name that is shown. A name with more could be the number of a person.
 const MOST_DIGITS: usize = 2;
 
-/// A body without what it says.
+/// The structure of a body without its content.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct MaskedBody {
     bytes: usize,
-    /// SHA-256 of the body, so that two can be compared.
+    /// SHA-256 of the body, to compare two bodies.
     #[schema(examples("44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"))]
     sha256: String,
-    /// Where it is JSON: the same with every value replaced by its kind and size, but those of `claim_id`, `type`, `version`
-    /// and `resync_epoch`. A name that does not look like one is replaced as well.
+    /// If the body is JSON: the body with every value replaced by its kind and size, except those of `claim_id`, `type`,
+    /// `version` and `resync_epoch`. A name that does not look like a name is replaced, too.
     #[schema(value_type = Option<Value>, examples(json!({"claim_id": "4fXk0aV1StGXR8Z5jdHi6B", "net_fee_cents": "text of 6 characters"})))]
     shape: Option<Value>,
-    /// Where it is not JSON: what is wrong with it.
+    /// If the body is not JSON: the position of the error.
     #[schema(examples("it is not JSON (line 1, column 14)"))]
     problem: Option<String>,
 }
@@ -51,33 +51,33 @@ impl MaskedBody {
 pub(crate) fn header(name: &str, value: &str) -> (String, String) {
     let is_known = Envelope::HEADERS.contains(&name)
         && value.chars().count() <= LONGEST_HEADER
-        && value.chars().all(|letter| letter.is_ascii_graphic() || letter == ' ');
+        && value.chars().all(|character| character.is_ascii_graphic() || character == ' ');
     let shown = if is_known { value.to_owned() } else { text(value) };
     (if looks_like_a_name(name) { name.to_owned() } else { format!("a name, {}", text(name)) }, shown)
 }
 
-/// Masks a key: a claim's id is shown.
+/// Masks a key, unless it is a claim id.
 pub(crate) fn key(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(key) if is_claim_id(key) => key.to_owned(),
         Ok(key) => text(key),
-        Err(_) => format!("{} bytes that are no text", bytes.len()),
+        Err(_) => format!("{} bytes that are not UTF-8", bytes.len()),
     }
 }
 
 fn shape(body: &[u8]) -> Result<Value, String> {
     if body.len() > LARGEST {
-        return Err(format!("it has more than {LARGEST} bytes and is not looked into"));
+        return Err(format!("it has more than {LARGEST} bytes and is not parsed"));
     }
     let json: Value = serde_json::from_slice(body).map_err(|error| {
-        // What serde_json says besides may have a part of the body in it.
+        // serde_json's own message can contain a part of the body.
         format!("it is not JSON (line {}, column {})", error.line(), error.column())
     })?;
     Ok(Mask { left: MOST }.value(None, &json, 0))
 }
 
 struct Mask {
-    /// Names and elements that may still be shown.
+    /// How many more names and elements may be shown.
     left: usize,
 }
 
@@ -92,16 +92,16 @@ impl Mask {
             Value::Null => "null".to_owned(),
             Value::Bool(_) => "boolean".to_owned(),
             Value::Number(_) => "number".to_owned(),
-            Value::String(said) => text(said),
+            Value::String(value) => text(value),
         };
         Value::String(masked)
     }
 
     fn object(&mut self, members: &Map<String, Value>, depth: usize) -> Value {
         let mut shown = Map::new();
-        for (place, (name, value)) in members.iter().enumerate() {
+        for (index, (name, value)) in members.iter().enumerate() {
             if self.left == 0 {
-                shown.insert("…".to_owned(), Value::String(format!("{} more members", members.len() - place)));
+                shown.insert("…".to_owned(), Value::String(format!("{} more members", members.len() - index)));
                 break;
             }
             self.left -= 1;
@@ -109,8 +109,8 @@ impl Mask {
             let name = if looks_like_a_name(name) {
                 name.clone()
             } else {
-                // Numbered, so that two of a size are two.
-                format!("name {}, {}", place + 1, text(name))
+                // The number tells two names of the same size apart.
+                format!("name {}, {}", index + 1, text(name))
             };
             shown.insert(name, masked);
         }
@@ -119,9 +119,9 @@ impl Mask {
 
     fn array(&mut self, elements: &[Value], depth: usize) -> Value {
         let mut shown = Vec::new();
-        for (place, element) in elements.iter().enumerate() {
+        for (index, element) in elements.iter().enumerate() {
             if self.left == 0 {
-                shown.push(Value::String(format!("{} more elements", elements.len() - place)));
+                shown.push(Value::String(format!("{} more elements", elements.len() - index)));
                 break;
             }
             self.left -= 1;
@@ -131,7 +131,7 @@ impl Mask {
     }
 }
 
-/// Whether a value is known to be no patient data, by its name and by its form.
+/// Whether the name and the format of a value show that it is no patient data.
 fn is_known(name: &str, value: &Value) -> bool {
     match (name, value) {
         ("claim_id", Value::String(id)) => is_claim_id(id),
@@ -141,7 +141,7 @@ fn is_known(name: &str, value: &Value) -> bool {
     }
 }
 
-/// Letters with a few digits, as in `net_fee_cents`: neither a number of somebody nor words.
+/// Whether a name is like `net_fee_cents`, ASCII letters with few digits, and so neither a person's number nor free text.
 fn looks_like_a_name(name: &str) -> bool {
     let digits = name.bytes().filter(u8::is_ascii_digit).count();
     (1..=LONGEST_NAME).contains(&name.len())
@@ -149,8 +149,8 @@ fn looks_like_a_name(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }
 
-fn text(said: &str) -> String {
-    format!("text of {} characters", said.chars().count())
+fn text(value: &str) -> String {
+    format!("text of {} characters", value.chars().count())
 }
 
 #[cfg(test)]
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn names_stay_and_values_become_their_kind_and_size() {
+    fn names_are_shown_and_values_replaced_by_their_kind_and_size() {
         let body = json!({
             "claim_id": "4fXk0aV1StGXR8Z5jdHi6B", "plan_group": "GRP-1000", "net_fee_cents": 100, "resync_epoch": 7, "paid": true,
             "lines": [{"line": 1, "quadrant": null, "claim_id": "Jane Doe"}],
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_look_like_a_name_is_masked_and_two_of_a_size_are_two() {
+    fn unusual_names_are_masked_and_stay_distinct() {
         let body = json!({"3730189502": 1, "3730189503": 1, "Jane Doe": 1, "x".repeat(41): 1, "": 1, "line_12": 1});
         let shape = shape_of(&body);
         let mut names: Vec<&str> = shape.as_object().unwrap().keys().map(String::as_str).collect();
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn depth_and_number_are_bounded() {
+    fn depth_and_size_of_a_shape_are_bounded() {
         let deep = (0..100).fold(json!("x"), |inner, _| json!([inner]));
         assert!(shape_of(&deep).to_string().contains("array of 1 elements"));
         let wide = shape_of(&json!(vec![vec![1; 400]; 400]));
@@ -205,14 +205,14 @@ mod tests {
     }
 
     #[test]
-    fn of_what_is_no_json_only_its_size_and_its_fault_are_told() {
+    fn of_a_body_that_is_not_json_only_the_size_and_the_error_position_are_shown() {
         for (body, problem) in [
             (&b"{\"claim_id\": "[..], "it is not JSON (line 1, column 13)"),
             (b"", "it is not JSON (line 1, column 0)"),
             (b"Jane Doe", "it is not JSON (line 1, column 1)"),
             (b"\"\xff\"", "it is not JSON (line 1, column 2)"),
             ("[".repeat(200).as_bytes(), "it is not JSON (line 1, column 128)"),
-            (&vec![b' '; LARGEST + 1], "it has more than 4194304 bytes and is not looked into"),
+            (&vec![b' '; LARGEST + 1], "it has more than 4194304 bytes and is not parsed"),
         ] {
             let masked = MaskedBody::of(body);
             assert_eq!((masked.problem.as_deref(), masked.bytes), (Some(problem), body.len()));
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_and_keys_are_shown_where_they_are_known() {
+    fn known_headers_and_claim_ids_are_shown() {
         let shown = |name: &str, value: &str| header(name, value);
         assert_eq!(shown("ce_type", "claim.submitted"), ("ce_type".to_owned(), "claim.submitted".to_owned()));
         assert_eq!(shown("ce_type", "Jane\nDoe").1, "text of 8 characters");
@@ -233,6 +233,6 @@ mod tests {
         assert_eq!(shown("Jane Doe", "").0, "a name, text of 8 characters");
         assert_eq!(key(b"4fXk0aV1StGXR8Z5jdHi6B"), "4fXk0aV1StGXR8Z5jdHi6B");
         assert_eq!(key(b"3730189502"), "text of 10 characters");
-        assert_eq!(key(b"\xff"), "1 bytes that are no text");
+        assert_eq!(key(b"\xff"), "1 bytes that are not UTF-8");
     }
 }

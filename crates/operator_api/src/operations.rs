@@ -1,17 +1,17 @@
-//! What the handlers of dead letters work with. A service makes one and registers it as application data.
+//! The application data of the dead letter routes. A service creates it and registers it.
 
 use crate::operator_action::Operators;
 use event_bus::Relay;
 use service_runtime::database_gate::DatabaseGate;
 use std::sync::Arc;
 
-/// What the routes of dead letters need, as application data.
+/// The dependencies of the dead letter routes, as application data.
 #[derive(Debug, Clone)]
 pub struct DeadLetterOperations {
-    /// Reads what an operator says.
+    /// Reads operator actions from requests.
     pub operators: Operators,
-    /// The database that keeps the letters.
+    /// The database with the dead letters.
     pub database: DatabaseGate,
-    /// The way out for those that are sent again.
+    /// Publishes dead letters that are redriven.
     pub relay: Arc<Relay>,
 }

@@ -2,7 +2,7 @@
 
 use crate::db::MIGRATIONS;
 use crate::http;
-use crate::http::faulty::LookUps;
+use crate::http::faulty::LookUpCounts;
 use crate::http::gate::Gate;
 use crate::settings::Settings;
 use crate::webhooks;
@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use worker_threads::Periodic;
 
-/// How often readiness asks the database.
+/// How often readiness checks the database.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(2);
 
 /// A gateway that is bound to its port.
@@ -26,11 +26,11 @@ pub struct Application {
     server: Server,
     health: Health,
     database_health: Periodic,
-    telling: Option<JoinHandle<()>>,
+    webhooks: Option<JoinHandle<()>>,
 }
 
 impl Application {
-    /// Opens the book, brings its tables up to date and binds the port. Called inside an async runtime.
+    /// Opens the book, applies missing migrations and binds the port. Call it inside an async runtime.
     ///
     /// # Errors
     /// What hinders it, for the operator.
@@ -40,9 +40,9 @@ impl Application {
         let database = open_book(&settings.database)?;
         let health = Health::default();
         let database_health = health.watch_database(&database, HEALTH_INTERVAL);
-        let telling = webhooks::start(database.clone(), &settings.webhook)?;
+        let webhooks = webhooks::start(database.clone(), &settings.webhook)?;
         let rules = web::Data::new(settings.rules());
-        let look_ups = web::Data::new(LookUps::new());
+        let look_up_counts = web::Data::new(LookUpCounts::new());
         let seed = settings.faults.seed;
         let gate = web::Data::new(Gate::new(database, &settings.behaviour, &settings.throughput, seed));
         let http_settings = web::Data::new(settings.http.clone());
@@ -52,10 +52,10 @@ impl Application {
                 .app_data(gate.clone())
                 .app_data(http_settings.clone())
                 .app_data(rules.clone())
-                .app_data(look_ups.clone())
+                .app_data(look_up_counts.clone())
                 .configure(http::routes);
         })?;
-        Ok(Self { port, server, health, database_health, telling })
+        Ok(Self { port, server, health, database_health, webhooks })
     }
 
     /// The port it listens on.
@@ -63,16 +63,16 @@ impl Application {
         self.port
     }
 
-    /// Serves until `stop` is there; requests in hand are finished first.
+    /// Serves until `stop` completes, and finishes the requests in progress.
     ///
     /// # Errors
     /// When the server broke.
     pub async fn run_until(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self { server, health, database_health, telling, .. } = self;
+        let Self { server, health, database_health, webhooks, .. } = self;
         http_server::run_until(server, &health, stop, move || {
             drop(database_health);
-            if let Some(telling) = telling {
-                telling.abort();
+            if let Some(webhooks) = webhooks {
+                webhooks.abort();
             }
             Ok(())
         })
@@ -80,7 +80,7 @@ impl Application {
     }
 }
 
-/// Opens the database and brings its tables up to date.
+/// Opens the database and applies missing migrations.
 ///
 /// # Errors
 /// What hinders it, for the operator.

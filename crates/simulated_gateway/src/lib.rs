@@ -1,8 +1,8 @@
-//! A payment gateway to try things with: its own process, its own durable book.
+//! A simulated payment gateway for development and tests: a process with a durable book.
 //!
-//! It stands for a bank's or a card network's gateway, so it shares nothing with whoever pays through it: it is reached
-//! by HTTP alone, and what it has paid, declined and paid back is in a database of its own. The cents of an amount choose
-//! what becomes of it (`domain/fate.rs`), so that every kind of failure can be had on demand. No money moves.
+//! It takes the place of a bank's or a card network's gateway, so it shares nothing with its payers: they use it by HTTP only,
+//! and it stores payments, declines and refunds in a database of its own. The cents of an amount choose the fate of a payment
+//! (`domain/fate.rs`), so that every kind of failure can be produced on demand. No money moves.
 
 pub mod app;
 mod db;

@@ -7,7 +7,7 @@ use simulated_gateway::app::{Application, open_book};
 use simulated_gateway::settings::{PREFIX, Settings};
 use std::process::ExitCode;
 
-/// A payment gateway to try things with: the cents of an amount choose what becomes of it, and no money moves.
+/// A simulated payment gateway for development and tests: the cents of an amount choose its fate, and no money moves.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {

@@ -12,56 +12,56 @@ use service_runtime::telemetry::LogSettings;
 use std::time::Duration;
 use validator::{Validate, ValidationError};
 
-/// What every variable of this program begins with.
+/// The prefix of this program's environment variables.
 pub const PREFIX: &str = "SIMULATED_GATEWAY";
 
 /// All settings.
 #[derive(Debug, Clone, Serialize, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// Where it listens; port 8090.
+    /// The listening address; port 8090.
     #[validate(nested)]
     pub http: HttpSettings,
-    /// Where the book is; `sqlite://.local/gateway.db`.
+    /// The database of the book; `sqlite://.local/gateway.db`.
     #[validate(nested)]
     pub database: DatabaseSettings,
-    /// What is logged.
+    /// Logging.
     #[validate(nested)]
     pub log: LogSettings,
-    /// How it behaves towards payers.
+    /// Latency, capacity and failing refunds.
     #[validate(nested)]
     pub behaviour: BehaviourSettings,
-    /// What goes wrong by chance.
+    /// Random faults.
     #[validate(nested)]
     pub faults: Faults,
-    /// How many calls a second it can take.
+    /// Calls a second.
     #[validate(nested)]
     pub throughput: ThroughputSettings,
-    /// Telling whoever paid of what comes back.
+    /// Webhooks about returned payments.
     #[validate(nested)]
     pub webhook: WebhookSettings,
 }
 
-/// How the gateway behaves, beside the rules by cents.
+/// The gateway's behaviour apart from the rules by cents.
 #[derive(Debug, Clone, Serialize, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
 pub struct BehaviourSettings {
-    /// How long every payment, refund and look-up takes before anything is done, in milliseconds; 0.
+    /// The latency of every payment, refund and look-up before it is processed, in milliseconds; 0.
     #[validate(range(max = 600_000, message = "must be at most 600000"))]
     pub latency_ms: u64,
-    /// How much longer than that it takes at most, in milliseconds: as chance has it, by `faults.seed`; 0.
+    /// The largest random addition to that latency, in milliseconds, drawn with `faults.seed`; 0.
     #[validate(range(max = 600_000, message = "must be at most 600000"))]
     pub latency_spread_ms: u64,
-    /// How often the refund of an amount that ends in `.59` fails before it is made. 1; a million is as good as for ever, and
-    /// a start with another number heals it.
+    /// How often the refund of an amount that ends in `.59` fails before it succeeds; 1. With a million it keeps failing, until
+    /// a start with a smaller number.
     pub refund_failures: u32,
-    /// Requests worked on at the same time; one more is answered 503 with `Retry-After`. 128.
+    /// The most requests in progress; one more gets a 503 with `Retry-After`. 128.
     #[validate(range(min = 1, max = 1_000, message = "must be 1 to 1000"))]
     pub capacity: usize,
 }
 
 impl Settings {
-    /// What they say of how payers are dealt with.
+    /// The rules for payments and refunds.
     pub(crate) fn rules(&self) -> Rules {
         Rules {
             faults: self.faults,
@@ -71,57 +71,57 @@ impl Settings {
     }
 }
 
-/// How many payments, refunds and look-ups a second the gateway can take, and what becomes of the excess.
+/// How many payments, refunds and look-ups a second the gateway processes, and how it refuses further ones.
 #[derive(Debug, Clone, Serialize, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
 pub struct ThroughputSettings {
     /// Calls a second over time, as in `200@0s,20@30s,200@60s`: 200 from the start, 20 after 30 seconds, 200 again after 60.
-    /// Empty: as many as come, and nothing else here matters.
+    /// Empty: no limit, and the other settings of this section have no effect.
     #[validate(custom(function = "readable_schedule"))]
     pub schedule: String,
-    /// How long the work on a call takes on average, in milliseconds; 50.
+    /// The average duration of a call, in milliseconds; 50.
     #[validate(range(max = 600_000, message = "must be at most 600000"))]
     pub call_ms: u64,
-    /// By how much of that a call takes less or more at most, in percent; 20.
+    /// The largest random deviation from that duration, in percent; 20.
     #[validate(range(max = 100, message = "must be at most 100"))]
     pub spread_percent: u8,
-    /// The seed of that chance; 1.
+    /// The seed of that deviation; 1.
     pub seed: u64,
-    /// Calls that may wait, each of which takes one of the places of `behaviour.capacity`; one more is refused. 100.
+    /// The most waiting calls, which count towards `behaviour.capacity`; one more is refused. 100.
     pub max_queued: u32,
-    /// The status it is refused with, with `Retry-After`: 503 or 429; 503.
+    /// The status of the refusal, with `Retry-After`: 503 or 429; 503.
     #[validate(custom(function = "refusal"))]
     pub refuse_with: u16,
 }
 
-/// Telling whoever paid of what comes back.
+/// Webhooks about returned payments.
 #[derive(Debug, Clone, Serialize, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
 #[validate(schema(function = "secret_with_url"))]
 pub struct WebhookSettings {
-    /// Where they are told; empty: nobody is, and nothing comes back.
+    /// The receiver's URL. Empty: no webhook is sent, and no payment is returned.
     pub url: String,
-    /// The secret that signs what they are told; they must know it.
+    /// The secret that signs the webhooks, and that the receiver shares.
     pub secret: Secret,
-    /// How long after its payment an amount that ends in `.53` comes back, in milliseconds; 2000.
+    /// How long after a payment with an amount that ends in `.53` it is returned, in milliseconds; 2000.
     #[validate(range(max = 86_400_000, message = "must be at most 86400000"))]
     pub return_after_ms: u64,
-    /// How often it is looked for what comes back, in milliseconds; 200.
+    /// How often the gateway looks for due returns, in milliseconds; 200.
     #[validate(range(min = 10, max = 86_400_000, message = "must be 10 to 86400000"))]
     pub interval_ms: u64,
-    /// How long they may take to answer, in milliseconds; 5000.
+    /// The time-out of a webhook request, in milliseconds; 5000.
     #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
     pub timeout_ms: u64,
-    /// The pause before they are told again, in milliseconds, doubled each time; 500.
+    /// The pause before the first retry of a webhook, in milliseconds; it doubles with each retry; 500.
     #[validate(range(min = 1, max = 3_600_000, message = "must be 1 to 3600000"))]
     pub retry_pause_ms: u64,
-    /// The longest such pause, in milliseconds; 10000.
+    /// The longest pause before a retry, in milliseconds; 10000.
     #[validate(range(min = 1, max = 3_600_000, message = "must be 1 to 3600000"))]
     pub max_retry_pause_ms: u64,
 }
 
 impl WebhookSettings {
-    /// How long after its payment an amount comes back whose fate that is, in microseconds; none where nobody is told.
+    /// How long after its payment an amount with the fate `ReturnedLater` is returned, in microseconds; `None` without a URL.
     pub fn returned_after_us(&self) -> Option<i64> {
         (!self.url.is_empty()).then(|| dual_db::micros(Duration::from_millis(self.return_after_ms)))
     }
@@ -131,12 +131,12 @@ fn secret_with_url(settings: &WebhookSettings) -> Result<(), ValidationError> {
     if settings.url.is_empty() || !settings.secret.is_empty() {
         return Ok(());
     }
-    let message = "webhook.url is set and webhook.secret is not: set the secret that whoever is told knows, too";
+    let message = "webhook.url is set and webhook.secret is not: set the secret that the receiver shares";
     Err(ValidationError::new("secret").with_message(message.into()))
 }
 
 impl ThroughputSettings {
-    /// What they say; none where as many calls are taken as come.
+    /// The throughput of these settings; `None` without a limit.
     pub(crate) fn throughput(&self) -> Option<Throughput> {
         let schedule = Schedule::parse(&self.schedule)?;
         let spread = f64::from(self.spread_percent) / 100.0;
@@ -149,8 +149,8 @@ fn readable_schedule(schedule: &str) -> Result<(), ValidationError> {
     if schedule.is_empty() || Schedule::parse(schedule).is_some() {
         return Ok(());
     }
-    let message = "must be calls a second (1 to 100000) and from when on, as in 200@0s,20@30s,200@60s: the first at 0s, the \
-                   others later and later";
+    let message = "must be pairs of calls a second (1 to 100000) and a start time, as in 200@0s,20@30s,200@60s: the first at \
+                   0s, and rising times";
     Err(ValidationError::new("schedule").with_message(message.into()))
 }
 

@@ -54,8 +54,8 @@ pub struct Report {
     pub ended_s: f64,
     /// How many claims came to which end.
     pub ends: BTreeMap<&'static str, usize>,
-    /// How often partitions were taken from payments since the gateway went down.
-    pub partitions_taken: usize,
+    /// How often partitions of payments were revoked since the gateway went down.
+    pub partitions_revoked: usize,
     /// Calls that waited too long for their turn and were not made.
     pub not_in_time: f64,
     heard_s: Option<f64>,
@@ -71,7 +71,7 @@ pub async fn stand(stack: &mut Stack, plan: Plan) -> Report {
     all_ended(stack, accepted.len(), plan.timeout).await;
     watch.see(CALM).await;
 
-    let lost_before = partitions_taken(stack);
+    let lost_before = partitions_revoked(stack);
     match plan.away {
         Away::Killed => stack.gateway.kill(),
         Away::Frozen => stack.gateway.freeze(),
@@ -100,7 +100,7 @@ pub async fn stand(stack: &mut Stack, plan: Plan) -> Report {
         down_s,
         ended_s,
         ends,
-        partitions_taken: partitions_taken(stack) - lost_before,
+        partitions_revoked: partitions_revoked(stack) - lost_before,
         not_in_time: metric(&metrics, "gateway_calls_not_in_time_total"),
         heard_s: heard.map(|second| second.at_s - down_s.0),
         seconds,
@@ -135,8 +135,8 @@ async fn all_ended(stack: &Stack, claims: usize, timeout: Duration) {
     .await;
 }
 
-fn partitions_taken(stack: &Stack) -> usize {
-    stack.payments.iter().map(|payments| payments.output().matches("partitions were taken").count()).sum()
+fn partitions_revoked(stack: &Stack) -> usize {
+    stack.payments.iter().map(|payments| payments.output().matches("partitions revoked").count()).sum()
 }
 
 impl Report {
@@ -204,7 +204,7 @@ impl fmt::Display for Report {
                 writeln!(f, "payments had not read as many messages as there were claims when the gateway came back")?
             }
         }
-        writeln!(f, "partitions were taken from payments {} times", self.partitions_taken)?;
+        writeln!(f, "partitions of payments were revoked {} times", self.partitions_revoked)?;
         writeln!(
             f,
             "calls a second, at most: {:.0} while it was down, {most:.0} after the return",

@@ -181,8 +181,8 @@ on_both_databases! {
             ids[0].as_str(),
             "a claim was accepted",
             "claims could not be stored",
-            "set aside as a dead letter",
-            "a dead letter was discarded",
+            "message dead-lettered",
+            "dead letter discarded",
             "DEBUG",
         ] {
             assert!(log.contains(expected), "the log is all there: {expected} in {log}");

@@ -1,4 +1,4 @@
-//! The database as a service uses it, on SQLite and on PostgreSQL.
+//! Tests of the database through its public interface, on SQLite and on PostgreSQL.
 
 #![allow(clippy::unwrap_used, reason = "clippy does not see that what on_both_databases! writes are tests")]
 

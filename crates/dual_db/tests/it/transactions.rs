@@ -1,4 +1,4 @@
-//! Transactions: what a failed one leaves, which are run again, what an outage is, and how writers share.
+//! Transactions: rollback, retries after lost races, outages, and concurrent writers.
 
 use dual_db::{Connection, Database, DatabaseSettings, Error, Result};
 use test_support::{TestDatabase, count, execute, on_both_databases};
@@ -26,7 +26,7 @@ on_both_databases! {
         assert_eq!(runs, 1 + DatabaseSettings::at("").max_retries);
     }
 
-    fn a_database_that_can_do_nothing_just_now_is_unavailable_and_refuses_nothing(test: &TestDatabase) {
+    fn a_database_that_is_full_read_only_or_slow_is_unavailable_and_refuses_nothing(test: &TestDatabase) {
         let database = test.database();
         let attempt = |prepare: &str, sql: &str| database.write(|connection| {
             execute(connection, prepare)?;
@@ -48,12 +48,12 @@ on_both_databases! {
         for outage in outages {
             assert!(matches!(outage, Err(Error::Unavailable(_))), "{outage:?}");
         }
-        database.write(|c| execute(c, "INSERT INTO numbers VALUES (1)")).expect("it is well again");
+        database.write(|c| execute(c, "INSERT INTO numbers VALUES (1)")).expect("it has recovered");
         let refused = database.write(|c| execute(c, "INSERT INTO nowhere VALUES (1)")).expect_err("no such table");
         assert!(matches!(&refused, Error::Query(_)) && !refused.is_transient(), "{refused:?}");
     }
 
-    fn a_lock_that_is_not_had_in_time_is_a_lost_race(test: &TestDatabase) {
+    fn a_lock_timeout_is_a_lost_race(test: &TestDatabase) {
         let database = test.database();
         database.write(|c| execute(c, "CREATE TABLE numbers (n BIGINT)")).expect("creates");
         let hasty = DatabaseSettings { busy_timeout_ms: 20, lock_timeout_ms: 20, max_retries: 1, ..test.settings().clone() };

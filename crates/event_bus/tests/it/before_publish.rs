@@ -1,4 +1,4 @@
-//! The hook before publishing: it sees what was committed, and nothing else, before anybody can have it.
+//! The hook before publishing: it gets every committed message, and no other, before any consumer can receive it.
 
 use crate::bus::{Broker, bodies, outgoing, publish, text};
 use dual_db::{Database, Error};
@@ -10,7 +10,7 @@ use test_support::{
     OutboxMessage, PATIENCE, count, fail_commits, leave_in_outbox, let_commits_succeed, on_both_databases, wait_until,
 };
 
-/// Records what it sees, and holds the thread that brings a row with the body `"held"` until it is let go.
+/// Records the rows it gets, and blocks the calling thread at a row with the body `"held"` until the test releases it.
 struct Recording {
     seen: Mutex<Vec<Vec<OutboxRow>>>,
     reached: Sender<()>,
@@ -40,13 +40,13 @@ impl BeforePublish for Recording {
     }
 }
 
-/// All have one key, and so one partition: what is handed to the producer first arrives first.
+/// All have one key, and so one partition: the message that the producer gets first arrives first.
 fn message(body: &str) -> OutgoingMessage {
     OutgoingMessage { event_id: format!("event {body}"), body: body.to_owned(), ..outgoing(1) }
 }
 
 on_both_databases! {
-    fn a_commit_is_shown_once_after_the_commit_and_before_the_producer_has_it(database: &Database) {
+    fn the_hook_gets_a_commit_once_after_the_commit_and_before_the_producer(database: &Database) {
         database.migrate(&[&MIGRATIONS]).unwrap();
         let broker = Broker::start();
         let (hook, is_reached, go) = Recording::new();
@@ -68,7 +68,7 @@ on_both_databases! {
         relay.stop();
     }
 
-    fn what_a_crash_left_behind_is_shown_before_the_sweeper_sends_it(database: &Database) {
+    fn the_hook_gets_rows_left_by_a_crash_before_the_sweeper_sends_them(database: &Database) {
         database.migrate(&[&MIGRATIONS]).unwrap();
         let broker = Broker::start();
         let OutgoingMessage { event_id, topic, key, headers, body } = message("held");
@@ -87,7 +87,7 @@ on_both_databases! {
         relay.stop();
     }
 
-    fn what_was_not_committed_is_not_shown(database: &Database) {
+    fn the_hook_gets_nothing_that_was_not_committed(database: &Database) {
         database.migrate(&[&MIGRATIONS]).unwrap();
         let broker = Broker::start();
         let (hook, ..) = Recording::new();
@@ -104,7 +104,7 @@ on_both_databases! {
         let_commits_succeed(database, "outbox");
         let rolled_back = Error::Query(diesel::result::Error::RollbackTransaction);
         assert!(commit("rolled back", Some(rolled_back)).is_err());
-        // Nothing is published, so there is nothing to see.
+        // A transaction that publishes nothing does not call the hook.
         relay.commit(|_, _| Ok(())).unwrap();
         commit("committed", None).unwrap();
         assert_eq!(bodies(&broker.seen(1)), ["committed"]);
@@ -112,7 +112,7 @@ on_both_databases! {
         relay.stop();
     }
 
-    fn what_a_run_published_that_lost_a_race_is_not_kept(database: &Database) {
+    fn messages_of_a_run_that_lost_a_race_are_dropped(database: &Database) {
         database.migrate(&[&MIGRATIONS]).unwrap();
         let broker = Broker::start();
         let (hook, ..) = Recording::new();
@@ -131,7 +131,7 @@ on_both_databases! {
         relay.stop();
     }
 
-    fn what_waits_or_is_published_by_the_same_transaction_is_not_published_again(database: &Database) {
+    fn a_message_in_the_outbox_or_the_same_transaction_is_not_published_again(database: &Database) {
         database.migrate(&[&MIGRATIONS]).unwrap();
         let relay = Relay::start(database, &crate::bus::settings_for("127.0.0.1:1", "group")).unwrap();
         publish(&relay, &[message("waits")]);

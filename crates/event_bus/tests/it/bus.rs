@@ -1,4 +1,4 @@
-//! A broker for one test, an outside sender and an outside witness, and a handler that records what it is given.
+//! A broker for one test with a producer and a consumer of its own, and a handler that records the messages it gets.
 
 use event_bus::{Handler, IncomingMessage, KafkaSettings, OutgoingMessage, Relay};
 use local_broker::TOPICS;
@@ -11,10 +11,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use test_support::{TestBroker, wait_until};
 
-/// The topic of these tests; the broker makes it with twelve partitions.
+/// The topic of these tests, which the broker creates with twelve partitions.
 pub const TOPIC: &str = TOPICS[0];
 
-/// A broker of a test's own.
+/// The broker of one test.
 pub struct Broker(TestBroker);
 
 impl Broker {
@@ -23,17 +23,17 @@ impl Broker {
         Self::start_at("127.0.0.1:0")
     }
 
-    /// A broker on the port that a client was given before.
+    /// A broker on the given address, which a client may have been configured with before.
     pub fn start_at(address: &str) -> Self {
         Self(TestBroker::start_at(address, TOPIC))
     }
 
-    /// Settings for a member of a group of this broker, with short times.
+    /// Settings for a member of a group at this broker, with short times.
     pub fn settings(&self, group: &str) -> KafkaSettings {
         settings_for(&self.0.address(), group)
     }
 
-    /// Sends messages from outside, with the given keys and bodies, and waits until the broker has them.
+    /// Produces messages with the given keys and bodies, and waits until the broker has acknowledged them.
     pub fn send<'a>(&self, messages: impl IntoIterator<Item = (&'a str, String)>) {
         let messages: Vec<_> = messages.into_iter().collect();
         let headers = OwnedHeaders::new().insert(Header { key: "name", value: Some("value") });
@@ -42,7 +42,7 @@ impl Broker {
         );
     }
 
-    /// Sends one message with an explicit partition, and whatever else there is or is not.
+    /// Produces one message to an explicit partition, with an optional key and an optional body.
     pub fn send_raw(&self, partition: i32, key: Option<&[u8]>, body: Option<&[u8]>) {
         let mut record = BaseRecord::to(TOPIC).partition(partition);
         record.key = key;
@@ -50,14 +50,15 @@ impl Broker {
         self.0.send([record]);
     }
 
-    /// Sends each body to each of the twelve partitions, in order, and waits until the broker has them.
+    /// Produces each body to each of the twelve partitions, in order, and waits until the broker has acknowledged them.
     pub fn send_to_all_partitions(&self, bodies: &[String]) {
-        let places = bodies.iter().flat_map(|body| (0..12).map(move |partition| (body, partition)));
-        self.0
-            .send(places.map(|(body, partition)| BaseRecord::to(TOPIC).partition(partition).key("key").payload(body)));
+        let messages = bodies.iter().flat_map(|body| (0..12).map(move |partition| (body, partition)));
+        self.0.send(
+            messages.map(|(body, partition)| BaseRecord::to(TOPIC).partition(partition).key("key").payload(body)),
+        );
     }
 
-    /// The next messages on the topic, as the witness sees them.
+    /// The next messages on the topic.
     pub fn seen(&self, wanted: usize) -> Vec<OwnedMessage> {
         let mut seen = Vec::new();
         wait_until(&format!("{wanted} messages are on the topic"), || {
@@ -71,13 +72,13 @@ impl Broker {
         seen
     }
 
-    /// A message that has come already.
+    /// The next message on the topic, if there is one now.
     pub fn seen_now(&self) -> Option<OwnedMessage> {
         self.0.seen_now()
     }
 }
 
-/// Settings for a member of a group of a broker at `address`, with short times.
+/// Settings for a member of a group at the broker at `address`, with short times.
 pub fn settings_for(address: &str, group: &str) -> KafkaSettings {
     let mut settings = KafkaSettings::for_group(group);
     settings.brokers = address.to_owned();
@@ -105,7 +106,7 @@ pub fn headers(message: &OwnedMessage) -> Vec<(String, String)> {
     headers.map(|header| (header.key.to_owned(), text(header.value))).collect()
 }
 
-/// Commits messages, and nothing else, as a service does.
+/// Publishes messages in a transaction that does nothing else.
 pub fn publish(relay: &Relay, messages: &[OutgoingMessage]) {
     let committed = relay.commit(|_, publications| {
         publications.publish(messages.iter().cloned());
@@ -114,7 +115,7 @@ pub fn publish(relay: &Relay, messages: &[OutgoingMessage]) {
     committed.expect("they are committed");
 }
 
-/// A message on its way out; its key and body are made of `n`.
+/// An outgoing message whose key and body contain `n`.
 pub fn outgoing(n: usize) -> OutgoingMessage {
     OutgoingMessage {
         event_id: format!("event-{n}"),
@@ -125,16 +126,16 @@ pub fn outgoing(n: usize) -> OutgoingMessage {
     }
 }
 
-/// What to do with a batch that was just noted as tried.
+/// The result of applying a batch.
 type Behaviour = dyn FnMut(&[IncomingMessage]) -> dual_db::Result<()> + Send;
 
-/// A handler that records; clones share what is recorded.
+/// A handler that records the messages it gets; clones share the record.
 #[derive(Clone)]
 pub struct Recorder {
     applied: Arc<Mutex<Vec<IncomingMessage>>>,
     tried: Arc<Mutex<Vec<IncomingMessage>>>,
     room: Arc<AtomicBool>,
-    asked_for_room: Arc<AtomicU32>,
+    room_checks: Arc<AtomicU32>,
     behaviour: Arc<Mutex<Box<Behaviour>>>,
 }
 
@@ -144,44 +145,44 @@ impl Recorder {
         Self::that(|_| Ok(()))
     }
 
-    /// A handler that applies what `behaviour` returns `Ok` for.
+    /// A handler that applies the batches for which `behaviour` returns `Ok`.
     pub fn that(behaviour: impl FnMut(&[IncomingMessage]) -> dual_db::Result<()> + Send + 'static) -> Self {
         Self {
             applied: Arc::default(),
             tried: Arc::default(),
             room: Arc::new(AtomicBool::new(true)),
-            asked_for_room: Arc::default(),
+            room_checks: Arc::default(),
             behaviour: Arc::new(Mutex::new(Box::new(behaviour))),
         }
     }
 
-    /// What was applied, in order.
+    /// The applied messages, in order.
     pub fn applied(&self) -> Vec<IncomingMessage> {
         self.applied.lock().expect("no panic").clone()
     }
 
-    /// The bodies of what was applied, in order.
+    /// The bodies of the applied messages, in order.
     pub fn bodies(&self) -> Vec<String> {
         self.applied().iter().map(|message| text(Some(&message.body))).collect()
     }
 
-    /// The bodies of what was tried, in order, each as often as it was tried.
+    /// The bodies of all messages of all attempts, in order.
     pub fn tried(&self) -> Vec<String> {
         self.tried.lock().expect("no panic").iter().map(|message| text(Some(&message.body))).collect()
     }
 
-    /// Whether there is room for more.
+    /// Sets whether the handler has room.
     pub fn set_room(&self, room: bool) {
         self.room.store(room, Ordering::SeqCst);
     }
 
-    /// Waits until the consumer has asked so many times more whether there is room.
-    pub fn wait_for_questions(&self, more: u32) {
-        let before = self.asked_for_room.load(Ordering::SeqCst);
-        wait_until("the consumer goes on", || self.asked_for_room.load(Ordering::SeqCst) >= before + more);
+    /// Waits until the consumer has called `has_room` `more` times from now.
+    pub fn wait_for_room_checks(&self, more: u32) {
+        let before = self.room_checks.load(Ordering::SeqCst);
+        wait_until("the consumer goes on", || self.room_checks.load(Ordering::SeqCst) >= before + more);
     }
 
-    /// Waits until so many messages were applied.
+    /// Waits until `wanted` messages are applied.
     pub fn wait_for(&self, wanted: usize) {
         wait_until(&format!("{wanted} messages are applied"), || {
             self.applied.lock().expect("no panic").len() >= wanted
@@ -191,7 +192,7 @@ impl Recorder {
 
 impl Handler for Recorder {
     fn has_room(&self) -> bool {
-        self.asked_for_room.fetch_add(1, Ordering::SeqCst);
+        self.room_checks.fetch_add(1, Ordering::SeqCst);
         self.room.load(Ordering::SeqCst)
     }
 
@@ -203,19 +204,19 @@ impl Handler for Recorder {
     }
 }
 
-/// The bodies of the first messages on the first partition of a topic, wherever it is.
+/// The bodies of the first `wanted` messages on the first partition of a topic at the brokers of `settings`.
 pub fn arrived(settings: &KafkaSettings, topic: &str, wanted: usize) -> Vec<String> {
-    let witness: BaseConsumer = ClientConfig::new()
+    let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", &settings.brokers)
-        .set("group.id", "witness")
+        .set("group.id", "test")
         .create()
         .expect("a consumer");
     let mut first = TopicPartitionList::new();
     first.add_partition_offset(topic, 0, Offset::Beginning).expect("an offset");
-    witness.assign(&first).expect("assigns");
+    consumer.assign(&first).expect("assigns");
     let mut found = Vec::new();
     wait_until(&format!("{wanted} messages are on {topic}"), || {
-        if let Some(Ok(message)) = witness.poll(Duration::from_millis(20)) {
+        if let Some(Ok(message)) = consumer.poll(Duration::from_millis(20)) {
             found.push(text(message.payload()));
         }
         found.len() >= wanted

@@ -1,4 +1,5 @@
-//! The way in: everything is applied, in its order, and an offset is stored only behind what was applied.
+//! The consumer: it applies every message, in the order of its partition, and stores an offset only after the messages before it
+//! were applied.
 
 use crate::bus::{Broker, Recorder, TOPIC, settings_for};
 use dual_db::Error;
@@ -10,7 +11,7 @@ use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 use test_support::{TestDatabase, free_address, wait_until};
 
-/// A database that only holds dead letters: where none are made, the kind does not matter.
+/// A database for dead letters. These tests insert none, so they need not run on both kinds of database.
 fn database() -> TestDatabase {
     let test = TestDatabase::sqlite();
     test.database().migrate(&[&MIGRATIONS]).unwrap();
@@ -26,7 +27,7 @@ fn unavailable() -> Error {
     Error::Unavailable("gone".to_owned())
 }
 
-/// Asserts that what was applied of each partition came in its order, and that nothing came twice.
+/// Asserts that the messages of each partition were applied in order, each once.
 fn assert_in_order(applied: &[IncomingMessage]) {
     let mut last: BTreeMap<i32, i64> = BTreeMap::new();
     for message in applied {
@@ -36,7 +37,7 @@ fn assert_in_order(applied: &[IncomingMessage]) {
 }
 
 #[test]
-fn a_message_comes_with_everything_it_has() {
+fn a_message_is_received_unchanged() {
     let (test, broker, recorder) = (database(), Broker::start(), Recorder::new());
     broker.send([("a key", "a body".to_owned())]);
     broker.send_raw(3, None, None);
@@ -54,11 +55,11 @@ fn a_message_comes_with_everything_it_has() {
     assert_eq!((nothing.partition, nothing.body.as_slice(), nothing.headers.as_slice()), (3, &[][..], &[][..]));
     let bytes = applied.iter().find(|message| message.body == b"\x00\xfe").unwrap();
     assert_eq!((bytes.partition, bytes.key.as_deref()), (3, Some(&b"\xff\x00"[..])));
-    assert_eq!(format!("{bytes:?}"), format!("{TOPIC}[3]@{} (2 bytes)", bytes.offset), "nothing of what is in it");
+    assert_eq!(format!("{bytes:?}"), format!("{TOPIC}[3]@{} (2 bytes)", bytes.offset), "nothing of the body");
 }
 
 #[test]
-fn what_fails_comes_again_in_its_order_with_what_came_meanwhile() {
+fn a_failed_batch_is_retried_in_order_and_later_messages_follow() {
     let (test, broker) = (database(), Broker::start());
     let failures = Arc::new(AtomicU32::new(0));
     let largest = Arc::new(AtomicU32::new(0));
@@ -88,12 +89,12 @@ fn what_fails_comes_again_in_its_order_with_what_came_meanwhile() {
     let tried = recorder.tried();
     let first = &tried[0];
     assert_eq!(tried.iter().filter(|body| *body == first).count(), 7, "the same was tried until it was applied");
-    // What came while nothing could be done stayed with the broker, and not in memory.
+    // Messages that were sent during the pauses stayed at the broker and were not kept in memory.
     assert!(largest.load(Ordering::SeqCst) <= 20, "a batch of {largest:?}");
 }
 
 #[test]
-fn an_offset_is_stored_only_behind_what_was_applied() {
+fn an_offset_is_stored_only_after_its_messages_were_applied() {
     let (test, broker) = (database(), Broker::start());
     let settings = broker.settings("group");
     let start =
@@ -104,7 +105,7 @@ fn an_offset_is_stored_only_behind_what_was_applied() {
     first.wait_for(50);
     consumer.stop().unwrap();
 
-    // The second finds nothing of that; what it fails with is not lost for the third.
+    // The second gets none of these messages. The messages it fails to apply are delivered to the third.
     broker.send(numbered(50..80));
     let failing = Recorder::that(|_| Err(unavailable()));
     let consumer = start(&failing);
@@ -124,7 +125,7 @@ fn an_offset_is_stored_only_behind_what_was_applied() {
 }
 
 #[test]
-fn of_what_fails_in_the_middle_only_the_rest_comes_again() {
+fn after_a_failure_only_unapplied_messages_are_delivered_again() {
     let (test, broker) = (database(), Broker::start());
     let mut settings = broker.settings("group");
     settings.consumer.max_batch_messages = 1;
@@ -159,9 +160,9 @@ fn a_member_that_died_loses_nothing() {
     let dead = Consumer::start(&impatient, TOPIC, test.database().clone(), hanging.clone()).unwrap();
     wait_until("it hangs", || !hanging.tried().is_empty());
     let began = Instant::now();
-    let said = dead.stop().unwrap_err().to_string();
-    assert!(said.contains("did not leave its group in time"), "{said}");
-    assert!(began.elapsed() < Duration::from_secs(30), "whoever stops it is not held up: {:?}", began.elapsed());
+    let error = dead.stop().unwrap_err().to_string();
+    assert!(error.contains("did not leave its group in time"), "{error}");
+    assert!(began.elapsed() < Duration::from_secs(30), "the stop does not block: {:?}", began.elapsed());
     let alive = Recorder::new();
     let consumer = Consumer::start(&settings, TOPIC, test.database().clone(), alive.clone()).unwrap();
     alive.wait_for(20);
@@ -177,17 +178,17 @@ fn without_room_nothing_is_handled_and_with_room_everything() {
     broker.send(numbered(0..50));
     let consumer =
         Consumer::start(&broker.settings("group"), TOPIC, test.database().clone(), recorder.clone()).unwrap();
-    // Longer than the session time-out: it keeps its place in the group by polling.
-    recorder.wait_for_questions(30);
+    // Longer than the session time-out: the member stays in the group because it polls.
+    recorder.wait_for_room_checks(30);
     broker.send(numbered(50..100));
-    recorder.wait_for_questions(10);
+    recorder.wait_for_room_checks(10);
     assert!(recorder.tried().is_empty(), "{:?}", recorder.tried());
     recorder.set_room(true);
     recorder.wait_for(100);
     recorder.set_room(false);
-    recorder.wait_for_questions(3);
+    recorder.wait_for_room_checks(3);
     broker.send(numbered(100..150));
-    recorder.wait_for_questions(10);
+    recorder.wait_for_room_checks(10);
     assert_eq!(recorder.tried().len(), 100);
     recorder.set_room(true);
     recorder.wait_for(150);
@@ -219,7 +220,7 @@ fn batches_are_bounded() {
 }
 
 #[test]
-fn a_stop_does_not_wait_for_a_long_pause_nor_for_a_kafka_that_is_gone() {
+fn a_stop_waits_neither_for_a_retry_pause_nor_for_kafka() {
     let test = database();
     let broker = Broker::start();
     let mut settings = broker.settings("group");
@@ -250,12 +251,12 @@ fn a_stop_does_not_wait_for_a_long_pause_nor_for_a_kafka_that_is_gone() {
 }
 
 #[test]
-fn a_consumer_waits_for_its_kafka() {
+fn a_consumer_can_start_before_kafka() {
     let (test, recorder) = (database(), Recorder::new());
     let address = free_address().to_string();
     let consumer =
         Consumer::start(&settings_for(&address, "group"), TOPIC, test.database().clone(), recorder.clone()).unwrap();
-    recorder.wait_for_questions(3);
+    recorder.wait_for_room_checks(3);
     let broker = Broker::start_at(&address);
     broker.send(numbered(0..10));
     recorder.wait_for(10);
@@ -263,7 +264,7 @@ fn a_consumer_waits_for_its_kafka() {
 }
 
 #[test]
-fn a_database_that_is_gone_for_long_is_waited_for_and_no_message_is_given_up() {
+fn a_long_database_outage_makes_no_dead_letters() {
     let (test, broker) = (database(), Broker::start());
     let down = Arc::new(AtomicBool::new(true));
     let mut turn = 0;

@@ -1,4 +1,4 @@
-//! Several members of one group: they share the partitions, and a member that comes or goes costs no message.
+//! Several members of one group share the partitions, and no message is lost when a member joins or leaves.
 
 use crate::bus::{Broker, Recorder, TOPIC};
 use event_bus::{Consumer, MIGRATIONS};
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use test_support::{PATIENCE, TestDatabase, wait_until};
 
-/// Sends numbers, again and again, until it is told to stop.
+/// Produces increasing numbers until it is stopped.
 struct Traffic {
     broker: Arc<Broker>,
     stop: Arc<AtomicBool>,
@@ -27,7 +27,7 @@ impl Traffic {
                     let keys: Vec<String> = (first..first + 24).map(|n| format!("key {}", n % 100)).collect();
                     broker.send(keys.iter().zip(first..).map(|(key, n)| (key.as_str(), n.to_string())));
                     sent.store(first + 24, Ordering::SeqCst);
-                    // Paces the load: consumers have to keep up with it on a machine that is busy.
+                    // Limits the load, so that the consumers keep up with it on a busy machine.
                     std::thread::sleep(std::time::Duration::from_millis(5));
                 }
             }
@@ -35,7 +35,7 @@ impl Traffic {
         Self { broker: Arc::clone(broker), stop, sent, thread }
     }
 
-    /// Ends it: how many numbers were sent.
+    /// Stops it, and returns how many numbers it has produced.
     fn end(self) -> usize {
         self.stop.store(true, Ordering::SeqCst);
         self.thread.join().expect("no panic");
@@ -53,7 +53,7 @@ fn partitions(recorder: &Recorder, since: usize) -> BTreeSet<i32> {
 }
 
 #[test]
-fn members_share_the_partitions_and_nothing_is_lost_when_one_comes_and_one_goes() {
+fn members_share_the_partitions_and_nothing_is_lost_when_one_joins_and_one_leaves() {
     let test = TestDatabase::sqlite();
     test.database().migrate(&[&MIGRATIONS]).unwrap();
     let broker = Arc::new(Broker::start());
@@ -67,8 +67,8 @@ fn members_share_the_partitions_and_nothing_is_lost_when_one_comes_and_one_goes(
 
     let joined = start(&second);
     second.wait_for(100);
-    // In the end each works on its own half; a slow machine may take more than one rebalance to get there.
-    wait_until("each works on its own half", || {
+    // A slow machine may take more than one rebalance until each member has half of the partitions.
+    wait_until("each member has half of the partitions", || {
         let since = (first.applied().len(), second.applied().len());
         first.wait_for(since.0 + 300);
         second.wait_for(since.1 + 300);
@@ -78,12 +78,12 @@ fn members_share_the_partitions_and_nothing_is_lost_when_one_comes_and_one_goes(
 
     consumer.stop().unwrap();
     let since = second.applied().len();
-    wait_until("the other takes all partitions over", || partitions(&second, since).len() == 12);
+    wait_until("the other has all partitions", || partitions(&second, since).len() == 12);
     let sent = traffic.end();
     wait_until("everything is applied", || numbers(&[&first, &second]).len() == sent);
     joined.stop().unwrap();
     assert_eq!(numbers(&[&first, &second]), (0..sent).collect());
-    // What a member applied before it left is not handed to the other again.
+    // Messages that a member applied before it left are not delivered to the other again.
     let twice = first.bodies().len() + second.bodies().len() - sent;
     assert!(twice < sent / 4, "{twice} of {sent} were applied twice");
 }
@@ -118,9 +118,9 @@ fn a_member_that_is_failing_when_its_partitions_move_loses_nothing() {
     joined.stop().unwrap();
 }
 
-/// librdkafka keeps a partition paused when it is taken away and given back.
+/// librdkafka keeps a partition paused when it is revoked and assigned again.
 #[test]
-fn partitions_that_leave_while_they_are_paused_are_read_when_they_come_back() {
+fn partitions_that_are_revoked_while_paused_are_read_when_they_are_assigned_again() {
     let test = TestDatabase::sqlite();
     test.database().migrate(&[&MIGRATIONS]).unwrap();
     let broker = Broker::start();
@@ -137,14 +137,14 @@ fn partitions_that_leave_while_they_are_paused_are_read_when_they_come_back() {
     to_all(0);
     wait_until("the first has all partitions", || partitions(&first, 0).len() == 12);
     first.set_room(false);
-    first.wait_for_questions(3);
+    first.wait_for_room_checks(3);
     let other = start(&second);
     wait_until("the second has some of them", || {
         to_all(1);
         !partitions(&second, 0).is_empty()
     });
     first.set_room(true);
-    wait_until("the first goes on with what it kept", || first.bodies().contains(&"1".to_owned()));
+    wait_until("the first reads the partitions that it kept", || first.bodies().contains(&"1".to_owned()));
     other.stop().unwrap();
     let before = first.applied().len();
     wait_until("the first reads all partitions again", || {
@@ -154,10 +154,10 @@ fn partitions_that_leave_while_they_are_paused_are_read_when_they_come_back() {
     one.stop().unwrap();
 }
 
-/// A batch that takes longer than `max.poll.interval.ms`: the member loses its partitions to the other, and is a member
-/// again once it is through. Nothing is lost, and what was applied twice is the batch in hand.
+/// A batch that takes longer than `max.poll.interval.ms`: the other member gets the partitions, and the slow one rejoins the
+/// group after the batch. No message is lost, and only the messages of that batch are applied twice.
 #[test]
-fn a_member_that_is_too_slow_once_loses_its_partitions_and_joins_again() {
+fn a_member_that_exceeds_the_poll_interval_loses_its_partitions_and_rejoins() {
     let test = TestDatabase::sqlite();
     test.database().migrate(&[&MIGRATIONS]).unwrap();
     let broker = Broker::start();
@@ -165,7 +165,7 @@ fn a_member_that_is_too_slow_once_loses_its_partitions_and_joins_again() {
     settings.consumer.max_poll_interval_ms = settings.consumer.session_timeout_ms;
     let (wake, woken) = channel::<()>();
     let slow = Recorder::that(move |_| {
-        // From the second batch on there is nobody who could wake it.
+        // Blocks in the first batch until the test drops the sender; later batches return at once.
         let _ = woken.recv_timeout(PATIENCE);
         Ok(())
     });
@@ -179,11 +179,11 @@ fn a_member_that_is_too_slow_once_loses_its_partitions_and_joins_again() {
     };
     let one = start(&slow);
     to_all(0);
-    wait_until("it is in its first batch", || !slow.tried().is_empty());
+    wait_until("the slow one is in its first batch", || !slow.tried().is_empty());
     let two = start(&other);
     wait_until("the other has all partitions", || partitions(&other, 0).len() == 12);
     drop(wake);
-    wait_until("the slow one is through and reads again", || {
+    wait_until("the slow one has finished the batch and reads again", || {
         to_all(1);
         slow.bodies().contains(&"1".to_owned())
     });

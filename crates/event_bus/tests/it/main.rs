@@ -1,4 +1,4 @@
-//! The event bus from outside: its way out and its way in, with a broker of each test's own, on both databases.
+//! Tests of the event bus through its public interface: producer and consumer, with a broker for each test, on both databases.
 
 #![allow(clippy::unwrap_used, reason = "clippy does not see that what on_both_databases! writes are tests")]
 

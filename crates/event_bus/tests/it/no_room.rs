@@ -1,4 +1,4 @@
-//! A member without room that is newly given partitions: their messages stay with the broker until it has room again.
+//! Partitions that are assigned to a member without room: their messages stay at the broker until the member has room.
 
 use crate::bus::{Broker, Recorder, TOPIC};
 use event_bus::{Consumer, Handler, IncomingMessage, MIGRATIONS};
@@ -14,8 +14,8 @@ use tracing::{Event, Metadata, Subscriber};
 const MAX_BATCH: usize = 10;
 const MESSAGES_A_PARTITION: i32 = 20;
 
-/// Counts the partitions that each consumer's thread logs as given to it or taken from it. The local broker cannot tell
-/// what a member was assigned, and a member whose partitions are paused shows nothing else from outside.
+/// Counts the partitions that each consumer's thread logs as assigned or revoked. The local broker does not report the
+/// assignment of a member, and a member with paused partitions shows nothing else to a test.
 struct Rebalances;
 
 static LOGGED: OnceLock<Mutex<HashMap<ThreadId, usize>>> = OnceLock::new();
@@ -64,7 +64,7 @@ impl Visit for Partitions {
     fn record_debug(&mut self, _: &Field, _: &dyn std::fmt::Debug) {}
 }
 
-/// A recorder that notes which thread its consumer runs on, and how large its batches are.
+/// A recorder that also records the thread of its consumer and its largest batch.
 #[derive(Clone)]
 struct Member {
     recorder: Recorder,
@@ -77,7 +77,7 @@ impl Member {
         Self { recorder: Recorder::new(), thread: Arc::default(), largest_batch: Arc::default() }
     }
 
-    /// How many partitions it was given or lost so far.
+    /// The number of partitions that were assigned to it or revoked so far.
     fn moved_partitions(&self) -> usize {
         self.thread.lock().unwrap().map_or(0, Rebalances::of)
     }
@@ -120,15 +120,15 @@ fn a_member_without_room_leaves_newly_assigned_partitions_to_the_broker() {
         !leaving.partitions().is_empty()
     });
     full.recorder.set_room(false);
-    full.recorder.wait_for_questions(2);
+    full.recorder.wait_for_room_checks(2);
     let (moved, tried) = (full.moved_partitions(), full.recorder.tried().len());
     leaves.stop().unwrap();
     let later: Vec<String> = (0..MESSAGES_A_PARTITION).map(|n| n.to_string()).collect();
     broker.send_to_all_partitions(&later);
 
-    wait_until("the first is given what the second had", || full.moved_partitions() > moved);
-    // Each question is a poll; one that finds messages returns at once, so these would be more than a batch.
-    full.recorder.wait_for_questions(20);
+    wait_until("the partitions of the second are assigned to the first", || full.moved_partitions() > moved);
+    // The consumer polls between two checks. A poll that finds a message returns at once, so 20 would exceed a batch.
+    full.recorder.wait_for_room_checks(20);
     assert_eq!(full.recorder.tried().len(), tried, "without room nothing is handled");
 
     full.recorder.set_room(true);

@@ -1,5 +1,5 @@
-//! A key is in the partition in which every other client puts it: those of the reference algorithm (murmur2 of the key, as
-//! Java's clients compute it), and those of `kcat`, which knows nothing of this project.
+//! The relay chooses the same partition for a key as other clients: as the reference algorithm (murmur2 of the key, as Java's
+//! clients compute it), and as `kcat`.
 
 use crate::bus::{Broker, TOPIC, outgoing, publish, text};
 use event_bus::{MIGRATIONS, OutgoingMessage, Relay};
@@ -15,8 +15,8 @@ use test_support::{PATIENCE, TestDatabase, kcat, wait_until, with_kcat};
 const PARTITIONS: i32 = 12;
 const KEYS: u64 = 300;
 
-/// `toPositive(murmur2(key)) % 12` of Apache Kafka's `BuiltInPartitioner`, reckoned apart from this code by a program that
-/// gives the hashes in Kafka's own tests (`foobar` -790332482, `21` -973932308).
+/// `toPositive(murmur2(key)) % 12` of Apache Kafka's `BuiltInPartitioner`, computed by a separate program that reproduces the
+/// hashes in Kafka's own tests (`foobar` -790332482, `21` -973932308).
 const REFERENCE: [(&str, i32); 7] = [
     ("4fXk0aV1StGXR8Z5jdHi6B", 0),
     ("erxjyZB2sd5vpjqLFsyaZm", 6),
@@ -32,30 +32,30 @@ fn keys() -> Vec<String> {
     const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     let key = |number: u64| {
         let mut state = (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let letters = (0..22).map(|_| {
+        let characters = (0..22).map(|_| {
             state ^= state << 13;
             state ^= state >> 7;
             state ^= state << 17;
             char::from(ALPHABET[usize::try_from(state % 62).expect("small")])
         });
-        letters.collect()
+        characters.collect()
     };
     (0..KEYS).map(key).collect()
 }
 
-/// Where each key of a topic is, once so many are there.
+/// The partition of each key of a topic, once there are `wanted` keys.
 fn partitions_of(address: &str, topic: &str, wanted: usize) -> BTreeMap<String, i32> {
     let mut client = ClientConfig::new();
-    client.set("bootstrap.servers", address).set("group.id", "witness").set("fetch.wait.max.ms", "10");
-    let witness: BaseConsumer = client.create().expect("a consumer");
+    client.set("bootstrap.servers", address).set("group.id", "test").set("fetch.wait.max.ms", "10");
+    let consumer: BaseConsumer = client.create().expect("a consumer");
     let mut all = TopicPartitionList::new();
     for partition in 0..PARTITIONS {
         all.add_partition_offset(topic, partition, Offset::Beginning).expect("an offset");
     }
-    witness.assign(&all).expect("assigns");
+    consumer.assign(&all).expect("assigns");
     let mut found = BTreeMap::new();
     wait_until(&format!("{wanted} keys are on {topic}"), || {
-        while let Some(Ok(message)) = witness.poll(Duration::from_millis(20)) {
+        while let Some(Ok(message)) = consumer.poll(Duration::from_millis(20)) {
             found.insert(text(message.key()), message.partition());
         }
         found.len() == wanted
@@ -63,7 +63,7 @@ fn partitions_of(address: &str, topic: &str, wanted: usize) -> BTreeMap<String, 
     found
 }
 
-/// Sends the keys as the services do.
+/// Publishes a message for each key through a relay.
 fn send_by_relay(broker: &Broker, keys: &[String]) {
     let test = TestDatabase::sqlite();
     let database = test.database();
@@ -75,7 +75,7 @@ fn send_by_relay(broker: &Broker, keys: &[String]) {
     relay.stop();
 }
 
-/// Sends the keys with `kcat`.
+/// Publishes a message for each key with `kcat`.
 fn send_by_kcat(address: &str, topic: &str, keys: &[String]) {
     let mut sender = Command::new(kcat())
         .args(["-P", "-b", address, "-t", topic, "-K:", "-X", "topic.partitioner=murmur2_random"])

@@ -1,4 +1,4 @@
-//! The way out: what is committed is sent, in the end and whatever happens, and what was sent is not kept.
+//! The relay: committed messages are delivered eventually, whatever fails, and the rows of delivered messages are deleted.
 
 use crate::bus::{self, Broker, TOPIC, bodies, headers, outgoing, settings_for, text};
 use dual_db::{Database, Error};
@@ -14,7 +14,7 @@ use test_support::{
     number, on_both_databases, wait_until,
 };
 
-/// Commits messages `numbers` and publishes them.
+/// Publishes the messages `numbers`.
 fn publish(relay: &Relay, numbers: std::ops::Range<usize>) {
     let messages: Vec<OutgoingMessage> = numbers.map(outgoing).collect();
     bus::publish(relay, &messages);
@@ -31,7 +31,7 @@ fn left_behind(message: OutgoingMessage) -> OutboxMessage {
     }
 }
 
-/// Crashes between the COMMIT and the producer when it first sees a row with this key.
+/// Panics between the COMMIT and the producer at the first row with this key.
 struct CrashAt(&'static str, AtomicBool);
 
 impl BeforePublish for CrashAt {
@@ -50,7 +50,7 @@ fn expected(numbers: std::ops::Range<usize>) -> BTreeSet<String> {
 }
 
 on_both_databases! {
-    fn what_is_handed_off_arrives_as_it_is_and_its_rows_go(database: &Database) {
+    fn published_messages_arrive_unchanged_and_their_rows_are_deleted(database: &Database) {
         database.migrate(&[&MIGRATIONS]).unwrap();
         let broker = Broker::start();
         let relay = Relay::start(database, &broker.settings("group")).unwrap();
@@ -62,7 +62,7 @@ on_both_databases! {
             let sent = outgoing(key.strip_prefix("key-").unwrap().parse().unwrap());
             assert_eq!((text(message.payload()), headers(message)), (sent.body, sent.headers));
         }
-        // Every client library puts a key where the relay puts it.
+        // Another client chooses the same partition for a key as the relay.
         let sample: Vec<String> = seen.iter().take(50).map(|message| text(message.key())).collect();
         broker.send(sample.iter().map(|key| (key.as_str(), String::new())));
         for from_outside in broker.seen(50) {
@@ -74,16 +74,16 @@ on_both_databases! {
         relay.stop();
     }
 
-    fn what_was_never_handed_off_is_swept_when_its_grace_is_over(database: &Database) {
+    fn an_unpublished_row_is_swept_when_its_grace_is_over(database: &Database) {
         database.migrate(&[&MIGRATIONS]).unwrap();
         let broker = Broker::start();
         let mut settings = broker.settings("group");
-        // Long enough for the delivery on a machine under load: one that was given up would be swept, too.
+        // Long enough for the delivery on a busy machine: the sweeper also sends rows whose delivery timed out.
         settings.producer.delivery_timeout_ms = 5_000;
         let relay = Relay::start_with(database, &settings, Some(Arc::new(CrashAt("key-2", AtomicBool::default())))).unwrap();
         assert!(catch_unwind(AssertUnwindSafe(|| publish(&relay, 1..3))).is_err(), "it crashes before it publishes");
         let due_us = number(database, "SELECT MAX(send_after_us) AS n FROM outbox");
-        // What is handed off in time is not taken for what was left behind.
+        // The sweeper ignores rows within their grace.
         publish(&relay, 0..1);
         assert_eq!(bodies(&broker.seen(1)), [outgoing(0).body]);
         let swept = broker.seen(2);
@@ -95,7 +95,7 @@ on_both_databases! {
         relay.stop();
     }
 
-    fn what_was_rolled_back_is_not_sent(database: &Database) {
+    fn messages_of_a_rolled_back_transaction_are_not_sent(database: &Database) {
         database.migrate(&[&MIGRATIONS]).unwrap();
         let broker = Broker::start();
         let relay = Relay::start(database, &broker.settings("group")).unwrap();
@@ -111,7 +111,7 @@ on_both_databases! {
         assert!(broker.seen_now().is_none());
     }
 
-    fn what_a_failed_commit_wrote_is_not_sent(database: &Database) {
+    fn messages_of_a_failed_commit_are_not_sent(database: &Database) {
         database.migrate(&[&MIGRATIONS]).unwrap();
         let broker = Broker::start();
         let relay = Relay::start(database, &broker.settings("group")).unwrap();
@@ -132,7 +132,7 @@ on_both_databases! {
         relay.stop();
     }
 
-    fn what_does_not_fit_the_queue_is_left_to_the_sweeper(database: &Database) {
+    fn messages_that_do_not_fit_the_queue_are_left_to_the_sweeper(database: &Database) {
         database.migrate(&[&MIGRATIONS]).unwrap();
         let address = free_address().to_string();
         let mut settings = settings_for(&address, "group");
@@ -141,7 +141,7 @@ on_both_databases! {
         let relay = Relay::start(database, &settings).unwrap();
         let began = Instant::now();
         publish(&relay, 0..100);
-        assert!(began.elapsed() < Duration::from_secs(20), "a commit waits for nobody: {:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(20), "a commit does not wait for Kafka: {:?}", began.elapsed());
         let broker = Broker::start_at(&address);
         let mut seen = BTreeSet::new();
         wait_until("all hundred arrive", || {
@@ -153,7 +153,7 @@ on_both_databases! {
         relay.stop();
     }
 
-    fn a_stop_waits_for_what_is_on_its_way_and_deletes_it(database: &Database) {
+    fn a_stop_waits_for_deliveries_and_deletes_their_rows(database: &Database) {
         database.migrate(&[&MIGRATIONS]).unwrap();
         let broker = Broker::start();
         let mut settings = broker.settings("group");
@@ -176,8 +176,8 @@ on_both_databases! {
         settings.health_interval_ms = 200;
         let relay = Relay::start(database, &settings).unwrap();
         publish(&relay, 0..20);
-        let said = relay.check(&[TOPIC]).unwrap_err();
-        assert!(said.contains("check the setting kafka.brokers"), "{said}");
+        let error = relay.check(&[TOPIC]).unwrap_err();
+        assert!(error.contains("check the setting kafka.brokers"), "{error}");
         let began = Instant::now();
         relay.stop();
         assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
@@ -204,10 +204,10 @@ on_both_databases! {
         for relay in relays {
             relay.stop();
         }
-        assert!(broker.seen_now().is_none(), "a row that one has taken is not the other's");
+        assert!(broker.seen_now().is_none(), "one sweeper does not take the rows of the other");
     }
 
-    fn what_could_not_be_deleted_is_sent_again_and_deleted_then(database: &Database) {
+    fn a_row_that_could_not_be_deleted_is_sent_again_and_deleted_later(database: &Database) {
         database.migrate(&[&MIGRATIONS]).unwrap();
         let broker = Broker::start();
         let mut settings = broker.settings("group");
@@ -215,13 +215,13 @@ on_both_databases! {
         let relay = Relay::start(database, &settings).unwrap();
         forbid(database, "DELETE", "outbox");
         publish(&relay, 0..1);
-        assert_eq!(broker.seen(2).len(), 2, "it is sent again as long as its row is there");
+        assert_eq!(broker.seen(2).len(), 2, "it is sent again while its row exists");
         allow(database, "outbox");
         outbox_empties(database);
         relay.stop();
     }
 
-    fn a_message_that_can_never_be_sent_does_not_hold_up_the_others(database: &Database) {
+    fn an_unpublishable_message_does_not_delay_the_others(database: &Database) {
         database.migrate(&[&MIGRATIONS]).unwrap();
         let broker = Broker::start();
         let mut settings = broker.settings("group");
@@ -234,13 +234,13 @@ on_both_databases! {
             BTreeSet::from([outgoing(0).body, outgoing(2).body])
         );
         outbox_empties(database);
-        assert_eq!(count(database, "dead_letters WHERE event_id = 'event-1'"), 1, "it is kept for whoever looks into it");
+        assert_eq!(count(database, "dead_letters WHERE event_id = 'event-1'"), 1, "it is dead-lettered");
         relay.stop();
     }
 }
 
 #[test]
-fn topics_are_looked_for_and_never_altered() {
+fn topics_are_checked_and_never_altered() {
     let test = test_support::TestDatabase::sqlite();
     test.database().migrate(&[&MIGRATIONS]).unwrap();
     let broker = Broker::start();
@@ -250,9 +250,9 @@ fn topics_are_looked_for_and_never_altered() {
     relay.stop();
     settings.topics.partitions = 24;
     let relay = Relay::start(test.database(), &settings).unwrap();
-    let said = relay.check(&[TOPIC]).unwrap_err();
+    let error = relay.check(&[TOPIC]).unwrap_err();
     for named in [TOPIC, "12 partitions", "kafka.topics.partitions says 24", "never altered"] {
-        assert!(said.contains(named), "{named} in {said}");
+        assert!(error.contains(named), "{named} in {error}");
     }
     relay.stop();
 }

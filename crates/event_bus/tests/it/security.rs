@@ -1,5 +1,5 @@
-//! Kafka lets in who proves who it is, over TLS where that is wanted, and whoever is not let in reads what to check. This
-//! needs the Kafka of `scripts/services.sh`, whose listeners want a user.
+//! Authentication and TLS against a real Kafka, and error messages that name the settings to check. These tests need the Kafka
+//! of `scripts/services.sh`, whose listeners require a user.
 
 use crate::bus::{Recorder, outgoing, publish, settings_for};
 use dual_db::Database;
@@ -11,14 +11,15 @@ use std::time::Instant;
 use test_support::kafka::{brokers_of_services, services};
 use test_support::{PATIENCE, TestDatabase, on_kafka, unique, wait_until};
 
-/// The settings for the listener of this name, which wants a user.
+/// The settings for the listener of this name, which requires a user.
 fn settings_of(listener: &str) -> KafkaSettings {
     // No other Kafka has this user.
     brokers_of_services();
-    let told = services(&["env", "kafka", listener]);
-    let value = |name: &str| told.lines().find_map(|line| line.strip_prefix(&format!("{name}="))).unwrap_or_default();
+    let environment = services(&["env", "kafka", listener]);
+    let value =
+        |name: &str| environment.lines().find_map(|line| line.strip_prefix(&format!("{name}="))).unwrap_or_default();
     let mut settings = settings_for(value("KAFKA__BROKERS"), &unique("security_group"));
-    // A JVM that has just begun takes its time.
+    // A JVM that has just started is slow.
     settings.health_interval_ms = 5_000;
     settings.security.protocol = match value("KAFKA__SECURITY__PROTOCOL") {
         "sasl_ssl" => Protocol::SaslSsl,
@@ -36,13 +37,13 @@ fn migrated() -> TestDatabase {
     test
 }
 
-/// The topic is made, messages go out and come in.
-fn a_message_goes_round(settings: &KafkaSettings) {
+/// Creates a topic, publishes messages and consumes them.
+fn publish_and_consume(settings: &KafkaSettings) {
     let test = migrated();
     let database = test.database();
     let topic = unique("security_topic");
     let relay = Relay::start(database, settings).unwrap();
-    wait_until("the topic is there", || relay.check(&[&topic]).inspect_err(|said| eprintln!("{said}")).is_ok());
+    wait_until("the topic is there", || relay.check(&[&topic]).inspect_err(|error| eprintln!("{error}")).is_ok());
     let recorder = Recorder::new();
     let consumer = Consumer::start(settings, &topic, database.clone(), recorder.clone()).unwrap();
     let messages: Vec<OutgoingMessage> =
@@ -53,55 +54,55 @@ fn a_message_goes_round(settings: &KafkaSettings) {
     relay.stop();
 }
 
-/// What readiness says, once it knows why.
+/// The error of the health check, once it contains `awaited`.
 fn refusal(database: &Database, settings: &KafkaSettings, awaited: &str) -> String {
     let settings = KafkaSettings { health_interval_ms: 500, ..settings.clone() };
     let relay = Relay::start(database, &settings).unwrap();
     let until = Instant::now() + PATIENCE;
-    let said = loop {
-        let said = relay.check(&["any"]).expect_err("nobody gets in like this");
-        if said.contains(awaited) || Instant::now() > until {
-            break said;
+    let error = loop {
+        let error = relay.check(&["any"]).expect_err("the connection is refused");
+        if error.contains(awaited) || Instant::now() > until {
+            break error;
         }
     };
     relay.stop();
-    assert!(said.contains(awaited) && !said.contains('\n'), "{said}");
-    said
+    assert!(error.contains(awaited) && !error.contains('\n'), "{error}");
+    error
 }
 
 on_kafka! {
     #[test]
-    fn a_user_is_let_in_by_each_mechanism_on_kafka() {
+    fn a_user_authenticates_with_each_mechanism_on_kafka() {
         let mut settings = settings_of("sasl_plaintext");
         for mechanism in [SaslMechanism::Plain, SaslMechanism::ScramSha512] {
             settings.security.sasl_mechanism = mechanism;
-            a_message_goes_round(&settings);
+            publish_and_consume(&settings);
         }
     }
 
     #[test]
-    fn a_user_is_let_in_over_tls_with_and_without_a_certificate_on_kafka() {
+    fn a_user_authenticates_over_tls_with_and_without_a_certificate_on_kafka() {
         let mut settings = settings_of("sasl_ssl");
-        a_message_goes_round(&settings);
+        publish_and_consume(&settings);
         let key = PathBuf::from(&settings.security.ca_file).with_file_name("key.pem");
         settings.security.certificate_file = settings.security.ca_file.clone();
         settings.security.key_file = key.display().to_string();
-        a_message_goes_round(&settings);
+        publish_and_consume(&settings);
     }
 
     #[test]
-    fn a_wrong_password_is_told_as_such_and_not_shown_on_kafka() {
+    fn a_wrong_password_is_reported_and_not_shown_on_kafka() {
         let test = migrated();
         for listener in ["sasl_plaintext", "sasl_ssl"] {
             let mut settings = settings_of(listener);
             settings.security.sasl_password = "hunter2hunter2".into();
-            let said = refusal(test.database(), &settings, "kafka.security.sasl_username");
-            assert!(said.contains("sasl_password") && !said.contains("hunter2"), "{said}");
+            let error = refusal(test.database(), &settings, "kafka.security.sasl_username");
+            assert!(error.contains("sasl_password") && !error.contains("hunter2"), "{error}");
         }
     }
 
     #[test]
-    fn another_protocol_than_the_listener_speaks_is_told_as_such_on_kafka() {
+    fn a_wrong_protocol_is_reported_on_kafka() {
         let test = migrated();
         let sasl = settings_of("sasl_plaintext");
         let tls = settings_of("sasl_ssl");
@@ -119,14 +120,14 @@ on_kafka! {
     }
 
     #[test]
-    fn a_broker_that_no_authority_vouches_for_is_not_trusted_on_kafka() {
+    fn a_broker_with_an_untrusted_certificate_is_refused_on_kafka() {
         let test = migrated();
         let mut settings = settings_of("sasl_ssl");
         settings.security.ca_file = String::new();
         refusal(test.database(), &settings, "kafka.security.protocol, ca_file");
         settings.security.ca_file = "/nowhere/ca.pem".to_owned();
         let refused = Relay::start(test.database(), &settings).expect_err("there is no such file");
-        let said = format!("{refused:#}");
-        assert!(said.contains("ssl.ca.location") && !said.contains('\n'), "{said}");
+        let error = format!("{refused:#}");
+        assert!(error.contains("ssl.ca.location") && !error.contains('\n'), "{error}");
     }
 }

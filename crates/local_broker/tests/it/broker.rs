@@ -1,4 +1,4 @@
-//! What clients see.
+//! The broker as clients see it: topics, groups, restarts and connections.
 
 use claim_events::{CLAIM_TOPIC, PARTITIONS};
 use local_broker::{LocalBroker, TOPICS};
@@ -50,12 +50,12 @@ fn member(address: &str, group: &str) -> BaseConsumer {
     consumer
 }
 
-/// Polls until `wanted` messages with distinct bodies have come.
+/// Polls until `wanted` messages with distinct bodies are received.
 fn receive(consumer: &BaseConsumer, wanted: usize) -> Vec<OwnedMessage> {
     let mut bodies = BTreeSet::new();
     let mut messages = Vec::new();
-    wait_until(&format!("{wanted} messages come"), || {
-        // The pause is for when there is none.
+    wait_until(&format!("{wanted} messages are received"), || {
+        // The time-out applies if there is no message.
         while let Some(Ok(message)) = consumer.poll(Duration::from_millis(50)) {
             if bodies.insert(message.payload().map(<[u8]>::to_vec)) {
                 messages.push(message.detach());
@@ -74,7 +74,7 @@ fn partitions_of(consumer: &BaseConsumer) -> usize {
 }
 
 #[test]
-fn both_topics_are_there_from_the_start_under_the_fixed_address() {
+fn both_topics_exist_from_the_start_at_the_fixed_address() {
     let broker = start();
     let address = broker.address().to_string();
     let outside: BaseProducer = client(&address).create().unwrap();
@@ -106,15 +106,15 @@ fn a_group_joins_quickly_and_gets_every_message_a_key_in_one_partition() {
 
     let mut messages = receive(&consumer, 599);
     messages.extend(first);
-    let places: BTreeSet<_> =
+    let partitions: BTreeSet<_> =
         messages.iter().map(|message| (message.key().unwrap().to_vec(), message.partition().unsigned_abs())).collect();
-    assert_eq!(places.len(), 30, "a key was seen in more than one partition");
-    for (key, partition) in places {
-        assert_eq!(partition, reference_partition(&key), "as every Kafka client has it");
+    assert_eq!(partitions.len(), 30, "each key is in one partition");
+    for (key, partition) in partitions {
+        assert_eq!(partition, reference_partition(&key), "the same as with every Kafka client");
     }
 }
 
-/// Kafka's default partitioner for keyed messages, as the Java client has it (`Utils.murmur2`).
+/// Kafka's default partitioner for keyed messages, as in the Java client (`Utils.murmur2`).
 fn reference_partition(key: &[u8]) -> u32 {
     const M: u32 = 0x5bd1_e995;
     let mut hash = 0x9747_b28c ^ u32::try_from(key.len()).expect("a short key");
@@ -147,16 +147,16 @@ fn two_members_share_the_partitions() {
     });
     let began = Instant::now();
     let second = member(&address, "payments");
-    wait_until("each has its half", || {
+    wait_until("each has half of the partitions", || {
         first.poll(Duration::from_millis(20));
         second.poll(Duration::from_millis(20));
         (partitions_of(&first), partitions_of(&second)) == (6, 6)
     });
-    println!("a second member had its share after {:?}", began.elapsed());
+    println!("a second member had half of the partitions after {:?}", began.elapsed());
 }
 
 #[test]
-fn clients_live_on_when_the_broker_is_started_again() {
+fn clients_reconnect_after_a_restart_of_the_broker() {
     let broker = LocalBroker::start(&free_address().to_string()).expect("the broker starts");
     let address = broker.address().to_string();
     let outside = producer(&address);
@@ -167,32 +167,32 @@ fn clients_live_on_when_the_broker_is_started_again() {
     assert_eq!(receive(&consumer, 10).len(), 10);
 
     drop(broker);
-    // Sent while nobody listens: it waits for the broker and is not lost.
+    // Sent while the broker is down: it waits in the producer's queue and is not lost.
     send(&outside, "a", "meanwhile");
     let began = Instant::now();
-    let _broker = LocalBroker::start(&address).expect("the same address can be had again");
+    let _broker = LocalBroker::start(&address).expect("the address is free again");
     send(&outside, "b", "after");
     let delivered = outside.flush(PATIENCE);
-    println!("the producer went on after {:?}", began.elapsed());
+    println!("the producer delivered after {:?}", began.elapsed());
     delivered.expect("everything is delivered");
-    // The consumer stood beyond the end of what is there now, and so begins anew.
+    // The consumer's position is past the end of the new partition, so it starts from the beginning.
     let bodies: BTreeSet<_> = receive(&consumer, 2).iter().map(|message| message.payload().unwrap().to_vec()).collect();
-    println!("the consumer went on after {:?}", began.elapsed());
+    println!("the consumer received after {:?}", began.elapsed());
     assert_eq!(bodies, BTreeSet::from([b"meanwhile".to_vec(), b"after".to_vec()]));
 }
 
-/// Asks for the versions that the broker speaks (`ApiVersions`, version 0) and reads the answer: the broker has the connection.
+/// Sends an `ApiVersions` request (version 0) and reads the response, which proves that the broker serves the connection.
 fn assert_answers(mut connection: &TcpStream) {
     connection.write_all(&[0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 1, 0xff, 0xff]).expect("sends");
     let mut length = [0; 4];
     connection.read_exact(&mut length).expect("answers");
-    let mut answer = vec![0; usize::try_from(u32::from_be_bytes(length)).expect("short")];
-    connection.read_exact(&mut answer).expect("answers");
-    assert!(answer.starts_with(&[0, 0, 0, 1]), "it answers this request");
+    let mut response = vec![0; usize::try_from(u32::from_be_bytes(length)).expect("short")];
+    connection.read_exact(&mut response).expect("answers");
+    assert!(response.starts_with(&[0, 0, 0, 1]), "the correlation id is that of the request");
 }
 
 #[test]
-fn connections_are_bounded_and_end_together() {
+fn connections_are_bounded_and_closed_with_the_broker() {
     let broker = start();
     let open: Vec<_> = (0..256).map(|_| TcpStream::connect(broker.address()).expect("connects")).collect();
     let ended = |stream: &TcpStream| {
@@ -200,17 +200,17 @@ fn connections_are_bounded_and_end_together() {
         std::io::Read::read(&mut &*stream, &mut [0]).map_or(true, |read| read == 0)
     };
     let one_too_many = TcpStream::connect(broker.address()).expect("the operating system accepts it");
-    assert!(ended(&one_too_many), "a connection above the bound is closed");
+    assert!(ended(&one_too_many), "a connection above the limit is closed");
     drop(open);
-    // As soon as the others are gone there is room again.
+    // New connections are accepted once the others are closed.
     let address = broker.address().to_string();
     let outside: BaseProducer = client(&address).create().unwrap();
     outside.client().fetch_metadata(None, PATIENCE).expect("answers again");
 
     let idle = TcpStream::connect(broker.address()).unwrap();
-    let (closed, seen): (Sender<bool>, _) = channel();
+    let (closed, is_closed): (Sender<bool>, _) = channel();
     assert_answers(&idle);
     std::thread::spawn(move || closed.send(ended(&idle)));
     drop(broker);
-    assert_eq!(seen.recv_timeout(PATIENCE), Ok(true), "a broker that ends closes its connections");
+    assert_eq!(is_closed.recv_timeout(PATIENCE), Ok(true), "the broker closes its connections when it ends");
 }

@@ -1,5 +1,4 @@
-//! The broker from outside: producers and consumer groups of librdkafka through the fixed address, restarts, and the
-//! program's own start.
+//! Tests of the broker with librdkafka's producers and consumer groups through the fixed address, and of the program.
 
 mod broker;
 mod program;

@@ -304,7 +304,7 @@ on_both_databases! {
         log.extend(rest.join().expect("no panic"));
         log.push(errors.join().expect("no panic"));
         let log = log.join("\n");
-        assert!(log.contains("a dead letter was sent out again"), "{log}");
+        assert!(log.contains("dead letter redriven"), "{log}");
         assert!(!log.contains("CANARY"), "{log}");
     }
 }

@@ -1,4 +1,4 @@
-//! The book: every movement of money, only ever added to, and what it adds up to. Sums are made in the database.
+//! The book: an append-only table of all movements of money, and its totals. The database computes the sums.
 
 use super::MOST_ROWS;
 use super::schema::book;
@@ -20,19 +20,19 @@ pub(super) struct NewEntry<'a> {
     pub entry_id: &'a str,
 }
 
-/// Adds an entry. Unique keys in the database refuse a second payment under one key, and money that comes back twice.
+/// Appends an entry. Unique indexes refuse a second payment under one key, and a second refund or return of a payment.
 pub(super) fn add(connection: &mut Connection, entry: &NewEntry<'_>) -> Result<()> {
     on_each_backend!(connection, |c| diesel::insert_into(book::table).values(entry).execute(c))?;
     Ok(())
 }
 
-/// How the money of a payment came back.
+/// The refund or return of a payment.
 pub(super) struct MoneyBack {
     pub kind: Kind,
     pub entry_id: String,
 }
 
-/// Which of these payments (keys of their table) have their money back, and how.
+/// The refunds and returns of these payments, by the primary key of the payment.
 pub(super) fn money_back(connection: &mut Connection, payment_keys: &[i64]) -> Result<HashMap<i64, MoneyBack>> {
     let rows: Vec<(i64, String, String)> = on_each_backend!(connection, |c| {
         book::table
@@ -47,7 +47,7 @@ fn stored_kind(name: &str) -> Kind {
     Kind::parse(name).expect("the kind column is only written from Kind::name, and checked by the database")
 }
 
-/// The entries of a reference, oldest first, and what all of them add up to.
+/// The entries of a reference, oldest first, and their totals.
 pub fn entries(connection: &mut Connection, reference: &str) -> Result<(Vec<Entry>, Totals)> {
     let rows: Vec<(i64, String, i64)> = on_each_backend!(connection, |c| {
         book::table
@@ -72,12 +72,12 @@ pub fn entries(connection: &mut Connection, reference: &str) -> Result<(Vec<Entr
     Ok((entries, totals.into()))
 }
 
-/// Money out and back as columns; sums of 64-bit numbers are wider on PostgreSQL until they are cast.
+/// Money out and money back as columns. The casts are needed on PostgreSQL, where a sum of `BIGINT` is a `NUMERIC`.
 const TOTALS: &str = "\
     CAST(COALESCE(SUM(CASE WHEN kind = 'payment' THEN amount_cents ELSE 0 END), 0) AS BIGINT) AS money_out_cents, \
     CAST(COALESCE(SUM(CASE WHEN kind = 'payment' THEN 0 ELSE amount_cents END), 0) AS BIGINT) AS money_back_cents";
 
-/// How many payments, as a column.
+/// The number of payments as a column.
 const PAYMENTS: &str = "COUNT(CASE WHEN kind = 'payment' THEN 1 END) AS payments";
 
 #[derive(QueryableByName)]
@@ -106,7 +106,7 @@ struct SummaryRow {
     totals: TotalsRow,
 }
 
-/// The whole book in numbers.
+/// The totals of the whole book.
 pub fn summary(connection: &mut Connection) -> Result<Summary> {
     let row: SummaryRow = on_each_backend!(connection, |c| {
         sql_query(format!(
@@ -128,7 +128,7 @@ struct ClaimRow {
     totals: TotalsRow,
 }
 
-/// A page of references with money, in the order of their bytes, beginning behind `after`.
+/// A page of references with entries, in the order of their bytes, starting after `after`.
 pub fn claims(connection: &mut Connection, after: &str, limit: i64) -> Result<Vec<ClaimTotals>> {
     let rows: Vec<ClaimRow> = on_each_backend!(connection, |c| {
         sql_query(format!(

@@ -1,5 +1,5 @@
-//! The gateway's own database: one file a table, its queries beside it. What is decided here is what must be decided
-//! inside a transaction; the rules are in `domain`.
+//! The gateway's database: a file for each table with its queries. Only what must be decided inside a transaction is decided
+//! here; the rules are in `domain`.
 
 pub mod book;
 pub mod payments;
@@ -14,10 +14,10 @@ use dual_db::Migrations;
 pub static MIGRATIONS: Migrations =
     Migrations { sqlite: embed_migrations!("migrations/sqlite"), postgres: embed_migrations!("migrations/postgres") };
 
-/// The most rows one answer lists.
+/// The most rows in one response.
 pub const MOST_ROWS: i64 = 1_000;
 
-/// What public ids are made of: letters and digits only, so that an id survives a shell, a URL and a double click.
+/// The characters of public ids: letters and digits only, so that an id survives a shell, a URL and a double click.
 const ALPHABET: [char; 62] = [
     '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F', 'G', 'H', 'I', 'J', 'K', 'L', 'M',
     'N', 'O', 'P', 'Q', 'R', 'S', 'T', 'U', 'V', 'W', 'X', 'Y', 'Z', 'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j',

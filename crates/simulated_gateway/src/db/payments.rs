@@ -1,13 +1,13 @@
-//! Payments by idempotency key: what was asked under each, how often, and the definite answer.
+//! Payments by idempotency key: the request, the number of attempts, and the definite response.
 
 use super::book::{self, NewEntry};
 use super::returns;
 use super::schema::payments;
 use super::{MOST_ROWS, random_id};
-use crate::domain::answer::PaymentAnswer;
+use crate::domain::response::PaymentResponse;
 use crate::domain::book::{Kind, KnownPayment};
 use crate::domain::fate::{Fate, Verdict};
-use crate::domain::faults::{Asked, Fared};
+use crate::domain::faults::{Operation, Outcome};
 use crate::domain::request::PaymentRequest;
 use crate::domain::rules::Rules;
 use diesel::prelude::*;
@@ -42,50 +42,50 @@ struct Row {
 }
 
 impl Row {
-    fn definite_answer(self) -> Option<PaymentAnswer> {
+    fn definite_response(self) -> Option<PaymentResponse> {
         match (self.payment_id, self.paid_cents) {
-            (Some(payment_id), Some(paid_cents)) => Some(PaymentAnswer::Approved { payment_id, paid_cents }),
-            _ if self.status == DECLINED => Some(PaymentAnswer::Declined),
+            (Some(payment_id), Some(paid_cents)) => Some(PaymentResponse::Approved { payment_id, paid_cents }),
+            _ if self.status == DECLINED => Some(PaymentResponse::Declined),
             _ => None,
         }
     }
 }
 
-/// Answers a request for a payment, inside the caller's transaction: counts the attempt, and pays at most once a key.
-pub fn pay(connection: &mut Connection, request: &PaymentRequest, rules: &Rules) -> Result<Fared<PaymentAnswer>> {
-    let Some(row) = count_attempt(connection, request)? else { return Ok(Fared::Answered(PaymentAnswer::KeyReused)) };
+/// Processes a payment request, inside the caller's transaction: counts the attempt, and pays at most once for each key.
+pub fn pay(connection: &mut Connection, request: &PaymentRequest, rules: &Rules) -> Result<Outcome<PaymentResponse>> {
+    let Some(row) = count_attempt(connection, request)? else { return Ok(Outcome::Processed(PaymentResponse::KeyReused)) };
     let attempt = row.attempts;
-    rules.faults.fare(Asked::Payment, request.key.as_str(), attempt, || answer(connection, request, row, rules))
+    rules.faults.inject(Operation::Payment, request.key.as_str(), attempt, || process(connection, request, row, rules))
 }
 
-fn answer(connection: &mut Connection, request: &PaymentRequest, row: Row, rules: &Rules) -> Result<PaymentAnswer> {
+fn process(connection: &mut Connection, request: &PaymentRequest, row: Row, rules: &Rules) -> Result<PaymentResponse> {
     let (id, attempt) = (row.id, row.attempts);
-    if let Some(answer) = row.definite_answer() {
-        return Ok(answer);
+    if let Some(response) = row.definite_response() {
+        return Ok(response);
     }
     let fate = rules.faults.fate(&request.key, Fate::of(request.amount));
     match fate.verdict(request.amount, attempt) {
-        Verdict::Approve { paid_cents, answer_is_lost } => {
-            let answer = approve(connection, id, request, paid_cents)?;
+        Verdict::Approve { paid_cents, response_is_lost } => {
+            let response = approve(connection, id, request, paid_cents)?;
             if let (Fate::ReturnedLater, Some(after_us)) = (fate, rules.returned_after_us) {
                 let now_us = connection.now_us()?;
                 returns::schedule(connection, id, now_us + after_us)?;
             }
-            Ok(if answer_is_lost { PaymentAnswer::Lost } else { answer })
+            Ok(if response_is_lost { PaymentResponse::Lost } else { response })
         }
         Verdict::Decline => {
             on_each_backend!(connection, |c| {
                 diesel::update(payments::table.find(id)).set(payments::status.eq(DECLINED)).execute(c)
             })?;
-            Ok(PaymentAnswer::Declined)
+            Ok(PaymentResponse::Declined)
         }
-        Verdict::PutOff => Ok(PaymentAnswer::PutOff),
-        Verdict::Lose => Ok(PaymentAnswer::Lost),
+        Verdict::Throttled => Ok(PaymentResponse::Throttled),
+        Verdict::Lose => Ok(PaymentResponse::Lost),
     }
 }
 
-/// Notes the key, or that it came again, and holds its row until the transaction ends: requests with one key queue up
-/// here. `None` when the key was used for something else; that counts as no attempt.
+/// Stores the key, or counts another attempt of it, and locks its row until the transaction ends, so that requests with one key
+/// are processed one after the other. Returns `None` if the key was used with another body, which is not counted.
 fn count_attempt(connection: &mut Connection, request: &PaymentRequest) -> Result<Option<Row>> {
     let new = NewRow {
         idempotency_key: request.key.as_str(),
@@ -114,7 +114,7 @@ fn count_attempt(connection: &mut Connection, request: &PaymentRequest) -> Resul
     })?)
 }
 
-fn approve(connection: &mut Connection, id: i64, request: &PaymentRequest, paid_cents: i64) -> Result<PaymentAnswer> {
+fn approve(connection: &mut Connection, id: i64, request: &PaymentRequest, paid_cents: i64) -> Result<PaymentResponse> {
     let payment_id = random_id();
     let at_us = connection.now_us()?;
     on_each_backend!(connection, |c| {
@@ -137,7 +137,7 @@ fn approve(connection: &mut Connection, id: i64, request: &PaymentRequest, paid_
             entry_id: &payment_id,
         },
     )?;
-    Ok(PaymentAnswer::Approved { payment_id, paid_cents })
+    Ok(PaymentResponse::Approved { payment_id, paid_cents })
 }
 
 #[derive(Queryable, Selectable)]
@@ -151,9 +151,9 @@ struct KnownRow {
     paid_cents: Option<i64>,
 }
 
-/// The payments of a reference that have a definite answer, oldest first.
+/// The payments of a reference that have a definite response, oldest first.
 ///
-/// That one is not among them proves nothing: its request may still be on its way.
+/// A missing payment proves nothing: its request may still arrive.
 pub fn look_up(connection: &mut Connection, reference: &str) -> Result<Vec<KnownPayment>> {
     let rows: Vec<KnownRow> = on_each_backend!(connection, |c| {
         payments::table

@@ -1,13 +1,13 @@
-//! Refunds by idempotency key. Money comes back once a payment, whatever the keys and whoever sends it back.
+//! Refunds by idempotency key. A payment is refunded or returned once, whatever the keys.
 
 use super::book::{self, MoneyBack, NewEntry};
 use super::payments::APPROVED;
 use super::random_id;
 use super::schema::{payments, refunds};
-use crate::domain::answer::RefundAnswer;
+use crate::domain::response::RefundResponse;
 use crate::domain::book::Kind;
 use crate::domain::fate::Fate;
-use crate::domain::faults::{Asked, Fared};
+use crate::domain::faults::{Operation, Outcome};
 use crate::domain::request::{Amount, RefundRequest};
 use crate::domain::rules::Rules;
 use diesel::prelude::*;
@@ -40,17 +40,17 @@ struct Row {
 }
 
 impl Row {
-    fn definite_answer(self) -> Option<RefundAnswer> {
+    fn definite_response(self) -> Option<RefundResponse> {
         match (self.status.as_str(), self.refund_id) {
-            (REFUNDED, Some(refund_id)) => Some(RefundAnswer::Refunded { refund_id }),
-            (ALREADY_REFUNDED, Some(refund_id)) => Some(RefundAnswer::AlreadyRefunded { refund_id }),
-            (ALREADY_RETURNED, _) => Some(RefundAnswer::AlreadyReturned),
+            (REFUNDED, Some(refund_id)) => Some(RefundResponse::Refunded { refund_id }),
+            (ALREADY_REFUNDED, Some(refund_id)) => Some(RefundResponse::AlreadyRefunded { refund_id }),
+            (ALREADY_RETURNED, _) => Some(RefundResponse::AlreadyReturned),
             _ => None,
         }
     }
 }
 
-/// A payment that was made, as a refund needs it.
+/// The columns of an approved payment that a refund needs.
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = payments)]
 struct PaidRow {
@@ -60,36 +60,37 @@ struct PaidRow {
     refund_attempts: i64,
 }
 
-/// Answers a request for a refund, inside the caller's transaction.
+/// Processes a refund request, inside the caller's transaction.
 ///
-/// Only a request that fits a payment is remembered under its key; the others may come again, corrected. Nothing goes wrong
-/// with these by chance.
-pub fn refund(connection: &mut Connection, request: &RefundRequest, rules: &Rules) -> Result<Fared<RefundAnswer>> {
+/// Only a request that matches a payment is stored under its key. The key of any other one stays free for a corrected request,
+/// and no random fault applies to it.
+pub fn refund(connection: &mut Connection, request: &RefundRequest, rules: &Rules) -> Result<Outcome<RefundResponse>> {
     let payments = lock_payments(connection, request)?;
-    let refused = |answer| Ok(Fared::Answered(answer));
-    let Some(known) = is_known(connection, request)? else { return refused(RefundAnswer::KeyReused) };
+    let refused = |response| Ok(Outcome::Processed(response));
+    let Some(known) = is_known(connection, request)? else { return refused(RefundResponse::KeyReused) };
     if !known {
-        // A key that was remembered before has found its payment before.
+        // A stored key has matched a payment before.
         if payments.is_empty() {
-            return refused(RefundAnswer::NoSuchPayment);
+            return refused(RefundResponse::NoSuchPayment);
         }
         if !payments.iter().any(|payment| payment.paid_cents == Some(request.amount.cents())) {
-            return refused(RefundAnswer::OtherAmount);
+            return refused(RefundResponse::OtherAmount);
         }
     }
-    let Some(row) = count_attempt(connection, request)? else { return refused(RefundAnswer::KeyReused) };
+    let Some(row) = count_attempt(connection, request)? else { return refused(RefundResponse::KeyReused) };
     let (row_id, attempt) = (row.id, row.attempts);
-    rules.faults.fare(Asked::Refund, request.key.as_str(), attempt, || {
-        if let Some(answer) = row.definite_answer() {
-            return Ok(answer);
+    rules.faults.inject(Operation::Refund, request.key.as_str(), attempt, || {
+        if let Some(response) = row.definite_response() {
+            return Ok(response);
         }
-        let answer = pay_back(connection, request, &payments, rules.refund_failures)?;
-        remember(connection, row_id, &answer)?;
-        Ok(answer)
+        let response = pay_back(connection, request, &payments, rules.refund_failures)?;
+        store(connection, row_id, &response)?;
+        Ok(response)
     })
 }
 
-/// The payments of the request's reference, held until the transaction ends: refunds of one payment queue up here.
+/// Reads the payments of the request's reference and locks them until the transaction ends, so that refunds of one payment are
+/// processed one after the other.
 fn lock_payments(connection: &mut Connection, request: &RefundRequest) -> Result<Vec<PaidRow>> {
     Ok(load_for_update!(
         connection,
@@ -100,7 +101,7 @@ fn lock_payments(connection: &mut Connection, request: &RefundRequest) -> Result
     )?)
 }
 
-/// Whether the key is remembered; `None` when it is for something else.
+/// Whether the key is stored; `None` if it is stored with another body.
 fn is_known(connection: &mut Connection, request: &RefundRequest) -> Result<Option<bool>> {
     let found: Option<(String, i64)> = on_each_backend!(connection, |c| {
         refunds::table
@@ -118,7 +119,7 @@ fn is_known(connection: &mut Connection, request: &RefundRequest) -> Result<Opti
     })
 }
 
-/// Notes the key, or that it came again. `None` when it was used for something else in the meantime.
+/// Stores the key, or counts another attempt of it. Returns `None` if it was stored with another body meanwhile.
 fn count_attempt(connection: &mut Connection, request: &RefundRequest) -> Result<Option<Row>> {
     let new = NewRow {
         idempotency_key: request.key.as_str(),
@@ -144,22 +145,22 @@ fn count_attempt(connection: &mut Connection, request: &RefundRequest) -> Result
     })?)
 }
 
-/// Pays back the oldest payment of that amount whose money is not back yet.
+/// Refunds the oldest payment of this amount that is neither refunded nor returned.
 fn pay_back(
     connection: &mut Connection,
     request: &RefundRequest,
     paid: &[PaidRow],
     refund_failures: u32,
-) -> Result<RefundAnswer> {
+) -> Result<RefundResponse> {
     let keys: Vec<i64> = paid.iter().map(|payment| payment.id).collect();
     let mut back = book::money_back(connection, &keys)?;
     let mut fitting = paid.iter().filter(|payment| payment.paid_cents == Some(request.amount.cents())).peekable();
-    let Some(oldest) = fitting.peek().map(|payment| payment.id) else { return Ok(RefundAnswer::NoSuchPayment) };
+    let Some(oldest) = fitting.peek().map(|payment| payment.id) else { return Ok(RefundResponse::NoSuchPayment) };
     let Some(payment) = fitting.find(|payment| !back.contains_key(&payment.id)) else {
         return Ok(match back.remove(&oldest) {
-            Some(MoneyBack { kind: Kind::Return, .. }) => RefundAnswer::AlreadyReturned,
-            Some(MoneyBack { entry_id, .. }) => RefundAnswer::AlreadyRefunded { refund_id: entry_id },
-            None => RefundAnswer::NoSuchPayment,
+            Some(MoneyBack { kind: Kind::Return, .. }) => RefundResponse::AlreadyReturned,
+            Some(MoneyBack { entry_id, .. }) => RefundResponse::AlreadyRefunded { refund_id: entry_id },
+            None => RefundResponse::NoSuchPayment,
         });
     };
 
@@ -167,9 +168,9 @@ fn pay_back(
     on_each_backend!(connection, |c| {
         diesel::update(payments::table.find(payment.id)).set(payments::refund_attempts.eq(attempt)).execute(c)
     })?;
-    let asked = Amount::from_cents(payment.amount_cents);
-    if asked.is_some_and(|asked| Fate::of(asked).fails_refund(attempt, refund_failures)) {
-        return Ok(RefundAnswer::Failed);
+    let requested = Amount::from_cents(payment.amount_cents);
+    if requested.is_some_and(|requested| Fate::of(requested).fails_refund(attempt, refund_failures)) {
+        return Ok(RefundResponse::Failed);
     }
     let refund_id = random_id();
     let at_us = connection.now_us()?;
@@ -184,15 +185,15 @@ fn pay_back(
             entry_id: &refund_id,
         },
     )?;
-    Ok(RefundAnswer::Refunded { refund_id })
+    Ok(RefundResponse::Refunded { refund_id })
 }
 
-/// Stores a definite answer under its key.
-fn remember(connection: &mut Connection, row_id: i64, answer: &RefundAnswer) -> Result<()> {
-    let (status, refund_id) = match answer {
-        RefundAnswer::Refunded { refund_id } => (REFUNDED, Some(refund_id)),
-        RefundAnswer::AlreadyRefunded { refund_id } => (ALREADY_REFUNDED, Some(refund_id)),
-        RefundAnswer::AlreadyReturned => (ALREADY_RETURNED, None),
+/// Stores a definite response under its key.
+fn store(connection: &mut Connection, row_id: i64, response: &RefundResponse) -> Result<()> {
+    let (status, refund_id) = match response {
+        RefundResponse::Refunded { refund_id } => (REFUNDED, Some(refund_id)),
+        RefundResponse::AlreadyRefunded { refund_id } => (ALREADY_REFUNDED, Some(refund_id)),
+        RefundResponse::AlreadyReturned => (ALREADY_RETURNED, None),
         _ => return Ok(()),
     };
     on_each_backend!(connection, |c| {

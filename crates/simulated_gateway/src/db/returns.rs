@@ -1,4 +1,4 @@
-//! Payments that the payee's bank sends back: when, and whether whoever paid has been told.
+//! Payments that the payee's bank returns: when, and whether the webhook about it was delivered.
 
 use super::book::{self, NewEntry};
 use super::random_id;
@@ -8,7 +8,7 @@ use crate::domain::webhook::Returned;
 use diesel::prelude::*;
 use dual_db::{Connection, Result, load_skipping_locked, on_each_backend};
 
-/// The payment will come back at `next_attempt_at_us`, unless it is refunded before.
+/// Schedules the return of a payment at `next_attempt_at_us`, unless it is refunded before.
 pub(super) fn schedule(connection: &mut Connection, payment_key: i64, next_attempt_at_us: i64) -> Result<()> {
     let row = (
         returns::payment_key.eq(payment_key),
@@ -20,12 +20,12 @@ pub(super) fn schedule(connection: &mut Connection, payment_key: i64, next_attem
     Ok(())
 }
 
-/// Brings back what is due, and returns what is to be told: again and again, until [`note_told`]. Nobody else tells it
-/// until `again_at_us`.
+/// Books due returns and reads the webhooks that are due, each until [`mark_delivered`]. No other instance takes such a webhook
+/// again before `next_attempt_at_us` of the number of its attempts.
 pub fn take_due(
     connection: &mut Connection,
     now_us: i64,
-    again_at_us: impl Fn(i64) -> i64,
+    next_attempt_at_us: impl Fn(i64) -> i64,
     limit: i64,
 ) -> Result<Vec<Returned>> {
     let due: Vec<(i64, String, i64)> = load_skipping_locked!(
@@ -36,7 +36,7 @@ pub fn take_due(
             .limit(limit)
             .select((returns::payment_key, returns::event_id, returns::attempts))
     )?;
-    let mut told = Vec::new();
+    let mut taken = Vec::new();
     for (payment_key, event_id, attempts) in due {
         let payment: (Option<String>, String, Option<i64>) = dual_db::load_for_update!(
             connection,
@@ -51,7 +51,7 @@ pub fn take_due(
         let (Some(payment_id), reference, Some(amount_cents)) = payment else { continue };
         match book::money_back(connection, &[payment_key])?.remove(&payment_key).map(|back| back.kind) {
             Some(Kind::Refund) => {
-                note_told(connection, &event_id)?;
+                mark_delivered(connection, &event_id)?;
                 continue;
             }
             Some(_) => {}
@@ -69,16 +69,19 @@ pub fn take_due(
         }
         on_each_backend!(connection, |c| {
             diesel::update(returns::table.find(payment_key))
-                .set((returns::attempts.eq(attempts + 1), returns::next_attempt_at_us.eq(again_at_us(attempts + 1))))
+                .set((
+                    returns::attempts.eq(attempts + 1),
+                    returns::next_attempt_at_us.eq(next_attempt_at_us(attempts + 1)),
+                ))
                 .execute(c)
         })?;
-        told.push(Returned { event_id, payment_id, reference, amount_cents });
+        taken.push(Returned { event_id, payment_id, reference, amount_cents });
     }
-    Ok(told)
+    Ok(taken)
 }
 
-/// Whoever paid knows.
-pub fn note_told(connection: &mut Connection, event_id: &str) -> Result<()> {
+/// Marks the webhook about a return as delivered, so that it is not sent again.
+pub fn mark_delivered(connection: &mut Connection, event_id: &str) -> Result<()> {
     on_each_backend!(connection, |c| {
         diesel::update(returns::table.filter(returns::event_id.eq(event_id)))
             .set(returns::next_attempt_at_us.eq(None::<i64>))

@@ -1,21 +1,21 @@
-//! What the book says: the money that moved, and the payments there are.
+//! Entries, totals and payments of the book.
 
-/// How money moved.
+/// The kind of a movement of money.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Out, to the payee.
+    /// From the payer to the payee.
     Payment,
-    /// Back, because the payer asked.
+    /// Back to the payer, who requested it.
     Refund,
-    /// Back, because the payee's bank did not take it.
+    /// Back to the payer, because the payee's bank returned the payment.
     Return,
 }
 
 impl Kind {
-    /// All there are.
+    /// All kinds.
     pub const ALL: [Kind; 3] = [Kind::Payment, Kind::Refund, Kind::Return];
 
-    /// Its name, in the book and in answers.
+    /// The name in the book and in responses.
     pub fn name(self) -> &'static str {
         match self {
             Kind::Payment => "payment",
@@ -33,17 +33,17 @@ impl Kind {
 /// An entry of the book.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// When, in microseconds since 1970 (UTC).
+    /// The time, in microseconds since 1970 (UTC).
     pub at_us: i64,
-    /// How the money moved.
+    /// The kind of movement.
     pub kind: Kind,
-    /// For what.
+    /// The payer's reference.
     pub reference: String,
-    /// How much, in cents.
+    /// The amount, in cents.
     pub amount_cents: i64,
 }
 
-/// Money out and back, in cents.
+/// The sums of money out and money back, in cents.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Paid.
@@ -52,25 +52,25 @@ pub struct Totals {
     pub money_back_cents: i64,
 }
 
-/// The whole book in numbers.
+/// The totals of the whole book.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Summary {
-    /// Payments made.
+    /// The number of payments.
     pub payments: i64,
-    /// Refunds made.
+    /// The number of refunds.
     pub refunds: i64,
-    /// References with a payment.
+    /// The number of references with a payment.
     pub claims: i64,
     /// The money.
     pub totals: Totals,
 }
 
-/// One reference's part of the book.
+/// The totals of one reference.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimTotals {
     /// The reference.
     pub reference: String,
-    /// Payments made for it; more than one means that somebody paid twice.
+    /// The number of its payments; more than one means that the payer paid twice.
     pub payments: i64,
     /// The money.
     pub totals: Totals,
@@ -79,14 +79,14 @@ pub struct ClaimTotals {
 /// A payment that was approved or declined, as a look-up shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownPayment {
-    /// Its public id; a declined one has none.
+    /// The public id; `None` if it was declined.
     pub payment_id: Option<String>,
     /// The reference.
     pub reference: String,
-    /// The key it was asked for with.
+    /// The idempotency key of its request.
     pub idempotency_key: String,
-    /// What was paid or, declined, asked for; in cents.
+    /// The paid amount or, if it was declined, the requested one; in cents.
     pub amount_cents: i64,
-    /// How the money came back, if it did.
+    /// Whether and how it was refunded or returned.
     pub money_back: Option<Kind>,
 }

@@ -1,7 +1,7 @@
-//! Faults by chance: how a request fares on its way, and what becomes of a payment, whatever its cents say.
+//! Random faults: of requests and their responses, and of payments that their cents approve.
 //!
-//! Each is drawn from the seed, what is asked, its key and how often that key came: the same requests with the same seed
-//! fare the same, in whatever order they come, and none has to be remembered.
+//! Each fault is drawn from the seed, the operation, the key and the number of the attempt. So the same requests with the same
+//! seed get the same faults in any order, and no draw needs to be stored.
 
 use super::fate::Fate;
 use super::request::IdempotencyKey;
@@ -9,30 +9,30 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use validator::{Validate, ValidationError};
 
-/// What goes wrong by chance, beside the rules by cents; nothing by default.
+/// The percentages of random faults, apart from the rules by cents; 0 by default.
 ///
-/// The first five apply to requests for payments and refunds; those of them that prevent the work apply to look-ups, too.
-/// Whether one does is drawn from the seed, the idempotency key and how often it came, so that a run can be repeated. A key that was paid is paid
-/// once, whatever befalls the requests for it.
+/// The first five apply to payment and refund requests. Those of them by which a request is not processed apply to look-ups,
+/// too. A fault is drawn from the seed, the idempotency key and the number of the attempt, so that a run can be repeated. Each
+/// key is paid at most once, whatever faults its requests have.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
 #[validate(schema(function = "at_most_all"))]
 pub struct Faults {
-    /// The seed of all chance but that of `throughput`; 1.
+    /// The seed of all random draws except those of `throughput`; 1.
     pub seed: u64,
-    /// Of the requests, how many are lost: the connection breaks, and nothing is done. In percent, as all that follow; 0.
+    /// Requests that are lost: the connection is closed, and the request is not processed. In percent, as all that follow; 0.
     pub lost_request_percent: u8,
-    /// How many are carried out, and the connection breaks without an answer; 0.
+    /// Requests that are processed, and whose connection is closed without a response; 0.
     pub lost_answer_percent: u8,
-    /// How many are carried out, and the connection breaks in the middle of the answer's body; 0.
+    /// Requests that are processed, and whose connection is closed in the middle of the response body; 0.
     pub half_answer_percent: u8,
-    /// How many are answered 500 or 503, and nothing is done; 0.
+    /// Requests that are not processed, with the status 500 or 503; 0.
     pub server_error_percent: u8,
-    /// How many are answered 429 with `Retry-After`, and nothing is done; 0.
+    /// Requests that are not processed, with the status 429 and `Retry-After`; 0.
     pub too_many_percent: u8,
-    /// Of the payments that their cents approve, how many are declined for good: drawn once a key; 0.
+    /// Payments that their cents approve and that are declined for good, drawn once for each key; 0.
     pub decline_percent: u8,
-    /// Of these, how many come back later by themselves, as amounts that end in `.53` do; 0.
+    /// Payments that their cents approve and that are returned later, as amounts that end in `.53` are; 0.
     pub return_percent: u8,
 }
 
@@ -49,83 +49,83 @@ fn at_most_all(faults: &Faults) -> Result<(), ValidationError> {
     if requests <= 100 && payments <= 100 {
         return Ok(());
     }
-    let message = "the percentages in faults are too high: lost_request, lost_answer, half_answer, server_error and too_many \
-                   befall requests and come to 100 at most together, and so do decline and return, which befall payments";
+    let message = "the percentages in faults are too high: the sum of lost_request, lost_answer, half_answer, server_error and \
+                   too_many must be at most 100, and so must the sum of decline and return";
     Err(ValidationError::new("faults").with_message(message.into()))
 }
 
-/// What a request asks for.
+/// The operation of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asked {
+pub enum Operation {
     /// A payment.
     Payment,
     /// A refund.
     Refund,
-    /// What became of a reference's payments.
+    /// A look-up of the payments of a reference.
     LookUp,
 }
 
-/// Why nothing was done.
+/// A fault by which a request is not processed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hindrance {
-    /// The connection breaks.
-    RequestLost,
-    /// The gateway has an error of its own: status 500.
-    Broken,
-    /// It is not available: status 503.
-    Unavailable,
-    /// It asks to be asked later: status 429.
-    TooMany,
-}
-
-/// What becomes of the answer to something that was done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Damage {
-    /// The connection breaks before it.
+pub enum RequestFault {
+    /// The connection is closed.
     Lost,
-    /// The connection breaks in its middle.
-    Halved,
+    /// Status 500.
+    InternalError,
+    /// Status 503.
+    Unavailable,
+    /// Status 429.
+    TooManyRequests,
 }
 
-/// How a request fared.
+/// A fault of the response to a request that was processed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResponseFault {
+    /// The connection is closed before the response.
+    Lost,
+    /// The connection is closed in the middle of the response.
+    Truncated,
+}
+
+/// The outcome of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fared<A> {
-    /// It was done, and the answer arrives.
-    Answered(A),
-    /// It was done, and the answer does not arrive whole.
-    Damaged(A, Damage),
-    /// It was not done.
-    Hindered(Hindrance),
+pub enum Outcome<A> {
+    /// It was processed, and the response is sent.
+    Processed(A),
+    /// It was processed, and the response is lost or truncated.
+    Damaged(A, ResponseFault),
+    /// It was not processed.
+    NotProcessed(RequestFault),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
-    Hindrance(Hindrance),
-    Damage(Damage),
+    Request(RequestFault),
+    Response(ResponseFault),
 }
 
 impl Faults {
-    /// Does `work`, or does not, as the `attempt`th request with this name, counted from 1, fares. The name of a payment or
-    /// refund is its key, and that of a look-up its reference.
+    /// Runs `work`, unless the fault that is drawn for the `attempt`th request with this name, counted from 1, prevents it. The
+    /// name of a payment or refund is its key, and that of a look-up its reference.
     ///
     /// # Errors
-    /// What `work` fails with.
-    pub fn fare<A, E>(
+    /// Those of `work`.
+    pub fn inject<A, E>(
         &self,
-        asked: Asked,
+        operation: Operation,
         name: &str,
         attempt: i64,
         work: impl FnOnce() -> Result<A, E>,
-    ) -> Result<Fared<A>, E> {
-        Ok(match self.fault(asked, name, attempt) {
-            Some(Fault::Hindrance(hindrance)) => Fared::Hindered(hindrance),
-            Some(Fault::Damage(damage)) => Fared::Damaged(work()?, damage),
-            None => Fared::Answered(work()?),
+    ) -> Result<Outcome<A>, E> {
+        Ok(match self.fault(operation, name, attempt) {
+            Some(Fault::Request(fault)) => Outcome::NotProcessed(fault),
+            Some(Fault::Response(fault)) => Outcome::Damaged(work()?, fault),
+            None => Outcome::Processed(work()?),
         })
     }
 
-    /// What is to become of a payment with this key whose amount has this fate. It is drawn once a key, so that coming again
-    /// changes nothing.
+    /// The fate of a payment with this key whose amount has the fate `by_cents`. It depends on the key and the seed only, so
+    /// that a repeated request has the same fate.
     pub fn fate(&self, key: &IdempotencyKey, by_cents: Fate) -> Fate {
         if by_cents != Fate::Approved {
             return by_cents;
@@ -134,18 +134,19 @@ impl Faults {
         pick(self.draw("fate", key.as_str(), 0) % 100, chances).unwrap_or(by_cents)
     }
 
-    fn fault(&self, asked: Asked, name: &str, attempt: i64) -> Option<Fault> {
-        let drawn = self.draw(asked.name(), name, attempt);
-        let broken = if (drawn / 100).is_multiple_of(2) { Hindrance::Broken } else { Hindrance::Unavailable };
+    fn fault(&self, operation: Operation, name: &str, attempt: i64) -> Option<Fault> {
+        let drawn = self.draw(operation.name(), name, attempt);
+        let even = (drawn / 100).is_multiple_of(2);
+        let server_error = if even { RequestFault::InternalError } else { RequestFault::Unavailable };
         let chances = [
-            (self.lost_request_percent, Fault::Hindrance(Hindrance::RequestLost)),
-            (self.server_error_percent, Fault::Hindrance(broken)),
-            (self.too_many_percent, Fault::Hindrance(Hindrance::TooMany)),
-            (self.lost_answer_percent, Fault::Damage(Damage::Lost)),
-            (self.half_answer_percent, Fault::Damage(Damage::Halved)),
+            (self.lost_request_percent, Fault::Request(RequestFault::Lost)),
+            (self.server_error_percent, Fault::Request(server_error)),
+            (self.too_many_percent, Fault::Request(RequestFault::TooManyRequests)),
+            (self.lost_answer_percent, Fault::Response(ResponseFault::Lost)),
+            (self.half_answer_percent, Fault::Response(ResponseFault::Truncated)),
         ];
-        // A look-up does nothing that its answer could hide.
-        pick(drawn % 100, chances).filter(|fault| asked != Asked::LookUp || matches!(fault, Fault::Hindrance(_)))
+        // A look-up changes nothing, so to lose its response is the same as to lose the request.
+        pick(drawn % 100, chances).filter(|fault| operation != Operation::LookUp || matches!(fault, Fault::Request(_)))
     }
 
     fn draw(&self, what: &str, name: &str, attempt: i64) -> u64 {
@@ -154,7 +155,7 @@ impl Faults {
     }
 }
 
-/// What a number below 100 picks, of things with so many percent each.
+/// The item that `percent`, a number below 100, picks from items with their chances in percent.
 fn pick<T>(percent: u64, chances: impl IntoIterator<Item = (u8, T)>) -> Option<T> {
     let mut below = 0;
     chances.into_iter().find_map(|(chance, picked)| {
@@ -163,26 +164,26 @@ fn pick<T>(percent: u64, chances: impl IntoIterator<Item = (u8, T)>) -> Option<T
     })
 }
 
-impl Asked {
+impl Operation {
     fn name(self) -> &'static str {
         match self {
-            Asked::Payment => "payment",
-            Asked::Refund => "refund",
-            Asked::LookUp => "look_up",
+            Operation::Payment => "payment",
+            Operation::Refund => "refund",
+            Operation::LookUp => "look_up",
         }
     }
 }
 
-impl<A> Fared<A> {
-    /// A name of the fault, for logs and metrics; none where there was none.
+impl<A> Outcome<A> {
+    /// The name of the fault in metrics; `None` if there was no fault.
     pub fn fault(&self) -> Option<&'static str> {
         match self {
-            Fared::Answered(_) => None,
-            Fared::Damaged(_, Damage::Lost) => Some("answer_lost"),
-            Fared::Damaged(_, Damage::Halved) => Some("answer_halved"),
-            Fared::Hindered(Hindrance::RequestLost) => Some("request_lost"),
-            Fared::Hindered(Hindrance::Broken | Hindrance::Unavailable) => Some("server_error"),
-            Fared::Hindered(Hindrance::TooMany) => Some("too_many"),
+            Outcome::Processed(_) => None,
+            Outcome::Damaged(_, ResponseFault::Lost) => Some("answer_lost"),
+            Outcome::Damaged(_, ResponseFault::Truncated) => Some("answer_halved"),
+            Outcome::NotProcessed(RequestFault::Lost) => Some("request_lost"),
+            Outcome::NotProcessed(RequestFault::InternalError | RequestFault::Unavailable) => Some("server_error"),
+            Outcome::NotProcessed(RequestFault::TooManyRequests) => Some("too_many"),
         }
     }
 }
@@ -203,18 +204,18 @@ mod tests {
         return_percent: 20,
     };
 
-    fn fared(faults: &Faults, asked: Asked, name: &str, attempt: i64) -> Fared<()> {
-        faults.fare(asked, name, attempt, || Ok::<_, ()>(())).unwrap()
+    fn outcome(faults: &Faults, operation: Operation, name: &str, attempt: i64) -> Outcome<()> {
+        faults.inject(operation, name, attempt, || Ok::<_, ()>(())).unwrap()
     }
 
-    /// How often what befell ten thousand requests, in percent.
-    fn befell(faults: &Faults, asked: Asked) -> BTreeMap<&'static str, i32> {
-        let mut befell = BTreeMap::new();
+    /// The frequency of each fault in ten thousand requests, in percent.
+    fn frequencies(faults: &Faults, operation: Operation) -> BTreeMap<&'static str, i32> {
+        let mut counts = BTreeMap::new();
         for n in 0..10_000 {
-            let fault = fared(faults, asked, &format!("claim{}.disburse", n / 4), 1 + n % 4).fault();
-            *befell.entry(fault.unwrap_or("none")).or_insert(0) += 1;
+            let fault = outcome(faults, operation, &format!("claim{}.disburse", n / 4), 1 + n % 4).fault();
+            *counts.entry(fault.unwrap_or("none")).or_insert(0) += 1;
         }
-        befell.into_iter().map(|(fault, times)| (fault, (times + 50) / 100)).collect()
+        counts.into_iter().map(|(fault, times)| (fault, (times + 50) / 100)).collect()
     }
 
     fn fates(faults: &Faults) -> Vec<Fate> {
@@ -223,21 +224,21 @@ mod tests {
     }
 
     #[test]
-    fn without_percentages_nothing_goes_wrong() {
-        for asked in [Asked::Payment, Asked::Refund, Asked::LookUp] {
-            assert_eq!(befell(&Faults { seed: 7, ..Faults::default() }, asked), [("none", 100)].into());
+    fn without_percentages_there_are_no_faults() {
+        for operation in [Operation::Payment, Operation::Refund, Operation::LookUp] {
+            assert_eq!(frequencies(&Faults { seed: 7, ..Faults::default() }, operation), [("none", 100)].into());
         }
         assert!(fates(&Faults::default()).iter().all(|fate| *fate == Fate::Approved));
     }
 
     #[test]
-    fn each_fault_comes_about_as_often_as_is_set() {
+    fn each_fault_has_the_frequency_that_is_set() {
         let wanted =
             [("request_lost", 10), ("server_error", 10), ("too_many", 5), ("answer_lost", 20), ("answer_halved", 5)];
-        for asked in [Asked::Payment, Asked::Refund] {
-            let befell = befell(&ALL, asked);
+        for operation in [Operation::Payment, Operation::Refund] {
+            let found = frequencies(&ALL, operation);
             for (fault, percent) in wanted {
-                assert!((befell[fault] - percent).abs() <= 1, "{fault}: {befell:?}");
+                assert!((found[fault] - percent).abs() <= 1, "{fault}: {found:?}");
             }
         }
         let fates = fates(&ALL);
@@ -247,15 +248,15 @@ mod tests {
     }
 
     #[test]
-    fn a_look_up_is_hindered_and_its_answer_is_never_damaged() {
-        let befell = befell(&ALL, Asked::LookUp);
-        assert_eq!(befell.keys().copied().collect::<Vec<_>>(), ["none", "request_lost", "server_error", "too_many"]);
+    fn a_look_up_has_request_faults_and_no_response_faults() {
+        let found = frequencies(&ALL, Operation::LookUp);
+        assert_eq!(found.keys().copied().collect::<Vec<_>>(), ["none", "request_lost", "server_error", "too_many"]);
     }
 
     #[test]
-    fn the_same_seed_key_and_attempt_fare_the_same_and_others_do_not() {
+    fn the_same_seed_key_and_attempt_have_the_same_outcome_and_others_do_not() {
         let run = |faults: &Faults, key: &str| -> Vec<_> {
-            (1..=100).map(|attempt| fared(faults, Asked::Payment, key, attempt)).collect()
+            (1..=100).map(|attempt| outcome(faults, Operation::Payment, key, attempt)).collect()
         };
         assert_eq!(run(&ALL, "k1"), run(&ALL, "k1"));
         assert_ne!(run(&ALL, "k1"), run(&ALL, "k2"));
@@ -264,21 +265,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_hindered_is_not_done_and_what_is_damaged_is() {
-        let lost = Faults { lost_request_percent: 100, ..Faults::default() };
-        let not_done = lost.fare(Asked::Payment, "k", 1, || -> Result<(), ()> { panic!("nothing is done") });
-        assert_eq!(not_done, Ok(Fared::Hindered(Hindrance::RequestLost)));
-        let unheard = Faults { lost_answer_percent: 100, ..Faults::default() };
-        assert_eq!(unheard.fare(Asked::Payment, "k", 1, || Ok::<_, ()>(7)), Ok(Fared::Damaged(7, Damage::Lost)));
-        assert_eq!(unheard.fare(Asked::Payment, "k", 1, || Err::<(), _>("gone")), Err("gone"));
+    fn a_request_with_a_request_fault_is_not_processed_and_one_with_a_response_fault_is() {
+        let lost_request = Faults { lost_request_percent: 100, ..Faults::default() };
+        let outcome = lost_request.inject(Operation::Payment, "k", 1, || -> Result<(), ()> { panic!("not processed") });
+        assert_eq!(outcome, Ok(Outcome::NotProcessed(RequestFault::Lost)));
+        let lost_response = Faults { lost_answer_percent: 100, ..Faults::default() };
+        let outcome = lost_response.inject(Operation::Payment, "k", 1, || Ok::<_, ()>(7));
+        assert_eq!(outcome, Ok(Outcome::Damaged(7, ResponseFault::Lost)));
+        assert_eq!(lost_response.inject(Operation::Payment, "k", 1, || Err::<(), _>("gone")), Err("gone"));
     }
 
     #[test]
-    fn chance_leaves_alone_what_the_cents_decide() {
+    fn random_fates_apply_only_to_amounts_that_their_cents_approve() {
         let all_declined = Faults { decline_percent: 100, ..Faults::default() };
         let key = IdempotencyKey::parse("k").unwrap();
         assert_eq!(all_declined.fate(&key, Fate::Approved), Fate::Declined);
-        for by_cents in [Fate::AnswerLost, Fate::RequestLost, Fate::OtherAmount, Fate::ReturnedLater] {
+        for by_cents in [Fate::ResponseLost, Fate::RequestLost, Fate::OtherAmount, Fate::ReturnedLater] {
             assert_eq!(all_declined.fate(&key, by_cents), by_cents);
         }
     }

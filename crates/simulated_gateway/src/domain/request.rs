@@ -1,19 +1,19 @@
-//! What a gateway is asked, as types that cannot hold a wrong value.
+//! Requests, as types that cannot hold an invalid value.
 
 use std::fmt;
 
-/// The only currency there is.
+/// The only currency.
 pub const CURRENCY: &str = "USD";
 
-/// An amount asked for: 1 cent to ten billion dollars.
+/// A requested amount: 1 cent to ten billion dollars.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Amount(i64);
 
 impl Amount {
-    /// The largest, in cents. Millions of them can be summed in 64 bits.
+    /// The largest amount, in cents. Millions of them can be summed in 64 bits.
     pub const MOST_CENTS: i64 = 1_000_000_000_000;
 
-    /// An amount of so many cents; `None` when it is none that can be paid.
+    /// An amount of `cents`; `None` if it is out of range.
     pub fn from_cents(cents: i64) -> Option<Self> {
         (1..=Self::MOST_CENTS).contains(&cents).then_some(Self(cents))
     }
@@ -32,10 +32,10 @@ macro_rules! visible_text {
         pub struct $name(String);
 
         impl $name {
-            /// The longest, in characters.
+            /// The greatest length, in characters.
             pub const MOST_CHARACTERS: usize = $longest;
 
-            /// Reads one; `None` when it is empty, too long, or has blanks or other characters than visible ASCII.
+            /// Parses a text; `None` if it is empty, too long, or has characters other than visible ASCII.
             pub fn parse(text: &str) -> Option<Self> {
                 let fits = (1..=Self::MOST_CHARACTERS).contains(&text.len())
                     && text.bytes().all(|byte| byte.is_ascii_graphic());
@@ -57,42 +57,42 @@ macro_rules! visible_text {
 }
 
 visible_text!(
-    /// The name of one wish: the same key asks for the same thing again, never for a second one.
+    /// Identifies one payment or one refund: a request with the same key is a repeat and not a second one.
     IdempotencyKey,
     128
 );
 visible_text!(
-    /// The payer's own name for what is paid: its claim's id.
+    /// The payer's reference for a payment: the id of its claim.
     Reference,
     64
 );
 visible_text!(
-    /// Who is paid: a National Provider Identifier.
+    /// The payee: a National Provider Identifier.
     Payee,
     64
 );
 
-/// A wish to pay.
+/// A payment request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PaymentRequest {
-    /// Its key.
+    /// The idempotency key.
     pub key: IdempotencyKey,
-    /// What is paid.
+    /// The payer's reference.
     pub reference: Reference,
-    /// How much.
+    /// The amount to pay.
     pub amount: Amount,
-    /// To whom.
+    /// The payee.
     pub payee: Payee,
 }
 
-/// A wish to have the money of a payment back.
+/// A refund request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefundRequest {
-    /// Its key; payments and refunds have keys of their own.
+    /// The idempotency key; keys of refunds and of payments are separate.
     pub key: IdempotencyKey,
-    /// Whose payment.
+    /// The reference of the payment.
     pub reference: Reference,
-    /// How much was paid.
+    /// The amount that was paid.
     pub amount: Amount,
 }
 

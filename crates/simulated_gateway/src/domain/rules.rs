@@ -1,14 +1,15 @@
-//! By which rules the gateway deals with payers: what the cents of an amount do not decide by themselves.
+//! The rules for payments and refunds that come from the settings and not from the cents of an amount.
 
 use super::faults::Faults;
 
-/// The rules that are set. Without any of them nothing goes wrong but what the cents of an amount choose.
+/// The rules of the settings. By default only the cents of an amount cause failures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rules {
-    /// What goes wrong by chance.
+    /// Random faults.
     pub faults: Faults,
-    /// How often the refund of a payment fails whose amount chooses that.
+    /// How often a refund of an amount with the fate `OtherAmountAndRefundFails` fails.
     pub refund_failures: u32,
-    /// How long after its payment an amount comes back whose fate that is, in microseconds; none where nobody is told.
+    /// How long after its payment an amount with the fate `ReturnedLater` is returned, in microseconds; `None` without a webhook
+    /// URL.
     pub returned_after_us: Option<i64>,
 }

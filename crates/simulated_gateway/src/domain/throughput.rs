@@ -1,94 +1,94 @@
-//! How many calls a second the gateway can take, which may change over time, and what becomes of the excess.
+//! A limit on calls a second, which may change over time.
 //!
-//! Calls begin one after the other at the pace of the moment, and each takes its time; what comes faster queues up to a
-//! bound, and what does not fit is refused. By Little's law `pace × time of a call` calls are then in work. Time and chance
-//! are given from outside, so that the same calls with the same seed fare the same.
+//! Calls start one after the other at the current rate, and each has a duration. Calls that arrive faster wait in a bounded
+//! queue, and further ones are refused. By Little's law `rate × duration` calls are in progress. The time and the seed are
+//! arguments, so that the same calls with the same seed have the same results.
 
-/// The pace over time.
+/// The rate over time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Schedule(Vec<Step>);
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Step {
     from_s: f64,
-    /// Calls a second from then on.
-    pace: f64,
+    /// Calls a second from `from_s` on.
+    rate: f64,
 }
 
-/// What the gateway can take.
+/// The state of the limit.
 #[derive(Debug, Clone)]
 pub struct Throughput {
     schedule: Schedule,
     call_us: u64,
-    /// Each call takes so much less or more than the average, at most; 0 to 1.
+    /// The largest deviation of a call's duration from the average, as a fraction of it; 0 to 1.
     spread: f64,
     max_queued: f64,
-    chance: fastrand::Rng,
-    /// How many calls will have begun before the next one can: on the scale of [`Schedule::begun`].
+    rng: fastrand::Rng,
+    /// How many calls start before the next one, on the scale of [`Schedule::started`].
     next: f64,
 }
 
-/// What becomes of a call.
+/// The result for a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admission {
-    /// It is done after so many microseconds, waiting included.
+    /// It ends after this many microseconds, including the wait.
     DoneAfterUs(u64),
-    /// It is refused, and may come again after so many seconds.
+    /// It is refused.
     Refused {
-        /// At least 1.
+        /// After how many seconds the payer is to send it again; at least 1.
         retry_after_s: u64,
     },
 }
 
 impl Schedule {
-    /// Reads `200@0s,20@30s,200@60s`: 200 calls a second from the start, 20 after 30 seconds, 200 again after 60. The first
-    /// is at 0, times rise, and a pace is 1 to 100000. `None` for anything else.
+    /// Parses `200@0s,20@30s,200@60s`: 200 calls a second from the start, 20 after 30 seconds, 200 again after 60. The first
+    /// time is 0, times rise, and a rate is 1 to 100000. `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
         let mut steps: Vec<Step> = Vec::new();
         for step in text.split(',') {
-            let (pace, from) = step.trim().split_once('@')?;
-            let pace: u32 = pace.parse().ok().filter(|pace| (1..=100_000).contains(pace))?;
+            let (rate, from) = step.trim().split_once('@')?;
+            let rate: u32 = rate.parse().ok().filter(|rate| (1..=100_000).contains(rate))?;
             let from_s: u32 = from.strip_suffix('s')?.parse().ok()?;
             let follows = steps.last().map_or(from_s == 0, |last| last.from_s < f64::from(from_s));
             if !follows {
                 return None;
             }
-            steps.push(Step { from_s: f64::from(from_s), pace: f64::from(pace) });
+            steps.push(Step { from_s: f64::from(from_s), rate: f64::from(rate) });
         }
         Some(Self(steps))
     }
 
-    /// How many calls can have begun until then.
-    fn begun(&self, at_s: f64) -> f64 {
+    /// How many calls can have started by `at_s`.
+    fn started(&self, at_s: f64) -> f64 {
         let ends = self.0.iter().skip(1).map(|step| step.from_s).chain([f64::INFINITY]);
-        self.0.iter().zip(ends).map(|(step, end_s)| (at_s.min(end_s) - step.from_s).max(0.0) * step.pace).sum()
+        self.0.iter().zip(ends).map(|(step, end_s)| (at_s.min(end_s) - step.from_s).max(0.0) * step.rate).sum()
     }
 
-    /// When so many calls can have begun.
-    fn when(&self, begun: f64) -> f64 {
-        let step = self.0.iter().rev().find(|step| self.begun(step.from_s) <= begun).unwrap_or(&self.0[0]);
-        step.from_s + (begun - self.begun(step.from_s)).max(0.0) / step.pace
+    /// The time in seconds by which this many calls can have started.
+    fn when(&self, started: f64) -> f64 {
+        let step = self.0.iter().rev().find(|step| self.started(step.from_s) <= started).unwrap_or(&self.0[0]);
+        step.from_s + (started - self.started(step.from_s)).max(0.0) / step.rate
     }
 }
 
 impl Throughput {
-    /// A gateway with nothing to do whose calls take `call_us` microseconds on average.
+    /// A limit without calls in progress; a call takes `call_us` microseconds on average.
     pub fn new(schedule: Schedule, call_us: u64, spread: f64, max_queued: u32, seed: u64) -> Self {
-        let chance = fastrand::Rng::with_seed(seed);
-        Self { schedule, call_us, spread, max_queued: f64::from(max_queued), chance, next: 0.0 }
+        let rng = fastrand::Rng::with_seed(seed);
+        Self { schedule, call_us, spread, max_queued: f64::from(max_queued), rng, next: 0.0 }
     }
 
-    /// A call comes, so many seconds after the gateway was started.
+    /// Admits or refuses a call that arrives `now_s` seconds after the start of the gateway.
     pub fn admit(&mut self, now_s: f64) -> Admission {
-        let begun = self.schedule.begun(now_s);
-        let place = self.next.max(begun);
-        if place - begun > self.max_queued {
-            let room_after_s = self.schedule.when(place - self.max_queued) - now_s;
+        let started = self.schedule.started(now_s);
+        let position = self.next.max(started);
+        if position - started > self.max_queued {
+            let room_after_s = self.schedule.when(position - self.max_queued) - now_s;
             return Admission::Refused { retry_after_s: (room_after_s.ceil() as u64).max(1) };
         }
-        self.next = place + 1.0;
-        let wait_s = self.schedule.when(place) - now_s;
-        let factor = 1.0 + self.spread * (2.0 * self.chance.f64() - 1.0);
+        self.next = position + 1.0;
+        let wait_s = self.schedule.when(position) - now_s;
+        let factor = 1.0 + self.spread * (2.0 * self.rng.f64() - 1.0);
         let us = wait_s.max(0.0) * 1_000_000.0 + self.call_us as f64 * factor;
         Admission::DoneAfterUs(us.round() as u64)
     }
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn schedules_are_read_and_nonsense_is_not() {
+    fn only_valid_schedules_are_parsed() {
         assert!(Schedule::parse("200@0s").is_some());
         assert!(Schedule::parse("200@0s, 20@30s,200@60s").is_some());
         for wrong in
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_begin_at_the_pace_and_a_pause_is_not_made_up_for() {
+    fn calls_start_at_the_rate_and_idle_time_is_not_saved_up() {
         let mut throughput = throughput("10@0s", 100);
         let together: Vec<_> = (0..3).map(|_| throughput.admit(5.0)).collect();
         assert_eq!(together, [50_000, 150_000, 250_000].map(Admission::DoneAfterUs));
@@ -122,21 +122,21 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_is_taken_up_at_the_pace_of_the_moment() {
+    fn waiting_calls_start_at_the_current_rate() {
         let mut throughput = throughput("10@0s,100@1s", 100);
         for _ in 0..10 {
             throughput.admit(0.0);
         }
-        // Ten have begun after one second, and the eleventh does when the pace is a hundred.
+        // Ten have started after one second; the eleventh starts at a rate of a hundred.
         assert_eq!(throughput.admit(0.0), Admission::DoneAfterUs(1_050_000));
         assert_eq!(throughput.admit(0.0), Admission::DoneAfterUs(1_060_000));
     }
 
     #[test]
-    fn what_does_not_fit_is_refused_until_there_is_room() {
+    fn calls_beyond_the_queue_are_refused_until_there_is_room() {
         let mut throughput = throughput("1@0s", 4);
         let admitted = (0..10).filter(|_| matches!(throughput.admit(0.0), Admission::DoneAfterUs(_))).count();
-        assert_eq!(admitted, 5, "one begins and four wait");
+        assert_eq!(admitted, 5, "one starts and four wait");
         assert_eq!(throughput.admit(0.0), Admission::Refused { retry_after_s: 1 });
         assert!(matches!(throughput.admit(1.0), Admission::DoneAfterUs(_)));
     }

@@ -1,7 +1,7 @@
-//! What the gateway tells whoever paid, and the signature by which that can be known to come from it.
+//! The webhook about a returned payment, and the signature by which the receiver authenticates it.
 //!
 //! The header `Gateway-Signature: t=<unix seconds>,v1=<hex>` holds the HMAC-SHA256 (RFC 2104) of `<unix seconds>.<body>`
-//! under the secret that both sides know.
+//! under the secret that both sides share.
 
 use super::request::CURRENCY;
 use hmac::{Hmac, Mac};
@@ -11,21 +11,21 @@ use sha2::Sha256;
 /// The name of the header.
 pub const SIGNATURE_HEADER: &str = "gateway-signature";
 
-/// A payment came back.
+/// A returned payment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Returned {
-    /// The event's id, the same however often it is told.
+    /// The event's id, the same in every retry.
     pub event_id: String,
     /// The payment's public id.
     pub payment_id: String,
-    /// The payer's own name for what was paid.
+    /// The payer's reference.
     pub reference: String,
-    /// How much came back, in cents.
+    /// The returned amount, in cents.
     pub amount_cents: i64,
 }
 
 impl Returned {
-    /// The body that tells it.
+    /// The body of the webhook.
     pub fn body(&self) -> String {
         json!({
             "id": self.event_id,
@@ -39,7 +39,7 @@ impl Returned {
     }
 }
 
-/// The signature of a body told at a time (unix seconds).
+/// The signature of a body that is sent at `at_s` (unix seconds).
 pub fn signature(secret: &str, at_s: i64, body: &str) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes keys of every length");
     mac.update(format!("{at_s}.{body}").as_bytes());
@@ -52,7 +52,7 @@ mod tests {
 
     /// Computed with `printf '1.{}' | openssl dgst -sha256 -hmac secret`.
     #[test]
-    fn a_signature_is_that_of_other_tools() {
+    fn a_signature_equals_that_of_openssl() {
         assert_eq!(
             signature("secret", 1, "{}"),
             "t=1,v1=1122767b193110cfec322b6f199b599edbf608ed087f2d27afb0b97d99523908"

@@ -1,9 +1,9 @@
-//! The book, for whoever checks that the payer's books agree with it.
+//! The routes of the book, for checking that the payer's books agree with it.
 
-use super::answers;
 use super::gate::Gate;
 use super::input::reference_of_query;
 use super::payments::ByReference;
+use super::problems;
 use crate::db::{self, MOST_ROWS};
 use crate::domain::book::{ClaimTotals, Entry};
 use crate::domain::request::Reference;
@@ -61,7 +61,7 @@ pub(super) async fn claims(query: Query<Page>, gate: Data<Gate>) -> Result<HttpR
     let limit = match limit.as_deref().map_or(Ok(MOST_ROWS), str::parse) {
         Ok(limit) if (1..=MOST_ROWS).contains(&limit) => limit,
         _ => {
-            return Err(answers::invalid(vec![json!({
+            return Err(problems::invalid(vec![json!({
                 "field": "limit",
                 "code": "wrong",
                 "message": format!("must be a whole number from 1 to {MOST_ROWS}"),
@@ -73,7 +73,7 @@ pub(super) async fn claims(query: Query<Page>, gate: Data<Gate>) -> Result<HttpR
         Some(text) => match Reference::parse(text) {
             Some(reference) => reference.to_string(),
             None => {
-                return Err(answers::invalid(vec![json!({
+                return Err(problems::invalid(vec![json!({
                     "field": "after",
                     "code": "wrong",
                     "message": "must be the next_after of the page before",
@@ -82,7 +82,7 @@ pub(super) async fn claims(query: Query<Page>, gate: Data<Gate>) -> Result<HttpR
         },
     };
     let mut claims = gate.run(move |database| database.read(|c| db::book::claims(c, &after, limit + 1))).await?;
-    // One more was asked for than is shown, to know whether there is another page.
+    // The query reads one more than the page has, to find out whether there is another page.
     let there_is_more = i64::try_from(claims.len()).is_ok_and(|found| found > limit);
     if there_is_more {
         claims.pop();

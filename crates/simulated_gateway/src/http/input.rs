@@ -1,20 +1,20 @@
-//! Reading a request's body, header and query into the domain's types. Everything that is wrong comes back at once, and
-//! nothing of what was sent is echoed.
+//! Parses a request's body, header and query into the domain's types. All findings are returned at once, and nothing of the
+//! request is echoed.
 
-use super::answers;
+use super::problems;
 use crate::domain::request::{Amount, CURRENCY, IdempotencyKey, Payee, Reference};
 use actix_web::HttpRequest;
 use serde_json::{Map, Value, json};
 use service_runtime::problem::Problem;
 
-/// A request being read: its members, and what was found wrong with them so far.
+/// A request that is being parsed: its members, and the findings so far.
 pub(super) struct Input {
     members: Map<String, Value>,
     findings: Vec<Value>,
 }
 
 impl Input {
-    /// A JSON object as a body.
+    /// Parses a body that is a JSON object.
     pub(super) fn from_body(body: &[u8]) -> Result<Self, Problem> {
         let value: Value = serde_json::from_slice(body).map_err(|error| {
             Problem::malformed(format!(
@@ -29,7 +29,7 @@ impl Input {
         }
     }
 
-    /// The header `Idempotency-Key`.
+    /// Parses the header `Idempotency-Key`.
     pub(super) fn key(&mut self, request: &HttpRequest) -> Option<IdempotencyKey> {
         let header = request.headers().get("idempotency-key");
         let key = header.and_then(|value| value.to_str().ok()).and_then(IdempotencyKey::parse);
@@ -40,17 +40,17 @@ impl Input {
         key
     }
 
-    /// The member `reference`.
+    /// Parses the member `reference`.
     pub(super) fn reference(&mut self) -> Option<Reference> {
         self.text("reference", Reference::MOST_CHARACTERS, Reference::parse)
     }
 
-    /// The member `payee`.
+    /// Parses the member `payee`.
     pub(super) fn payee(&mut self) -> Option<Payee> {
         self.text("payee", Payee::MOST_CHARACTERS, Payee::parse)
     }
 
-    /// The member `amount_cents`.
+    /// Parses the member `amount_cents`.
     pub(super) fn amount(&mut self) -> Option<Amount> {
         let value = self.members.get("amount_cents");
         let amount = value.and_then(Value::as_i64).and_then(Amount::from_cents);
@@ -63,7 +63,7 @@ impl Input {
         amount
     }
 
-    /// The member `currency`, of which there is one.
+    /// Checks the member `currency`, which has only one valid value.
     pub(super) fn check_currency(&mut self) {
         let value = self.members.get("currency");
         if value.and_then(Value::as_str) != Some(CURRENCY) {
@@ -73,12 +73,12 @@ impl Input {
         }
     }
 
-    /// The problem with everything that was found.
+    /// The problem with all findings.
     pub(super) fn refuse(self) -> Problem {
-        answers::invalid(self.findings)
+        problems::invalid(self.findings)
     }
 
-    /// Whether anything was found.
+    /// Whether there are findings.
     pub(super) fn is_refused(&self) -> bool {
         !self.findings.is_empty()
     }
@@ -104,7 +104,7 @@ fn text_wanted(missing: bool, longest: usize) -> String {
     if missing { format!("is missing: give {wanted}") } else { format!("must be {wanted}") }
 }
 
-/// The query parameter `reference`.
+/// Parses the query parameter `reference`.
 pub(super) fn reference_of_query(reference: Option<&str>) -> Result<Reference, Problem> {
     reference.and_then(Reference::parse).ok_or_else(|| {
         Problem::malformed("name the reference to look for in the query, as in ?reference=4fXk0aV1StGXR8Z5jdHi6B")

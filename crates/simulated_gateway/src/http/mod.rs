@@ -1,12 +1,12 @@
-//! HTTP: reading requests, passing them through the gate to the database, and wording the answers.
+//! HTTP: parses requests, passes them through the gate to the database, and renders the responses.
 
-mod answers;
 mod book;
-mod broken;
+mod broken_responses;
 pub(crate) mod faulty;
 pub(crate) mod gate;
 mod input;
 mod payments;
+mod problems;
 mod refunds;
 
 use actix_web::http::StatusCode;
@@ -15,7 +15,7 @@ use actix_web::{HttpResponse, Route, web};
 use service_runtime::problem::Problem;
 use service_runtime::{health, metrics};
 
-/// Adds the gateway's routes. It has no document, and so none of the routes that come with one.
+/// Adds the routes of the gateway. It has no API document, and so none of the routes that serve one.
 pub fn routes(config: &mut ServiceConfig) {
     config
         .app_data(QueryConfig::default().error_handler(|_, _| {
@@ -36,20 +36,20 @@ pub fn routes(config: &mut ServiceConfig) {
         .default_service(web::to(no_such_route));
 }
 
-/// 405 for whatever a route does not take.
+/// Responds 405 to any method but those of a route.
 fn takes_only(methods: &'static str) -> Route {
     web::to(move || async move {
         Err::<HttpResponse, _>(Problem::new(
             StatusCode::METHOD_NOT_ALLOWED,
             "method-not-allowed",
-            "Not with this method",
-            format!("this route takes {methods} only"),
+            "Method not allowed",
+            format!("this route allows {methods} only"),
         ))
     })
 }
 
 async fn no_such_route() -> Result<HttpResponse, Problem> {
     Err(Problem::not_found(
-        "there is no such route; there are POST /payments and /refunds, and GET /payments, /book, /book/summary, /book/claims, /healthz, /readyz and /metrics",
+        "no such route; the routes are POST /payments and /refunds, and GET /payments, /book, /book/summary, /book/claims, /healthz, /readyz and /metrics",
     ))
 }

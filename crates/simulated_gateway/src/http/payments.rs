@@ -1,14 +1,14 @@
-//! `POST /payments` pays, once a key; `GET /payments?reference=` looks payments up.
+//! `POST /payments` pays, at most once for each key; `GET /payments?reference=` looks payments up.
 
-use super::answers;
-use super::broken::lose_answer;
-use super::faulty::{self, LookUps};
+use super::broken_responses::lose_response;
+use super::faulty::{self, LookUpCounts};
 use super::gate::Gate;
 use super::input::{Input, reference_of_query};
+use super::problems;
 use crate::db;
-use crate::domain::answer::PaymentAnswer;
+use crate::domain::response::PaymentResponse;
 use crate::domain::book::{Kind, KnownPayment};
-use crate::domain::faults::Asked;
+use crate::domain::faults::Operation;
 use crate::domain::request::{CURRENCY, PaymentRequest, Reference};
 use crate::domain::rules::Rules;
 use actix_web::web::{Data, Payload, Query};
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use service_runtime::http_server::{HttpSettings, read_body};
 use service_runtime::problem::Problem;
 
-/// Why a payment is declined.
+/// The code of every decline.
 const DECLINE_CODE: &str = "insufficient_funds";
 
 pub(super) async fn pay(
@@ -28,33 +28,33 @@ pub(super) async fn pay(
     settings: Data<HttpSettings>,
     rules: Data<Rules>,
 ) -> Result<HttpResponse, Problem> {
-    let wish = read(&request, &read_body(payload, &settings).await?)?;
-    let reference = wish.reference.clone();
-    let fared = gate
-        .run_for_payer(move |database| database.write(|connection| db::payments::pay(connection, &wish, &rules)))
+    let payment = read(&request, &read_body(payload, &settings).await?)?;
+    let reference = payment.reference.clone();
+    let outcome = gate
+        .run_for_payer(move |database| database.write(|connection| db::payments::pay(connection, &payment, &rules)))
         .await?;
-    faulty::answer(fared, |answer| answered(&answer, &reference))
+    faulty::respond(outcome, |response| render(&response, &reference))
 }
 
-fn answered(answer: &PaymentAnswer, reference: &Reference) -> Result<HttpResponse, Problem> {
-    metrics::counter!("gateway_payment_requests_total", "answer" => answer.name()).increment(1);
-    tracing::info!(%reference, answer = answer.name(), "a payment was asked for");
-    match answer {
-        PaymentAnswer::Approved { payment_id, paid_cents } => Ok(HttpResponse::Ok().json(json!({
+fn render(response: &PaymentResponse, reference: &Reference) -> Result<HttpResponse, Problem> {
+    metrics::counter!("gateway_payment_requests_total", "answer" => response.name()).increment(1);
+    tracing::info!(%reference, answer = response.name(), "payment requested");
+    match response {
+        PaymentResponse::Approved { payment_id, paid_cents } => Ok(HttpResponse::Ok().json(json!({
             "status": "approved",
             "payment_id": payment_id,
             "reference": reference.as_str(),
             "amount_cents": paid_cents,
             "currency": CURRENCY,
         }))),
-        PaymentAnswer::Declined => Ok(HttpResponse::PaymentRequired().json(json!({
+        PaymentResponse::Declined => Ok(HttpResponse::PaymentRequired().json(json!({
             "status": "declined",
             "code": DECLINE_CODE,
             "reference": reference.as_str(),
         }))),
-        PaymentAnswer::KeyReused => Err(answers::key_reused()),
-        PaymentAnswer::PutOff => Err(faulty::too_many()),
-        PaymentAnswer::Lost => Ok(lose_answer()),
+        PaymentResponse::KeyReused => Err(problems::key_reused()),
+        PaymentResponse::Throttled => Err(faulty::too_many()),
+        PaymentResponse::Lost => Ok(lose_response()),
     }
 }
 
@@ -82,17 +82,17 @@ pub(super) async fn look_up(
     query: Query<ByReference>,
     gate: Data<Gate>,
     rules: Data<Rules>,
-    look_ups: Data<LookUps>,
+    look_up_counts: Data<LookUpCounts>,
 ) -> Result<HttpResponse, Problem> {
     let reference = reference_of_query(query.reference.as_deref())?;
-    let attempt = look_ups.count(reference.as_str());
-    let fared = gate
+    let attempt = look_up_counts.count(reference.as_str());
+    let outcome = gate
         .run_for_payer(move |database| {
-            let look = || database.read(|c| db::payments::look_up(c, reference.as_str()));
-            rules.faults.fare(Asked::LookUp, reference.as_str(), attempt, look)
+            let look_up = || database.read(|c| db::payments::look_up(c, reference.as_str()));
+            rules.faults.inject(Operation::LookUp, reference.as_str(), attempt, look_up)
         })
         .await?;
-    faulty::answer(fared, |payments| {
+    faulty::respond(outcome, |payments| {
         let payments: Vec<Value> = payments.iter().map(shown).collect();
         Ok(HttpResponse::Ok().json(json!({ "payments": payments })))
     })

@@ -1,11 +1,11 @@
-//! `POST /refunds` pays a payment back, once a payment.
+//! `POST /refunds` refunds a payment, once.
 
-use super::answers;
 use super::faulty;
 use super::gate::Gate;
 use super::input::Input;
+use super::problems;
 use crate::db;
-use crate::domain::answer::RefundAnswer;
+use crate::domain::response::RefundResponse;
 use crate::domain::request::{Amount, CURRENCY, Reference, RefundRequest};
 use crate::domain::rules::Rules;
 use actix_web::web::{Data, Payload};
@@ -21,20 +21,20 @@ pub(super) async fn refund(
     settings: Data<HttpSettings>,
     rules: Data<Rules>,
 ) -> Result<HttpResponse, Problem> {
-    let wish = read(&request, &read_body(payload, &settings).await?)?;
-    let (reference, amount) = (wish.reference.clone(), wish.amount);
-    let fared = gate
-        .run_for_payer(move |database| database.write(|connection| db::refunds::refund(connection, &wish, &rules)))
+    let refund = read(&request, &read_body(payload, &settings).await?)?;
+    let (reference, amount) = (refund.reference.clone(), refund.amount);
+    let outcome = gate
+        .run_for_payer(move |database| database.write(|connection| db::refunds::refund(connection, &refund, &rules)))
         .await?;
-    faulty::answer(fared, |answer| answered(&answer, &reference, amount))
+    faulty::respond(outcome, |response| render(&response, &reference, amount))
 }
 
-fn answered(answer: &RefundAnswer, reference: &Reference, amount: Amount) -> Result<HttpResponse, Problem> {
-    metrics::counter!("gateway_refund_requests_total", "answer" => answer.name()).increment(1);
-    tracing::info!(%reference, answer = answer.name(), "a refund was asked for");
-    let status = answer.name();
-    match answer {
-        RefundAnswer::Refunded { refund_id } | RefundAnswer::AlreadyRefunded { refund_id } => Ok(HttpResponse::Ok()
+fn render(response: &RefundResponse, reference: &Reference, amount: Amount) -> Result<HttpResponse, Problem> {
+    metrics::counter!("gateway_refund_requests_total", "answer" => response.name()).increment(1);
+    tracing::info!(%reference, answer = response.name(), "refund requested");
+    let status = response.name();
+    match response {
+        RefundResponse::Refunded { refund_id } | RefundResponse::AlreadyRefunded { refund_id } => Ok(HttpResponse::Ok()
             .json(json!({
                 "status": status,
                 "refund_id": refund_id,
@@ -42,21 +42,21 @@ fn answered(answer: &RefundAnswer, reference: &Reference, amount: Amount) -> Res
                 "amount_cents": amount.cents(),
                 "currency": CURRENCY,
             }))),
-        RefundAnswer::AlreadyReturned => Ok(HttpResponse::Ok().json(json!({
+        RefundResponse::AlreadyReturned => Ok(HttpResponse::Ok().json(json!({
             "status": status,
             "reference": reference.as_str(),
             "amount_cents": amount.cents(),
             "currency": CURRENCY,
         }))),
-        RefundAnswer::NoSuchPayment => Err(Problem::not_found("no payment with this reference was made")),
-        RefundAnswer::OtherAmount => Err(answers::invalid(vec![json!({
+        RefundResponse::NoSuchPayment => Err(Problem::not_found("no payment with this reference was made")),
+        RefundResponse::OtherAmount => Err(problems::invalid(vec![json!({
             "field": "amount_cents",
             "code": "other_amount",
-            "message": "must be what was paid: GET /payments?reference= tells it",
+            "message": "must be the paid amount, which GET /payments?reference= returns",
         })])),
-        RefundAnswer::KeyReused => Err(answers::key_reused()),
-        RefundAnswer::Failed => {
-            Err(Problem::unavailable("the refund did not go through: send it again", answers::COME_AGAIN_AFTER_S))
+        RefundResponse::KeyReused => Err(problems::key_reused()),
+        RefundResponse::Failed => {
+            Err(Problem::unavailable("the refund failed: send the same request again", problems::RETRY_AFTER_S))
         }
     }
 }

@@ -1,11 +1,11 @@
-//! The book, for audits: totals, pages, and the ordinary routes of a service.
+//! The routes of the book: totals and pages; and those of health and metrics.
 
 use crate::gateway::with_gateway;
 use serde_json::{Value, json};
 use test_support::{TestDatabase, eventually, on_both_databases};
 
 on_both_databases! {
-    fn the_summary_of_a_day_of_all_fates(database: &TestDatabase) {
+    fn the_summary_counts_payments_of_all_fates(database: &TestDatabase) {
         with_gateway(database, |payer| async move {
             let empty = payer.get("/book/summary").await.body;
             assert_eq!(empty, json!({"payments": 0, "refunds": 0, "claims": 0, "money_out_cents": 0, "money_back_cents": 0, "net_cents": 0}));
@@ -23,9 +23,9 @@ on_both_databases! {
         });
     }
 
-    fn claims_come_in_pages_in_the_order_of_their_bytes(database: &TestDatabase) {
+    fn claims_are_paged_in_the_order_of_their_bytes(database: &TestDatabase) {
         with_gateway(database, |payer| async move {
-            // An order that dictionaries and bytes disagree about.
+            // Dictionary order and byte order differ for these.
             for reference in ["b", "B", "a", "A", "_", "a1", "Z"] {
                 payer.pay(reference, reference, 100).await.unwrap();
             }
@@ -50,7 +50,7 @@ on_both_databases! {
 }
 
 #[test]
-fn it_tells_how_it_is() {
+fn health_and_metrics_are_served() {
     let database = TestDatabase::sqlite();
     with_gateway(&database, |payer| async move {
         assert_eq!(payer.get("/healthz").await.status, 200);

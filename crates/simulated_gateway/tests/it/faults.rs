@@ -1,6 +1,6 @@
-//! Faults by chance: whatever befalls the requests for a key, it is paid once and in the end answered as it was paid.
+//! Random faults: whatever faults the requests for a key have, it is paid once, and a retry gets the definite response.
 
-use crate::gateway::{Answer, Payer, with_gateway, with_settings};
+use crate::gateway::{Response, Payer, with_gateway, with_settings};
 use serde_json::json;
 use simulated_gateway::settings::{Faults, Settings};
 use std::time::{Duration, Instant};
@@ -10,21 +10,21 @@ fn faults(set: impl FnOnce(&mut Faults)) -> impl FnOnce(&mut Settings) {
     |settings| set(&mut settings.faults)
 }
 
-/// What a payer sees of a request: a status, or none where the connection broke.
+/// The status of a payment request, or `None` if the connection was closed.
 async fn seen(payer: &Payer, key: &str, cents: i64) -> Option<u16> {
-    payer.pay(key, key, cents).await.ok().map(|answer| answer.status)
+    payer.pay(key, key, cents).await.ok().map(|response| response.status)
 }
 
 on_both_databases! {
-    fn what_is_hindered_pays_nothing(database: &TestDatabase) {
+    fn a_request_fault_pays_nothing(database: &TestDatabase) {
         with_settings(database, faults(|set| set.lost_request_percent = 100), |payer| async move {
             assert_eq!(seen(&payer, "k1", 1_000).await, None);
             assert_eq!(payer.book_of("k1").await.0, 0);
             payer.request(reqwest::Method::GET, "/payments?reference=k1").send().await.unwrap_err();
         });
         with_settings(database, faults(|set| set.too_many_percent = 100), |payer| async move {
-            let put_off = payer.pay("k1", "k1", 1_000).await.unwrap();
-            assert_eq!((put_off.status, put_off.retry_after.as_deref()), (429, Some("1")));
+            let throttled = payer.pay("k1", "k1", 1_000).await.unwrap();
+            assert_eq!((throttled.status, throttled.retry_after.as_deref()), (429, Some("1")));
             assert_eq!(payer.get("/payments?reference=k1").await.status, 429);
             assert_eq!(payer.book_of("k1").await.0, 0);
         });
@@ -38,13 +38,13 @@ on_both_databases! {
             assert_eq!(statuses, [500, 503]);
             assert_eq!(payer.get("/book/summary").await.body["payments"], 0);
         });
-        // The key is as free as if it had never come.
+        // The key is free, as if it had never been used.
         with_gateway(database, |payer| async move {
             assert_eq!(seen(&payer, "k1", 1_000).await, Some(200));
         });
     }
 
-    fn what_is_damaged_was_done(database: &TestDatabase) {
+    fn a_request_with_a_response_fault_is_processed(database: &TestDatabase) {
         for (lost, halved) in [(100, 0), (0, 100)] {
             let key = format!("k{lost}");
             let damaged = faults(|set| (set.lost_answer_percent, set.half_answer_percent) = (lost, halved));
@@ -55,7 +55,7 @@ on_both_databases! {
                         assert_eq!(seen(&payer, &key, 1_000).await, None);
                     }
                     assert_eq!(payer.book_of(&key).await, (1_000, 0, vec!["payment".to_owned()]));
-                    assert_eq!(payer.look_up(&key).await.len(), 1, "a look-up is not damaged");
+                    assert_eq!(payer.look_up(&key).await.len(), 1, "a look-up has no response faults");
                     let body = json!({"reference": key, "amount_cents": 1_000, "currency": "USD"});
                     let refund = payer.post_to("/refunds").header("idempotency-key", format!("{key}.r")).json(&body).send().await;
                     if let Ok(half) = refund {
@@ -72,7 +72,7 @@ on_both_databases! {
         }
     }
 
-    fn a_key_is_paid_once_and_answered_in_the_end_whatever_befalls_it(database: &TestDatabase) {
+    fn a_key_is_paid_once_and_gets_a_definite_response_whatever_the_faults(database: &TestDatabase) {
         let all = faults(|set| {
             set.lost_request_percent = 15;
             set.lost_answer_percent = 15;
@@ -87,19 +87,19 @@ on_both_databases! {
             }).collect();
             let mut tried = 0;
             for (paid, n) in paying.into_iter().zip(0..) {
-                let (answer, times) = paid.await.unwrap();
+                let (response, times) = paid.await.unwrap();
                 tried += times;
-                assert_eq!((answer.status, &answer.body["amount_cents"]), (200, &json!(1_000 + n * 100)));
-                // Paid is paid: asked again it is the same payment, if it can be told.
+                assert_eq!((response.status, &response.body["amount_cents"]), (200, &json!(1_000 + n * 100)));
+                // A repeat gets the same payment.
                 let (again, _) = until_definite(&payer, &format!("k{n}"), 1_000 + n * 100).await;
-                assert_eq!(again, answer);
+                assert_eq!(again, response);
                 assert_eq!(payer.book_of(&format!("k{n}")).await.0, 1_000 + n * 100);
             }
             assert!(tried > 80, "three of four requests fail, and {tried} were made for 40 payments");
         });
     }
 
-    fn declines_by_chance_are_for_good_and_the_same_with_the_same_seed(database: &TestDatabase) {
+    fn random_declines_are_for_good_and_the_same_with_the_same_seed(database: &TestDatabase) {
         let mut before = Vec::new();
         for _ in 0..2 {
             let mut statuses = Vec::new();
@@ -116,7 +116,7 @@ on_both_databases! {
             before.push(statuses);
         }
         assert_eq!(before[0], before[1]);
-        // Remembered, and not drawn again.
+        // A decline is stored and not drawn again.
         with_gateway(database, |payer| async move {
             for (n, status) in before[0].iter().enumerate() {
                 assert_eq!(seen(&payer, &format!("k{n}"), 1_000).await, *status);
@@ -124,7 +124,7 @@ on_both_databases! {
         });
     }
 
-    fn the_refund_of_59_fails_as_often_as_is_set_and_a_restart_heals_it(database: &TestDatabase) {
+    fn the_refund_of_59_fails_as_often_as_is_set_until_a_restart_with_another_setting(database: &TestDatabase) {
         with_settings(database, |settings| settings.behaviour.refund_failures = 1_000_000, |payer| async move {
             payer.pay("k", "claim", 10_059).await.unwrap();
             for _ in 0..5 {
@@ -138,21 +138,21 @@ on_both_databases! {
     }
 }
 
-/// Asks until the answer is definite; how often that was.
-async fn until_definite(payer: &Payer, key: &str, cents: i64) -> (Answer, u32) {
+/// Requests a payment until it is approved, and returns the response and the number of attempts.
+async fn until_definite(payer: &Payer, key: &str, cents: i64) -> (Response, u32) {
     for times in 1..=200 {
-        if let Ok(answer) = payer.pay(key, key, cents).await
-            && answer.status == 200
+        if let Ok(response) = payer.pay(key, key, cents).await
+            && response.status == 200
         {
-            return (answer, times);
+            return (response, times);
         }
     }
-    panic!("no definite answer for {key}");
+    panic!("no definite response for {key}");
 }
 
-/// What the wire sees of a half answer: the head with the whole length, half of the body, and the end.
+/// A truncated response is the head with the whole length, and half of the body.
 #[test]
-fn a_half_answer_promises_more_than_comes() {
+fn a_truncated_response_has_half_of_its_content_length() {
     let database = TestDatabase::sqlite();
     with_settings(&database, faults(|set| set.half_answer_percent = 100), |payer| async move {
         let seen = payer.pay_on_the_wire("claim1", 1_000).await;
@@ -166,7 +166,7 @@ fn a_half_answer_promises_more_than_comes() {
 }
 
 #[test]
-fn latency_spreads_as_far_as_is_set() {
+fn latency_varies_by_the_spread_that_is_set() {
     let database = TestDatabase::sqlite();
     let spread = |settings: &mut Settings| settings.behaviour.latency_spread_ms = 400;
     with_settings(&database, spread, |payer| async move {

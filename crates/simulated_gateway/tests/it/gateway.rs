@@ -1,6 +1,6 @@
-//! A gateway under test and a payer that talks to it.
+//! A gateway under test and a payer as its client.
 
-use reqwest::{RequestBuilder, Response};
+use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 use simulated_gateway::app::Application;
 use simulated_gateway::settings::Settings;
@@ -9,7 +9,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 use test_support::TestDatabase;
 
-/// Longer than anything here may take: a lost answer must show itself as a broken connection, not as silence.
+/// Longer than any response takes: a lost response must be a closed connection and not a time-out.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A payer of a running gateway. Cheap to clone.
@@ -19,9 +19,9 @@ pub struct Payer {
     base: String,
 }
 
-/// An answer: the status, `Retry-After`, and the body.
+/// A response: the status, `Retry-After`, and the body.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Answer {
+pub struct Response {
     pub status: u16,
     pub retry_after: Option<String>,
     pub body: Value,
@@ -69,12 +69,12 @@ impl Payer {
         self.client.request(method, format!("{}{path}", self.base))
     }
 
-    pub async fn pay(&self, key: &str, reference: &str, cents: i64) -> Result<Answer, reqwest::Error> {
+    pub async fn pay(&self, key: &str, reference: &str, cents: i64) -> Result<Response, reqwest::Error> {
         let body = json!({"reference": reference, "amount_cents": cents, "currency": "USD", "payee": "1497775530"});
-        answer(self.post_to("/payments").header("idempotency-key", key).json(&body).send().await?).await
+        read(self.post_to("/payments").header("idempotency-key", key).json(&body).send().await?).await
     }
 
-    /// Asks for a payment over a plain connection; all that comes back before the end.
+    /// Requests a payment over a plain connection, and returns all bytes of the response.
     pub async fn pay_on_the_wire(&self, reference: &str, cents: i64) -> String {
         let url = self.request(reqwest::Method::GET, "/").build().expect("a request").url().clone();
         let address = url.socket_addrs(|| None).expect("an address")[0];
@@ -96,35 +96,35 @@ impl Payer {
         seen.await.expect("no panic")
     }
 
-    /// Sends the same request again until its answer is definite, as a payer should.
-    pub async fn pay_until_definite(&self, key: &str, reference: &str, cents: i64) -> Answer {
+    /// Sends the same request until the response is definite, as a payer should.
+    pub async fn pay_until_definite(&self, key: &str, reference: &str, cents: i64) -> Response {
         for _ in 0..5 {
             match self.pay(key, reference, cents).await {
-                Ok(answer) if matches!(answer.status, 200 | 402) => return answer,
+                Ok(response) if matches!(response.status, 200 | 402) => return response,
                 _ => {}
             }
         }
-        panic!("no definite answer for {key}");
+        panic!("no definite response for {key}");
     }
 
-    pub async fn refund(&self, key: &str, reference: &str, cents: i64) -> Answer {
+    pub async fn refund(&self, key: &str, reference: &str, cents: i64) -> Response {
         let body = json!({"reference": reference, "amount_cents": cents, "currency": "USD"});
         let response = self.post_to("/refunds").header("idempotency-key", key).json(&body).send().await;
-        answer(response.expect("answers")).await.expect("has a body")
+        read(response.expect("answers")).await.expect("has a body")
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub async fn get(&self, path: &str) -> Response {
         let response = self.client.get(format!("{}{path}", self.base)).send().await;
-        answer(response.expect("answers")).await.expect("has a body")
+        read(response.expect("answers")).await.expect("has a body")
     }
 
     /// The payments of a reference, as the look-up shows them.
     pub async fn look_up(&self, reference: &str) -> Vec<Value> {
-        let answer = self.get(&format!("/payments?reference={reference}")).await;
-        answer.body["payments"].as_array().expect("a list").clone()
+        let response = self.get(&format!("/payments?reference={reference}")).await;
+        response.body["payments"].as_array().expect("a list").clone()
     }
 
-    /// Money out and back of a reference, and its entries' kinds, as the book has them.
+    /// Money out, money back and the kinds of entries of a reference in the book.
     pub async fn book_of(&self, reference: &str) -> (i64, i64, Vec<String>) {
         let book = self.get(&format!("/book?reference={reference}")).await.body;
         let kinds = book["entries"].as_array().expect("a list").iter();
@@ -136,11 +136,11 @@ impl Payer {
     }
 }
 
-/// Reads an answer to its end; a body that is not JSON is a text.
-pub async fn answer(response: Response) -> Result<Answer, reqwest::Error> {
+/// Reads a response to its end; a body that is not JSON becomes a text.
+pub async fn read(response: reqwest::Response) -> Result<Response, reqwest::Error> {
     let status = response.status().as_u16();
     let retry_after = response.headers().get("retry-after").map(|value| value.to_str().expect("text").to_owned());
     let text = response.text().await?;
     let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-    Ok(Answer { status, retry_after, body })
+    Ok(Response { status, retry_after, body })
 }

@@ -1,21 +1,21 @@
-//! Bad input: everything that is wrong at once, in words, and nothing booked.
+//! Invalid input: all findings at once, and nothing booked.
 
-use crate::gateway::{Answer, Payer, answer, with_gateway, with_settings};
+use crate::gateway::{Response, Payer, read, with_gateway, with_settings};
 use serde_json::{Value, json};
 use test_support::TestDatabase;
 
-async fn post(payer: &Payer, path: &str, key: Option<&str>, body: impl Into<reqwest::Body>) -> Answer {
+async fn post(payer: &Payer, path: &str, key: Option<&str>, body: impl Into<reqwest::Body>) -> Response {
     let mut request = payer.post_to(path).body(body);
     if let Some(key) = key {
         request = request.header("idempotency-key", key);
     }
-    answer(request.send().await.expect("answers")).await.expect("has a body")
+    read(request.send().await.expect("answers")).await.expect("has a body")
 }
 
-/// The fields that were found wrong.
-fn fields(answer: &Answer) -> Vec<&str> {
-    assert_eq!(answer.status, 422, "{answer:?}");
-    answer.body["errors"]
+/// The fields of the findings.
+fn fields(response: &Response) -> Vec<&str> {
+    assert_eq!(response.status, 422, "{response:?}");
+    response.body["errors"]
         .as_array()
         .expect("a list")
         .iter()
@@ -24,7 +24,7 @@ fn fields(answer: &Answer) -> Vec<&str> {
 }
 
 #[test]
-fn everything_that_is_wrong_is_named_at_once() {
+fn all_findings_are_returned_at_once() {
     let database = TestDatabase::sqlite();
     with_gateway(&database, |payer| async move {
         let nothing = post(&payer, "/payments", None, "{}").await;
@@ -62,13 +62,13 @@ fn everything_that_is_wrong_is_named_at_once() {
             assert_eq!(fields(&post(&payer, "/payments", Some(key), good.to_string()).await), ["Idempotency-Key"]);
         }
         assert_eq!(payer.book_of("claim1").await, (0, 0, vec![]), "nothing was booked");
-        // A key that came with a refused request is free.
+        // The key of a refused request is free.
         assert_eq!(post(&payer, "/payments", Some("k1"), good.to_string()).await.status, 200);
     });
 }
 
 #[test]
-fn what_cannot_be_read_is_told_by_its_place_and_not_echoed() {
+fn malformed_input_is_refused_and_not_echoed() {
     let database = TestDatabase::sqlite();
     with_gateway(&database, |payer| async move {
         for body in ["", "{\"reference\": canary", "[]", "\"canary\"", "{\"canary\": 1} x"] {
@@ -99,7 +99,7 @@ fn wrong_routes_methods_and_sizes_are_problems() {
             assert_eq!((missing.status, &missing.body["title"]), (404, &json!("Not found")));
             for (method, path) in [("DELETE", "/payments"), ("GET", "/refunds"), ("POST", "/book/summary")] {
                 let method = method.parse().unwrap();
-                let refused = answer(payer.request(method, path).send().await.unwrap()).await.unwrap();
+                let refused = read(payer.request(method, path).send().await.unwrap()).await.unwrap();
                 assert_eq!((refused.status, &refused.body["status"]), (405, &json!(405)), "{path}");
                 assert!(refused.body["request_id"].is_string());
             }

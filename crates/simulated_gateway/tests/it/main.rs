@@ -1,4 +1,4 @@
-//! The gateway from outside: over real HTTP on a free port, with a fresh database a test, on both databases.
+//! Tests of the gateway over HTTP on a free port, each with a fresh database, on both databases.
 
 #![allow(clippy::unwrap_used, reason = "clippy does not see that what on_both_databases! writes are tests")]
 

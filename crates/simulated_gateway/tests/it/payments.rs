@@ -1,6 +1,6 @@
-//! Paying: the rules by cents, and one payment a key whatever happens.
+//! Payments: the rules by cents, and one payment for each key.
 
-use crate::gateway::{Answer, Payer, with_gateway, with_settings};
+use crate::gateway::{Response, Payer, with_gateway, with_settings};
 use serde_json::json;
 use std::time::{Duration, Instant};
 use test_support::{TestDatabase, on_both_databases};
@@ -8,10 +8,10 @@ use test_support::{TestDatabase, on_both_databases};
 on_both_databases! {
     fn a_payment_is_approved_booked_and_found(database: &TestDatabase) {
         with_gateway(database, |payer| async move {
-            let answer = payer.pay("k1", "claim1", 11_685).await.unwrap();
-            let id = answer.body["payment_id"].as_str().unwrap().to_owned();
-            assert_eq!(answer.status, 200);
-            assert_eq!(answer.body, json!({"status": "approved", "payment_id": id, "reference": "claim1",
+            let response = payer.pay("k1", "claim1", 11_685).await.unwrap();
+            let id = response.body["payment_id"].as_str().unwrap().to_owned();
+            assert_eq!(response.status, 200);
+            assert_eq!(response.body, json!({"status": "approved", "payment_id": id, "reference": "claim1",
                 "amount_cents": 11_685, "currency": "USD"}));
             assert_eq!(payer.look_up("claim1").await, [json!({"payment_id": id, "reference": "claim1",
                 "idempotency_key": "k1", "status": "approved", "amount_cents": 11_685, "currency": "USD", "refunded": false, "returned": false})]);
@@ -20,7 +20,7 @@ on_both_databases! {
         });
     }
 
-    fn a_repeat_gets_the_same_answer_and_another_body_is_a_conflict(database: &TestDatabase) {
+    fn a_repeat_gets_the_same_response_and_another_body_is_a_conflict(database: &TestDatabase) {
         with_gateway(database, |payer| async move {
             let first = payer.pay("k1", "claim1", 5_000).await.unwrap();
             assert_eq!(payer.pay("k1", "claim1", 5_000).await.unwrap(), first);
@@ -31,7 +31,7 @@ on_both_databases! {
             let payee = json!({"reference": "claim1", "amount_cents": 5_000, "currency": "USD", "payee": "1234567893"});
             let other_payee = payer.post_to("/payments").header("idempotency-key", "k1").json(&payee).send().await.unwrap();
             assert_eq!(other_payee.status(), 409);
-            // Another key is another wish, and pays again: a gateway cannot know better.
+            // Another key is another payment, also for the same reference.
             assert_ne!(payer.pay("k2", "claim1", 5_000).await.unwrap().body["payment_id"], first.body["payment_id"]);
             assert_eq!(payer.book_of("claim1").await.0, 10_000);
         });
@@ -40,9 +40,9 @@ on_both_databases! {
     fn cents_31_are_declined_for_good(database: &TestDatabase) {
         with_gateway(database, |payer| async move {
             for _ in 0..3 {
-                let answer = payer.pay("k1", "claim1", 10_031).await.unwrap();
-                assert_eq!(answer.status, 402);
-                assert_eq!(answer.body, json!({"status": "declined", "code": "insufficient_funds", "reference": "claim1"}));
+                let response = payer.pay("k1", "claim1", 10_031).await.unwrap();
+                assert_eq!(response.status, 402);
+                assert_eq!(response.body, json!({"status": "declined", "code": "insufficient_funds", "reference": "claim1"}));
             }
             assert_eq!(payer.look_up("claim1").await, [json!({"payment_id": null, "reference": "claim1",
                 "idempotency_key": "k1", "status": "declined", "amount_cents": 10_031, "currency": "USD", "refunded": false, "returned": false,
@@ -51,7 +51,7 @@ on_both_databases! {
         });
     }
 
-    fn cents_37_are_paid_and_the_first_answer_is_lost(database: &TestDatabase) {
+    fn cents_37_are_paid_and_the_first_response_is_lost(database: &TestDatabase) {
         with_gateway(database, |payer| async move {
             let began = Instant::now();
             let lost = payer.pay("k1", "claim1", 10_037).await.unwrap_err();
@@ -76,11 +76,11 @@ on_both_databases! {
         });
     }
 
-    fn cents_43_are_put_off_twice(database: &TestDatabase) {
+    fn cents_43_are_throttled_twice(database: &TestDatabase) {
         with_gateway(database, |payer| async move {
             for _ in 0..2 {
-                let answer = payer.pay("k1", "claim1", 10_043).await.unwrap();
-                assert_eq!((answer.status, answer.retry_after.as_deref()), (429, Some("1")));
+                let response = payer.pay("k1", "claim1", 10_043).await.unwrap();
+                assert_eq!((response.status, response.retry_after.as_deref()), (429, Some("1")));
                 assert_eq!(payer.book_of("claim1").await.0, 0);
             }
             assert_eq!(payer.pay("k1", "claim1", 10_043).await.unwrap().status, 200);
@@ -93,8 +93,8 @@ on_both_databases! {
         with_gateway(database, |payer| async move {
             for (reference, cents) in [("claim47", 10_047), ("claim59", 10_059)] {
                 for _ in 0..2 {
-                    let answer = payer.pay(reference, reference, cents).await.unwrap();
-                    assert_eq!((answer.status, &answer.body["amount_cents"]), (200, &json!(cents + 100)));
+                    let response = payer.pay(reference, reference, cents).await.unwrap();
+                    assert_eq!((response.status, &response.body["amount_cents"]), (200, &json!(cents + 100)));
                 }
                 assert_eq!(payer.book_of(reference).await.0, cents + 100);
                 assert_eq!(payer.look_up(reference).await[0]["amount_cents"], cents + 100);
@@ -102,38 +102,38 @@ on_both_databases! {
         });
     }
 
-    fn many_at_once_with_one_key_pay_once_and_get_one_answer(database: &TestDatabase) {
+    fn concurrent_requests_with_one_key_pay_once_and_get_the_same_response(database: &TestDatabase) {
         with_gateway(database, |payer| async move {
-            let asking: Vec<_> = (0..50)
+            let paying: Vec<_> = (0..50)
                 .map(|_| {
                     let payer = payer.clone();
                     tokio::spawn(async move { payer.pay("k1", "claim1", 7_700).await.unwrap() })
                 })
                 .collect();
-            let mut answers = Vec::new();
-            for asked in asking {
-                answers.push(asked.await.unwrap());
+            let mut responses = Vec::new();
+            for task in paying {
+                responses.push(task.await.unwrap());
             }
-            assert_eq!(answers[0].status, 200, "{:?}", answers[0]);
-            assert!(answers.iter().all(|answer| answer == &answers[0]), "{answers:?}");
+            assert_eq!(responses[0].status, 200, "{:?}", responses[0]);
+            assert!(responses.iter().all(|response| response == &responses[0]), "{responses:?}");
             assert_eq!(payer.book_of("claim1").await, (7_700, 0, vec!["payment".to_owned()]));
         });
     }
 
-    fn many_at_once_with_one_key_lose_one_answer_and_are_put_off_twice(database: &TestDatabase) {
+    fn of_concurrent_requests_with_one_key_one_loses_its_response_or_two_are_throttled(database: &TestDatabase) {
         with_gateway(database, |payer| async move {
             for (reference, cents, wanted) in [("claim37", 137, [19, 0, 1]), ("claim43", 143, [18, 2, 0])] {
-                let asking: Vec<_> = (0..20)
+                let paying: Vec<_> = (0..20)
                     .map(|_| {
                         let payer = payer.clone();
                         tokio::spawn(async move { payer.pay(reference, reference, cents).await })
                     })
                     .collect();
                 let mut seen = [0; 3];
-                for asked in asking {
-                    match asked.await.unwrap() {
-                        Ok(answer) if answer.status == 200 => seen[0] += 1,
-                        Ok(answer) => { assert_eq!(answer.status, 429); seen[1] += 1; }
+                for task in paying {
+                    match task.await.unwrap() {
+                        Ok(response) if response.status == 200 => seen[0] += 1,
+                        Ok(response) => { assert_eq!(response.status, 429); seen[1] += 1; }
                         Err(_) => seen[2] += 1,
                     }
                 }
@@ -143,7 +143,7 @@ on_both_databases! {
         });
     }
 
-    fn a_restart_keeps_the_book_the_answers_and_the_attempts(database: &TestDatabase) {
+    fn a_restart_keeps_the_book_the_responses_and_the_attempts(database: &TestDatabase) {
         let mut paid = Vec::new();
         with_gateway(database, |payer| {
             let paid = &mut paid;
@@ -170,9 +170,9 @@ on_both_databases! {
     }
 }
 
-/// What the wire sees of a lost answer: nothing, and the end.
+/// A lost response is a closed connection without a byte.
 #[test]
-fn a_lost_answer_is_not_a_byte() {
+fn a_lost_response_has_no_bytes() {
     let database = TestDatabase::sqlite();
     with_gateway(&database, |payer| async move {
         assert_eq!(payer.pay_on_the_wire("claim1", 137).await, "");
@@ -180,19 +180,19 @@ fn a_lost_answer_is_not_a_byte() {
     });
 }
 
-/// So many payments of one claim, asked for at the same time, each under a key of its own; their answers.
-async fn pay_at_once(payer: &Payer, payments: usize) -> Vec<Answer> {
-    let asking: Vec<_> = (0..payments)
+/// The responses to `payments` concurrent payment requests for one claim, each with its own key.
+async fn pay_at_once(payer: &Payer, payments: usize) -> Vec<Response> {
+    let paying: Vec<_> = (0..payments)
         .map(|n| {
             let payer = payer.clone();
             tokio::spawn(async move { payer.pay(&format!("k{n}"), "claim1", 1_000).await.unwrap() })
         })
         .collect();
-    let mut answers = Vec::new();
-    for asked in asking {
-        answers.push(asked.await.unwrap());
+    let mut responses = Vec::new();
+    for task in paying {
+        responses.push(task.await.unwrap());
     }
-    answers
+    responses
 }
 
 #[test]
@@ -205,10 +205,10 @@ fn latency_delays_payers_and_capacity_bounds_them() {
     with_settings(&database, slow, |payer| async move {
         let began = Instant::now();
         let mut paid = 0;
-        for answer in pay_at_once(&payer, 6).await {
-            match answer.status {
+        for response in pay_at_once(&payer, 6).await {
+            match response.status {
                 200 => paid += 1,
-                _ => assert_eq!((answer.status, answer.retry_after.as_deref()), (503, Some("1")), "{answer:?}"),
+                _ => assert_eq!((response.status, response.retry_after.as_deref()), (503, Some("1")), "{response:?}"),
             }
         }
         assert_eq!(paid, 2);
@@ -218,7 +218,7 @@ fn latency_delays_payers_and_capacity_bounds_them() {
 }
 
 #[test]
-fn what_comes_faster_than_it_can_be_taken_waits_and_then_is_refused_as_set() {
+fn requests_above_the_throughput_wait_and_then_are_refused_with_the_status_that_is_set() {
     for refuse_with in [429, 503] {
         let database = TestDatabase::sqlite();
         let busy = |settings: &mut simulated_gateway::settings::Settings| {
@@ -230,13 +230,13 @@ fn what_comes_faster_than_it_can_be_taken_waits_and_then_is_refused_as_set() {
         with_settings(&database, busy, |payer| async move {
             let began = Instant::now();
             let mut paid = 0;
-            for answer in pay_at_once(&payer, 8).await {
-                match answer.status {
+            for response in pay_at_once(&payer, 8).await {
+                match response.status {
                     200 => paid += 1,
-                    _ => assert_eq!((answer.status, answer.retry_after.as_deref()), (refuse_with, Some("1"))),
+                    _ => assert_eq!((response.status, response.retry_after.as_deref()), (refuse_with, Some("1"))),
                 }
             }
-            // One begins and two wait; a fourth may come late enough to find room.
+            // One starts and two wait; a fourth may arrive late enough to find room.
             assert!((3..=7).contains(&paid), "{paid} paid");
             assert!(began.elapsed() >= Duration::from_secs(2), "two wait for a second each");
             assert_eq!(payer.book_of("claim1").await.0, 1_000 * paid);

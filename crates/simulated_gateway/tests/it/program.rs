@@ -12,7 +12,7 @@ fn program(directory: &Path) -> Command {
     command
 }
 
-/// Starts it and reads from its log where it listens.
+/// Starts the program and reads its address from its log.
 fn start(directory: &Path) -> (Running, Payer) {
     let running = Running::start(&mut program(directory));
     let payer = Payer::of(&format!("http://{}", running.address_behind("listens on http://")));
@@ -20,7 +20,7 @@ fn start(directory: &Path) -> (Running, Payer) {
 }
 
 #[test]
-fn killing_it_forgets_nothing() {
+fn the_book_survives_a_kill() {
     let directory = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (first, payer) = start(directory.path());
@@ -30,7 +30,7 @@ fn killing_it_forgets_nothing() {
     });
     first.signal("KILL");
     first.ended();
-    assert!(directory.path().join(".local/gateway.db").exists(), "the default place, whose directory was made");
+    assert!(directory.path().join(".local/gateway.db").exists(), "the default file, whose directory was created");
 
     let (second, payer) = start(directory.path());
     runtime.block_on(async {
@@ -69,12 +69,12 @@ fn wrong_settings_are_all_listed_with_exit_code_2() {
 }
 
 #[test]
-fn what_hinders_its_start_is_one_sentence_with_exit_code_1() {
+fn a_failed_start_prints_one_sentence_and_exits_with_code_1() {
     let directory = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     std::fs::write(directory.path().join("file"), "").unwrap();
-    for (variable, value, said) in [
+    for (variable, value, reason) in [
         ("SIMULATED_GATEWAY__HTTP__PORT", port.as_str(), "is in use"),
         ("SIMULATED_GATEWAY__DATABASE__URL", "sqlite://file/below.db", "check the path"),
         ("SIMULATED_GATEWAY__DATABASE__URL", "mysql://x", "sqlite://"),
@@ -82,12 +82,12 @@ fn what_hinders_its_start_is_one_sentence_with_exit_code_1() {
         let (output, _, stderr) = run_to_end(program(directory.path()).env(variable, value));
         assert_eq!(output.status.code(), Some(1), "{stderr}");
         assert_eq!(stderr.lines().count(), 1, "{stderr}");
-        assert!(stderr.starts_with("simulated_gateway: ") && stderr.contains(said), "{stderr}");
+        assert!(stderr.starts_with("simulated_gateway: ") && stderr.contains(reason), "{stderr}");
     }
 }
 
 #[test]
-fn settings_are_shown_and_migrations_run_by_themselves() {
+fn the_commands_settings_and_migrate_work() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("gateway.toml");
     std::fs::write(&file, "[behaviour]\nlatency_ms = 7\n").unwrap();

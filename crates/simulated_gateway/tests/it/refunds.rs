@@ -1,4 +1,4 @@
-//! Paying back: once a payment, whatever the keys.
+//! Refunds: a payment is refunded once, whatever the keys.
 
 use crate::gateway::with_gateway;
 use diesel::RunQueryDsl;
@@ -15,7 +15,7 @@ on_both_databases! {
             let id = refunded.body["refund_id"].clone();
             assert_eq!(refunded.status, 200);
             assert_eq!(refunded.body, json!({"status": "refunded", "refund_id": id, "reference": "claim1", "amount_cents": 11_685, "currency": "USD"}));
-            assert_eq!(payer.refund("r1", "claim1", 11_685).await, refunded, "a repeat gets the same answer");
+            assert_eq!(payer.refund("r1", "claim1", 11_685).await, refunded, "a repeat gets the same response");
             let again = payer.refund("r2", "claim1", 11_685).await;
             assert_eq!((again.status, &again.body["status"], &again.body["refund_id"]), (200, &json!("already_refunded"), &id));
             assert_eq!(payer.refund("r2", "claim1", 11_685).await, again);
@@ -25,14 +25,14 @@ on_both_databases! {
             let payment = &payer.look_up("claim1").await[0];
             assert_eq!((&payment["refunded"], &payment["returned"]), (&json!(true), &json!(false)));
             let repeat = payer.pay("k1", "claim1", 11_685).await.unwrap();
-            assert_eq!((repeat.status, &repeat.body["status"]), (200, &json!("approved")), "the payment's answer stands");
+            assert_eq!((repeat.status, &repeat.body["status"]), (200, &json!("approved")), "the payment's response does not change");
         });
     }
 
-    fn many_refunds_at_once_pay_back_once(database: &TestDatabase) {
+    fn concurrent_refunds_refund_once(database: &TestDatabase) {
         with_gateway(database, |payer| async move {
             payer.pay("k1", "claim1", 900).await.unwrap();
-            let asking: Vec<_> = (0..30)
+            let refunding: Vec<_> = (0..30)
                 .map(|n| {
                     let payer = payer.clone();
                     tokio::spawn(async move { payer.refund(&format!("r{}", n % 10), "claim1", 900).await })
@@ -40,11 +40,11 @@ on_both_databases! {
                 .collect();
             let mut ids = std::collections::BTreeSet::new();
             let mut refunding_keys = 0;
-            for asked in asking {
-                let answer = asked.await.unwrap();
-                assert_eq!(answer.status, 200, "{answer:?}");
-                ids.insert(answer.body["refund_id"].as_str().unwrap().to_owned());
-                refunding_keys += usize::from(answer.body["status"] == "refunded");
+            for task in refunding {
+                let response = task.await.unwrap();
+                assert_eq!(response.status, 200, "{response:?}");
+                ids.insert(response.body["refund_id"].as_str().unwrap().to_owned());
+                refunding_keys += usize::from(response.body["status"] == "refunded");
             }
             assert_eq!(ids.len(), 1);
             assert_eq!(refunding_keys, 3, "the key that refunded was sent three times");
@@ -52,11 +52,11 @@ on_both_databases! {
         });
     }
 
-    fn a_refund_that_fits_no_payment_is_refused_and_not_remembered(database: &TestDatabase) {
+    fn a_refund_that_matches_no_payment_is_refused_and_its_key_stays_free(database: &TestDatabase) {
         with_gateway(database, |payer| async move {
             assert_eq!(payer.refund("r1", "claim1", 500).await.status, 404);
             payer.pay("declined", "claim1", 531).await.unwrap();
-            assert_eq!(payer.refund("r1", "claim1", 531).await.status, 404, "a declined payment is none");
+            assert_eq!(payer.refund("r1", "claim1", 531).await.status, 404, "a declined payment cannot be refunded");
             payer.pay("k1", "claim1", 500).await.unwrap();
             let other = payer.refund("r1", "claim1", 499).await;
             assert_eq!((other.status, &other.body["errors"][0]["code"]), (422, &json!("other_amount")));
@@ -71,7 +71,7 @@ on_both_databases! {
     fn cents_47_are_refunded_as_paid_and_cents_59_fail_once(database: &TestDatabase) {
         with_gateway(database, |payer| async move {
             payer.pay("k47", "claim47", 10_047).await.unwrap();
-            assert_eq!(payer.refund("r47", "claim47", 10_047).await.status, 422, "that is not what was paid");
+            assert_eq!(payer.refund("r47", "claim47", 10_047).await.status, 422, "another amount was paid");
             assert_eq!(payer.refund("r47", "claim47", 10_147).await.body["status"], "refunded");
 
             payer.pay("k59", "claim59", 10_059).await.unwrap();
@@ -99,7 +99,7 @@ on_both_databases! {
     fn returned_money_is_not_refunded(database: &TestDatabase) {
         with_gateway(database, |payer| async move {
             payer.pay("k1", "claim1", 800).await.unwrap();
-            // As the payee's bank will have it: the book's unique keys treat it like any money that comes back.
+            // A return by the payee's bank: the book's unique index treats it like a refund.
             let returned = "INSERT INTO book (at_us, kind, payment_key, reference, amount_cents, entry_id) \
                 SELECT 1, 'return', id, reference, paid_cents, 'return1' FROM payments";
             let give_back = || database.database().write(|connection| {
@@ -109,8 +109,8 @@ on_both_databases! {
             give_back().expect("is booked");
             give_back().expect_err("the book refuses it a second time");
             for _ in 0..2 {
-                let answer = payer.refund("r1", "claim1", 800).await;
-                assert_eq!((answer.status, answer.body), (200, json!({"status": "already_returned", "reference": "claim1", "amount_cents": 800, "currency": "USD"})));
+                let response = payer.refund("r1", "claim1", 800).await;
+                assert_eq!((response.status, response.body), (200, json!({"status": "already_returned", "reference": "claim1", "amount_cents": 800, "currency": "USD"})));
             }
             assert_eq!(payer.book_of("claim1").await, (800, 800, vec!["payment".to_owned(), "return".to_owned()]));
             let payment = &payer.look_up("claim1").await[0];

@@ -22,7 +22,7 @@ async fn a_gateway_that_is_down_costs_time_and_no_claims_and_nothing_falls_upon_
     let report = outage::stand(&mut stack, plan).await;
 
     // The audit has said already that each ended as its cents say.
-    assert_eq!(report.partitions_taken, 0, "{report}");
+    assert_eq!(report.partitions_revoked, 0, "{report}");
     let [before, during, after] = report.most_resident_mib();
     assert!(before > 1.0 && during.max(after) < before + 64.0, "{report}");
     let most = report.most_calls_after_return();

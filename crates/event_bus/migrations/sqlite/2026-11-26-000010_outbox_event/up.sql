@@ -1,2 +1,2 @@
--- What is said again is looked for first, by its event, among what waits.
+-- Before an event is re-published, its identical row is looked up by the event id.
 CREATE INDEX outbox_event ON outbox (event_id);

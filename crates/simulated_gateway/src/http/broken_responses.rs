@@ -1,4 +1,4 @@
-//! Answers that never arrive, or not whole: the connection breaks instead.
+//! Responses that are lost or truncated: the connection is closed instead.
 
 use actix_web::HttpResponse;
 use actix_web::body::{BodySize, MessageBody};
@@ -7,20 +7,20 @@ use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// Breaks the connection without sending a byte.
+/// Closes the connection without sending a byte.
 ///
-/// The body fails before the answer's head is flushed, and the server then drops the connection. Were the head sent
-/// nevertheless, by another version of the server, its status would still tell no payer that it was answered.
-pub(super) fn lose_answer() -> HttpResponse {
+/// The body fails before the head of the response is flushed, so the server drops the connection. If another version of the
+/// server sent the head, its status 500 would still not be a definite response.
+pub(super) fn lose_response() -> HttpResponse {
     HttpResponse::InternalServerError().body(NeverSent)
 }
 
-/// Sends the head of an answer and half of its body, and breaks the connection.
-pub(super) fn halve_answer(answer: HttpResponse) -> HttpResponse {
-    let (head, body) = answer.into_parts();
+/// Sends the head of a response and half of its body, and closes the connection.
+pub(super) fn truncate_response(response: HttpResponse) -> HttpResponse {
+    let (head, body) = response.into_parts();
     match body.try_into_bytes() {
         Ok(whole) => head.set_body(Half { whole, sent: Sent::Nothing }).map_into_boxed_body(),
-        // It breaks by itself.
+        // A body that is not bytes already fails by itself.
         Err(body) => head.set_body(body),
     }
 }
@@ -64,7 +64,7 @@ impl MessageBody for Half {
                 Poll::Ready(Some(Ok(self.whole.slice(..self.whole.len() / 2))))
             }
             Sent::Half => {
-                // The server flushes what it has before it asks again.
+                // The server flushes the first half before it polls again.
                 self.sent = Sent::HalfForSure;
                 context.waker().wake_by_ref();
                 Poll::Pending
@@ -74,7 +74,7 @@ impl MessageBody for Half {
     }
 }
 
-/// The server logs it by its `Debug`, as an error; so that is what tells the reader that all is well.
+/// The server logs this error with its `Debug`, which therefore explains that it is intended.
 struct Lost;
 
 impl fmt::Debug for Lost {
