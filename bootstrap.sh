@@ -40,7 +40,7 @@ for service in "$@"; do
 done
 readonly needs
 
-say() { printf 'bootstrap: %s\n' "$*"; }
+log() { printf 'bootstrap: %s\n' "$*"; }
 fail() { printf 'bootstrap: %s\n' "$*" >&2; exit 1; }
 
 has() {
@@ -75,7 +75,7 @@ set_up_packages() {
   local need missing=()
   for need in "${needs[@]}"; do
     has "${need%%:*}" && continue
-    say "missing $need"
+    log "missing $need"
     missing+=("${need%%:*}")
   done
   [ ${#missing[@]} -gt 0 ] || return 0
@@ -84,7 +84,7 @@ set_up_packages() {
     fail "this system has no apt-get: install the equivalents of Debian's ${missing[*]}, then run this again."
   [ ${#root[@]} = 0 ] || command -v sudo >/dev/null ||
     fail "there is no sudo: run 'apt-get update && apt-get install -y ${missing[*]}' as root, then this again."
-  say "installing ${missing[*]}"
+  log "installing ${missing[*]}"
   apt update || fail "the package lists could not be fetched: check the network and /etc/apt, then run this again."
   apt install -y --no-install-recommends "${missing[@]}" ||
     fail "apt could not install ${missing[*]}: fix the errors above, then run this again."
@@ -130,14 +130,14 @@ set_up_rust() {
   changed=yes
   local remedy="install Rust $wanted_rust or later with rustfmt and clippy as https://rustup.rs says, then run this again."
   if command -v rustup >/dev/null; then
-    say "updating Rust: this workspace needs $wanted_rust or later, with rustfmt and clippy"
+    log "updating Rust: this workspace needs $wanted_rust or later, with rustfmt and clippy"
     update_rustup || fail "rustup could not install a suitable Rust: $remedy"
     return
   fi
-  say "installing Rust with its own installer: this workspace needs $wanted_rust or later, with rustfmt and clippy"
+  log "installing Rust with its own installer: this workspace needs $wanted_rust or later, with rustfmt and clippy"
   install_rustup && return
   if command -v apt-get >/dev/null; then
-    say "the installer failed: trying the package rustup of newer Debian and Ubuntu"
+    log "the installer failed: trying the package rustup of newer Debian and Ubuntu"
     apt update && apt install -y --no-install-recommends rustup && update_rustup && return
   fi
   fail "Rust could not be installed: $remedy"
@@ -150,7 +150,7 @@ set_up_podman_compose() {
   local place=.local/podman-compose
   if "$place/bin/podman-compose" --version >/dev/null 2>&1 && "$place/bin/python" -c 'import jsonschema, compose' 2>/dev/null; then return; fi
   changed=yes
-  say "installing ${python_packages[*]} in $place"
+  log "installing ${python_packages[*]} in $place"
   python3 -m venv "$place" && "$place/bin/pip" install --quiet --disable-pip-version-check "${python_packages[@]}" &&
     "$place/bin/pip" install --quiet --disable-pip-version-check --no-deps docker-compose==1.29.2 ||
     fail "podman-compose could not be installed: fix the errors above, then run this again."
@@ -160,4 +160,4 @@ changed=
 set_up_packages
 [ -z "$with_podman" ] || set_up_podman_compose
 set_up_rust
-say "everything is ${changed:+now }installed"
+log "everything is ${changed:+now }installed"

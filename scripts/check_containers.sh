@@ -20,7 +20,7 @@ END
 }
 
 fail() { printf 'check_containers.sh: FAILED: %s\n' "$*" >&2; exit 1; }
-say() { printf '%s check_containers.sh: %s\n' "$(date +%T)" "$*"; }
+log() { printf '%s check_containers.sh: %s\n' "$(date +%T)" "$*"; }
 # shellcheck source=scripts/container_engine.sh
 . scripts/container_engine.sh
 
@@ -88,12 +88,12 @@ remove_leftovers() {
 clean_up() {
   local status=$? image
   set +e
-  say "cleaning up"
+  log "cleaning up"
   remove_leftovers || status=1
   for image in "${made_images[@]}"; do
-    "$engine" rmi --force "$image" >>"$place/removed.log" 2>&1 || say "the image $image cannot be removed: $(tail -n 1 "$place/removed.log")"
+    "$engine" rmi --force "$image" >>"$place/removed.log" 2>&1 || log "the image $image cannot be removed: $(tail -n 1 "$place/removed.log")"
   done
-  [ "$status" != 0 ] || say "all checks passed: ${parts[*]}"
+  [ "$status" != 0 ] || log "all checks passed: ${parts[*]}"
   exit "$status"
 }
 trap clean_up EXIT
@@ -118,7 +118,7 @@ is_real() { [[ "$("$engine" image inspect --format '{{.Config.Labels}}' "$1" 2>/
 make_base() {
   local root=$place/root
   if ! is_real "$base"; then
-    say "making $base with debootstrap"
+    log "making $base with debootstrap"
     rm -rf "$root"
     debootstrap --variant=minbase bookworm "$root" >"$place/debootstrap.log" 2>&1 ||
       fail "debootstrap failed; see $place/debootstrap.log."
@@ -141,7 +141,7 @@ make_stand_ins() {
   for server in postgres kafka; do
     image=$(sed -nE "s|^    image: (docker.io/.*$server:.*)|\1|p" docker-compose.yml)
     ! is_real "$image" || continue
-    say "making a replacement for $image"
+    log "making a replacement for $image"
     if [ "$server" = kafka ] && [ ! -d "$place/stand_ins/libs" ]; then
       timeout 600 mvn -q -B -f deploy/kafka/pom.xml dependency:copy-dependencies -DincludeScope=runtime \
         -DoutputDirectory="$place/stand_ins/libs" >"$place/maven.log" 2>&1 ||
@@ -157,7 +157,7 @@ make_stand_ins() {
 
 check_files() {
   local line
-  say "checking the files"
+  log "checking the files"
   while read -r line; do
     [[ $line == *:?* && $line != *:latest* ]] || fail "an image without a fixed version: $line"
   done < <(sed -nE 's/^ *image: //p; s/^ARG (DEBIAN|RUST)=//p; s/^FROM (docker.io.*)/\1/p' docker-compose.yml deploy/Dockerfile \
@@ -182,7 +182,7 @@ for error in errors:
 sys.exit(bool(errors))
 END
     else
-      say "the schema was skipped: 'bash bootstrap.sh podman' installs it"
+      log "the schema was skipped: 'bash bootstrap.sh podman' installs it"
     fi
   fi
   python3 - "$place/config.yml" <<'END' || fail "docker-compose.yml lacks something; see above."
@@ -204,7 +204,7 @@ END
 
 build_images() {
   local image
-  say "building the images ${suffix:+from the binaries in $binaries}"
+  log "building the images ${suffix:+from the binaries in $binaries}"
   [ -z "$suffix" ] || stage_binaries "$binaries"
   for image in "${services[@]}" all_in_one; do
     build_image "$image" "$tag" "$suffix" ${offline:+--network host} >"$place/build-$image.log" 2>&1 ||
@@ -220,7 +220,7 @@ check_images() {
     image=claims-to-payments/$name:$tag
     size=$((($("$engine" image inspect --format '{{.Size}}' "$image") - base_size) / 1000000))
     user=$("$engine" image inspect --format '{{.Config.User}}' "$image")
-    say "$name: $size MB beyond its base of $((base_size / 1000000)) MB, user $user"
+    log "$name: $size MB beyond its base of $((base_size / 1000000)) MB, user $user"
     [ "$name" = all_in_one ] || ((size < 60)) || fail "$image has $size MB beyond its base, and 60 MB is the limit."
     [[ $user =~ ^[1-9][0-9]*: ]] || fail "$image runs as '$user': it must be a number other than 0."
     [ "$("$engine" run --rm --entrypoint id "$image" -u)" = 10001 ] || fail "$image does not run as 10001."
@@ -235,7 +235,7 @@ check_images() {
   done <"$place/compose.env"
   ! grep -qaF compose.env "$place/image.tar" || fail "an env file is in a layer."
   rm -f "$place/image.tar"
-  say "no secret in a layer or in the history"
+  log "no secret in a layer or in the history"
 }
 
 # --- claims -------------------------------------------------------------------------------------------------------
@@ -247,7 +247,7 @@ settle_the_real_claim() {
     sed -E 's/^\{"id": ?"([^"]*)".*/\1/')
   await "the real claim's settlement" 60 is_settled "$1/v1/claims/$id"
   printf '%s settled\n' "$id" >>"$2"
-  say "the real claim is settled: 116.85"
+  log "the real claim is settled: 116.85"
 }
 is_settled() { curl -fsS --noproxy '*' "$1" | grep -E '"status": ?"settled"' | grep -qE '"amount": ?"116.85"'; }
 
@@ -270,7 +270,7 @@ check_last_line() {
   if [ "$status" = 0 ] || [[ $last != *"$expected"* ]]; then
     fail "expected a failure with '$expected' in the last line; exit code $status, last line: $last"
   fi
-  say "last line: $last"
+  log "last line: $last"
 }
 has_last_line() { "$engine" logs --tail 1 "$1" 2>&1 | grep -F "$2"; }
 
@@ -285,14 +285,14 @@ start_all_in_one() {
 
 check_all_in_one() {
   local sent=$place/all-in-one.claims zombies not_json sender stopped_ms
-  say "everything in one container"
+  log "everything in one container"
   rm -f "$sent"
   start_all_in_one
   # shellcheck disable=SC2016 # the shell inside expands it
   "$engine" exec check-all-in-one bash -c '! touch /usr/local/bin/x 2>/dev/null && grep -q "^CapEff:.0000000000000000" /proc/1/status && [ $(id -u) = 10001 ]' ||
     fail "its root is writable, it has capabilities, or it runs as another user."
   settle_the_real_claim "http://127.0.0.1:$aio_claims" "$sent"
-  say "killing a process in it, and leaving an orphan"
+  log "killing a process in it, and leaving an orphan"
   # shellcheck disable=SC2016
   "$engine" exec check-all-in-one bash -c '(sleep 0.2 &) ; for p in /proc/[0-9]*; do [ "$(cat $p/comm 2>/dev/null)" != payments ] || kill -KILL ${p#/proc/}; done'
   python3 scripts/check_claims.py send "http://127.0.0.1:$aio_claims" 24 4 "$sent"
@@ -300,12 +300,12 @@ check_all_in_one() {
   "$engine" logs check-all-in-one 2>&1 | grep 'payments ended with exit status 137' >/dev/null || fail "payments was not killed."
   zombies=$("$engine" exec check-all-in-one bash -c 'grep -l "^State:.Z" /proc/[0-9]*/status 2>/dev/null | wc -l')
   [ "$zombies" = 0 ] || fail "process 1 leaves $zombies zombies."
-  say "stopping it while claims are sent"
+  log "stopping it while claims are sent"
   python3 scripts/check_claims.py send "http://127.0.0.1:$aio_claims" 40 6 "$sent" >"$place/sender.log" 2>&1 &
   sender=$!
   sleep 3
   stop_cleanly check-all-in-one
-  say "it stopped in $stopped_ms ms, exit code 0"
+  log "it stopped in $stopped_ms ms, exit code 0"
   ! "$engine" logs check-all-in-one 2>&1 | grep 'did not stop in time' || fail "a process in it had to be killed."
   "$engine" rm check-all-in-one >/dev/null 2>&1
   start_all_in_one
@@ -314,7 +314,7 @@ check_all_in_one() {
     "http://127.0.0.1:$aio_gateway" "$sent" 180
   not_json=$("$engine" logs check-all-in-one 2>/dev/null | grep -vc '^{' || true)
   [ "$not_json" = 0 ] || fail "$not_json lines of its log are not JSON."
-  say "checking the last log lines of failing containers"
+  log "checking the last log lines of failing containers"
   check_last_line "port 8000 on 0.0.0.0 is in use" --network container:check-all-in-one "claims-to-payments/claim_process:$tag"
   "$engine" rm --force --time 10 check-all-in-one >/dev/null 2>&1
 }
@@ -341,12 +341,12 @@ kill_container() {
   id=$(container_id "$@")
   pid=$("$engine" inspect --format '{{.State.Pid}}' "$id")
   if [ "$(id -u)" = 0 ] && [ -d "/proc/$pid" ] && grep -q "$id" "/proc/$pid/cgroup" 2>/dev/null && kill -KILL "$pid" 2>/dev/null; then
-    say "killed $1 ${2:-1}: its restart policy must restart it"
+    log "killed $1 ${2:-1}: its restart policy must restart it"
   else
     "$engine" kill --signal KILL "$id" >/dev/null
     sleep 1
     "$engine" start "$id" >/dev/null
-    say "killed $1 ${2:-1}, and restarted it by hand"
+    log "killed $1 ${2:-1}, and restarted it by hand"
   fi
 }
 
@@ -360,17 +360,17 @@ await_stack() {
 check_stack() {
   local sent=$place/stack.claims victim network since sender stopped_ms
   rm -f "$sent"
-  say "starting the stack with new passwords"
+  log "starting the stack with new passwords"
   since=$SECONDS
   "${compose[@]}" up -d --no-build >"$place/up.log" 2>&1 || fail "it does not start: $(tail -n 3 "$place/up.log")"
   await_stack
-  say "all five are healthy after $((SECONDS - since)) s"
+  log "all five are healthy after $((SECONDS - since)) s"
   settle_the_real_claim "$claims_url" "$sent"
 
   "${compose[@]}" up -d --no-build --no-recreate --scale payments=3 >"$place/scale.log" 2>&1 ||
     fail "payments cannot be scaled: $(tail -n 3 "$place/scale.log")"
   for victim in 1 2 3; do await "payments $victim is healthy" 120 healthy payments "$victim"; done
-  say "three payments are healthy"
+  log "three payments are healthy"
   for victim in claim_process payments simulated_gateway; do
     [ "$("$engine" exec "$(container_id "$victim")" id -u)" = 10001 ] || fail "$victim runs as another user."
     ! "$engine" exec "$(container_id "$victim")" touch /usr/x 2>/dev/null || fail "$victim can write to its root."
@@ -380,7 +380,7 @@ check_stack() {
     "$engine" exec "$(container_id "$victim")" grep -q '^NoNewPrivs:.1' /proc/1/status || fail "$victim may gain privileges."
   done
 
-  say "$claims claims over 75 s, while each container is killed once"
+  log "$claims claims over 75 s, while each container is killed once"
   python3 scripts/check_claims.py send "$claims_url" "$claims" 75 "$sent" >"$place/sender.log" 2>&1 &
   sender=$!
   sleep 5
@@ -397,33 +397,33 @@ check_stack() {
 
   for victim in claim_process payments simulated_gateway; do
     stop_cleanly "$(container_id "$victim")"
-    say "$victim stopped in $stopped_ms ms, exit code 0"
+    log "$victim stopped in $stopped_ms ms, exit code 0"
   done
 
-  say "stopping the stack, and starting it again with its volumes"
+  log "stopping the stack, and starting it again with its volumes"
   since=$(date +%s%N)
   compose_down "$project" >"$place/down.log" 2>&1 || fail "it does not stop: $(tail -n 3 "$place/down.log")"
-  say "down after $((($(date +%s%N) - since) / 1000000)) ms"
+  log "down after $((($(date +%s%N) - since) / 1000000)) ms"
   [ -z "$("$engine" ps --all --quiet --filter "name=^${project}[_-]")" ] || fail "containers are left."
   "${compose[@]}" up -d --no-build >"$place/up.log" 2>&1 || fail "it does not start again: $(tail -n 3 "$place/up.log")"
   await_stack
   python3 scripts/check_claims.py audit "$claims_url" "$(payments_url)" "$gateway_url" "$sent" 120
   settle_the_real_claim "$claims_url" "$sent"
 
-  say "checking the last log lines of failing containers"
+  log "checking the last log lines of failing containers"
   network=${project}_inside
   check_last_line "password authentication failed" --network "$network" --env CLAIM_PROCESS__DATABASE__START_TIMEOUT_MS=2000 \
     --env CLAIM_PROCESS__DATABASE__URL=postgres://claims:wrong@postgres:5432/claims "claims-to-payments/claim_process:$tag"
   "$engine" run --detach --name check-single --network "$network" --env PAYMENTS__GATEWAY__URL=http://simulated_gateway:8090 \
     --env PAYMENTS__KAFKA__BROKERS=simulated_gateway:9999 "claims-to-payments/payments:$tag" >/dev/null
   await "payments reports that Kafka does not answer" 60 has_last_line check-single 'the Kafka brokers do not answer'
-  say "last line: $("$engine" logs --tail 1 check-single)"
+  log "last line: $("$engine" logs --tail 1 check-single)"
   "$engine" rm --force check-single >/dev/null
   "$engine" exec "$(container_id postgres)" \
     psql -qU postgres claims -c "INSERT INTO __diesel_schema_migrations (version) VALUES ('99990101000000')"
   kill_container claim_process
   await "claim_process reports that its volume is newer" 60 has_last_line "$(container_id claim_process)" 'newer version of this program'
-  say "last line: $("$engine" logs --tail 1 "$(container_id claim_process)")"
+  log "last line: $("$engine" logs --tail 1 "$(container_id claim_process)")"
 }
 
 # ------------------------------------------------------------------------------------------------------------------

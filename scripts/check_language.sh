@@ -45,6 +45,9 @@ readonly phrases=(
   'mend(s|ed|ing)? | fix, correct'
   'heed(s|ed|ing)? | handle, respect'
   'the desk | the operator API'
+  'foresee[ns]? | preflight'
+  'acquit(s|ted)? | close (a receivable)'
+  'twins? | duplicates within the group'
   '(a|the|each|every|this|that|its|one) letter(?! [a-z]\b| of ) | dead letter'
 )
 

@@ -24,8 +24,8 @@ to run as root: for root, its data is under /var/tmp if other users may not ente
 END
 }
 
-say() { printf 'services: %s\n' "$*" >&2; }
-fail() { say "$*"; exit 1; }
+log() { printf 'services: %s\n' "$*" >&2; }
+fail() { log "$*"; exit 1; }
 
 random_password() { head -c 24 /dev/urandom | base64 | tr -d '/+=\n'; }
 
@@ -62,7 +62,7 @@ running_postgres() { "${pg_ctl[@]}" status >/dev/null 2>&1; }
 
 start_postgres() {
   if [ ! -e "$directory/data/PG_VERSION" ]; then
-    say "creating a data directory in $directory"
+    log "creating a data directory in $directory"
     (umask 077 && random_password >"$directory/password")
     [ ${#as_server[@]} = 0 ] || chown postgres "$directory/password"
     "${initdb[@]}" -U postgres -A scram-sha-256 --pwfile="$directory/password" -E UTF8 --no-locale \
@@ -138,7 +138,7 @@ add_kafka_user() {
 
 start_kafka() {
   if ! cmp -s deploy/kafka/pom.xml "$directory/libs/pom.xml"; then
-    say "fetching Kafka's jars"
+    log "fetching Kafka's jars"
     rm -rf "$directory/libs"
     timeout 600 mvn -q -B -f deploy/kafka/pom.xml dependency:copy-dependencies -DincludeScope=runtime \
       -DoutputDirectory="$directory/libs" >"$directory/maven.log" 2>&1 ||
@@ -147,7 +147,7 @@ start_kafka() {
   fi
   (umask 077 && make_kafka_secrets && write_kafka_properties)
   if [ ! -e "$directory/data/meta.properties" ]; then
-    say "creating a data directory in $directory"
+    log "creating a data directory in $directory"
     kafka_java kafka.tools.StorageTool format -t "$(kafka_java kafka.tools.StorageTool random-uuid)" \
       -c "$directory/server.properties" >"$directory/format.log" 2>&1 ||
       fail "Kafka's data directory could not be created; see $directory/format.log."
@@ -173,7 +173,7 @@ stop_kafka() {
     kill -0 "$pid" 2>/dev/null || { rm -f "$directory/pid" && return; }
     sleep 0.2
   done
-  say "Kafka did not stop in time: killed"
+  log "Kafka did not stop in time: killed"
   kill -KILL "$pid" 2>/dev/null || true
   rm -f "$directory/pid"
 }
@@ -209,21 +209,21 @@ esac
 case $1 in
   start)
     if "running_$service"; then
-      say "$service is already running on port $port"
+      log "$service is already running on port $port"
     else
       "start_$service"
-      say "$service is running on port $port"
+      log "$service is running on port $port"
     fi
     ;;
   stop | wipe)
     if "running_$service"; then
       "stop_$service" "${3:-}"
-      say "$service stopped"
+      log "$service stopped"
     fi
     if [ "$1" = wipe ]; then
       # Kafka's jars are kept, because they are not data.
       find "$directory" -mindepth 1 -maxdepth 1 ! -name libs -exec rm -rf {} +
-      say "the data of $service is deleted"
+      log "the data of $service is deleted"
     fi
     ;;
   status) if "running_$service"; then echo "running on port $port"; else echo "stopped"; fi ;;
