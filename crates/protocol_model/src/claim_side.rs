@@ -58,7 +58,7 @@ impl World {
         Ok(())
     }
 
-    /// Voids the claim as `http/void_claim.rs` does. Returns `false` if that changes nothing.
+    /// Voids the claim as `claims/void.rs` does. Returns `false` if that changes nothing.
     pub fn void(&mut self, tables: &mut Tables) -> bool {
         let Void::Accepted(status) = transition::void(self.claim.state()) else { return false };
         self.claim = Claim { status, version: 2, due: true, ..self.claim };

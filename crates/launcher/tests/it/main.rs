@@ -2,6 +2,7 @@
 //! crates, because this crate builds fast and without the others.
 
 mod all_in_one;
+mod boundaries;
 mod documents;
 mod import_circles;
 mod language;

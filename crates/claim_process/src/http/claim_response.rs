@@ -1,9 +1,8 @@
 //! A stored claim as the API shows it: money as text with two decimals, times as RFC 3339.
 
-use crate::db::claims::{LineRow, StoredClaim};
-use crate::db::submit::line_rows;
+use crate::claims::queries::{LineRow, StoredClaim};
 use crate::domain::cents::Cents;
-use crate::domain::claim::Claim;
+use crate::domain::claim::{Claim, Line};
 use crate::domain::finding::Finding;
 use claim_events::{Cause, Compensation, OutcomeKind, PaymentEvent, Step, rfc3339};
 use serde::Serialize;
@@ -12,7 +11,7 @@ use utoipa::ToSchema;
 
 /// A claim as it is stored.
 #[derive(Serialize, ToSchema)]
-pub(super) struct ClaimAnswer {
+pub(super) struct ClaimResponse {
     /// 22 letters and digits.
     #[schema(examples("4fXk0aV1StGXR8Z5jdHi6B"), pattern = "^[0-9A-Za-z]{22}$")]
     id: String,
@@ -30,17 +29,17 @@ pub(super) struct ClaimAnswer {
     net_fee: String,
     #[schema(value_type = Time)]
     submitted_at: String,
-    lines: Vec<LineAnswer>,
+    lines: Vec<LineResponse>,
     /// What was noticed and does not hinder it.
     warnings: Vec<Finding>,
     /// What became of its payment; null while that is pending.
-    outcome: Option<OutcomeAnswer>,
+    outcome: Option<OutcomeResponse>,
     /// What happened to it, oldest first.
-    timeline: Vec<TimelineAnswer>,
+    timeline: Vec<TimelineResponse>,
 }
 
 #[derive(Serialize, ToSchema)]
-struct LineAnswer {
+struct LineResponse {
     line: i64,
     #[schema(format = Date)]
     service_date: String,
@@ -66,11 +65,11 @@ pub(super) struct ClaimPreview {
     subscriber_id: String,
     provider_npi: String,
     net_fee: String,
-    lines: Vec<LineAnswer>,
+    lines: Vec<LineResponse>,
 }
 
 #[derive(Serialize, ToSchema)]
-struct TimelineAnswer {
+struct TimelineResponse {
     #[schema(value_type = Time)]
     at: String,
     event: String,
@@ -92,7 +91,7 @@ pub(super) enum StatusName {
 
 /// What became of a claim's payment.
 #[derive(Serialize, ToSchema)]
-struct OutcomeAnswer {
+struct OutcomeResponse {
     #[serde(rename = "type")]
     kind: OutcomeKind,
     version: i64,
@@ -118,14 +117,15 @@ enum Detail {
     },
 }
 
-impl From<StoredClaim> for ClaimAnswer {
+impl From<StoredClaim> for ClaimResponse {
     fn from(claim: StoredClaim) -> Self {
         let outcome = outcome(&claim);
         let warnings = claim.warnings();
         let StoredClaim { row, lines, timeline } = claim;
         let submitted_at = rfc3339(row.submitted_at_us);
-        let submitted = TimelineAnswer { at: submitted_at.clone(), event: "claim.submitted".to_owned(), reason: None };
-        let later = timeline.into_iter().map(|entry| TimelineAnswer {
+        let submitted =
+            TimelineResponse { at: submitted_at.clone(), event: "claim.submitted".to_owned(), reason: None };
+        let later = timeline.into_iter().map(|entry| TimelineResponse {
             at: rfc3339(entry.at_us),
             reason: row.void_reason.clone().filter(|_| entry.event == "claim.void_requested"),
             event: entry.event,
@@ -141,7 +141,7 @@ impl From<StoredClaim> for ClaimAnswer {
             provider_npi: row.provider_npi,
             net_fee: Cents(row.net_fee_cents).to_string(),
             submitted_at,
-            lines: lines.into_iter().map(LineAnswer::from).collect(),
+            lines: lines.into_iter().map(LineResponse::from).collect(),
             warnings,
             outcome,
             timeline,
@@ -157,12 +157,29 @@ impl From<&Claim> for ClaimPreview {
             subscriber_id: claim.subscriber_id.as_str().to_owned(),
             provider_npi: claim.provider_npi.as_str().to_owned(),
             net_fee: claim.net_fee().to_string(),
-            lines: line_rows(claim).into_iter().map(LineAnswer::from).collect(),
+            lines: claim.lines.iter().zip(1..).map(|(line, number)| LineResponse::of(line, number)).collect(),
         }
     }
 }
 
-impl From<LineRow> for LineAnswer {
+impl LineResponse {
+    /// A line that is not stored.
+    fn of(line: &Line, number: i64) -> Self {
+        Self {
+            line: number,
+            service_date: line.service_date.to_string(),
+            submitted_procedure: line.submitted_procedure.as_str().to_owned(),
+            quadrant: line.quadrant.map(|quadrant| quadrant.as_str().to_owned()),
+            provider_fees: line.provider_fees.to_string(),
+            allowed_fees: line.allowed_fees.to_string(),
+            member_coinsurance: line.member_coinsurance.to_string(),
+            member_copay: line.member_copay.to_string(),
+            net_fee: line.net_fee().to_string(),
+        }
+    }
+}
+
+impl From<LineRow> for LineResponse {
     fn from(row: LineRow) -> Self {
         Self {
             line: row.line,
@@ -178,7 +195,7 @@ impl From<LineRow> for LineAnswer {
     }
 }
 
-fn outcome(claim: &StoredClaim) -> Option<OutcomeAnswer> {
+fn outcome(claim: &StoredClaim) -> Option<OutcomeResponse> {
     let row = &claim.row;
     let event = row.outcome_event()?;
     let kind = event.kind();
@@ -192,5 +209,5 @@ fn outcome(claim: &StoredClaim) -> Option<OutcomeAnswer> {
             compensations: unwound.compensations,
         },
     };
-    Some(OutcomeAnswer { kind, version: row.outcome_version?, at: rfc3339(row.outcome_at_us?), detail })
+    Some(OutcomeResponse { kind, version: row.outcome_version?, at: rfc3339(row.outcome_at_us?), detail })
 }

@@ -1,9 +1,8 @@
 //! Results that their sender has not taken yet: some in memory, the rest in a temporary file of bounded size. Most senders
-//! read nothing before they have sent everything, and would wait for ever if reading theirs waited for them.
+//! read nothing before they have sent everything, and would wait for ever if the service waited for them to read.
 
-use actix_web::web::{self, Bytes};
+use super::error::BatchError;
 use futures_util::Stream;
-use service_runtime::problem::Problem;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -16,13 +15,13 @@ const PIECE: usize = 64 * 1024;
 
 /// Where results wait. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Unread(Arc<Shared>);
+pub struct ResultSpool(Arc<Shared>);
 
 struct Shared {
     waiting: Mutex<Waiting>,
     /// Something came, or it is all there.
     news: Notify,
-    /// Something was taken, or nobody reads any more.
+    /// Something was taken, or the reader is gone.
     room: Condvar,
     max_file_bytes: u64,
 }
@@ -38,12 +37,12 @@ struct Waiting {
     /// How many pieces were taken.
     taken: u64,
     began: bool,
-    end: Option<Result<(), Problem>>,
+    end: Option<Result<(), BatchError>>,
     reader_gone: bool,
     given_up: bool,
 }
 
-/// Why a result could not be kept: nobody will read it, in time or at all, or there is no room on disk.
+/// Why a result could not be kept: the reader is gone or too slow, or there is no room on disk.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NotKept {
     #[error("the sender is gone")]
@@ -54,8 +53,8 @@ pub(super) enum NotKept {
     File(#[from] io::Error),
 }
 
-impl Unread {
-    pub fn new(max_file_bytes: u64) -> Self {
+impl ResultSpool {
+    pub(super) fn new(max_file_bytes: u64) -> Self {
         Self(Arc::new(Shared { waiting: Mutex::default(), news: Notify::new(), room: Condvar::new(), max_file_bytes }))
     }
 
@@ -64,7 +63,7 @@ impl Unread {
     }
 
     /// Adds a line. Blocks while there is no room, and for at most `patience` while nothing is taken.
-    pub fn push(&self, line: &[u8], patience: Duration) -> Result<(), NotKept> {
+    pub(super) fn push(&self, line: &[u8], patience: Duration) -> Result<(), NotKept> {
         // What was read of a file takes up room until all of it was.
         let mut waiting = self.wait(patience, |waiting| waiting.written_to < self.0.max_file_bytes)?;
         waiting.began = true;
@@ -74,8 +73,8 @@ impl Unread {
         Ok(())
     }
 
-    /// Adds the last line, however much waits already: without it nobody would know how it ended.
-    pub fn push_last(&self, line: &[u8]) {
+    /// Adds the last line, however much waits already: without it the sender would not know how it ended.
+    pub(super) fn push_last(&self, line: &[u8]) {
         let mut waiting = self.lock();
         if !waiting.reader_gone {
             waiting.began = true;
@@ -85,9 +84,9 @@ impl Unread {
         self.0.news.notify_one();
     }
 
-    /// Waits until everything was taken. What nobody takes for as long as `patience` is given up, and its file with it; the
+    /// Waits until everything was taken. What is not taken for as long as `patience` is given up, and its file with it; the
     /// sender finds the answer broken off.
-    pub fn wait_until_taken(&self, patience: Duration) {
+    pub(super) fn wait_until_taken(&self, patience: Duration) {
         if let Err(NotKept::ReaderStalls) = self.wait(patience, Waiting::is_empty) {
             self.lock().give_up();
         }
@@ -114,14 +113,14 @@ impl Unread {
         }
     }
 
-    /// Says that there is no more, or why. A problem before the first line is the whole answer.
-    pub fn end(&self, end: Result<(), Problem>) {
+    /// Ends the results, or tells why there are no more. An error before the first line is the whole answer.
+    pub(super) fn end(&self, end: Result<(), BatchError>) {
         self.lock().end = Some(end);
         self.0.news.notify_one();
     }
 
     /// Waits for the first line, or for the end without one.
-    pub async fn begin(&self) -> Result<(), Problem> {
+    pub async fn begin(&self) -> Result<(), BatchError> {
         loop {
             {
                 let mut waiting = self.lock();
@@ -135,8 +134,8 @@ impl Unread {
         }
     }
 
-    /// The lines as they come. Dropped, nobody reads any more.
-    pub fn stream(self) -> impl Stream<Item = io::Result<Bytes>> {
+    /// The lines as they come. Dropping it ends the reading.
+    pub fn stream(self) -> impl Stream<Item = io::Result<Vec<u8>>> {
         let reader = Reader(self);
         futures_util::stream::unfold(reader, |reader| async move {
             let piece = reader.0.next_piece().await?;
@@ -144,14 +143,14 @@ impl Unread {
         })
     }
 
-    async fn next_piece(&self) -> Option<io::Result<Bytes>> {
+    async fn next_piece(&self) -> Option<io::Result<Vec<u8>>> {
         let piece = self.take_piece().await;
         self.lock().taken += 1;
         self.0.room.notify_one();
         piece
     }
 
-    async fn take_piece(&self) -> Option<io::Result<Bytes>> {
+    async fn take_piece(&self) -> Option<io::Result<Vec<u8>>> {
         loop {
             let in_file = {
                 let mut waiting = self.lock();
@@ -159,13 +158,13 @@ impl Unread {
                     return Some(Err(io::Error::other("the results were not taken in time")));
                 }
                 if !waiting.first.is_empty() {
-                    return Some(Ok(std::mem::take(&mut waiting.first).into()));
+                    return Some(Ok(std::mem::take(&mut waiting.first)));
                 }
                 match &waiting.file {
                     Some(file) if waiting.read_to < waiting.written_to => {
                         Some((Arc::clone(file), waiting.read_to, waiting.written_to))
                     }
-                    _ if !waiting.last.is_empty() => return Some(Ok(std::mem::take(&mut waiting.last).into())),
+                    _ if !waiting.last.is_empty() => return Some(Ok(std::mem::take(&mut waiting.last))),
                     _ if waiting.end.is_some() => return None,
                     _ => None,
                 }
@@ -174,7 +173,7 @@ impl Unread {
                 self.0.news.notified().await;
                 continue;
             };
-            let read = web::block(move || {
+            let read = tokio::task::spawn_blocking(move || {
                 let mut piece = vec![0; usize::try_from(to - from).map_or(PIECE, |left| left.min(PIECE))];
                 file.read_exact_at(&mut piece, from).map(|()| piece)
             });
@@ -184,7 +183,7 @@ impl Unread {
                 Err(_) => return Some(Err(io::Error::other("the service stops"))),
             };
             self.lock().note_read(piece.len() as u64);
-            return Some(Ok(piece.into()));
+            return Some(Ok(piece));
         }
     }
 }
@@ -213,12 +212,12 @@ impl Waiting {
         self.first.is_empty() && self.read_to == self.written_to && self.last.is_empty()
     }
 
-    /// Frees what is kept. Whoever reads on finds out.
+    /// Frees what is kept. A reader that reads on gets an error.
     fn give_up(&mut self) {
         *self = Self { given_up: true, end: self.end.take(), ..Self::default() };
     }
 
-    /// A file that was read to its end begins anew.
+    /// A file that was read to its end is written from its beginning again.
     fn note_read(&mut self, bytes: u64) {
         self.read_to += bytes;
         if self.read_to == self.written_to {
@@ -227,8 +226,8 @@ impl Waiting {
     }
 }
 
-/// Whoever reads.
-struct Reader(Unread);
+/// The reading end.
+struct Reader(ResultSpool);
 
 impl Drop for Reader {
     fn drop(&mut self) {
@@ -250,15 +249,15 @@ mod tests {
         (from..to).flat_map(|n| format!("{n}\n").into_bytes()).collect()
     }
 
-    #[actix_web::test]
+    #[tokio::test]
     async fn lines_come_out_in_order_whether_they_waited_in_memory_or_in_the_file() {
-        let unread = Unread::new(u64::MAX);
-        let writer = unread.clone();
+        let spool = ResultSpool::new(u64::MAX);
+        let writer = spool.clone();
         for n in 0..50_000 {
             writer.push(format!("{n}\n").as_bytes(), PATIENCE).expect("kept");
         }
         assert!(writer.lock().written_to > 0, "the file was needed");
-        let mut stream = Box::pin(unread.stream());
+        let mut stream = Box::pin(spool.stream());
         let mut read = Vec::new();
         while read.len() < 100_000 {
             read.extend_from_slice(&stream.next().await.expect("more").expect("reads"));
@@ -273,13 +272,13 @@ mod tests {
         assert!(read == lines(0, 60_000), "every line once, in order");
     }
 
-    #[actix_web::test]
+    #[tokio::test]
     async fn a_full_file_makes_the_writer_wait_and_a_reader_that_takes_nothing_ends_it() {
-        let unread = Unread::new(1);
-        let full = (0..).find_map(|n| unread.push(&lines(n, n + 10_000), PATIENCE).err()).expect("it is full");
+        let spool = ResultSpool::new(1);
+        let full = (0..).find_map(|n| spool.push(&lines(n, n + 10_000), PATIENCE).err()).expect("it is full");
         assert!(matches!(full, NotKept::ReaderStalls));
-        let writer = unread.clone();
-        let mut stream = Box::pin(unread.stream());
+        let writer = spool.clone();
+        let mut stream = Box::pin(spool.stream());
         let waiting = std::thread::spawn(move || {
             let kept = writer.push(b"x\n", Duration::from_secs(60));
             writer.end(Ok(()));
@@ -291,19 +290,19 @@ mod tests {
         waiting.join().expect("no panic").expect("there is room once it was read");
     }
 
-    #[actix_web::test]
+    #[tokio::test]
     async fn the_file_never_holds_more_than_it_may_however_slowly_it_is_read() {
         const MOST: u64 = 1_000_000;
-        let unread = Unread::new(MOST);
-        let writer = unread.clone();
+        let spool = ResultSpool::new(MOST);
+        let writer = spool.clone();
         let writing = std::thread::spawn(move || {
             let line = [b'x'; 999];
             (0..5_000).for_each(|_| writer.push(&line, Duration::from_secs(60)).expect("kept"));
             writer.end(Ok(()));
             writer.wait_until_taken(Duration::from_secs(60));
         });
-        let looking = unread.clone();
-        let mut stream = Box::pin(unread.stream());
+        let looking = spool.clone();
+        let mut stream = Box::pin(spool.stream());
         let mut read = 0;
         while let Some(piece) = stream.next().await {
             read += piece.expect("reads").len();
@@ -314,43 +313,44 @@ mod tests {
         assert_eq!(read, 5_000 * 999);
     }
 
-    #[actix_web::test]
-    async fn what_nobody_takes_is_given_up_after_the_end() {
-        let unread = Unread::new(u64::MAX);
+    #[tokio::test]
+    async fn what_is_not_taken_is_given_up_after_the_end() {
+        let spool = ResultSpool::new(u64::MAX);
         for n in 0..10 {
-            unread.push(&lines(n, n + 10_000), PATIENCE).expect("kept");
+            spool.push(&lines(n, n + 10_000), PATIENCE).expect("kept");
         }
-        unread.end(Ok(()));
-        let writer = unread.clone();
-        let mut stream = Box::pin(unread.stream());
+        spool.end(Ok(()));
+        let writer = spool.clone();
+        let mut stream = Box::pin(spool.stream());
         stream.next().await.expect("a piece").expect("reads");
         writer.wait_until_taken(PATIENCE);
         assert!(writer.lock().file.is_none(), "it is gone");
         stream.next().await.expect("an end").expect_err("broken off");
     }
 
-    #[actix_web::test]
+    #[tokio::test]
     async fn the_last_line_comes_out_however_much_waits() {
-        let unread = Unread::new(1);
-        while unread.push(&lines(0, 10_000), PATIENCE).is_ok() {}
-        unread.push_last(b"why\n");
-        unread.end(Ok(()));
-        let pieces: Vec<_> = unread.stream().map(|piece| piece.expect("reads")).collect().await;
+        let spool = ResultSpool::new(1);
+        while spool.push(&lines(0, 10_000), PATIENCE).is_ok() {}
+        spool.push_last(b"why\n");
+        spool.end(Ok(()));
+        let pieces: Vec<_> = spool.stream().map(|piece| piece.expect("reads")).collect().await;
         assert!(pieces.concat().ends_with(b"\n9999\nwhy\n"));
     }
 
-    #[actix_web::test]
-    async fn nobody_waits_for_a_reader_that_is_gone() {
-        let unread = Unread::new(1);
-        let writer = unread.clone();
-        drop(unread.stream());
+    #[tokio::test]
+    async fn the_writer_does_not_wait_for_a_reader_that_is_gone() {
+        let spool = ResultSpool::new(1);
+        let writer = spool.clone();
+        drop(spool.stream());
         assert!(matches!(writer.push(b"x\n", Duration::from_secs(60)), Err(NotKept::ReaderGone)));
     }
 
-    #[actix_web::test]
+    #[tokio::test]
     async fn a_problem_before_the_first_line_is_the_answer() {
-        let unread = Unread::new(1);
-        unread.end(Err(Problem::malformed("no")));
-        assert_eq!(unread.begin().await.expect_err("a problem").to_string(), "400 malformed");
+        let spool = ResultSpool::new(1);
+        spool.end(Err(BatchError::TooManyClaims { max_claims: 1 }));
+        let error = spool.begin().await.expect_err("a problem");
+        assert!(matches!(error, BatchError::TooManyClaims { max_claims: 1 }), "{error}");
     }
 }

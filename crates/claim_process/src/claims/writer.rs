@@ -3,7 +3,8 @@
 //! The writer takes whatever waits, up to a bound and without waiting for more, and stores it in one transaction, so the
 //! cost of the commit is shared and no request blocks the event loop.
 
-use crate::db::submit::{self, Submission, Submitted};
+use super::store;
+use super::submission::{Submission, Submitted};
 use crate::events::outgoing;
 use crate::settings::{IngestSettings, WatchdogSettings};
 use dual_db::Error;
@@ -40,52 +41,52 @@ pub struct IngestQueue {
 struct Waiting {
     submission: Submission,
     answer: oneshot::Sender<Result<Submitted, NotStored>>,
-    /// Its place among the claims of batches, which is free once it is stored.
-    place: Option<OwnedSemaphorePermit>,
+    /// Its permit among the claims of batches, which is free once it is stored.
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 impl IngestQueue {
-    /// Hands a claim to the writer and waits until it is stored and announced.
+    /// Hands a claim to the writer and waits until it is stored and its event published.
     ///
     /// # Errors
     /// [`NotStored`].
     pub async fn submit(&self, submission: Submission) -> Result<Submitted, NotStored> {
         let (answer, answered) = oneshot::channel();
-        self.sender.try_send(Waiting { submission, answer, place: None }).map_err(|error| match error {
+        self.sender.try_send(Waiting { submission, answer, permit: None }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => NotStored::QueueFull,
             mpsc::error::TrySendError::Closed(_) => NotStored::Unavailable,
         })?;
-        Answer { answered, within: self.answer_timeout }.get().await
+        PendingResult { answered, within: self.answer_timeout }.get().await
     }
 
-    /// Hands a claim to the writer, waits until there is room for it, and returns without waiting for more. Its `place` is one
-    /// of those that claims of batches have, fewer than the queue: single claims find room beside them.
+    /// Hands a claim to the writer, waits until there is room for it, and returns without waiting for more. Its `permit` is
+    /// one of those that claims of batches have, fewer than the queue: single claims find room beside them.
     ///
     /// # Errors
     /// [`NotStored::Unavailable`] when there was no room within the time of an answer.
     pub async fn submit_one_of_many(
         &self,
         submission: Submission,
-        place: OwnedSemaphorePermit,
-    ) -> Result<Answer, NotStored> {
+        permit: OwnedSemaphorePermit,
+    ) -> Result<PendingResult, NotStored> {
         let (answer, answered) = oneshot::channel();
-        let waiting = Waiting { submission, answer, place: Some(place) };
+        let waiting = Waiting { submission, answer, permit: Some(permit) };
         let sent = tokio::time::timeout(self.answer_timeout, self.sender.send(waiting)).await;
         match sent {
-            Ok(Ok(())) => Ok(Answer { answered, within: self.answer_timeout }),
+            Ok(Ok(())) => Ok(PendingResult { answered, within: self.answer_timeout }),
             Ok(Err(_)) | Err(_) => Err(NotStored::Unavailable),
         }
     }
 }
 
-/// What the writer is still to say of a claim.
+/// The result of a claim that the writer has not stored yet.
 #[derive(Debug)]
-pub struct Answer {
+pub struct PendingResult {
     answered: oneshot::Receiver<Result<Submitted, NotStored>>,
     within: Duration,
 }
 
-impl Answer {
+impl PendingResult {
     /// Waits for it, for a bounded time.
     ///
     /// # Errors
@@ -123,7 +124,7 @@ struct Writer {
 impl Writer {
     fn store_and_answer(&self, group: Vec<Waiting>) {
         let (submissions, answers): (Vec<_>, Vec<_>) =
-            group.into_iter().map(|waiting| (waiting.submission, (waiting.answer, waiting.place))).unzip();
+            group.into_iter().map(|waiting| (waiting.submission, (waiting.answer, waiting.permit))).unzip();
         let results = match self.store(&submissions) {
             Ok(results) => results.into_iter().map(Ok).collect(),
             // One claim must not fail its neighbours.
@@ -133,7 +134,7 @@ impl Writer {
                 .collect(),
             Err(error) => vec![Err(error); submissions.len()],
         };
-        for ((answer, _place), result) in answers.into_iter().zip(results) {
+        for ((answer, _permit), result) in answers.into_iter().zip(results) {
             // A sender that is gone does not need its answer.
             let _ = answer.send(result);
         }
@@ -146,7 +147,7 @@ impl Writer {
         loop {
             let result = self.relay.commit(|connection, publications| {
                 let now_us = publications.now_us();
-                let group = submit::store(connection, submissions, now_us, now_us + self.due_after_us)?;
+                let group = store::store(connection, submissions, now_us, now_us + self.due_after_us)?;
                 publications.publish(group.inserted.iter().map(outgoing::current_event));
                 Ok(group.results)
             });
@@ -163,7 +164,7 @@ impl Writer {
                         "claims could not be stored"
                     );
                     return Err(match error {
-                        // A lock that others held too long says nothing about the claims.
+                        // A lock that others held too long is no fault of the claims.
                         _ if error.is_refusal() => NotStored::Refused,
                         Error::Query(_) | Error::Unavailable(_) | Error::Conflict => NotStored::Unavailable,
                     });

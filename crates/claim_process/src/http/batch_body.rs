@@ -49,8 +49,8 @@ impl Read for Body {
     }
 }
 
-/// Begins to pass on a body. `file_of` are the headers of a form whose part `file` is the body.
-pub(super) fn pass_on(payload: Payload, file_of: Option<HeaderMap>, settings: &BatchSettings) -> Body {
+/// Begins to pass on a body. `form_headers` are the headers of a form whose part `file` is the body.
+pub(super) fn pass_on(payload: Payload, form_headers: Option<HeaderMap>, settings: &BatchSettings) -> Body {
     let (sender, pieces) = mpsc::channel(PIECES);
     let passing = Passing {
         sender,
@@ -58,7 +58,7 @@ pub(super) fn pass_on(payload: Payload, file_of: Option<HeaderMap>, settings: &B
         left: settings.max_body_bytes,
         max_body_bytes: settings.max_body_bytes,
     };
-    actix_web::rt::spawn(passing.run(payload, file_of));
+    actix_web::rt::spawn(passing.run(payload, form_headers));
     Body { pieces, current: Bytes::new(), ended: false }
 }
 
@@ -72,12 +72,12 @@ struct Passing {
 /// The most parts of a form: one is of use, and browsers add a few.
 const MOST_PARTS: usize = 100;
 
-/// Whoever read has ended; what it ended with is known there.
-struct NobodyReads;
+/// The reader has ended, and knows why.
+struct ReaderEnded;
 
 impl Passing {
-    async fn run(mut self, payload: Payload, file_of: Option<HeaderMap>) {
-        let last = match file_of {
+    async fn run(mut self, payload: Payload, form_headers: Option<HeaderMap>) {
+        let last = match form_headers {
             None => {
                 let mut payload = payload;
                 let passed = self.pass(&mut payload, false).await;
@@ -92,15 +92,15 @@ impl Passing {
             }
         };
         if let Ok(last) = last {
-            // Nobody may be there to hear it.
+            // The reader may have ended by now.
             let _ = self.sender.send(last).await;
         }
     }
 
     /// Sees to what is left of a body that was not passed on to its end.
-    async fn end(&self, mut rest: impl Stream + Unpin + 'static, passed: &Result<Piece, NobodyReads>) {
+    async fn end(&self, mut rest: impl Stream + Unpin + 'static, passed: &Result<Piece, ReaderEnded>) {
         if passed.is_err() {
-            // Most senders read the answer, which says why nobody reads theirs, when they have sent everything.
+            // Most senders read the response, with the reason for this, only when they have sent everything.
             let _ = tokio::time::timeout(self.stall_timeout, async { while rest.next().await.is_some() {} }).await;
         }
         if !matches!(passed, Ok(Piece::End)) {
@@ -113,7 +113,7 @@ impl Passing {
         &mut self,
         pieces: &mut (impl Stream<Item = Result<Bytes, E>> + Unpin),
         over: bool,
-    ) -> Result<Piece, NobodyReads> {
+    ) -> Result<Piece, ReaderEnded> {
         let mut since_least = 0;
         let mut waited = Duration::ZERO;
         loop {
@@ -143,13 +143,13 @@ impl Passing {
                 (since_least, waited) = (0, Duration::ZERO);
             }
             if !over {
-                self.sender.send(Piece::Bytes(bytes)).await.map_err(|_| NobodyReads)?;
+                self.sender.send(Piece::Bytes(bytes)).await.map_err(|_| ReaderEnded)?;
             }
         }
     }
 
     /// Passes on the part `file` of a form; others are passed over.
-    async fn pass_file(&mut self, form: &mut Multipart) -> Result<Piece, NobodyReads> {
+    async fn pass_file(&mut self, form: &mut Multipart) -> Result<Piece, ReaderEnded> {
         let unreadable = || Problem::malformed("the form cannot be read: send multipart/form-data with a part 'file'");
         let mut found = false;
         for _ in 0..MOST_PARTS {

@@ -22,7 +22,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// One of each, for the table of rules: with what is said of a text that is no claim, and the bytes that a claim may have.
+    /// One of each, for the table of rules: with the message about a text that is no claim, and the bytes that a claim may have.
     pub fn one_of_each(malformed: String, max_claim_bytes: usize) -> [Self; 6] {
         [
             Self::Malformed(malformed),
@@ -34,7 +34,7 @@ impl Refusal {
         ]
     }
 
-    /// What is demanded of a place in a batch, for whoever sends claims.
+    /// What is demanded of a place in a batch, for senders of claims.
     pub fn demand(&self) -> &'static str {
         match self {
             Self::Malformed(_) => {
@@ -58,7 +58,7 @@ impl Refusal {
         }
     }
 
-    /// The finding that says so.
+    /// Its finding.
     pub fn finding(&self) -> Finding {
         let (field, code, message) = match self {
             Self::Malformed(why) => ("claim", BatchCode::Malformed, why.clone()),

@@ -1,6 +1,6 @@
 //! JSON Lines: a claim a line. A line that cannot be read is refused alone.
 
-use super::claim::{BatchClaim, BatchLimits, Ended, LOOKED_FOR_BEHIND, StandsIn};
+use super::claim::{BatchClaim, BatchLimits, Ended, LOOKED_FOR_BEHIND, SourceLocation};
 use super::hash::Hash;
 use super::refusal::Refusal;
 use crate::intake::{Malformed, read_json};
@@ -39,7 +39,7 @@ pub(super) fn read<E>(
         };
         // Trimmed, and with one and the same line end, so that line ends make no other claim of it.
         let hash = Hash::of(&[line.trim_ascii(), b"\n"].concat());
-        take(BatchClaim { stands_in: Some(StandsIn::InputLine(number)), file_line: None, form, hash })
+        take(BatchClaim { location: Some(SourceLocation::InputLine(number)), file_line: None, form, hash })
             .map_err(Ended::Stopped)?;
         if endless {
             let why = format!("line {number} has no end, and what follows it was not read");
@@ -70,7 +70,7 @@ fn skip_line(input: &mut impl BufRead, most: usize) -> std::io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use crate::intake::ReadLimits;
-    use crate::intake::batch::{BatchFormat, BatchLimits, Ended, Grouping, Refusal, StandsIn, read_batch};
+    use crate::intake::batch_input::{BatchFormat, BatchLimits, Ended, Grouping, Refusal, SourceLocation, read_batch};
     use std::io::Read;
 
     #[test]
@@ -79,10 +79,10 @@ mod tests {
         let limits = BatchLimits { max_claim_bytes: 100, read: ReadLimits::default() };
         let mut lines = Vec::new();
         let ended = read_batch(endless, Some(BatchFormat::JsonLines), Grouping::Claim, limits, &mut |claim| {
-            lines.push((claim.stands_in, claim.form.err()));
+            lines.push((claim.location, claim.form.err()));
             Ok::<_, ()>(())
         });
-        assert_eq!(lines[1], (Some(StandsIn::InputLine(2)), Some(Refusal::TooLarge(100))));
+        assert_eq!(lines[1], (Some(SourceLocation::InputLine(2)), Some(Refusal::TooLarge(100))));
         assert!(matches!(ended, Err(Ended::Malformed(why)) if why.0.starts_with("line 2 ")));
     }
 }

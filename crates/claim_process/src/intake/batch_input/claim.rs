@@ -32,10 +32,10 @@ pub struct BatchLimits {
 /// batch ends. A small packed file could otherwise unpack without end.
 pub(super) const LOOKED_FOR_BEHIND: usize = 16;
 
-/// Where in a batch a claim stands.
+/// Where in the input of a batch a claim stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum StandsIn {
+pub enum SourceLocation {
     /// The first and the last of its rows in a CSV, from 1, without the row of names.
     Rows(u64, u64),
     /// Its line in JSON Lines, from 1.
@@ -46,7 +46,7 @@ pub enum StandsIn {
 #[derive(Debug)]
 pub struct BatchClaim {
     /// Where it stands; in an array its index says that.
-    pub stands_in: Option<StandsIn>,
+    pub location: Option<SourceLocation>,
     /// The line of a CSV at which its first row begins, from 1: rows are not lines where there are blank lines or rows, or
     /// line breaks inside quotes.
     pub file_line: Option<u64>,
@@ -63,7 +63,7 @@ pub enum Ended<E> {
     Malformed(Malformed),
     /// The input failed.
     Input(io::Error),
-    /// Whoever took the claims wants no more.
+    /// The function that takes the claims takes no more.
     Stopped(E),
 }
 

@@ -1,4 +1,4 @@
-//! A JSON array of claims, read element by element. Broken JSON ends it: nobody can tell where the next claim begins.
+//! A JSON array of claims, read element by element. Broken JSON ends it: where the next claim begins cannot be found.
 
 use super::claim::{BatchClaim, BatchLimits, Ended};
 use super::hash::Hash;
@@ -64,7 +64,7 @@ impl<'de, E> Visitor<'de> for Claims<'_, E> {
             let Some(raw) = elements.next_element::<Box<RawValue>>()? else { return Ok(()) };
             let text = raw.get().as_bytes();
             let claim = BatchClaim {
-                stands_in: None,
+                location: None,
                 file_line: None,
                 form: read_json(text, self.limits).map_err(|malformed| Refusal::Malformed(malformed.0)),
                 hash: Hash::of(text),

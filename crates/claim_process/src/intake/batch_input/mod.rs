@@ -10,13 +10,14 @@ mod json_array;
 mod json_lines;
 mod peek;
 mod refusal;
+mod row_groups;
 mod row_key;
 
 use flate2::read::MultiGzDecoder;
 use peek::peek;
 use std::io::{BufReader, Read};
 
-pub use claim::{BatchClaim, BatchLimits, Ended, Grouping, StandsIn};
+pub use claim::{BatchClaim, BatchLimits, Ended, Grouping, SourceLocation};
 pub use refusal::Refusal;
 
 /// How a batch is written.
