@@ -4,7 +4,7 @@ use crate::db;
 use crate::db::restore_marker::{self, StoredMarker};
 use crate::events::claims::Claims;
 use crate::executor::Executor;
-use crate::gateway::{Dispatcher, Gateway, HttpGateway};
+use crate::gateway::{Dispatcher, adapters};
 use crate::http::{self, PaymentOperations};
 use crate::settings::Settings;
 use crate::worker::{self, AnswerWriter};
@@ -135,7 +135,7 @@ impl Application {
         let bound = http_server::bind(&settings.http)?;
         let database = open_database(&settings.database)?;
         let relay = Relay::start(&database, &settings.kafka)?;
-        let gateway = Arc::new(HttpGateway::new(&settings.gateway)?);
+        let gateway = adapters::from_settings(&settings.gateway)?;
         let calls = CallThreads::start()?;
 
         let settings = Arc::new(settings);
@@ -152,11 +152,7 @@ impl Application {
         let kafka = Arc::clone(&relay);
         let asking = calls.handle.clone();
         let marked = database.clone();
-        let webhooks = http::Webhooks {
-            secret: settings.gateway.webhook_secret.clone(),
-            tolerance_s: settings.gateway.webhook_tolerance_s.into(),
-            http: settings.http.clone(),
-        };
+        let webhooks = http::Webhooks { gateway: Arc::clone(&gateway), http: settings.http.clone() };
         let periodic = vec![
             worker::start_resuming(executor.clone(), dispatcher.clone(), &settings.saga),
             worker::start_counting_stuck(database.clone(), every),

@@ -10,5 +10,6 @@ pub mod events;
 pub mod executor;
 pub mod gateway;
 pub mod http;
+pub mod messages;
 pub mod settings;
 pub mod worker;

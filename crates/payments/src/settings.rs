@@ -51,6 +51,8 @@ pub struct Settings {
 #[derive(Debug, Clone, Serialize, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
 pub struct GatewaySettings {
+    /// The dialect that it speaks: `keyed_json`.
+    pub adapter: GatewayAdapter,
     /// Where it is. There is no default: nobody should pay through a gateway they did not name.
     #[validate(custom(function = "http_url"))]
     pub url: String,
@@ -78,6 +80,14 @@ pub struct GatewaySettings {
     /// How many calls are under way at once below that.
     #[validate(nested)]
     pub concurrency: ConcurrencySettings,
+}
+
+/// The dialects that there are adapters for, by the names that settings have for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GatewayAdapter {
+    /// JSON over HTTP under idempotency keys, and signed webhooks: what the simulated gateway speaks.
+    KeyedJson,
 }
 
 /// How many gateway calls are under way at once. The number follows what the gateway takes and what waits to be asked,
@@ -169,6 +179,7 @@ impl Default for Settings {
             kafka: KafkaSettings::for_group("payments"),
             log: LogSettings::default(),
             gateway: GatewaySettings {
+                adapter: GatewayAdapter::KeyedJson,
                 url: String::new(),
                 connect_timeout_ms: 1_000,
                 read_timeout_ms: 5_000,

@@ -2,7 +2,8 @@
 //! one counts those that do not get on, and the returns that wait.
 
 use crate::db::{returns, sagas};
-use crate::executor::{Answer, Executor};
+use crate::domain::saga::Answer;
+use crate::executor::Executor;
 use crate::gateway::{Answered, Dispatcher};
 use crate::settings::SagaSettings;
 use dual_db::Database;

@@ -1,18 +1,19 @@
 //! payments in the world: what its own decisions do to the saga, the ledger and the calls, written as its executor writes.
 //!
-//! The same question always gets the same answer, so each is asked once and remembered.
+//! The same saga and input always give the same write, so each is computed once and remembered.
 
 use crate::gateway::{Answer, Book, Request};
 use crate::messages::{ClaimMessage, PaymentMessage};
 use crate::params::{Budget, Mutant, Params};
 use crate::tables::{Incoming, Tables, Write};
-use crate::world::{CLAIM, Call, World};
+use crate::world::{CLAIM, Call, Payments, World};
 use claim_events::OutcomeKind;
 use payments::domain::ledger::{Kind, Transfer, transfer_id};
 use payments::domain::restore_marker::RestoreMarker;
 use payments::domain::saga::{
-    self, Attempts, ClaimSays, Disbursement, Effect, Input, LookUpAnswer, PayAnswer, RefundAnswer, Saga, Trust,
+    self, Attempts, ClaimUpdate, Disbursement, Input, LookUpAnswer, NextAttempt, PayAnswer, RefundAnswer, Saga, Trust,
 };
+use std::convert::Infallible;
 use std::rc::Rc;
 
 /// What the other amount is more than the amount.
@@ -58,19 +59,20 @@ impl World {
     /// What `Executor::apply_effects` leaves in the database, and what goes out.
     fn written(&self, write: &Write, params: &Params, tables: &mut Tables) -> Result<World, String> {
         let mut world = *self;
-        let at_rest_and_due = write.is_at_rest && world.payments.due;
-        if !write.leaves_row || at_rest_and_due {
+        if write.changes_row {
             world.payments.saga = write.saga;
-            if write.call.is_some() || write.is_stuck || write.retries {
-                world.payments.due = true;
-            } else if write.is_at_rest {
-                world.payments.due = false;
+            match write.next {
+                NextAttempt::AfterLease | NextAttempt::Stuck(_) | NextAttempt::Retry { .. } => {
+                    world.payments.due = true
+                }
+                NextAttempt::Never => world.payments.due = false,
+                NextAttempt::Unchanged => {}
             }
         }
         for transfer in &write.bookings {
             world.book_transfer(transfer, params)?;
         }
-        for message in &write.announced {
+        for message in &write.published {
             world.payments_topic = tables.payments_topic.with(world.payments_topic, *message);
         }
         if let Some(request) = write.call {
@@ -157,74 +159,57 @@ impl Tables {
         if let Some(write) = self.memory.writes.get(&key) {
             return Ok(Rc::clone(write));
         }
-        let stored = self.memory.sagas.get(world.payments.saga).cloned();
-        let write = Rc::new(self.ask_the_saga(stored, world.marker(), incoming, covered, params)?);
+        let write = Rc::new(self.write_of(world.payments, world.marker(), incoming, covered, params)?);
         self.memory.writes.insert(key, Rc::clone(&write));
         Ok(write)
     }
 
-    fn ask_the_saga(
+    /// What the production code decides of this, with the rule that `params` leaves out taken back.
+    fn write_of(
         &mut self,
-        stored: Option<Saga>,
+        payments: Payments,
         marker: RestoreMarker,
         incoming: Incoming,
         covered: bool,
         params: &Params,
     ) -> Result<Write, String> {
-        let before = stored.map(|saga| saga.under(marker));
-        let (mut saga, mut effects) = match (&before, input(incoming, before.as_ref(), params)) {
-            (None, Input::Claim(says)) => saga::begin(&says, marker),
+        let before = self.memory.sagas.get(payments.saga).cloned().map(|saga| saga.under(marker));
+        let result = match (&before, input(incoming, before.as_ref(), params)) {
+            (None, Input::Claim(update)) => saga::begin(&update, marker),
             (None, other) => return Err(format!("{other:?} comes to a saga that is not there")),
             (Some(before), input) => saga::advance(prepared(before.clone(), incoming, params), input),
         };
-        let mut write = Write {
-            saga: 0,
-            bookings: Vec::new(),
-            announced: Vec::new(),
-            call: None,
-            retries: false,
-            is_stuck: false,
-            is_at_rest: false,
-            leaves_row: before.as_ref() == Some(&saga)
-                && effects.iter().all(|effect| matches!(effect, Effect::Announce(_))),
-            asked_budget: false,
-            alarms: Vec::new(),
-        };
-        let mut events = Vec::new();
-        while !effects.is_empty() {
-            for effect in std::mem::take(&mut effects) {
-                match effect {
-                    Effect::Reserve(transfer) => {
-                        write.asked_budget = true;
-                        if covered {
-                            write.bookings.push(transfer);
-                        }
-                        let (next, more) = saga::advance(saga, Input::Reserved { covered });
-                        saga = next;
-                        effects.extend(more);
-                    }
-                    Effect::Book(transfer) | Effect::ReserveAnyway(transfer) => write.bookings.push(transfer),
-                    Effect::Announce(event) => events.push(event),
-                    Effect::Call(call) => write.call = Some(request(&call, incoming, params)?),
-                    Effect::RetryLater { .. } => write.retries = true,
-                    Effect::Stuck(_) => write.is_stuck = true,
-                    Effect::Alarm(what) => write.alarms.push(what),
-                }
-            }
-        }
-        spoil(&mut saga, before.as_ref(), incoming, params);
+        let mut asked_budget = false;
+        let Ok(mut plan) = saga::plan(result, |_| {
+            asked_budget = true;
+            Ok::<_, Infallible>(covered)
+        });
+        let mut changes_row = plan.changes_row(before.as_ref(), payments.due);
+        spoil(&mut plan.saga, before.as_ref(), incoming, params);
         // How often something was tried decides only how long the next pause is.
-        saga.attempts = Attempts::default();
-        let ends_saying = params.lacks(Mutant::RepeatEndsSaying) && !write.retries && saga.waits_for_record();
-        write.is_at_rest = saga.is_at_rest() || ends_saying;
-        // As `events/outgoing.rs` does: under the version that the saga has in the end.
-        if let Some(outcome) = saga.outcome {
-            let contents = &mut self.contents;
-            write.announced =
-                events.iter().map(|event| PaymentMessage::new(event, outcome.version, contents)).collect();
+        plan.saga.attempts = Attempts::default();
+        let mut next = plan.next_attempt();
+        let is_retried = matches!(next, NextAttempt::Retry { .. });
+        if params.lacks(Mutant::RepeatEndsSaying) && !is_retried && plan.saga.waits_for_record() {
+            next = NextAttempt::Never;
+            changes_row |= payments.due;
         }
-        write.saga = self.memory.sagas.number(&saga);
-        Ok(write)
+        let mut published = Vec::new();
+        // As `payments/src/messages.rs` does: under the version that the saga has in the end.
+        if let Some(outcome) = plan.saga.outcome {
+            let contents = &mut self.contents;
+            published.extend(plan.outcomes.iter().map(|event| PaymentMessage::new(event, outcome.version, contents)));
+        }
+        Ok(Write {
+            saga: self.memory.sagas.number(&plan.saga),
+            bookings: plan.bookings,
+            published,
+            call: plan.call.map(|call| request(&call, incoming, params)).transpose()?,
+            next,
+            changes_row,
+            asked_budget,
+            alarms: plan.alarms,
+        })
     }
 }
 
@@ -234,7 +219,7 @@ impl Tables {
 /// It contradicts what is known.
 pub fn heard_late(saga: &Saga, answer: Answer, marker: RestoreMarker, params: &Params) -> Result<bool, &'static str> {
     let input = input(Incoming::Answer(answer), None, params);
-    if saga.restore_marker == marker && saga.takes(&input) {
+    if saga.restore_marker == marker && saga.accepts_late(&input) {
         return Ok(true);
     }
     saga.contradiction(&input).map_or(Ok(false), Err)
@@ -246,14 +231,14 @@ fn input(incoming: Incoming, before: Option<&Saga>, params: &Params) -> Input {
     let code = || "declined".to_owned();
     match incoming {
         Incoming::LateMessage(message) => match input(Incoming::Message(message), before, params) {
-            Input::Claim(says) => Input::Claim(ClaimSays { too_late: true, ..says }),
+            Input::Claim(update) => Input::Claim(ClaimUpdate { too_late: true, ..update }),
             other => other,
         },
         Incoming::Message(ClaimMessage::Current { version, mut resync_epoch, known }) => {
             if params.lacks(Mutant::LowerAsksCount) {
                 resync_epoch = resync_epoch.max(before.map_or(0, |saga| saga.resync_epoch));
             }
-            Input::Claim(ClaimSays {
+            Input::Claim(ClaimUpdate {
                 claim_id: CLAIM.to_owned(),
                 plan_group: "plan".to_owned(),
                 provider_npi: "provider".to_owned(),

@@ -5,7 +5,7 @@ use crate::intern::{FastMap, Interner};
 use crate::messages::{ClaimMessage, PaymentMessage, Topic};
 use payments::domain::ledger::Transfer;
 use payments::domain::restore_marker::RestoreMarker;
-use payments::domain::saga::Saga;
+use payments::domain::saga::{NextAttempt, Saga};
 use std::rc::Rc;
 
 /// What the numbers in worlds mean, and what was computed before.
@@ -44,13 +44,11 @@ pub enum Incoming {
 pub struct Write {
     pub(crate) saga: u32,
     pub(crate) bookings: Vec<Transfer>,
-    pub(crate) announced: Vec<PaymentMessage>,
+    pub(crate) published: Vec<PaymentMessage>,
     pub(crate) call: Option<Request>,
-    pub(crate) retries: bool,
-    pub(crate) is_stuck: bool,
-    pub(crate) is_at_rest: bool,
-    /// Nothing is written: it is only said again, or not even that.
-    pub(crate) leaves_row: bool,
+    pub(crate) next: NextAttempt,
+    /// Whether the saga's row is written; it is not where an outcome is only published again.
+    pub(crate) changes_row: bool,
     pub(crate) asked_budget: bool,
     pub(crate) alarms: Vec<&'static str>,
 }

@@ -9,27 +9,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::path::Path;
 
-/// Circles that are known, as a crate and the files that they go through. Each is to be opened and its line deleted; none may
-/// be added.
-const KNOWN: &[(&str, &[&str])] = &[
-    ("payments", &["domain/concurrency/latency.rs", "domain/concurrency/mod.rs"]),
-    ("payments", &["domain/saga/received.rs", "domain/saga/mod.rs", "domain/saga/operator.rs"]),
-    ("payments", &["gateway/dispatcher.rs", "gateway/mod.rs"]),
-    (
-        "payments",
-        &[
-            "http/audit.rs",
-            "http/balances.rs",
-            "http/mod.rs",
-            "http/payment.rs",
-            "http/payment_acts.rs",
-            "http/payments.rs",
-            "http/returns.rs",
-            "http/webhook.rs",
-        ],
-    ),
-];
-
 /// The sources of a crate by their path in its `src`.
 type Sources = BTreeMap<String, String>;
 
@@ -410,29 +389,21 @@ fn circle_through<'a>(start: &'a str, imports: &'a BTreeMap<String, BTreeSet<Str
     None
 }
 
-/// A sentence for each circle of a crate that is not known, and for each file that is said to be in one and is not.
-fn complaints(name: &str, sources: &Sources, known: &[(&str, &[&str])]) -> Vec<String> {
+/// A sentence for each circle of a crate.
+fn complaints(name: &str, sources: &Sources) -> Vec<String> {
     let imports = imports(sources);
-    let known: Vec<&[&str]> = known.iter().filter(|(of, _)| *of == name).map(|(_, files)| *files).collect();
     let mut complaints = Vec::new();
     let mut told: BTreeSet<Vec<&str>> = BTreeSet::new();
-    let mut entangled: BTreeSet<&str> = BTreeSet::new();
     for file in imports.keys() {
         let Some(way) = circle_through(file, &imports) else { continue };
-        entangled.extend(&way);
         let mut files = way[1..].to_vec();
         files.sort_unstable();
-        let is_known = known.iter().any(|known| files.iter().all(|file| known.contains(file)));
-        if is_known || !told.insert(files) {
-            continue;
+        if told.insert(files) {
+            complaints.push(format!(
+                "{name}: {} is a circle of imports: move what is needed from both sides into a file that imports neither.",
+                way.join(" imports ")
+            ));
         }
-        complaints.push(format!(
-            "{name}: {} is a circle of imports: move what is needed from both sides into a file that imports neither.",
-            way.join(" imports ")
-        ));
-    }
-    for file in known.into_iter().flatten().filter(|file| !entangled.contains(**file)) {
-        complaints.push(format!("{name}: {file} is listed as part of a known circle and is in none: delete it there."));
     }
     complaints
 }
@@ -459,7 +430,7 @@ fn no_modules_import_each_other_in_a_circle() {
         let mut sources = Sources::new();
         sources_under(&entry.path().join("src"), "", &mut sources).unwrap();
         files += sources.len();
-        found.extend(complaints(entry.file_name().to_str().unwrap(), &sources, KNOWN));
+        found.extend(complaints(entry.file_name().to_str().unwrap(), &sources));
     }
     assert!(files > 200, "{files} files");
     found.sort();
@@ -468,7 +439,7 @@ fn no_modules_import_each_other_in_a_circle() {
 
 /// What is said of a crate of these files.
 fn said(files: &[(&str, &str)]) -> Vec<String> {
-    complaints("planted", &files.iter().map(|(file, text)| ((*file).to_owned(), (*text).to_owned())).collect(), &[])
+    complaints("planted", &files.iter().map(|(file, text)| ((*file).to_owned(), (*text).to_owned())).collect())
 }
 
 fn assert_circle(way: &str, files: &[(&str, &str)]) {
@@ -547,16 +518,4 @@ fn what_is_no_circle_is_none() {
     }
     // A program is a crate of its own.
     assert_eq!(said(&[("lib.rs", "mod a;"), ("a.rs", ""), ("main.rs", "mod a; use a::A;")]), none);
-}
-
-#[test]
-fn a_known_circle_may_stay_and_must_be_struck_off_when_it_is_opened() {
-    let sources = |b: &str| -> Sources {
-        [("lib.rs", ""), ("a.rs", "use crate::b::B;"), ("b.rs", b)].map(|(f, t)| (f.to_owned(), t.to_owned())).into()
-    };
-    let known: &[(&str, &[&str])] = &[("planted", &["a.rs", "b.rs"])];
-    assert!(complaints("planted", &sources("use crate::a::A;"), known).is_empty());
-    assert_eq!(complaints("other", &sources("use crate::a::A;"), known).len(), 1);
-    let said = complaints("planted", &sources(""), known);
-    assert!(said.len() == 2 && said[0].contains("a.rs is listed"), "{said:?}");
 }

@@ -32,6 +32,19 @@ pub enum Call {
     },
 }
 
+/// A call that follows the commit of a saga, and the revision its answer is written against.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedCall {
+    /// The claim.
+    pub claim_id: String,
+    /// The revision of its saga.
+    pub revision: i64,
+    /// The call.
+    pub call: Call,
+    /// How often the payment was tried before without a definite answer.
+    pub tries: u32,
+}
+
 /// The gateway's answer to a request to pay.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum PayAnswer {

@@ -2,7 +2,7 @@
 //! drives them, so a slow gateway never holds Kafka back.
 
 use crate::domain::ledger::MOST_CENTS;
-use crate::domain::saga::ClaimSays;
+use crate::domain::saga::ClaimUpdate;
 use crate::executor::{ClaimEventRead, Executor, Received};
 use crate::gateway::Dispatcher;
 use claim_events::{ClaimBody, ClaimEvent, Envelope, Event, KnownOutcome};
@@ -67,7 +67,7 @@ fn read(message: &IncomingMessage) -> std::result::Result<Received, String> {
     }
     let submitted_at: jiff::Timestamp =
         claim.submitted_at.parse().map_err(|_| "submitted_at must be an RFC 3339 time".to_owned())?;
-    let says = ClaimSays {
+    let update = ClaimUpdate {
         claim_id: claim.claim_id.clone(),
         plan_group: claim.plan_group.clone(),
         provider_npi: claim.provider_npi.clone(),
@@ -79,7 +79,7 @@ fn read(message: &IncomingMessage) -> std::result::Result<Received, String> {
         too_late: false,
     };
     Ok(Received::Claim(Box::new(ClaimEventRead {
-        says,
+        update,
         content_hash: content_hash(&claim),
         event_id: envelope.id,
         correlation_id: envelope.correlation_id,

@@ -9,10 +9,11 @@ pub mod clock;
 pub mod operator;
 mod report;
 pub mod returns;
+mod schedule;
 
 use crate::db::restore_marker::{self, StoredMarker};
 use crate::db::sagas::{self, StoredSaga};
-use crate::domain::saga::{self, Call, ClaimSays, Input};
+use crate::domain::saga::{self, Answer, ClaimUpdate, Input, PlannedCall};
 use crate::settings::Settings;
 use claim_events::OutcomeRecorded;
 use clock::Clock;
@@ -47,7 +48,7 @@ pub enum Received {
 #[derive(Debug, Clone)]
 pub struct ClaimEventRead {
     /// What it says to the saga.
-    pub says: ClaimSays,
+    pub update: ClaimUpdate,
     /// Hash of its content.
     pub content_hash: String,
     /// Its id.
@@ -60,36 +61,12 @@ pub struct ClaimEventRead {
     pub message: event_bus::IncomingMessage,
 }
 
-/// A gateway call to be made, and the revision its answer is written against.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PlannedCall {
-    /// The claim.
-    pub claim_id: String,
-    /// The revision of its saga.
-    pub revision: i64,
-    /// The call.
-    pub call: Call,
-    /// How often the payment was tried before without a definite answer.
-    pub tries: u32,
-}
-
-/// The answer to a call.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// The claim.
-    pub claim_id: String,
-    /// The revision under which the call was made.
-    pub revision: i64,
-    /// The answer.
-    pub input: Input,
-}
-
 /// What a transaction publishes, and what it leaves to be done after its commit. It is made anew for every run of the
 /// transaction.
 #[derive(Default)]
 struct Outbound {
     messages: Vec<OutgoingMessage>,
-    said_again: Vec<OutgoingMessage>,
+    republished: Vec<OutgoingMessage>,
     calls: BTreeMap<String, PlannedCall>,
     reports: Vec<Report>,
     dead_letters: NewDeadLetters,
@@ -112,7 +89,7 @@ struct Now {
 impl Received {
     fn claim_id(&self) -> &str {
         match self {
-            Received::Claim(event) => &event.says.claim_id,
+            Received::Claim(event) => &event.update.claim_id,
             Received::Recorded(recorded) => &recorded.claim_id,
         }
     }
@@ -150,18 +127,18 @@ impl Executor {
                         continue;
                     }
                 };
-                match known.remove(&event.says.claim_id) {
+                match known.remove(&event.update.claim_id) {
                     Some(stored) if stored.content_hash != event.content_hash => {
                         out.reports.push(Report::ClaimContradicts);
                         letters.push(DeadLetter {
                             message: event.message.clone(),
                             reason: "it says other things of the claim than an earlier event did".to_owned(),
                         });
-                        known.insert(event.says.claim_id.clone(), stored);
+                        known.insert(event.update.claim_id.clone(), stored);
                     }
                     stored => {
                         let stored = self.receive(connection, stored, event, now, out)?;
-                        known.insert(event.says.claim_id.clone(), stored);
+                        known.insert(event.update.claim_id.clone(), stored);
                     }
                 }
             }
@@ -182,7 +159,7 @@ impl Executor {
             let mut known = held(connection, answers.iter().map(|answer| answer.claim_id.as_str()), now)?;
             for answer in answers {
                 let Some(stored) = known.get_mut(&answer.claim_id) else { continue };
-                if stored.call_revision != answer.revision && !stored.saga.takes(&answer.input) {
+                if stored.call_revision != answer.revision && !stored.saga.accepts_late(&answer.input) {
                     if let Some(what) = stored.saga.contradiction(&answer.input) {
                         out.alarm(&answer.claim_id, what);
                     }
@@ -267,7 +244,7 @@ impl Executor {
             body(connection, now, &mut out)?;
             publications.publish(std::mem::take(&mut out.messages));
             // While Kafka is away, what is said again and again waits once.
-            publications.publish_unless_waiting(connection, &std::mem::take(&mut out.said_again))?;
+            publications.publish_unless_waiting(connection, &std::mem::take(&mut out.republished))?;
             Ok(out)
         })?;
         out.reports.into_iter().for_each(Report::make);
@@ -283,19 +260,19 @@ impl Executor {
         now: Now,
         out: &mut Outbound,
     ) -> Result<StoredSaga> {
-        let says = self.with_deadline(&event.says, now);
+        let update = self.with_deadline(&event.update, now);
         let (mut stored, result) = match stored {
             Some(mut stored) => {
                 self.heed_age(&mut stored, now);
-                if event.says.version > stored.saga.claim_version {
+                if event.update.version > stored.saga.claim_version {
                     stored.cause_id.clone_from(&event.event_id);
                     stored.traceparent.clone_from(&event.traceparent);
                 }
-                let result = saga::advance(stored.saga.clone(), Input::Claim(says));
+                let result = saga::advance(stored.saga.clone(), Input::Claim(update));
                 (stored, result)
             }
             None => {
-                let result = saga::begin(&says, now.marker.marker);
+                let result = saga::begin(&update, now.marker.marker);
                 let stored = StoredSaga {
                     saga: result.0.clone(),
                     content_hash: event.content_hash.clone(),
@@ -308,8 +285,8 @@ impl Executor {
                     cause_id: event.event_id.clone(),
                     traceparent: event.traceparent.clone(),
                     // A claim from before the database's marker may have been begun when it was accepted.
-                    started_at_us: if event.says.submitted_at_us < now.marker.marker.at_us {
-                        event.says.submitted_at_us
+                    started_at_us: if event.update.submitted_at_us < now.marker.marker.at_us {
+                        event.update.submitted_at_us
                     } else {
                         now.us
                     },
@@ -331,7 +308,7 @@ impl Executor {
         out: &mut Outbound,
     ) -> Result<()> {
         let StoredMarker { marker, resynced } = now.marker;
-        let answers = |heard: &Received| matches!(heard, Received::Claim(event) if marker.is_answered_by(event.says.resync_epoch));
+        let answers = |heard: &Received| matches!(heard, Received::Claim(event) if marker.is_answered_by(event.update.resync_epoch));
         if marker.restored && !resynced && events.iter().any(answers) {
             out.reports.push(Report::AskedAnew);
             restore_marker::note_requested(connection)?;
@@ -340,9 +317,9 @@ impl Executor {
     }
 
     /// Whether the claim comes too late to be begun.
-    fn with_deadline(&self, says: &ClaimSays, now: Now) -> ClaimSays {
+    fn with_deadline(&self, update: &ClaimUpdate, now: Now) -> ClaimUpdate {
         let deadline_us = backoff::micros(Duration::from_millis(self.settings.saga.deadline_ms));
-        ClaimSays { too_late: now.us.saturating_sub(says.submitted_at_us) > deadline_us, ..says.clone() }
+        ClaimUpdate { too_late: now.us.saturating_sub(update.submitted_at_us) > deadline_us, ..update.clone() }
     }
 
     /// Whether a payment that was looked up would be older than the gateway's memory of its key.

@@ -1,9 +1,9 @@
 //! What operators do: checked against where the payment stands, carried out and written down in one transaction.
 
-use super::{Executor, PlannedCall, held};
+use super::{Executor, held};
 use crate::db::operator_actions::{self, OperatorActionRow};
 use crate::db::sagas::StoredSaga;
-use crate::domain::saga::{self, Effect, Forced, Input, State, Waiting};
+use crate::domain::saga::{self, Effect, Forced, Input, PlannedCall, State, Waiting};
 use dual_db::Result;
 
 /// What an operator does about a payment.

@@ -5,7 +5,7 @@
 #[derive(Debug)]
 pub(super) enum Report {
     /// A payment's outcome is published, perhaps not for the first time.
-    Outcome { claim_id: String, state: &'static str, said_again: bool },
+    Outcome { claim_id: String, state: &'static str, republished: bool },
     /// A payment came back.
     Returned { claim_id: String },
     /// Somebody must look.
@@ -22,9 +22,9 @@ impl Report {
     /// Logs and counts it.
     pub(super) fn make(self) {
         match self {
-            Self::Outcome { claim_id, state, said_again } => {
+            Self::Outcome { claim_id, state, republished } => {
                 metrics::counter!("payments_announced_total", "state" => state).increment(1);
-                tracing::info!(claim_id, state, said_again, "a payment's outcome goes out");
+                tracing::info!(claim_id, state, republished, "a payment's outcome goes out");
             }
             Self::Returned { claim_id } => {
                 metrics::counter!("payments_returned_total").increment(1);

@@ -1,12 +1,12 @@
 //! Late returns: what the gateway tells is kept in the transaction that also applies it, if its payment is known by then;
 //! otherwise it waits for the payment.
 
-use super::{Executor, Now, Outbound, PlannedCall, held};
+use super::{Executor, Now, Outbound, held};
 use crate::db::ledger;
 use crate::db::returns::{self, GatewayReturn};
 use crate::db::sagas::StoredSaga;
 use crate::domain::ledger::Kind;
-use crate::domain::saga::{self, Disbursement, Input, Saga, Trust};
+use crate::domain::saga::{self, Disbursement, Input, PlannedCall, Saga, Trust};
 use dual_db::{Connection, Result};
 use std::collections::HashMap;
 

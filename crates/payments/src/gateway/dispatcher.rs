@@ -1,24 +1,19 @@
 //! Makes gateway calls, so many at once, and hands their answers to the thread that writes them.
 
 use super::{Gateway, Limiter, PayRequest, RefundRequest, Reply, Snapshot};
-use crate::domain::saga::{Call, Input};
-use crate::executor::{Answer, PlannedCall};
+use crate::domain::saga::{Answer, Call, Input, PlannedCall};
 use crate::settings::Settings;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
-type Calling = Pin<Box<dyn Future<Output = Reply<Input>> + Send>>;
-
 /// Makes calls. Cheap to clone.
 #[derive(Clone)]
 pub struct Dispatcher {
     runtime: Handle,
-    call: Arc<dyn Fn(Call) -> Calling + Send + Sync>,
+    gateway: Arc<dyn Gateway>,
     limiter: Limiter,
     in_flight: Arc<AtomicUsize>,
     max_in_flight: usize,
@@ -66,13 +61,10 @@ impl std::fmt::Debug for Dispatcher {
 
 impl Dispatcher {
     /// Makes calls of `gateway` on `runtime`; answers go to `answers`.
-    pub fn new(gateway: Arc<impl Gateway>, runtime: Handle, settings: &Settings, answers: Sender<Answered>) -> Self {
+    pub fn new(gateway: Arc<dyn Gateway>, runtime: Handle, settings: &Settings, answers: Sender<Answered>) -> Self {
         Self {
             runtime,
-            call: Arc::new(move |call| {
-                let gateway = Arc::clone(&gateway);
-                Box::pin(async move { ask(&*gateway, &call).await })
-            }),
+            gateway,
             limiter: Limiter::new(settings.gateway.concurrency_limits()),
             in_flight: Arc::new(AtomicUsize::new(0)),
             max_in_flight: settings.saga.max_in_flight,
@@ -131,7 +123,7 @@ impl Dispatcher {
             let ended = Arc::clone(&self.ended);
             let limiter = self.limiter.clone();
             let answers = self.answers.clone();
-            let making = Arc::clone(&self.call);
+            let gateway = Arc::clone(&self.gateway);
             let (planned, start_within) = (Instant::now(), self.start_within);
             self.runtime.spawn(async move {
                 let until = planned + start_within;
@@ -145,7 +137,7 @@ impl Dispatcher {
                 };
                 drop(waits);
                 let started = Instant::now();
-                let Reply { answer: input, sign } = making(call).await;
+                let Reply { answer: input, sign } = send(&*gateway, &call).await;
                 turn.end(sign, tries);
                 ended.fetch_add(1, Ordering::SeqCst);
                 metrics::histogram!("gateway_call_seconds").record(started.elapsed().as_secs_f64());
@@ -159,19 +151,19 @@ impl Dispatcher {
     }
 }
 
-async fn ask(gateway: &impl Gateway, call: &Call) -> Reply<Input> {
+async fn send(gateway: &dyn Gateway, call: &Call) -> Reply<Input> {
     match call {
         Call::Pay { key, reference, payee, amount_cents } => {
-            let asked = gateway.pay(PayRequest { key, reference, payee, amount_cents: *amount_cents });
-            asked.await.map(Input::PayAnswer)
+            let sent = gateway.pay(PayRequest { key, reference, payee, amount_cents: *amount_cents });
+            sent.await.map(Input::PayAnswer)
         }
         Call::LookUp { key, reference } => {
             // How old the payment is, the executor knows.
             gateway.look_up(key, reference).await.map(|answer| Input::LookedUp { answer, key_expired: false })
         }
         Call::Refund { key, reference, amount_cents } => {
-            let asked = gateway.refund(RefundRequest { key, reference, amount_cents: *amount_cents });
-            asked.await.map(Input::RefundAnswer)
+            let sent = gateway.refund(RefundRequest { key, reference, amount_cents: *amount_cents });
+            sent.await.map(Input::RefundAnswer)
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `GET /v1/payments/{claim_id}`: where a claim's payment stands, step by step, with its transfers.
 
-use super::money;
+use super::money::money;
 use crate::db::ledger::TransferRow;
 use crate::db::operator_actions::OperatorActionRow;
 use crate::db::sagas::StoredSaga;

@@ -3,9 +3,9 @@
 
 use crate::harness::{settings, with_application};
 use payments::domain::concurrency::{Reason, Sign};
+use payments::domain::gateway_call::PlannedCall;
 use payments::domain::saga::{Call, LookUpAnswer, PayAnswer, RefundAnswer};
-use payments::executor::PlannedCall;
-use payments::gateway::{Answered, Dispatcher, Gateway, PayRequest, RefundRequest, Reply, Snapshot};
+use payments::gateway::{Answered, Answering, Dispatcher, Gateway, PayRequest, RefundRequest, Reply, Snapshot};
 use payments::settings::Settings;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -26,29 +26,31 @@ struct Changing {
 }
 
 impl Gateway for Changing {
-    async fn pay(&self, request: PayRequest<'_>) -> Reply<PayAnswer> {
-        let inside = self.inside.fetch_add(1, Ordering::SeqCst) + 1;
-        self.calls.fetch_add(1, Ordering::SeqCst);
-        self.most_inside.fetch_max(inside, Ordering::SeqCst);
-        // The latency is what the controller measures.
-        tokio::time::sleep(Duration::from_millis(self.takes_ms.load(Ordering::SeqCst))).await;
-        self.inside.fetch_sub(1, Ordering::SeqCst);
-        if self.fails.load(Ordering::SeqCst) > 0 {
-            return Reply { answer: PayAnswer::Unknown { retry_after_ms: None }, sign: Sign::Failed };
-        }
-        Reply::answered(PayAnswer::Approved { amount_cents: request.amount_cents })
+    fn pay<'a>(&'a self, request: PayRequest<'a>) -> Answering<'a, Reply<PayAnswer>> {
+        Box::pin(async move {
+            let inside = self.inside.fetch_add(1, Ordering::SeqCst) + 1;
+            self.calls.fetch_add(1, Ordering::SeqCst);
+            self.most_inside.fetch_max(inside, Ordering::SeqCst);
+            // The latency is what the controller measures.
+            tokio::time::sleep(Duration::from_millis(self.takes_ms.load(Ordering::SeqCst))).await;
+            self.inside.fetch_sub(1, Ordering::SeqCst);
+            if self.fails.load(Ordering::SeqCst) > 0 {
+                return Reply { answer: PayAnswer::Unknown { retry_after_ms: None }, sign: Sign::Failed };
+            }
+            Reply::answered(PayAnswer::Approved { amount_cents: request.amount_cents })
+        })
     }
 
-    async fn refund(&self, _: RefundRequest<'_>) -> Reply<RefundAnswer> {
-        Reply::answered(RefundAnswer::Refunded)
+    fn refund<'a>(&'a self, _: RefundRequest<'a>) -> Answering<'a, Reply<RefundAnswer>> {
+        Box::pin(async move { Reply::answered(RefundAnswer::Refunded) })
     }
 
-    async fn look_up(&self, _: &str, _: &str) -> Reply<LookUpAnswer> {
-        Reply::answered(LookUpAnswer::NotFound)
+    fn look_up<'a>(&'a self, _: &'a str, _: &'a str) -> Answering<'a, Reply<LookUpAnswer>> {
+        Box::pin(async move { Reply::answered(LookUpAnswer::NotFound) })
     }
 
-    async fn check(&self) -> Result<(), String> {
-        Ok(())
+    fn check(&self) -> Answering<'_, Result<(), String>> {
+        Box::pin(async move { Ok(()) })
     }
 }
 
@@ -73,7 +75,8 @@ impl Calling {
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("starts");
         let gateway = Arc::new(Changing::default());
         let (answers, answered) = channel();
-        let dispatcher = Dispatcher::new(Arc::clone(&gateway), runtime.handle().clone(), &settings, answers);
+        let dispatcher =
+            Dispatcher::new(Arc::<Changing>::clone(&gateway), runtime.handle().clone(), &settings, answers);
         Self { gateway, dispatcher, answers: answered, _runtime: runtime }
     }
 

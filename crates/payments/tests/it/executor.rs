@@ -414,7 +414,7 @@ on_both_databases! {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("starts");
         let (answers, answered) = channel();
         let gateway = Arc::new(Approving::default());
-        let dispatcher = Dispatcher::new(Arc::clone(&gateway), runtime.handle().clone(), &patient, answers);
+        let dispatcher = Dispatcher::new(Arc::<Approving>::clone(&gateway), runtime.handle().clone(), &patient, answers);
         dispatcher.dispatch(calls);
         wait_until("both are called", || gateway.payments() == 2);
         // Both answers wait, so that they come into one transaction.

@@ -6,8 +6,8 @@ use crate::messages::submitted;
 use claim_events::{CLAIM_TOPIC, PAYMENT_TOPIC};
 use event_bus::{Consumer, DeadLetter, Handler, IncomingMessage, KafkaSettings};
 use local_broker::LocalBroker;
+use payments::domain::saga::Answer;
 use payments::domain::saga::Disbursement;
-use payments::executor::Answer;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use test_support::{PATIENCE, Tally, TestDatabase, fail_commits, let_commits_succeed, on_both_databases};
 

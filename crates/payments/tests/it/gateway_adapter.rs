@@ -3,8 +3,9 @@
 use actix_web::{App, HttpResponse, HttpServer, web};
 use payments::domain::concurrency::Sign;
 use payments::domain::saga::{LookUpAnswer, PayAnswer, RefundAnswer};
-use payments::gateway::{Gateway, HttpGateway, PayRequest, RefundRequest};
-use payments::settings::{GatewaySettings, Settings};
+use payments::gateway::keyed_json::KeyedJsonGateway;
+use payments::gateway::{Gateway, PayRequest, RefundRequest};
+use payments::settings::{GatewayAdapter, GatewaySettings, PREFIX, Settings};
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -15,7 +16,7 @@ const PAY: PayRequest<'_> =
 const REFUND: RefundRequest<'_> = RefundRequest { key: "claim.refund", reference: "claim", amount_cents: 100 };
 
 /// A gateway that always answers like this.
-fn gateway(status: u16, body: &'static str, headers: &'static [(&'static str, &'static str)]) -> HttpGateway {
+fn gateway(status: u16, body: &'static str, headers: &'static [(&'static str, &'static str)]) -> KeyedJsonGateway {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("bound").port();
     let server = HttpServer::new(move || {
@@ -32,18 +33,18 @@ fn gateway(status: u16, body: &'static str, headers: &'static [(&'static str, &'
     adapter(&format!("http://127.0.0.1:{port}/"))
 }
 
-fn adapter(url: &str) -> HttpGateway {
-    HttpGateway::new(&GatewaySettings { url: url.to_owned(), ..Settings::default().gateway }).expect("a client")
+fn adapter(url: &str) -> KeyedJsonGateway {
+    KeyedJsonGateway::new(&GatewaySettings { url: url.to_owned(), ..Settings::default().gateway }).expect("a client")
 }
 
 /// One that does not wait long for who is silent.
-fn impatient_adapter(url: &str) -> HttpGateway {
+fn impatient_adapter(url: &str) -> KeyedJsonGateway {
     let settings = GatewaySettings { url: url.to_owned(), request_timeout_ms: 500, ..Settings::default().gateway };
-    HttpGateway::new(&settings).expect("a client")
+    KeyedJsonGateway::new(&settings).expect("a client")
 }
 
 /// A gateway that reads a request, says these bytes, and then breaks the connection or is silent.
-fn breaking_off(says: String, is_silent: bool) -> HttpGateway {
+fn breaking_off(says: String, is_silent: bool) -> KeyedJsonGateway {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("bound"));
     std::thread::spawn(move || {
@@ -62,7 +63,7 @@ fn breaking_off(says: String, is_silent: bool) -> HttpGateway {
 }
 
 /// How many alarms a payment and its refund raise, neither of which is answered definitely.
-async fn alarms_of(gateway: HttpGateway) -> u64 {
+async fn alarms_of(gateway: KeyedJsonGateway) -> u64 {
     let alarms = Tally::of("payment_alarms_total");
     let counting = metrics::set_default_local_recorder(&alarms);
     assert_eq!(gateway.pay(PAY).await.answer, unknown(None));
@@ -181,7 +182,7 @@ async fn silence_in_a_call_is_bounded_by_itself() {
     let settings = Settings::default().gateway;
     let settings = GatewaySettings { url, read_timeout_ms: 200, request_timeout_ms: 60_000, ..settings };
     let started = Instant::now();
-    let silence = HttpGateway::new(&settings).expect("a client").pay(PAY).await;
+    let silence = KeyedJsonGateway::new(&settings).expect("a client").pay(PAY).await;
     assert_eq!((silence.answer, silence.sign), (unknown(None), Sign::TimedOut));
     assert!(started.elapsed() < Duration::from_secs(30));
 }
@@ -291,4 +292,17 @@ async fn every_call_says_what_it_can_of_the_gateways_load() {
     assert_eq!(adapter(&url).refund(REFUND).await.sign, Sign::TimedOut);
     drop(silent);
     assert_eq!(adapter(&url).look_up("claim.disburse", "claim").await.sign, Sign::Failed);
+}
+
+#[test]
+fn an_unknown_adapter_stops_the_start_and_the_known_ones_are_named() {
+    let load = |adapter: &str| {
+        let url = ("PAYMENTS__GATEWAY__URL".to_owned(), "http://127.0.0.1:1".to_owned());
+        let adapter = ("PAYMENTS__GATEWAY__ADAPTER".to_owned(), adapter.to_owned());
+        let loaded = service_runtime::settings::load::<Settings>(PREFIX, None, [url, adapter]).expect("reads them");
+        loaded.checked()
+    };
+    assert_eq!(load("keyed_json").expect("it is known").gateway.adapter, GatewayAdapter::KeyedJson);
+    let problem = load("telex").expect_err("there is none of this name").to_string();
+    assert!(problem.contains("PAYMENTS__GATEWAY__ADAPTER") && problem.contains("keyed_json"), "{problem}");
 }

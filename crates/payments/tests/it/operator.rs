@@ -4,8 +4,8 @@ use crate::harness::{CLAIM, Instance, approved, declined, event, refunded, setti
 use claim_events::{Cause, Compensation, OutcomeKind, PaymentEvent, Unwound};
 use dual_db::Database;
 use payments::db::operator_actions;
+use payments::domain::gateway_call::PlannedCall;
 use payments::domain::saga::{Forced, Input, RefundAnswer};
-use payments::executor::PlannedCall;
 use payments::executor::operator::{Act, Acted, By};
 use serde_json::{Value, json};
 use test_support::{TestDatabase, on_both_databases};
@@ -213,7 +213,7 @@ on_both_databases! {
             Ok(dual_db::on_each_backend!(c, |c| diesel::RunQueryDsl::execute(diesel::sql_query("UPDATE restore_marker SET at_us = 0"), c))?)
         });
         assert_eq!(before.expect("writes"), 1);
-        late.says.submitted_at_us = now_us - 2_000_000;
+        late.update.submitted_at_us = now_us - 2_000_000;
         assert_eq!(instance.receive(&late), []);
         let saga = instance.saga(CLAIM).saga;
         let unwinding = saga.unwinding.expect("unwinds");
@@ -221,7 +221,7 @@ on_both_databases! {
         assert_eq!((instance.announced(), instance.transfer_kinds(CLAIM), saga.compensations), (1, vec![], vec![]));
 
         let mut begun = event("begun0000000000000000a", 100, 1);
-        begun.says.submitted_at_us = late.says.submitted_at_us;
+        begun.update.submitted_at_us = late.update.submitted_at_us;
         let calls = Instance::new(database, "patient").receive(&begun);
         assert_eq!(calls.len(), 1);
         assert_eq!(instance.receive(&begun), [], "it is being asked for, so no deadline counts");

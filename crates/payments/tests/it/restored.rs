@@ -5,9 +5,9 @@ use crate::harness::{CLAIM, Instance, approved, declined, event, reconcile, refu
 use claim_events::{Cause, Compensation, KnownOutcome, OutcomeKind, OutcomeRecorded};
 use dual_db::Database;
 use payments::db::restore_marker;
-use payments::domain::saga::{Call, Disbursement, Forced, Input, LookUpAnswer, PayAnswer, State};
+use payments::domain::saga::{Call, Disbursement, Forced, Input, LookUpAnswer, PayAnswer, PlannedCall, State};
 use payments::executor::operator::{Act, Acted, By};
-use payments::executor::{ClaimEventRead, PlannedCall, Received};
+use payments::executor::{ClaimEventRead, Received};
 use test_support::on_both_databases;
 
 /// A second later than any marker that a test makes.
@@ -27,13 +27,13 @@ fn restore(database: &Database) {
 fn old_event(database: &Database, version: i64) -> ClaimEventRead {
     let now_us = database.read(|connection| connection.now_us()).expect("reads");
     let mut event = event(CLAIM, 100, version);
-    event.says.submitted_at_us = now_us - MINUTE_US;
+    event.update.submitted_at_us = now_us - MINUTE_US;
     event
 }
 
 fn asked(mut event: ClaimEventRead, known: Option<(OutcomeKind, i64)>) -> ClaimEventRead {
-    event.says.resync_epoch = LATER_EPOCH;
-    event.says.known = known.map(|(kind, version)| KnownOutcome { kind, version });
+    event.update.resync_epoch = LATER_EPOCH;
+    event.update.known = known.map(|(kind, version)| KnownOutcome { kind, version });
     event
 }
 
@@ -146,8 +146,8 @@ on_both_databases! {
         let first = Instance::new(database, "two").receive(&intended);
         assert_eq!(first.len(), 1);
         restore(database);
-        intended.says.resync_epoch = LATER_EPOCH;
-        intended.says.known = Some(KnownOutcome { kind: OutcomeKind::Unwound, version: 1 });
+        intended.update.resync_epoch = LATER_EPOCH;
+        intended.update.known = Some(KnownOutcome { kind: OutcomeKind::Unwound, version: 1 });
         let calls = instance.receive(&intended);
         let pay = instance.answer(&calls[0], reconcile(LookUpAnswer::NotFound));
         assert!(matches!(&pay[0].call, Call::Pay { .. }), "a stored intent may still arrive: {pay:?}");

@@ -4,10 +4,10 @@
 use crate::harness::{Instance, event};
 use claim_events::OutcomeKind;
 use dual_db::Database;
+use payments::domain::gateway_call::PlannedCall;
 use payments::domain::reasons::MEANINGS;
 use payments::domain::restore_marker::RestoreMarker;
 use payments::domain::saga::{self, Call, Effect, Input, PayAnswer, RefundAnswer, Saga};
-use payments::executor::PlannedCall;
 use payments::settings::BudgetSettings;
 use std::fmt::Write as _;
 use test_support::on_both_databases;
@@ -272,7 +272,7 @@ impl Alone {
                         self.requests.push(if matches!(call, Call::Refund { .. }) { "refund" } else { "pay" });
                         self.call = Some(call);
                     }
-                    Effect::Announce(_) | Effect::RetryLater { .. } | Effect::Alarm(_) | Effect::Stuck(_) => {}
+                    Effect::Publish(_) | Effect::RetryLater { .. } | Effect::Alarm(_) | Effect::Stuck(_) => {}
                 }
             }
         }
@@ -288,10 +288,10 @@ impl Alone {
 
 impl Player for Alone {
     fn receive(&mut self, version: i64) {
-        let says = event("claim", self.case.due_cents(), version).says;
+        let update = event("claim", self.case.due_cents(), version).update;
         match self.saga.clone() {
-            None => self.take(saga::begin(&says, RestoreMarker::default())),
-            Some(saga) => self.take(saga::advance(saga, Input::Claim(says))),
+            None => self.take(saga::begin(&update, RestoreMarker::default())),
+            Some(saga) => self.take(saga::advance(saga, Input::Claim(update))),
         }
     }
 
@@ -324,7 +324,7 @@ impl Player for Stored<'_> {
     fn receive(&mut self, version: i64) {
         let mut heard = event(&self.claim_id, self.case.due_cents(), version);
         if self.case == Case::NoBudget {
-            heard.says.plan_group = "POOR".into();
+            heard.update.plan_group = "POOR".into();
         }
         let calls = self.instance.receive(&heard);
         if !calls.is_empty() {

@@ -1,6 +1,6 @@
 //! How long calls take: means over windows of calls, and the baseline among them.
 
-use super::{Ended, as_real};
+use super::terms::Ended;
 use std::collections::VecDeque;
 
 /// How many windows the baseline looks back. A cycle of growing and draining takes fewer at every size up to 10,000.
@@ -84,6 +84,11 @@ impl Latencies {
     pub(super) fn forget(&mut self) {
         self.0.clear();
     }
+}
+
+/// Numbers of calls, which are small.
+pub(super) fn as_real(calls: usize) -> f64 {
+    u32::try_from(calls).map_or(f64::from(u32::MAX), f64::from)
 }
 
 /// Times, which are far below 2^52 microseconds.

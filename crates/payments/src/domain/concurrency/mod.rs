@@ -37,7 +37,7 @@ mod rest;
 mod terms;
 
 use failing::Failing;
-use latency::{Latencies, Window};
+use latency::{Latencies, Window, as_real};
 use rest::Rest;
 use std::collections::VecDeque;
 
@@ -239,11 +239,6 @@ impl Controller {
         self.decisions.push_back(decision);
         Some(decision)
     }
-}
-
-/// Numbers of calls, which are small.
-fn as_real(calls: usize) -> f64 {
-    u32::try_from(calls).map_or(f64::from(u32::MAX), f64::from)
 }
 
 #[cfg(test)]

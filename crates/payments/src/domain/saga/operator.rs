@@ -3,7 +3,9 @@
 //!
 //! The money rule holds for whoever forces: what they say of the gateway must be so. It is written who said it, and why.
 
-use super::{Disbursement, Effect, LookUpAnswer, PayAnswer, RefundAnswer, Saga, Trust};
+use super::facts::{Attempts, Disbursement, Saga, Trust};
+use super::input::{Effect, Forced};
+use crate::domain::gateway_call::{LookUpAnswer, PayAnswer, RefundAnswer};
 use crate::domain::ledger::Kind;
 use crate::domain::reasons::Reason;
 use claim_events::{Cause, Step};
@@ -17,37 +19,6 @@ pub enum Waiting {
     ForRefund,
     /// What became of it, because the facts may be older than the world.
     ForLookUp,
-}
-
-/// What an operator says of a payment in the gateway's stead.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Forced {
-    /// It was paid, as was asked.
-    Paid,
-    /// It was not paid, and never will be.
-    Declined,
-    /// It was taken back.
-    Refunded,
-    /// It came back by itself.
-    Returned,
-    /// It was paid, and the gateway will not give it back: the provider owes it.
-    Owed,
-}
-
-impl Forced {
-    /// All there are.
-    pub const ALL: [Forced; 5] = [Forced::Paid, Forced::Declined, Forced::Refunded, Forced::Returned, Forced::Owed];
-
-    /// Its name in the API and in the database.
-    pub fn name(self) -> &'static str {
-        match self {
-            Forced::Paid => "paid",
-            Forced::Declined => "declined",
-            Forced::Refunded => "refunded",
-            Forced::Returned => "returned",
-            Forced::Owed => "owed",
-        }
-    }
 }
 
 impl Waiting {
@@ -90,7 +61,7 @@ impl Saga {
 
     /// Begins to count its tries anew, and tries.
     pub(super) fn retried(&mut self, effects: &mut Vec<Effect>) {
-        self.attempts = super::Attempts::default();
+        self.attempts = Attempts::default();
         self.resume(effects);
     }
 
@@ -114,7 +85,7 @@ impl Saga {
             (_, Forced::Returned) => self.refund_answered(&RefundAnswer::AlreadyReturned, effects),
             (_, Forced::Owed) => {
                 if let Disbursement::RefundIntended { amount_cents } = self.disbursement {
-                    effects.push(Effect::Book(self.parties().transfer(Kind::Owe, amount_cents)));
+                    effects.push(Effect::Book(self.parties().transfer(Kind::OpenReceivable, amount_cents)));
                     self.disbursement = Disbursement::Owed { amount_cents };
                 }
                 self.proceed(effects);

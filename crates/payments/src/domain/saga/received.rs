@@ -7,41 +7,19 @@
 //! - Where we have *unwound* and claim_process knows *settled* under the same or a higher version, *unwound* is sent again,
 //!   one version higher. After a restore also where it knows *unwound*, since the details may differ.
 
-use super::{Disbursement, Effect, Outcome, Reservation, Saga, Trust};
+use super::facts::{Disbursement, Outcome, Reservation, Saga, Trust};
+use super::input::{ClaimUpdate, Effect};
 use crate::domain::reasons::Reason;
 use claim_events::{Cause, KnownOutcome, OutcomeKind};
 
-/// What a claim's event says to its saga.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct ClaimSays {
-    /// The claim.
-    pub claim_id: String,
-    /// The plan that pays.
-    pub plan_group: String,
-    /// The provider that is paid.
-    pub provider_npi: String,
-    /// What is due, in cents.
-    pub amount_cents: i64,
-    /// When the claim was accepted, in microseconds since 1970 (UTC).
-    pub submitted_at_us: i64,
-    /// 1 submitted, 2 void requested.
-    pub version: i64,
-    /// The resync epoch.
-    pub resync_epoch: i64,
-    /// The outcome that claim_process has.
-    pub known: Option<KnownOutcome>,
-    /// Whether the claim was accepted so long ago that it is not begun to be paid any more.
-    pub too_late: bool,
-}
-
 impl Saga {
-    pub(super) fn receive(&mut self, says: &ClaimSays, effects: &mut Vec<Effect>) {
-        if says.resync_epoch < self.resync_epoch {
+    pub(super) fn receive(&mut self, update: &ClaimUpdate, effects: &mut Vec<Effect>) {
+        if update.resync_epoch < self.resync_epoch {
             return;
         }
         let was_unverified = self.trust == Trust::Unverified;
         if was_unverified {
-            if !self.restore_marker.is_answered_by(says.resync_epoch) {
+            if !self.restore_marker.is_answered_by(update.resync_epoch) {
                 return;
             }
             // Only the gateway can know more than the facts, and it knows nothing of what was not due.
@@ -49,22 +27,22 @@ impl Saga {
             // claim_process may have been put back as well: only what it knows now counts.
             self.known_unwound = false;
         }
-        let is_news = says.version > self.claim_version;
-        if is_news || says.resync_epoch > self.resync_epoch {
+        let is_news = update.version > self.claim_version;
+        if is_news || update.resync_epoch > self.resync_epoch {
             self.unsolicited = false;
         }
-        self.resync_epoch = says.resync_epoch;
-        self.claim_version = self.claim_version.max(says.version);
+        self.resync_epoch = update.resync_epoch;
+        self.claim_version = self.claim_version.max(update.version);
         let was_unwinding = self.unwinding.is_some();
-        if says.version >= 2 && !self.has_unwound_outcome() {
+        if update.version >= 2 && !self.has_unwound_outcome() {
             self.unwind(Cause::VoidRequested, None, Reason::voided());
         }
-        self.note_known(says.known, was_unverified);
-        if says.too_late && self.has_not_begun() {
+        self.note_known(update.known, was_unverified);
+        if update.too_late && self.has_not_begun() {
             self.unwind(Cause::Deadline, None, Reason::too_late());
         }
         if self.has_ended() {
-            effects.extend(self.announcement());
+            effects.extend(self.publication());
         } else if is_news || was_unverified || was_unwinding != self.unwinding.is_some() {
             self.proceed(effects);
         }
@@ -101,21 +79,16 @@ impl Saga {
         }
     }
 
-    /// Whether its outcome has to be said again until claim_process has recorded it.
-    pub fn waits_for_record(&self) -> bool {
-        self.unsolicited && self.has_ended()
-    }
-
     pub(super) fn resume(&mut self, effects: &mut Vec<Effect>) {
         if self.waits_for_record() {
-            effects.extend(self.announcement());
-            self.say_again_later(effects);
+            effects.extend(self.publication());
+            self.republish_later(effects);
         } else {
             self.proceed(effects);
         }
     }
 
-    pub(super) fn say_again_later(&mut self, effects: &mut Vec<Effect>) {
+    pub(super) fn republish_later(&mut self, effects: &mut Vec<Effect>) {
         self.attempts.announce = self.attempts.announce.saturating_add(1);
         effects.push(Effect::RetryLater { attempts: self.attempts.announce, retry_after_ms: None });
     }
@@ -124,7 +97,7 @@ impl Saga {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::saga::fixture::{intended, says};
+    use crate::domain::saga::fixture::{intended, update};
     use crate::domain::saga::{Input, PayAnswer, RefundAnswer, State, advance};
     use OutcomeKind::{Settled, Unwound};
 
@@ -141,7 +114,7 @@ mod tests {
     }
 
     fn receive(saga: Saga, known: (OutcomeKind, i64)) -> (Saga, Vec<Effect>) {
-        advance(saga, Input::Claim(says(Some(known))))
+        advance(saga, Input::Claim(update(Some(known))))
     }
 
     fn end(saga: &Saga) -> Option<(OutcomeKind, i64)> {
@@ -186,7 +159,7 @@ mod tests {
         ] {
             let (saga, effects) = receive(ended(Unwound, own), known);
             assert_eq!(end(&saga), Some((Unwound, raised)), "{own}, {known:?}");
-            assert!(matches!(effects[..], [Effect::Announce(_)]), "it is published again: {effects:?}");
+            assert!(matches!(effects[..], [Effect::Publish(_)]), "it is published again: {effects:?}");
         }
     }
 

@@ -4,7 +4,9 @@
 //! process that was stopped. So an intent is *presumed*, and the money rule holds for it. Only where claim_process has the
 //! payment as unwound and no intent is stored does "not found" mean that nothing will come.
 
-use super::{Disbursement, Effect, LookUpAnswer, PayAnswer, Reservation, Saga, Trust};
+use super::facts::{Disbursement, Reservation, Saga, Trust};
+use super::input::Effect;
+use crate::domain::gateway_call::{LookUpAnswer, PayAnswer};
 use crate::domain::ledger::Kind;
 use crate::domain::reasons::Reason;
 use claim_events::{Cause, Step};
@@ -38,7 +40,7 @@ impl Saga {
             return self.look_up_later(None, effects);
         }
         self.trust = Trust::Sure;
-        if self.has_ended() { effects.extend(self.announcement()) } else { self.proceed(effects) }
+        if self.has_ended() { effects.extend(self.publication()) } else { self.proceed(effects) }
     }
 
     fn look_up_later(&mut self, retry_after_ms: Option<u64>, effects: &mut Vec<Effect>) {
@@ -102,7 +104,7 @@ impl Saga {
                 if !self.has_unwound_outcome() {
                     self.reserve_anyway(effects);
                 }
-                self.take_pay_answer(PayAnswer::Declined { code: code.to_owned() }, effects);
+                self.note_pay_answer(PayAnswer::Declined { code: code.to_owned() }, effects);
                 Ok(())
             }
             Disbursement::Declined => Ok(()),
@@ -116,7 +118,7 @@ impl Saga {
             Disbursement::None | Disbursement::Intended => {
                 self.reopen();
                 self.reserve_anyway(effects);
-                self.take_pay_answer(PayAnswer::Approved { amount_cents }, effects);
+                self.note_pay_answer(PayAnswer::Approved { amount_cents }, effects);
                 Ok(amount_cents)
             }
             known if known.paid_cents() == Some(amount_cents) => Ok(amount_cents),
@@ -168,7 +170,7 @@ impl Saga {
         }
         let nobody_asks = self.has_ended();
         if self.disbursement == Disbursement::Intended {
-            self.take_pay_answer(PayAnswer::Approved { amount_cents }, effects);
+            self.note_pay_answer(PayAnswer::Approved { amount_cents }, effects);
         }
         let paid_cents = match self.disbursement {
             Disbursement::Paid { amount_cents }
@@ -190,14 +192,14 @@ impl Saga {
 mod tests {
     use super::*;
     use crate::domain::restore_marker::RestoreMarker;
-    use crate::domain::saga::fixture::{intended, says};
-    use crate::domain::saga::{Call, ClaimSays, Input, PaymentEvent, State, advance};
-    use claim_events::OutcomeKind;
+    use crate::domain::saga::fixture::{intended, update};
+    use crate::domain::saga::{Call, ClaimUpdate, Input, State, advance};
+    use claim_events::{OutcomeKind, PaymentEvent};
 
     /// A saga with an intent that was restored, and whose claim is re-requested with this outcome.
     fn looking_up(known: Option<(OutcomeKind, i64)>) -> Saga {
         let restored = intended(None).under(RestoreMarker { at_us: 1_000_000, restored: true });
-        let (saga, effects) = advance(restored, Input::Claim(ClaimSays { resync_epoch: 2, ..says(known) }));
+        let (saga, effects) = advance(restored, Input::Claim(ClaimUpdate { resync_epoch: 2, ..update(known) }));
         assert!(matches!(effects[..], [Effect::Call(Call::LookUp { .. })]), "{effects:?}");
         saga
     }
@@ -209,7 +211,7 @@ mod tests {
     fn published(effects: &[Effect]) -> Vec<&PaymentEvent> {
         effects
             .iter()
-            .filter_map(|effect| if let Effect::Announce(event) = effect { Some(event) } else { None })
+            .filter_map(|effect| if let Effect::Publish(event) = effect { Some(event) } else { None })
             .collect()
     }
 

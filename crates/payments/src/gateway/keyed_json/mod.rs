@@ -1,7 +1,12 @@
-//! The HTTP adapter. It decides what counts as a definite answer: only a well-formed one, to this request, in the right
-//! currency. Everything else is unknown, and asked again under the same key.
+//! The dialect `keyed_json`: JSON over HTTP, each request under an `Idempotency-Key`, and webhooks signed in the header
+//! `Gateway-Signature`. The simulated gateway speaks it.
+//!
+//! The adapter decides what counts as a definite answer: only a well-formed one, to this request, in the right currency.
+//! Everything else is unknown, and is requested again under the same key.
 
-use super::{Gateway, PayRequest, RefundRequest, Reply};
+mod webhook;
+
+use super::{Answering, Gateway, Notice, PayRequest, RefundRequest, Reply, WebhookError, WebhookRequest};
 use crate::domain::concurrency::Sign;
 use crate::domain::ledger::is_amount;
 use crate::domain::saga::{LookUpAnswer, PayAnswer, RefundAnswer};
@@ -13,6 +18,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use std::time::Duration;
+use webhook::WebhookReader;
+
+pub(crate) use webhook::Event as WebhookEvent;
 
 const CURRENCY: &str = "USD";
 /// The longest answer that is read.
@@ -20,11 +28,12 @@ const MAX_ANSWER_BYTES: usize = 64 * 1024;
 /// The longest pause a gateway may ask for.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
 
-/// A gateway reached over HTTP.
+/// A gateway that speaks this dialect.
 #[derive(Debug, Clone)]
-pub struct HttpGateway {
+pub struct KeyedJsonGateway {
     client: Client,
     url: String,
+    webhooks: WebhookReader,
 }
 
 /// The fields of every answer; which are there depends on the status.
@@ -63,7 +72,7 @@ struct Indefinite {
     alarm: Option<&'static str>,
 }
 
-impl HttpGateway {
+impl KeyedJsonGateway {
     /// The gateway that the settings name.
     ///
     /// # Errors
@@ -77,7 +86,12 @@ impl HttpGateway {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|error| format!("the gateway's HTTP client could not be made ({error})"))?;
-        Ok(Self { client, url: settings.url.trim_end_matches('/').to_owned() })
+        let webhooks = WebhookReader {
+            secret: settings.webhook_secret.clone(),
+            tolerance_s: settings.webhook_tolerance_s.into(),
+            currency: CURRENCY,
+        };
+        Ok(Self { client, url: settings.url.trim_end_matches('/').to_owned(), webhooks })
     }
 
     async fn post(
@@ -152,8 +166,8 @@ impl AnswerBody {
     }
 }
 
-impl Gateway for HttpGateway {
-    async fn pay(&self, request: PayRequest<'_>) -> Reply<PayAnswer> {
+impl KeyedJsonGateway {
+    async fn send_payment(&self, request: PayRequest<'_>) -> Reply<PayAnswer> {
         let body = json!({
             "reference": request.reference,
             "amount_cents": request.amount_cents,
@@ -176,7 +190,7 @@ impl Gateway for HttpGateway {
         reply(request.reference, definite, |retry_after_ms| PayAnswer::Unknown { retry_after_ms })
     }
 
-    async fn refund(&self, request: RefundRequest<'_>) -> Reply<RefundAnswer> {
+    async fn send_refund(&self, request: RefundRequest<'_>) -> Reply<RefundAnswer> {
         let body = json!({"reference": request.reference, "amount_cents": request.amount_cents, "currency": CURRENCY});
         let answered = self.post("/refunds", request.key, body).await;
         let definite = answered.and_then(|(status, answer)| {
@@ -194,17 +208,37 @@ impl Gateway for HttpGateway {
         reply(request.reference, definite, |retry_after_ms| RefundAnswer::Unknown { retry_after_ms })
     }
 
-    async fn look_up(&self, key: &str, reference: &str) -> Reply<LookUpAnswer> {
-        reply(reference, self.find(key, reference).await, |retry_after_ms| LookUpAnswer::Unknown { retry_after_ms })
-    }
-
-    async fn check(&self) -> Result<(), String> {
+    async fn health(&self) -> Result<(), String> {
         let unreachable = "the payment gateway does not answer: check the setting gateway.url";
         let answered = self.client.get(format!("{}/healthz", self.url)).send().await;
         match answered {
             Ok(response) if response.status().is_success() => Ok(()),
             _ => Err(unreachable.to_owned()),
         }
+    }
+}
+
+impl Gateway for KeyedJsonGateway {
+    fn pay<'a>(&'a self, request: PayRequest<'a>) -> Answering<'a, Reply<PayAnswer>> {
+        Box::pin(self.send_payment(request))
+    }
+
+    fn refund<'a>(&'a self, request: RefundRequest<'a>) -> Answering<'a, Reply<RefundAnswer>> {
+        Box::pin(self.send_refund(request))
+    }
+
+    fn look_up<'a>(&'a self, key: &'a str, reference: &'a str) -> Answering<'a, Reply<LookUpAnswer>> {
+        Box::pin(async move {
+            reply(reference, self.find(key, reference).await, |retry_after_ms| LookUpAnswer::Unknown { retry_after_ms })
+        })
+    }
+
+    fn check(&self) -> Answering<'_, Result<(), String>> {
+        Box::pin(self.health())
+    }
+
+    fn read_webhook(&self, request: &WebhookRequest<'_>) -> Result<Notice, WebhookError> {
+        self.webhooks.read(request)
     }
 }
 
