@@ -1,16 +1,14 @@
 //! Puts the service together, runs it, and stops it in order.
 
+use crate::claims::{key_purge, writer};
 use crate::db;
 use crate::domain::code_list::CodeList;
-use crate::domain::rules::book::RuleBook;
+use crate::domain::rules::rule_set::RuleSet;
 use crate::events::{outcomes::Outcomes, watchdog};
+use crate::http::Limits;
 use crate::http::api::Api;
-use crate::http::{self, Limits};
-use crate::ingest;
-use crate::key_purge;
 use crate::settings::Settings;
 use actix_web::dev::Server;
-use actix_web::web;
 use claim_events::{CLAIM_TOPIC, PAYMENT_TOPIC};
 use dual_db::{Database, DatabaseSettings};
 use event_bus::{Consumer, Relay};
@@ -60,7 +58,7 @@ pub fn open_database(settings: &DatabaseSettings) -> Result<Database, String> {
 ///
 /// # Errors
 /// One sentence for the operator.
-pub fn rule_book(settings: &Settings) -> Result<RuleBook, String> {
+pub fn rule_set(settings: &Settings) -> Result<RuleSet, String> {
     let file = &settings.checks.procedure_codes_file;
     let procedures = if file.is_empty() {
         None
@@ -72,7 +70,7 @@ pub fn rule_book(settings: &Settings) -> Result<RuleBook, String> {
         })?;
         Some(codes)
     };
-    Ok(RuleBook::new(settings.rules.clone(), settings.limits(), procedures))
+    Ok(RuleSet::new(settings.rules.clone(), settings.limits(), procedures))
 }
 
 /// The text of a file, or a byte more than any list of codes may have.
@@ -91,11 +89,11 @@ impl Application {
     /// One sentence for the operator.
     pub fn build(settings: Settings) -> Result<Self, String> {
         metrics::install();
-        let rules = rule_book(&settings)?;
+        let rules = rule_set(&settings)?;
         let bound = http_server::bind(&settings.http)?;
         let database = open_database(&settings.database)?;
         let relay = Relay::start(&database, &settings.kafka)?;
-        let (ingest, ingest_writer) = ingest::start(Arc::clone(&relay), &settings.ingest, &settings.watchdog);
+        let (ingest, ingest_writer) = writer::start(Arc::clone(&relay), &settings.ingest, &settings.watchdog);
         let outcomes = Outcomes::new(Arc::clone(&relay));
         let consumer = Consumer::start(&settings.kafka, PAYMENT_TOPIC, database.clone(), outcomes)?;
 
@@ -112,13 +110,8 @@ impl Application {
         ];
 
         let api = Api::new(ingest, rules, settings, database, Arc::clone(&relay));
-        let letters = web::Data::new(api.dead_letter_operations());
         let port = bound.port();
-        let server = bound.serve(&health, move |config| {
-            config.app_data(web::Data::new(api.clone()));
-            config.app_data(letters.clone());
-            http::routes(&api.settings, &limits).serve(config);
-        })?;
+        let server = bound.serve(&health, move |config| api.serve(&limits, config))?;
         Ok(Self { port, server, health, ingest_writer, consumer, relay, periodic })
     }
 
