@@ -172,7 +172,7 @@ fn sample(
         }
         let mut sample = std::mem::take(&mut *counted.lock().unwrap_or_else(PoisonError::into_inner));
         sample.at_us = at_us;
-        sample.size = dispatcher.concurrency().size;
+        sample.size = dispatcher.concurrency().limit;
         samples.push(sample);
         at_us += SAMPLE_US;
     }

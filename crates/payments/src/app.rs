@@ -103,7 +103,7 @@ pub fn mark_restored(settings: &Settings) -> Result<String, String> {
     });
     let now_us =
         marked.map_err(|error| format!("the database could not be marked as restored ({error}): try again"))?;
-    // Asks count seconds: one that is made after this returns is later than the marker.
+    // Resync epochs count seconds: one that is raised after this returns is later than the marker.
     std::thread::sleep(Duration::from_millis(1_000));
     Ok(format!(
         "the database is marked as restored at {}; now start payments, and run 'claim_process reannounce': until then \
@@ -150,7 +150,7 @@ impl Application {
         let health = Health::default();
         let every = Duration::from_millis(settings.kafka.health_interval_ms);
         let kafka = Arc::clone(&relay);
-        let asking = calls.handle.clone();
+        let checking = calls.handle.clone();
         let marked = database.clone();
         let webhooks = http::Webhooks { gateway: Arc::clone(&gateway), http: settings.http.clone() };
         let periodic = vec![
@@ -159,17 +159,17 @@ impl Application {
             health.watch_database(&database, every),
             health.watch("kafka", every, move || kafka.check(&[CLAIM_TOPIC, PAYMENT_TOPIC])),
             health.watch("reannounced", every, move || check_marker(&marked)),
-            health.watch("gateway", every, move || asking.block_on(gateway.check())),
+            health.watch("gateway", every, move || checking.block_on(gateway.check())),
         ];
 
         let database = DatabaseGate::new(database, MAX_WAITING_READS);
         let operators = Operators::new(&settings.http, &settings.proxies);
-        let letters = DeadLetterOperations {
+        let dead_letters = DeadLetterOperations {
             operators: operators.clone(),
             database: database.clone(),
             relay: Arc::clone(&relay),
         };
-        let desk = PaymentOperations {
+        let operations = PaymentOperations {
             operators,
             database: database.clone(),
             executor: executor.clone(),
@@ -181,8 +181,8 @@ impl Application {
                 .app_data(web::Data::new(database.clone()))
                 .app_data(web::Data::new(executor.clone()))
                 .app_data(web::Data::new(dispatcher.clone()))
-                .app_data(web::Data::new(letters.clone()))
-                .app_data(web::Data::new(desk.clone()))
+                .app_data(web::Data::new(dead_letters.clone()))
+                .app_data(web::Data::new(operations.clone()))
                 .app_data(web::Data::new(webhooks.clone()));
             http::routes(&webhooks.http).serve(config);
         })?;

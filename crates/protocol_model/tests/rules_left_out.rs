@@ -157,7 +157,7 @@ fn answers_must_be_held_against_their_revision() {
     let report = without(Mutant::StaleAnswersWritten, Params { extra_resyncs: 1, ..hurt() });
     assert!(report.counterexample.is_none() && report.is_complete, "{report}");
     let restored_twice = Params { wipes: 0, ..payments_restored(2) };
-    goes_wrong(Mutant::StaleAnswersWritten, restored_twice, "the gateway's book says other things");
+    goes_wrong(Mutant::StaleAnswersWritten, restored_twice, "the gateway's book contradicts the facts");
 }
 
 /// Not shown: within these bounds nothing goes wrong without this rule, because what the look-up after a restore finds

@@ -87,7 +87,7 @@ impl Kind {
 /// Whether a transfer counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Weight {
-    /// It is set aside until it is posted or voided.
+    /// It is reserved until it is posted or voided.
     Pending,
     /// It counts.
     Posted,

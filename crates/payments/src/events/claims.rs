@@ -1,4 +1,4 @@
-//! Hears what claim_process says: a batch's sagas are begun or moved on in one transaction. From there the database
+//! Consumes the events of claim_process: a batch's sagas are begun or moved on in one transaction. From there the database
 //! drives them, so a slow gateway never holds Kafka back.
 
 use crate::domain::ledger::MOST_CENTS;
@@ -95,7 +95,7 @@ fn believable(known: KnownOutcome) -> std::result::Result<(), String> {
     Err(format!("the version of known_outcome must be from 1 to {}", Envelope::HIGHEST_VERSION))
 }
 
-/// Hash of what an event says of the claim itself: the same in its submission, its void and every repeat.
+/// Hash of the claim in an event: the same in its submission, its void and every repeat.
 fn content_hash(claim: &ClaimBody) -> String {
     let content = ClaimBody { known_outcome: None, resync_epoch: 0, ..claim.clone() };
     let json = serde_json::to_vec(&content).expect("a claim body is plain data");

@@ -40,14 +40,14 @@ pub struct Executor {
 pub enum Received {
     /// A claim is to be paid, or not any more.
     Claim(Box<ClaimEventRead>),
-    /// It has an outcome that nobody had asked for.
+    /// claim_process has recorded an unsolicited outcome.
     Recorded(OutcomeRecorded),
 }
 
 /// A claim's event, read.
 #[derive(Debug, Clone)]
 pub struct ClaimEventRead {
-    /// What it says to the saga.
+    /// What it brings to the saga.
     pub update: ClaimUpdate,
     /// Hash of its content.
     pub content_hash: String,
@@ -57,12 +57,12 @@ pub struct ClaimEventRead {
     pub correlation_id: String,
     /// The trace it belongs to.
     pub traceparent: Option<String>,
-    /// The message it came in, should it have to be set aside.
+    /// The message it came in, should it have to be dead-lettered.
     pub message: event_bus::IncomingMessage,
 }
 
-/// What a transaction publishes, and what it leaves to be done after its commit. It is made anew for every run of the
-/// transaction.
+/// What a transaction publishes, and what it leaves to be done after its commit. Every run of the transaction begins
+/// with an empty one.
 #[derive(Default)]
 struct Outbound {
     messages: Vec<OutgoingMessage>,
@@ -73,7 +73,7 @@ struct Outbound {
 }
 
 impl Outbound {
-    /// Says, once this is committed, that somebody must look.
+    /// Raises an alarm once this is committed: an operator must look.
     fn alarm(&mut self, claim_id: &str, what: &'static str) {
         self.reports.push(Report::Alarm { claim_id: claim_id.to_owned(), what });
     }
@@ -107,16 +107,16 @@ impl Executor {
         Self { clock, ..self }
     }
 
-    /// Applies claims' events, and sets aside what could not be read or contradicts what was read before.
+    /// Applies claims' events, and dead-letters what could not be read or contradicts what was read before.
     ///
     /// # Errors
     /// The database's; nothing was applied then.
     pub fn apply_events(&self, events: &[Received], unreadable: &[DeadLetter]) -> Result<Vec<PlannedCall>> {
         self.commit(|connection, now, out| {
             let mut known = held(connection, events.iter().map(Received::claim_id), now)?;
-            let mut letters = unreadable.to_vec();
-            for heard in events {
-                let event = match heard {
+            let mut dead_letters = unreadable.to_vec();
+            for received in events {
+                let event = match received {
                     Received::Claim(event) => event,
                     Received::Recorded(OutcomeRecorded { claim_id, known_outcome, resync_epoch }) => {
                         if let Some(stored) = known.get_mut(claim_id) {
@@ -130,9 +130,9 @@ impl Executor {
                 match known.remove(&event.update.claim_id) {
                     Some(stored) if stored.content_hash != event.content_hash => {
                         out.reports.push(Report::ClaimContradicts);
-                        letters.push(DeadLetter {
+                        dead_letters.push(DeadLetter {
                             message: event.message.clone(),
-                            reason: "it says other things of the claim than an earlier event did".to_owned(),
+                            reason: "its content contradicts an earlier event of the claim".to_owned(),
                         });
                         known.insert(event.update.claim_id.clone(), stored);
                     }
@@ -142,9 +142,9 @@ impl Executor {
                     }
                 }
             }
-            self.note_requested(connection, events, now, out)?;
+            self.note_resynced(connection, events, now, out)?;
             self.apply_waiting_returns(connection, &mut known, now, out)?;
-            out.dead_letters = event_bus::insert_dead_letters(connection, &letters, now.us)?;
+            out.dead_letters = event_bus::insert_dead_letters(connection, &dead_letters, now.us)?;
             Ok(())
         })
     }
@@ -176,7 +176,7 @@ impl Executor {
     }
 
     /// Takes up to `limit` sagas whose worker stopped or whose pause is over. One that the database refuses to write, as
-    /// where its facts contradict the ledger, is set aside, so that the others get on.
+    /// where its facts contradict the ledger, is shown as stuck and left alone for a while, so that the others get on.
     ///
     /// # Errors
     /// The database's; none was taken then.
@@ -194,7 +194,7 @@ impl Executor {
             let taken = self.commit(|connection, now, out| {
                 in_hand = None;
                 for claim_id in &refused {
-                    self.set_aside(connection, claim_id, "the database refuses what follows from its facts", now)?;
+                    self.mark_stuck(connection, claim_id, "the database refuses what follows from its facts", now)?;
                 }
                 let (due, unreadable) = sagas::take_due(connection, now.us, limit)?;
                 for claim_id in unreadable {
@@ -203,7 +203,7 @@ impl Executor {
                         "the facts of a payment cannot be read: was a newer version of this program here?",
                     );
                     let reason = "its facts cannot be read by this version of the program";
-                    self.set_aside(connection, &claim_id, reason, now)?;
+                    self.mark_stuck(connection, &claim_id, reason, now)?;
                 }
                 for mut stored in due {
                     in_hand = Some(stored.saga.claim_id.clone());
@@ -219,7 +219,7 @@ impl Executor {
             let more = i64::try_from(refused.len()).is_ok_and(|refused| refused < limit);
             match (taken, in_hand) {
                 (Err(error), Some(claim_id)) if more && error.is_refusal() => {
-                    tracing::warn!(claim_id, error = &error as &dyn std::error::Error, "a saga could not be written");
+                    tracing::warn!(claim_id, error = &error as &dyn std::error::Error, "saga not written");
                     alarm(&claim_id, "a payment cannot get on: the database refuses what follows from its facts");
                     refused.push(claim_id);
                 }
@@ -229,9 +229,9 @@ impl Executor {
     }
 
     /// Shows a saga that is due as stuck, and leaves it alone for the longest pause.
-    fn set_aside(&self, connection: &mut Connection, claim_id: &str, reason: &str, now: Now) -> Result<()> {
+    fn mark_stuck(&self, connection: &mut Connection, claim_id: &str, reason: &str, now: Now) -> Result<()> {
         let pause = Duration::from_millis(self.settings.saga.max_retry_pause_ms);
-        sagas::set_aside(connection, claim_id, now.us, now.us + backoff::micros(pause), reason)
+        sagas::mark_stuck(connection, claim_id, now.us, now.us + backoff::micros(pause), reason)
     }
 
     fn commit(
@@ -243,7 +243,7 @@ impl Executor {
             let mut out = Outbound::default();
             body(connection, now, &mut out)?;
             publications.publish(std::mem::take(&mut out.messages));
-            // While Kafka is away, what is said again and again waits once.
+            // While Kafka is away, what is republished again and again waits once.
             publications.publish_unless_waiting(connection, &std::mem::take(&mut out.republished))?;
             Ok(out)
         })?;
@@ -299,8 +299,8 @@ impl Executor {
         Ok(stored)
     }
 
-    /// Notes, once, that claim_process has asked anew since the database was restored.
-    fn note_requested(
+    /// Notes, once, that claim_process has reannounced its claims since the database was restored.
+    fn note_resynced(
         &self,
         connection: &mut Connection,
         events: &[Received],
@@ -308,10 +308,10 @@ impl Executor {
         out: &mut Outbound,
     ) -> Result<()> {
         let StoredMarker { marker, resynced } = now.marker;
-        let answers = |heard: &Received| matches!(heard, Received::Claim(event) if marker.is_answered_by(event.update.resync_epoch));
+        let answers = |received: &Received| matches!(received, Received::Claim(event) if marker.is_answered_by(event.update.resync_epoch));
         if marker.restored && !resynced && events.iter().any(answers) {
-            out.reports.push(Report::AskedAnew);
-            restore_marker::note_requested(connection)?;
+            out.reports.push(Report::Reannounced);
+            restore_marker::note_resynced(connection)?;
         }
         Ok(())
     }

@@ -48,7 +48,7 @@ fn stuck_reason(settings: &SagaSettings, saga: &Saga, attempts: u32) -> Option<S
             "claim_process has not recorded the outcome, which was published {attempts} times; it is still republished"
         )
     } else {
-        format!("the gateway gave no definite answer to {attempts} requests; it is still being asked")
+        format!("the gateway gave no definite answer to {attempts} requests; the request is still being sent")
     })
 }
 

@@ -17,12 +17,12 @@ pub struct Dispatcher {
     limiter: Limiter,
     in_flight: Arc<AtomicUsize>,
     max_in_flight: usize,
-    /// Calls of sagas that were taken up, as long as they wait for their turn.
+    /// Calls of sagas that were taken up, as long as they wait for a permit.
     taken_up: Arc<AtomicUsize>,
     /// Calls that ended since sagas were last taken up.
     ended: Arc<AtomicUsize>,
-    /// A call that waited longer is not made any more: its answer could come after its saga's lease, when somebody else
-    /// has the saga, and would not be written.
+    /// A call that waited longer is not made any more: its answer could come after its saga's lease, when another
+    /// instance has the saga, and would not be written.
     start_within: Duration,
     /// Never holds more than what is in flight, which is bounded.
     answers: Sender<Answered>,
@@ -87,18 +87,18 @@ impl Dispatcher {
         self.max_in_flight.saturating_sub(self.in_flight())
     }
 
-    /// How many waiting sagas to take up now: twice the calls that ended since this was last asked, or twice those that can be
+    /// How many waiting sagas to take up now: twice the calls that ended since the last call of this, or twice those that can be
     /// made at once where that is more, less those that wait already. Each costs a write, and one that waits too long for its
-    /// turn is not called.
+    /// permit is not called.
     pub fn room_to_take_up(&self) -> usize {
-        let soon_called = 2 * self.ended.swap(0, Ordering::SeqCst).max(self.limiter.size());
+        let soon_called = 2 * self.ended.swap(0, Ordering::SeqCst).max(self.limiter.limit());
         soon_called.saturating_sub(self.taken_up.load(Ordering::SeqCst)).min(self.room())
     }
 
     /// Whether all that are in flight wait for a gateway that answers nothing: no call is made just now, and none is under way.
-    pub fn waits_for_nobody(&self) -> bool {
+    pub fn is_paused_and_idle(&self) -> bool {
         let now = self.limiter.snapshot();
-        now.rest_left_us > 0 && now.load.in_use == 0
+        now.pause_left_us > 0 && now.load.in_use == 0
     }
 
     /// How many calls are made at once, and why.
@@ -106,7 +106,7 @@ impl Dispatcher {
         self.limiter.snapshot()
     }
 
-    /// Makes calls, each when its turn comes. Returns at once. To be called now and then, with no calls too.
+    /// Makes calls, each when it has a permit. Returns at once. To be called now and then, with no calls too.
     pub fn dispatch(&self, calls: Vec<PlannedCall>) {
         self.make(calls, |_| None);
     }
@@ -127,9 +127,9 @@ impl Dispatcher {
             let (planned, start_within) = (Instant::now(), self.start_within);
             self.runtime.spawn(async move {
                 let until = planned + start_within;
-                let turn = match tokio::time::timeout_at(until.into(), limiter.turn()).await {
+                let permit = match tokio::time::timeout_at(until.into(), limiter.permit()).await {
                     Ok(None) => return,
-                    Ok(Some(turn)) if Instant::now() <= until => turn,
+                    Ok(Some(permit)) if Instant::now() <= until => permit,
                     Ok(Some(_)) | Err(_) => {
                         metrics::counter!("gateway_calls_not_in_time_total").increment(1);
                         return;
@@ -138,11 +138,11 @@ impl Dispatcher {
                 drop(waits);
                 let started = Instant::now();
                 let Reply { answer: input, sign } = send(&*gateway, &call).await;
-                turn.end(sign, tries);
+                permit.end(sign, tries);
                 ended.fetch_add(1, Ordering::SeqCst);
                 metrics::histogram!("gateway_call_seconds").record(started.elapsed().as_secs_f64());
                 let answer = Answer { claim_id, revision, input };
-                // Nobody writes any more only when the service is stopping: others take the saga up.
+                // The writer is gone only when the service is stopping: another instance takes the saga up.
                 let _ = answers.send(Answered { answer, _in_flight: in_flight });
             });
         }

@@ -1,8 +1,8 @@
-//! An answer of the gateway with what its call says of the gateway's load.
+//! An answer of the gateway, with what its call shows of the gateway's load.
 
 use crate::domain::concurrency::Sign;
 
-/// An answer, and what the call says of the gateway's load.
+/// An answer, and what the call shows of the gateway's load.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply<A> {
     /// The answer.

@@ -56,8 +56,8 @@ impl Instance {
     }
 
     pub fn hear_all(&self, events: &[ClaimEventRead]) -> Vec<PlannedCall> {
-        let heard: Vec<Received> = events.iter().map(|event| Received::Claim(Box::new(event.clone()))).collect();
-        self.executor.apply_events(&heard, &[]).expect("applies")
+        let received: Vec<Received> = events.iter().map(|event| Received::Claim(Box::new(event.clone()))).collect();
+        self.executor.apply_events(&received, &[]).expect("applies")
     }
 
     pub fn answer(&self, call: &PlannedCall, input: Input) -> Vec<PlannedCall> {
@@ -98,7 +98,7 @@ impl Instance {
         take_outbox(&self.database).iter().map(read).collect()
     }
 
-    pub fn announced(&self) -> i64 {
+    pub fn published(&self) -> i64 {
         self.database.read(event_bus::pending_in_outbox).expect("counts")
     }
 

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 enum Fate {
     Approve,
     Decline,
-    /// It pays this much more than it was asked to.
+    /// It pays this much more than was requested.
     Overpay(i64),
 }
 
@@ -559,7 +559,7 @@ fn what_claim_process_knew_before_the_last_ask_does_not_count() {
 
 /// The same version must not tell two ends, and what was lost may have told this one otherwise.
 #[test]
-fn an_unwinding_of_facts_that_were_put_back_is_said_above_the_known_one() {
+fn an_unwinding_of_restored_facts_is_published_above_the_known_one() {
     let world = run(131, true, Fate::Decline);
     let copy = world.saga().clone();
     let world = put_back(world, copy, Some(KnownOutcome { kind: OutcomeKind::Unwound, version: 1 }));

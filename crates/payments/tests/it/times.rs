@@ -61,7 +61,7 @@ on_both_databases! {
         assert_eq!(timed.take_up(), []);
         timed.pass(1);
         assert_eq!(timed.take_up(), [first[0].call.clone()]);
-        assert_eq!(timed.left_alone(), 15 * SECOND, "its lease begins anew");
+        assert_eq!(timed.left_alone(), 15 * SECOND, "its lease begins again");
         assert_eq!(timed.take_up(), []);
     }
 

@@ -44,7 +44,7 @@ async fn a_refund_that_keeps_failing_is_stuck_for_all_to_see_and_goes_on_by_itse
 
     let stuck = &stack.api.stuck_payments().await.expect("answers")[0];
     assert_eq!(stuck["claim_id"], accepted[0].id.as_str());
-    assert!(stuck["stuck_reason"].as_str().is_some_and(|reason| reason.contains("still being asked")), "{stuck}");
+    assert!(stuck["stuck_reason"].as_str().is_some_and(|reason| reason.contains("still being sent")), "{stuck}");
     assert!(stuck["due_at"].is_string(), "it is tried again: {stuck}");
     let claim = stack.api.claim(&accepted[0].id).await.expect("answers");
     assert_eq!((claim["status"].as_str(), &claim["needs_attention"]), (Some("submitted"), &true.into()), "{claim}");

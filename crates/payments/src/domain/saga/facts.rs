@@ -21,10 +21,10 @@ pub struct Saga {
     pub claim_version: i64,
     /// The highest resync epoch that was seen.
     pub resync_epoch: i64,
-    /// The highest version of an outcome that claim_process said it has; 0 while it said none.
+    /// The highest version of an outcome that claim_process is known to have; 0 while it has none.
     #[serde(default)]
     pub known_version: i64,
-    /// Whether claim_process said that it has the payment as unwound.
+    /// Whether claim_process is known to have the payment as unwound.
     #[serde(default)]
     pub known_unwound: bool,
     /// What stands between plan and provider.
@@ -37,10 +37,10 @@ pub struct Saga {
     pub compensations: Vec<Compensation>,
     /// The end it came to, and its version.
     pub outcome: Option<Outcome>,
-    /// Whether nobody asked for that end: it is said again until claim_process has recorded it.
+    /// Whether that outcome is unsolicited: it is republished until claim_process has recorded it.
     #[serde(default)]
     pub unsolicited: bool,
-    /// How often the gateway was asked.
+    /// How often a request had no definite answer.
     pub attempts: Attempts,
     /// The database's marker under which `trust` is meant.
     #[serde(default)]
@@ -57,9 +57,9 @@ pub enum Trust {
     /// They are.
     #[default]
     Sure,
-    /// They may be older than the world: nothing is done until claim_process asks (anew, after a restore).
+    /// They may be older than the world: nothing is done until the claim is re-requested (reannounced, after a restore).
     Unverified,
-    /// The gateway is being asked what became of the payment.
+    /// The payment is being looked up at the gateway.
     LookingUp,
 }
 
@@ -71,11 +71,11 @@ pub enum Reservation {
     None,
     /// The budget does not cover it.
     Refused,
-    /// Set aside.
+    /// Reserved.
     Pending,
     /// Final.
     Posted,
-    /// Set aside no more.
+    /// The reservation is void.
     Released,
     /// Undone after it was final.
     Reversed,
@@ -85,7 +85,7 @@ pub enum Reservation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Disbursement {
-    /// Nothing was asked of the gateway, and nothing need be.
+    /// Nothing was requested of the gateway, and nothing need be.
     None,
     /// The intent is stored: a request may be on its way, and its answer is not known.
     Intended,
@@ -93,7 +93,7 @@ pub enum Disbursement {
     Declined,
     /// Paid.
     Paid {
-        /// What was paid, which may be another amount than was asked for.
+        /// What was paid, which may be another amount than was requested.
         amount_cents: i64,
     },
     /// Paid, and the intent to take it back is stored.
@@ -105,7 +105,7 @@ pub enum Disbursement {
     Refunded,
     /// Paid and come back by itself.
     Returned,
-    /// Paid, to be taken back, and not to be had from the gateway: the provider owes it, as an operator said.
+    /// Paid, to be taken back, and not to be had from the gateway: the provider owes it, as an operator stated.
     Owed {
         /// What was paid.
         amount_cents: i64,
@@ -131,7 +131,7 @@ pub struct Unwinding {
     pub cause: Cause,
     /// The step that failed, where one did.
     pub failed_step: Option<Step>,
-    /// The reason; [`Saga::reason`] says with it what is owed.
+    /// The reason; [`Saga::reason`] adds what is owed.
     pub reason: Reason,
 }
 
@@ -154,20 +154,20 @@ pub struct Attempts {
     /// To look the payment up.
     #[serde(default)]
     pub look_up: u32,
-    /// To have an outcome recorded that nobody asked for.
-    #[serde(default)]
-    pub announce: u32,
+    /// To have an unsolicited outcome recorded.
+    #[serde(default, rename = "announce")]
+    pub republish: u32,
 }
 
 impl Attempts {
     /// All of them together.
     pub fn all(self) -> u32 {
-        let Self { disburse, refund, look_up, announce } = self;
-        disburse.saturating_add(refund).saturating_add(look_up).saturating_add(announce)
+        let Self { disburse, refund, look_up, republish } = self;
+        disburse.saturating_add(refund).saturating_add(look_up).saturating_add(republish)
     }
 }
 
-/// Where a saga stands, in a word.
+/// Where a saga stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum State {
     /// Its facts may be older than the world.
@@ -202,7 +202,7 @@ impl State {
 }
 
 impl Saga {
-    /// The saga as it is to be taken in a database with this marker: written under another one, it is suspect.
+    /// The saga as it is to be taken in a database with this marker: written under another one, it is unverified.
     pub fn under(mut self, marker: RestoreMarker) -> Self {
         if self.restore_marker != marker {
             self.restore_marker = marker;
@@ -237,13 +237,13 @@ impl Saga {
         }
     }
 
-    /// Whether nothing is left to do; a suspect saga does nothing until claim_process asks. One that waits for a record is
-    /// not at rest: were it taken for that when a message comes again, its outcome would not be said again.
+    /// Whether nothing is left to do; an unverified saga does nothing until its claim is re-requested. One that waits for a
+    /// record is not at rest: were it taken for that when a message comes again, its outcome would not be republished.
     pub fn is_at_rest(&self) -> bool {
         self.trust == Trust::Unverified || (self.has_ended() && !self.waits_for_record())
     }
 
-    /// Whether its outcome has to be said again until claim_process has recorded it.
+    /// Whether its outcome has to be republished until claim_process has recorded it.
     pub fn waits_for_record(&self) -> bool {
         self.unsolicited && self.has_ended()
     }
@@ -277,5 +277,32 @@ impl Saga {
 
     pub(super) fn parties(&self) -> Parties<'_> {
         Parties { claim_id: &self.claim_id, plan_group: &self.plan_group, provider_npi: &self.provider_npi }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::saga::fixture::intended;
+
+    /// A row as versions before this one stored it.
+    const STORED: &str = r#"{"claim_id":"claim","plan_group":"plan","provider_npi":"1497775530","amount_cents":100,"claim_version":1,"resync_epoch":2,"known_version":3,"known_unwound":true,"reservation":"released","disbursement":{"owed":{"amount_cents":101}},"unwinding":{"cause":"step_failed","failed_step":"disburse","reason":{"code":"amount_mismatch","words":"another amount"}},"compensations":["release"],"outcome":{"kind":"payment.unwound","version":4},"unsolicited":true,"attempts":{"disburse":5,"refund":6,"look_up":7,"announce":8},"restore_marker":{"at_us":9,"restored":true},"trust":"looking_up"}"#;
+
+    #[test]
+    fn stored_facts_are_read_and_written_as_before() {
+        let saga: Saga = serde_json::from_str(STORED).expect("an older version wrote it");
+        assert_eq!(saga.attempts, Attempts { disburse: 5, refund: 6, look_up: 7, republish: 8 });
+        assert_eq!(saga.disbursement, Disbursement::Owed { amount_cents: 101 });
+        assert_eq!(serde_json::to_string(&saga).expect("plain data"), STORED);
+    }
+
+    #[test]
+    fn facts_from_before_a_field_was_added_are_read() {
+        let mut stored = serde_json::to_value(intended(None)).expect("plain data");
+        let fields = stored.as_object_mut().expect("an object");
+        for added in ["known_version", "known_unwound", "unsolicited", "restore_marker", "trust"] {
+            fields.remove(added).expect("it is written now");
+        }
+        assert_eq!(serde_json::from_value::<Saga>(stored).expect("the defaults stand for them"), intended(None));
     }
 }

@@ -9,11 +9,11 @@ use claim_events::{KnownOutcome, PaymentEvent};
 pub enum Input {
     /// An event of the claim, new or repeated.
     Claim(ClaimUpdate),
-    /// claim_process has recorded an outcome that nobody had asked for.
+    /// claim_process has recorded an unsolicited outcome.
     Recorded {
         /// The outcome it has.
         known: KnownOutcome,
-        /// The resync epoch that it says it under.
+        /// The resync epoch that comes with it.
         resync_epoch: i64,
     },
     /// The answer to [`Effect::Reserve`], given in the same write.
@@ -21,7 +21,7 @@ pub enum Input {
         /// Whether the budget covers it.
         covered: bool,
     },
-    /// Somebody takes the saga up again: its last worker stopped, or a pause is over.
+    /// An instance takes the saga up again: its last worker stopped, or a pause is over.
     Resume,
     /// The gateway's answer to [`Call::Pay`].
     PayAnswer(PayAnswer),
@@ -42,7 +42,7 @@ pub enum Input {
     },
     /// An operator wants it tried again, now.
     Retried,
-    /// An operator says what the gateway does not say.
+    /// An operator gives the answer that the gateway does not give.
     Forced(Forced),
 }
 
@@ -60,9 +60,9 @@ pub struct Answer {
 /// What one write of a saga brings with it. All but calls are part of that write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
-    /// Set this transfer aside if the plan's budget covers it, and answer with [`Input::Reserved`].
+    /// Book this reservation if the plan's budget covers it, and answer with [`Input::Reserved`].
     Reserve(Transfer),
-    /// Set this transfer aside whether or not the budget covers it: the payment was made, or may have been.
+    /// Book this reservation whether or not the budget covers it: the payment was made, or may have been.
     ReserveAnyway(Transfer),
     /// Book this transfer.
     Book(Transfer),
@@ -74,16 +74,16 @@ pub enum Effect {
     RetryLater {
         /// How often it was tried already.
         attempts: u32,
-        /// How long the gateway asked to be left alone, in milliseconds.
+        /// How long the gateway demands to be left alone, in milliseconds.
         retry_after_ms: Option<u64>,
     },
-    /// Somebody must look: this should never be.
+    /// An operator must look: this should never be.
     Alarm(&'static str),
     /// It cannot go on by itself, for this reason; it is tried again at the longest pause.
     Stuck(&'static str),
 }
 
-/// What a claim's event says to its saga.
+/// What a claim's event brings to its saga.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ClaimUpdate {
     /// The claim.
@@ -106,10 +106,10 @@ pub struct ClaimUpdate {
     pub too_late: bool,
 }
 
-/// What an operator says of a payment in the gateway's stead.
+/// The answer that an operator gives in the gateway's place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Forced {
-    /// It was paid, as was asked.
+    /// It was paid, as was requested.
     Paid,
     /// It was not paid, and never will be.
     Declined,

@@ -1,7 +1,7 @@
 //! What an operator does about a payment that does not get on: try it again at once, or, once it is stuck, give the answer
 //! that the gateway does not give.
 //!
-//! The money rule holds for whoever forces: what they say of the gateway must be so. It is written who said it, and why.
+//! The money rule holds for a forced answer too: the operator is responsible for its truth. Who gave it, and why, is recorded.
 
 use super::facts::{Attempts, Disbursement, Saga, Trust};
 use super::input::{Effect, Forced};
@@ -22,8 +22,8 @@ pub enum Waiting {
 }
 
 impl Waiting {
-    /// In words.
-    pub fn words(self) -> &'static str {
+    /// What it is, in an error message.
+    pub fn description(self) -> &'static str {
         match self {
             Waiting::ForPayment => "whether it was paid",
             Waiting::ForRefund => "whether it was taken back",
@@ -40,8 +40,8 @@ impl Waiting {
         }
     }
 
-    /// What is meant where an operator only says that it must end: what is paid stays paid, and is owed. Of what may or may
-    /// not have been paid, nothing can be meant.
+    /// The answer that is assumed where an operator gives none: what is paid stays paid, and is owed. Of what may or may not
+    /// have been paid, nothing is assumed.
     pub fn assumed(self) -> Option<Forced> {
         (self == Waiting::ForRefund).then_some(Forced::Owed)
     }
@@ -59,7 +59,7 @@ impl Saga {
         }
     }
 
-    /// Begins to count its tries anew, and tries.
+    /// Counts its tries from zero, and tries.
     pub(super) fn retried(&mut self, effects: &mut Vec<Effect>) {
         self.attempts = Attempts::default();
         self.resume(effects);

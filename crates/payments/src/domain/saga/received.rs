@@ -1,6 +1,6 @@
 //! What a claim's event does to its saga, and where the memories of the two services differ.
 //!
-//! - A claim that comes too late is not begun: it is unwound. Once the gateway may have been asked, no deadline counts.
+//! - A claim that comes too late is not begun: it is unwound. Once the gateway may have been called, no deadline counts.
 //! - A resync epoch below the highest one seen is ignored; the highest one is echoed in every outcome.
 //! - An event whose outcome is there is answered with it; while the saga works, with silence.
 //! - An outcome that claim_process has as *unwound* always wins: whatever stands here is undone.
@@ -48,7 +48,7 @@ impl Saga {
         }
     }
 
-    /// Whether nothing was done, and nothing was asked of the gateway, as far as can be known.
+    /// Whether nothing was done, and nothing was requested of the gateway, as far as can be known.
     fn has_not_begun(&self) -> bool {
         let Self { trust, reservation, disbursement, outcome, .. } = self;
         let untouched = (*trust, *reservation, *disbursement) == (Trust::Sure, Reservation::None, Disbursement::None);
@@ -62,7 +62,7 @@ impl Saga {
             self.known_unwound = true;
             self.unwind(Cause::Operator, None, Reason::known_unwound());
         }
-        // After a restore our unwinding may differ in detail from the one that was announced under the same version.
+        // After a restore our unwinding may differ in detail from the one that was published under the same version.
         let may_contradict = known.kind == OutcomeKind::Settled || was_unverified;
         if let Some(Outcome { kind: OutcomeKind::Unwound, version }) = &mut self.outcome
             && may_contradict
@@ -71,7 +71,7 @@ impl Saga {
         }
     }
 
-    /// claim_process has an outcome: if it is ours, it need not be said again.
+    /// claim_process has an outcome: if it is ours, it need not be republished.
     pub(super) fn recorded(&mut self, known: KnownOutcome, resync_epoch: i64) {
         let it_is_ours = self.outcome.is_some_and(|outcome| known.version >= outcome.version);
         if resync_epoch >= self.resync_epoch && self.trust == Trust::Sure && it_is_ours {
@@ -89,8 +89,8 @@ impl Saga {
     }
 
     pub(super) fn republish_later(&mut self, effects: &mut Vec<Effect>) {
-        self.attempts.announce = self.attempts.announce.saturating_add(1);
-        effects.push(Effect::RetryLater { attempts: self.attempts.announce, retry_after_ms: None });
+        self.attempts.republish = self.attempts.republish.saturating_add(1);
+        effects.push(Effect::RetryLater { attempts: self.attempts.republish, retry_after_ms: None });
     }
 }
 

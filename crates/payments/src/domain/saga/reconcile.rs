@@ -1,4 +1,4 @@
-//! What is made of facts that may be older than the world, once the gateway has said what it knows of the payment.
+//! What is made of facts that may be older than the world, once the gateway has answered what it knows of the payment.
 //!
 //! What is found is adopted. Where nothing is found, that proves nothing: a request may still be on its way from a
 //! process that was stopped. So an intent is *presumed*, and the money rule holds for it. Only where claim_process has the
@@ -11,7 +11,7 @@ use crate::domain::ledger::Kind;
 use crate::domain::reasons::Reason;
 use claim_events::{Cause, Step};
 
-/// What cannot be: the gateway's book says other things than ours.
+/// What cannot be: the gateway's book contradicts ours.
 struct Contradiction;
 
 impl Saga {
@@ -35,7 +35,7 @@ impl Saga {
             LookUpAnswer::Returned { amount_cents } => self.adopt_return(amount_cents, effects),
         };
         if adopted.is_err() {
-            effects.push(Effect::Alarm("the gateway's book says other things of a payment than the facts do"));
+            effects.push(Effect::Alarm("the gateway's book contradicts the facts of a payment"));
             effects.push(Effect::Stuck("the gateway's book contradicts what is known of this payment"));
             return self.look_up_later(None, effects);
         }
@@ -49,7 +49,7 @@ impl Saga {
     }
 
     /// Whether a payment that is not found may still come, so that its key has to be sent. That it was unwound by these
-    /// facts proves nothing: they may be a copy from before the database was lost and made anew, and the new one may have
+    /// facts proves nothing: they may be a copy from before the database was lost and created again, and the new one may have
     /// had an intent.
     fn must_presume(&self) -> bool {
         match self.disbursement {
@@ -78,7 +78,7 @@ impl Saga {
     }
 
     /// A restored copy may say that a claim ended unpaid although it was paid later, so its end is dropped. Unwinding goes on
-    /// only where claim_process itself has a reason for it: after the next restore nobody might know of a refund whose reason
+    /// only where claim_process itself has a reason for it: after the next restore a refund might be unknown whose reason
     /// stands only in this copy.
     fn reopen(&mut self) {
         self.drop_outcome();
@@ -146,8 +146,8 @@ impl Saga {
         Ok(())
     }
 
-    /// Why this amount cannot be what came back of this payment, where it cannot. `returned_cents` is what the ledger says came
-    /// back of it before.
+    /// Why this amount cannot be what came back of this payment, where it cannot. `returned_cents` is what the ledger has as
+    /// returned of it before.
     pub fn cannot_have_returned(&self, amount_cents: i64, returned_cents: Option<i64>) -> Option<&'static str> {
         match self.disbursement {
             Disbursement::None | Disbursement::Declined => Some("money came back that was never paid"),
@@ -164,11 +164,11 @@ impl Saga {
 
     /// The money came back by itself. One that comes before the approval was recorded *is* the approval: both are booked.
     pub(super) fn returned(&mut self, amount_cents: i64, effects: &mut Vec<Effect>) {
-        // A suspect saga hears of it by its look-up.
+        // An unverified saga learns of it by its look-up.
         if self.trust != Trust::Sure {
             return;
         }
-        let nobody_asks = self.has_ended();
+        let is_unsolicited = self.has_ended();
         if self.disbursement == Disbursement::Intended {
             self.note_pay_answer(PayAnswer::Approved { amount_cents }, effects);
         }
@@ -182,7 +182,7 @@ impl Saga {
             }
         };
         self.take_back(Kind::Return, paid_cents, effects);
-        self.unsolicited |= nobody_asks;
+        self.unsolicited |= is_unsolicited;
         self.unwind(Cause::LateReturn, None, Reason::returned());
         self.proceed(effects);
     }
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_payment_found_otherwise_than_the_facts_say_stops_the_saga() {
+    fn a_payment_found_against_the_facts_stops_the_saga() {
         let paid = Disbursement::Paid { amount_cents: 100 };
         for (disbursement, found_cents, agrees) in [
             (paid, 100, true),

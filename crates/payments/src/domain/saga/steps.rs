@@ -42,7 +42,7 @@ impl Saga {
                 effects.push(Effect::Book(self.parties().transfer(Kind::Disburse, amount_cents)));
                 self.disbursement = Disbursement::Paid { amount_cents };
                 if amount_cents != self.amount_cents {
-                    effects.push(Effect::Alarm("the gateway paid another amount than it was asked to"));
+                    effects.push(Effect::Alarm("the gateway paid another amount than was requested"));
                     self.unwind(Cause::StepFailed, Some(Step::Disburse), Reason::amount_mismatch());
                 }
             }
@@ -55,7 +55,7 @@ impl Saga {
     }
 
     pub(super) fn refund_answered(&mut self, answer: &RefundAnswer, effects: &mut Vec<Effect>) {
-        let nobody_asks = self.has_ended();
+        let is_unsolicited = self.has_ended();
         let (Disbursement::RefundIntended { amount_cents } | Disbursement::Owed { amount_cents }, Trust::Sure) =
             (self.disbursement, self.trust)
         else {
@@ -72,12 +72,12 @@ impl Saga {
                 return;
             }
         }
-        self.unsolicited |= nobody_asks;
+        self.unsolicited |= is_unsolicited;
         self.proceed(effects);
     }
 
-    /// Books that the money is back, by a refund or by a return. What the provider owed for it, it does not owe any more, so that
-    /// what was said of the end is not so any more either.
+    /// Books that the money is back, by a refund or by a return. That closes a receivable from the provider, so the
+    /// outcome that named it no longer holds.
     pub(super) fn take_back(&mut self, kind: Kind, amount_cents: i64, effects: &mut Vec<Effect>) {
         effects.push(Effect::Book(self.parties().transfer(kind, amount_cents)));
         if matches!(self.disbursement, Disbursement::Owed { .. }) {
@@ -92,8 +92,8 @@ impl Saga {
         }
     }
 
-    /// Whether this is what the saga waits to hear, to whichever of its calls the gateway gave the answer: a key has one fate, so
-    /// that what was said of it once stays true. What a look-up finds was true only when it was asked.
+    /// Whether a late answer is what the saga waits for, to whichever of its calls the gateway gave it: a key has one fate, so
+    /// that a definite answer stays true. What a look-up finds was true only at its time.
     pub fn accepts_late(&self, late: &Input) -> bool {
         let waits = match late {
             Input::PayAnswer(PayAnswer::Approved { .. } | PayAnswer::Declined { .. }) => {
@@ -107,8 +107,8 @@ impl Saga {
         waits && self.trust == Trust::Sure
     }
 
-    /// What is wrong when the gateway answers so to a question that is not open any more; nothing where it says what it said
-    /// before, or nothing definite.
+    /// What is wrong with an answer that the saga does not wait for any more; nothing where it repeats what is known, or is not
+    /// definite.
     pub fn contradiction(&self, late: &Input) -> Option<&'static str> {
         use Disbursement::{Declined, Intended, None as Nothing, Refunded, Returned};
         let is_wrong = match (late, self.disbursement) {
@@ -123,7 +123,7 @@ impl Saga {
             (Input::RefundAnswer(RefundAnswer::AlreadyReturned), before) => matches!(before, Refunded | Declined),
             _ => false,
         };
-        is_wrong.then_some("the gateway says other things of a payment than it did before, or than was forced")
+        is_wrong.then_some("the gateway's answer contradicts an earlier one, or one that was forced")
     }
 
     /// Does whatever can be done without waiting, up to the next answer or the end.
@@ -214,7 +214,7 @@ impl Saga {
         }
     }
 
-    /// The outcome as an event; the saga says it again whenever it is asked.
+    /// The effect that publishes the outcome, for the first time or again.
     pub(super) fn publication(&self) -> Option<Effect> {
         let event = match (self.outcome?.kind, &self.unwinding) {
             (OutcomeKind::Settled, _) => PaymentEvent::Settled(Settled {

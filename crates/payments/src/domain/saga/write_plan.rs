@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn the_budget_is_not_asked_for_what_was_paid_before_a_restore() {
+    fn no_budget_can_refuse_what_was_paid_before_a_restore() {
         let reserve = intended(None).parties().transfer(Kind::Reserve, 100);
         let post = intended(None).parties().transfer(Kind::Post, 100);
         let effects = vec![Effect::ReserveAnyway(reserve.clone()), Effect::Book(post.clone())];

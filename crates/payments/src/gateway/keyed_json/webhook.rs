@@ -93,7 +93,7 @@ fn check(
         .verify_slice(&mac)
         .map_err(|_| ("wrong_signature", "the signature does not fit the body and the secret"))?;
     if now_s.saturating_sub(at_s).saturating_abs() > tolerance_s {
-        return Err(("old", "the signature's time is too far from now: sign it anew, and check both clocks"));
+        return Err(("old", "the signature's time is too far from now: sign it again, and check both clocks"));
     }
     Ok(())
 }
