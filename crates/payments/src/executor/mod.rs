@@ -20,7 +20,6 @@ use clock::Clock;
 use dual_db::{Connection, Database, Result};
 use event_bus::{DeadLetter, NewDeadLetters, OutgoingMessage, Relay};
 use report::{Report, alarm};
-use service_runtime::backoff;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -231,7 +230,7 @@ impl Executor {
     /// Shows a saga that is due as stuck, and leaves it alone for the longest pause.
     fn mark_stuck(&self, connection: &mut Connection, claim_id: &str, reason: &str, now: Now) -> Result<()> {
         let pause = Duration::from_millis(self.settings.saga.max_retry_pause_ms);
-        sagas::mark_stuck(connection, claim_id, now.us, now.us + backoff::micros(pause), reason)
+        sagas::mark_stuck(connection, claim_id, now.us, now.us + dual_db::micros(pause), reason)
     }
 
     fn commit(
@@ -318,7 +317,7 @@ impl Executor {
 
     /// Whether the claim comes too late to be begun.
     fn with_deadline(&self, update: &ClaimUpdate, now: Now) -> ClaimUpdate {
-        let deadline_us = backoff::micros(Duration::from_millis(self.settings.saga.deadline_ms));
+        let deadline_us = dual_db::micros(Duration::from_millis(self.settings.saga.deadline_ms));
         ClaimUpdate { too_late: now.us.saturating_sub(update.submitted_at_us) > deadline_us, ..update.clone() }
     }
 
@@ -343,8 +342,8 @@ impl Executor {
     fn key_expired(&self, stored: &StoredSaga, now: Now) -> bool {
         let lifetime = Duration::from_millis(self.settings.gateway.key_lifetime_ms);
         let lease = Duration::from_millis(self.settings.saga.lease_ms);
-        let sent_until_us = now.us.saturating_add(backoff::micros(lease));
-        sent_until_us.saturating_sub(stored.started_at_us) > backoff::micros(lifetime)
+        let sent_until_us = now.us.saturating_add(dual_db::micros(lease));
+        sent_until_us.saturating_sub(stored.started_at_us) > dual_db::micros(lifetime)
     }
 }
 

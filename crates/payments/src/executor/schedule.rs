@@ -4,13 +4,13 @@
 use crate::db::sagas::StoredSaga;
 use crate::domain::saga::{NextAttempt, Saga, WritePlan};
 use crate::settings::SagaSettings;
-use service_runtime::backoff;
 use std::time::Duration;
+use worker_threads::Backoff;
 
 /// Takes over when the planned write is to be followed by the next one. `stored` still holds the saga as it was before;
 /// `worker` is the instance that makes the planned call.
 pub(super) fn schedule(stored: &mut StoredSaga, plan: &WritePlan, settings: &SagaSettings, worker: &str, now_us: i64) {
-    let after = |ms| Some(now_us.saturating_add(backoff::micros(Duration::from_millis(ms))));
+    let after = |ms| Some(now_us.saturating_add(dual_db::micros(Duration::from_millis(ms))));
     match plan.next_attempt() {
         NextAttempt::AfterLease => {
             if plan.saga.waiting() != stored.saga.waiting() {
@@ -52,15 +52,11 @@ fn stuck_reason(settings: &SagaSettings, saga: &Saga, attempts: u32) -> Option<S
     })
 }
 
-/// The first pause, doubled with each attempt up to the longest, and spread by up to a quarter so that many sagas that
-/// failed together do not come back together; never shorter than the gateway demands.
+/// The pause before the next attempt, with jitter; never shorter than the gateway demands.
 fn pause_us(settings: &SagaSettings, claim_id: &str, attempts: u32, retry_after_ms: Option<u64>) -> i64 {
-    let first = Duration::from_millis(settings.retry_pause_ms);
-    let longest = Duration::from_millis(settings.max_retry_pause_ms);
-    let pause = backoff::doubling(first, longest, attempts.saturating_sub(1));
-    let seed = claim_id.bytes().fold(u64::from(attempts), |seed, byte| seed.wrapping_mul(31).wrapping_add(byte.into()));
-    let spread = pause / 4 * u32::try_from(seed % 1_000).unwrap_or(0) / 1_000;
-    backoff::micros((pause + spread).max(Duration::from_millis(retry_after_ms.unwrap_or(0))))
+    let pause = Backoff::from_millis(settings.retry_pause_ms, settings.max_retry_pause_ms)
+        .pause_with_jitter(attempts, claim_id);
+    dual_db::micros(pause.max(Duration::from_millis(retry_after_ms.unwrap_or(0))))
 }
 
 #[cfg(test)]

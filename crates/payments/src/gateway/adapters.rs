@@ -9,8 +9,8 @@ use std::sync::Arc;
 /// The adapter that the settings name.
 ///
 /// # Errors
-/// A sentence when it cannot be made.
-pub fn from_settings(settings: &GatewaySettings) -> Result<Arc<dyn Gateway>, String> {
+/// When it cannot be made.
+pub fn from_settings(settings: &GatewaySettings) -> anyhow::Result<Arc<dyn Gateway>> {
     match settings.adapter {
         GatewayAdapter::KeyedJson => Ok(Arc::new(KeyedJsonGateway::new(settings)?)),
     }

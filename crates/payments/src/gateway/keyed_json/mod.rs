@@ -11,6 +11,7 @@ use crate::domain::concurrency::Sign;
 use crate::domain::ledger::is_amount;
 use crate::domain::saga::{LookUpAnswer, PayAnswer, RefundAnswer};
 use crate::settings::GatewaySettings;
+use anyhow::Context;
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
@@ -76,8 +77,8 @@ impl KeyedJsonGateway {
     /// The gateway that the settings name.
     ///
     /// # Errors
-    /// A sentence when the client cannot be made.
-    pub fn new(settings: &GatewaySettings) -> Result<Self, String> {
+    /// When the client cannot be made.
+    pub fn new(settings: &GatewaySettings) -> anyhow::Result<Self> {
         let client = Client::builder()
             .connect_timeout(Duration::from_millis(settings.connect_timeout_ms))
             .read_timeout(Duration::from_millis(settings.read_timeout_ms))
@@ -85,7 +86,7 @@ impl KeyedJsonGateway {
             .pool_max_idle_per_host(settings.max_concurrent_calls)
             .redirect(reqwest::redirect::Policy::none())
             .build()
-            .map_err(|error| format!("the gateway's HTTP client could not be made ({error})"))?;
+            .context("the gateway's HTTP client could not be made")?;
         let webhooks = WebhookReader {
             secret: settings.webhook_secret.clone(),
             tolerance_s: settings.webhook_tolerance_s.into(),

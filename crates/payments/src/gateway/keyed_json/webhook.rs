@@ -6,6 +6,7 @@
 use crate::domain::ledger::{MOST_CENTS, is_amount};
 use crate::gateway::{Notice, WebhookError, WebhookRequest};
 use hmac::{Hmac, Mac};
+use secrets::Secret;
 use serde::Deserialize;
 use sha2::Sha256;
 use utoipa::ToSchema;
@@ -18,7 +19,7 @@ const LONGEST_NAME: usize = 200;
 #[derive(Debug, Clone)]
 pub(super) struct WebhookReader {
     /// The secret under which the gateway signs; where it is empty no webhook is taken.
-    pub(super) secret: String,
+    pub(super) secret: Secret,
     /// How far a signature's time may be from now, in seconds.
     pub(super) tolerance_s: i64,
     /// The currency that amounts must be in.
@@ -76,7 +77,7 @@ fn is_a_name(text: &str) -> bool {
 fn check(
     signature: &str,
     body: &[u8],
-    secret: &str,
+    secret: &Secret,
     now_s: i64,
     tolerance_s: i64,
 ) -> Result<(), (&'static str, &'static str)> {
@@ -85,7 +86,7 @@ fn check(
     let time = part("t=").ok_or(malformed)?;
     let at_s: i64 = time.parse().map_err(|_| malformed)?;
     let mac = part("v1=").and_then(from_hex).ok_or(malformed)?;
-    let mut expected = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).map_err(|_| malformed)?;
+    let mut expected = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes()).map_err(|_| malformed)?;
     expected.update(time.as_bytes());
     expected.update(b".");
     expected.update(body);
@@ -116,7 +117,7 @@ mod tests {
     #[test]
     fn only_a_recent_signature_under_the_shared_secret_is_accepted() {
         let check = |signature: &str, body: &str, secret: &str, now_s| {
-            check(signature, body.as_bytes(), secret, now_s, 300).map_err(|(reason, _)| reason)
+            check(signature, body.as_bytes(), &secret.into(), now_s, 300).map_err(|(reason, _)| reason)
         };
         assert_eq!(check(SIGNED, "{}", "secret", 1), Ok(()));
         assert_eq!(check(SIGNED, "{}", "secret", 301), Ok(()));
