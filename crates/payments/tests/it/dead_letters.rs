@@ -28,13 +28,13 @@ struct Id {
 /// Dead-letters a message and returns the dead letter's id.
 fn dead_letter(database: &Database, message: IncomingMessage) -> i64 {
     let dead_letter = DeadLetter { message, reason: "the database refuses it".to_owned() };
-    let set_aside = database.write(|connection| {
+    let stored = database.write(|connection| {
         event_bus::insert_dead_letters(connection, std::slice::from_ref(&dead_letter), 1_000_000)?.report();
         let query = "SELECT CAST(MAX(id) AS BIGINT) AS id FROM dead_letters";
         let found: Id = on_each_backend!(connection, |c| sql_query(query).get_result(c))?;
         Ok(found.id)
     });
-    set_aside.expect("it is kept")
+    stored.expect("it is kept")
 }
 
 /// A service under test.
@@ -97,7 +97,7 @@ on_both_databases! {
             );
             for (status, problem) in &refused {
                 assert_eq!((*status, &problem["state"]), (409, &json!("redriven")), "{problem}");
-                assert_eq!(problem["ended_at"], letter["ended_at"]);
+                assert_eq!(problem["ended_at"], dead_letter["ended_at"]);
                 assert!(problem["detail"].as_str().expect("text").contains("redriven at 20"), "{problem}");
             }
 

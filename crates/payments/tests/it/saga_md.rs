@@ -483,7 +483,7 @@ on_both_databases! {
             let mut transfers = row.transfers.clone();
             transfers.sort();
             assert_eq!(instance.transfer_kinds(&claim_id), transfers, "{outcome}");
-            // Nobody asked for the end of a late return: it is said until it is recorded.
+            // The outcome of a late return is unsolicited: it is republished until it is recorded.
             assert_eq!(saga.unsolicited, row.saga.unsolicited, "{outcome}");
             if let (true, Some(outcome)) = (saga.unsolicited, saga.outcome) {
                 let known_outcome = claim_events::KnownOutcome { kind: outcome.kind, version: outcome.version };

@@ -269,15 +269,15 @@ on_both_databases! {
         });
     }
 
-    fn two_tellings_at_once_are_one(test: &TestDatabase) {
+    fn two_reports_at_once_are_one(test: &TestDatabase) {
         let instances: Vec<Instance> = (0..4).map(|n| Instance::new(test.database(), &n.to_string())).collect();
         settle(&instances[0]);
         let reported: Vec<ReturnOutcome> = std::thread::scope(|scope| {
-            let telling: Vec<_> = instances
+            let reporting: Vec<_> = instances
                 .iter()
                 .map(|instance| scope.spawn(|| instance.executor.apply_return("event-1", CLAIM, 100).expect("applies").0))
                 .collect();
-            telling.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+            reporting.into_iter().map(|thread| thread.join().expect("no panic")).collect()
         });
         assert_eq!(reported.iter().filter(|outcome| **outcome == ReturnOutcome::Applied).count(), 1, "{reported:?}");
         assert_eq!(reported.iter().filter(|outcome| **outcome == ReturnOutcome::Repeated).count(), 3, "{reported:?}");
