@@ -7,9 +7,10 @@ use concurrency_model::chart::Chart;
 use concurrency_model::report::{self, SAMPLE_US, Sample, Span};
 use concurrency_model::scenarios::FIXED_LIMITS;
 use payments::domain::concurrency::Sign;
+use payments::domain::gateway_call::PlannedCall;
 use payments::domain::saga::{Call, LookUpAnswer, PayAnswer, RefundAnswer};
-use payments::executor::PlannedCall;
-use payments::gateway::{Answered, Dispatcher, Gateway, HttpGateway, PayRequest, RefundRequest, Reply};
+use payments::gateway::keyed_json::KeyedJsonGateway;
+use payments::gateway::{Answered, Answering, Dispatcher, Gateway, PayRequest, RefundRequest, Reply};
 use payments::settings::{ConcurrencySettings, Settings};
 use std::error::Error;
 use std::path::PathBuf;
@@ -36,37 +37,39 @@ struct Arguments {
 
 /// The gateway adapter, which counts its calls.
 struct Measured {
-    gateway: HttpGateway,
+    gateway: KeyedJsonGateway,
     counted: Arc<Mutex<Sample>>,
 }
 
 impl Gateway for Measured {
-    async fn pay(&self, request: PayRequest<'_>) -> Reply<PayAnswer> {
-        let began = Instant::now();
-        let reply = self.gateway.pay(request).await;
-        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
-        counted.made += 1;
-        match reply.sign {
-            Sign::Answered => {
-                counted.answered += 1;
-                counted.latency_us += i64::try_from(began.elapsed().as_micros()).unwrap_or(i64::MAX);
+    fn pay<'a>(&'a self, request: PayRequest<'a>) -> Answering<'a, Reply<PayAnswer>> {
+        Box::pin(async move {
+            let began = Instant::now();
+            let reply = self.gateway.pay(request).await;
+            let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+            counted.made += 1;
+            match reply.sign {
+                Sign::Answered => {
+                    counted.answered += 1;
+                    counted.latency_us += i64::try_from(began.elapsed().as_micros()).unwrap_or(i64::MAX);
+                }
+                Sign::TimedOut => counted.timed_out += 1,
+                Sign::Busy | Sign::Failed | Sign::Unclear => counted.refused += 1,
             }
-            Sign::TimedOut => counted.timed_out += 1,
-            Sign::Busy | Sign::Failed | Sign::Unclear => counted.refused += 1,
-        }
-        reply
+            reply
+        })
     }
 
-    async fn refund(&self, request: RefundRequest<'_>) -> Reply<RefundAnswer> {
-        self.gateway.refund(request).await
+    fn refund<'a>(&'a self, request: RefundRequest<'a>) -> Answering<'a, Reply<RefundAnswer>> {
+        Box::pin(async move { self.gateway.refund(request).await })
     }
 
-    async fn look_up(&self, key: &str, reference: &str) -> Reply<LookUpAnswer> {
-        self.gateway.look_up(key, reference).await
+    fn look_up<'a>(&'a self, key: &'a str, reference: &'a str) -> Answering<'a, Reply<LookUpAnswer>> {
+        Box::pin(async move { self.gateway.look_up(key, reference).await })
     }
 
-    async fn check(&self) -> Result<(), String> {
-        self.gateway.check().await
+    fn check(&self) -> Answering<'_, Result<(), String>> {
+        Box::pin(async move { self.gateway.check().await })
     }
 }
 
@@ -128,7 +131,7 @@ fn run(limit: Option<usize>) -> Result<Vec<Sample>, Box<dyn Error>> {
     settings.saga.lease_ms = 600_000;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let counted = Arc::new(Mutex::new(Sample::default()));
-    let measured = Measured { gateway: HttpGateway::new(&settings.gateway)?, counted: Arc::clone(&counted) };
+    let measured = Measured { gateway: KeyedJsonGateway::new(&settings.gateway)?, counted: Arc::clone(&counted) };
     wait_for(&runtime, &measured.gateway)?;
     let (answers, answered) = channel();
     let dispatcher = Dispatcher::new(Arc::new(measured), runtime.handle().clone(), &settings, answers);
@@ -138,7 +141,7 @@ fn run(limit: Option<usize>) -> Result<Vec<Sample>, Box<dyn Error>> {
     Ok(samples)
 }
 
-fn wait_for(runtime: &Runtime, gateway: &HttpGateway) -> Result<(), String> {
+fn wait_for(runtime: &Runtime, gateway: &KeyedJsonGateway) -> Result<(), String> {
     let until = Instant::now() + Duration::from_secs(10);
     loop {
         match runtime.block_on(gateway.check()) {
@@ -169,7 +172,7 @@ fn sample(
         }
         let mut sample = std::mem::take(&mut *counted.lock().unwrap_or_else(PoisonError::into_inner));
         sample.at_us = at_us;
-        sample.limit = dispatcher.concurrency().size;
+        sample.limit = dispatcher.concurrency().limit;
         samples.push(sample);
         at_us += SAMPLE_US;
     }

@@ -240,7 +240,7 @@ impl Simulation {
         }
         if let Some(controller) = &mut self.controller {
             controller.ended(Ended { began_us, now_us: self.now_us, sign, tries: 0, load });
-            let rest_us = controller.rest_left_us(self.now_us);
+            let rest_us = controller.pause_left_us(self.now_us);
             if rest_us > 0 {
                 self.after(rest_us, Event::Rested);
             }
@@ -248,7 +248,7 @@ impl Simulation {
     }
 
     fn make_calls(&mut self) {
-        if self.controller.as_ref().is_some_and(|controller| controller.rest_left_us(self.now_us) > 0) {
+        if self.controller.as_ref().is_some_and(|controller| controller.pause_left_us(self.now_us) > 0) {
             return;
         }
         while self.under_way.len() < self.limit() && self.load().waiting > 0 {
@@ -264,7 +264,7 @@ impl Simulation {
 
     fn limit(&self) -> usize {
         match (&self.controller, self.scenario.limit) {
-            (Some(controller), _) => controller.size(),
+            (Some(controller), _) => controller.limit(),
             (None, CallLimit::Fixed(limit)) => limit,
             (None, CallLimit::Adaptive(limits)) => limits.start,
         }

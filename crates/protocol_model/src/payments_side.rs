@@ -6,13 +6,14 @@ use crate::gateway::{Answer, Book, Request};
 use crate::messages::{ClaimMessage, PaymentMessage};
 use crate::params::{Budget, Mutant, Params};
 use crate::tables::{Incoming, Tables, Write};
-use crate::world::{CLAIM, Call, World};
+use crate::world::{CLAIM, Call, Payments, World};
 use claim_events::OutcomeKind;
 use payments::domain::ledger::{Kind, Transfer, transfer_id};
 use payments::domain::restore_marker::RestoreMarker;
 use payments::domain::saga::{
-    self, Attempts, ClaimSays, Disbursement, Effect, Input, LookUpAnswer, PayAnswer, RefundAnswer, Saga, Trust,
+    self, Attempts, ClaimUpdate, Disbursement, Input, LookUpAnswer, NextAttempt, PayAnswer, RefundAnswer, Saga, Trust,
 };
+use std::convert::Infallible;
 use std::rc::Rc;
 
 /// The difference between another amount and the requested one.
@@ -58,13 +59,14 @@ impl World {
     /// The world after `Executor::apply_effects`: the database and the published events.
     fn written(&self, write: &Write, params: &Params, tables: &mut Tables) -> Result<World, String> {
         let mut world = *self;
-        let at_rest_and_due = write.is_at_rest && world.payments.due;
-        if !write.leaves_row || at_rest_and_due {
+        if write.changes_row {
             world.payments.saga = write.saga;
-            if write.call.is_some() || write.is_stuck || write.retries {
-                world.payments.due = true;
-            } else if write.is_at_rest {
-                world.payments.due = false;
+            match write.next {
+                NextAttempt::AfterLease | NextAttempt::Stuck(_) | NextAttempt::Retry { .. } => {
+                    world.payments.due = true
+                }
+                NextAttempt::Never => world.payments.due = false,
+                NextAttempt::Unchanged => {}
             }
         }
         for transfer in &write.bookings {
@@ -157,75 +159,57 @@ impl Tables {
         if let Some(write) = self.memory.writes.get(&key) {
             return Ok(Rc::clone(write));
         }
-        let stored = self.memory.sagas.get(world.payments.saga).cloned();
-        let write = Rc::new(self.advance_saga(stored, world.marker(), incoming, covered, params)?);
+        let write = Rc::new(self.write_of(world.payments, world.marker(), incoming, covered, params)?);
         self.memory.writes.insert(key, Rc::clone(&write));
         Ok(write)
     }
 
-    fn advance_saga(
+    /// The decision of the production code, without the rule that `params` leaves out.
+    fn write_of(
         &mut self,
-        stored: Option<Saga>,
+        payments: Payments,
         marker: RestoreMarker,
         incoming: Incoming,
         covered: bool,
         params: &Params,
     ) -> Result<Write, String> {
-        let before = stored.map(|saga| saga.under(marker));
-        let (mut saga, mut effects) = match (&before, input(incoming, before.as_ref(), params)) {
-            (None, Input::Claim(says)) => saga::begin(&says, marker),
+        let before = self.memory.sagas.get(payments.saga).cloned().map(|saga| saga.under(marker));
+        let result = match (&before, input(incoming, before.as_ref(), params)) {
+            (None, Input::Claim(update)) => saga::begin(&update, marker),
             (None, other) => return Err(format!("{other:?} without a saga")),
             (Some(before), input) => saga::advance(prepared(before.clone(), incoming, params), input),
         };
-        let mut write = Write {
-            saga: 0,
-            bookings: Vec::new(),
-            published: Vec::new(),
-            call: None,
-            retries: false,
-            is_stuck: false,
-            is_at_rest: false,
-            leaves_row: before.as_ref() == Some(&saga)
-                && effects.iter().all(|effect| matches!(effect, Effect::Announce(_))),
-            checked_budget: false,
-            alarms: Vec::new(),
-        };
-        let mut events = Vec::new();
-        while !effects.is_empty() {
-            for effect in std::mem::take(&mut effects) {
-                match effect {
-                    Effect::Reserve(transfer) => {
-                        write.checked_budget = true;
-                        if covered {
-                            write.bookings.push(transfer);
-                        }
-                        let (next, more) = saga::advance(saga, Input::Reserved { covered });
-                        saga = next;
-                        effects.extend(more);
-                    }
-                    Effect::Book(transfer) | Effect::ReserveAnyway(transfer) => write.bookings.push(transfer),
-                    Effect::Announce(event) => events.push(event),
-                    Effect::Call(call) => write.call = Some(request(&call, incoming, params)?),
-                    Effect::RetryLater { .. } => write.retries = true,
-                    Effect::Stuck(_) => write.is_stuck = true,
-                    Effect::Alarm(what) => write.alarms.push(what),
-                }
-            }
-        }
-        spoil(&mut saga, before.as_ref(), incoming, params);
+        let mut checked_budget = false;
+        let Ok(mut plan) = saga::plan(result, |_| {
+            checked_budget = true;
+            Ok::<_, Infallible>(covered)
+        });
+        let mut changes_row = plan.changes_row(before.as_ref(), payments.due);
+        spoil(&mut plan.saga, before.as_ref(), incoming, params);
         // The number of attempts decides only the length of the next pause.
-        saga.attempts = Attempts::default();
-        let ends_republishing =
-            params.lacks(Mutant::DuplicateEndsRepublishing) && !write.retries && saga.waits_for_record();
-        write.is_at_rest = saga.is_at_rest() || ends_republishing;
-        // As payments does: under the version that the saga has in the end.
-        if let Some(outcome) = saga.outcome {
-            let contents = &mut self.contents;
-            write.published =
-                events.iter().map(|event| PaymentMessage::new(event, outcome.version, contents)).collect();
+        plan.saga.attempts = Attempts::default();
+        let mut next = plan.next_attempt();
+        let is_retried = matches!(next, NextAttempt::Retry { .. });
+        if params.lacks(Mutant::DuplicateEndsRepublishing) && !is_retried && plan.saga.waits_for_record() {
+            next = NextAttempt::Never;
+            changes_row |= payments.due;
         }
-        write.saga = self.memory.sagas.number(&saga);
-        Ok(write)
+        let mut published = Vec::new();
+        // As `payments/src/messages.rs` does: under the version that the saga has in the end.
+        if let Some(outcome) = plan.saga.outcome {
+            let contents = &mut self.contents;
+            published.extend(plan.outcomes.iter().map(|event| PaymentMessage::new(event, outcome.version, contents)));
+        }
+        Ok(Write {
+            saga: self.memory.sagas.number(&plan.saga),
+            bookings: plan.bookings,
+            published,
+            call: plan.call.map(|call| request(&call, incoming, params)).transpose()?,
+            next,
+            changes_row,
+            checked_budget,
+            alarms: plan.alarms,
+        })
     }
 }
 
@@ -235,7 +219,7 @@ impl Tables {
 /// The answer contradicts the saga.
 pub fn accepts_late(saga: &Saga, answer: Answer, marker: RestoreMarker, params: &Params) -> Result<bool, &'static str> {
     let input = input(Incoming::Answer(answer), None, params);
-    if saga.restore_marker == marker && saga.takes(&input) {
+    if saga.restore_marker == marker && saga.accepts_late(&input) {
         return Ok(true);
     }
     saga.contradiction(&input).map_or(Ok(false), Err)
@@ -247,14 +231,14 @@ fn input(incoming: Incoming, before: Option<&Saga>, params: &Params) -> Input {
     let code = || "declined".to_owned();
     match incoming {
         Incoming::LateMessage(message) => match input(Incoming::Message(message), before, params) {
-            Input::Claim(says) => Input::Claim(ClaimSays { too_late: true, ..says }),
+            Input::Claim(update) => Input::Claim(ClaimUpdate { too_late: true, ..update }),
             other => other,
         },
         Incoming::Message(ClaimMessage::Current { version, mut resync_epoch, known }) => {
             if params.lacks(Mutant::LowerEpochsCount) {
                 resync_epoch = resync_epoch.max(before.map_or(0, |saga| saga.resync_epoch));
             }
-            Input::Claim(ClaimSays {
+            Input::Claim(ClaimUpdate {
                 claim_id: CLAIM.to_owned(),
                 plan_group: "plan".to_owned(),
                 provider_npi: "provider".to_owned(),

@@ -5,7 +5,7 @@ use crate::intern::{FastMap, Interner};
 use crate::messages::{ClaimMessage, PaymentMessage, Topic};
 use payments::domain::ledger::Transfer;
 use payments::domain::restore_marker::RestoreMarker;
-use payments::domain::saga::Saga;
+use payments::domain::saga::{NextAttempt, Saga};
 use std::rc::Rc;
 
 /// The values behind the numbers in worlds, and the cached decisions.
@@ -46,11 +46,9 @@ pub struct Write {
     pub(crate) bookings: Vec<Transfer>,
     pub(crate) published: Vec<PaymentMessage>,
     pub(crate) call: Option<Request>,
-    pub(crate) retries: bool,
-    pub(crate) is_stuck: bool,
-    pub(crate) is_at_rest: bool,
-    /// The row is not written; at most the outcome is re-published.
-    pub(crate) leaves_row: bool,
+    pub(crate) next: NextAttempt,
+    /// Whether the saga's row is written. It is not if an outcome is only re-published.
+    pub(crate) changes_row: bool,
     pub(crate) checked_budget: bool,
     pub(crate) alarms: Vec<&'static str>,
 }

@@ -157,7 +157,7 @@ fn answers_must_be_checked_against_their_revision() {
     let report = without(Mutant::StaleAnswersWritten, Params { extra_resyncs: 1, ..faults() });
     assert!(report.counterexample.is_none() && report.is_complete, "{report}");
     let restored_twice = Params { wipes: 0, ..payments_restored(2) };
-    is_violated(Mutant::StaleAnswersWritten, restored_twice, "an alarm: the gateway's book");
+    is_violated(Mutant::StaleAnswersWritten, restored_twice, "the gateway's book contradicts the facts");
 }
 
 /// The one rule without a counterexample. Within these bounds the search finds no violation without it, because the look-up after

@@ -113,7 +113,7 @@ async fn look(api: &Api, id: Option<u32>, began: Instant, before: Counts, last: 
         at_s,
         calls: calls / passed_s,
         answered: answered.max(0.0) / passed_s,
-        limit: metric(&metrics, "gateway_concurrency_size"),
+        limit: metric(&metrics, "gateway_concurrency_limit"),
         waiting: metric(&metrics, "gateway_concurrency_waiting"),
         received: metric(&metrics, "messages_received_total"),
         ended: sums.map_or(last.ended, |sums| ended(&sums) as f64),

@@ -9,26 +9,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::path::Path;
 
-/// Known circles, as a crate and the files in the circle. Remove a line when its circle is opened; do not add any.
-const KNOWN: &[(&str, &[&str])] = &[
-    ("payments", &["domain/concurrency/latency.rs", "domain/concurrency/mod.rs"]),
-    ("payments", &["domain/saga/received.rs", "domain/saga/mod.rs", "domain/saga/operator.rs"]),
-    ("payments", &["gateway/dispatcher.rs", "gateway/mod.rs"]),
-    (
-        "payments",
-        &[
-            "http/audit.rs",
-            "http/balances.rs",
-            "http/mod.rs",
-            "http/payment.rs",
-            "http/payment_acts.rs",
-            "http/payments.rs",
-            "http/returns.rs",
-            "http/webhook.rs",
-        ],
-    ),
-];
-
 /// The sources of a crate by their path in `src`.
 type Sources = BTreeMap<String, String>;
 
@@ -409,30 +389,21 @@ fn circle_through<'a>(start: &'a str, imports: &'a BTreeMap<String, BTreeSet<Str
     None
 }
 
-/// A sentence for each unknown circle of a crate, and for each file that is listed in a known circle and is in none.
-fn complaints(name: &str, sources: &Sources, known: &[(&str, &[&str])]) -> Vec<String> {
+/// A sentence for each circle of a crate.
+fn complaints(name: &str, sources: &Sources) -> Vec<String> {
     let imports = imports(sources);
-    let known: Vec<&[&str]> = known.iter().filter(|(of, _)| *of == name).map(|(_, files)| *files).collect();
     let mut complaints = Vec::new();
     let mut reported: BTreeSet<Vec<&str>> = BTreeSet::new();
-    let mut entangled: BTreeSet<&str> = BTreeSet::new();
     for file in imports.keys() {
         let Some(circle) = circle_through(file, &imports) else { continue };
-        entangled.extend(&circle);
         let mut files = circle[1..].to_vec();
         files.sort_unstable();
-        let is_known = known.iter().any(|known| files.iter().all(|file| known.contains(file)));
-        if is_known || !reported.insert(files) {
-            continue;
+        if reported.insert(files) {
+            complaints.push(format!(
+                "{name}: {} is a circle of imports: move what is needed from both sides into a file that imports neither.",
+                circle.join(" imports ")
+            ));
         }
-        complaints.push(format!(
-            "{name}: {} is a circle of imports: move what is needed from both sides into a file that imports neither.",
-            circle.join(" imports ")
-        ));
-    }
-    for file in known.into_iter().flatten().filter(|file| !entangled.contains(**file)) {
-        complaints
-            .push(format!("{name}: {file} is listed in a known circle and is in no circle: remove it from the list."));
     }
     complaints
 }
@@ -459,7 +430,7 @@ fn no_modules_import_each_other_in_a_circle() {
         let mut sources = Sources::new();
         sources_under(&entry.path().join("src"), "", &mut sources).unwrap();
         files += sources.len();
-        found.extend(complaints(entry.file_name().to_str().unwrap(), &sources, KNOWN));
+        found.extend(complaints(entry.file_name().to_str().unwrap(), &sources));
     }
     assert!(files > 200, "{files} files");
     found.sort();
@@ -468,7 +439,7 @@ fn no_modules_import_each_other_in_a_circle() {
 
 /// The complaints about a crate of these files.
 fn complaints_about(files: &[(&str, &str)]) -> Vec<String> {
-    complaints("planted", &files.iter().map(|(file, text)| ((*file).to_owned(), (*text).to_owned())).collect(), &[])
+    complaints("planted", &files.iter().map(|(file, text)| ((*file).to_owned(), (*text).to_owned())).collect())
 }
 
 fn assert_circle(circle: &str, files: &[(&str, &str)]) {
@@ -550,16 +521,4 @@ fn harmless_imports_are_not_circles() {
     }
     // A program is a crate of its own.
     assert_eq!(complaints_about(&[("lib.rs", "mod a;"), ("a.rs", ""), ("main.rs", "mod a; use a::A;")]), none);
-}
-
-#[test]
-fn a_known_circle_is_allowed_until_it_is_opened() {
-    let sources = |b: &str| -> Sources {
-        [("lib.rs", ""), ("a.rs", "use crate::b::B;"), ("b.rs", b)].map(|(f, t)| (f.to_owned(), t.to_owned())).into()
-    };
-    let known: &[(&str, &[&str])] = &[("planted", &["a.rs", "b.rs"])];
-    assert!(complaints("planted", &sources("use crate::a::A;"), known).is_empty());
-    assert_eq!(complaints("other", &sources("use crate::a::A;"), known).len(), 1);
-    let complaints = complaints("planted", &sources(""), known);
-    assert!(complaints.len() == 2 && complaints[0].contains("a.rs is listed"), "{complaints:?}");
 }

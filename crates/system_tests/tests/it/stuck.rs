@@ -44,7 +44,7 @@ async fn a_refund_that_keeps_failing_is_reported_as_stuck_and_retried_until_it_s
 
     let stuck = &stack.api.stuck_payments().await.expect("answers")[0];
     assert_eq!(stuck["claim_id"], accepted[0].id.as_str());
-    assert!(stuck["stuck_reason"].as_str().is_some_and(|reason| reason.contains("still being asked")), "{stuck}");
+    assert!(stuck["stuck_reason"].as_str().is_some_and(|reason| reason.contains("still being sent")), "{stuck}");
     assert!(stuck["next_attempt_at"].is_string(), "it is retried: {stuck}");
     let claim = stack.api.claim(&accepted[0].id).await.expect("answers");
     assert_eq!((claim["status"].as_str(), &claim["needs_attention"]), (Some("submitted"), &true.into()), "{claim}");
