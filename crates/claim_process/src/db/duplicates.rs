@@ -1,5 +1,5 @@
-//! Which stored claims those of a group meet: equal ones, by the digest of their content, and those that hold their
-//! `external_claim_id`.
+//! The stored claims that conflict with the claims of a group: active claims with the same content, found by its digest, and
+//! claims that hold the same `external_claim_id`.
 
 use super::schema::claims;
 use diesel::prelude::*;
@@ -11,16 +11,16 @@ use std::collections::{HashMap, HashSet};
 pub type ContentDigest = [u8; 32];
 
 #[derive(QueryableByName)]
-struct Standing {
+struct ActiveClaim {
     #[diesel(sql_type = Text)]
     digest: String,
     #[diesel(sql_type = Text)]
     claim_id: String,
 }
 
-/// The public id of the oldest claim that stands for each of the digests, where there is one. One query, and one step
-/// into the index for each digest, however many equal claims there are.
-pub fn standing(
+/// The public id of the oldest active claim with each of the digests, if there is one. A claim is active until it is voided or
+/// unwound. It is one query, with one step into the index for each digest, however many equal claims there are.
+pub fn active_with_content(
     connection: &mut Connection,
     digests: &HashSet<ContentDigest>,
 ) -> Result<HashMap<ContentDigest, String>> {
@@ -28,7 +28,7 @@ pub fn standing(
         return Ok(HashMap::new());
     }
     let by_name: HashMap<String, ContentDigest> = digests.iter().map(|digest| (hex(digest), *digest)).collect();
-    let found: Vec<Standing> = match connection {
+    let found: Vec<ActiveClaim> = match connection {
         Connection::Sqlite(c) => {
             let names: Vec<String> = by_name.keys().map(|name| format!("\"{name}\"")).collect();
             diesel::sql_query(
@@ -53,7 +53,7 @@ pub fn standing(
     Ok(found.into_iter().filter_map(|row| Some((*by_name.get(&row.digest)?, row.claim_id))).collect())
 }
 
-/// The public id of the claim that holds each `external_claim_id`, where one does.
+/// The public id of the claim that holds each `external_claim_id`, if there is one.
 pub fn holders(connection: &mut Connection, external_ids: &[&str]) -> Result<HashMap<String, String>> {
     if external_ids.is_empty() {
         return Ok(HashMap::new());
@@ -67,7 +67,7 @@ pub fn holders(connection: &mut Connection, external_ids: &[&str]) -> Result<Has
     Ok(found.into_iter().filter_map(|(external_id, claim_id)| Some((external_id?, claim_id))).collect())
 }
 
-/// Those of the claims that are stored.
+/// The given ids of which a claim is stored.
 pub fn stored_of(connection: &mut Connection, claim_ids: &[&str]) -> Result<HashSet<String>> {
     let found: Vec<String> = on_each_backend!(connection, |c| {
         claims::table.filter(claims::claim_id.eq_any(claim_ids)).select(claims::claim_id).load(c)

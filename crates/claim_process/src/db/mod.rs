@@ -1,13 +1,15 @@
-//! The database: one file an aggregate, its queries beside its table. Nothing here decides anything; `domain` does.
+//! The database: one file an aggregate, its queries beside its table. It makes no decisions; `domain` does.
 
 pub mod agreement;
 pub mod claims;
 pub mod duplicates;
 pub mod idempotency;
 pub mod known_key;
+pub mod outcome;
 pub mod provider_totals;
 pub mod reconciliation;
-#[allow(missing_docs, reason = "what a column means is said in the struct of its row")]
+pub mod requests;
+#[allow(missing_docs, reason = "the struct of a row documents its columns")]
 pub mod schema;
 pub mod submit;
 

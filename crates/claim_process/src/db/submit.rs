@@ -134,7 +134,7 @@ pub fn store(connection: &mut Connection, group: &[Submission], now_us: i64, nex
         .map(|(index, submission)| Candidate { index, submission, equals: None })
         .collect();
     let digests = waiting.iter().filter_map(|candidate| candidate.submission.digest()).copied().collect();
-    let mut standing = duplicates::standing(connection, &digests)?;
+    let mut standing = duplicates::active_with_content(connection, &digests)?;
     let mut inserted = Vec::new();
     // Claims of the group that equal each other are not inserted together: a later one names an earlier one only when that
     // is known to be stored.
@@ -382,9 +382,6 @@ fn to_stored(candidate: &Candidate<'_>, now_us: i64, next_attempt_at_us: i64) ->
         traceparent: submission.traceparent.clone(),
         version: 1,
         resync_epoch: 0,
-        outcome_type: None,
-        outcome_version: None,
-        outcome_at_us: None,
         outcome: None,
         next_attempt_at_us: Some(next_attempt_at_us),
         request_count: 0,

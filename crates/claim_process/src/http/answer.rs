@@ -179,8 +179,8 @@ impl From<LineRow> for LineAnswer {
 }
 
 fn outcome(claim: &StoredClaim) -> Option<OutcomeAnswer> {
-    let row = &claim.row;
-    let event = row.outcome_event()?;
+    let stored = claim.row.outcome.as_ref()?;
+    let event = stored.event()?;
     let kind = event.kind();
     let detail = match event {
         PaymentEvent::Settled(settled) => Detail::Settled { amount: Cents(settled.amount_cents).to_string() },
@@ -192,5 +192,5 @@ fn outcome(claim: &StoredClaim) -> Option<OutcomeAnswer> {
             compensations: unwound.compensations,
         },
     };
-    Some(OutcomeAnswer { kind, version: row.outcome_version?, at: rfc3339(row.outcome_at_us?), detail })
+    Some(OutcomeAnswer { kind, version: stored.version, at: rfc3339(stored.at_us), detail })
 }

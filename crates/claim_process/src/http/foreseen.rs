@@ -35,7 +35,7 @@ pub(super) fn foresee(database: &Database, claims: &[Checked]) -> Result<Vec<For
     let digests = claims.iter().filter_map(|claim| Some(claim.duplicate_check.as_ref()?.digest)).collect();
     let external_ids: Vec<&str> = claims.iter().filter_map(|claim| claim.external_claim_id.as_deref()).collect();
     let (standing, holders) = database.read(|connection| {
-        Ok((duplicates::standing(connection, &digests)?, duplicates::holders(connection, &external_ids)?))
+        Ok((duplicates::active_with_content(connection, &digests)?, duplicates::holders(connection, &external_ids)?))
     })?;
     let foreseen = claims.iter().map(|claim| {
         let mut foreseen = Foreseen::default();

@@ -71,7 +71,7 @@ pub(super) async fn post(
                 row.version = 2;
                 row.voided_at_us = Some(now_us);
                 row.void_reason = Some(reason.clone());
-                claims::note_void(connection, &row, now_us + due_after_us)?;
+                claims::record_void(connection, &row, now_us, now_us + due_after_us)?;
                 true
             }
         };
