@@ -36,7 +36,7 @@ fn read_by_all(input: &[u8]) {
         let _ = rules.accept(form, Timestamp::now());
     };
     [read_json(input, ReadLimits::default()), read_csv(input, ReadLimits::default())].iter().flatten().for_each(judge);
-    // In the inputs of the target `batch` the first byte says how it reads the others.
+    // In the inputs of the target `batch` the first byte sets how it reads the others.
     for batch in [input, input.get(1..).unwrap_or_default()] {
         for format in FORMATS {
             for grouping in [Grouping::Claim, Grouping::Row] {

@@ -82,7 +82,7 @@ on_both_databases! {
             .await;
             assert_eq!(answer.problem(422), "idempotency-key-reused");
             assert!(!answer.body.to_string().contains("3730189502"), "{}", answer.body);
-            // Another key, or none, is another claim.
+            // Another key, or no key, makes another claim.
             assert_eq!(service.post_with_key("key-2", &paid).await.status, 201);
             assert_eq!(service.post(&paid).await.status, 201);
             let csv = async || Answer::of(service.claims().header("idempotency-key", "csv").body(REAL_CLAIM)).await;
@@ -306,7 +306,7 @@ on_both_databases! {
                 assert_eq!(again.body, first.body);
                 assert_eq!(service.post_with_key("key-1", &other).await.problem(422), "idempotency-key-reused");
                 for _ in 0..2 {
-                    // A key that nobody used stays so.
+                    // A key that was not used stays unused.
                     let refused = service.post_with_key("key-2", &paid).await;
                     assert_eq!((refused.problem(422), &refused.body["errors"][0]["code"]), ("claim-refused", &json!(code)));
                 }
@@ -337,7 +337,7 @@ on_both_databases! {
         with_service(database, async |service| {
             let paid = claim(PROVIDERS[0], "1.00");
             for path in ["/v1/claims", "/v1/claims/batch"] {
-                for (keys, said) in [
+                for (keys, detail) in [
                     (&["a b"][..], "printable ASCII"), (&["a\tb"], "printable ASCII"), (&["a, b"], "printable ASCII"),
                     (&[""], "printable ASCII"), (&["a", "b"], "more than once"), (&["a", "a"], "more than once"),
                 ] {
@@ -345,7 +345,7 @@ on_both_databases! {
                     let request = keys.iter().fold(request, |request, key| request.header("idempotency-key", *key));
                     let answer = Answer::of(request).await;
                     assert_eq!(answer.problem(400), "malformed", "{path} {keys:?}");
-                    assert!(answer.body["detail"].as_str().unwrap().contains(said), "{}", answer.body);
+                    assert!(answer.body["detail"].as_str().unwrap().contains(detail), "{}", answer.body);
                 }
             }
             assert_eq!(count(database.database(), "claims"), 0);
@@ -355,7 +355,7 @@ on_both_databases! {
         });
     }
 
-    fn only_who_sent_a_key_is_told_to_send_again_with_it(database: &TestDatabase) {
+    fn only_a_request_with_a_key_is_advised_to_repeat_it(database: &TestDatabase) {
         with_settings(database, |settings| settings.ingest.answer_timeout_ms = 200, async |service| {
             let mut named = claim(PROVIDERS[0], "5.00");
             named["external_claim_id"] = json!("A-17");

@@ -4,6 +4,7 @@
 
 mod batch;
 mod batch_rows;
+mod batch_stream;
 mod canary;
 mod checks;
 mod dead_letters;
@@ -31,6 +32,7 @@ mod refusals;
 mod rules;
 mod service;
 mod top_providers;
+mod unapplied_outcomes;
 mod validate;
 mod void;
 mod watchdog;
