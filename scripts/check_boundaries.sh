@@ -79,6 +79,23 @@ while read -r file; do
   fi
 done <<<"$domain"
 
+# --- the layers of the services -----------------------------------------------------------------------------------
+
+# not_in_layer FOLDER PATTERN WHY: no code of a folder in crates has the pattern. Both are regular expressions.
+not_in_layer() {
+  local found
+  while read -r found; do
+    [ -z "$found" ] || violation "$found: $3."
+  done < <(files_like "^crates/$1(/.*)?\.rs$" | in_code "$2")
+}
+not_in_layer '(claim_process|payments)/src/http' '\b(diesel[a-z_]*|db|[Cc]onnection|transaction)\b' \
+  "http reads requests and renders responses; what touches the database belongs into a use case or into queries"
+not_in_layer claim_process/src/claims '\b(actix[a-z_]*|utoipa[a-z_]*|http|http_server|Problem)\b' \
+  "claims holds the use cases and knows no HTTP; return a type that http can render"
+not_in_layer claim_process/src/claims '\bdiesel[a-z_]*\b' "claims runs no query of its own; queries belong into db"
+not_in_layer 'claim_process/src/(db|domain|events|intake)' '\bcrate::(claims|http)\b' \
+  "it is below the use cases and does not know them; decide in claims, over what it returns"
+
 # --- names, sizes, first lines ------------------------------------------------------------------------------------
 
 while read -r file; do

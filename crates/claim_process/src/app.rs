@@ -1,16 +1,14 @@
 //! Puts the service together, runs it, and stops it in order.
 
+use crate::claims::{key_purge, writer};
 use crate::db;
 use crate::domain::code_list::CodeList;
 use crate::domain::rules::rule_set::RuleSet;
 use crate::events::{outcomes::Outcomes, watchdog};
+use crate::http::Limits;
 use crate::http::api::Api;
-use crate::http::{self, Limits};
-use crate::ingest;
-use crate::key_purge;
 use crate::settings::Settings;
 use actix_web::dev::Server;
-use actix_web::web;
 use claim_events::{CLAIM_TOPIC, PAYMENT_TOPIC};
 use dual_db::{Database, DatabaseSettings};
 use event_bus::{Consumer, Relay};
@@ -95,7 +93,7 @@ impl Application {
         let bound = http_server::bind(&settings.http)?;
         let database = open_database(&settings.database)?;
         let relay = Relay::start(&database, &settings.kafka)?;
-        let (ingest, ingest_writer) = ingest::start(Arc::clone(&relay), &settings.ingest, &settings.watchdog);
+        let (ingest, ingest_writer) = writer::start(Arc::clone(&relay), &settings.ingest, &settings.watchdog);
         let outcomes = Outcomes::new(Arc::clone(&relay));
         let consumer = Consumer::start(&settings.kafka, PAYMENT_TOPIC, database.clone(), outcomes)?;
 
@@ -112,13 +110,8 @@ impl Application {
         ];
 
         let api = Api::new(ingest, rules, settings, database, Arc::clone(&relay));
-        let letters = web::Data::new(api.dead_letter_operations());
         let port = bound.port();
-        let server = bound.serve(&health, move |config| {
-            config.app_data(web::Data::new(api.clone()));
-            config.app_data(letters.clone());
-            http::routes(&api.settings, &limits).serve(config);
-        })?;
+        let server = bound.serve(&health, move |config| api.serve(&limits, config))?;
         Ok(Self { port, server, health, ingest_writer, consumer, relay, periodic })
     }
 

@@ -20,7 +20,7 @@ struct ActiveClaim {
 
 /// The public id of the oldest active claim with each of the digests, if there is one. A claim is active until it is voided or
 /// unwound. It is one query, with one step into the index for each digest, however many equal claims there are.
-pub fn active_with_content(
+pub fn active_claims(
     connection: &mut Connection,
     digests: &HashSet<ContentDigest>,
 ) -> Result<HashMap<ContentDigest, String>> {
@@ -54,7 +54,7 @@ pub fn active_with_content(
 }
 
 /// The public id of the claim that holds each `external_claim_id`, if there is one.
-pub fn holders(connection: &mut Connection, external_ids: &[&str]) -> Result<HashMap<String, String>> {
+pub fn external_id_holders(connection: &mut Connection, external_ids: &[&str]) -> Result<HashMap<String, String>> {
     if external_ids.is_empty() {
         return Ok(HashMap::new());
     }
@@ -69,6 +69,9 @@ pub fn holders(connection: &mut Connection, external_ids: &[&str]) -> Result<Has
 
 /// The given ids of which a claim is stored.
 pub fn stored_of(connection: &mut Connection, claim_ids: &[&str]) -> Result<HashSet<String>> {
+    if claim_ids.is_empty() {
+        return Ok(HashSet::new());
+    }
     let found: Vec<String> = on_each_backend!(connection, |c| {
         claims::table.filter(claims::claim_id.eq_any(claim_ids)).select(claims::claim_id).load(c)
     })?;

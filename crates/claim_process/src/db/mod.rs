@@ -1,17 +1,17 @@
-//! The database: one file an aggregate, its queries beside its table. It makes no decisions; `domain` does.
+//! The database: one file an aggregate, its queries beside its table. Nothing here decides anything:
+//! it reads facts and writes what `domain` and `claims` decided.
 
 pub mod agreement;
 pub mod claims;
 pub mod duplicates;
 pub mod idempotency;
-pub mod known_key;
+pub mod insert;
 pub mod outcome;
 pub mod provider_totals;
 pub mod reconciliation;
 pub mod requests;
 #[allow(missing_docs, reason = "the struct of a row documents its columns")]
 pub mod schema;
-pub mod submit;
 
 use diesel_migrations::embed_migrations;
 use dual_db::Migrations;

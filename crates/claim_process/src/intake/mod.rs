@@ -1,6 +1,6 @@
 //! Reads a request body into a [`RawClaim`]: JSON in its three forms, or CSV. No value is interpreted here.
 
-pub mod batch;
+pub mod batch_input;
 mod csv;
 mod csv_watch;
 mod json;

@@ -25,8 +25,8 @@ fn rule_set(limits: Limits, procedures: Option<&str>) -> RuleSet {
 
 /// What is found, refusing or warning: the codes with their lines.
 fn found(rule_set: &RuleSet, claim: &Value, now: &str) -> Vec<(String, Option<usize>)> {
-    let form = read_json(claim.to_string().as_bytes(), ReadLimits::default()).unwrap();
-    let findings = match rule_set.accept(&form, at(now)) {
+    let raw_claim = read_json(claim.to_string().as_bytes(), ReadLimits::default()).unwrap();
+    let findings = match rule_set.accept(&raw_claim, at(now)) {
         Ok((_, warnings)) => warnings,
         Err(refused) => refused,
     };

@@ -1,8 +1,9 @@
 //! A claim that equals an active claim: it warns with the earlier claim's id, or is refused, and its neighbours are stored.
 
 use crate::service::{PROVIDERS, assert_totals_agree, claim, line, with_service, with_settings};
+use claim_process::claims::store::store;
+use claim_process::claims::submission::{Origin, Submission, Submitted};
 use claim_process::db;
-use claim_process::db::submit::{Submission, Submitted, store};
 use claim_process::domain::identifiers::ClaimId;
 use claim_process::domain::limits::Limits;
 use claim_process::domain::rules::default_severities;
@@ -21,17 +22,16 @@ fn rule_set(severity: Severity) -> RuleSet {
 }
 
 fn submission(severity: Severity, body: &Value) -> Submission {
-    let form = read_json(body.to_string().as_bytes(), ReadLimits::default()).unwrap();
+    let raw_claim = read_json(body.to_string().as_bytes(), ReadLimits::default()).unwrap();
     let rule_set = rule_set(severity);
-    let (claim, warnings) = rule_set.accept(&form, jiff::Timestamp::now()).unwrap();
+    let (claim, warnings) = rule_set.accept(&raw_claim, jiff::Timestamp::now()).unwrap();
     Submission {
         claim_id: ClaimId::random(),
         duplicate_check: rule_set.duplicate_check(&claim),
         claim,
         warnings,
         idempotency: None,
-        correlation_id: "request".to_owned(),
-        traceparent: None,
+        origin: Origin { correlation_id: "request".to_owned(), traceparent: None },
     }
 }
 

@@ -7,7 +7,7 @@ use claim_process::domain::raw_claim::RawClaim;
 use claim_process::domain::rules::default_severities;
 use claim_process::domain::rules::rule_set::RuleSet;
 use claim_process::domain::service_date::ServiceDate;
-use claim_process::intake::batch::{BatchFormat, BatchLimits, Grouping, StandsIn, read_batch};
+use claim_process::intake::batch_input::{BatchFormat, BatchLimits, Grouping, SourceLocation, read_batch};
 use claim_process::intake::{ReadLimits, read_csv, read_json};
 use jiff::Timestamp;
 use std::convert::Infallible;
@@ -32,8 +32,8 @@ fn every_input_of_the_corpus_is_read_or_refused() {
 
 fn read_by_all(input: &[u8]) {
     let rules = RuleSet::new(default_severities(), Limits::default(), None);
-    let judge = |form: &RawClaim| {
-        let _ = rules.accept(form, Timestamp::now());
+    let judge = |raw_claim: &RawClaim| {
+        let _ = rules.accept(raw_claim, Timestamp::now());
     };
     [read_json(input, ReadLimits::default()), read_csv(input, ReadLimits::default())].iter().flatten().for_each(judge);
     // In the inputs of the target `batch` the first byte sets how it reads the others.
@@ -43,8 +43,8 @@ fn read_by_all(input: &[u8]) {
                 let limits = BatchLimits { max_claim_bytes: 1024, read: ReadLimits::default() };
                 let mut before = 0;
                 let _ = read_batch(batch, format, grouping, limits, &mut |claim| {
-                    claim.form.iter().for_each(judge);
-                    if let Some(StandsIn::Rows(..)) = claim.stands_in {
+                    claim.raw_claim.iter().for_each(judge);
+                    if let Some(SourceLocation::Rows(..)) = claim.location {
                         let line = claim.file_line.unwrap();
                         assert!(line > before, "a claim at line {line} behind one at {before}");
                         before = line;

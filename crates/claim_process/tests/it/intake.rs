@@ -17,8 +17,8 @@ fn rules() -> RuleSet {
     RuleSet::new(default_severities(), Limits::default(), None)
 }
 
-fn accepted(form: Result<RawClaim, Malformed>) -> (Claim, Vec<Finding>) {
-    rules().accept(&form.expect("well-formed"), Timestamp::now()).expect("acceptable")
+fn accepted(raw_claim: Result<RawClaim, Malformed>) -> (Claim, Vec<Finding>) {
+    rules().accept(&raw_claim.expect("well-formed"), Timestamp::now()).expect("acceptable")
 }
 
 fn from_json(value: &Value) -> Result<RawClaim, Malformed> {
@@ -243,9 +243,9 @@ fn a_deployment_chooses_what_a_rule_does() {
     severities.insert("procedure_format".into(), Severity::Warn);
     severities.insert("npi_checksum".into(), Severity::Off);
     let lenient = RuleSet::new(severities, Limits::default(), None);
-    let form =
+    let raw_claim =
         from_json(&line(&[("submitted_procedure", json!("D12")), ("provider_npi", json!("1234567890"))])).unwrap();
-    let (_, warnings) = lenient.accept(&form, Timestamp::now()).unwrap();
+    let (_, warnings) = lenient.accept(&raw_claim, Timestamp::now()).unwrap();
     assert_eq!(warnings.iter().map(|warning| warning.code()).collect::<Vec<_>>(), ["procedure_format"]);
     let repeated = json!([line(&[]), line(&[]), line(&[("service_date", json!("2018-03-30"))])]);
     let (_, warnings) = accepted(from_json(&repeated));

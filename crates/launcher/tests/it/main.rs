@@ -2,5 +2,6 @@
 //! all crates, which is checked here because this crate is built first and fast.
 
 mod all_in_one;
+mod boundaries;
 mod documents;
 mod import_circles;

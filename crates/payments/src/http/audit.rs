@@ -2,8 +2,7 @@
 //! saga says. Computed in the database.
 
 use super::money;
-use crate::db::ledger::{self, ClaimBooks, Turnover};
-use crate::db::sagas;
+use crate::queries::{self, Audit, ClaimBooks, Turnover};
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use service_runtime::api::Money;
@@ -83,18 +82,9 @@ pub(super) async fn audit(
 ) -> Result<HttpResponse, Problem> {
     let AuditQuery { limit, after } = query.0;
     let limit = page::limit(limit, DEFAULT_LIMIT, MOST)?;
-    let (turnovers, counts, off, mut claims) = database
-        .read(move |connection| {
-            connection.snapshot(|connection| {
-                Ok((
-                    ledger::turnovers(connection)?,
-                    sagas::counts(connection)?,
-                    ledger::books_that_are_off(connection, MOST)?,
-                    ledger::books(connection, after.as_deref().unwrap_or(""), limit + 1)?,
-                ))
-            })
-        })
-        .await?;
+    let after = after.unwrap_or_default();
+    let found = database.run(move |database| queries::audit(database, MOST, &after, limit + 1)).await?;
+    let Audit { turnovers, payments, off, mut claims } = found;
     let debits: i64 = turnovers.iter().map(|turnover| turnover.debits_cents).sum();
     let credits: i64 = turnovers.iter().map(|turnover| turnover.credits_cents).sum();
     let cash = turnovers.iter().find(|turnover| turnover.account == "cash");
@@ -107,7 +97,7 @@ pub(super) async fn audit(
         cash_out: money(cash_out_cents),
         cash_out_cents,
         accounts: turnovers.into_iter().map(AccountAnswer::from).collect(),
-        payments: counts.into_iter().collect(),
+        payments: payments.into_iter().collect(),
         off: off.into_iter().map(BooksAnswer::from).collect(),
         claims: claims.into_iter().map(BooksAnswer::from).collect(),
         next_after,

@@ -1,7 +1,7 @@
 //! `GET /v1/ledger/balances`: what stands on each account, computed in the database.
 
 use super::money;
-use crate::db::ledger::{self, Balance};
+use crate::queries::{Balance, balances};
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use service_runtime::api::Money;
@@ -58,7 +58,7 @@ pub(super) async fn list(
     let BalancesQuery { limit, after } = query.0;
     let limit = page::limit(limit, DEFAULT_LIMIT, MOST)?;
     let after = after.unwrap_or_default();
-    let mut found = database.read(move |connection| ledger::balances(connection, &after, limit + 1)).await?;
+    let mut found = database.run(move |database| balances(database, &after, limit + 1)).await?;
     let next_after = page::cut(&mut found, limit, |balance| balance.account.clone());
     Ok(HttpResponse::Ok().json(Page { balances: found.into_iter().map(BalanceAnswer::from).collect(), next_after }))
 }

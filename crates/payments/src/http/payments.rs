@@ -2,8 +2,8 @@
 
 use super::money;
 use super::payment::StateName;
-use crate::db::sagas::{self, ListFilter, Listed};
 use crate::domain::saga::State;
+use crate::queries::{ListFilter, Listed, list_payments};
 use actix_web::{HttpResponse, web};
 use claim_events::rfc3339;
 use serde::{Deserialize, Serialize};
@@ -75,7 +75,7 @@ pub(super) async fn list(query: Query<ListQuery>, database: web::Data<DatabaseGa
     };
     let filter = ListFilter { state, stuck, before: cursor };
     // One more than asked for tells whether there is a next page.
-    let mut found = database.read(move |connection| sagas::list(connection, &filter, limit + 1)).await?;
+    let mut found = database.run(move |database| list_payments(database, &filter, limit + 1)).await?;
     let next_cursor = page::cut(&mut found, limit, |last| last.id.to_string());
     Ok(HttpResponse::Ok().json(Page { payments: found.into_iter().map(PaymentLine::from).collect(), next_cursor }))
 }
