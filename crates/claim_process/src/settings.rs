@@ -10,7 +10,6 @@ use crate::intake::ReadLimits;
 use dual_db::DatabaseSettings;
 use event_bus::KafkaSettings;
 use serde::{Deserialize, Serialize};
-use service_runtime::backoff;
 use service_runtime::client_address::ProxySettings;
 use service_runtime::command_line::ProcessSettings;
 use service_runtime::http_server::HttpSettings;
@@ -282,7 +281,7 @@ impl Settings {
 impl WatchdogSettings {
     /// How long an outcome may take before it is re-requested, in microseconds.
     pub fn first_pause_us(&self) -> i64 {
-        backoff::micros(Duration::from_millis(self.first_pause_ms))
+        dual_db::micros(Duration::from_millis(self.first_pause_ms))
     }
 }
 
@@ -303,4 +302,29 @@ fn batches_leave_room(settings: &Settings) -> Result<(), ValidationError> {
     let message =
         "batch.max_waiting_claims must be less than ingest.max_queued_claims: single claims need room beside batches";
     Err(ValidationError::new("max_waiting_claims").with_message(message.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use service_runtime::settings::load;
+
+    #[test]
+    fn secrets_are_read_and_never_shown() {
+        let mut set = vec![("DATABASE__URL", "postgres://claims:hunter2@db/claims?password=hunter2")];
+        set.extend(
+            ["KAFKA__SECURITY__SASL_PASSWORD", "KAFKA__SECURITY__KEY_PASSWORD"].map(|secret| (secret, "hunter2")),
+        );
+        let environment = set.iter().map(|(name, value)| (format!("{PREFIX}__{name}"), (*value).to_owned()));
+        let loaded = load::<Settings>(PREFIX, None, environment).expect("settings");
+        let Settings { database, kafka, .. } = &loaded.settings;
+        for read in [database.url.expose(), kafka.security.sasl_password.expose(), kafka.security.key_password.expose()]
+        {
+            assert!(read.contains("hunter2"));
+        }
+        for shown in [loaded.describe(), format!("{loaded:?}")] {
+            assert_eq!(shown.matches("********").count(), set.len() + 1, "{shown}");
+            assert!(!shown.contains("hunter2"), "{shown}");
+        }
+    }
 }

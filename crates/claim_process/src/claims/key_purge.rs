@@ -3,9 +3,8 @@
 use crate::db::idempotency;
 use crate::settings::IdempotencySettings;
 use dual_db::{Database, Result};
-use service_runtime::background::{Pace, Periodic};
-use service_runtime::backoff;
 use std::time::Duration;
+use worker_threads::{Pace, Periodic};
 
 /// Starts forgetting, at once and then at every interval.
 pub fn start(database: Database, settings: IdempotencySettings) -> Periodic {
@@ -25,7 +24,7 @@ pub fn start(database: Database, settings: IdempotencySettings) -> Periodic {
 /// # Errors
 /// The database's.
 pub fn purge(database: &Database, settings: &IdempotencySettings) -> Result<usize> {
-    let kept_us = backoff::micros(Duration::from_secs(settings.keep_hours.saturating_mul(3_600)));
+    let kept_us = dual_db::micros(Duration::from_secs(settings.keep_hours.saturating_mul(3_600)));
     let purged = database.write(|connection| {
         let before_us = connection.now_us()?.saturating_sub(kept_us);
         idempotency::forget(connection, before_us, settings.max_keys_a_purge)

@@ -9,11 +9,14 @@ use crate::events::outgoing;
 use crate::settings::{IngestSettings, WatchdogSettings};
 use dual_db::Error;
 use event_bus::Relay;
-use service_runtime::background;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use worker_threads::Backoff;
+
+/// Between the attempts to store a group while the database is not available.
+const WHILE_UNAVAILABLE: Backoff = Backoff::from_millis(100, 800);
 
 /// Why a claim was not stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -104,7 +107,7 @@ pub fn start(relay: Arc<Relay>, ingest: &IngestSettings, watchdog: &WatchdogSett
     let (sender, mut queue) = mpsc::channel(ingest.max_queued_claims);
     let most = ingest.max_group_claims;
     let writer = Writer { relay, max_attempts: ingest.max_attempts, due_after_us: watchdog.first_pause_us() };
-    let thread = background::spawn("ingest writer", move || {
+    let thread = worker_threads::spawn("ingest writer", move || {
         let mut group = Vec::with_capacity(most);
         while queue.blocking_recv_many(&mut group, most) > 0 {
             metrics::histogram!("ingest_group_claims").record(u32::try_from(group.len()).unwrap_or(u32::MAX));
@@ -154,7 +157,7 @@ impl Writer {
             match result {
                 Ok(results) => return Ok(results),
                 Err(Error::Unavailable(_)) if attempt < self.max_attempts => {
-                    std::thread::sleep(Duration::from_millis(50 << attempt.min(4)));
+                    std::thread::sleep(WHILE_UNAVAILABLE.pause(attempt));
                     attempt += 1;
                 }
                 Err(error) => {

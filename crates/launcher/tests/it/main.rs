@@ -3,5 +3,6 @@
 
 mod all_in_one;
 mod boundaries;
+mod dependencies;
 mod documents;
 mod import_circles;

@@ -1,26 +1,9 @@
-//! Threads of a service. A thread that dies would leave the process looking well while part of it stands still, so a
-//! panic in one of these ends the process, and whoever supervises it starts it again.
+//! A thread that repeats a piece of work at an interval.
 
+use crate::spawn;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
-
-/// Starts a named thread whose panic ends the process with exit code 70.
-pub fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
-    let thread_name = name.to_owned();
-    std::thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(move || {
-            if std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_err() {
-                tracing::error!(
-                    thread = thread_name,
-                    "a background thread panicked; the process ends so that it is started again"
-                );
-                std::process::exit(70);
-            }
-        })
-        .expect("the operating system can start a thread")
-}
 
 /// How soon a [`Periodic`] thread works again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,12 +14,12 @@ pub enum Pace {
     Pause,
 }
 
-/// Tells all of them to end, then waits for the work that each has in hand.
+/// Signals all of them to end, then waits for the work that each has in hand.
 pub fn stop_all(mut threads: Vec<Periodic>) {
     threads.iter_mut().for_each(|thread| thread.stop = None);
 }
 
-/// A thread that does a piece of work again and again until it is stopped or dropped.
+/// A thread that repeats a piece of work until it is stopped or dropped.
 #[derive(Debug)]
 pub struct Periodic {
     stop: Option<Sender<()>>,
