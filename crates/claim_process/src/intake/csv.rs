@@ -54,7 +54,7 @@ pub(super) fn is_blank(record: &ByteRecord) -> bool {
     record.iter().all(|cell| std::str::from_utf8(cell).is_ok_and(|cell| cell.trim().is_empty()))
 }
 
-/// Whether the byte ends a line. Before the first record it belongs to blank lines.
+/// Whether the byte ends a line; before the first record such bytes are blank lines.
 pub(super) fn ends_line(byte: &u8) -> bool {
     matches!(byte, b'\n' | b'\r')
 }

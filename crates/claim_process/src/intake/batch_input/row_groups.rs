@@ -1,8 +1,8 @@
-//! Which rows of a CSV are one claim: rows next to each other, by their keys, or each row by itself.
+//! Which rows of a CSV are one claim: consecutive rows, by their keys, or each row by itself.
 //!
-//! A row may not tell to which claim it belongs: its number of cells is wrong, or what claims are told apart by cannot be
-//! read. It may be a line of the claim before it or of the claim after it, so both are refused, unless what can be read of
-//! it shows that it is not theirs: no claim is ever stored without a line that it may have had.
+//! The claim of a row is in doubt if its number of cells is wrong, or if its key cannot be read. The row may be a line of the
+//! claim before it or of the claim after it, so both are refused, unless the part of its key that can be read differs from
+//! theirs. So no claim is ever stored without a line that it may have had.
 
 use super::claim::{BatchClaim, Grouping, MOST_SKIPPED_CLAIM_SIZES, SourceLocation};
 use super::hash::Hash;
@@ -14,7 +14,7 @@ use crate::intake::csv::Columns;
 use crate::intake::csv_watch::CsvTrouble;
 use ::csv::ByteRecord;
 
-/// Where a row stands.
+/// The place of a row in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RowPlace {
     /// Its number, from 1, without the row of names and blank rows.
@@ -74,7 +74,7 @@ impl<'a> RowGroups<'a> {
         finished
     }
 
-    /// Ends the claims at a row that cannot be told apart from what follows. The claim before it may not be whole.
+    /// Ends the claims at a row whose end cannot be found. The claim before it may not be whole.
     pub fn break_off(&mut self, place: RowPlace, trouble: CsvTrouble) -> Finished {
         let before = self.current.take();
         let (whole, broken) = match self.grouping {
@@ -114,9 +114,9 @@ struct Group {
     doubtful: Option<RowKey>,
     first_row: u64,
     last_row: u64,
-    /// At which its first row begins.
+    /// The line of the file at which its first row begins.
     file_line: Option<u64>,
-    /// Those of its rows, unpacked.
+    /// The bytes of its rows, after decompression.
     bytes: usize,
     raw_claim: Result<RawClaim, Refusal>,
     hash: Hash,
@@ -141,17 +141,17 @@ impl Group {
         }
     }
 
-    /// Whether the row after its last is one of its own, or cannot be told from one.
+    /// Whether a row with this key is, or may be, a row of this claim.
     fn may_have(&self, key: &RowKey) -> bool {
         self.key.as_ref().or(self.doubtful.as_ref()).is_none_or(|own| own.may_be(key))
     }
 
-    /// Its last row, where that may be one of the next claim's.
+    /// The number of its last row, if that may be a row of the next claim.
     fn doubt_about(&self, next: &RowKey) -> Option<u64> {
         self.doubtful.as_ref().is_some_and(|doubtful| doubtful.may_be(next)).then_some(self.last_row)
     }
 
-    /// Refuses it for a row before it that may be its first.
+    /// Refuses the claim because the row before it may be its first row.
     fn refuse_with(&mut self, row: u64) {
         if let Ok(raw_claim) = &mut self.raw_claim {
             raw_claim.note_malformed(Refusal::RowInDoubt(row).finding());
@@ -197,7 +197,7 @@ mod tests {
     use crate::intake::csv::reader;
     use jiff::Timestamp;
 
-    /// The columns of a CSV whose claims are told apart by their ids.
+    /// The columns of a CSV whose claims are distinguished by their ids.
     fn columns() -> Columns {
         let mut reader = reader("external_claim_id,quadrant\n".as_bytes(), b',', 1_000);
         Columns::read(&mut reader, ReadLimits::default()).expect("there are columns")
