@@ -21,8 +21,8 @@ pub struct PublishedMessage {
     pub body: String,
 }
 
-/// Configures a service to use the broker at `address`, which may start later. It may stop while it joins its group: leaving waits for the
-/// session time-out then.
+/// Configures a service to use the broker at `address`, which may start later. The service may stop while it joins its group;
+/// leaving then waits for the session time-out.
 pub fn connect_to(address: &str, settings: &mut Settings) {
     settings.kafka.brokers = address.to_owned();
     settings.kafka.consumer.session_timeout_ms = 2_000;
