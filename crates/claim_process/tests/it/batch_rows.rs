@@ -265,7 +265,7 @@ fn in_any_order_of_rows_a_claim_is_accepted_exactly_if_no_row_beside_it_may_be_i
                 let is_sure = own[0].is_whole()
                     && own.iter().all(|row| *row == own[0])
                     && !beside.iter().flatten().any(|row| row.may_be(own[0]));
-                let is_accepted = rules.accept(&claim.form.unwrap(), Timestamp::now()).is_ok();
+                let is_accepted = rules.accept(&claim.raw_claim.unwrap(), Timestamp::now()).is_ok();
                 assert_eq!(is_accepted, is_sure, "{own:?} of {rows:?}");
                 Ok::<(), Infallible>(())
             })

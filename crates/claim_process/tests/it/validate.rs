@@ -56,8 +56,8 @@ on_both_databases! {
             let batch = send_to(&service, "/v1/claims/validate?batch=true", &json, json!(claims).to_string()).await;
             assert_eq!(batch.statuses(), ["rejected", "valid", "valid", "rejected"].into_iter().cycle().take(1_000).collect::<Vec<_>>());
             assert_eq!(batch.summary(), &json!({"claims": 1_000, "valid": 500, "rejected": 500}));
-            let codes: Vec<Value> = (0..4).map(|n| json!([batch.lines[n]["errors"][0]["code"], batch.lines[n]["warnings"][0]["code"]])).collect();
-            assert_eq!(json!(codes), json!([
+            let of_batch: Vec<Value> = (0..4).map(|n| json!([batch.lines[n]["errors"][0]["code"], batch.lines[n]["warnings"][0]["code"]])).collect();
+            assert_eq!(json!(of_batch), json!([
                 ["external_claim_id_taken", "likely_duplicate"], [null, "likely_duplicate"], [null, null], ["external_claim_id_taken", null],
             ]));
 
