@@ -7,6 +7,7 @@ mod dead_letter;
 mod dead_letter_actions;
 mod dead_letters;
 mod masked;
+pub mod metrics;
 mod operations;
 mod operator_action;
 
