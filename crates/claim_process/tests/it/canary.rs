@@ -130,7 +130,7 @@ on_both_databases! {
 
             let ids: Vec<String> =
                 [&accepted, &csv].map(|answer| answer.body["id"].as_str().unwrap().to_owned()).into();
-            // Asked for again, too.
+            // Re-requests included.
             for published in kafka.published(6).await {
                 published.decode();
                 assert!(!format!("{published:?}").contains(CANARY), "{published:?}");
