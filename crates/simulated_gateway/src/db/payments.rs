@@ -4,11 +4,11 @@ use super::book::{self, NewEntry};
 use super::returns;
 use super::schema::payments;
 use super::{MOST_ROWS, random_id};
-use crate::domain::response::PaymentResponse;
 use crate::domain::book::{Kind, KnownPayment};
 use crate::domain::fate::{Fate, Verdict};
 use crate::domain::faults::{Operation, Outcome};
 use crate::domain::request::PaymentRequest;
+use crate::domain::response::PaymentResponse;
 use crate::domain::rules::Rules;
 use diesel::prelude::*;
 use diesel::upsert::excluded;
@@ -53,7 +53,9 @@ impl Row {
 
 /// Processes a payment request, inside the caller's transaction: counts the attempt, and pays at most once for each key.
 pub fn pay(connection: &mut Connection, request: &PaymentRequest, rules: &Rules) -> Result<Outcome<PaymentResponse>> {
-    let Some(row) = count_attempt(connection, request)? else { return Ok(Outcome::Processed(PaymentResponse::KeyReused)) };
+    let Some(row) = count_attempt(connection, request)? else {
+        return Ok(Outcome::Processed(PaymentResponse::KeyReused));
+    };
     let attempt = row.attempts;
     rules.faults.inject(Operation::Payment, request.key.as_str(), attempt, || process(connection, request, row, rules))
 }

@@ -77,8 +77,10 @@ impl Fate {
 
     /// What to do with the `attempt`th request for this amount under one key, counted from 1.
     pub fn verdict(self, amount: Amount, attempt: i64) -> Verdict {
-        let approve =
-            |more_cents, response_is_lost| Verdict::Approve { paid_cents: amount.cents() + more_cents, response_is_lost };
+        let approve = |more_cents, response_is_lost| Verdict::Approve {
+            paid_cents: amount.cents() + more_cents,
+            response_is_lost,
+        };
         match self {
             Fate::Approved | Fate::ReturnedLater => approve(0, false),
             Fate::Declined => Verdict::Decline,

@@ -1,6 +1,6 @@
 //! Responds to a request by its outcome: with the response, with a damaged one, or with the error of a random fault.
 
-use super::broken_responses::{truncate_response, lose_response};
+use super::broken_responses::{lose_response, truncate_response};
 use super::problems::RETRY_AFTER_S;
 use crate::domain::faults::{Outcome, RequestFault, ResponseFault};
 use actix_web::http::StatusCode;

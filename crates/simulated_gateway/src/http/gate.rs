@@ -124,7 +124,10 @@ fn explain(error: &Error) -> Problem {
     match error {
         Error::Unavailable(_) | Error::Conflict => {
             tracing::warn!(%error, "database of the book unavailable");
-            Problem::unavailable("the database of the gateway is unavailable: send the same request again", RETRY_AFTER_S)
+            Problem::unavailable(
+                "the database of the gateway is unavailable: send the same request again",
+                RETRY_AFTER_S,
+            )
         }
         Error::Query(_) => {
             tracing::error!(error = error as &dyn std::error::Error, "database query failed");

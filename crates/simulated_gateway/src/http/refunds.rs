@@ -5,8 +5,8 @@ use super::gate::Gate;
 use super::input::Input;
 use super::problems;
 use crate::db;
-use crate::domain::response::RefundResponse;
 use crate::domain::request::{Amount, CURRENCY, Reference, RefundRequest};
+use crate::domain::response::RefundResponse;
 use crate::domain::rules::Rules;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
@@ -34,14 +34,15 @@ fn render(response: &RefundResponse, reference: &Reference, amount: Amount) -> R
     tracing::info!(%reference, answer = response.name(), "refund requested");
     let status = response.name();
     match response {
-        RefundResponse::Refunded { refund_id } | RefundResponse::AlreadyRefunded { refund_id } => Ok(HttpResponse::Ok()
-            .json(json!({
+        RefundResponse::Refunded { refund_id } | RefundResponse::AlreadyRefunded { refund_id } => {
+            Ok(HttpResponse::Ok().json(json!({
                 "status": status,
                 "refund_id": refund_id,
                 "reference": reference.as_str(),
                 "amount_cents": amount.cents(),
                 "currency": CURRENCY,
-            }))),
+            })))
+        }
         RefundResponse::AlreadyReturned => Ok(HttpResponse::Ok().json(json!({
             "status": status,
             "reference": reference.as_str(),

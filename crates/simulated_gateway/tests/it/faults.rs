@@ -1,6 +1,6 @@
 //! Random faults: whatever faults the requests for a key have, it is paid once, and a retry gets the definite response.
 
-use crate::gateway::{Response, Payer, with_gateway, with_settings};
+use crate::gateway::{Payer, Response, with_gateway, with_settings};
 use serde_json::json;
 use simulated_gateway::settings::{Faults, Settings};
 use std::time::{Duration, Instant};

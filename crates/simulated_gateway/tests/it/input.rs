@@ -1,6 +1,6 @@
 //! Invalid input: all findings at once, and nothing booked.
 
-use crate::gateway::{Response, Payer, read, with_gateway, with_settings};
+use crate::gateway::{Payer, Response, read, with_gateway, with_settings};
 use serde_json::{Value, json};
 use test_support::TestDatabase;
 

@@ -1,6 +1,6 @@
 //! Payments: the rules by cents, and one payment for each key.
 
-use crate::gateway::{Response, Payer, with_gateway, with_settings};
+use crate::gateway::{Payer, Response, with_gateway, with_settings};
 use serde_json::json;
 use std::time::{Duration, Instant};
 use test_support::{TestDatabase, on_both_databases};

@@ -46,7 +46,8 @@ fn short_times(url: String) -> impl FnOnce(&mut Settings) {
 }
 
 async fn wait_for_webhooks(received: &Webhooks, wanted: usize) {
-    eventually("webhooks are received", async || (received.lock().expect("no panic").len() >= wanted).then_some(())).await;
+    eventually("webhooks are received", async || (received.lock().expect("no panic").len() >= wanted).then_some(()))
+        .await;
 }
 
 /// All webhooks that are received before that of one more payment, which is made now. An earlier return is due earlier.
