@@ -1,14 +1,13 @@
 #!/usr/bin/env bash
-# Sets up what building and running this workspace needs and this machine lacks, and nothing else; safe to repeat.
+# Installs what building and running this workspace needs and this machine lacks, and nothing else; safe to repeat.
 # On Debian and Ubuntu it installs packages, elsewhere it names them; Rust comes from rustup everywhere.
-# With the argument 'postgres' or 'kafka' it also sets up what scripts/services.sh needs to run that server, and with 'kcat' the
-# Kafka client that the tests compare themselves with. 'podman' brings podman, podman-compose and what makes base images where no
-# registry is reached: what scripts/check_containers.sh needs.
+# Arguments install more: 'postgres' and 'kafka' what scripts/services.sh needs to run that server, 'kcat' the second Kafka client of
+# the tests, and 'podman' what scripts/check_containers.sh needs: podman, podman-compose, and tools to make base images offline.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
 
-# A Debian package, and what it is for.
+# Debian packages with their purpose.
 needs=(
   "gcc: compiles SQLite and librdkafka"
   "g++: compiles librdkafka, and brings the C library's headers"
@@ -17,10 +16,10 @@ needs=(
   "libpq-dev: the PostgreSQL client library"
   "zlib1g-dev: compression, for librdkafka"
   "libssl-dev: TLS and SASL, for librdkafka"
-  "curl: downloads Rust, and asks the services whether they are ready"
-  "ca-certificates: lets downloads check whom they talk to"
-  "git: tells the scripts which files belong to the project"
-  "util-linux: setsid and setpriv, which keep the services apart from the terminal"
+  "curl: downloads Rust, and checks whether the services are ready"
+  "ca-certificates: verifies the servers of downloads"
+  "git: lists the files of the project for the scripts"
+  "util-linux: setsid and setpriv, which detach the services from the terminal"
 )
 with_podman=
 for service in "$@"; do
@@ -30,18 +29,18 @@ for service in "$@"; do
     kcat) needs+=("kcat: another Kafka client, for the tests") ;;
     podman)
       needs+=(
-        "podman: builds and runs containers" "runc: starts them" "netavark: connects them" "aardvark-dns: lets them find each other by name"
-        "iptables: publishes their ports" "uidmap: containers of users other than root" "slirp4netns: the network of these"
-        "debootstrap: makes a base image from Debian's packages" "python3-venv: a place for podman-compose"
+        "podman: builds and runs containers" "runc: starts them" "netavark: connects them" "aardvark-dns: resolves their names"
+        "iptables: publishes their ports" "uidmap: containers of users other than root" "slirp4netns: their network"
+        "debootstrap: makes a base image from Debian's packages" "python3-venv: an environment for podman-compose"
       )
       with_podman=yes
       ;;
-    *) printf "bootstrap: there is no '%s': there are postgres, kafka, kcat and podman.\n" "$service" >&2 && exit 2 ;;
+    *) printf "bootstrap: unknown argument '%s': use postgres, kafka, kcat or podman.\n" "$service" >&2 && exit 2 ;;
   esac
 done
 readonly needs
 
-say() { printf 'bootstrap: %s\n' "$*"; }
+log() { printf 'bootstrap: %s\n' "$*"; }
 fail() { printf 'bootstrap: %s\n' "$*" >&2; exit 1; }
 
 has() {
@@ -66,7 +65,7 @@ has() {
 root=()
 [ "$(id -u)" = 0 ] || root=(sudo)
 
-# apt-get as root, never waiting without bound for a lock or a server.
+# apt-get as root, with time limits for locks and servers.
 apt() {
   "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 \
     -o Acquire::Retries=3 -o Acquire::http::Timeout=30 -o Acquire::https::Timeout=30 "$@"
@@ -76,21 +75,21 @@ set_up_packages() {
   local need missing=()
   for need in "${needs[@]}"; do
     has "${need%%:*}" && continue
-    say "missing $need"
+    log "missing $need"
     missing+=("${need%%:*}")
   done
   [ ${#missing[@]} -gt 0 ] || return 0
   changed=yes
   command -v apt-get >/dev/null ||
-    fail "this system has no apt-get: install what Debian calls ${missing[*]}, then run this again."
+    fail "this system has no apt-get: install the equivalents of Debian's ${missing[*]}, then run this again."
   [ ${#root[@]} = 0 ] || command -v sudo >/dev/null ||
     fail "there is no sudo: run 'apt-get update && apt-get install -y ${missing[*]}' as root, then this again."
-  say "installing ${missing[*]}"
-  apt update || fail "the package lists could not be fetched: look at the network and /etc/apt, then run this again."
+  log "installing ${missing[*]}"
+  apt update || fail "the package lists could not be fetched: check the network and /etc/apt, then run this again."
   apt install -y --no-install-recommends "${missing[@]}" ||
-    fail "apt could not install ${missing[*]}: mend what it says above, then run this again."
+    fail "apt could not install ${missing[*]}: fix the errors above, then run this again."
   for need in "${missing[@]}"; do
-    has "$need" || fail "$need is installed and still not found: look at PATH and PKG_CONFIG_PATH, then run this again."
+    has "$need" || fail "$need is installed but not found: check PATH and PKG_CONFIG_PATH, then run this again."
   done
 }
 
@@ -106,7 +105,7 @@ has_rust() {
     cargo --version && cargo fmt --version && cargo clippy --version
 } >/dev/null 2>&1
 
-# Rust's own installer; its two addresses serve the same script.
+# Rust's own installer; both addresses serve the same script.
 install_rustup() {
   local installer url
   installer=$(mktemp)
@@ -120,7 +119,7 @@ install_rustup() {
   has_rust
 }
 
-# Adds to, or updates, the toolchain of a rustup that is there; this directory then uses it.
+# Installs or updates the toolchain of an existing rustup; this directory then uses it.
 update_rustup() {
   timeout --foreground 1200 rustup toolchain install stable "${rust_parts[@]}" --no-self-update || return 1
   has_rust || { rustup override set stable && has_rust; }
@@ -131,34 +130,34 @@ set_up_rust() {
   changed=yes
   local remedy="install Rust $wanted_rust or later with rustfmt and clippy as https://rustup.rs says, then run this again."
   if command -v rustup >/dev/null; then
-    say "updating Rust: this workspace needs $wanted_rust or later, with rustfmt and clippy"
-    update_rustup || fail "rustup could not bring a Rust that fits: $remedy"
+    log "updating Rust: this workspace needs $wanted_rust or later, with rustfmt and clippy"
+    update_rustup || fail "rustup could not install a suitable Rust: $remedy"
     return
   fi
-  say "installing Rust with its own installer: this workspace needs $wanted_rust or later, with rustfmt and clippy"
+  log "installing Rust with its own installer: this workspace needs $wanted_rust or later, with rustfmt and clippy"
   install_rustup && return
   if command -v apt-get >/dev/null; then
-    say "the installer did not do it: trying the package rustup, which newer Debian and Ubuntu have"
+    log "the installer failed: trying the package rustup of newer Debian and Ubuntu"
     apt update && apt install -y --no-install-recommends rustup && update_rustup && return
   fi
   fail "Rust could not be installed: $remedy"
 }
 
-# Debian's podman-compose is too old for docker-compose.yml. Of docker-compose only the schema of such files is used.
+# Debian's podman-compose is too old for docker-compose.yml. The package docker-compose is used only for its schema of such files.
 readonly python_packages=(podman-compose==1.6.0 jsonschema==4.26.0 PyYAML)
 
 set_up_podman_compose() {
   local place=.local/podman-compose
   if "$place/bin/podman-compose" --version >/dev/null 2>&1 && "$place/bin/python" -c 'import jsonschema, compose' 2>/dev/null; then return; fi
   changed=yes
-  say "installing ${python_packages[*]} in $place"
+  log "installing ${python_packages[*]} in $place"
   python3 -m venv "$place" && "$place/bin/pip" install --quiet --disable-pip-version-check "${python_packages[@]}" &&
     "$place/bin/pip" install --quiet --disable-pip-version-check --no-deps docker-compose==1.29.2 ||
-    fail "podman-compose could not be installed: mend what pip says above, then run this again."
+    fail "podman-compose could not be installed: fix the errors above, then run this again."
 }
 
 changed=
 set_up_packages
 [ -z "$with_podman" ] || set_up_podman_compose
 set_up_rust
-say "everything is ${changed:+now }here"
+log "everything is ${changed:+now }installed"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Holds both services to their OpenAPI documents with schemathesis: thousands of requests made from the documents, valid and
-# not, and every answer checked: no 500, no status and no kind of body that is not described, and bodies that fit.
+# Tests both services against their OpenAPI documents with schemathesis: it generates thousands of valid and invalid requests, and
+# checks every answer: no 500, only described statuses and content types, and bodies that match their schemas.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -8,7 +8,7 @@ usage() {
   cat <<'END'
 usage: bash scripts/check_api.sh [SECONDS]
 
-Builds and starts claim_process and payments on loopback, with databases of their own and no Kafka, and tries each for up to
+Builds and starts claim_process and payments on loopback, with databases of their own and no Kafka, and tests each for up to
 SECONDS (60). schemathesis is installed from PyPI into .local/schemathesis. Ports: CHECK_CLAIMS_PORT (18200) and
 CHECK_PAYMENTS_PORT (18201).
 END
@@ -38,13 +38,13 @@ clean_up() {
 }
 trap clean_up EXIT
 
-# start NAME PORT: with all its settings in the environment.
+# start NAME PORT: starts a service, whose settings are in the environment, and waits until it answers.
 start() {
   "$bin/$1" >"$work/$1.log" 2>&1 &
   pids+=($!)
   local i
   for ((i = 0; i < 100; i++)); do
-    # Whoever else may have the port is not meant.
+    # Another process may answer on the port.
     kill -0 "${pids[-1]}" 2>/dev/null || break
     ! curl --silent --fail --output /dev/null "http://127.0.0.1:$2/healthz" || return 0
     sleep 0.2
@@ -53,7 +53,7 @@ start() {
   fail "$1 does not answer on port $2; its log is above."
 }
 
-# Nobody listens on port 1: the services do without, and are not ready.
+# No server listens on port 1, so the services run without Kafka and are not ready.
 export CLAIM_PROCESS__HTTP__PORT=$claims_port CLAIM_PROCESS__DATABASE__URL=sqlite://$work/claims.db
 export CLAIM_PROCESS__KAFKA__BROKERS=127.0.0.1:1 CLAIM_PROCESS__KAFKA__PRODUCER__FLUSH_TIMEOUT_MS=100
 export CLAIM_PROCESS__INGEST__WRITES_PER_MINUTE=6000000 CLAIM_PROCESS__QUERY__TOP_PROVIDERS_PER_MINUTE=60000
@@ -67,10 +67,10 @@ export SCHEMATHESIS_HOOKS=check_api_hooks PYTHONPATH=$PWD/scripts PYTHONDONTWRIT
 status=0
 for port in "$claims_port" "$payments_port"; do
   printf '\n== http://127.0.0.1:%s\n' "$port"
-  # /readyz says 503 here, as it should, and that would count as a failure of the server; each service's own tests ask it.
-  # Whether a claim is accepted is for the rules to say, and no schema holds those: what fits it may be refused.
+  # /readyz correctly answers 503 here, which would count as a server error; each service's own tests cover it.
+  # The rules decide whether a claim is accepted, and a schema cannot express them: a valid body may be refused.
   (cd "$work" && timeout --foreground $((seconds + 60)) "$venv/bin/schemathesis" run "http://127.0.0.1:$port/openapi.json" \
     --checks not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,response_headers_conformance \
     --exclude-path /readyz --mode all --generation-database none --max-examples 100 --max-time "$seconds" --no-color) || status=$?
 done
-[ "$status" = 0 ] || fail "an answer is not as the document says: see above, which has a curl command for each."
+[ "$status" = 0 ] || fail "some answers do not match the document: see the curl commands above."

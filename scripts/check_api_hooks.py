@@ -1,4 +1,4 @@
-"""What schemathesis does not know by itself: JSON Lines, which batches are sent in and answered with."""
+"""Teaches schemathesis JSON Lines, the format of batches and their results."""
 
 import json
 
@@ -14,5 +14,5 @@ def as_lines(_, value):
 
 @schemathesis.deserializer("application/x-ndjson")
 def last_line(_, response):
-    """Each line must be JSON; the last, the summary or the problem, stands for all of them."""
+    """Parses every line, and returns the last one: the summary or the problem."""
     return [json.loads(line) for line in response.content.splitlines()][-1]

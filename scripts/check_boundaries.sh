@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Holds the workspace to its shape: who may depend on whom, what the domain may touch, what may lie where.
-# Says every violation in a sentence, and why. Reads only; needs the dependencies fetched (any cargo build does that).
+# Checks the structure of the workspace: dependencies between crates, what the domain may use, and file names and places.
+# Prints each violation with its reason. Reads only; the dependencies must be fetched, which any cargo build does.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -11,21 +11,21 @@ violation() {
 }
 fail() { printf 'check_boundaries.sh: %s\n' "$*" >&2; exit 1; }
 
-# What git has or would add, as far as it is there.
+# The files that git tracks or would add, if they exist.
 git rev-parse --is-inside-work-tree >/dev/null 2>&1 || fail "this is not a git checkout: clone the repository and run it there."
 mapfile -t files < <(git ls-files --cached --others --exclude-standard | sort -u | while read -r file; do
   [ ! -e "$file" ] || printf '%s\n' "$file"
 done)
 files_like() { printf '%s\n' "${files[@]}" | grep -E "$1" || true; }
 
-# --- who depends on whom ------------------------------------------------------------------------------------------
+# --- dependencies -------------------------------------------------------------------------------------------------
 
-# must_not_depend CRATE KINDS WHY OTHER...: none of the others is in CRATE's tree of dependencies of these kinds.
+# must_not_depend CRATE KINDS REASON OTHER...: no OTHER may be in CRATE's dependency tree of these kinds.
 must_not_depend() {
   local crate=$1 kinds=$2 why=$3 tree other
   shift 3
   tree=$(cargo tree --frozen --package "$crate" --edges "$kinds" --prefix none --format '{p}') ||
-    fail "cargo could not list what $crate depends on: mend what it says above ('cargo fetch' gets what is missing)."
+    fail "cargo could not list the dependencies of $crate: fix the errors above ('cargo fetch' fetches missing crates)."
   for other in "$@"; do
     if grep -q "^$other v" <<<"$tree"; then
       violation "$crate depends on $other, directly or through another crate ('cargo tree -p $crate -i $other' shows how): $why."
@@ -33,8 +33,8 @@ must_not_depend() {
   done
 }
 
-no_claims="it is mechanics that knows nothing of claims"
-by_events="the services talk only through events, and neither knows how the other or its surroundings work"
+no_claims="it is a general mechanism and must not depend on claims"
+by_events="the services communicate only through events, and neither may depend on the other or its surroundings"
 must_not_depend claim_events normal "the contract does no I/O" tokio actix-web diesel rdkafka reqwest
 must_not_depend dual_db normal "$no_claims" claim_events claim_process payments
 must_not_depend event_bus normal "$no_claims" claim_events claim_process payments
@@ -45,21 +45,21 @@ must_not_depend service_runtime normal "$no_claims" claim_events claim_process p
 must_not_depend operator_api normal "it is the same in both services" claim_process payments
 must_not_depend claim_process normal "$by_events" payments simulated_gateway local_broker
 must_not_depend payments normal "$by_events" claim_process simulated_gateway local_broker
-must_not_depend simulated_gateway normal "it stands for somebody else's system" payments claim_process claim_events
-must_not_depend launcher normal "it is built first, before anything can be started, and knows the services as programs only" \
+must_not_depend simulated_gateway normal "it stands for the system of another company" payments claim_process claim_events
+must_not_depend launcher normal "it is built first, and uses the services only as programs" \
   claim_process payments simulated_gateway local_broker claim_events tokio actix-web diesel rdkafka reqwest
-must_not_depend system_tests normal,dev "it sees the system from outside, as its users do" claim_process payments
+must_not_depend system_tests normal,dev "it tests the system from outside, as its users see it" claim_process payments
 while read -r crate; do
   case $crate in
-    # It is nothing but tests.
+    # These contain only tests and their support.
     system_tests | test_support) ;;
-    *) must_not_depend "$crate" normal "it is for tests: name it among the dev-dependencies" test_support ;;
+    *) must_not_depend "$crate" normal "it is for tests: make it a dev-dependency" test_support ;;
   esac
 done < <(files_like '^crates/[^/]+/Cargo\.toml$' | cut -d / -f 2)
 
-# --- what the domain touches --------------------------------------------------------------------------------------
+# --- what the domain uses -----------------------------------------------------------------------------------------
 
-# One line a find, as file:line: code, with comments cut off and what spans lines joined.
+# Prints each match as file:line: code. Comments are cut off.
 in_code() {
   local pattern=$1 file
   while read -r file; do
@@ -69,22 +69,22 @@ in_code() {
 }
 domain=$(files_like '^crates/[^/]+/src/domain(/.*)?\.rs$')
 while read -r found; do
-  [ -z "$found" ] || violation "$found: the domain is pure; what does I/O belongs into an adapter folder beside it."
+  [ -z "$found" ] || violation "$found: the domain is pure; move I/O into an adapter folder beside it."
 done < <(in_code '\b(actix[a-z_]*|diesel[a-z_]*|rdkafka|tokio|reqwest)\b|\bstd::(fs|net|thread|process|env)\b' <<<"$domain")
 while read -r found; do
-  [ -z "$found" ] || violation "$found: the domain does not look at the clock; pass the time in."
+  [ -z "$found" ] || violation "$found: the domain does not read the clock; pass the time in."
 done < <(in_code '\b(SystemTime|Instant|Timestamp|Zoned)::now\b' <<<"$domain")
 # `use std::{…}` may span lines.
 while read -r file; do
   [ -n "$file" ] || continue
   if sed 's://.*$::' "$file" | tr '\n' ' ' | grep -qE 'use std::\{([^;]*[^:[:alnum:]_])?(fs|net|thread|process|env)\b[^;]*;'; then
-    violation "$file: the domain is pure; it uses fs, net, thread, process or env of std, which belong into an adapter folder."
+    violation "$file: the domain is pure; it uses fs, net, thread, process or env of std, which belong in an adapter folder."
   fi
 done <<<"$domain"
 
 # --- the layers of the services -----------------------------------------------------------------------------------
 
-# not_in_layer FOLDER PATTERN WHY: no code of a folder in crates has the pattern. Both are regular expressions.
+# not_in_layer FOLDER PATTERN REASON: no code in a folder of crates may match the pattern. Both are regular expressions.
 not_in_layer() {
   local found
   while read -r found; do
@@ -92,20 +92,20 @@ not_in_layer() {
   done < <(files_like "^crates/$1(/.*)?\.rs$" | in_code "$2")
 }
 not_in_layer '(claim_process|payments)/src/http' '\b(diesel[a-z_]*|db|[Cc]onnection|transaction)\b' \
-  "http reads requests and renders responses; what touches the database belongs into a use case or into queries"
+  "http parses requests and renders responses; move database access into a use case or into queries"
 not_in_layer claim_process/src/claims '\b(actix[a-z_]*|utoipa[a-z_]*|http|http_server|Problem)\b' \
-  "claims holds the use cases and knows no HTTP; return a type that http can render"
-not_in_layer claim_process/src/claims '\bdiesel[a-z_]*\b' "claims runs no query of its own; queries belong into db"
+  "claims holds the use cases and uses no HTTP; return a type that http can render"
+not_in_layer claim_process/src/claims '\bdiesel[a-z_]*\b' "claims runs no query of its own; move queries into db"
 not_in_layer 'claim_process/src/(db|domain|events|intake)' '\bcrate::(claims|http)\b' \
-  "it is below the use cases and does not know them; decide in claims, over what it returns"
+  "it is below the use cases and must not use them; decide in claims from what it returns"
 
 # --- names, sizes, first lines ------------------------------------------------------------------------------------
 
 while read -r file; do
-  [ -z "$file" ] || violation "$file: 'common' and 'utils' say nothing; name the module after what it is for."
+  [ -z "$file" ] || violation "$file: 'common' and 'utils' are not meaningful names; name the module after its purpose."
 done < <(files_like '^crates/(.*/)?(common|utils)(\.rs$|/)')
 while read -r found; do
-  [ -z "$found" ] || violation "$found: 'common' and 'utils' say nothing; name it after what it is for."
+  [ -z "$found" ] || violation "$found: 'common' and 'utils' are not meaningful names; name it after its purpose."
 done < <(files_like '^crates/.*(\.rs|/Cargo\.toml)$' | xargs -r -d '\n' grep -nE '\bmod (common|utils)\b|^name = "(common|utils)"' /dev/null || true)
 
 readonly longest=500
@@ -113,14 +113,14 @@ while read -r file; do
   [ -n "$file" ] || continue
   lines=$(wc -l <"$file")
   if ((lines > longest)); then
-    violation "$file has $lines lines, and $longest is the limit: it holds more than one idea, so split it."
+    violation "$file has $lines lines, and $longest is the limit: it holds more than one idea; split it."
   fi
 done < <(files_like '^crates/[^/]+/src/')
 
 while read -r file; do
   [ -n "$file" ] || continue
   head -n 1 "$file" | grep -q '^//!' ||
-    violation "$file does not begin with a '//!' line: say there what it is for and what it must not do."
+    violation "$file does not begin with a '//!' line: describe there its purpose and what it must not do."
 done < <(files_like '^crates/[^/]+/src/.*\.rs$')
 
 # --- the top level ------------------------------------------------------------------------------------------------

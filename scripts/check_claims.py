@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Sends claims of all fates to a running system, and looks whether each ended as it should. Knows the services by HTTP only.
+"""Sends claims of all fates to a running system, and checks that each ended as it must. It uses only HTTP.
 
-usage: check_claims.py send CLAIMS_URL COUNT SECONDS FILE    sends COUNT claims over SECONDS, each until it is accepted
-       check_claims.py audit CLAIMS_URL PAYMENTS_URL GATEWAY_URL FILE SECONDS    waits that long for the last one's end
+usage: check_claims.py send CLAIMS_URL COUNT SECONDS FILE    sends COUNT claims over SECONDS, and retries each until it is accepted
+       check_claims.py audit CLAIMS_URL PAYMENTS_URL GATEWAY_URL FILE SECONDS    waits up to SECONDS until all have ended
 """
 import json
 import sys
@@ -26,7 +26,7 @@ FATES = [
 DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-def ask(url, body=None, headers=None, timeout=15):
+def request_json(url, body=None, headers=None, timeout=15):
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"content-type": "application/json", **(headers or {})})
     with DIRECTLY.open(request, timeout=timeout) as answer:
@@ -34,7 +34,7 @@ def ask(url, body=None, headers=None, timeout=15):
 
 
 def accepted(url, number):
-    """Sends one claim again and again under one key until it is accepted."""
+    """Sends one claim, and retries with the same key until it is accepted."""
     cents, plan, end = FATES[number % len(FATES)]
     claim = {
         "service_date": "2018-03-28", "submitted_procedure": "D0180", "plan_group": plan, "subscriber_id": "3730189502",
@@ -45,11 +45,11 @@ def accepted(url, number):
     until = time.monotonic() + 180
     while True:
         try:
-            return ask(f"{url}/v1/claims", claim, key)["id"], end
+            return request_json(f"{url}/v1/claims", claim, key)["id"], end
         except urllib.error.HTTPError as error:
             if error.code < 500 and error.code not in (408, 429):
                 raise
-        # Whatever else goes wrong is a connection that was refused, cut or too slow.
+        # Any other error is a refused, broken or slow connection.
         except (OSError, ValueError):
             pass
         if time.monotonic() > until:
@@ -58,7 +58,7 @@ def accepted(url, number):
 
 
 def send(url, count, seconds, file):
-    """Claims go out at their time, also while earlier ones still wait for an answer."""
+    """Sends each claim at its time, even if earlier ones still wait for an answer."""
     ends, problems = [], []
 
     def one(number):
@@ -78,14 +78,14 @@ def send(url, count, seconds, file):
     with open(file, "a", encoding="utf-8") as out:
         out.writelines(f"{claim} {end}\n" for claim, end in ends)
     if problems:
-        raise SystemExit(f"check_claims.py: {len(problems)} claims were not accepted, the first because of: {problems[0]!r}")
+        raise SystemExit(f"check_claims.py: {len(problems)} claims were not accepted, the first one: {problems[0]!r}")
     print(f"{len(ends)} claims were accepted")
 
 
 def pages(url, name, next_name, parameter):
     found, after = [], None
     while True:
-        page = ask(url + (f"&{parameter}={after}" if after else ""))
+        page = request_json(url + (f"&{parameter}={after}" if after else ""))
         found += page[name]
         after = page.get(next_name)
         if not after:
@@ -93,9 +93,9 @@ def pages(url, name, next_name, parameter):
 
 
 def pending(claims_url):
-    """How many claims wait for their end; None while nobody can tell."""
+    """The number of claims that have not ended; None while claim_process does not answer."""
     try:
-        return ask(f"{claims_url}/v1/reconciliation")["pending"]["claims"]
+        return request_json(f"{claims_url}/v1/reconciliation")["pending"]["claims"]
     except OSError:
         return None
 
@@ -112,25 +112,25 @@ def audit(claims_url, payments_url, gateway_url, file, seconds):
 
     def must_be(what, found, wanted):
         if found != wanted:
-            problems.append(f"{what}: {found}, and should be {wanted}")
+            problems.append(f"{what}: expected {wanted}, found {found}")
 
     claims = pages(f"{claims_url}/v1/claims?limit=500", "claims", "next_cursor", "cursor")
     stored = {claim["id"]: claim["status"] for claim in claims}
-    must_be("claims that were accepted and are not stored", sorted(expected.keys() - stored.keys()), [])
-    must_be("claims that are stored and were never accepted", sorted(stored.keys() - expected.keys()), [])
+    must_be("accepted claims that are not stored", sorted(expected.keys() - stored.keys()), [])
+    must_be("stored claims that were not accepted", sorted(stored.keys() - expected.keys()), [])
     for claim, end in expected.items():
         must_be(f"claim {claim}", stored.get(claim), end)
-    must_be("the reconciliation agrees", ask(f"{claims_url}/v1/reconciliation")["agrees"], True)
-    ledger = ask(f"{payments_url}/v1/ledger/audit?limit=1000")
-    book = ask(f"{gateway_url}/book/summary")
+    must_be("the reconciliation agrees", request_json(f"{claims_url}/v1/reconciliation")["agrees"], True)
+    ledger = request_json(f"{payments_url}/v1/ledger/audit?limit=1000")
+    book = request_json(f"{gateway_url}/book/summary")
     must_be("the ledger balances", ledger["balanced"], True)
     must_be("claims whose money is off", ledger["off"], [])
-    must_be("the ledger's cash is the gateway's book", ledger["cash_out_cents"], book["net_cents"])
+    must_be("the ledger's cash equals the gateway's book", ledger["cash_out_cents"], book["net_cents"])
     if problems:
         raise SystemExit("check_claims.py: " + "\n".join(problems[:20]))
     ends = list(stored.values())
-    print(f"{len(ends)} claims: {ends.count('settled')} settled, {ends.count('unwound')} unwound; the ledger balances, none is off, "
-          f"and its cash is the gateway's book: {book['net_cents']} cents")
+    print(f"{len(ends)} claims: {ends.count('settled')} settled, {ends.count('unwound')} unwound; the ledger balances, no claim is off, "
+          f"and its cash equals the gateway's book: {book['net_cents']} cents")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Proves the images and docker-compose.yml with docker or podman: builds, runs, kills, and reads what is left in the books.
+# Tests the images and docker-compose.yml with docker or podman: builds and runs them, kills containers, and audits the books.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -7,20 +7,20 @@ usage() {
   cat <<'END'
 usage: bash scripts/check_containers.sh [--binaries DIRECTORY | --from-sources] [--offline-base] [--part PART]... [--claims N]
 
---binaries DIRECTORY  where the binaries of the images are (target/release); they must run on Debian 12
+--binaries DIRECTORY  the binaries for the images (target/release); they must run on Debian 12
 --from-sources        builds them in the images instead
---offline-base        where no registry is reached: makes the base image with debootstrap, and stand-ins for PostgreSQL's and
-                      Kafka's images from deploy/stand_ins, under the names of the real ones; they are removed at the end
---part PART           files, images, all_in_one or stack; without it all of them
+--offline-base        without a registry: makes the base image with debootstrap, and replacements for PostgreSQL's and Kafka's
+                      images from deploy/stand_ins, under the names of the real ones; they are removed at the end
+--part PART           files, images, all_in_one or stack; default: all of them
 --claims N            claims sent while containers are killed (240)
 
-Works beside a running stack: its ports, images, volumes and passwords are its own. Needs python3 and curl, and with
---offline-base what 'bash bootstrap.sh podman kafka' installs.
+It can run beside a running stack, because it has its own ports, images, volumes and passwords. It needs python3 and curl, and with
+--offline-base the packages that 'bash bootstrap.sh podman kafka' installs.
 END
 }
 
 fail() { printf 'check_containers.sh: FAILED: %s\n' "$*" >&2; exit 1; }
-say() { printf '%s check_containers.sh: %s\n' "$(date +%T)" "$*"; }
+log() { printf '%s check_containers.sh: %s\n' "$(date +%T)" "$*"; }
 # shellcheck source=scripts/container_engine.sh
 . scripts/container_engine.sh
 
@@ -52,13 +52,13 @@ readonly claims_port=28000 gateway_port=28090 aio_claims=28100 aio_payments=2810
 readonly claims_url=http://127.0.0.1:$claims_port gateway_url=http://127.0.0.1:$gateway_port
 mkdir -p "$place"
 find_engine
-compose=() made_images=() # the newest first, so that none is removed before what is built on it
+compose=() made_images=() # the newest first, so that dependent images are removed first
 : >"$place/removed.log"
 
-# Without what podman says on machines that have no systemd to time health checks.
+# Drops podman's warnings on machines without systemd, which would time health checks.
 exec 2> >(grep --line-buffered -v systemd >&2)
 
-# What is this check's own, also where an earlier one was stopped before it could clean up: one line each.
+# Lists the containers, volumes and networks of this check, including those of an earlier, interrupted run.
 leftovers() {
   local kind
   "$engine" ps --all --format '{{.Names}}' | sed -nE "s/^((${project}[_-]|check-(all-in-one|single)$).*)/container \1/p"
@@ -67,7 +67,7 @@ leftovers() {
   done
 }
 
-# Removes them all. An engine may refuse while it starts a container again that has ended, so that this is tried more than once.
+# Removes them all. An engine may refuse while it restarts a container, so this retries.
 remove_leftovers() {
   local attempt kind name
   for attempt in 1 2 3 4 5; do
@@ -81,19 +81,19 @@ remove_leftovers() {
     [ -n "$(leftovers)" ] || return 0
     sleep "$attempt"
   done
-  printf 'check_containers.sh: this cannot be removed: %s; %s says why\n' "$(leftovers | paste -sd,)" "$place/removed.log" >&2
+  printf 'check_containers.sh: these cannot be removed: %s; see %s\n' "$(leftovers | paste -sd,)" "$place/removed.log" >&2
   return 1
 }
 
 clean_up() {
   local status=$? image
   set +e
-  say "cleaning up"
+  log "cleaning up"
   remove_leftovers || status=1
   for image in "${made_images[@]}"; do
-    "$engine" rmi --force "$image" >>"$place/removed.log" 2>&1 || say "the image $image stays: $(tail -n 1 "$place/removed.log")"
+    "$engine" rmi --force "$image" >>"$place/removed.log" 2>&1 || log "the image $image cannot be removed: $(tail -n 1 "$place/removed.log")"
   done
-  [ "$status" != 0 ] || say "all of it holds: ${parts[*]}"
+  [ "$status" != 0 ] || log "all checks passed: ${parts[*]}"
   exit "$status"
 }
 trap clean_up EXIT
@@ -105,32 +105,32 @@ await() {
   local what=$1 until=$((SECONDS + $2))
   shift 2
   until "$@" >"$place/await.log" 2>&1; do
-    ((SECONDS < until)) || fail "$what: not within its time; last: $(tail -n 1 "$place/await.log")"
+    ((SECONDS < until)) || fail "timed out: $what; last output: $(tail -n 1 "$place/await.log")"
     sleep 0.5
   done
 }
 
-# --- where no registry is reached ---------------------------------------------------------------------------------
+# --- without a registry -------------------------------------------------------------------------------------------
 
-# An image of this name that was not made here by an earlier check.
+# Whether an image of this name exists that is not a replacement made by an earlier check.
 is_real() { [[ "$("$engine" image inspect --format '{{.Config.Labels}}' "$1" 2>/dev/null || echo stand-in)" != *stand-in* ]]; }
 
 make_base() {
   local root=$place/root
   if ! is_real "$base"; then
-    say "making $base with debootstrap"
+    log "making $base with debootstrap"
     rm -rf "$root"
     debootstrap --variant=minbase bookworm "$root" >"$place/debootstrap.log" 2>&1 ||
-      fail "debootstrap failed; $place/debootstrap.log says why."
-    tar -C "$root" -c . | "$engine" import --change 'CMD ["bash"]' --change 'LABEL stand-in=yes' - "$base" >/dev/null 2>&1 || fail "the base image could not be made."
+      fail "debootstrap failed; see $place/debootstrap.log."
+    tar -C "$root" -c . | "$engine" import --change 'CMD ["bash"]' --change 'LABEL stand-in=yes' - "$base" >/dev/null 2>&1 || fail "the base image could not be created."
     rm -rf "$root"
     made_images=("$base" "${made_images[@]}")
   fi
-  # Some kernels refuse podman's own limits, and crun their cgroups.
+  # Some kernels refuse podman's default limits, and crun cannot use their cgroups.
   if [ "${engine##*/}" = podman ] && ! podman run --rm "$base" true >/dev/null 2>&1; then
     printf '[containers]\ndefault_ulimits = ["nofile=16384:16384","nproc=8192:8192"]\n[engine]\nruntime = "runc"\n' >"$place/containers.conf"
     export CONTAINERS_CONF=$place/containers.conf
-    podman run --rm "$base" true || fail "podman cannot run a container here; it says why above."
+    podman run --rm "$base" true || fail "podman cannot run a container here; see the errors above."
   fi
 }
 
@@ -141,14 +141,14 @@ make_stand_ins() {
   for server in postgres kafka; do
     image=$(sed -nE "s|^    image: (docker.io/.*$server:.*)|\1|p" docker-compose.yml)
     ! is_real "$image" || continue
-    say "making a stand-in for $image"
+    log "making a replacement for $image"
     if [ "$server" = kafka ] && [ ! -d "$place/stand_ins/libs" ]; then
       timeout 600 mvn -q -B -f deploy/kafka/pom.xml dependency:copy-dependencies -DincludeScope=runtime \
         -DoutputDirectory="$place/stand_ins/libs" >"$place/maven.log" 2>&1 ||
-        fail "Kafka's jars could not be fetched; $place/maven.log says why."
+        fail "Kafka's jars could not be fetched; see $place/maven.log."
     fi
     "$engine" build --quiet --network host --file "deploy/stand_ins/$server.Dockerfile" --tag "$image" "$place/stand_ins" \
-      >"$place/$server.log" 2>&1 || fail "the stand-in could not be built; $place/$server.log says why."
+      >"$place/$server.log" 2>&1 || fail "the replacement could not be built; see $place/$server.log."
     made_images=("$image" "${made_images[@]}")
   done
 }
@@ -157,20 +157,20 @@ make_stand_ins() {
 
 check_files() {
   local line
-  say "the files"
+  log "checking the files"
   while read -r line; do
     [[ $line == *:?* && $line != *:latest* ]] || fail "an image without a fixed version: $line"
   done < <(sed -nE 's/^ *image: //p; s/^ARG (DEBIAN|RUST)=//p; s/^FROM (docker.io.*)/\1/p' docker-compose.yml deploy/Dockerfile \
     deploy/stand_ins/*.Dockerfile)
   ! "${without_passwords[@]}" config >/dev/null 2>"$place/refused" || fail "docker-compose.yml starts without passwords."
   grep -q 'PASSWORD.*deploy/compose.env.example' "$place/refused" ||
-    fail "without passwords compose does not say what to do: $(cat "$place/refused")"
+    fail "without passwords compose does not name the remedy: $(cat "$place/refused")"
   "${compose[@]}" config >"$place/config.yml" 2>"$place/config.log" ||
     fail "compose cannot read docker-compose.yml: $(cat "$place/config.log")"
-  # Docker's own compose holds what it reads to the schema; podman-compose does not.
+  # Docker's compose validates files against the schema; podman-compose does not.
   if [ "${engine##*/}" = podman ]; then
     if "$(dirname "${compose[0]}")/python" -c 'import jsonschema, compose, yaml' 2>/dev/null; then
-      "$(dirname "${compose[0]}")/python" - "$place/config.yml" <<'END' || fail "docker-compose.yml is not what the schema of such files says."
+      "$(dirname "${compose[0]}")/python" - "$place/config.yml" <<'END' || fail "docker-compose.yml does not match its schema."
 import importlib.resources, json, sys
 import jsonschema, yaml
 schema = json.loads(importlib.resources.files("compose").joinpath("config/compose_spec.json").read_text())
@@ -182,7 +182,7 @@ for error in errors:
 sys.exit(bool(errors))
 END
     else
-      say "the schema was left out: 'bash bootstrap.sh podman' brings it"
+      log "the schema was skipped: 'bash bootstrap.sh podman' installs it"
     fi
   fi
   python3 - "$place/config.yml" <<'END' || fail "docker-compose.yml lacks something; see above."
@@ -204,11 +204,11 @@ END
 
 build_images() {
   local image
-  say "building the images ${suffix:+from the binaries in $binaries}"
+  log "building the images ${suffix:+from the binaries in $binaries}"
   [ -z "$suffix" ] || stage_binaries "$binaries"
   for image in "${services[@]}" all_in_one; do
     build_image "$image" "$tag" "$suffix" ${offline:+--network host} >"$place/build-$image.log" 2>&1 ||
-      fail "the image $image could not be built; $place/build-$image.log says why: $(tail -n 3 "$place/build-$image.log")"
+      fail "the image $image could not be built; see $place/build-$image.log: $(tail -n 3 "$place/build-$image.log")"
     made_images=("claims-to-payments/$image:$tag" "${made_images[@]}")
   done
 }
@@ -220,59 +220,59 @@ check_images() {
     image=claims-to-payments/$name:$tag
     size=$((($("$engine" image inspect --format '{{.Size}}' "$image") - base_size) / 1000000))
     user=$("$engine" image inspect --format '{{.Config.User}}' "$image")
-    say "$name: $size MB beyond its base of $((base_size / 1000000)) MB, user $user"
+    log "$name: $size MB beyond its base of $((base_size / 1000000)) MB, user $user"
     [ "$name" = all_in_one ] || ((size < 60)) || fail "$image has $size MB beyond its base, and 60 MB is the limit."
-    [[ $user =~ ^[1-9][0-9]*: ]] || fail "$image runs as '$user': it must be a number that is not 0."
+    [[ $user =~ ^[1-9][0-9]*: ]] || fail "$image runs as '$user': it must be a number other than 0."
     [ "$("$engine" run --rm --entrypoint id "$image" -u)" = 10001 ] || fail "$image does not run as 10001."
     "$engine" image inspect "$image" | grep -i healthcheck >/dev/null || fail "$image has no health check."
     { "$engine" history --no-trunc "$image" && "$engine" image inspect "$image"; } >"$place/history"
-    ! grep -iE '(password|secret|token)[A-Z_]*=' "$place/history" || fail "there is something like a secret in the history of $image."
+    ! grep -iE '(password|secret|token)[A-Z_]*=' "$place/history" || fail "the history of $image seems to contain a secret."
   done
-  # What the stack is started with is in no layer, and neither is what lies beside the sources.
+  # No layer may contain the passwords of the stack or files beside the sources.
   "$engine" save --output "$place/image.tar" "claims-to-payments/all_in_one:$tag" >/dev/null 2>&1
   while IFS='=' read -r found password; do
     [[ $found != *PASSWORD ]] || ! grep -qaF "$password" "$place/image.tar" || fail "$found is in a layer."
   done <"$place/compose.env"
   ! grep -qaF compose.env "$place/image.tar" || fail "an env file is in a layer."
   rm -f "$place/image.tar"
-  say "no secret in a layer or in the history"
+  log "no secret in a layer or in the history"
 }
 
 # --- claims -------------------------------------------------------------------------------------------------------
 
-# Posts the real claim to the service at $1, waits for its end, and notes it in the file $2.
+# Posts the real claim to the service at $1, waits until it is settled, and appends it to the file $2.
 settle_the_real_claim() {
   local id
   id=$(curl -fsS --noproxy '*' -H 'content-type: text/csv' --data-binary @scripts/claim_1234.csv "$1/v1/claims" |
     sed -E 's/^\{"id": ?"([^"]*)".*/\1/')
   await "the real claim's settlement" 60 is_settled "$1/v1/claims/$id"
   printf '%s settled\n' "$id" >>"$2"
-  say "the real claim is settled: 116.85"
+  log "the real claim is settled: 116.85"
 }
 is_settled() { curl -fsS --noproxy '*' "$1" | grep -E '"status": ?"settled"' | grep -qE '"amount": ?"116.85"'; }
 
-# Stops the container $1, within the ten seconds an engine gives it, and sets stopped_ms.
+# Stops the container $1 within the ten seconds that an engine allows, and sets stopped_ms.
 stop_cleanly() {
   local since code
   since=$(date +%s%N)
   "$engine" stop --time 10 "$1" >/dev/null 2>&1
   stopped_ms=$((($(date +%s%N) - since) / 1000000))
   code=$("$engine" inspect --format '{{.State.ExitCode}}' "$1")
-  [ "$code" = 0 ] || fail "it ended with $code after $stopped_ms ms instead of stopping cleanly: $("$engine" logs --tail 5 "$1")"
+  [ "$code" = 0 ] || fail "exit code $code after $stopped_ms ms instead of a clean stop: $("$engine" logs --tail 5 "$1")"
 }
 
-# last_words EXPECTED ARGUMENT...: a container that must end by itself, and say why in its last line.
-last_words() {
+# check_last_line EXPECTED ARGUMENT...: runs a container that must end by itself with EXPECTED in its last log line.
+check_last_line() {
   local expected=$1 status=0 last
   shift
   timeout 120 "$engine" run --rm --name check-single --read-only --cap-drop all "$@" >"$place/single.log" 2>&1 || status=$?
   last=$(grep -v systemd "$place/single.log" | grep . | tail -n 1)
   if [ "$status" = 0 ] || [[ $last != *"$expected"* ]]; then
-    fail "a container should have ended with '$expected', and ended with $status and: $last"
+    fail "expected a failure with '$expected' in the last line; exit code $status, last line: $last"
   fi
-  say "last words: $last"
+  log "last line: $last"
 }
-says_last() { "$engine" logs --tail 1 "$1" 2>&1 | grep -F "$2"; }
+has_last_line() { "$engine" logs --tail 1 "$1" 2>&1 | grep -F "$2"; }
 
 # --- everything in one --------------------------------------------------------------------------------------------
 
@@ -285,14 +285,14 @@ start_all_in_one() {
 
 check_all_in_one() {
   local sent=$place/all-in-one.claims zombies not_json sender stopped_ms
-  say "everything in one container"
+  log "everything in one container"
   rm -f "$sent"
   start_all_in_one
   # shellcheck disable=SC2016 # the shell inside expands it
   "$engine" exec check-all-in-one bash -c '! touch /usr/local/bin/x 2>/dev/null && grep -q "^CapEff:.0000000000000000" /proc/1/status && [ $(id -u) = 10001 ]' ||
-    fail "its root can be written, it has capabilities, or another user."
+    fail "its root is writable, it has capabilities, or it runs as another user."
   settle_the_real_claim "http://127.0.0.1:$aio_claims" "$sent"
-  say "a process in it is killed, and an orphan is left behind"
+  log "killing a process in it, and leaving an orphan"
   # shellcheck disable=SC2016
   "$engine" exec check-all-in-one bash -c '(sleep 0.2 &) ; for p in /proc/[0-9]*; do [ "$(cat $p/comm 2>/dev/null)" != payments ] || kill -KILL ${p#/proc/}; done'
   python3 scripts/check_claims.py send "http://127.0.0.1:$aio_claims" 24 4 "$sent"
@@ -300,22 +300,22 @@ check_all_in_one() {
   "$engine" logs check-all-in-one 2>&1 | grep 'payments ended with exit status 137' >/dev/null || fail "payments was not killed."
   zombies=$("$engine" exec check-all-in-one bash -c 'grep -l "^State:.Z" /proc/[0-9]*/status 2>/dev/null | wc -l')
   [ "$zombies" = 0 ] || fail "process 1 leaves $zombies zombies."
-  say "it is told to stop while claims come in"
+  log "stopping it while claims are sent"
   python3 scripts/check_claims.py send "http://127.0.0.1:$aio_claims" 40 6 "$sent" >"$place/sender.log" 2>&1 &
   sender=$!
   sleep 3
   stop_cleanly check-all-in-one
-  say "it stopped in $stopped_ms ms, exit code 0"
-  ! "$engine" logs check-all-in-one 2>&1 | grep 'did not stop within' || fail "a process in it had to be killed."
+  log "it stopped in $stopped_ms ms, exit code 0"
+  ! "$engine" logs check-all-in-one 2>&1 | grep 'did not stop in time' || fail "a process in it had to be killed."
   "$engine" rm check-all-in-one >/dev/null 2>&1
   start_all_in_one
-  wait "$sender" || fail "what was sent meanwhile was not accepted: $(tail -n 1 "$place/sender.log")"
+  wait "$sender" || fail "claims sent meanwhile were not accepted: $(tail -n 1 "$place/sender.log")"
   python3 scripts/check_claims.py audit "http://127.0.0.1:$aio_claims" "http://127.0.0.1:$aio_payments" \
     "http://127.0.0.1:$aio_gateway" "$sent" 180
   not_json=$("$engine" logs check-all-in-one 2>/dev/null | grep -vc '^{' || true)
   [ "$not_json" = 0 ] || fail "$not_json lines of its log are not JSON."
-  say "what containers say last when something is wrong"
-  last_words "port 8000 on 0.0.0.0 is in use" --network container:check-all-in-one "claims-to-payments/claim_process:$tag"
+  log "checking the last log lines of failing containers"
+  check_last_line "port 8000 on 0.0.0.0 is in use" --network container:check-all-in-one "claims-to-payments/claim_process:$tag"
   "$engine" rm --force --time 10 check-all-in-one >/dev/null 2>&1
 }
 
@@ -334,19 +334,19 @@ healthy() {
   fi
 }
 
-# Kills the container's process as a crash would. Where its number is not to be seen from here, the engine does it, and then
-# the engine does not start it again by itself.
+# Kills the container's process as a crash would. If its process id is not visible here, the engine kills it; then the engine does
+# not restart it by itself.
 kill_container() {
   local id pid
   id=$(container_id "$@")
   pid=$("$engine" inspect --format '{{.State.Pid}}' "$id")
   if [ "$(id -u)" = 0 ] && [ -d "/proc/$pid" ] && grep -q "$id" "/proc/$pid/cgroup" 2>/dev/null && kill -KILL "$pid" 2>/dev/null; then
-    say "killed $1 ${2:-1}: its restart policy has to start it again"
+    log "killed $1 ${2:-1}: its restart policy must restart it"
   else
     "$engine" kill --signal KILL "$id" >/dev/null
     sleep 1
     "$engine" start "$id" >/dev/null
-    say "killed $1 ${2:-1}, and started it again by hand"
+    log "killed $1 ${2:-1}, and restarted it by hand"
   fi
 }
 
@@ -360,17 +360,17 @@ await_stack() {
 check_stack() {
   local sent=$place/stack.claims victim network since sender stopped_ms
   rm -f "$sent"
-  say "the stack, with passwords made now"
+  log "starting the stack with new passwords"
   since=$SECONDS
   "${compose[@]}" up -d --no-build >"$place/up.log" 2>&1 || fail "it does not start: $(tail -n 3 "$place/up.log")"
   await_stack
-  say "all five are healthy after $((SECONDS - since)) s"
+  log "all five are healthy after $((SECONDS - since)) s"
   settle_the_real_claim "$claims_url" "$sent"
 
   "${compose[@]}" up -d --no-build --no-recreate --scale payments=3 >"$place/scale.log" 2>&1 ||
     fail "payments cannot be scaled: $(tail -n 3 "$place/scale.log")"
   for victim in 1 2 3; do await "payments $victim is healthy" 120 healthy payments "$victim"; done
-  say "three payments are healthy"
+  log "three payments are healthy"
   for victim in claim_process payments simulated_gateway; do
     [ "$("$engine" exec "$(container_id "$victim")" id -u)" = 10001 ] || fail "$victim runs as another user."
     ! "$engine" exec "$(container_id "$victim")" touch /usr/x 2>/dev/null || fail "$victim can write to its root."
@@ -380,7 +380,7 @@ check_stack() {
     "$engine" exec "$(container_id "$victim")" grep -q '^NoNewPrivs:.1' /proc/1/status || fail "$victim may gain privileges."
   done
 
-  say "$claims claims over 75 s, and everything is killed once"
+  log "$claims claims over 75 s, while each container is killed once"
   python3 scripts/check_claims.py send "$claims_url" "$claims" 75 "$sent" >"$place/sender.log" 2>&1 &
   sender=$!
   sleep 5
@@ -397,33 +397,33 @@ check_stack() {
 
   for victim in claim_process payments simulated_gateway; do
     stop_cleanly "$(container_id "$victim")"
-    say "$victim stopped in $stopped_ms ms, exit code 0"
+    log "$victim stopped in $stopped_ms ms, exit code 0"
   done
 
-  say "down, and up again with its volumes"
+  log "stopping the stack, and starting it again with its volumes"
   since=$(date +%s%N)
   compose_down "$project" >"$place/down.log" 2>&1 || fail "it does not stop: $(tail -n 3 "$place/down.log")"
-  say "down after $((($(date +%s%N) - since) / 1000000)) ms"
-  [ -z "$("$engine" ps --all --quiet --filter "name=^${project}[_-]")" ] || fail "containers are left over."
+  log "down after $((($(date +%s%N) - since) / 1000000)) ms"
+  [ -z "$("$engine" ps --all --quiet --filter "name=^${project}[_-]")" ] || fail "containers are left."
   "${compose[@]}" up -d --no-build >"$place/up.log" 2>&1 || fail "it does not start again: $(tail -n 3 "$place/up.log")"
   await_stack
   python3 scripts/check_claims.py audit "$claims_url" "$(payments_url)" "$gateway_url" "$sent" 120
   settle_the_real_claim "$claims_url" "$sent"
 
-  say "what containers say last when something is wrong"
+  log "checking the last log lines of failing containers"
   network=${project}_inside
-  last_words "password authentication failed" --network "$network" --env CLAIM_PROCESS__DATABASE__START_TIMEOUT_MS=2000 \
+  check_last_line "password authentication failed" --network "$network" --env CLAIM_PROCESS__DATABASE__START_TIMEOUT_MS=2000 \
     --env CLAIM_PROCESS__DATABASE__URL=postgres://claims:wrong@postgres:5432/claims "claims-to-payments/claim_process:$tag"
   "$engine" run --detach --name check-single --network "$network" --env PAYMENTS__GATEWAY__URL=http://simulated_gateway:8090 \
     --env PAYMENTS__KAFKA__BROKERS=simulated_gateway:9999 "claims-to-payments/payments:$tag" >/dev/null
-  await "payments says that Kafka does not answer" 60 says_last check-single 'the Kafka brokers do not answer'
-  say "last words: $("$engine" logs --tail 1 check-single)"
+  await "payments reports that Kafka does not answer" 60 has_last_line check-single 'the Kafka brokers do not answer'
+  log "last line: $("$engine" logs --tail 1 check-single)"
   "$engine" rm --force check-single >/dev/null
   "$engine" exec "$(container_id postgres)" \
     psql -qU postgres claims -c "INSERT INTO __diesel_schema_migrations (version) VALUES ('99990101000000')"
   kill_container claim_process
-  await "claim_process says that its volume is newer" 60 says_last "$(container_id claim_process)" 'newer version of this program'
-  say "last words: $("$engine" logs --tail 1 "$(container_id claim_process)")"
+  await "claim_process reports that its volume is newer" 60 has_last_line "$(container_id claim_process)" 'newer version of this program'
+  log "last line: $("$engine" logs --tail 1 "$(container_id claim_process)")"
 }
 
 # ------------------------------------------------------------------------------------------------------------------

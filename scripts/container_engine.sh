@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Finds docker or podman, and what speaks docker-compose.yml with it; read in by other scripts, which have a `fail`.
-# Sets `engine` (docker or podman) and, by find_compose, `compose`.
+# Finds docker or podman and its compose command. Sourced by other scripts, which define `fail`.
+# find_engine sets `engine` (docker or podman), find_compose sets `compose`.
 
 readonly images_version=0.1.0
 readonly services=(claim_process payments simulated_gateway)
@@ -8,17 +8,17 @@ readonly services=(claim_process payments simulated_gateway)
 find_engine() {
   engine=${CONTAINER_ENGINE:-}
   if [ -n "$engine" ]; then
-    command -v "$engine" >/dev/null || fail "CONTAINER_ENGINE is '$engine', and there is no such program: name docker or podman."
+    command -v "$engine" >/dev/null || fail "CONTAINER_ENGINE is '$engine', which is not a program: set it to docker or podman."
   elif command -v docker >/dev/null && docker info >/dev/null 2>&1; then
     engine=docker
   elif command -v podman >/dev/null; then
     engine=podman
   elif command -v docker >/dev/null; then
-    fail "docker is here and its engine does not answer: start it, or see whether this user may use it ('docker info' says more)."
+    fail "docker is installed but its engine does not answer: start it, or check that this user may use it (see 'docker info')."
   else
-    fail "there is neither docker nor podman: install one ('bash bootstrap.sh podman' does on Debian and Ubuntu, https://docs.docker.com/engine/install elsewhere)."
+    fail "neither docker nor podman is installed: install one (on Debian and Ubuntu with 'bash bootstrap.sh podman', elsewhere see https://docs.docker.com/engine/install)."
   fi
-  # Podman's own format knows no health check.
+  # Podman's own image format has no health checks.
   export BUILDAH_FORMAT=docker
 }
 
@@ -27,15 +27,15 @@ find_compose() {
   if [ "${engine##*/}" = docker ]; then
     if docker compose version >/dev/null 2>&1; then compose=(docker compose) && return; fi
     if command -v docker-compose >/dev/null; then compose=(docker-compose) && return; fi
-    fail "docker is here without compose: install the package docker-compose-plugin (https://docs.docker.com/compose/install)."
+    fail "docker is installed without compose: install the package docker-compose-plugin (https://docs.docker.com/compose/install)."
   fi
   for candidate in "$PWD/.local/podman-compose/bin/podman-compose" podman-compose; do
     if command -v "$candidate" >/dev/null; then compose=("$candidate") && return; fi
   done
-  fail "podman is here without podman-compose: 'bash bootstrap.sh podman' installs it, or 'pip install podman-compose'."
+  fail "podman is installed without podman-compose: run 'bash bootstrap.sh podman' or 'pip install podman-compose'."
 }
 
-# Passwords that nobody chose, in the file $1, which only its owner reads. Further lines come from the other arguments.
+# Writes random passwords to the file $1, which only its owner can read. The other arguments are further lines.
 make_env_file() {
   local file=$1 name
   shift
@@ -46,7 +46,7 @@ make_env_file() {
       for name in POSTGRES_PASSWORD CLAIMS_DATABASE_PASSWORD PAYMENTS_DATABASE_PASSWORD GATEWAY_DATABASE_PASSWORD; do
         printf '%s=%s\n' "$name" "$(head -c 24 /dev/urandom | od -An -vtx1 | tr -d ' \n')"
       done
-      # Podman cannot choose from a range.
+      # Podman cannot choose a port from a range.
       [ "${engine##*/}" != podman ] || printf 'PAYMENTS_PORTS=127.0.0.1::8001\n'
       [ $# = 0 ] || printf '%s\n' "$@"
     } >"$file.new"
@@ -54,12 +54,12 @@ make_env_file() {
   mv "$file.new" "$file"
 }
 
-# Puts the binaries in $1 where the images take them from, without what only debuggers need.
+# Copies the binaries in $1 to the directory that the images take them from, without debug symbols.
 stage_binaries() {
   local name
   mkdir -p .local/prebuilt
   for name in launcher local_broker "${services[@]}"; do
-    [ -x "$1/$name" ] || fail "there is no $1/$name: build it first ('cargo build --release' puts it in target/release)."
+    [ -x "$1/$name" ] || fail "$1/$name does not exist: build it first ('cargo build --release' puts it in target/release)."
     rm -f ".local/prebuilt/$name"
     if command -v strip >/dev/null; then
       strip -o ".local/prebuilt/$name" "$1/$name"
@@ -69,14 +69,14 @@ stage_binaries() {
   done
 }
 
-# build_image TARGET TAG SUFFIX [ARGUMENT...]: SUFFIX is _prebuilt for binaries that were staged.
+# build_image TARGET TAG SUFFIX [ARGUMENT...]: SUFFIX is _prebuilt for staged binaries.
 build_image() {
   local target=$1 tag=$2 suffix=$3
   shift 3
   "$engine" build --file deploy/Dockerfile --target "$target$suffix" --tag "claims-to-payments/$target:$tag" "$@" .
 }
 
-# Stops the stack and keeps its volumes; further arguments go to compose. podman-compose forgets instances it has scaled to.
+# Stops the stack and keeps its volumes; further arguments go to compose. podman-compose does not stop scaled instances.
 compose_down() {
   local project=$1 instances
   shift

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Throws inputs at what claim_process reads, one fuzz target after another, and stops at the first that fails, with the name
-# of the input. What was found on the way is kept under target/ and is where the next run begins.
-# usage: fuzz.sh [SECONDS [TARGET...]]    300 seconds for each target, and all targets, where nothing is said
+# Fuzzes the parsers of claim_process, one target after another. Stops at the first failure and names the input.
+# New inputs are kept under target/, where the next run begins.
+# usage: fuzz.sh [SECONDS [TARGET...]]    default: 300 seconds for each target, all targets
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -14,14 +14,14 @@ shift || true
 export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
 command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target/fuzz}
-# With this the compiler of the services takes the flags that fuzzing needs, and no other has to be there.
+# Lets the stable compiler accept the flags that fuzzing needs, so that no other toolchain is needed.
 export RUSTC_BOOTSTRAP=1
 
 cp Cargo.lock crates/claim_process/fuzz/Cargo.lock
 cd crates/claim_process
 mapfile -t targets < <(if (($#)); then printf '%s\n' "$@"; else cargo fuzz list; fi)
 
-# The longest input, in bytes: a value, or a claim of some lines.
+# The longest input in bytes: a single value, or a claim with several lines.
 max_len() {
   case $1 in
     claim_*) echo 16384 ;;
@@ -38,5 +38,5 @@ for target in "${targets[@]}"; do
   cargo fuzz run "$target" "$found" "fuzz/corpus/$target" -- -max_total_time="$seconds" -max_len="$(max_len "$target")" \
     -rss_limit_mb=1024 -timeout=10 -print_final_stats=1 && continue
   input=$(find "$PWD/fuzz/artifacts/$target" -type f -newer "$CARGO_TARGET_DIR/corpus/begun" 2>/dev/null | head -n 1) || true
-  fail "$target fails${input:+ on $input}: what it says is above."
+  fail "$target failed${input:+ on $input}: see the output above."
 done

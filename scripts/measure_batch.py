@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Measures POST /v1/claims/batch with generated CSVs: how long until the first result and the last, and the peak of the
-service's resident memory, for files of growing size; then breaks a batch off in the middle and sends it again with its key.
+"""Measures POST /v1/claims/batch with generated CSVs of growing size: the time to the first and the last result, and the peak
+resident memory of the service. Then it breaks a batch off in the middle and sends it again with the same key.
 
     python3 scripts/measure_batch.py [--binaries target/release] [--postgres URL] [--claims 10000 100000 1000000]
 
-Starts local_broker and claim_process by itself, on ports of their own, with a new database for each size: SQLite in a
-temporary directory, or with --postgres a database that it makes and drops (psql must be there).
+It starts local_broker and claim_process on ports of their own, with a new database for each size: SQLite in a temporary
+directory, or with --postgres a database that it creates and drops (it needs psql).
 """
 
 import argparse
@@ -53,7 +53,7 @@ class Service:
             CLAIM_PROCESS__HTTP__PORT=str(PORT),
             CLAIM_PROCESS__DATABASE__URL=url,
             CLAIM_PROCESS__KAFKA__BROKERS=f"127.0.0.1:{BROKER_PORT}",
-            # One broker forgets what it cannot hold, and nobody listens to it.
+            # The broker drops what exceeds its memory, and no payments consumes it: claims must not be re-published.
             CLAIM_PROCESS__WATCHDOG__FIRST_PAUSE_MS="3600000",
             CLAIM_PROCESS__WATCHDOG__MAX_PAUSE_MS="3600000",
         )
@@ -66,7 +66,7 @@ class Service:
                 return
             except OSError:
                 if self.process.poll() is not None or time.time() > until:
-                    sys.exit(f"claim_process is not ready: {directory}/{name}.log says why")
+                    sys.exit(f"claim_process is not ready; see {directory}/{name}.log")
                 time.sleep(0.1)
 
     def sql(self, statement):
@@ -89,7 +89,7 @@ class Service:
 
 
 def send(claims, key, break_off_after=None):
-    """Sends a batch chunk by chunk while reading results. Returns the seconds to the first result, and the last line."""
+    """Sends a batch chunk by chunk while reading results. Returns the seconds to the first result, and the summary."""
     wire = socket.create_connection(("127.0.0.1", PORT), PATIENCE_S)
     began = time.monotonic()
     wire.sendall(

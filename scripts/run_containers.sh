@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The whole system in containers, for 'bash develop_local.sh docker' and 'dockercompose', whose --help says what they take.
+# Runs the whole system in containers, for 'bash develop_local.sh docker' and 'dockercompose'; see its --help.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -10,10 +10,10 @@ misused() { printf 'develop_local.sh: %s\n' "$*" >&2; exit 2; }
 
 default() { [ -n "${!1:-}" ] || printf -v "$1" '%s' "$2"; export "${1?}"; }
 
-# A whole number from $3 to $4 in the variable $1, which the user knows as $2.
+# Checks that the variable $1, which the user sets as $2, is a whole number from $3 to $4.
 whole_number() {
   if ! [[ ${!1} =~ ^(0|[1-9][0-9]{0,4})$ ]] || ((${!1} < $3 || ${!1} > $4)); then
-    misused "$2 is '${!1}': give it a whole number from $3 to $4."
+    misused "$2 is '${!1}': set it to a whole number from $3 to $4."
   fi
 }
 
@@ -21,12 +21,12 @@ whole_number() {
 accepts() { timeout 2 bash -c 'exec 3<>"/dev/tcp/${0%:*}/${0##*:}"' "$1" 2>/dev/null; }
 is_ready() { curl -fs -o /dev/null --noproxy '*' --max-time 2 "http://$1/readyz" 2>/dev/null; }
 
-# refuse_taken HOST:PORT WHO HOW-TO-MOVE-IT
+# refuse_taken HOST:PORT USER REMEDY
 refuse_taken() {
-  ! accepts "$1" || fail "$1 is taken, and $2 needs it: stop what listens there$3."
+  ! accepts "$1" || fail "$1 is in use, and $2 needs it: stop the program that listens there$3."
 }
 
-# take_prebuilt --prebuilt DIRECTORY: for the images' binaries; sets the caller's suffix.
+# take_prebuilt --prebuilt DIRECTORY: sets the caller's prebuilt and suffix.
 take_prebuilt() {
   [ $# -gt 1 ] || misused "--prebuilt needs the directory of the binaries, as in --prebuilt target/release."
   prebuilt=$2 suffix=_prebuilt
@@ -39,7 +39,7 @@ run_docker() {
     case $1 in
       --prebuilt) take_prebuilt "$@" && shift ;;
       -h | --help) exec bash develop_local.sh --help ;;
-      *) misused "docker does not know '$1': there is --prebuilt DIRECTORY." ;;
+      *) misused "unknown option '$1': use --prebuilt DIRECTORY." ;;
     esac
     shift
   done
@@ -62,7 +62,7 @@ run_docker() {
     --publish "127.0.0.1:$SIMULATED_GATEWAY__HTTP__PORT:8090" "claims-to-payments/all_in_one:$images_version"
 }
 
-# The value that the env file or the environment gives $1, or $2.
+# The value of $1 in the environment or the env file, or the default $2.
 env_of_compose() {
   local value=${!1:-}
   [ -n "$value" ] || value=$(sed -n "s/^$1=//p" "$env_file" | tail -n 1)
@@ -75,14 +75,14 @@ run_dockercompose() {
   find_compose
   env_file=.local/compose.env
   if [ ! -e "$env_file" ] && "$engine" volume inspect claims-to-payments_postgres_data >/dev/null 2>&1; then
-    # Its passwords are needed to start it, not to stop it.
+    # Starting the database needs its passwords; stopping it does not.
     [[ ${1:-} == [a-z]* ]] ||
-      fail "the database of an earlier stack is here, and its passwords in $env_file are not: bring that file back, or remove the database, with all that is in it, by 'bash develop_local.sh dockercompose down --volumes'."
+      fail "the database of an earlier stack exists, but the file with its passwords, $env_file, does not: restore that file, or delete the database and its data with 'bash develop_local.sh dockercompose down --volumes'."
     env_file=.local/compose.env.unknown
     make_env_file "$env_file"
   elif [ ! -e "$env_file" ]; then
     make_env_file "$env_file"
-    printf 'develop_local.sh: made passwords in %s; they belong to the volumes of this stack, so keep it as long as them.\n' "$env_file"
+    printf 'develop_local.sh: generated passwords in %s; keep that file as long as the volumes of this stack.\n' "$env_file"
   fi
   compose+=(--env-file "$env_file")
   case ${1:-} in
@@ -100,7 +100,7 @@ run_dockercompose() {
         shift
         ;;
       --help) exec bash develop_local.sh --help ;;
-      *) misused "dockercompose does not know '$1': there are --prebuilt DIRECTORY and --payments N, and compose's own commands." ;;
+      *) misused "unknown option '$1': use --prebuilt DIRECTORY, --payments N, or a command of compose." ;;
     esac
     shift
   done
@@ -118,7 +118,7 @@ run_dockercompose() {
     ((SECONDS < until)) || {
       "${compose[@]}" ps
       "${compose[@]}" logs --tail 1
-      fail "claim_process is not ready after 180 s; the last lines above say why. 'bash develop_local.sh dockercompose down' stops everything."
+      fail "claim_process is not ready after 180 s; see the log lines above. 'bash develop_local.sh dockercompose down' stops everything."
     }
     sleep 1
   done
@@ -126,7 +126,7 @@ run_dockercompose() {
   printf "  curl -s -H 'content-type: text/csv' --data-binary @scripts/claim_1234.csv http://%s/v1/claims\n" "$claims"
   port=$("${compose[@]}" port payments 8001 2>/dev/null | tail -n 1)
   [ -z "$port" ] || printf '  curl -s http://127.0.0.1:%s/v1/ledger/audit\n' "${port##*:}"
-  printf '\nbash develop_local.sh dockercompose logs -f    shows what they say\n'
+  printf '\nbash develop_local.sh dockercompose logs -f    shows the logs\n'
   printf 'bash develop_local.sh dockercompose down       stops everything and keeps the data\n'
 }
 
@@ -135,5 +135,5 @@ shift
 case $what in
   docker) run_docker "$@" ;;
   dockercompose) run_dockercompose "$@" ;;
-  *) misused "there is no '$what' here: there are docker and dockercompose." ;;
+  *) misused "unknown command '$what': use docker or dockercompose." ;;
 esac

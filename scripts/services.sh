@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A real PostgreSQL and a real Kafka on loopback, without Docker, for tests and trials. Their data is this checkout's own.
+# Runs a real PostgreSQL and a real Kafka on loopback without Docker, for tests and trials. Each checkout has its own data.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -10,21 +10,22 @@ usage: bash scripts/services.sh start|stop|status|wipe|env postgres|kafka
        bash scripts/services.sh stop postgres|kafka at-once
        bash scripts/services.sh env kafka sasl_plaintext|sasl_ssl
 
-start   starts the server, making its data directory the first time
-stop    stops it; at-once: without giving it time to put anything in order, as a crash would
-status  says whether it runs
+start   starts the server, and creates its data directory the first time
+stop    stops the server; at-once: kills it, as a crash would
+status  prints whether it is running
 wipe    stops it and deletes its data
-env     prints how it is reached: a postgres:// URL, or a host and port; with a DATABASE, its URL, and makes it if missing;
-        with sasl_plaintext or sasl_ssl, the services' settings for the listener that wants a user, without or with TLS
+env     prints its address: a postgres:// URL, or a host and port; with a DATABASE, the URL of that database, which is
+        created if it is missing; with sasl_plaintext or sasl_ssl, the services' settings for the listener that requires
+        authentication, without or with TLS
 
-The ports are POSTGRES_PORT (15432) and KAFKA_PORT (19092; the next three are its controller's and those of the listeners that
-want a user). Data and logs are in postgres and kafka under SERVICES_DIRECTORY (.local). PostgreSQL refuses to run as root: for root, in a directory that other users may not
-enter, its data is under /var/tmp.
+The ports are POSTGRES_PORT (15432) and KAFKA_PORT (19092; the next three are used by its controller and by the listeners
+that require authentication). Data and logs are in postgres and kafka under SERVICES_DIRECTORY (.local). PostgreSQL refuses
+to run as root: for root, its data is under /var/tmp if other users may not enter the directory.
 END
 }
 
-say() { printf 'services: %s\n' "$*" >&2; }
-fail() { say "$*"; exit 1; }
+log() { printf 'services: %s\n' "$*" >&2; }
+fail() { log "$*"; exit 1; }
 
 random_password() { head -c 24 /dev/urandom | base64 | tr -d '/+=\n'; }
 
@@ -32,7 +33,7 @@ services=$(realpath -m "${SERVICES_DIRECTORY:-.local}")
 
 # --- PostgreSQL ---------------------------------------------------------------------------------------------------
 
-# Sets who runs the server, where its data is, and where its programs are.
+# Sets the user of the server, its data directory, and its programs.
 prepare_postgres() {
   port=${POSTGRES_PORT:-15432}
   as_server=()
@@ -40,7 +41,7 @@ prepare_postgres() {
   mkdir -p "$directory"
   if [ "$(id -u)" = 0 ]; then
     id postgres >/dev/null 2>&1 ||
-      fail "PostgreSQL does not run as root and there is no user 'postgres': run 'bash bootstrap.sh postgres' first."
+      fail "PostgreSQL does not run as root, and the user 'postgres' does not exist: run 'bash bootstrap.sh postgres' first."
     as_server=(runuser -u postgres --)
     if ! "${as_server[@]}" test -x "$directory"; then
       directory=/var/tmp/claims-to-payments-postgres-$(printf %s "$services" | cksum | cut -d ' ' -f 1)
@@ -52,7 +53,7 @@ prepare_postgres() {
   for candidate in /usr/lib/postgresql/*/bin "$(dirname "$(command -v initdb || echo /nowhere/initdb)")"; do
     [ -x "$candidate/initdb" ] && programs=$candidate
   done
-  [ -n "$programs" ] || fail "there is no PostgreSQL server here: run 'bash bootstrap.sh postgres' first."
+  [ -n "$programs" ] || fail "PostgreSQL is not installed: run 'bash bootstrap.sh postgres' first."
   pg_ctl=("${as_server[@]}" "$programs/pg_ctl" -D "$directory/data")
   initdb=("${as_server[@]}" "$programs/initdb" -D "$directory/data")
 }
@@ -61,21 +62,21 @@ running_postgres() { "${pg_ctl[@]}" status >/dev/null 2>&1; }
 
 start_postgres() {
   if [ ! -e "$directory/data/PG_VERSION" ]; then
-    say "making a data directory in $directory"
+    log "creating a data directory in $directory"
     (umask 077 && random_password >"$directory/password")
     [ ${#as_server[@]} = 0 ] || chown postgres "$directory/password"
     "${initdb[@]}" -U postgres -A scram-sha-256 --pwfile="$directory/password" -E UTF8 --no-locale \
-      >"$directory/initdb.log" 2>&1 || fail "initdb failed; $directory/initdb.log says why."
+      >"$directory/initdb.log" 2>&1 || fail "initdb failed; see $directory/initdb.log."
   fi
   "${pg_ctl[@]}" -l "$directory/log" -w -t 60 start \
     -o "-p $port -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=300" >/dev/null ||
-    fail "PostgreSQL did not start; $directory/log says why. If port $port is taken, choose another with POSTGRES_PORT."
+    fail "PostgreSQL did not start; see $directory/log. If port $port is in use, choose another with POSTGRES_PORT."
 }
 
 stop_postgres() {
   local mode=fast
   [ "${1:-}" != at-once ] || mode=immediate
-  "${pg_ctl[@]}" -w -t 60 -m "$mode" stop >/dev/null || fail "PostgreSQL did not stop; $directory/log says why."
+  "${pg_ctl[@]}" -w -t 60 -m "$mode" stop >/dev/null || fail "PostgreSQL did not stop; see $directory/log."
 }
 
 env_postgres() {
@@ -83,7 +84,7 @@ env_postgres() {
     fail "PostgreSQL was never started here: run 'bash scripts/services.sh start postgres' first."
   local server database=${1:-postgres}
   server=postgres://postgres:$(cat "$directory/password")@127.0.0.1:$port
-  [[ $database =~ ^[a-z][a-z0-9_]*$ ]] || fail "'$database' is no name for a database: use small letters, digits and _."
+  [[ $database =~ ^[a-z][a-z0-9_]*$ ]] || fail "'$database' is not a valid database name: use lower-case letters, digits and _."
   if [ "$database" != postgres ] &&
     [ -z "$(psql -qtA "$server/postgres" -c "SELECT 1 FROM pg_database WHERE datname = '$database'")" ]; then
     psql -qtA "$server/postgres" -c "CREATE DATABASE $database" >/dev/null
@@ -110,14 +111,14 @@ running_kafka() { [ -s "$directory/pid" ] && kill -0 "$(cat "$directory/pid")" 2
 
 answers_kafka() { timeout 2 bash -c "exec 3<>/dev/tcp/127.0.0.1/$port" 2>/dev/null; }
 
-# Makes what the listeners that want a user need, where it is missing: the data may be older.
+# Creates the password and the certificate of the listeners that require authentication, if missing: the data may be older.
 make_kafka_secrets() {
   [ -s "$directory/password" ] || random_password >"$directory/password"
   printf 'SCRAM-SHA-512=password=%s\n' "$(cat "$directory/password")" >"$directory/user.properties"
   [ ! -s "$directory/broker.pem" ] || return 0
   openssl req -x509 -newkey rsa:2048 -nodes -days 3650 -subj /CN=localhost \
     -addext subjectAltName=IP:127.0.0.1,DNS:localhost -keyout "$directory/key.pem" -out "$directory/ca.pem" \
-    >"$directory/openssl.log" 2>&1 || fail "a certificate could not be made; $directory/openssl.log says why."
+    >"$directory/openssl.log" 2>&1 || fail "a certificate could not be created; see $directory/openssl.log."
   cat "$directory/key.pem" "$directory/ca.pem" >"$directory/broker.pem"
 }
 
@@ -128,30 +129,30 @@ write_kafka_properties() {
     deploy/kafka/server.properties >"$directory/server.properties"
 }
 
-# Tells the running Kafka of the user for SCRAM. It keeps that, and saying it again does no harm.
+# Adds the SCRAM user to the running Kafka, which stores it. Repeating this is harmless.
 add_kafka_user() {
   kafka_java -XX:TieredStopAtLevel=1 kafka.admin.ConfigCommand --bootstrap-server "127.0.0.1:$port" --alter \
     --entity-type users --entity-name claims --add-config-file "$directory/user.properties" >"$directory/user.log" 2>&1 ||
-    fail "Kafka's user could not be made; $directory/user.log says why."
+    fail "Kafka's user could not be created; see $directory/user.log."
 }
 
 start_kafka() {
   if ! cmp -s deploy/kafka/pom.xml "$directory/libs/pom.xml"; then
-    say "fetching Kafka's jars"
+    log "fetching Kafka's jars"
     rm -rf "$directory/libs"
     timeout 600 mvn -q -B -f deploy/kafka/pom.xml dependency:copy-dependencies -DincludeScope=runtime \
       -DoutputDirectory="$directory/libs" >"$directory/maven.log" 2>&1 ||
-      fail "Kafka's jars could not be fetched; $directory/maven.log says why."
+      fail "Kafka's jars could not be fetched; see $directory/maven.log."
     cp deploy/kafka/pom.xml "$directory/libs/pom.xml"
   fi
   (umask 077 && make_kafka_secrets && write_kafka_properties)
   if [ ! -e "$directory/data/meta.properties" ]; then
-    say "making a data directory in $directory"
+    log "creating a data directory in $directory"
     kafka_java kafka.tools.StorageTool format -t "$(kafka_java kafka.tools.StorageTool random-uuid)" \
       -c "$directory/server.properties" >"$directory/format.log" 2>&1 ||
-      fail "Kafka's data directory could not be made; $directory/format.log says why."
+      fail "Kafka's data directory could not be created; see $directory/format.log."
   fi
-  ! answers_kafka || fail "port $port is taken: choose another with KAFKA_PORT."
+  ! answers_kafka || fail "port $port is in use: choose another with KAFKA_PORT."
   setsid java -Xmx512m -cp "$directory/libs/*" -Dlog4j2.configurationFile=deploy/kafka/log4j2.properties \
     kafka.Kafka "$directory/server.properties" >>"$directory/log" 2>&1 </dev/null &
   echo $! >"$directory/pid"
@@ -161,7 +162,7 @@ start_kafka() {
     running_kafka || break
     sleep 0.2
   done
-  fail "Kafka did not start; $directory/log says why."
+  fail "Kafka did not start; see $directory/log."
 }
 
 stop_kafka() {
@@ -172,7 +173,7 @@ stop_kafka() {
     kill -0 "$pid" 2>/dev/null || { rm -f "$directory/pid" && return; }
     sleep 0.2
   done
-  say "Kafka did not stop in time: killed"
+  log "Kafka did not stop in time: killed"
   kill -KILL "$pid" 2>/dev/null || true
   rm -f "$directory/pid"
 }
@@ -183,7 +184,7 @@ env_kafka() {
     '') printf '127.0.0.1:%s\n' "$port" && return ;;
     sasl_plaintext) listener=$((port + 2)) ;;
     sasl_ssl) listener=$((port + 3)) ;;
-    *) fail "Kafka has no listener '$1' here: there are sasl_plaintext and sasl_ssl." ;;
+    *) fail "Kafka has no listener '$1': use sasl_plaintext or sasl_ssl." ;;
   esac
   [ -r "$directory/password" ] || fail "Kafka was never started here: run 'bash scripts/services.sh start kafka' first."
   printf 'KAFKA__BROKERS=127.0.0.1:%s\n' "$listener"
@@ -192,7 +193,7 @@ env_kafka() {
   [ "$1" != sasl_ssl ] || printf 'KAFKA__SECURITY__CA_FILE=%s\n' "$directory/ca.pem"
 }
 
-# --- what to do ---------------------------------------------------------------------------------------------------
+# --- commands -----------------------------------------------------------------------------------------------------
 
 case ${1:-} in
   start | stop | status | wipe | env) ;;
@@ -208,21 +209,21 @@ esac
 case $1 in
   start)
     if "running_$service"; then
-      say "$service runs already on port $port"
+      log "$service is already running on port $port"
     else
       "start_$service"
-      say "$service runs on port $port"
+      log "$service is running on port $port"
     fi
     ;;
   stop | wipe)
     if "running_$service"; then
       "stop_$service" "${3:-}"
-      say "$service stopped"
+      log "$service stopped"
     fi
     if [ "$1" = wipe ]; then
-      # Kafka's jars are not data.
+      # Kafka's jars are kept, because they are not data.
       find "$directory" -mindepth 1 -maxdepth 1 ! -name libs -exec rm -rf {} +
-      say "$service's data is gone"
+      log "the data of $service is deleted"
     fi
     ;;
   status) if "running_$service"; then echo "running on port $port"; else echo "stopped"; fi ;;

@@ -1,5 +1,5 @@
-//! Which servers are there to test with: each that the environment names becomes a cfg, by which the macros of
-//! `src/needs.rs` are chosen. Only this crate and the tests that use it are built anew when the environment changes.
+//! Sets a cfg for each server that the environment names; it selects the macros in `src/needs.rs`. Only this crate and the tests
+//! that use it are rebuilt when the environment changes.
 
 use std::env::var_os;
 
@@ -14,7 +14,7 @@ fn main() {
     for (variable, cfg) in NEEDS {
         println!("cargo::rerun-if-env-changed={variable}");
         println!("cargo::rustc-check-cfg=cfg({cfg})");
-        // In CI every test runs; one that lacks its server fails and says so.
+        // In CI every test runs; a test without its server fails with a message.
         if is_set(variable) || var_os("CI").is_some() {
             println!("cargo::rustc-cfg={cfg}");
         }

@@ -1,6 +1,6 @@
-# A stand-in for Apache Kafka's official image where no registry is reached, for scripts/check_containers.sh only: the same
-# release from its published jars (deploy/kafka/pom.xml; they are in libs/ of the build context), taking the same variables,
-# user and directories as far as docker-compose.yml uses them.
+# Replaces Apache Kafka's official image for scripts/check_containers.sh when no registry can be reached. It runs the same release from
+# the published jars (deploy/kafka/pom.xml; in libs/ of the build context), and supports the variables, user and directories that
+# docker-compose.yml uses.
 FROM docker.io/library/debian:bookworm-slim
 LABEL stand-in="yes"
 RUN apt-get update \

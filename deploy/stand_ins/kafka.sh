@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Turns KAFKA_SOME_SETTING into some.setting, as Kafka's official image does, makes the data directory once, and starts.
+# Translates KAFKA_SOME_SETTING to some.setting, as Kafka's official image does, formats the data directory once, and starts Kafka.
 set -euo pipefail
 
 readonly properties=/opt/kafka/config/server.properties

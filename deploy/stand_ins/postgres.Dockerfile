@@ -1,5 +1,5 @@
-# A stand-in for PostgreSQL's official image where no registry is reached, for scripts/check_containers.sh only: Debian's
-# PostgreSQL, an older one, that takes the same variables, user, directories and scripts as far as docker-compose.yml uses them.
+# Replaces PostgreSQL's official image for scripts/check_containers.sh when no registry can be reached. It is Debian's older PostgreSQL,
+# and supports the variables, user, directories and scripts that docker-compose.yml uses.
 FROM docker.io/library/debian:bookworm-slim
 LABEL stand-in="yes"
 RUN groupadd --gid 999 postgres && useradd --uid 999 --gid 999 --home-dir /var/lib/postgresql --shell /bin/bash postgres

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes the data directory once, as PostgreSQL's official image does: with the password of POSTGRES_PASSWORD, and with the
-# scripts in /docker-entrypoint-initdb.d while it listens on a socket only.
+# Initializes the data directory once, as PostgreSQL's official image does: sets the password of POSTGRES_PASSWORD, and runs the scripts
+# in /docker-entrypoint-initdb.d while the server listens on a socket only.
 set -euo pipefail
 
 if [ ! -s "$PGDATA/PG_VERSION" ]; then

@@ -1,4 +1,4 @@
-//! claim_process: takes dental claims in over HTTP, stores them, tells payments, and applies what became of them.
+//! claim_process: accepts dental claims over HTTP, stores them, publishes them, and applies the outcomes that payments publishes.
 //!
 //! `http` answers, `intake` reads what senders send, `claims` holds the use cases, `domain` decides, `db` holds the queries,
 //! `events` speaks with Kafka. `app` puts it together.

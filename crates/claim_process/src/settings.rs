@@ -1,4 +1,5 @@
-//! Settings of claim_process. Defaults here, then a TOML file, then `CLAIM_PROCESS__SECTION__FIELD`.
+//! The settings of claim_process: the defaults here, overridden by a TOML file, overridden by environment variables
+//! `CLAIM_PROCESS__SECTION__FIELD`.
 
 use crate::domain::cents::{Cents, MOST_CENTS};
 use crate::domain::limits::Limits;
@@ -17,10 +18,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use validator::{Validate, ValidationError};
 
-/// What environment variables begin with.
+/// The prefix of environment variables.
 pub const PREFIX: &str = "CLAIM_PROCESS";
 
-/// Everything that can be set.
+/// All settings.
 #[derive(Debug, Clone, Serialize, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
 #[validate(schema(function = "batches_leave_room"))]
@@ -40,10 +41,10 @@ pub struct Settings {
     /// Storing claims.
     #[validate(nested)]
     pub ingest: IngestSettings,
-    /// How much of what is sent is read.
+    /// Limits on the syntax of what is sent.
     #[validate(nested)]
     pub intake: IntakeSettings,
-    /// Taking many claims in one request.
+    /// Many claims in one request.
     #[validate(nested)]
     pub batch: BatchSettings,
     /// How long an `Idempotency-Key` is remembered.
@@ -52,37 +53,37 @@ pub struct Settings {
     /// Reading claims and totals.
     #[validate(nested)]
     pub query: QuerySettings,
-    /// The proxies in front of it, which say whom a request is from.
+    /// The trusted proxies, whose headers name the client of a request.
     #[validate(nested)]
     pub proxies: ProxySettings,
-    /// Asking again for outcomes that do not come.
+    /// Re-requesting outcomes that do not come.
     #[validate(nested)]
     pub watchdog: WatchdogSettings,
     /// What claims are checked against.
     #[validate(nested)]
     pub checks: ChecksSettings,
-    /// `reject`, `warn` or `off`, by the code of a rule.
+    /// The severity of each rule that can be set, by its code: `reject`, `warn` or `off`.
     pub rules: BTreeMap<String, Severity>,
 }
 
-/// What claims are checked against. How a number is compared is said at its rule; `GET /v1/rules` lists them.
+/// What claims are checked against. `GET /v1/rules` lists the rules that use these numbers.
 #[derive(Debug, Clone, Serialize, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
 pub struct ChecksSettings {
-    /// The most that a money field may hold, in cents.
+    /// The highest amount of a money field, in cents. Default: 9,999,999,999.
     #[validate(range(min = 1, max = MOST_CENTS, message = "must be 1 to 9999999999"))]
     pub max_amount_cents: i64,
-    /// The most that a claim may come to, due to the provider or owed by it, in cents.
+    /// The highest net fee of a claim, due to the provider or owed by it, in cents. Default: 9,999,999,999.
     #[validate(range(min = 1, max = MOST_CENTS, message = "must be 1 to 9999999999"))]
     pub max_claim_cents: i64,
-    /// How many days ago a service may have been.
+    /// The highest age of a service, in days. Default: 7,305, twenty years.
     #[validate(range(min = 1, max = Limits::MOST_SERVICE_AGE_DAYS, message = "must be 1 to 36525"))]
     pub max_service_age_days: u32,
-    /// The most findings that are listed of one claim, warnings included; one more counts the others.
+    /// The most findings of one claim that are listed, warnings included; one more counts the others. Default: 100.
     #[validate(range(min = 1, max = Limits::MOST_FINDINGS, message = "must be 1 to 1000"))]
     pub max_findings: usize,
-    /// A file with the procedure codes that are known, one a line, with `#` before comments; empty: all are. Read once, at
-    /// the start.
+    /// A file with the known procedure codes, one a line, with `#` before comments. Read once, at the start. Default: empty,
+    /// which accepts every code.
     pub procedure_codes_file: String,
 }
 
@@ -90,67 +91,68 @@ pub struct ChecksSettings {
 #[derive(Debug, Clone, Serialize, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
 pub struct IngestSettings {
-    /// The most lines a claim may have.
+    /// The most lines of a claim. Default: 100.
     #[validate(range(min = 1, max = MOST_LINES, message = "must be 1 to 1000"))]
     pub max_lines: usize,
-    /// Claims waiting to be stored; more are answered with 503.
+    /// The most claims that wait to be stored; more are answered with 503. Default: 4,096.
     #[validate(range(min = 1, max = 1_000_000, message = "must be 1 to 1000000"))]
     pub max_queued_claims: usize,
-    /// Claims stored in one transaction.
+    /// The most claims that are stored in one transaction. Default: 256.
     #[validate(range(min = 1, max = 10_000, message = "must be 1 to 10000"))]
     pub max_group_claims: usize,
-    /// How often a group is tried when the database fails, before its senders are told.
+    /// How often storing a group is tried when the database fails, before its requests fail. Default: 3.
     #[validate(range(min = 1, max = 100, message = "must be 1 to 100"))]
     pub max_attempts: u32,
-    /// How long a request waits for its claim to be stored, in milliseconds.
+    /// How long a request waits for its claim to be stored, in milliseconds. Default: 30,000.
     #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
     pub answer_timeout_ms: u64,
-    /// Requests a minute by which one client may send, validate or withdraw claims, and send again or discard messages; they
-    /// may come all at once.
+    /// Requests a minute of one client that submit, validate or void claims, or redrive or discard dead letters. They may come
+    /// all at once. Default: 60,000.
     #[validate(range(min = 1, max = 6_000_000, message = "must be 1 to 6000000"))]
     pub writes_per_minute: u32,
 }
 
-/// How much of what is sent is read.
+/// Limits on the syntax of what is sent.
 #[derive(Debug, Clone, Serialize, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
 pub struct IntakeSettings {
-    /// The most columns of a CSV.
+    /// The most columns of a CSV. Default: 256.
     #[validate(range(min = 10, max = 10_000, message = "must be 10 to 10000"))]
     pub max_columns: usize,
-    /// The most bytes of a value: a cell, a text or a number.
+    /// The most bytes of a value: a cell, a text or a number. Default: 1,000.
     #[validate(range(min = 64, max = 1_048_576, message = "must be 64 to 1048576"))]
     pub max_value_bytes: usize,
-    /// How deep JSON may be nested.
+    /// The most levels of nested JSON. Default: 16.
     #[validate(range(min = 4, max = 100, message = "must be 4 to 100"))]
     pub max_depth: usize,
 }
 
-/// Taking many claims in one request.
+/// Many claims in one request.
 #[derive(Debug, Clone, Serialize, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
 pub struct BatchSettings {
-    /// Batches taken at the same time, two threads each; more are answered with 503.
+    /// Batches processed at the same time, with two threads each; more are answered with 503. Default: 256.
     #[validate(range(min = 1, max = 4_096, message = "must be 1 to 4096"))]
     pub max_concurrent: usize,
-    /// The largest batch, in bytes as they are sent.
+    /// The largest batch, in bytes as sent. Default: 4 GiB.
     #[validate(range(min = 1, max = 1_099_511_627_776_u64, message = "must be 1 to 1099511627776"))]
     pub max_body_bytes: u64,
-    /// The most claims of a batch.
+    /// The most claims of a batch. Default: 10,000,000.
     #[validate(range(min = 1, max = 1_000_000_000_000_u64, message = "must be 1 to 1000000000000"))]
     pub max_claims: u64,
-    /// The largest claim or CSV row in a batch, in bytes, unpacked.
+    /// The largest claim or CSV row in a batch, in bytes after decompression. Default: 1 MiB.
     #[validate(range(min = 1, max = 1_073_741_824, message = "must be 1 to 1073741824"))]
     pub max_claim_bytes: usize,
-    /// Claims of all batches that wait to be stored at the same time. With fewer than `ingest.max_queued_claims`, there is
-    /// always room for single claims.
+    /// The most claims of all batches together that wait to be stored. It is less than `ingest.max_queued_claims`, so that
+    /// there is always room for single claims. Default: 1,024.
     #[validate(range(min = 1, max = 10_000, message = "must be 1 to 10000"))]
     pub max_waiting_claims: usize,
-    /// How long to wait for the next 16 KiB (or the end) of a batch, in milliseconds, and for its sender to take results
-    /// when they fill their file.
+    /// How long to wait for the next 16 KiB or the end of a batch, and for its sender to read results when their file is full,
+    /// in milliseconds. Default: 30,000.
     #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
     pub stall_timeout_ms: u64,
-    /// The largest file of results that their sender has not taken yet, in bytes; when it is full, no more is read.
+    /// The largest file of results that the sender has not read yet, in bytes; when it is full, no more of the batch is read.
+    /// Default: 256 MiB.
     #[validate(range(min = 65_536, max = 1_099_511_627_776_u64, message = "must be 65536 to 1099511627776"))]
     pub max_unread_bytes: u64,
 }
@@ -159,13 +161,13 @@ pub struct BatchSettings {
 #[derive(Debug, Clone, Serialize, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
 pub struct IdempotencySettings {
-    /// For how many hours a repeat gets the first answer. After that the same key makes another claim.
+    /// For how many hours a repeat gets the first response. After that the same key makes another claim. Default: 168.
     #[validate(range(min = 1, max = 87_600, message = "must be 1 to 87600"))]
     pub keep_hours: u64,
-    /// How often older keys are looked for, in seconds.
+    /// How often older keys are deleted, in seconds. Default: 300.
     #[validate(range(min = 1, max = 86_400, message = "must be 1 to 86400"))]
     pub purge_interval_s: u64,
-    /// Keys forgotten in one transaction.
+    /// The most keys that are deleted in one transaction. Default: 1,000.
     #[validate(range(min = 1, max = 100_000, message = "must be 1 to 100000"))]
     pub max_keys_a_purge: usize,
 }
@@ -174,31 +176,32 @@ pub struct IdempotencySettings {
 #[derive(Debug, Clone, Serialize, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
 pub struct QuerySettings {
-    /// Reads waiting for or using a connection; more are answered with 503.
+    /// The most reads that wait for or use a connection; more are answered with 503. Default: 64.
     #[validate(range(min = 1, max = 100_000, message = "must be 1 to 100000"))]
     pub max_waiting_reads: usize,
-    /// Requests a minute that one client may make for the top providers.
+    /// Requests a minute of one client for the top providers. Default: 10.
     #[validate(range(min = 1, max = 60_000, message = "must be 1 to 60000"))]
     pub top_providers_per_minute: u32,
 }
 
-/// Asking again for outcomes that do not come.
+/// Re-requesting outcomes that do not come.
 #[derive(Debug, Clone, Serialize, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
 pub struct WatchdogSettings {
-    /// How often it looks, in milliseconds.
+    /// How often the watchdog looks for overdue claims, in milliseconds. Default: 1,000.
     #[validate(range(min = 10, max = 86_400_000, message = "must be 10 to 86400000"))]
     pub interval_ms: u64,
-    /// Claims it asks for at each look: with the interval, the bound on its rate.
+    /// The most outcomes that are re-requested in each interval, which bounds the rate. Default: 200.
     #[validate(range(min = 1, max = 10_000, message = "must be 1 to 10000"))]
     pub max_claims: i64,
-    /// How long an outcome may take before it is asked for, in milliseconds. The pause doubles each time.
+    /// How long an outcome may take before it is re-requested, in milliseconds. The pause doubles with each request.
+    /// Default: 15,000.
     #[validate(range(min = 1, max = 31_622_400_000_u64, message = "must be 1 to 31622400000"))]
     pub first_pause_ms: u64,
-    /// The longest pause, in milliseconds.
+    /// The longest pause between two requests, in milliseconds. Default: 600,000.
     #[validate(range(min = 1, max = 31_622_400_000_u64, message = "must be 1 to 31622400000"))]
     pub max_pause_ms: u64,
-    /// How often a claim is asked for before it is marked as needing attention. It goes on being asked for.
+    /// After how many requests a claim needs attention. It is still re-requested. Default: 10.
     #[validate(range(min = 1, max = 1_000_000, message = "must be 1 to 1000000"))]
     pub attention_after: i64,
 }
@@ -257,7 +260,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// How much of what is sent is read.
+    /// Limits on the syntax of what is sent.
     pub fn read_limits(&self) -> ReadLimits {
         let IntakeSettings { max_columns, max_value_bytes, max_depth } = self.intake;
         ReadLimits { max_columns, max_value_bytes, max_depth }
@@ -276,7 +279,7 @@ impl Settings {
 }
 
 impl WatchdogSettings {
-    /// How long an outcome may take before it is asked for, in microseconds.
+    /// How long an outcome may take before it is re-requested, in microseconds.
     pub fn first_pause_us(&self) -> i64 {
         dual_db::micros(Duration::from_millis(self.first_pause_ms))
     }

@@ -1,6 +1,6 @@
-//! The whole system on SQLite and the local broker, whose gateway is down while claims wait for it, five minutes and ten
-//! thousand by default, and takes so many calls a second when it is back. It says whether all ended as they should, and how
-//! payments fared meanwhile; `--svg FILE` draws that.
+//! Runs the whole system on SQLite and the local broker while its gateway is down and claims wait for it: by default ten
+//! thousand claims for five minutes. It checks that every claim ends as it must, and reports the behaviour of `payments`
+//! meanwhile; `--svg FILE` draws it.
 
 use clap::Parser;
 use concurrency_model::panels::{Panel, Panels};
@@ -13,29 +13,29 @@ use system_tests::watch::Second;
 
 #[derive(Parser)]
 struct Arguments {
-    /// How many claims are sent while the gateway is down
+    /// Claims sent while the gateway is down
     #[arg(long, default_value_t = 10_000)]
     claims: i64,
-    /// For how long it is down
+    /// How long the gateway is down, in seconds
     #[arg(long, default_value_t = 300)]
     seconds: u64,
-    /// How many calls a second it takes
+    /// The capacity of the gateway, in calls a second
     #[arg(long, default_value_t = 100)]
     pace: u32,
-    /// Freeze it instead of killing it: it takes connections and does not answer
+    /// Freeze the gateway instead of killing it: it accepts connections and does not answer
     #[arg(long)]
     frozen: bool,
-    /// Where to draw
+    /// The SVG file to draw
     #[arg(long)]
     svg: Option<PathBuf>,
 }
 
-#[allow(clippy::print_stdout, reason = "it is a program that reports")]
+#[allow(clippy::print_stdout, reason = "the program prints its report")]
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let Arguments { claims, seconds, pace, frozen, svg } = Arguments::parse();
     let schedule = format!("{pace}@0s");
-    // The times of a test are too short for an outage of minutes: these are the defaults of the services.
+    // The timeouts of the tests are too short for an outage of minutes; these are the defaults of the services.
     let settings = [
         ("SIMULATED_GATEWAY__THROUGHPUT__SCHEDULE", schedule.as_str()),
         ("PAYMENTS__GATEWAY__REQUEST_TIMEOUT_MS", "5000"),
@@ -49,12 +49,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut stack = Stack::start_with(1, &settings).await;
     let away = if frozen { Away::Frozen } else { Away::Killed };
     let plan = Plan { away, claims, outage: Duration::from_secs(seconds), timeout: Duration::from_secs(1_200) };
-    let report = outage::stand(&mut stack, plan).await;
+    let report = outage::run(&mut stack, plan).await;
     println!("{report}");
     if let Some(path) = svg {
-        let title = format!(
-            "{claims} claims, and a gateway that is down for {seconds} seconds and then takes {pace} calls a second"
-        );
+        let title =
+            format!("{claims} claims; the gateway is down for {seconds} seconds, then takes {pace} calls a second");
         draw(&report, &title).write(&path)?;
         println!("drawn in {}", path.display());
     }
@@ -68,22 +67,22 @@ fn draw<'a>(report: &Report, title: &'a str) -> Panels<'a> {
         down_s: report.down_s.0..report.down_s.1,
         panels: vec![
             Panel {
-                caption: "Gateway calls a second",
+                caption: "Gateway calls per second",
                 unit: "calls/s (log)",
                 is_log: true,
                 lines: vec![("made", line(|second| second.calls)), ("answered", line(|second| second.answered))],
             },
             Panel {
-                caption: "Calls that may be under way at once, and those that wait for their turn",
+                caption: "Limit on concurrent calls, and calls that wait for a permit",
                 unit: "calls",
                 is_log: false,
-                lines: vec![("at once", line(|second| second.size)), ("waiting", line(|second| second.waiting))],
+                lines: vec![("limit", line(|second| second.limit)), ("waiting", line(|second| second.waiting))],
             },
             Panel {
-                caption: "Claims that have ended, and messages that payments has heard",
+                caption: "Ended claims, and messages received by payments",
                 unit: "in all",
                 is_log: false,
-                lines: vec![("ended", line(|second| second.ended)), ("heard", line(|second| second.heard))],
+                lines: vec![("ended", line(|second| second.ended)), ("received", line(|second| second.received))],
             },
             Panel {
                 caption: "Resident memory of payments",

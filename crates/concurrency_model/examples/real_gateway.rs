@@ -1,15 +1,16 @@
-//! The dispatcher and the HTTP adapter of `payments` against the real `simulated_gateway`, which takes 200, then 20, then
-//! 200 calls a second for half a minute each: adaptive and with fixed numbers of calls at once, one after the other. A table,
-//! and with `--svg FILE` a drawing. It takes six minutes, and sends to 127.0.0.1 only.
+//! Measures the dispatcher and the HTTP adapter of `payments` on the real `simulated_gateway`, which takes 200, then 20, then
+//! 200 calls a second for half a minute each: first with the adaptive limit, then with fixed ones. Prints a table; `--svg FILE`
+//! draws a chart. It takes six minutes, and connects to 127.0.0.1 only.
 
 use clap::Parser;
 use concurrency_model::chart::Chart;
 use concurrency_model::report::{self, SAMPLE_US, Sample, Span};
-use concurrency_model::scenarios::FIXED_SIZES;
+use concurrency_model::scenarios::FIXED_LIMITS;
 use payments::domain::concurrency::Sign;
+use payments::domain::gateway_call::PlannedCall;
 use payments::domain::saga::{Call, LookUpAnswer, PayAnswer, RefundAnswer};
-use payments::executor::PlannedCall;
-use payments::gateway::{Answered, Dispatcher, Gateway, HttpGateway, PayRequest, RefundRequest, Reply};
+use payments::gateway::keyed_json::KeyedJsonGateway;
+use payments::gateway::{Answered, Answering, Dispatcher, Gateway, PayRequest, RefundRequest, Reply};
 use payments::settings::{ConcurrencySettings, Settings};
 use std::error::Error;
 use std::path::PathBuf;
@@ -29,57 +30,59 @@ const CEILING: usize = 512;
 
 #[derive(Parser)]
 struct Arguments {
-    /// Where to draw
+    /// The SVG file to draw
     #[arg(long)]
     svg: Option<PathBuf>,
 }
 
-/// The gateway, and what is measured of its calls.
+/// The gateway adapter, which counts its calls.
 struct Measured {
-    gateway: HttpGateway,
+    gateway: KeyedJsonGateway,
     counted: Arc<Mutex<Sample>>,
 }
 
 impl Gateway for Measured {
-    async fn pay(&self, request: PayRequest<'_>) -> Reply<PayAnswer> {
-        let began = Instant::now();
-        let reply = self.gateway.pay(request).await;
-        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
-        counted.made += 1;
-        match reply.sign {
-            Sign::Answered => {
-                counted.answered += 1;
-                counted.latency_us += i64::try_from(began.elapsed().as_micros()).unwrap_or(i64::MAX);
+    fn pay<'a>(&'a self, request: PayRequest<'a>) -> Answering<'a, Reply<PayAnswer>> {
+        Box::pin(async move {
+            let began = Instant::now();
+            let reply = self.gateway.pay(request).await;
+            let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+            counted.made += 1;
+            match reply.sign {
+                Sign::Answered => {
+                    counted.answered += 1;
+                    counted.latency_us += i64::try_from(began.elapsed().as_micros()).unwrap_or(i64::MAX);
+                }
+                Sign::TimedOut => counted.timed_out += 1,
+                Sign::Busy | Sign::Failed | Sign::Unclear => counted.refused += 1,
             }
-            Sign::TimedOut => counted.timed_out += 1,
-            Sign::Busy | Sign::Failed | Sign::Unclear => counted.refused += 1,
-        }
-        reply
+            reply
+        })
     }
 
-    async fn refund(&self, request: RefundRequest<'_>) -> Reply<RefundAnswer> {
-        self.gateway.refund(request).await
+    fn refund<'a>(&'a self, request: RefundRequest<'a>) -> Answering<'a, Reply<RefundAnswer>> {
+        Box::pin(async move { self.gateway.refund(request).await })
     }
 
-    async fn look_up(&self, key: &str, reference: &str) -> Reply<LookUpAnswer> {
-        self.gateway.look_up(key, reference).await
+    fn look_up<'a>(&'a self, key: &'a str, reference: &'a str) -> Answering<'a, Reply<LookUpAnswer>> {
+        Box::pin(async move { self.gateway.look_up(key, reference).await })
     }
 
-    async fn check(&self) -> Result<(), String> {
-        self.gateway.check().await
+    fn check(&self) -> Answering<'_, Result<(), String>> {
+        Box::pin(async move { self.gateway.check().await })
     }
 }
 
-#[allow(clippy::print_stdout, reason = "it is a program that reports")]
+#[allow(clippy::print_stdout, reason = "the program prints its report")]
 fn main() -> Result<(), Box<dyn Error>> {
     let Arguments { svg } = Arguments::parse();
-    // Built before the clock of the first gateway starts.
+    // Builds the program before the schedule of the first gateway starts.
     binaries::path("simulated_gateway");
     let mut runs = Vec::new();
-    for size in [None].into_iter().chain(FIXED_SIZES.map(Some)) {
-        let name = size.map_or("adaptive".to_owned(), |size| format!("fixed at {size}"));
+    for limit in [None].into_iter().chain(FIXED_LIMITS.map(Some)) {
+        let name = limit.map_or("adaptive".to_owned(), |limit| format!("fixed at {limit}"));
         println!("{name}: {} seconds", PHASE_S * 3);
-        runs.push((name, run(size)?));
+        runs.push((name, run(limit)?));
     }
     let spans: Vec<Span> = (0..)
         .zip(PACES)
@@ -99,8 +102,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// One run against a gateway of its own; `None` is adaptive.
-fn run(size: Option<usize>) -> Result<Vec<Sample>, Box<dyn Error>> {
+/// One run against a gateway of its own. `None` is the adaptive limit.
+fn run(limit: Option<usize>) -> Result<Vec<Sample>, Box<dyn Error>> {
     let directory = tempfile::tempdir()?;
     let address = free_address();
     let environment = [
@@ -119,16 +122,16 @@ fn run(size: Option<usize>) -> Result<Vec<Sample>, Box<dyn Error>> {
 
     let mut settings = Settings::default();
     settings.gateway.url = format!("http://{address}");
-    settings.gateway.max_concurrent_calls = size.unwrap_or(CEILING);
-    if let Some(size) = size {
+    settings.gateway.max_concurrent_calls = limit.unwrap_or(CEILING);
+    if let Some(limit) = limit {
         settings.gateway.concurrency =
-            ConcurrencySettings { floor: size, start: size, longest_rest_ms: 0, ..settings.gateway.concurrency };
+            ConcurrencySettings { floor: limit, start: limit, longest_rest_ms: 0, ..settings.gateway.concurrency };
     }
-    // There is always more work here: none may be left to another instance because it waited.
+    // There is always more work here, so no call may be left to another instance because it waited too long.
     settings.saga.lease_ms = 600_000;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let counted = Arc::new(Mutex::new(Sample::default()));
-    let measured = Measured { gateway: HttpGateway::new(&settings.gateway)?, counted: Arc::clone(&counted) };
+    let measured = Measured { gateway: KeyedJsonGateway::new(&settings.gateway)?, counted: Arc::clone(&counted) };
     wait_for(&runtime, &measured.gateway)?;
     let (answers, answered) = channel();
     let dispatcher = Dispatcher::new(Arc::new(measured), runtime.handle().clone(), &settings, answers);
@@ -138,7 +141,7 @@ fn run(size: Option<usize>) -> Result<Vec<Sample>, Box<dyn Error>> {
     Ok(samples)
 }
 
-fn wait_for(runtime: &Runtime, gateway: &HttpGateway) -> Result<(), String> {
+fn wait_for(runtime: &Runtime, gateway: &KeyedJsonGateway) -> Result<(), String> {
     let until = Instant::now() + Duration::from_secs(10);
     loop {
         match runtime.block_on(gateway.check()) {
@@ -149,7 +152,7 @@ fn wait_for(runtime: &Runtime, gateway: &HttpGateway) -> Result<(), String> {
     }
 }
 
-/// Keeps the dispatcher full until all phases are over, and counts.
+/// Keeps the dispatcher busy until all phases are over, and samples the counts.
 fn sample(
     dispatcher: &Dispatcher,
     answered: &Receiver<Answered>,
@@ -162,14 +165,14 @@ fn sample(
         let until = began + Duration::from_micros((at_us + SAMPLE_US).unsigned_abs());
         while let Some(left) = until.checked_duration_since(Instant::now()) {
             dispatcher.dispatch((0..dispatcher.room()).map(|_| a_payment()).collect());
-            // Each answer makes room for a call.
+            // Each answer frees a permit.
             if answered.recv_timeout(left.min(Duration::from_millis(50))).is_ok() {
                 answered.try_iter().for_each(drop);
             }
         }
         let mut sample = std::mem::take(&mut *counted.lock().unwrap_or_else(PoisonError::into_inner));
         sample.at_us = at_us;
-        sample.size = dispatcher.concurrency().size;
+        sample.limit = dispatcher.concurrency().limit;
         samples.push(sample);
         at_us += SAMPLE_US;
     }

@@ -1,31 +1,31 @@
-//! The controller and fixed numbers of calls at once against a gateway whose capacity falls to a tenth and comes back, in
-//! virtual time: a table, and with `--svg FILE` a drawing.
+//! Compares the controller with fixed limits, in virtual time, on a gateway whose capacity falls to a tenth and recovers. Prints a
+//! table; `--svg FILE` draws a chart.
 
 use clap::Parser;
 use concurrency_model::chart::Chart;
 use concurrency_model::report::{self, Sample};
-use concurrency_model::scenarios::{self, FIXED_SIZES};
-use concurrency_model::simulation::{Scenario, Sizing, run};
+use concurrency_model::scenarios::{self, FIXED_LIMITS};
+use concurrency_model::simulation::{CallLimit, Scenario, run};
 use std::error::Error;
 use std::path::PathBuf;
 
 const SEED: u64 = 1;
 
-type Making = fn(Sizing, u64) -> Scenario;
+type Making = fn(CallLimit, u64) -> Scenario;
 
 #[derive(Parser)]
 struct Arguments {
-    /// Where to draw
+    /// The SVG file to draw
     #[arg(long)]
     svg: Option<PathBuf>,
 }
 
-#[allow(clippy::print_stdout, reason = "it is a program that reports")]
+#[allow(clippy::print_stdout, reason = "the program prints its report")]
 fn main() -> Result<(), Box<dyn Error>> {
     let tried: [(&str, Making); 3] = [
         ("one of ten workers is left in between", scenarios::fewer_workers),
         ("calls take ten times as long in between", scenarios::slower_calls),
-        ("nobody is there in between", scenarios::outage),
+        ("the gateway is down in between", scenarios::outage),
     ];
     let Arguments { svg } = Arguments::parse();
     for (index, (what, scenario)) in tried.into_iter().enumerate() {
@@ -46,7 +46,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn runs(scenario: Making) -> Vec<(String, Vec<Sample>)> {
-    let fixed = FIXED_SIZES.map(|size| (format!("fixed at {size}"), Sizing::Fixed(size)));
+    let fixed = FIXED_LIMITS.map(|limit| (format!("fixed at {limit}"), CallLimit::Fixed(limit)));
     let all = [("adaptive".to_owned(), scenarios::adaptive())].into_iter().chain(fixed);
-    all.map(|(name, sizing)| (name, run(&scenario(sizing, SEED)).samples)).collect()
+    all.map(|(name, limit)| (name, run(&scenario(limit, SEED)).samples)).collect()
 }

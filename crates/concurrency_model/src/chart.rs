@@ -1,4 +1,4 @@
-//! Draws runs over time: calls answered a second, how long they took, and how many were made at once.
+//! Draws runs over time: throughput, latency, and the limit on concurrent calls.
 
 use crate::report::{SAMPLE_US, Sample, Span};
 use plotters::coord::Shift;
@@ -8,37 +8,37 @@ use std::path::Path;
 
 const WIDTH: u32 = 1_000;
 const HEIGHT: u32 = 980;
-/// Samples that a point is the mean of.
+/// The number of samples that a point averages.
 const SMOOTHED_OVER: usize = 4;
-/// The sizes of texts, in pixels.
+/// Font sizes, in pixels.
 pub(crate) const TITLE: i32 = 22;
 pub(crate) const CAPTION: i32 = 17;
 pub(crate) const LABEL: i32 = 14;
 
 const CAPACITY: RGBColor = RGBColor(150, 150, 150);
-/// One for each run. The palette of Okabe and Ito, which those who see colours differently can tell apart.
+/// A colour for each run, from the palette of Okabe and Ito, which colour-blind readers can distinguish.
 pub(crate) const COLOURS: [RGBColor; 4] =
     [RGBColor(0, 114, 178), RGBColor(230, 159, 0), RGBColor(0, 158, 115), RGBColor(204, 121, 167)];
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Drawn = Result<(), Box<dyn Error>>;
 
-/// What is drawn, each run with its name.
+/// A chart of several runs.
 #[derive(Debug)]
 pub struct Chart<'a> {
     /// The title.
     pub title: &'a str,
-    /// The runs; up to four.
+    /// Up to four runs, each with its name.
     pub runs: &'a [(String, Vec<Sample>)],
-    /// What the gateway could take.
+    /// The capacity of the gateway.
     pub spans: &'a [Span],
 }
 
 impl Chart<'_> {
-    /// Writes it as SVG.
+    /// Writes the chart as SVG.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// If the file cannot be written.
     pub fn write(&self, path: &Path) -> Drawn {
         let root = SVGBackend::new(path, (WIDTH, HEIGHT)).into_drawing_area();
         root.fill(&WHITE)?;
@@ -46,7 +46,7 @@ impl Chart<'_> {
         let panels = root.split_evenly((3, 1));
         self.answered(&panels[0])?;
         self.latency(&panels[1])?;
-        self.sizes(&panels[2])?;
+        self.limits(&panels[2])?;
         root.present()?;
         Ok(())
     }
@@ -58,7 +58,7 @@ impl Chart<'_> {
     fn answered(&self, area: &Area<'_>) -> Drawn {
         let most = self.spans.iter().map(|span| span.capacity).fold(0.0, f64::max) * 1.2;
         let mut chart = ChartBuilder::on(area)
-            .caption("Calls answered in time, a second, and what the gateway can take", ("sans-serif", CAPTION))
+            .caption("Calls answered in time per second, and the capacity of the gateway", ("sans-serif", CAPTION))
             .margin(10)
             .margin_right(30)
             .x_label_area_size(40)
@@ -101,7 +101,7 @@ impl Chart<'_> {
 
     fn latency(&self, area: &Area<'_>) -> Drawn {
         let mut chart = ChartBuilder::on(area)
-            .caption("How long they took on average; a gap where none was answered", ("sans-serif", CAPTION))
+            .caption("Mean latency; a gap where no call was answered", ("sans-serif", CAPTION))
             .margin(10)
             .margin_right(30)
             .x_label_area_size(40)
@@ -132,10 +132,10 @@ impl Chart<'_> {
         Ok(())
     }
 
-    fn sizes(&self, area: &Area<'_>) -> Drawn {
-        let most = self.runs.iter().flat_map(|(_, samples)| samples).map(|sample| sample.size).max().unwrap_or(1);
+    fn limits(&self, area: &Area<'_>) -> Drawn {
+        let most = self.runs.iter().flat_map(|(_, samples)| samples).map(|sample| sample.limit).max().unwrap_or(1);
         let mut chart = ChartBuilder::on(area)
-            .caption("How many may be under way at once", ("sans-serif", CAPTION))
+            .caption("Limit on concurrent calls", ("sans-serif", CAPTION))
             .margin(10)
             .margin_right(30)
             .x_label_area_size(40)
@@ -146,12 +146,12 @@ impl Chart<'_> {
             .light_line_style(TRANSPARENT)
             .x_desc("time (s)")
             .x_label_formatter(&|time| format!("{time:.0}"))
-            .y_desc("calls at once (log)")
-            .y_label_formatter(&|size| format!("{size:.0}"))
+            .y_desc("limit (log)")
+            .y_label_formatter(&|limit| format!("{limit:.0}"))
             .label_style(("sans-serif", LABEL))
             .draw()?;
         for ((_, samples), colour) in self.runs.iter().zip(COLOURS) {
-            let points = samples.iter().map(|sample| (seconds(sample.at_us + SAMPLE_US), sample.size.max(1) as f64));
+            let points = samples.iter().map(|sample| (seconds(sample.at_us + SAMPLE_US), sample.limit.max(1) as f64));
             chart.draw_series(LineSeries::new(points, colour.stroke_width(2)))?;
         }
         Ok(())

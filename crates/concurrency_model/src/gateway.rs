@@ -1,23 +1,23 @@
-//! A gateway in virtual time: so many calls at once, each taking its time, the excess queueing up to a bound.
+//! A gateway in virtual time: a number of workers, a processing time for each call, and a bounded queue.
 //!
-//! A call that its caller gave up is worked on all the same, as in most servers: that is why too many calls at once can
-//! leave a gateway busy with nothing that anybody waits for.
+//! It also processes calls whose caller has timed out, as most servers do. That is why too many concurrent calls can keep a
+//! gateway busy with calls whose callers no longer wait.
 
 use std::collections::VecDeque;
 
-/// What the gateway is like from a moment on.
+/// The behaviour of the gateway from a point in time.
 #[derive(Debug, Clone, Copy)]
 pub struct Phase {
-    /// From when on, in microseconds.
+    /// When the phase begins, in microseconds.
     pub from_us: i64,
-    /// Calls it works on at once; 0: it is down, and refuses connections.
+    /// The number of workers. With 0 the gateway is down and refuses connections.
     pub workers: usize,
-    /// How long it works on one, in microseconds, on average.
+    /// The average processing time of a call, in microseconds.
     pub call_us: i64,
 }
 
 impl Phase {
-    /// What it can take, in calls a second.
+    /// The capacity, in calls a second.
     pub fn capacity(&self) -> f64 {
         self.workers as f64 * 1_000_000.0 / self.call_us as f64
     }
@@ -26,30 +26,30 @@ impl Phase {
 /// A gateway whose capacity changes.
 #[derive(Debug, Clone)]
 pub struct Gateway {
-    /// What it is like, in order; the first from 0.
+    /// The phases, in order. The first begins at 0.
     pub phases: Vec<Phase>,
-    /// Calls that may wait to be worked on; one more is refused at once.
+    /// The bound of the queue; a call beyond it is refused at once.
     pub max_queued: usize,
-    /// How much calls differ: each takes between `1 - spread` and `1 + spread` of the average.
+    /// The variation of processing times: each is between `1 - spread` and `1 + spread` of the average.
     pub spread: f64,
-    /// Of the calls it works on, which share fails for itself, whatever else it has to do.
+    /// The share of processed calls that fail for reasons of their own, independently of the load.
     pub failing: f64,
 }
 
-/// What becomes of a call that arrives.
+/// What the gateway does with a call that arrives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arrival {
-    /// It is worked on at once.
+    /// A worker processes it at once.
     Begun,
-    /// It waits.
+    /// It waits in the queue.
     Queued,
-    /// It is refused: too much to do.
+    /// It is refused, because the queue is full.
     Refused,
-    /// Nobody is there.
+    /// The gateway is down.
     Unreachable,
 }
 
-/// The state of a gateway at a moment.
+/// The state of a gateway at a point in time.
 #[derive(Debug)]
 pub struct Serving {
     gateway: Gateway,
@@ -59,13 +59,13 @@ pub struct Serving {
 }
 
 impl Serving {
-    /// A gateway with nothing to do.
+    /// An idle gateway.
     pub fn new(gateway: Gateway) -> Self {
         let phase = gateway.phases[0];
         Self { gateway, phase, working: 0, queue: VecDeque::new() }
     }
 
-    /// A phase begins. One in which it is down forgets what waited.
+    /// Begins a phase. A phase in which the gateway is down drops the queue.
     pub fn enter(&mut self, phase: Phase) {
         self.phase = phase;
         if phase.workers == 0 {
@@ -73,7 +73,7 @@ impl Serving {
         }
     }
 
-    /// A call arrives.
+    /// Accepts, queues or refuses a call.
     pub fn arrive(&mut self, call: u64) -> Arrival {
         if self.phase.workers == 0 {
             Arrival::Unreachable
@@ -88,12 +88,12 @@ impl Serving {
         }
     }
 
-    /// The work on a call is done.
+    /// Ends the processing of a call.
     pub fn done(&mut self) {
         self.working -= 1;
     }
 
-    /// The next call that can be worked on, if there is one.
+    /// Takes the next call from the queue, if a worker is free.
     pub fn take_up(&mut self) -> Option<u64> {
         if self.working >= self.phase.workers {
             return None;
@@ -103,12 +103,12 @@ impl Serving {
         Some(call)
     }
 
-    /// Whether a call that was worked on fails.
+    /// Whether a processed call fails.
     pub fn fails(&self, chance: &mut fastrand::Rng) -> bool {
         self.gateway.failing > 0.0 && chance.f64() < self.gateway.failing
     }
 
-    /// How long the work on a call takes, in microseconds.
+    /// The processing time of a call, in microseconds.
     pub fn work_us(&self, chance: &mut fastrand::Rng) -> i64 {
         let factor = 1.0 + self.gateway.spread * (2.0 * chance.f64() - 1.0);
         (self.phase.call_us as f64 * factor) as i64

@@ -1,9 +1,10 @@
-//! How well the number of gateway calls at once follows a gateway whose capacity changes: the controller of `payments`
-//! (`payments/src/domain/concurrency/mod.rs`) against a simulated gateway in virtual time, and against fixed numbers.
+//! Checks how well the limit on concurrent gateway calls follows a gateway whose capacity changes. It runs the controller of
+//! `payments` (`payments/src/domain/concurrency/mod.rs`) against a simulated gateway in virtual time, and compares it with
+//! fixed limits.
 //!
-//! [`gateway`] and [`simulation`] are the virtual world, [`scenarios`] what is tried in it, [`report`] puts a run into numbers
-//! and [`chart`] draws it. The tests hold the controller to the numbers. Two programs show them, and a third has the whole
-//! system wait for a gateway that is down, which [`panels`] draws:
+//! [`gateway`] and [`simulation`] are the simulation, [`scenarios`] holds the scenarios, [`report`] computes figures from a run
+//! and [`chart`] draws it. The tests check the figures. Two programs print them, and a third runs the whole system while its
+//! gateway is down; [`panels`] draws the result:
 //!
 //! ```text
 //! cargo run -p concurrency_model --example virtual_time -- --svg virtual_time.svg
@@ -12,7 +13,7 @@
 //! cargo run -p concurrency_model --example outage -- --frozen --claims 2000 --seconds 60
 //! ```
 //!
-//! What they drew is in `plots/`. The second one drives the real `simulated_gateway` through the dispatcher and the HTTP
+//! Their drawings are in `plots/`. The second program drives the real `simulated_gateway` through the dispatcher and the HTTP
 //! adapter of `payments`, and takes six minutes.
 
 pub mod chart;

@@ -1,4 +1,4 @@
-//! Draws numbers over time, one panel below the other, with the times shaded in which something was down.
+//! Draws time series in panels, one below the other, and shades the time of an outage.
 
 use crate::chart::{CAPTION, COLOURS, LABEL, TITLE};
 use plotters::coord::Shift;
@@ -11,41 +11,41 @@ use std::path::Path;
 
 const WIDTH: u32 = 1_000;
 const PANEL_HEIGHT: u32 = 260;
-/// What is left free above the lines, for their names.
+/// The space above the lines, for the legend.
 const HEADROOM: f64 = 1.4;
 const SHADE: RGBColor = RGBColor(236, 236, 236);
 
 type Drawn = Result<(), Box<dyn Error>>;
 
-/// What is drawn.
+/// A drawing.
 #[derive(Debug)]
 pub struct Panels<'a> {
     /// The title.
     pub title: &'a str,
-    /// From when until when something was down, in seconds.
+    /// The time of the outage, in seconds.
     pub down_s: Range<f64>,
-    /// From the top.
+    /// The panels, from the top.
     pub panels: Vec<Panel<'a>>,
 }
 
-/// Some numbers of one kind.
+/// A panel with one or more lines.
 #[derive(Debug)]
 pub struct Panel<'a> {
-    /// What they are.
+    /// The caption.
     pub caption: &'a str,
-    /// In what they are counted.
+    /// The unit of the values.
     pub unit: &'a str,
-    /// Whether each tenfold is as high as the next; nothing below 1 is shown then.
+    /// Whether the scale is logarithmic; values below 1 are then not shown.
     pub is_log: bool,
-    /// Each with its name; seconds and numbers. Up to four.
+    /// Up to four lines, each with its name and its points: seconds and value.
     pub lines: Vec<(&'a str, Vec<(f64, f64)>)>,
 }
 
 impl Panels<'_> {
-    /// Writes them as SVG.
+    /// Writes the drawing as SVG.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// If the file cannot be written.
     pub fn write(&self, path: &Path) -> Drawn {
         let count = u32::try_from(self.panels.len())?;
         let root = SVGBackend::new(path, (WIDTH, PANEL_HEIGHT * count + 30)).into_drawing_area();

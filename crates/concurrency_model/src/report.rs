@@ -1,69 +1,69 @@
-//! A run in numbers, phase by phase.
+//! The figures of a run, phase by phase.
 
 use std::fmt::Write as _;
 
-/// How far apart samples are, in microseconds.
+/// The interval between samples, in microseconds.
 pub const SAMPLE_US: i64 = 500_000;
-/// The part of the capacity that has to be used for a caller to count as adapted.
+/// The least share of the capacity that an adapted caller uses.
 pub const ADAPTED_SHARE: f64 = 0.9;
-/// The part of the calls that may be lost for a caller to count as adapted.
-pub const MOST_LOST: f64 = 0.02;
-/// How many times its own time a call may take for its caller to count as adapted.
-pub const MOST_LATENCY: f64 = 10.0;
-/// Over how many samples that is seen: two seconds.
+/// The largest share of calls that an adapted caller loses.
+pub const MAX_LOST: f64 = 0.02;
+/// The longest latency of an adapted caller, as a multiple of the processing time.
+pub const MAX_LATENCY: f64 = 10.0;
+/// The number of samples over which adaptation is judged: two seconds.
 const SEEN_OVER: usize = 4;
 
-/// What happened in [`SAMPLE_US`] of time.
+/// The counts of one interval of [`SAMPLE_US`].
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Sample {
-    /// When it began, in microseconds since the run did.
+    /// The start of the interval, in microseconds since the start of the run.
     pub at_us: i64,
-    /// How many calls could be under way, at its end.
-    pub size: usize,
-    /// Calls that were made.
+    /// The limit on concurrent calls at the end of the interval.
+    pub limit: usize,
+    /// Calls that were started.
     pub made: u64,
     /// Calls that were answered in time.
     pub answered: u64,
-    /// Calls that were not.
+    /// Calls that timed out.
     pub timed_out: u64,
-    /// Calls that were refused, or found nobody there.
+    /// Calls that were refused or failed.
     pub refused: u64,
-    /// How long the answered ones took together, in microseconds.
+    /// The total latency of the answered calls, in microseconds.
     pub latency_us: i64,
 }
 
-/// A part of a run in which the gateway could take the same.
+/// A part of a run in which the gateway's capacity is constant.
 #[derive(Debug, Clone, Copy)]
 pub struct Span {
-    /// From when, in microseconds.
+    /// The start, in microseconds.
     pub from_us: i64,
-    /// Until when, in microseconds.
+    /// The end, in microseconds.
     pub until_us: i64,
-    /// What the gateway could take, in calls a second; 0 when it was down.
+    /// The capacity, in calls a second; 0 while the gateway is down.
     pub capacity: f64,
-    /// How long it worked on a call, in microseconds.
+    /// The processing time of a call, in microseconds.
     pub call_us: i64,
 }
 
-/// How a caller fared in a span. All but the last is of its last two thirds.
+/// The figures of a caller in a span. All but the last cover its last two thirds.
 #[derive(Debug, Clone, Copy)]
 pub struct Fared {
-    /// Calls answered in time, as a part of what the gateway could take.
+    /// Calls answered in time, as a share of the capacity.
     pub used: f64,
-    /// Calls that timed out, as a part of all.
+    /// Calls that timed out, as a share of all.
     pub timed_out: f64,
-    /// Calls that were refused, as a part of all.
+    /// Calls that were refused, as a share of all.
     pub refused: f64,
-    /// How long the answered ones took on average, in microseconds.
+    /// The mean latency of the answered calls, in microseconds.
     pub latency_us: f64,
-    /// How many calls could be under way on average.
-    pub size: f64,
-    /// After how many seconds [`ADAPTED_SHARE`] of the capacity was used, less than [`MOST_LOST`] of the calls were lost, and
-    /// they took no longer than [`MOST_LATENCY`] times their own time: in the next two seconds, and from then to the end.
+    /// The mean limit on concurrent calls.
+    pub limit: f64,
+    /// Seconds until the caller had adapted, for the next two seconds and from then to the end: it used [`ADAPTED_SHARE`] of the
+    /// capacity, lost less than [`MAX_LOST`] of its calls, and their latency was at most [`MAX_LATENCY`] times the processing time.
     pub adapted_after_s: Option<f64>,
 }
 
-/// How a caller fared in a span.
+/// Computes the figures of a caller in a span.
 pub fn fared(samples: &[Sample], span: &Span) -> Fared {
     let within: Vec<Sample> =
         samples.iter().filter(|sample| (span.from_us..span.until_us).contains(&sample.at_us)).copied().collect();
@@ -74,7 +74,7 @@ pub fn fared(samples: &[Sample], span: &Span) -> Fared {
         timed_out: all.timed_out / all.calls(),
         refused: all.refused / all.calls(),
         latency_us: all.latency_us / all.answered,
-        size: steady.iter().map(|sample| sample.size as f64).sum::<f64>() / steady.len() as f64,
+        limit: steady.iter().map(|sample| sample.limit as f64).sum::<f64>() / steady.len() as f64,
         adapted_after_s: within
             .windows(SEEN_OVER)
             .enumerate()
@@ -86,9 +86,9 @@ pub fn fared(samples: &[Sample], span: &Span) -> Fared {
 fn is_adapted(seen: &[Sample], span: &Span) -> bool {
     let seen = Sums::of(seen);
     seen.answered >= ADAPTED_SHARE * span.capacity * seen.seconds
-        && seen.timed_out + seen.refused < MOST_LOST * seen.calls()
+        && seen.timed_out + seen.refused < MAX_LOST * seen.calls()
         && seen.answered > 0.0
-        && seen.latency_us <= MOST_LATENCY * span.call_us as f64 * seen.answered
+        && seen.latency_us <= MAX_LATENCY * span.call_us as f64 * seen.answered
 }
 
 struct Sums {
@@ -116,15 +116,14 @@ impl Sums {
     }
 }
 
-/// Runs and how they fared, as a table for people.
+/// The figures of several runs, as a Markdown table.
 pub fn table(runs: &[(String, Vec<Sample>)], spans: &[Span]) -> String {
-    let mut table =
-        "| calls at once | capacity | used | timed out | refused | mean latency | mean size | adapted after |\n\
+    let mut table = "| limit | capacity | used | timed out | refused | mean latency | mean limit | adapted after |\n\
                      |---|---|---|---|---|---|---|---|\n"
-            .to_owned();
+        .to_owned();
     for (name, samples) in runs {
         for span in spans {
-            let Fared { used, timed_out, refused, latency_us, size, adapted_after_s } = fared(samples, span);
+            let Fared { used, timed_out, refused, latency_us, limit, adapted_after_s } = fared(samples, span);
             let latency = if latency_us.is_nan() {
                 "none answered".to_owned()
             } else {
@@ -134,7 +133,7 @@ pub fn table(runs: &[(String, Vec<Sample>)], spans: &[Span]) -> String {
             let adapted = adapted_after_s.map_or("never".to_owned(), |seconds| format!("{seconds:.1} s"));
             let _ = writeln!(
                 table,
-                "| {name} | {:.0}/s | {used} | {:.1}% | {:.1}% | {latency} | {size:.0} | {adapted} |",
+                "| {name} | {:.0}/s | {used} | {:.1}% | {:.1}% | {latency} | {limit:.0} | {adapted} |",
                 span.capacity,
                 100.0 * timed_out,
                 100.0 * refused,

@@ -1,5 +1,5 @@
-//! A discrete-event simulation in virtual time: callers with more work than the gateway can take, or with so much a
-//! second, who make as many calls at once as the controller, or a fixed number, lets them.
+//! A discrete-event simulation in virtual time. The caller has endless work or a fixed rate of it, and the controller or a fixed
+//! number limits its concurrent calls.
 
 use crate::gateway::{Arrival, Gateway, Phase, Serving};
 use crate::report::{SAMPLE_US, Sample, Span};
@@ -7,55 +7,55 @@ use payments::domain::concurrency::{Controller, Decision, Ended, Limits, Load, S
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
-/// How often the controller is told of the time, in microseconds.
+/// The interval of the controller's ticks, in microseconds.
 const TICK_US: i64 = 200_000;
-/// How long a request or an answer is on its way, in microseconds.
+/// The network latency of a request or an answer, in microseconds.
 const NETWORK_US: i64 = 1_000;
 
-/// How many calls wait where there is always more work.
+/// The number of waiting calls under endless work.
 const ALWAYS_WAITING: usize = 1_000;
 
-/// How many calls are made at once.
+/// What limits the number of concurrent calls.
 #[derive(Debug, Clone, Copy)]
-pub enum Sizing {
-    /// Always so many.
+pub enum CallLimit {
+    /// A fixed limit.
     Fixed(usize),
-    /// As the controller says.
+    /// The controller of `payments`.
     Adaptive(Limits),
 }
 
-/// What is to be called for.
+/// The work of the caller.
 #[derive(Debug, Clone, Copy)]
 pub enum Work {
-    /// There is always more.
+    /// There is always more work.
     Endless,
-    /// So many calls a second, at random times (a Poisson process).
+    /// Calls a second, at random times (a Poisson process).
     PerSecond(f64),
 }
 
-/// A run to be made.
+/// The parameters of a run.
 #[derive(Debug, Clone)]
 pub struct Scenario {
     /// The gateway.
     pub gateway: Gateway,
-    /// How many calls are made at once.
-    pub sizing: Sizing,
+    /// What limits the number of concurrent calls.
+    pub limit: CallLimit,
     /// The work.
     pub work: Work,
-    /// How long a call may take, in microseconds.
+    /// The timeout of a call, in microseconds.
     pub time_out_us: i64,
-    /// How long the run is, in microseconds.
+    /// The length of the run, in microseconds.
     pub until_us: i64,
-    /// The seed of all chance.
+    /// The seed of all random numbers.
     pub seed: u64,
 }
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Debug, Clone)]
 pub struct Run {
-    /// Sample by sample.
+    /// The samples, in order.
     pub samples: Vec<Sample>,
-    /// What the controller last decided.
+    /// The last decisions of the controller.
     pub decisions: Vec<Decision>,
 }
 
@@ -65,14 +65,14 @@ enum Event {
     Demand,
     Arrive(u64),
     WorkDone(u64),
-    ReturnOutcome(u64, ReturnOutcome),
+    CallEnd(u64, CallEnd),
     Rested,
     Tick,
     Sample,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum ReturnOutcome {
+enum CallEnd {
     Answer,
     Refusal,
     Failure,
@@ -80,7 +80,7 @@ enum ReturnOutcome {
 }
 
 impl Scenario {
-    /// The phases of the gateway, each with its end.
+    /// The spans of the run, one for each phase of the gateway.
     pub fn spans(&self) -> Vec<Span> {
         let phases = &self.gateway.phases;
         let ends = phases.iter().skip(1).map(|next| next.from_us).chain([self.until_us]);
@@ -103,18 +103,18 @@ struct Simulation {
     serving: Serving,
     controller: Option<Controller>,
     waiting: usize,
-    /// When each call under way began.
+    /// The start time of each call in progress.
     under_way: HashMap<u64, i64>,
     calls: u64,
     sample: Sample,
     samples: Vec<Sample>,
 }
 
-/// Makes a run.
+/// Runs a scenario.
 pub fn run(scenario: &Scenario) -> Run {
-    let controller = match scenario.sizing {
-        Sizing::Fixed(_) => None,
-        Sizing::Adaptive(limits) => Some(Controller::new(limits, 0)),
+    let controller = match scenario.limit {
+        CallLimit::Fixed(_) => None,
+        CallLimit::Adaptive(limits) => Some(Controller::new(limits, 0)),
     };
     let mut simulation = Simulation {
         scenario: scenario.clone(),
@@ -178,17 +178,16 @@ impl Simulation {
             Event::Arrive(call) => match self.serving.arrive(call) {
                 Arrival::Begun => self.begin_work(call),
                 Arrival::Queued => {}
-                Arrival::Refused => self.after(NETWORK_US, Event::ReturnOutcome(call, ReturnOutcome::Refusal)),
-                Arrival::Unreachable => self.after(NETWORK_US, Event::ReturnOutcome(call, ReturnOutcome::Failure)),
+                Arrival::Refused => self.after(NETWORK_US, Event::CallEnd(call, CallEnd::Refusal)),
+                Arrival::Unreachable => self.after(NETWORK_US, Event::CallEnd(call, CallEnd::Failure)),
             },
             Event::WorkDone(call) => {
                 self.serving.done();
-                let told =
-                    if self.serving.fails(&mut self.chance) { ReturnOutcome::Failure } else { ReturnOutcome::Answer };
-                self.after(NETWORK_US, Event::ReturnOutcome(call, told));
+                let end = if self.serving.fails(&mut self.chance) { CallEnd::Failure } else { CallEnd::Answer };
+                self.after(NETWORK_US, Event::CallEnd(call, end));
                 self.work_on();
             }
-            Event::ReturnOutcome(call, told) => self.told(call, told),
+            Event::CallEnd(call, end) => self.end_call(call, end),
             Event::Rested => {}
             Event::Tick => {
                 let load = self.load();
@@ -198,7 +197,7 @@ impl Simulation {
                 self.after(TICK_US, Event::Tick);
             }
             Event::Sample => {
-                self.sample.size = self.size();
+                self.sample.limit = self.limit();
                 let next = Sample { at_us: self.now_us, ..Sample::default() };
                 self.samples.push(std::mem::replace(&mut self.sample, next));
                 self.after(SAMPLE_US, Event::Sample);
@@ -217,15 +216,15 @@ impl Simulation {
         self.after(work_us, Event::WorkDone(call));
     }
 
-    fn told(&mut self, call: u64, told: ReturnOutcome) {
+    fn end_call(&mut self, call: u64, end: CallEnd) {
         let load = self.load();
-        // An answer to a call that was given up, or the end of the time for one that was answered, is nothing any more.
+        // Ignores an answer after the timeout, and a timeout after the answer.
         let Some(began_us) = self.under_way.remove(&call) else { return };
-        let sign = match told {
-            ReturnOutcome::Answer => Sign::Answered,
-            ReturnOutcome::Refusal => Sign::Busy,
-            ReturnOutcome::Failure => Sign::Failed,
-            ReturnOutcome::GivenUp => Sign::TimedOut,
+        let sign = match end {
+            CallEnd::Answer => Sign::Answered,
+            CallEnd::Refusal => Sign::Busy,
+            CallEnd::Failure => Sign::Failed,
+            CallEnd::GivenUp => Sign::TimedOut,
         };
         match sign {
             Sign::Answered => {
@@ -236,12 +235,12 @@ impl Simulation {
             _ => self.sample.refused += 1,
         }
         if sign != Sign::Answered {
-            // It comes back as new work.
+            // The caller retries it as new work.
             self.waiting += 1;
         }
         if let Some(controller) = &mut self.controller {
             controller.ended(Ended { began_us, now_us: self.now_us, sign, tries: 0, load });
-            let rest_us = controller.rest_left_us(self.now_us);
+            let rest_us = controller.pause_left_us(self.now_us);
             if rest_us > 0 {
                 self.after(rest_us, Event::Rested);
             }
@@ -249,25 +248,25 @@ impl Simulation {
     }
 
     fn make_calls(&mut self) {
-        if self.controller.as_ref().is_some_and(|controller| controller.rest_left_us(self.now_us) > 0) {
+        if self.controller.as_ref().is_some_and(|controller| controller.pause_left_us(self.now_us) > 0) {
             return;
         }
-        while self.under_way.len() < self.size() && self.load().waiting > 0 {
+        while self.under_way.len() < self.limit() && self.load().waiting > 0 {
             self.waiting = self.waiting.saturating_sub(1);
             self.calls += 1;
             self.sample.made += 1;
             let call = self.calls;
             self.under_way.insert(call, self.now_us);
             self.after(NETWORK_US, Event::Arrive(call));
-            self.after(self.scenario.time_out_us, Event::ReturnOutcome(call, ReturnOutcome::GivenUp));
+            self.after(self.scenario.time_out_us, Event::CallEnd(call, CallEnd::GivenUp));
         }
     }
 
-    fn size(&self) -> usize {
-        match (&self.controller, self.scenario.sizing) {
-            (Some(controller), _) => controller.size(),
-            (None, Sizing::Fixed(size)) => size,
-            (None, Sizing::Adaptive(limits)) => limits.start,
+    fn limit(&self) -> usize {
+        match (&self.controller, self.scenario.limit) {
+            (Some(controller), _) => controller.limit(),
+            (None, CallLimit::Fixed(limit)) => limit,
+            (None, CallLimit::Adaptive(limits)) => limits.start,
         }
     }
 

@@ -1,4 +1,4 @@
-//! What the all-in-one container runs: the embedded broker, the simulated gateway and both services, told everything by the
+//! The processes of the all-in-one container: the embedded broker, the simulated gateway and both services, configured by the
 //! image's environment.
 
 use crate::environment::Environment;
@@ -8,14 +8,14 @@ use crate::supervisor::{Limits, Member, Probe, StopWithin};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// Container engines kill after ten seconds; what did not stop by then is named and killed before.
+/// Container engines kill a container after ten seconds. Processes that are still running shortly before are named and killed.
 const STOP: Duration = Duration::from_secs(8);
 
-/// Bounds on a run in a container.
+/// The limits of a run in a container.
 pub const LIMITS: Limits = Limits { ready: Duration::from_secs(60), stop: StopWithin::All(STOP), restarts: 5 };
 
-/// The processes, in the order of starting, found in `PATH`. The services stop together and first: they still publish to
-/// the broker.
+/// The processes in starting order; their programs are in `PATH`. The services stop first and together, because they still
+/// publish to the broker.
 pub fn members(mut environment: Environment) -> Vec<Member> {
     let listen = environment.default(BROKER.0, BROKER.1);
     let service = |name: &str, address: &str, wave| Member {
@@ -33,7 +33,7 @@ pub fn members(mut environment: Environment) -> Vec<Member> {
     let mut broker = service("local_broker", &listen, 0);
     broker.probe = Probe::Accepts;
     broker.program.arguments = vec!["--listen".to_owned(), listen];
-    // The only one that does not log in JSON by itself.
+    // The broker is the only program that does not log JSON.
     broker.program.output = Output::Piped;
     vec![
         broker,
@@ -43,7 +43,7 @@ pub fn members(mut environment: Environment) -> Vec<Member> {
     ]
 }
 
-/// Whether both services are ready, as their own `health` says.
+/// Whether both services are ready according to their own `health` command.
 pub fn is_healthy() -> bool {
     ["claim_process", "payments"].iter().all(|program| {
         let asked = Command::new(program).args(["health", "--ready"]).stdin(Stdio::null()).status();

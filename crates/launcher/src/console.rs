@@ -1,11 +1,11 @@
-//! What the launcher prints: lines behind the name of who wrote them for people, lines of JSON for a container's log.
+//! The output of the launcher: lines prefixed with the name of their process for people, JSON lines for a container's log.
 
 use std::io::{ErrorKind, IsTerminal, Write};
 
-/// How lines look.
+/// The format of lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
-    /// `payments-1        | text`, the name in a colour of its own where `coloured`.
+    /// `payments-1        | text`; with `coloured` each name has its own colour.
     Prefixed {
         /// Whether the terminal shows colours.
         coloured: bool,
@@ -15,21 +15,21 @@ pub enum Style {
 }
 
 impl Style {
-    /// For a person at this terminal, who may not want colours (`NO_COLOR`).
+    /// The style for the user's terminal; respects `NO_COLOR`.
     pub fn of_terminal() -> Self {
         let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Self::Prefixed { coloured: std::io::stdout().is_terminal() && !unwanted }
     }
 }
 
-/// How bad a message is. What is not [`Level::Info`] goes to standard error where people read it.
+/// The severity of a message. For people, everything but [`Level::Info`] goes to standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
-    /// As it should be.
+    /// Normal operation.
     Info,
-    /// Something went wrong and is mended.
+    /// A failure that the launcher recovers from.
     Warn,
-    /// Something went wrong for good.
+    /// A failure that ends the run.
     Error,
 }
 
@@ -37,7 +37,7 @@ pub enum Level {
 const COLOURS: [u8; 6] = [36, 33, 35, 32, 34, 96];
 const BOLD: u8 = 1;
 
-/// Prints for one launcher.
+/// The output of one launcher.
 #[derive(Debug, Clone)]
 pub struct Console {
     style: Style,
@@ -49,28 +49,28 @@ pub struct Console {
 pub struct Closed;
 
 impl Console {
-    /// Prints in this style; the launcher's own lines bear `own_name`.
+    /// Creates a console in this style. The launcher's own lines are prefixed with `own_name`.
     pub fn new(style: Style, own_name: &'static str) -> Self {
         Self { style, own_name }
     }
 
-    /// A message of the launcher's own.
+    /// Prints a message of the launcher.
     ///
     /// # Errors
     /// [`Closed`].
-    pub fn say(&self, level: Level, message: &str) -> Result<(), Closed> {
+    pub fn log(&self, level: Level, message: &str) -> Result<(), Closed> {
         let line = self.format(self.own_name, BOLD, level, message);
         match (self.style, level) {
             (Style::Json, _) | (_, Level::Info) => write(&mut std::io::stdout().lock(), &line),
             (Style::Prefixed { .. }, Level::Warn | Level::Error) => {
-                // What was printed before stays before it.
+                // Earlier lines must appear first.
                 std::io::stdout().flush().ok();
                 write(&mut std::io::stderr().lock(), &line)
             }
         }
     }
 
-    /// A line that the process `name` printed, the `order`-th of all.
+    /// Prints a line of the process `name`. `order` chooses its colour.
     ///
     /// # Errors
     /// [`Closed`].
@@ -79,7 +79,7 @@ impl Console {
         write(&mut std::io::stdout().lock(), &line)
     }
 
-    /// Lines as they are, for people only.
+    /// Prints lines without a prefix, for people only.
     ///
     /// # Errors
     /// [`Closed`].
@@ -90,7 +90,7 @@ impl Console {
         }
     }
 
-    /// The same, to standard error.
+    /// Like [`Console::plain`], to standard error.
     ///
     /// # Errors
     /// [`Closed`].
@@ -120,7 +120,7 @@ impl Console {
     }
 }
 
-/// A terminal that has gone is no reason to stop; a pipe whose reader has ended is.
+/// A closed pipe ends the run; a closed terminal does not.
 fn write(to: &mut impl Write, text: &str) -> Result<(), Closed> {
     match to.write_all(text.as_bytes()).and_then(|()| to.flush()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(Closed),
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_aligned_and_coloured_only_where_that_is_wanted() {
+    fn names_are_aligned_and_coloured_only_if_wanted() {
         let plain = console(Style::Prefixed { coloured: false });
         assert_eq!(plain.format("payments-1", 36, Level::Info, "text"), "payments-1        | text\n");
         let coloured = console(Style::Prefixed { coloured: true });
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn every_line_of_json_can_be_read_whatever_is_in_it() {
+    fn every_line_of_json_can_be_parsed() {
         let line = console(Style::Json).format("local_broker", 36, Level::Warn, "a \"quoted\"\tword \u{1b}[0m");
         let read: serde_json::Value = serde_json::from_str(line.trim_end()).unwrap();
         assert_eq!(read["message"], "a \"quoted\"\tword \u{1b}[0m");

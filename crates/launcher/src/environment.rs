@@ -1,45 +1,45 @@
-//! The environment that started processes see: what the user set is kept, what is missing gets a default.
+//! The environment of started processes: the user's variables, and defaults for missing ones.
 
 use std::collections::BTreeMap;
 
-/// Variables of the launcher's own environment, and those that it adds for the processes it starts.
+/// The launcher's own variables, and those that it adds for the processes it starts.
 #[derive(Debug, Clone, Default)]
 pub struct Environment {
     given: BTreeMap<String, String>,
     added: BTreeMap<String, String>,
 }
 
-/// A variable with a value that cannot be used. Its text says what to set.
+/// A variable with an invalid value. The message names a valid one.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("{name} is '{value}': give it {wanted}.")]
+#[error("{name} is '{value}': set it to {wanted}.")]
 pub struct Unusable {
     /// The variable.
     pub name: String,
     /// Its value.
     pub value: String,
-    /// What it should be.
+    /// The expected value.
     pub wanted: String,
 }
 
 impl Environment {
-    /// The launcher's own.
+    /// The launcher's own environment.
     pub fn own() -> Self {
         Self { given: std::env::vars().collect(), added: BTreeMap::new() }
     }
 
-    /// One with only these variables.
+    /// An environment with only these variables.
     pub fn of(variables: &[(&str, &str)]) -> Self {
         let given = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         Self { given, added: BTreeMap::new() }
     }
 
-    /// A variable that is set, and not to nothing.
+    /// The value of a variable that is set and not empty.
     pub fn get(&self, name: &str) -> Option<&str> {
         let set = self.given.get(name).filter(|value| !value.is_empty()).or_else(|| self.added.get(name));
         set.map(String::as_str)
     }
 
-    /// Sets a variable that has no value, and returns the value that it has then.
+    /// Sets a variable that has no value, and returns its value.
     pub fn default(&mut self, name: &str, value: &str) -> String {
         if let Some(set) = self.get(name) {
             return set.to_owned();
@@ -48,7 +48,7 @@ impl Environment {
         value.to_owned()
     }
 
-    /// A variable that holds a whole number in this range; `default` where it is not set.
+    /// The value of a variable as a whole number in this range; `default` if it is not set.
     ///
     /// # Errors
     /// [`Unusable`].
@@ -61,7 +61,7 @@ impl Environment {
         })
     }
 
-    /// What started processes get beside what they inherit.
+    /// The variables that are added to the inherited ones.
     pub fn added(&self) -> Vec<(String, String)> {
         self.added.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
     }

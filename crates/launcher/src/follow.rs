@@ -1,5 +1,5 @@
-//! Shows what a process appends to its log, line by line, until it has ended. The process writes into the file and never
-//! waits for who reads it.
+//! Prints the lines that a process appends to its log, until it ends. The process writes to the file, so it never waits for a
+//! reader.
 
 use crate::process::Watch;
 use std::fs::File;
@@ -8,17 +8,17 @@ use std::path::Path;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// How often the log is read while nothing is heard of its process: files do not say when they grow.
+/// The poll interval of the log.
 const INTERVAL: Duration = Duration::from_millis(50);
 
-/// A line that is longer is shown in pieces.
+/// The longest line, in bytes; a longer one is printed in pieces.
 const LONGEST_LINE: usize = 64 * 1024;
 
-/// Follows the file from the byte `from` on, on a thread of its own that ends after the process and its last line, or when
-/// `show` returns `false`.
+/// Follows the file from the byte `from`, on a thread that ends after the last line of the ended process, or when `show` returns
+/// `false`.
 ///
 /// # Errors
-/// When the file cannot be read or no thread can be started.
+/// If the file cannot be read or no thread can be started.
 pub fn follow(
     path: &Path,
     from: u64,
@@ -30,7 +30,7 @@ pub fn follow(
     std::thread::Builder::new().name("follows a log".to_owned()).spawn(move || {
         let mut line = Vec::new();
         loop {
-            // Asked before the file is read: what a process wrote is there when it has ended.
+            // Checked before the file is read: an ended process has written all its output.
             let ended = process.ended_within(Duration::ZERO);
             loop {
                 match read_piece(&mut log, &mut line) {
@@ -51,7 +51,7 @@ pub fn follow(
     })
 }
 
-/// Reads on into `line`: whether it is whole, or too long to wait for its end.
+/// Reads into `line`. Returns whether the line is complete, or too long to wait for its end.
 fn read_piece(log: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
     let room = (LONGEST_LINE - line.len()) as u64;
     io::Read::take(log, room).read_until(b'\n', line)?;
@@ -71,11 +71,11 @@ mod tests {
     use std::sync::mpsc::channel;
 
     #[test]
-    fn every_line_is_shown_also_the_last_without_an_end_and_none_from_before() {
+    fn new_lines_are_shown_including_an_unfinished_last_one() {
         let directory = tempfile::tempdir().unwrap();
         let log = directory.path().join("log");
         std::fs::write(&log, "before\n").unwrap();
-        // A process that waits until its first line was seen.
+        // The process waits until its first line was seen.
         let go = directory.path().join("go");
         let script = "echo first; until [ -e \"$GO\" ]; do sleep 0.01; done; echo second; printf last";
         let program = Program {

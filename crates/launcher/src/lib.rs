@@ -1,5 +1,5 @@
 //! Starts the programs of the system, keeps them running and stops them in order, on one machine and in the all-in-one
-//! container; and runs the tests. It knows the services by their programs, settings and `health` command alone.
+//! container; also runs the tests. It uses only the programs, settings and `health` command of the services.
 //!
 //! [`Process`](process::Process) is one child; [`Supervisor`](supervisor::Supervisor) keeps several running, with plans from
 //! [`local_plan`] and [`all_in_one`]. Tests of the whole system start their processes the same way.

@@ -1,5 +1,5 @@
-//! What `runserver` runs on this machine, where each process listens, and what each is told of the others. Pure: a plan is
-//! made of options and an environment.
+//! The plan of `runserver`: the processes on this machine, their addresses, and the settings that connect them. Pure: a plan is
+//! computed from options and an environment.
 
 use crate::environment::{Environment, Unusable};
 use crate::process::{Output, Program};
@@ -7,25 +7,25 @@ use crate::supervisor::{Limits, Member, Probe, StopWithin};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// What is asked of `runserver`.
+/// The options of `runserver`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
-    /// All data in a real PostgreSQL.
+    /// Store all data in a real PostgreSQL.
     pub postgres: bool,
-    /// A real Kafka in place of the embedded broker.
+    /// Use a real Kafka in place of the embedded broker.
     pub kafka: bool,
-    /// How many instances of payments.
+    /// The number of instances of payments.
     pub payments: u16,
 }
 
-/// The processes of a run, in the order of starting.
+/// The processes of a run, in starting order.
 #[derive(Debug)]
 pub struct Plan {
-    /// Each with where it listens.
+    /// The processes with their addresses.
     pub services: Vec<Service>,
-    /// What each may take, and how often it is started again.
+    /// The time limits and the number of restarts.
     pub limits: Limits,
-    /// What they are told.
+    /// Their environment.
     pub environment: Environment,
     options: Options,
 }
@@ -33,17 +33,17 @@ pub struct Plan {
 /// A process of a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Service {
-    /// Its name in the output and of its log.
+    /// The name in the output and of the log.
     pub name: String,
-    /// Its program.
+    /// The program.
     pub program: &'static str,
-    /// Where it is reached: host and port.
+    /// The host and port it is reached at.
     pub address: String,
-    /// The variable that moves it.
+    /// The variable that sets its port.
     pub moved_by: &'static str,
 }
 
-/// How the servers that were asked for are reached.
+/// The addresses of the requested servers.
 #[derive(Debug, Default)]
 pub struct Servers {
     /// Three databases on PostgreSQL: claim_process', payments' and the gateway's.
@@ -52,14 +52,14 @@ pub struct Servers {
     pub brokers: Option<String>,
 }
 
-/// Where the embedded broker listens: the variable, and its default.
+/// The variable that sets the address of the embedded broker, and its default.
 pub const BROKER: (&str, &str) = ("LOCAL_BROKER__LISTEN", "127.0.0.1:9092");
 const GATEWAY_PORT: &str = "SIMULATED_GATEWAY__HTTP__PORT";
 const CLAIMS_PORT: &str = "CLAIM_PROCESS__HTTP__PORT";
 const PAYMENTS_PORT: &str = "PAYMENTS__HTTP__PORT";
 
 impl Plan {
-    /// The plan for these options. `secret` is what payments tells the gateway's webhooks by, where none is set.
+    /// The plan for these options. `secret` signs the gateway's webhooks if the environment sets no secret.
     ///
     /// # Errors
     /// [`Unusable`].
@@ -105,13 +105,13 @@ impl Plan {
         Ok(Self { services, limits, environment, options })
     }
 
-    /// The names that `scripts/services.sh` has for the servers that are asked for.
+    /// The names of the requested servers in `scripts/services.sh`.
     pub fn servers(&self) -> impl Iterator<Item = &'static str> {
         let Options { postgres, kafka, .. } = self.options;
         [(postgres, "postgres"), (kafka, "kafka")].into_iter().filter_map(|(wanted, name)| wanted.then_some(name))
     }
 
-    /// What is to be kept running, with programs in `binaries` and logs in `logs`, once the servers run.
+    /// The members of the supervisor, with programs in `binaries` and logs in `logs`, once the servers are running.
     pub fn members(&mut self, servers: &Servers, binaries: &Path, logs: &Path) -> Vec<Member> {
         self.point_to(servers);
         let members = self.services.iter().enumerate().map(|(wave, service)| {
@@ -136,12 +136,12 @@ impl Plan {
         members.collect()
     }
 
-    /// The log of a process.
+    /// The log file of a process.
     pub fn log(&self, logs: &Path, service: &Service) -> PathBuf {
         logs.join(format!("{}.log", service.name))
     }
 
-    /// Says where the databases and Kafka are.
+    /// Sets the addresses of the databases and of Kafka.
     fn point_to(&mut self, servers: &Servers) {
         let env = &mut self.environment;
         let files = ["claims", "payments", "gateway"].map(|name| format!("sqlite://.local/{name}.db"));
@@ -153,13 +153,13 @@ impl Plan {
         for program in ["CLAIM_PROCESS", "PAYMENTS"] {
             env.default(&format!("{program}__KAFKA__BROKERS"), servers.brokers.as_ref().unwrap_or(&embedded));
             if servers.brokers.is_none() {
-                // The embedded broker gives a restarted instance its partitions back only when the old one's session is over.
+                // The embedded broker assigns partitions to a restarted instance only after the session of the old one has expired.
                 env.default(&format!("{program}__KAFKA__CONSUMER__SESSION_TIMEOUT_MS"), "3000");
             }
         }
     }
 
-    /// What to try once everything is ready.
+    /// The commands to try once everything is ready.
     pub fn invitation(&self) -> String {
         let address = |program| self.services.iter().find(|service| service.program == program).map(|s| &s.address);
         let claims = format!("http://{}/v1/claims", address("claim_process").map_or("", |address| address));
@@ -174,7 +174,7 @@ impl Plan {
     }
 }
 
-/// Where a client on this machine reaches what is bound to `host`.
+/// The address at which a client on this machine reaches a server bound to `host`.
 fn reached_at(host: Option<&str>, port: u32) -> String {
     match host {
         None | Some("0.0.0.0" | "::") => format!("127.0.0.1:{port}"),
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_is_embedded_unless_servers_are_asked_for() {
+    fn everything_is_embedded_by_default() {
         let mut plan = plan(EMBEDDED, &[]).unwrap();
         let members = plan.members(&Servers::default(), Path::new("bin"), Path::new("logs"));
         let named: Vec<(&str, &str)> =
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn servers_take_the_place_of_what_is_embedded() {
+    fn servers_replace_the_embedded_defaults() {
         let options = Options { postgres: true, kafka: true, payments: 0 };
         let mut plan = plan(options, &[]).unwrap();
         assert_eq!(plan.servers().collect::<Vec<_>>(), ["postgres", "kafka"]);
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_user_set_is_kept() {
+    fn the_users_variables_are_kept() {
         let set = [
             ("CLAIM_PROCESS__HTTP__PORT", "18000"),
             ("CLAIM_PROCESS__HTTP__HOST", "0.0.0.0"),
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_used_is_named_with_what_it_should_be() {
+    fn an_invalid_variable_is_named_with_the_expected_value() {
         for (name, value, wanted) in [
             ("CLAIM_PROCESS__HTTP__PORT", "0", "from 1 to 65535"),
             ("PAYMENTS__HTTP__PORT", "65535", "from 1 to 65534"),

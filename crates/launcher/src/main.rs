@@ -35,13 +35,13 @@ enum Command {
     },
     /// Runs cargo test with these arguments, with the servers that tests need
     Test {
-        /// For cargo test
+        /// Arguments for cargo test
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
     /// Runs everything in one container
     AllInOne,
-    /// Says whether the services of the all-in-one container are ready
+    /// Checks whether the services of the all-in-one container are ready
     Health,
 }
 
@@ -69,13 +69,13 @@ fn run_all_in_one() -> u8 {
         match Supervisor::new(all_in_one::members(Environment::own()), all_in_one::LIMITS, console.clone(), None) {
             Ok(supervisor) => supervisor,
             Err(error) => {
-                let _ = console.say(Level::Error, &format!("signals cannot be handled: {error}"));
+                let _ = console.log(Level::Error, &format!("signals cannot be handled: {error}"));
                 return 1;
             }
         };
-    let ready = |console: &Console| console.say(Level::Info, "everything is ready: claims are taken at port 8000");
+    let ready = |console: &Console| console.log(Level::Info, "everything is ready: claims are accepted on port 8000");
     match supervisor.run(ready, || ()) {
-        // A container that is stopped has done what it should.
+        // Stopping a container is a normal end.
         Ending::Signal(_) => 0,
         Ending::OutputClosed | Ending::GaveUp => 1,
     }

@@ -1,8 +1,8 @@
 //! One child process: started, signalled, waited for without polling, and never signalled after it was reaped.
 //!
-//! Each child leads a process group of its own, so that a terminal's Ctrl-C reaches only its parent, which stops children
-//! in order. The kernel sends it SIGTERM when the thread that started it ends (`setpriv --pdeathsig`), so a parent that is
-//! killed leaves nothing behind that heeds SIGTERM. Start children from a thread that lives as long as they should.
+//! Each child leads its own process group, so a terminal's Ctrl-C reaches only the parent, which stops the children in order. The
+//! kernel sends the child SIGTERM when the thread that started it ends (`setpriv --pdeathsig`), so a killed parent leaves no child
+//! that handles SIGTERM. Start children from a thread that lives as long as they should.
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
 use std::fs::OpenOptions;
@@ -13,31 +13,31 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// What to run, and how.
+/// A program and how to run it.
 #[derive(Debug, Clone)]
 pub struct Program {
-    /// What it is called in messages.
+    /// The name in messages.
     pub name: String,
     /// The executable: a path, or a name that is looked up in `PATH`.
     pub path: PathBuf,
-    /// Its arguments.
+    /// The arguments.
     pub arguments: Vec<String>,
-    /// Environment variables that are set for it, beside those that it inherits.
+    /// Environment variables to set, in addition to the inherited ones.
     pub environment: Vec<(String, String)>,
-    /// Where its standard output and standard error go.
+    /// The destination of standard output and standard error.
     pub output: Output,
 }
 
-/// Where a program's standard output and standard error go.
+/// The destination of a program's standard output and standard error.
 #[derive(Debug, Clone)]
 pub enum Output {
-    /// To the parent's.
+    /// The parent's own.
     Inherited,
-    /// Both into one pipe, which [`Process::start`] returns.
+    /// One pipe for both, which [`Process::start`] returns.
     Piped,
-    /// Standard output into a pipe, which [`Process::start`] returns, and standard error to the parent's.
+    /// A pipe for standard output, which [`Process::start`] returns; the parent's standard error.
     StdoutPiped,
-    /// To the end of this file, which is made if it is missing.
+    /// Appended to this file, which is created if it is missing.
     AppendedTo(PathBuf),
 }
 
@@ -49,14 +49,14 @@ pub struct Process {
     end: Arc<End>,
 }
 
-/// Sees the end of a [`Process`] from another thread.
+/// Observes the end of a [`Process`] from another thread.
 #[derive(Debug, Clone)]
 pub struct Watch {
     end: Arc<End>,
 }
 
 impl Watch {
-    /// Whether it has ended, after at most this time.
+    /// Waits at most this long, and returns whether the process has ended.
     pub fn ended_within(&self, timeout: Duration) -> bool {
         self.end.wait(timeout).is_some()
     }
@@ -81,11 +81,11 @@ impl End {
 }
 
 impl Process {
-    /// Starts a program with an empty standard input; `on_end` is called on another thread once it has ended. A pipe comes with
+    /// Starts a program with an empty standard input. `on_end` is called on another thread when it has ended. Returns a pipe for
     /// [`Output::Piped`] and [`Output::StdoutPiped`].
     ///
     /// # Errors
-    /// When the program, `setpriv` (package util-linux) or the log file cannot be opened.
+    /// If the program, `setpriv` (package util-linux) or the log file cannot be opened.
     pub fn start(program: &Program, on_end: impl FnOnce() + Send + 'static) -> io::Result<(Self, Option<PipeReader>)> {
         if program.path.components().count() > 1 && !program.path.is_file() {
             return Err(io::Error::new(io::ErrorKind::NotFound, format!("{} does not exist", program.path.display())));
@@ -112,41 +112,41 @@ impl Process {
         Ok((Self { name: program.name.clone(), pid, end }, pipe))
     }
 
-    /// What it is called.
+    /// The name of the process.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The id that the system gave it.
+    /// The process id.
     pub fn id(&self) -> u32 {
         self.pid.as_raw_nonzero().get().unsigned_abs()
     }
 
-    /// How it ended, once it has.
+    /// The exit status, once it has ended.
     pub fn status(&self) -> Option<ExitStatus> {
         *self.end.lock()
     }
 
-    /// Sends it a signal; no one else gets it, even when it has just ended.
+    /// Sends a signal. No other process can get it, even if this one has just ended.
     pub fn signal(&self, signal: Signal) {
         let status = self.end.lock();
         if status.is_none() {
-            // It may be a zombie, which takes any signal.
+            // A zombie accepts any signal.
             let _ = kill_process(self.pid, signal);
         }
     }
 
-    /// Waits until it has ended, for a bounded time; `None` when it has not.
+    /// Waits at most this long for its end. Returns `None` if it has not ended.
     pub fn wait(&self, timeout: Duration) -> Option<ExitStatus> {
         self.end.wait(timeout)
     }
 
-    /// Sees its end, without keeping it alive or killing it.
+    /// An observer of its end, which neither keeps it alive nor kills it.
     pub fn watch(&self) -> Watch {
         Watch { end: Arc::clone(&self.end) }
     }
 
-    /// Sends SIGKILL and waits until the system has ended it. A process that waits for a broken disk may outlive that.
+    /// Sends SIGKILL and waits until the kernel has ended it. A process blocked on a broken disk may outlive that.
     pub fn kill(&self) -> Option<ExitStatus> {
         self.signal(Signal::KILL);
         self.wait(KILL_TIMEOUT)
@@ -162,7 +162,7 @@ impl Drop for Process {
     }
 }
 
-/// The two ends of a program's output, and what is read of it here.
+/// The standard output and standard error of a child, and the pipe to read from.
 fn open(output: &Output) -> io::Result<(Stdio, Stdio, Option<PipeReader>)> {
     Ok(match output {
         Output::Inherited => (Stdio::inherit(), Stdio::inherit(), None),
@@ -183,9 +183,9 @@ fn open(output: &Output) -> io::Result<(Stdio, Stdio, Option<PipeReader>)> {
     })
 }
 
-/// Waits until the child has ended, ends what is left of its process group, and takes its status.
+/// Waits until the child has ended, kills the rest of its process group, and reaps it.
 fn reap(mut child: Child, pid: Pid, end: &End) {
-    // Without reaping it: until the lock is held its id must stay its own.
+    // Waits without reaping: until the lock is held, the id must not be reused.
     let ended = || waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
     while ended().is_err_and(|error| error == rustix::io::Errno::INTR) {}
     let mut status = end.lock();
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_is_reported_with_its_status() {
+    fn the_end_is_reported_with_its_status() {
         let (ended, end) = channel();
         let (process, _) =
             Process::start(&shell("exit 7", Output::Inherited), move || ended.send(()).expect("awaited")).unwrap();
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_ignores_sigterm_is_killed_with_what_it_started() {
+    fn a_process_that_ignores_sigterm_is_killed_with_its_children() {
         let script = "trap '' TERM; echo $$; sleep 1000 & echo $!; wait";
         let (process, pipe) = Process::start(&shell(script, Output::Piped), || ()).unwrap();
         let mut pipe = pipe.unwrap();
@@ -234,7 +234,7 @@ mod tests {
         process.signal(Signal::TERM);
         assert_eq!(process.wait(Duration::from_millis(50)), None);
         assert_eq!(process.kill().unwrap().signal(), Some(9));
-        // The pipe ends when the last process that writes into it is gone.
+        // The pipe ends when its last writer has ended.
         pipe.read_to_string(&mut said).unwrap();
     }
 
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_started_is_named() {
+    fn the_program_that_cannot_be_started_is_named() {
         let missing = Program { path: "/nowhere/at/all".into(), ..shell("", Output::Inherited) };
         let error = Process::start(&missing, || ()).unwrap_err().to_string();
         assert!(error.contains("/nowhere/at/all"), "{error}");

@@ -1,5 +1,5 @@
-//! When a process that ended is started again, and when that is given up: pauses double, and restarts within a time are
-//! bounded. Pure: the time comes in.
+//! Decides when an ended process is restarted and when to give up: pauses double, and the number of restarts within a window is
+//! limited. Pure: it gets the time.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -14,35 +14,35 @@ const BEFORE_RESTARTS: Backoff = Backoff::from_millis(1_000, 16_000);
 /// The restarts of one process.
 #[derive(Debug, Default)]
 pub struct Restarts {
-    /// When it was to be started again, the latest last.
+    /// The times of its restarts, the latest last.
     at: VecDeque<Instant>,
 }
 
-/// What follows the end of a process.
+/// The decision after the end of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
-    /// It is started again after `pause`; this is restart `number` within the window.
+    /// Restart it after `pause`; this is restart `number` within the window.
     Again {
-        /// How long to wait first.
+        /// The pause before the restart.
         pause: Duration,
         /// Counted from 1.
         number: usize,
     },
-    /// It was started again this often within the window, and is no more.
+    /// It was restarted too often within the window.
     GiveUp {
-        /// How often.
+        /// The number of restarts.
         restarts: usize,
     },
 }
 
 impl Restarts {
-    /// Decides about a process that ended at `now`, of which at most `most` restarts are allowed within [`WINDOW`].
-    pub fn after_end(&mut self, now: Instant, most: usize) -> Next {
+    /// Decides about a process that ended at `now`. At most `max` restarts are allowed within [`WINDOW`].
+    pub fn after_end(&mut self, now: Instant, max: usize) -> Next {
         while self.at.front().is_some_and(|at| now.saturating_duration_since(*at) >= WINDOW) {
             self.at.pop_front();
         }
         let recent = self.at.len();
-        if recent >= most {
+        if recent >= max {
             return Next::GiveUp { restarts: recent };
         }
         let number = recent + 1;
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_double_up_to_a_bound_and_then_it_is_given_up() {
+    fn pauses_double_up_to_a_limit_and_then_restarts_end() {
         let now = Instant::now();
         let mut restarts = Restarts::default();
         let pauses: Vec<u64> = (0..6)
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn none_at_all_may_be_allowed() {
+    fn restarts_can_be_disabled() {
         assert_eq!(Restarts::default().after_end(Instant::now(), 0), Next::GiveUp { restarts: 0 });
     }
 }

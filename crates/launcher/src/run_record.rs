@@ -1,12 +1,12 @@
-//! What a run leaves on disk so that the next one can tell what is still there if it was killed: a lock, which the system
-//! takes back when its holder ends, and the processes and servers that were started.
+//! The record of a run on disk: a lock, which the system releases when its holder ends, and the started processes and servers.
+//! With it the next run finds what a killed run left behind.
 
 use crate::process::Process;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The record of a run that holds its checkout's lock.
+/// The record of a run, which holds the lock of its checkout.
 #[derive(Debug)]
 pub struct RunRecord {
     _lock: File,
@@ -14,23 +14,23 @@ pub struct RunRecord {
     entries: Vec<Entry>,
 }
 
-/// What was started, and may still be there.
+/// A started process or server, which may still run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
-    /// A process, told from a later one with its id by when it began.
+    /// A process. Its start time distinguishes it from a later process with the same id.
     Process {
-        /// What it was called.
+        /// The name of the process.
         name: String,
-        /// Its id.
+        /// The process id.
         id: u32,
-        /// When it began, in the system's ticks since it was booted.
+        /// The start time, in ticks since boot.
         began: u64,
     },
-    /// A server of `scripts/services.sh` that did not run before.
+    /// A server of `scripts/services.sh` that this run started.
     Server(String),
 }
 
-/// Why there is no record.
+/// The reason why there is no record.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
     /// Another run holds the lock.
@@ -42,8 +42,8 @@ pub enum RecordError {
 }
 
 impl RunRecord {
-    /// Takes the lock in `directory`, which is made if it is missing, and returns the record with what an earlier run that
-    /// was killed had started.
+    /// Takes the lock in `directory`, creating the directory if needed. Returns the record, and the entries left by an earlier
+    /// run that was killed.
     ///
     /// # Errors
     /// [`RecordError`].
@@ -60,22 +60,22 @@ impl RunRecord {
         Ok((Self { _lock: lock, path, entries: Vec::new() }, earlier))
     }
 
-    /// Notes a started process in the place of an earlier one of its name.
+    /// Notes a started process, replacing an earlier one with the same name.
     pub fn started(&mut self, process: &Process) {
         let Some(began) = began(process.id()) else { return };
         self.entries.retain(|entry| !matches!(entry, Entry::Process { name, .. } if name.as_str() == process.name()));
         self.note(Entry::Process { name: process.name().to_owned(), id: process.id(), began });
     }
 
-    /// Notes what was started.
+    /// Writes the entries.
     pub fn note(&mut self, entry: Entry) {
         self.entries.push(entry);
         let text: String = self.entries.iter().map(|entry| entry.line() + "\n").collect();
-        // Without it a run goes on; only its being killed would leave more to find out by hand.
+        // The run continues without the file. Only if it is killed, the user has to find its processes.
         let _ = std::fs::write(&self.path, text);
     }
 
-    /// Forgets everything: all of it is stopped.
+    /// Clears the record, because everything is stopped.
     pub fn clear(&mut self) {
         self.entries.clear();
         let _ = std::fs::remove_file(&self.path);
@@ -101,13 +101,13 @@ impl Entry {
         }
     }
 
-    /// Whether it is a process that still runs.
+    /// Whether the entry is a process that is still running.
     pub fn is_running(&self) -> bool {
         matches!(self, Self::Process { id, began: then, .. } if began(*id) == Some(*then))
     }
 }
 
-/// When a process that is no zombie began, in ticks since the system was booted (`proc_pid_stat(5)`, field 22).
+/// The start time of a process that is not a zombie, in ticks since boot (`proc_pid_stat(5)`, field 22).
 fn began(id: u32) -> Option<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
     // The name, in parentheses, may hold anything; the state is the field after it.
@@ -125,7 +125,7 @@ mod tests {
     use crate::process::{Output, Program};
 
     #[test]
-    fn a_killed_run_leaves_what_it_had_started_and_only_the_living_run() {
+    fn a_killed_run_leaves_its_record_and_only_live_processes_are_running() {
         let directory = tempfile::tempdir().unwrap();
         let (mut first, earlier) = RunRecord::take(directory.path(), "run").unwrap();
         assert_eq!(earlier, []);
@@ -140,7 +140,7 @@ mod tests {
         first.started(&process);
         first.note(Entry::Server("kafka".to_owned()));
         assert!(matches!(RunRecord::take(directory.path(), "run"), Err(RecordError::Taken)));
-        // As when it is killed: nothing is cleared.
+        // As after a kill: the record is not cleared.
         drop(first);
 
         let (_second, earlier) = RunRecord::take(directory.path(), "run").unwrap();
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn another_process_with_the_same_id_is_not_taken_for_it() {
+    fn a_later_process_with_the_same_id_is_another_one() {
         let id = std::process::id();
         let own = Entry::Process { name: "x".to_owned(), id, began: began(id).unwrap() };
         assert!(own.is_running());

@@ -14,16 +14,16 @@ use std::time::{Duration, Instant};
 const DATA: &str = ".local";
 const LOGS: &str = ".local/logs";
 
-/// What each log must have room for at the start, in bytes.
+/// The free space that each log needs at the start, in bytes.
 const ROOM_FOR_A_LOG: usize = 16 * 1024;
 
-/// Why nothing was started: a sentence that says what to do, and the exit code.
+/// The reason why nothing was started: a sentence with the remedy, and the exit code.
 #[derive(Debug, thiserror::Error)]
 #[error("{sentence}")]
 pub struct Refused {
-    /// What to do.
+    /// The sentence.
     pub sentence: String,
-    /// 2 for what was asked, 1 for everything else.
+    /// 2 for wrong options or variables, 1 for everything else.
     pub exit_code: u8,
 }
 
@@ -34,15 +34,17 @@ fn refused(sentence: String) -> Refused {
 /// Builds and runs, and returns the exit code.
 ///
 /// # Errors
-/// [`Refused`] when nothing was started.
+/// [`Refused`] if nothing was started.
 pub fn run(options: Options, release: bool) -> Result<u8, Refused> {
     let mut plan = Plan::new(options, Environment::own(), &secret()?)
         .map_err(|error| Refused { sentence: error.to_string(), exit_code: 2 })?;
     let (mut record, earlier) = RunRecord::take(Path::new(DATA), "runserver").map_err(|error| {
         refused(match error {
-            RecordError::Taken => "runserver runs already in this checkout: stop it there with Ctrl-C, or use another \
+            RecordError::Taken => {
+                "runserver is already running in this checkout: stop it there with Ctrl-C, or use another \
                                    checkout."
-                .to_owned(),
+                    .to_owned()
+            }
             RecordError::Io(error) => format!("{DATA} cannot be written ({error}): make room and check who owns it."),
         })
     })?;
@@ -55,9 +57,7 @@ pub fn run(options: Options, release: bool) -> Result<u8, Refused> {
     let wanted: Vec<&'static str> = plan.servers().collect();
     for server in &wanted {
         if !servers::install(server) {
-            return Err(refused(format!(
-                "{server} cannot be set up: mend what is printed above, then run this again."
-            )));
+            return Err(refused(format!("{server} cannot be set up: fix the errors above, then run this again.")));
         }
         if !servers::runs(server, &[]) {
             started.push((*server).to_owned());
@@ -69,7 +69,7 @@ pub fn run(options: Options, release: bool) -> Result<u8, Refused> {
     let Some(addresses) = up else {
         stop_servers();
         record.clear();
-        return Err(refused("a server did not start: mend what is printed above, then run this again.".to_owned()));
+        return Err(refused("a server did not start: fix the errors above, then run this again.".to_owned()));
     };
     let members = plan.members(&addresses, &binaries, Path::new(LOGS));
     let supervisor = Supervisor::new(members, plan.limits, console, Some(record))
@@ -77,17 +77,17 @@ pub fn run(options: Options, release: bool) -> Result<u8, Refused> {
     let ending = supervisor.run(|console| console.plain(&plan.invitation()), stop_servers);
     Ok(match ending {
         Ending::Signal(signal) => 128 + u8::try_from(signal).unwrap_or(0),
-        // As a shell reports a process that wrote into a pipe no one reads.
+        // As a shell reports a process that wrote into a closed pipe.
         Ending::OutputClosed => 141,
         Ending::GaveUp => 1,
     })
 }
 
-/// What an earlier run that was killed had started: its processes must be gone, and its servers are stopped at the end of this one.
+/// Checks that the processes of an earlier, killed run have ended. Its servers are stopped at the end of this run.
 fn settle_earlier(earlier: &[Entry], plan: &Plan) -> Result<Vec<String>, Refused> {
     let (StopWithin::Each(patience) | StopWithin::All(patience)) = plan.limits.stop;
     let until = Instant::now() + patience.max(Duration::from_secs(1));
-    // The kernel asked them to stop when that run was killed.
+    // The kernel sent them SIGTERM when that run was killed.
     while earlier.iter().any(Entry::is_running) && Instant::now() < until {
         std::thread::sleep(Duration::from_millis(100));
     }
@@ -101,7 +101,7 @@ fn settle_earlier(earlier: &[Entry], plan: &Plan) -> Result<Vec<String>, Refused
         .collect();
     if !left.is_empty() {
         return Err(refused(format!(
-            "of an earlier run these are left: {}. End them, then run this again.",
+            "processes of an earlier run are still running: {}. Stop them, then run this again.",
             left.join(", ")
         )));
     }
@@ -127,10 +127,10 @@ fn check_ports(services: &[Service]) -> Result<(), Refused> {
     if taken.is_empty() { Ok(()) } else { Err(refused(taken.join("\n"))) }
 }
 
-/// Builds all programs and returns where they are.
+/// Builds all programs and returns their directory.
 fn build(release: bool) -> Result<PathBuf, Refused> {
     let profile = if release { "release" } else { "dev" };
-    // Cargo ends with this process: nothing of it is left when the build is interrupted.
+    // Cargo ends with this process, also if the build is interrupted.
     let built = Command::new("setpriv")
         .args(["--pdeathsig", "TERM", "cargo", "build", "--workspace", "--bins", "--profile", profile])
         .stdin(Stdio::null())
@@ -138,7 +138,7 @@ fn build(release: bool) -> Result<PathBuf, Refused> {
     match built {
         Ok(status) if status.success() => {}
         Ok(_) => {
-            let sentence = "the programs cannot be built: mend what cargo prints above, then run this again.";
+            let sentence = "the programs cannot be built: fix the errors above, then run this again.";
             return Err(refused(sentence.to_owned()));
         }
         Err(error) => return Err(refused(format!("setpriv (package util-linux) cannot be run: {error}."))),
@@ -150,8 +150,8 @@ fn build(release: bool) -> Result<PathBuf, Refused> {
     Ok(target.join(if release { "release" } else { "debug" }))
 }
 
-/// Empties the logs of an earlier run, and finds out whether there is room for new ones: a program that cannot log cannot say
-/// what is wrong either.
+/// Empties the logs of an earlier run, and checks the free space for new ones: a program that cannot log cannot report its
+/// errors.
 fn prepare_logs(plan: &Plan) -> Result<(), Refused> {
     let prepare = |service: &Service| {
         let mut log = std::fs::File::create(plan.log(Path::new(LOGS), service))?;
@@ -164,7 +164,7 @@ fn prepare_logs(plan: &Plan) -> Result<(), Refused> {
         .map_err(|error| refused(format!("{LOGS} cannot be written ({error}): make room and check who owns it.")))
 }
 
-/// A secret for one run.
+/// A random secret for one run.
 fn secret() -> Result<String, Refused> {
     let mut bytes = [0; 24];
     std::fs::File::open("/dev/urandom")
@@ -173,12 +173,12 @@ fn secret() -> Result<String, Refused> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// Reports why nothing was started.
+/// An error for the user.
 pub fn report(refusal: &Refused) {
     refusal.sentence.lines().for_each(complain);
 }
 
-/// A sentence for the user of the script that started this program.
+/// Prints a sentence for the user of the script that started this program.
 pub fn complain(sentence: &str) {
     let _ = writeln!(std::io::stderr(), "develop_local.sh: {sentence}");
 }

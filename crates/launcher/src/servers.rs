@@ -1,10 +1,10 @@
-//! The real PostgreSQL and Kafka of `scripts/services.sh`, and what `bootstrap.sh` installs for them. The variables that are
-//! passed choose their directory and ports.
+//! Runs `scripts/services.sh`, which starts a real PostgreSQL and Kafka, and `bootstrap.sh`, which installs them. The given
+//! variables choose their directory and ports.
 
 use crate::local_plan::Servers;
 use std::process::{Command, Stdio};
 
-/// Variables that are set for the script.
+/// Variables to set for the script.
 pub type Variables = [(String, String)];
 
 fn script(path: &str, arguments: &[&str], variables: &Variables) -> Command {
@@ -13,48 +13,48 @@ fn script(path: &str, arguments: &[&str], variables: &Variables) -> Command {
     command
 }
 
-/// Runs `scripts/services.sh`, which says itself what went wrong.
+/// Runs `scripts/services.sh`, which prints its own errors.
 fn services(arguments: &[&str], variables: &Variables) -> bool {
     let ran = script("scripts/services.sh", arguments, variables).status();
     ran.is_ok_and(|status| status.success())
 }
 
-/// What `scripts/services.sh` prints on standard output, or `None` when it failed and said why.
-fn ask(arguments: &[&str], variables: &Variables) -> Option<String> {
-    let asked = script("scripts/services.sh", arguments, variables).stderr(Stdio::inherit()).output().ok()?;
-    asked.status.success().then(|| String::from_utf8_lossy(&asked.stdout).trim().to_owned())
+/// The standard output of `scripts/services.sh`, or `None` if it failed and printed the reason.
+fn output(arguments: &[&str], variables: &Variables) -> Option<String> {
+    let run = script("scripts/services.sh", arguments, variables).stderr(Stdio::inherit()).output().ok()?;
+    run.status.success().then(|| String::from_utf8_lossy(&run.stdout).trim().to_owned())
 }
 
-/// Installs what is missing for a server or a tool that `bootstrap.sh` knows by this name.
+/// Installs what a server or tool needs; `name` is its name in `bootstrap.sh`.
 pub fn install(name: &str) -> bool {
     script("bootstrap.sh", &[name], &[]).status().is_ok_and(|status| status.success())
 }
 
-/// Whether the server runs.
+/// Whether the server is running.
 pub fn runs(server: &str, variables: &Variables) -> bool {
-    ask(&["status", server], variables).is_some_and(|status| status != "stopped")
+    output(&["status", server], variables).is_some_and(|status| status != "stopped")
 }
 
-/// Starts it, unless it runs.
+/// Starts the server unless it is running.
 pub fn start(server: &str, variables: &Variables) -> bool {
     services(&["start", server], variables)
 }
 
-/// Stops it, if it runs. The script says what went wrong.
+/// Stops the server if it is running. The script prints its own errors.
 pub fn stop(server: &str, variables: &Variables) {
     services(&["stop", server], variables);
 }
 
-/// How it is reached: a URL of PostgreSQL's, or Kafka's host and port.
+/// The address of the server: a PostgreSQL URL, or Kafka's host and port.
 pub fn address(server: &str, variables: &Variables) -> Option<String> {
-    ask(&["env", server], variables)
+    output(&["env", server], variables)
 }
 
-/// How the started servers are reached by the services; the databases are made where they are missing.
+/// The addresses of the started servers for the services. Creates missing databases.
 pub fn for_services(started: &[&str]) -> Option<Servers> {
     let mut servers = Servers::default();
     if started.contains(&"postgres") {
-        let url = |database| ask(&["env", "postgres", database], &[]);
+        let url = |database| output(&["env", "postgres", database], &[]);
         servers.databases = Some([url("claims")?, url("payments")?, url("gateway")?]);
     }
     if started.contains(&"kafka") {

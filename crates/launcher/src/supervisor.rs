@@ -1,5 +1,5 @@
-//! Starts processes in order, waits for each until it is ready, starts again what ends, and stops all in order, however
-//! the run ends. One thread decides; everything that happens reaches it as an [`Event`].
+//! Starts processes in order, waits until each is ready, restarts those that end, and stops all of them in order at the end of
+//! the run. One thread makes the decisions; everything reaches it as an [`Event`].
 
 use crate::console::{Closed, Console, Level};
 use crate::follow::follow;
@@ -16,29 +16,30 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// How often a process that is starting is asked whether it is ready.
+/// The interval of readiness probes of a starting process.
 const PROBE_INTERVAL: Duration = Duration::from_millis(200);
-/// How long one such question may take.
+/// The timeout of a readiness probe.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long the last lines of ended processes may take to be shown.
+/// How long the supervisor waits for the last lines of ended processes.
 const LAST_LINES_TIMEOUT: Duration = Duration::from_secs(2);
-/// How many lines of a log are shown when its process ends everything.
-const LAST_WORDS_LINES: usize = 20;
+/// How many lines of a log are printed when its process ends the run.
+const LAST_LINES_LINES: usize = 20;
 
-/// A process to be kept running.
+/// A process that the supervisor keeps running.
 #[derive(Debug)]
 pub struct Member {
-    /// What to run.
+    /// The program.
     pub program: Program,
-    /// How it is found to be ready.
+    /// How its readiness is checked.
     pub probe: Probe,
-    /// Where it listens, for messages: host and port.
+    /// The host and port it listens on, for messages.
     pub address: String,
-    /// Members of the highest wave are stopped first, together; those of one wave must not need each other to stop.
+    /// The stop order: members of the highest wave are stopped first, together. Members of one wave must not need each other to
+    /// stop.
     pub wave: usize,
 }
 
-/// How a process is found to be ready.
+/// How the readiness of a process is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Probe {
     /// It accepts connections at its address.
@@ -47,32 +48,32 @@ pub enum Probe {
     Health,
 }
 
-/// Bounds on a run.
+/// The limits of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// How long each may take to be ready.
+    /// How long each process may take to become ready.
     pub ready: Duration,
-    /// How long they may take to stop before they are killed.
+    /// How long processes may take to stop before they are killed.
     pub stop: StopWithin,
-    /// How often each is started again within [`WINDOW`] before everything stops.
+    /// How often each process is restarted within [`WINDOW`] before the run ends.
     pub restarts: usize,
 }
 
 /// How long processes may take to stop.
 #[derive(Debug, Clone, Copy)]
 pub enum StopWithin {
-    /// Each wave this long.
+    /// The limit for each wave.
     Each(Duration),
-    /// All waves together this long.
+    /// The limit for all waves together.
     All(Duration),
 }
 
 /// Why a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ending {
-    /// This signal asked for it.
+    /// This signal was received.
     Signal(i32),
-    /// No one reads standard output any more.
+    /// The reader of standard output closed it.
     OutputClosed,
     /// A process could not be started or kept running. The reason was printed.
     GaveUp,
@@ -86,7 +87,7 @@ impl From<Closed> for Ending {
 
 #[derive(Debug)]
 enum Event {
-    /// A process ended; its state says which.
+    /// A process ended; its state shows which.
     Ended,
     Signal(i32),
     OutputClosed,
@@ -114,17 +115,18 @@ pub struct Supervisor {
     record: Option<RunRecord>,
     events: Receiver<Event>,
     sender: Sender<Event>,
-    /// What shows the lines of processes.
+    /// The threads that print the lines of processes.
     readers: Vec<JoinHandle<()>>,
-    /// Whose end is the reason why everything ends.
+    /// The process whose end ends the run.
     blamed: Option<usize>,
 }
 
 impl Supervisor {
-    /// Will run these, in this order; SIGINT, SIGTERM and SIGHUP end the run from now on. What runs is noted in `record`.
+    /// Creates a supervisor for these members, in starting order. From now on SIGINT, SIGTERM and SIGHUP end the run. `record` notes
+    /// the running processes.
     ///
     /// # Errors
-    /// When signals cannot be handled.
+    /// If signals cannot be handled.
     pub fn new(
         members: Vec<Member>,
         limits: Limits,
@@ -151,8 +153,7 @@ impl Supervisor {
         Ok(Self { kept, limits, console, record, events, sender, readers: Vec::new(), blamed: None })
     }
 
-    /// Runs until something ends it, then stops all that runs. `when_ready` is called once everything is ready, `after` when
-    /// all is stopped.
+    /// Runs until the run ends, then stops all processes. Calls `when_ready` once all are ready, and `after` once all are stopped.
     pub fn run(mut self, when_ready: impl FnOnce(&Console) -> Result<(), Closed>, after: impl FnOnce()) -> Ending {
         let Err(ending) = self.serve(when_ready);
         self.stop_all();
@@ -160,9 +161,9 @@ impl Supervisor {
         if let Some(record) = &mut self.record {
             record.clear();
         }
-        self.show_last_words();
-        // The end is reported to who is still there.
-        let _ = self.console.say(Level::Info, "stopped");
+        self.print_last_lines();
+        // The reader of the output may be gone; then the message is dropped.
+        let _ = self.console.log(Level::Info, "stopped");
         ending
     }
 
@@ -172,7 +173,7 @@ impl Supervisor {
         }
         when_ready(&self.console)?;
         loop {
-            let next = self.look_after_all()?;
+            let next = self.restart_due()?;
             self.pause(next)?;
         }
     }
@@ -181,14 +182,14 @@ impl Supervisor {
         let deadline = Instant::now() + self.limits.ready;
         self.start(index)?;
         while !(self.is_ready(index)? && matches!(self.kept[index].state, State::Running(_))) {
-            self.look_after_all()?;
+            self.restart_due()?;
             if Instant::now() >= deadline {
                 let Member { program, address, .. } = &self.kept[index].member;
                 let seconds = self.limits.ready.as_secs();
                 let name = &program.name;
                 return Err(self.give_up(
                     index,
-                    &format!("{name} was not ready within {seconds} s at {address}: everything stops."),
+                    &format!("{name} was not ready within {seconds} s at {address}: all processes are stopped."),
                 ));
             }
             self.pause(PROBE_INTERVAL)?;
@@ -196,7 +197,7 @@ impl Supervisor {
         let kept = &mut self.kept[index];
         kept.was_ready = true;
         let Member { program, address, .. } = &kept.member;
-        Ok(self.console.say(Level::Info, &format!("{} is ready at {address}", program.name))?)
+        Ok(self.console.log(Level::Info, &format!("{} is ready at {address}", program.name))?)
     }
 
     fn start(&mut self, index: usize) -> Result<(), Ending> {
@@ -235,14 +236,14 @@ impl Supervisor {
             self.readers.push(follow(log, from, process.watch(), show)?);
         } else if let Some(pipe) = pipe {
             self.readers.push(std::thread::spawn(move || {
-                // What it prints is read to its end, shown or not, so that it never waits.
+                // Its output is read to the end even if it is not printed, so that the process never blocks.
                 let _ = BufReader::new(pipe).lines().map_while(Result::ok).filter(|line| !show(line)).count();
             }));
         }
         Ok(process)
     }
 
-    /// Asks a running process whether it is ready; what happens meanwhile is heeded.
+    /// Probes the readiness of a running process, and handles events meanwhile.
     fn is_ready(&mut self, index: usize) -> Result<bool, Ending> {
         let Member { program, probe, address, .. } = &self.kept[index].member;
         if *probe == Probe::Accepts {
@@ -254,7 +255,7 @@ impl Supervisor {
         let started = Process::start(&question, move || {
             let _ = answered.send(Event::Ended);
         });
-        // Where even that cannot be started the process itself says why.
+        // If the probe cannot be started, the process itself reports the reason.
         let Ok((question, _)) = started else { return Ok(false) };
         let until = Instant::now() + PROBE_TIMEOUT;
         while question.status().is_none() && Instant::now() < until {
@@ -263,8 +264,8 @@ impl Supervisor {
         Ok(question.status().is_some_and(|status| status.success()))
     }
 
-    /// Starts again what is due and decides about what ended. Returns how long nothing will be due.
-    fn look_after_all(&mut self) -> Result<Duration, Ending> {
+    /// Restarts the processes that are due, and handles those that ended. Returns the time until the next restart is due.
+    fn restart_due(&mut self) -> Result<Duration, Ending> {
         let mut next = WINDOW;
         for index in 0..self.kept.len() {
             let now = Instant::now();
@@ -292,31 +293,33 @@ impl Supervisor {
         kept.state = State::NotStarted;
         let ended = format!("{} ended with {}", kept.member.program.name, describe(status));
         if !kept.was_ready {
-            return Err(self.give_up(index, &format!("{ended} before it was ready: everything stops.")));
+            return Err(self.give_up(index, &format!("{ended} before it was ready: all processes are stopped.")));
         }
         let now = Instant::now();
         match kept.restarts.after_end(now, most) {
             Next::GiveUp { restarts } => {
                 let within = WINDOW.as_secs();
-                Err(self
-                    .give_up(index, &format!("{ended} after {restarts} restarts within {within} s: everything stops.")))
+                Err(self.give_up(
+                    index,
+                    &format!("{ended} after {restarts} restarts within {within} s: all processes are stopped."),
+                ))
             }
             Next::Again { pause, number } => {
                 kept.state = State::Pausing { until: now + pause };
                 let seconds = pause.as_secs();
-                let message = format!("{ended}: starting it again in {seconds} s, restart {number} of {most}");
-                Ok(self.console.say(Level::Warn, &message)?)
+                let message = format!("{ended}: restarting in {seconds} s, restart {number} of {most}");
+                Ok(self.console.log(Level::Warn, &message)?)
             }
         }
     }
 
     fn give_up(&mut self, index: usize, why: &str) -> Ending {
         self.blamed = Some(index);
-        let _ = self.console.say(Level::Error, why);
+        let _ = self.console.log(Level::Error, why);
         Ending::GaveUp
     }
 
-    /// Waits for this long at most, or until something happens; what asks for an end is returned as an error.
+    /// Waits for an event, at most this long. An event that ends the run is returned as an error.
     fn pause(&self, at_most: Duration) -> Result<(), Ending> {
         match self.events.recv_timeout(at_most) {
             Ok(Event::Signal(signal)) => Err(Ending::Signal(signal)),
@@ -327,9 +330,9 @@ impl Supervisor {
 
     // --- stopping -------------------------------------------------------------------------------------------------
 
-    /// Stops all that runs, wave by wave. A second SIGINT kills what is still there at once; other signals are ignored.
+    /// Stops all running processes, wave by wave. A second SIGINT kills the remaining ones at once; other signals are ignored.
     fn stop_all(&mut self) {
-        let _ = self.console.say(Level::Info, "stopping everything; Ctrl-C again kills at once");
+        let _ = self.console.log(Level::Info, "stopping everything; Ctrl-C again kills at once");
         let began = Instant::now();
         let mut waves: Vec<usize> = self.kept.iter().map(|kept| kept.member.wave).collect();
         waves.sort_unstable();
@@ -350,7 +353,7 @@ impl Supervisor {
             running.iter().for_each(|process| process.signal(Signal::TERM));
             self.await_ends(&running, deadline, &mut at_once);
             for process in running.iter().filter(|process| process.status().is_none()) {
-                let _ = self.console.say(Level::Error, &format!("{} did not stop in time: killed", process.name()));
+                let _ = self.console.log(Level::Error, &format!("{} did not stop in time: killed", process.name()));
                 process.kill();
             }
         }
@@ -369,7 +372,7 @@ impl Supervisor {
         }
     }
 
-    /// The readers end once they have shown the last line, unless who reads it has stopped doing so.
+    /// Waits for the reader threads, which end after the last line, unless the reader of the output has stopped.
     fn await_last_lines(&mut self) {
         let (done, all_done) = channel::<Infallible>();
         let readers = std::mem::take(&mut self.readers);
@@ -384,26 +387,26 @@ impl Supervisor {
         }
     }
 
-    fn show_last_words(&self) {
+    fn print_last_lines(&self) {
         let Some(blamed) = self.blamed else { return };
         let Program { name, output, .. } = &self.kept[blamed].member.program;
         let Output::AppendedTo(log) = output else { return };
         let Ok(text) = std::fs::read(log) else { return };
         let text = String::from_utf8_lossy(&text);
         let lines: Vec<&str> = text.lines().collect();
-        let last = lines[lines.len().saturating_sub(LAST_WORDS_LINES)..].join("\n");
-        let _ = self.console.say(Level::Error, &format!("the last words of {name} ({}):", log.display()));
+        let last = lines[lines.len().saturating_sub(LAST_LINES_LINES)..].join("\n");
+        let _ = self.console.log(Level::Error, &format!("the last lines of {name} ({}):", log.display()));
         let _ = self.console.plain_error(&format!("{last}\n"));
     }
 }
 
-/// Whether something accepts connections at this host and port.
+/// Whether a server accepts connections at this host and port.
 pub fn accepts(address: &str) -> bool {
     let Ok(addresses) = address.to_socket_addrs() else { return false };
     addresses.into_iter().any(|address| TcpStream::connect_timeout(&address, PROBE_TIMEOUT).is_ok())
 }
 
-/// The exit status as shells number it, with the name of the signal.
+/// The exit status as a shell reports it, with the name of the signal.
 fn describe(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt;
     match (status.code(), status.signal()) {

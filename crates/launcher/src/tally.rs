@@ -1,10 +1,10 @@
-//! Counts what `cargo test` reports: how many tests passed, failed and were skipped, on each backend and in all. Pure: the
-//! lines come in.
+//! Counts the tests that `cargo test` reports as passed, failed and skipped, for each backend and in total. Pure: it gets the
+//! lines.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-/// What a test needs, as the end of its name says.
+/// The backend of a test, given by the end of its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Backend {
     Sqlite,
@@ -21,7 +21,7 @@ const BACKENDS: [(Backend, &str); 4] = [
 ];
 
 impl Backend {
-    /// `on_both_databases!` makes tests that end in `::sqlite` and `::postgres`; the name of one on a real Kafka (and perhaps
+    /// `on_both_databases!` generates tests that end in `::sqlite` and `::postgres`; the name of one on a real Kafka (and perhaps
     /// PostgreSQL too) ends in `_on_kafka` or `_and_kafka`.
     fn of(test: &str) -> Self {
         if test.ends_with("::sqlite") {
@@ -55,20 +55,20 @@ impl fmt::Display for Counts {
     }
 }
 
-/// What was counted so far.
+/// The counts so far.
 #[derive(Debug, Default)]
 pub struct Tally {
     by_backend: BTreeMap<Backend, Counts>,
-    /// Why tests were skipped.
+    /// The reasons of skipped tests.
     reasons: BTreeSet<String>,
-    /// What the closing lines of the test programs say, which also count what their lines do not show.
+    /// The sums of the closing lines of the test programs, which also count tests whose own lines are garbled.
     closing: Counts,
     programs: usize,
     filtered_out: usize,
 }
 
 impl Tally {
-    /// Takes a line of `cargo test`.
+    /// Counts a line of `cargo test`.
     pub fn line(&mut self, line: &str) {
         if let Some(counted) = line.strip_prefix("test result: ") {
             self.closing_line(counted);
@@ -78,7 +78,7 @@ impl Tally {
     }
 
     fn test(&mut self, name: &str, result: &str) {
-        // `#[should_panic]` tests and tests of documentation have words behind their names.
+        // `#[should_panic]` tests and documentation tests have a suffix after their names.
         let name = name.split(' ').next().unwrap_or_default();
         let counts = self.by_backend.entry(Backend::of(name)).or_default();
         match result.split_once(", ") {
@@ -89,7 +89,7 @@ impl Tally {
                 counts.skipped += 1;
                 self.reasons.insert(reason.to_owned());
             }
-            // A list of names, or something that a test printed.
+            // A list of names, or the output of a test.
             _ => {}
         }
     }
@@ -111,22 +111,22 @@ impl Tally {
         }
     }
 
-    /// Whether no test ran although nothing was left out by its name.
+    /// Whether no test ran although no filter excluded any.
     pub fn ran_nothing(&self) -> bool {
         self.closing.all() + self.filtered_out == 0
     }
 
-    /// Whether a test program ran at all.
+    /// Whether any test program ran.
     pub fn ran_a_program(&self) -> bool {
         self.programs > 0
     }
 }
 
-/// A line of why tests were skipped, one for each backend, and one for all.
+/// One line with the reasons of skipped tests, one for each backend, and one for the total.
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = self.by_backend.clone();
-        // Lines that a test printed into are counted by their program's closing line only.
+        // Lines garbled by the output of a test are counted only by their program's closing line.
         let of = |part: fn(&Counts) -> usize| -> usize { self.by_backend.values().map(part).sum() };
         let other = shown.entry(Backend::Other).or_default();
         other.passed += self.closing.passed.saturating_sub(of(|counts| counts.passed));
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn tests_are_counted_by_backend_with_the_reasons_of_those_that_were_skipped() {
+    fn tests_are_counted_by_backend_with_the_reasons_of_skipped_ones() {
         let counted = tally(
             "running 7 tests\n\
              test a::name::sqlite ... ok\n\
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_a_test_printed_into_is_counted_by_the_closing_line() {
+    fn a_garbled_line_is_counted_by_the_closing_line() {
         let counted = tally(
             "test a::sqlite ... words of a test that prints\n\
              test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.10s\n",

@@ -1,5 +1,5 @@
-//! `test`: starts the servers that tests need, apart from those of a running system, runs `cargo test`, and closes with what
-//! was counted.
+//! `test`: starts the servers that tests need, separate from those of a running system, runs `cargo test`, and prints the
+//! counts.
 
 use crate::environment::Environment;
 use crate::process::{Output, Process, Program};
@@ -12,47 +12,47 @@ use std::io::{BufRead, BufReader, PipeReader, Write};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
-/// How the tests' own servers are told from those of a running system, which must not notice.
+/// The directory and ports of the tests' own servers, so that they do not affect a running system.
 const OWN_SERVERS: [(&str, &str); 3] =
     [("SERVICES_DIRECTORY", ".local/test"), ("POSTGRES_PORT", "25432"), ("KAFKA_PORT", "29092")];
 
-/// The servers that some tests need, and the variable by which they find each.
+/// The servers that some tests need, and the variable that names each.
 const SERVERS: [(&str, &str); 2] = [("postgres", "TEST_POSTGRES_URL"), ("kafka", "TEST_KAFKA_BROKERS")];
 
-/// The program that some tests need, and the variable by which they find it.
+/// The program that some tests need, and the variable that names it.
 const KCAT: (&str, &str) = ("kcat", "TEST_KCAT");
 
-/// How many tests of a program run at once, for each core: most of the time a test waits for a broker or a server.
+/// Concurrent tests per core: most of the time a test waits for a broker or a server.
 const TESTS_PER_CORE: usize = 2;
 
-/// How long cargo and the tests may take to end when they are asked to.
+/// How long cargo and the tests may take to end after a signal.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Lines that wait to be printed; cargo waits for room.
+/// The number of lines that may wait to be printed; cargo blocks when it is reached.
 const MAX_WAITING_LINES: usize = 1_024;
 
 enum Event {
     Line(Vec<u8>),
-    /// No more lines come.
+    /// The output ended.
     End,
     Signal(i32),
 }
 
-/// Why tests were not run, as a sentence for the user.
+/// The reason why no tests were run, as a sentence for the user.
 #[derive(Debug, thiserror::Error)]
 pub enum TestRunError {
     /// In CI every test must run.
-    #[error("{0} could not be had (see above), and in CI every test must run.")]
+    #[error("{0} is not available (see above), and in CI every test must run.")]
     Missing(&'static str),
-    /// Cargo could not be started, or signals not be handled.
+    /// Cargo could not be started, or signals could not be handled.
     #[error("the tests could not be started: {0}.")]
     Start(#[from] std::io::Error),
 }
 
-/// Runs the tests, with these arguments for `cargo test`, and returns the exit code.
+/// Runs `cargo test` with these arguments, and returns the exit code.
 ///
 /// # Errors
-/// [`TestRunError`] when no test was run.
+/// [`TestRunError`] if no test was run.
 pub fn run(arguments: &[String]) -> Result<u8, TestRunError> {
     let (sender, events) = sync_channel(MAX_WAITING_LINES);
     let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])?;
@@ -68,7 +68,8 @@ pub fn run(arguments: &[String]) -> Result<u8, TestRunError> {
     run
 }
 
-/// Starts what tests need and names it in the environment; the exit code where a signal came meanwhile.
+/// Starts the servers that tests need, and sets the variables that name them. Returns the exit code if a signal arrived
+/// meanwhile.
 fn prepare(
     environment: &mut Environment,
     started: &mut Vec<&'static str>,
@@ -99,7 +100,7 @@ fn prepare(
         match found {
             Some(found) => drop(environment.default(variable, &found)),
             None if in_ci => return Err(TestRunError::Missing(name)),
-            None => complain(&format!("{name} could not be had (see above): the tests that need it are skipped.")),
+            None => complain(&format!("{name} is not available (see above): the tests that need it are skipped.")),
         }
     }
     Ok(None)
@@ -138,7 +139,7 @@ fn run_cargo(
         match event {
             Event::Line(line) => {
                 tally.line(String::from_utf8_lossy(&line).trim_end());
-                // Where no one reads any more the tests are still run and counted.
+                // If the reader of the output is gone, the tests are still run and counted.
                 let _ = out.write_all(&line).and_then(|()| out.flush());
             }
             Event::End => break,
@@ -153,9 +154,9 @@ fn run_cargo(
     }
     let status = cargo.wait(STOP_TIMEOUT).and_then(|status| status.code());
     let mut code = status.map_or(1, |code| u8::try_from(code).unwrap_or(1));
-    // A name that fits nothing, `--no-run` and the like may run no test; a plain run must find some.
+    // A filter that matches nothing, `--no-run` and the like may run no test; a plain run must find some.
     if code == 0 && tally.ran_nothing() && (tally.ran_a_program() || arguments.is_empty()) {
-        complain("no test ran: look at what cargo says above.");
+        complain("no test ran: see the output of cargo above.");
         code = 1;
     }
     let _ = writeln!(out, "{tally}");
@@ -178,7 +179,7 @@ fn send_lines(pipe: PipeReader, to: &SyncSender<Event>) {
     let _ = to.send(Event::End);
 }
 
-/// As a shell reports a command that a signal ended.
+/// The exit code that a shell reports for a command ended by a signal.
 fn exit_code_of(signal: i32) -> u8 {
     128_u8.saturating_add(u8::try_from(signal).unwrap_or(0))
 }

@@ -4,7 +4,7 @@ use crate::db;
 use crate::db::restore_marker::{self, StoredMarker};
 use crate::events::claims::Claims;
 use crate::executor::Executor;
-use crate::gateway::{Dispatcher, Gateway, HttpGateway};
+use crate::gateway::{Dispatcher, adapters};
 use crate::http::{self, PaymentOperations};
 use crate::settings::Settings;
 use crate::worker::{self, AnswerWriter};
@@ -102,7 +102,7 @@ pub fn mark_restored(settings: &Settings) -> anyhow::Result<String> {
         Ok(now_us)
     });
     let now_us = marked.context("the database could not be marked as restored (try again)")?;
-    // Asks count seconds: one that is made after this returns is later than the marker.
+    // Resync epochs count seconds: one that is raised after this returns is later than the marker.
     std::thread::sleep(Duration::from_millis(1_000));
     Ok(format!(
         "the database is marked as restored at {}; now start payments, and run 'claim_process reannounce': until then \
@@ -134,7 +134,7 @@ impl Application {
         let bound = http_server::bind(&settings.http)?;
         let database = open_database(&settings.database)?;
         let relay = Relay::start(&database, &settings.kafka)?;
-        let gateway = Arc::new(HttpGateway::new(&settings.gateway)?);
+        let gateway = adapters::from_settings(&settings.gateway)?;
         let calls = CallThreads::start()?;
 
         let settings = Arc::new(settings);
@@ -149,30 +149,26 @@ impl Application {
         let health = Health::default();
         let every = Duration::from_millis(settings.kafka.health_interval_ms);
         let kafka = Arc::clone(&relay);
-        let asking = calls.handle.clone();
+        let checking = calls.handle.clone();
         let marked = database.clone();
-        let webhooks = http::Webhooks {
-            secret: settings.gateway.webhook_secret.clone(),
-            tolerance_s: settings.gateway.webhook_tolerance_s.into(),
-            http: settings.http.clone(),
-        };
+        let webhooks = http::Webhooks { gateway: Arc::clone(&gateway), http: settings.http.clone() };
         let periodic = vec![
             worker::start_resuming(executor.clone(), dispatcher.clone(), &settings.saga),
             worker::start_counting_stuck(database.clone(), every),
             health.watch_database(&database, every),
             health.watch("kafka", every, move || kafka.check(&[CLAIM_TOPIC, PAYMENT_TOPIC])),
             health.watch("reannounced", every, move || check_marker(&marked)),
-            health.watch("gateway", every, move || asking.block_on(gateway.check())),
+            health.watch("gateway", every, move || checking.block_on(gateway.check())),
         ];
 
         let database = DatabaseGate::new(database, MAX_WAITING_READS);
         let operators = Operators::new(&settings.http, &settings.proxies);
-        let letters = DeadLetterOperations {
+        let dead_letters = DeadLetterOperations {
             operators: operators.clone(),
             database: database.clone(),
             relay: Arc::clone(&relay),
         };
-        let desk = PaymentOperations {
+        let operations = PaymentOperations {
             operators,
             database: database.clone(),
             executor: executor.clone(),
@@ -184,8 +180,8 @@ impl Application {
                 .app_data(web::Data::new(database.clone()))
                 .app_data(web::Data::new(executor.clone()))
                 .app_data(web::Data::new(dispatcher.clone()))
-                .app_data(web::Data::new(letters.clone()))
-                .app_data(web::Data::new(desk.clone()))
+                .app_data(web::Data::new(dead_letters.clone()))
+                .app_data(web::Data::new(operations.clone()))
                 .app_data(web::Data::new(webhooks.clone()));
             http::routes(&webhooks.http).serve(config);
         })?;

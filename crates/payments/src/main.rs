@@ -6,7 +6,7 @@ use payments::settings::{PREFIX, Settings};
 use service_runtime::command_line::{CommandLine, Service, execute, stop_signal};
 use std::process::ExitCode;
 
-/// Hears of claims through Kafka, pays each through the gateway as a saga, and says whether it was settled or unwound.
+/// Consumes claim events, pays each claim through the gateway as a saga, and publishes whether it was settled or unwound.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {

@@ -24,7 +24,7 @@ pub struct Settings {
     /// The HTTP server.
     #[validate(nested)]
     pub http: HttpSettings,
-    /// The proxies in front of it, which say whom a request is from.
+    /// The proxies in front of it, which report whom a request is from.
     #[validate(nested)]
     pub proxies: ProxySettings,
     /// The database.
@@ -51,7 +51,9 @@ pub struct Settings {
 #[derive(Debug, Clone, Serialize, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
 pub struct GatewaySettings {
-    /// Where it is. There is no default: nobody should pay through a gateway they did not name.
+    /// The dialect that it speaks: `keyed_json`.
+    pub adapter: GatewayAdapter,
+    /// Where it is. There is no default: a payment must not go to a gateway that the operator did not name.
     #[validate(custom(function = "http_url"))]
     pub url: String,
     /// How long connecting may take, in milliseconds.
@@ -80,7 +82,15 @@ pub struct GatewaySettings {
     pub concurrency: ConcurrencySettings,
 }
 
-/// How many gateway calls are under way at once. The number follows what the gateway takes and what waits to be asked,
+/// The dialects that there are adapters for, by the names that settings have for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GatewayAdapter {
+    /// JSON over HTTP under idempotency keys, and signed webhooks: what the simulated gateway speaks.
+    KeyedJson,
+}
+
+/// How many gateway calls are under way at once. The number follows what the gateway takes and how many calls wait,
 /// between `floor` and `gateway.max_concurrent_calls`; where these are equal it is fixed, but for the pauses of
 /// `longest_rest_ms`.
 #[derive(Debug, Clone, Serialize, Deserialize, Validate)]
@@ -105,9 +115,9 @@ impl GatewaySettings {
     /// Between what the number of calls at once moves.
     pub fn concurrency_limits(&self) -> Limits {
         let ConcurrencySettings { floor, start, idle_ms, longest_rest_ms } = self.concurrency;
-        let [idle_us, longest_rest_us] =
+        let [idle_us, longest_pause_us] =
             [idle_ms, longest_rest_ms].map(|ms| dual_db::micros(Duration::from_millis(ms)));
-        Limits { floor, start, ceiling: self.max_concurrent_calls, idle_us, longest_rest_us }
+        Limits { floor, start, ceiling: self.max_concurrent_calls, idle_us, longest_pause_us }
     }
 }
 
@@ -115,12 +125,12 @@ impl GatewaySettings {
 #[derive(Debug, Clone, Serialize, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
 pub struct SagaSettings {
-    /// Calls made or waiting to be made by this instance; at the bound it takes no new claims. It asks before each batch of
+    /// Calls made or waiting to be made by this instance; at the bound it takes no new claims. It checks before each batch of
     /// messages, so that one batch may go beyond it.
     #[validate(range(min = 1, max = 1_000_000, message = "must be 1 to 1000000"))]
     pub max_in_flight: usize,
     /// How old a claim may be, from its acceptance, to be begun to be paid, in milliseconds: an older one is unwound. It never
-    /// counts for a payment that the gateway may have been asked for.
+    /// counts for a payment that may have been requested of the gateway.
     #[validate(range(min = 1_000, max = 31_622_400_000_u64, message = "must be 1000 to 31622400000"))]
     pub deadline_ms: u64,
     /// How long a worker has a saga for itself, in milliseconds; longer than a call may take.
@@ -169,6 +179,7 @@ impl Default for Settings {
             kafka: KafkaSettings::for_group("payments"),
             log: LogSettings::default(),
             gateway: GatewaySettings {
+                adapter: GatewayAdapter::KeyedJson,
                 url: String::new(),
                 connect_timeout_ms: 1_000,
                 read_timeout_ms: 5_000,

@@ -1,8 +1,9 @@
-//! The threads that move sagas on: one writes the gateway's answers, many in a transaction; one takes up what nobody has; and
+//! The threads that move sagas on: one writes the gateway's answers, many in a transaction; one takes up sagas without a worker; and
 //! one counts those that do not get on, and the returns that wait.
 
 use crate::db::{returns, sagas};
-use crate::executor::{Answer, Executor};
+use crate::domain::saga::Answer;
+use crate::executor::Executor;
 use crate::gateway::{Answered, Dispatcher};
 use crate::settings::SagaSettings;
 use dual_db::Database;
@@ -13,7 +14,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use worker_threads::{Backoff, Pace, Periodic};
 
-/// How often writing answers is tried before they are left to whoever takes the sagas up next.
+/// How often writing answers is tried before they are left to the instance that takes the sagas up next.
 const WRITE_ATTEMPTS: u32 = 5;
 /// Between the attempts to write answers.
 const BETWEEN_WRITES: Backoff = Backoff::from_millis(200, 1_600);
@@ -62,7 +63,7 @@ impl AnswerWriter {
         let until = Instant::now() + timeout;
         while self.dispatcher.in_flight() > 0 && Instant::now() < until {
             std::thread::sleep(LOOK_EVERY);
-            if self.dispatcher.waits_for_nobody() {
+            if self.dispatcher.is_paused_and_idle() {
                 break;
             }
         }
@@ -84,7 +85,7 @@ fn write(executor: &Executor, dispatcher: &Dispatcher, answers: &[Answer]) {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     attempt,
-                    "answers could not be written; trying again"
+                    "gateway answers not written; retrying"
                 );
                 std::thread::sleep(BETWEEN_WRITES.pause(attempt));
             }
@@ -92,7 +93,7 @@ fn write(executor: &Executor, dispatcher: &Dispatcher, answers: &[Answer]) {
                 return tracing::error!(
                     error = &error as &dyn std::error::Error,
                     answers = answers.len(),
-                    "answers could not be written; the gateway is asked again when their sagas' leases are over"
+                    "gateway answers not written; the requests are sent again when the leases are over"
                 );
             }
         }
@@ -106,20 +107,19 @@ pub fn start_resuming(executor: Executor, dispatcher: Dispatcher, settings: &Sag
         match executor.resume(room) {
             Ok(calls) => {
                 if !calls.is_empty() {
-                    tracing::debug!(sagas = calls.len(), "sagas were taken up");
+                    tracing::debug!(sagas = calls.len(), "sagas taken up");
                 }
                 dispatcher.dispatch_taken_up(calls);
             }
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "sagas could not be taken up; trying again");
+                tracing::warn!(error = &error as &dyn std::error::Error, "sagas not taken up; retrying");
             }
         }
         Pace::Pause
     })
 }
 
-/// Starts the thread that says in the metrics how many payments are stuck and how many returns wait: all of them, whichever instance is
-/// asked.
+/// Starts the thread that sets the metrics of stuck payments and waiting returns: those of all instances.
 pub fn start_counting_stuck(database: Database, every: Duration) -> Periodic {
     Periodic::spawn("stuck counter", every, move || {
         // While the database is away, the last number stands.

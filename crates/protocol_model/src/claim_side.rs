@@ -1,4 +1,4 @@
-//! claim_process in the world: what its own decisions do to the claim's row, as its adapters write them.
+//! claim_process in the model: applies the decisions of `claim_process` to the claim's row, as its adapters do.
 
 use crate::messages::{ClaimMessage, PaymentMessage};
 use crate::params::{Mutant, Params};
@@ -8,11 +8,11 @@ use claim_events::OutcomeKind;
 use claim_process::domain::transition::{self, Arrival, Effect, Status, Void};
 
 impl World {
-    /// An outcome arrives, as `events/outcomes.rs` applies it.
+    /// Applies an outcome as `events/outcomes.rs` does.
     ///
     /// # Errors
-    /// What must never be.
-    pub fn outcome_arrives(
+    /// The violated property.
+    pub fn apply_outcome(
         &mut self,
         message: PaymentMessage,
         params: &Params,
@@ -31,10 +31,10 @@ impl World {
         }
         let mut answered = match transition::apply(claim.state(), arrival) {
             Effect::Nothing { answers } => answers,
-            Effect::Alarm => return Err("another end under the same version"),
+            Effect::Alarm => return Err("another outcome under the same version"),
             Effect::Applied { status, entered_unwound, answers } => {
                 if entered_unwound != (status == Status::Unwound && claim.status != Status::Unwound) {
-                    return Err("the provider's total does not fall once");
+                    return Err("the provider's total is not reduced exactly once");
                 }
                 if claim.status == Status::Unwound && status != Status::Unwound {
                     return Err("unwound is not final");
@@ -58,45 +58,45 @@ impl World {
         Ok(())
     }
 
-    /// The sender withdraws the claim, as `http/void_claim.rs` does it; `false` where that changes nothing.
+    /// Voids the claim as `claims/void.rs` does. Returns `false` if that changes nothing.
     pub fn void(&mut self, tables: &mut Tables) -> bool {
         let Void::Accepted(status) = transition::void(self.claim.state()) else { return false };
         self.claim = Claim { status, version: 2, due: true, ..self.claim };
-        self.say_current(tables);
+        self.publish_current(tables);
         true
     }
 
-    /// The claim's current event goes out.
-    pub fn say_current(&mut self, tables: &mut Tables) {
+    /// Publishes the claim's current event.
+    pub fn publish_current(&mut self, tables: &mut Tables) {
         self.claims_topic = tables.claims_topic.with(self.claims_topic, self.claim.current_event());
     }
 
-    /// The claim is asked for anew, under a resync epoch above every one before.
-    pub fn ask_anew(&mut self) {
+    /// Raises the claim's resync epoch above every earlier one, so that its outcome is requested again.
+    pub fn raise_epoch(&mut self) {
         self.claim.resync_epoch = self.later();
         self.claim.due = true;
     }
 
-    /// The database is put back to `copy`. Its journal brings acknowledged voids back, but not the outcomes that were
-    /// applied since, and recovery asks anew.
+    /// Restores the database to `copy`. The journal replays acknowledged voids, but not the outcomes applied since the copy;
+    /// recovery then raises the resync epoch.
     ///
     /// # Errors
-    /// A void that was acknowledged could not be brought back.
+    /// An acknowledged void could not be replayed.
     pub fn restore_claim(&mut self, copy: Claim) -> Result<(), &'static str> {
         let voided = self.claim.version == 2;
         self.claim = copy;
         if voided && copy.version == 1 {
             match transition::void(copy.state()) {
                 Void::Accepted(status) => self.claim = Claim { status, version: 2, ..copy },
-                Void::Already | Void::Refused => return Err("an acknowledged void does not come back"),
+                Void::Already | Void::Refused => return Err("an acknowledged void is lost by the restore"),
             }
         }
-        self.ask_anew();
+        self.raise_epoch();
         Ok(())
     }
 }
 
-/// Versions and asks stay small in a bounded search.
+/// Versions and epochs stay small in a bounded search.
 fn small(number: i64) -> u8 {
     u8::try_from(number).unwrap_or(u8::MAX)
 }

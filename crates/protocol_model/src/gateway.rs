@@ -1,26 +1,26 @@
-//! The gateway: a book with one payment at most a key, money that comes back once, and answers that are true when given.
+//! The gateway: a book with at most one payment per key, money that is returned at most once, and answers that match the book.
 
 use crate::params::Verdicts;
 
-/// What the gateway's book says of the claim. `other` tells whether it paid another amount than it was asked to.
+/// The gateway's book entry for the claim. `other` is true if it paid another amount than requested.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Book {
-    /// Nothing.
+    /// No entry.
     #[default]
     Empty,
-    /// It declined, for good.
+    /// Declined; final for this key.
     Declined,
-    /// It paid.
+    /// Paid.
     Paid {
         /// Another amount.
         other: bool,
     },
-    /// It paid and took the payment back.
+    /// Paid, then refunded.
     Refunded {
         /// Another amount.
         other: bool,
     },
-    /// It paid and the bank returned the payment.
+    /// Paid, then returned by the bank.
     Returned {
         /// Another amount.
         other: bool,
@@ -30,43 +30,43 @@ pub enum Book {
 /// A request to the gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Request {
-    /// To pay.
+    /// Pay.
     Pay,
-    /// To pay, under a key that is not the claim's (only where a rule is left out).
+    /// Pay under a key that is not the claim's (only where a rule is left out).
     PayOtherKey,
-    /// To take the payment back.
+    /// Refund the payment.
     Refund,
-    /// To say what became of it.
+    /// Look up the payment.
     LookUp,
 }
 
-/// Its answer, or that none came.
+/// The gateway's answer to a request, or its absence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Answer {
-    /// To a request to pay: paid.
+    /// To a payment request: paid.
     Approved {
         /// Another amount.
         other: bool,
     },
-    /// To a request to pay: declined.
+    /// To a payment request: declined.
     Declined,
-    /// To a request to refund: the money is back.
+    /// To a refund request: refunded.
     Refunded,
-    /// To a request to refund: it had come back by itself.
+    /// To a refund request: the bank had already returned the payment.
     AlreadyReturned,
     /// To a look-up.
     Book(Book),
-    /// None came in time.
+    /// No answer arrived in time.
     Unknown(Request),
 }
 
 impl Book {
-    /// Whether the money is out now.
+    /// Whether the provider has the money now.
     pub fn is_out(self) -> bool {
         matches!(self, Book::Paid { .. })
     }
 
-    /// Whether it ever paid, and whether another amount.
+    /// Whether the gateway ever paid: `Some(true)` if it paid another amount than requested.
     pub fn paid(self) -> Option<bool> {
         match self {
             Book::Empty | Book::Declined => None,
@@ -74,9 +74,9 @@ impl Book {
         }
     }
 
-    /// The definite answers that were given or may have been, to requests whose senders did not wait: true as long as the book
-    /// says so, which is for good.
-    pub fn said(self) -> impl Iterator<Item = Answer> {
+    /// The definite answers that the gateway may have sent to senders that stopped waiting. They stay true, because the book
+    /// never changes back.
+    pub fn answers_sent(self) -> impl Iterator<Item = Answer> {
         let to_pay = match self {
             Book::Empty => None,
             Book::Declined => Some(Answer::Declined),
@@ -92,10 +92,10 @@ impl Book {
         to_pay.into_iter().chain(to_refund)
     }
 
-    /// What a request does to the book, and its answer; one for each verdict that is allowed.
+    /// Applies a request to the book. Returns the new book and the answer, once for each verdict that `verdicts` allows.
     ///
     /// # Errors
-    /// The request should never have been made.
+    /// The service must never send this request.
     pub fn serve(self, request: Request, verdicts: Verdicts) -> Result<Vec<(Book, Answer)>, &'static str> {
         match (request, self) {
             (Request::PayOtherKey, _) if self != Book::Empty => Err("a second payment at the gateway"),
@@ -112,7 +112,7 @@ impl Book {
                 Request::Pay | Request::PayOtherKey,
                 Book::Paid { other } | Book::Refunded { other } | Book::Returned { other },
             ) => Ok(vec![(self, Answer::Approved { other })]),
-            (Request::Refund, Book::Empty | Book::Declined) => Err("a refund of what was not paid"),
+            (Request::Refund, Book::Empty | Book::Declined) => Err("a refund of a payment that was not made"),
             (Request::Refund, Book::Paid { other }) => Ok(vec![(Book::Refunded { other }, Answer::Refunded)]),
             (Request::Refund, Book::Refunded { .. }) => Ok(vec![(self, Answer::Refunded)]),
             (Request::Refund, Book::Returned { .. }) => Ok(vec![(self, Answer::AlreadyReturned)]),

@@ -1,9 +1,9 @@
-//! Small numbers for values that come back often, so that a state of the world is a few bytes and is hashed fast.
+//! Interns values that occur often, so that a world is a few bytes and is hashed fast.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 
-/// Values by number; number 0 is never given, so it can mean "none".
+/// Values by number. Numbers begin at 1, so that 0 can stand for no value.
 #[derive(Debug)]
 pub struct Interner<T> {
     values: Vec<T>,
@@ -11,7 +11,7 @@ pub struct Interner<T> {
 }
 
 impl<T: Clone + Eq + Hash> Interner<T> {
-    /// The number of a value, given now if it has none.
+    /// The number of a value; a new value gets the next number.
     pub fn number(&mut self, value: &T) -> u32 {
         if let Some(number) = self.numbers.get(value) {
             return *number;
@@ -22,12 +22,12 @@ impl<T: Clone + Eq + Hash> Interner<T> {
         number
     }
 
-    /// The value of a number that was given.
+    /// The value of a number that [`Interner::number`] returned.
     pub fn value(&self, number: u32) -> &T {
         &self.values[number as usize - 1]
     }
 
-    /// The value of a number, or nothing for 0.
+    /// The value of a number, or `None` for 0.
     pub fn get(&self, number: u32) -> Option<&T> {
         (number > 0).then(|| self.value(number))
     }
@@ -39,7 +39,7 @@ impl<T> Default for Interner<T> {
     }
 }
 
-/// A fast hash of small plain values, for tables that nobody attacks.
+/// A fast hash of small plain values. It does not resist collisions made on purpose, which no input can cause here.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct FastHasher(u64);
 
@@ -88,7 +88,7 @@ impl Hasher for FastHasher {
     }
 
     fn finish(&self) -> u64 {
-        // The table takes its bits from both ends.
+        // The hash table uses bits from both ends.
         self.0 ^ (self.0 >> 29)
     }
 }

@@ -1,43 +1,43 @@
-//! The messages on the two topics, as far as anything depends on them, and topics as sets of them.
+//! The messages on the two topics, reduced to what the protocol depends on, and topics as sets of messages.
 
 use crate::intern::Interner;
 use claim_events::{KnownOutcome, OutcomeKind, PaymentEvent};
 
-/// A message of claim_process.
+/// A message that claim_process publishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ClaimMessage {
     /// The claim's current event: `claim.submitted` (1) or `claim.void_requested` (2).
     Current {
-        /// Its version.
+        /// The claim's version.
         version: i64,
-        /// Its ask.
+        /// The claim's resync epoch.
         resync_epoch: i64,
-        /// The outcome it knows.
+        /// The outcome that claim_process knows.
         known: Option<KnownOutcome>,
     },
     /// `claim.outcome_recorded`.
     Recorded {
-        /// The outcome it has.
+        /// The outcome that claim_process has recorded.
         known: KnownOutcome,
-        /// Its ask.
+        /// The claim's resync epoch.
         resync_epoch: i64,
     },
 }
 
-/// A message of payments.
+/// A message that payments publishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PaymentMessage {
     /// Settled or unwound.
     pub kind: OutcomeKind,
     /// The payment's version.
     pub version: i64,
-    /// The claim's version that it answers.
+    /// The version of the claim that it answers.
     pub claim_version: i64,
     /// The resync epoch that it echoes.
     pub resync_epoch: i64,
-    /// Whether nobody asked.
+    /// Whether payments published it without a request.
     pub unsolicited: bool,
-    /// The number of what else it says: two that differ in it tell different ends.
+    /// The number of the remaining content: messages that differ in it report different outcomes.
     pub content: u32,
 }
 
@@ -51,9 +51,9 @@ impl ClaimMessage {
 }
 
 impl PaymentMessage {
-    /// The message that says `event` under `version`.
+    /// The message that publishes `event` under `version`.
     pub fn new(event: &PaymentEvent, version: i64, contents: &mut Interner<String>) -> Self {
-        // What `PaymentEvent::tells_the_same_end_as` leaves out is set to one value, and the rest compared by its text.
+        // Fields that `PaymentEvent::tells_the_same_end_as` ignores get a fixed value; the others are compared as text.
         let mut plain = event.clone();
         let (claim_version, resync_epoch, unsolicited) = match &mut plain {
             PaymentEvent::Settled(body) => (&mut body.claim_version, &mut body.resync_epoch, &mut body.unsolicited),
@@ -92,7 +92,7 @@ impl<M: Copy + Eq + std::hash::Hash> Topic<M> {
         self.sets.get(set).cloned().unwrap_or_default()
     }
 
-    /// The set with a message more.
+    /// The set with one more message.
     pub fn with(&mut self, set: u32, message: M) -> u32 {
         let number = self.messages.number(&message);
         let mut numbers = self.numbers(set);
@@ -105,7 +105,7 @@ impl<M: Copy + Eq + std::hash::Hash> Topic<M> {
         }
     }
 
-    /// The set with only the messages that are wanted.
+    /// The set reduced to the messages for which `wanted` is true.
     pub fn retain(&mut self, set: u32, wanted: impl Fn(&M) -> bool) -> u32 {
         let Some(numbers) = self.sets.get(set) else { return 0 };
         let kept: Vec<u32> = numbers.iter().copied().filter(|number| wanted(self.messages.value(*number))).collect();

@@ -1,9 +1,9 @@
-//! What a search covers: the claim, the gateway's verdicts, how often what may go wrong, and the rule that is left out.
+//! The bounds of a search: the claim, the gateway's verdicts, how often each fault may occur, and the rule that is left out.
 
-/// What the gateway may say to the first request to pay; several may be allowed.
+/// The verdicts that the gateway may give on the first payment request; several may be allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verdicts {
-    /// It pays what it was asked to.
+    /// It pays the requested amount.
     pub approve: bool,
     /// It declines.
     pub decline: bool,
@@ -11,114 +11,114 @@ pub struct Verdicts {
     pub other_amount: bool,
 }
 
-/// Whether the plan's budget covers the claim whenever that is asked.
+/// Whether the plan's budget covers the claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Budget {
     /// Always.
     Covers,
     /// Never.
     Lacks,
-    /// Now so, now so.
+    /// Either, at each check.
     Either,
 }
 
-/// A rule of the protocol, left out or turned round.
+/// A rule of the protocol that is left out or inverted. Each variant describes the faulty behaviour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Mutant {
-    /// A payment that a look-up does not find was not made: the saga unwinds on it.
+    /// A look-up that finds no payment proves that none was made: the saga unwinds.
     NotFoundIsProof,
-    /// A restored database is not marked.
-    RestoreUnmarked,
-    /// A restored database is marked as merely made: it acts before it is asked anew.
-    ActsBeforeAsked,
+    /// A restored database gets no restore marker.
+    RestoreWithoutMarker,
+    /// A restored database is marked as created, not restored: its sagas act before a later resync epoch arrives.
+    ActsBeforeReannounced,
     /// claim_process applies outcomes that echo an older resync epoch.
     OlderEchoesCount,
-    /// payments hears events with a lower resync epoch than it has seen.
-    LowerAsksCount,
-    /// Events do not say which outcome is known.
+    /// payments applies events with a lower resync epoch than the highest it has seen.
+    LowerEpochsCount,
+    /// Events carry no known outcome.
     KnownOutcomeDropped,
-    /// An unwinding of payments' own is not said again above a settlement that claim_process knows.
+    /// payments does not re-publish its own unwinding with a version above a settlement that claim_process knows.
     UnwoundNotRaised,
-    /// The version of an end is payments' own plus one, whatever claim_process knows.
-    EndBelowKnown,
-    /// An outcome nobody asked for is said once.
-    UnaskedSaidOnce,
+    /// The version of an outcome is payments' own plus one, whatever claim_process knows.
+    OutcomeBelowKnown,
+    /// An unsolicited outcome is published only once.
+    UnsolicitedPublishedOnce,
     /// A settlement answers a void.
     SettlementAnswersVoid,
-    /// Answers are written whatever the revision, also what a look-up found.
+    /// Answers are written under any revision, those to look-ups too.
     StaleAnswersWritten,
-    /// A return that comes before the approval was recorded is acknowledged and forgotten.
+    /// A return that arrives before the approval is recorded is acknowledged and dropped.
     EarlyReturnIgnored,
-    /// A void takes back an intent whose answer is not known.
+    /// A void drops an intent whose answer is not known.
     VoidDropsIntent,
-    /// The deadline counts for a payment that the gateway may have been asked for.
+    /// The deadline applies to a payment that may have been requested from the gateway.
     DeadlineDropsIntent,
-    /// A payment that is tried again is tried under a new key.
+    /// A payment is retried under a new key.
     RetryUnderNewKey,
-    /// claim_process does not ask again.
-    NobodyAsksAgain,
-    /// After a restore, nobody asks anew.
+    /// claim_process never re-publishes the event of a pending claim.
+    NoRepublishing,
+    /// The operator does not run `reannounce` after a restore.
     NotReannounced,
-    /// A known unwinding does not win over what payments has.
+    /// An unwinding known to claim_process does not win over payments' own state.
     KnownUnwoundIgnored,
-    /// An end of a copy's own proves that no payment was made.
-    OwnEndIsProof,
-    /// An end of a copy's own that does not stand is still a reason to take the payment back.
-    OwnEndUnwindsPayment,
-    /// What claim_process knew before its last ask still counts.
+    /// The outcome in a restored copy proves that no payment was made.
+    OwnOutcomeIsProof,
+    /// An unwinding in a restored copy that claim_process does not know is still a reason to refund the payment.
+    OwnOutcomeUnwindsPayment,
+    /// What claim_process knew under an older resync epoch still counts.
     OlderKnowledgeCounts,
-    /// An unwinding of a copy is said under its old version against a known unwinding.
+    /// An unwinding in a restored copy is published under its old version although claim_process knows another unwinding.
     RestoredUnwoundNotRaised,
-    /// A message that comes again ends the saying of an outcome nobody asked for.
-    RepeatEndsSaying,
-    /// The marker of a restored database is not later than every ask before it, as when the services' clocks differ.
-    MarkNotLater,
+    /// A duplicate message ends the re-publishing of an unsolicited outcome.
+    DuplicateEndsRepublishing,
+    /// The restore marker is not later than every earlier resync epoch, as when the clocks of the databases differ.
+    MarkerNotLater,
 }
 
-/// What a search covers.
+/// The bounds of a search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Params {
-    /// What is due, in cents.
+    /// The claim's net fee, in cents.
     pub amount_cents: i64,
-    /// What the gateway may say.
+    /// The verdicts that the gateway may give.
     pub verdicts: Verdicts,
     /// Whether the budget covers the claim.
     pub budget: Budget,
-    /// Whether payments' database was made after the claim was submitted.
-    pub made_later: bool,
-    /// How often the claim may be withdrawn.
+    /// Whether payments' database was created after the claim was submitted.
+    pub created_later: bool,
+    /// How often the sender may void the claim.
     pub voids: u8,
     /// How often the bank may return a payment.
     pub returns: u8,
     /// How often topics may be wiped, one or both at a time.
     pub wipes: u8,
-    /// How often payments' database may be put back to a copy, or lost.
+    /// How often payments' database may be lost or restored from a copy.
     pub payments_restores: u8,
-    /// How often claim_process's database may be put back to a copy.
+    /// How often claim_process's database may be restored from a copy.
     pub claim_restores: u8,
-    /// How often an operator asks anew without need.
+    /// How often an operator may run `reannounce` without need.
     pub extra_resyncs: u8,
-    /// Whether any message may come after the claim's deadline.
+    /// Whether messages may arrive after the claim's deadline.
     pub late_messages: bool,
     /// How many copies of payments' database may be kept at once.
     pub copies: u8,
-    /// Whether messages that are ignored for good stay in the topics: more states, and nothing more to find.
+    /// Whether messages that both services will always ignore stay in the topics. More states, no further findings.
     pub keep_stale: bool,
     /// The rule that is left out.
     pub mutant: Option<Mutant>,
-    /// Where the search gives up.
-    pub most_states: usize,
+    /// The number of states at which the search gives up.
+    pub max_states: usize,
 }
 
 impl Default for Params {
-    /// A hundred cents, whatever the gateway says, and nothing goes wrong but duplicates, reordering, slow requests,
-    /// lost answers and crashes, which are not counted.
+    /// A claim of 100 cents, every verdict, and no faults but those that are not counted: duplicates, reordering, slow
+    /// requests, lost answers and crashes.
     fn default() -> Self {
         Self {
             amount_cents: 100,
             verdicts: Verdicts { approve: true, decline: true, other_amount: true },
             budget: Budget::Either,
-            made_later: false,
+            created_later: false,
             voids: 0,
             returns: 0,
             wipes: 0,
@@ -129,7 +129,7 @@ impl Default for Params {
             copies: 1,
             keep_stale: false,
             mutant: None,
-            most_states: 30_000_000,
+            max_states: 30_000_000,
         }
     }
 }

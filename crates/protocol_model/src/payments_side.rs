@@ -1,36 +1,37 @@
-//! payments in the world: what its own decisions do to the saga, the ledger and the calls, written as its executor writes.
+//! payments in the model: applies the decisions of `payments` to the saga, the ledger and the calls, as its executor does.
 //!
-//! The same question always gets the same answer, so each is asked once and remembered.
+//! The decisions are pure functions, so each result is computed once and cached.
 
 use crate::gateway::{Answer, Book, Request};
 use crate::messages::{ClaimMessage, PaymentMessage};
 use crate::params::{Budget, Mutant, Params};
 use crate::tables::{Incoming, Tables, Write};
-use crate::world::{CLAIM, Call, World};
+use crate::world::{CLAIM, Call, Payments, World};
 use claim_events::OutcomeKind;
 use payments::domain::ledger::{Kind, Transfer, transfer_id};
 use payments::domain::restore_marker::RestoreMarker;
 use payments::domain::saga::{
-    self, Attempts, ClaimSays, Disbursement, Effect, Input, LookUpAnswer, PayAnswer, RefundAnswer, Saga, Trust,
+    self, Attempts, ClaimUpdate, Disbursement, Input, LookUpAnswer, NextAttempt, PayAnswer, RefundAnswer, Saga, Trust,
 };
+use std::convert::Infallible;
 use std::rc::Rc;
 
-/// What the other amount is more than the amount.
+/// The difference between another amount and the requested one.
 const OTHER_BY_CENTS: i64 = 7;
 
 impl World {
-    /// Whether the saga waits for nothing but its pause or its lease.
+    /// Whether a worker may resume the saga: its pause or lease is all that it waits for.
     pub fn may_resume(&self, params: &Params, tables: &Tables) -> bool {
-        let said_once = params.lacks(Mutant::UnaskedSaidOnce)
+        let publishes_once = params.lacks(Mutant::UnsolicitedPublishedOnce)
             && tables.memory.sagas.get(self.payments.saga).is_some_and(Saga::waits_for_record);
-        self.payments.due && !said_once
+        self.payments.due && !publishes_once
     }
 
-    /// Something comes to the saga, as `executor.rs` writes it: one world for each way the budget may be.
+    /// Applies an input to the saga as the executor does. Returns one world for each state that the budget may have.
     ///
     /// # Errors
-    /// What must never be.
-    pub fn comes_to_payments(
+    /// The violated property.
+    pub fn apply_to_payments(
         &self,
         incoming: Incoming,
         params: &Params,
@@ -48,34 +49,35 @@ impl World {
             }
             let write = tables.decide(self, incoming, covered, params)?;
             worlds.push(self.written(&write, params, tables)?);
-            if !write.asked_budget {
+            if !write.checked_budget {
                 break;
             }
         }
         Ok(worlds)
     }
 
-    /// What `Executor::apply_effects` leaves in the database, and what goes out.
+    /// The world after `Executor::apply_effects`: the database and the published events.
     fn written(&self, write: &Write, params: &Params, tables: &mut Tables) -> Result<World, String> {
         let mut world = *self;
-        let at_rest_and_due = write.is_at_rest && world.payments.due;
-        if !write.leaves_row || at_rest_and_due {
+        if write.changes_row {
             world.payments.saga = write.saga;
-            if write.call.is_some() || write.is_stuck || write.retries {
-                world.payments.due = true;
-            } else if write.is_at_rest {
-                world.payments.due = false;
+            match write.next {
+                NextAttempt::AfterLease | NextAttempt::Stuck(_) | NextAttempt::Retry { .. } => {
+                    world.payments.due = true
+                }
+                NextAttempt::Never => world.payments.due = false,
+                NextAttempt::Unchanged => {}
             }
         }
         for transfer in &write.bookings {
             world.book_transfer(transfer, params)?;
         }
-        for message in &write.announced {
+        for message in &write.published {
             world.payments_topic = tables.payments_topic.with(world.payments_topic, *message);
         }
         if let Some(request) = write.call {
             world.abandon_call(params);
-            world.call = Some(Call::Asked(request));
+            world.call = Some(Call::Sent(request));
         }
         match write.alarms.first() {
             Some(alarm) if !alarm.contains("another amount") => Err(format!("an alarm: {alarm}")),
@@ -83,7 +85,7 @@ impl World {
         }
     }
 
-    /// What the unique keys of the ledger refuse must never be tried, and what is booked is what the gateway did.
+    /// Books a transfer. It must not violate a unique key of the ledger, and must match the gateway's book.
     fn book_transfer(&mut self, transfer: &Transfer, params: &Params) -> Result<(), String> {
         let bit = |kind: Kind| 1_u8 << (kind as u8);
         let is_booked = |kind: Kind| self.payments.booked & bit(kind) != 0;
@@ -102,7 +104,7 @@ impl World {
         ];
         for named in [&transfer.ends_pending, &transfer.reverses].into_iter().flatten() {
             let Some(undone) = all.into_iter().find(|kind| transfer_id(CLAIM, *kind) == *named) else {
-                return Err(format!("{} undoes {named}, which no transfer is", transfer.id));
+                return Err(format!("{} undoes {named}, which is not a transfer", transfer.id));
             };
             if !is_booked(undone) {
                 return Err(format!("{} undoes {named}, which is not booked", transfer.id));
@@ -129,7 +131,7 @@ impl World {
             _ => (Some(due), true),
         };
         if expected != Some(transfer.amount_cents) || !has_happened {
-            return Err(format!("{} over {} is not what happened", transfer.id, transfer.amount_cents));
+            return Err(format!("{} over {} does not match the gateway's book", transfer.id, transfer.amount_cents));
         }
         self.payments.booked |= bit(transfer.kind);
         Ok(())
@@ -157,103 +159,86 @@ impl Tables {
         if let Some(write) = self.memory.writes.get(&key) {
             return Ok(Rc::clone(write));
         }
-        let stored = self.memory.sagas.get(world.payments.saga).cloned();
-        let write = Rc::new(self.ask_the_saga(stored, world.marker(), incoming, covered, params)?);
+        let write = Rc::new(self.write_of(world.payments, world.marker(), incoming, covered, params)?);
         self.memory.writes.insert(key, Rc::clone(&write));
         Ok(write)
     }
 
-    fn ask_the_saga(
+    /// The decision of the production code, without the rule that `params` leaves out.
+    fn write_of(
         &mut self,
-        stored: Option<Saga>,
+        payments: Payments,
         marker: RestoreMarker,
         incoming: Incoming,
         covered: bool,
         params: &Params,
     ) -> Result<Write, String> {
-        let before = stored.map(|saga| saga.under(marker));
-        let (mut saga, mut effects) = match (&before, input(incoming, before.as_ref(), params)) {
-            (None, Input::Claim(says)) => saga::begin(&says, marker),
-            (None, other) => return Err(format!("{other:?} comes to a saga that is not there")),
+        let before = self.memory.sagas.get(payments.saga).cloned().map(|saga| saga.under(marker));
+        let result = match (&before, input(incoming, before.as_ref(), params)) {
+            (None, Input::Claim(update)) => saga::begin(&update, marker),
+            (None, other) => return Err(format!("{other:?} without a saga")),
             (Some(before), input) => saga::advance(prepared(before.clone(), incoming, params), input),
         };
-        let mut write = Write {
-            saga: 0,
-            bookings: Vec::new(),
-            announced: Vec::new(),
-            call: None,
-            retries: false,
-            is_stuck: false,
-            is_at_rest: false,
-            leaves_row: before.as_ref() == Some(&saga)
-                && effects.iter().all(|effect| matches!(effect, Effect::Announce(_))),
-            asked_budget: false,
-            alarms: Vec::new(),
-        };
-        let mut events = Vec::new();
-        while !effects.is_empty() {
-            for effect in std::mem::take(&mut effects) {
-                match effect {
-                    Effect::Reserve(transfer) => {
-                        write.asked_budget = true;
-                        if covered {
-                            write.bookings.push(transfer);
-                        }
-                        let (next, more) = saga::advance(saga, Input::Reserved { covered });
-                        saga = next;
-                        effects.extend(more);
-                    }
-                    Effect::Book(transfer) | Effect::ReserveAnyway(transfer) => write.bookings.push(transfer),
-                    Effect::Announce(event) => events.push(event),
-                    Effect::Call(call) => write.call = Some(request(&call, incoming, params)?),
-                    Effect::RetryLater { .. } => write.retries = true,
-                    Effect::Stuck(_) => write.is_stuck = true,
-                    Effect::Alarm(what) => write.alarms.push(what),
-                }
-            }
+        let mut checked_budget = false;
+        let Ok(mut plan) = saga::plan(result, |_| {
+            checked_budget = true;
+            Ok::<_, Infallible>(covered)
+        });
+        let mut changes_row = plan.changes_row(before.as_ref(), payments.due);
+        spoil(&mut plan.saga, before.as_ref(), incoming, params);
+        // The number of attempts decides only the length of the next pause.
+        plan.saga.attempts = Attempts::default();
+        let mut next = plan.next_attempt();
+        let is_retried = matches!(next, NextAttempt::Retry { .. });
+        if params.lacks(Mutant::DuplicateEndsRepublishing) && !is_retried && plan.saga.waits_for_record() {
+            next = NextAttempt::Never;
+            changes_row |= payments.due;
         }
-        spoil(&mut saga, before.as_ref(), incoming, params);
-        // How often something was tried decides only how long the next pause is.
-        saga.attempts = Attempts::default();
-        let ends_saying = params.lacks(Mutant::RepeatEndsSaying) && !write.retries && saga.waits_for_record();
-        write.is_at_rest = saga.is_at_rest() || ends_saying;
-        // As `events/outgoing.rs` does: under the version that the saga has in the end.
-        if let Some(outcome) = saga.outcome {
+        let mut published = Vec::new();
+        // As `payments/src/messages.rs` does: under the version that the saga has in the end.
+        if let Some(outcome) = plan.saga.outcome {
             let contents = &mut self.contents;
-            write.announced =
-                events.iter().map(|event| PaymentMessage::new(event, outcome.version, contents)).collect();
+            published.extend(plan.outcomes.iter().map(|event| PaymentMessage::new(event, outcome.version, contents)));
         }
-        write.saga = self.memory.sagas.number(&saga);
-        Ok(write)
+        Ok(Write {
+            saga: self.memory.sagas.number(&plan.saga),
+            bookings: plan.bookings,
+            published,
+            call: plan.call.map(|call| request(&call, incoming, params)).transpose()?,
+            next,
+            changes_row,
+            checked_budget,
+            alarms: plan.alarms,
+        })
     }
 }
 
-/// Whether an answer to an older call is handed to the saga, as `Executor::apply_answers` decides it.
+/// Whether the saga accepts an answer to an older call, as `Executor::apply_answers` decides.
 ///
 /// # Errors
-/// It contradicts what is known.
-pub fn heard_late(saga: &Saga, answer: Answer, marker: RestoreMarker, params: &Params) -> Result<bool, &'static str> {
+/// The answer contradicts the saga.
+pub fn accepts_late(saga: &Saga, answer: Answer, marker: RestoreMarker, params: &Params) -> Result<bool, &'static str> {
     let input = input(Incoming::Answer(answer), None, params);
-    if saga.restore_marker == marker && saga.takes(&input) {
+    if saga.restore_marker == marker && saga.accepts_late(&input) {
         return Ok(true);
     }
     saga.contradiction(&input).map_or(Ok(false), Err)
 }
 
-/// What the executor hands to the saga.
+/// The input that the executor passes to the saga.
 fn input(incoming: Incoming, before: Option<&Saga>, params: &Params) -> Input {
     let cents = |other| paid_cents(params, other);
     let code = || "declined".to_owned();
     match incoming {
         Incoming::LateMessage(message) => match input(Incoming::Message(message), before, params) {
-            Input::Claim(says) => Input::Claim(ClaimSays { too_late: true, ..says }),
+            Input::Claim(update) => Input::Claim(ClaimUpdate { too_late: true, ..update }),
             other => other,
         },
         Incoming::Message(ClaimMessage::Current { version, mut resync_epoch, known }) => {
-            if params.lacks(Mutant::LowerAsksCount) {
+            if params.lacks(Mutant::LowerEpochsCount) {
                 resync_epoch = resync_epoch.max(before.map_or(0, |saga| saga.resync_epoch));
             }
-            Input::Claim(ClaimSays {
+            Input::Claim(ClaimUpdate {
                 claim_id: CLAIM.to_owned(),
                 plan_group: "plan".to_owned(),
                 provider_npi: "provider".to_owned(),
@@ -299,7 +284,7 @@ fn reconcile(answer: LookUpAnswer) -> Input {
     Input::LookedUp { answer, key_expired: false }
 }
 
-/// The request that a call is; its key must be the claim's own.
+/// The request of a call. Its key must be the claim's own.
 fn request(call: &saga::Call, incoming: Incoming, params: &Params) -> Result<Request, String> {
     match call {
         saga::Call::Pay { key, reference, amount_cents, .. }
@@ -310,11 +295,11 @@ fn request(call: &saga::Call, incoming: Incoming, params: &Params) -> Result<Req
         }
         saga::Call::LookUp { key, reference } if key == "claim.disburse" && reference == CLAIM => Ok(Request::LookUp),
         saga::Call::Refund { key, reference, .. } if key == "claim.refund" && reference == CLAIM => Ok(Request::Refund),
-        other => Err(format!("a request of another kind: {other:?}")),
+        other => Err(format!("an unexpected request: {other:?}")),
     }
 }
 
-/// The saga as it is, or with the facts that a rule that is left out would leave in it.
+/// The saga before it advances, changed as the faulty behaviour of the mutant changes it.
 fn prepared(mut saga: Saga, incoming: Incoming, params: &Params) -> Saga {
     match (params.mutant, incoming) {
         (Some(Mutant::NotFoundIsProof), Incoming::Answer(Answer::Book(Book::Empty)))
@@ -325,7 +310,7 @@ fn prepared(mut saga: Saga, incoming: Incoming, params: &Params) -> Saga {
             saga.known_unwound = true;
             saga.unwinding.get_or_insert_with(no_payment);
         }
-        (Some(Mutant::OwnEndIsProof), Incoming::Answer(Answer::Book(Book::Empty)))
+        (Some(Mutant::OwnOutcomeIsProof), Incoming::Answer(Answer::Book(Book::Empty)))
             if saga.trust == Trust::LookingUp && saga.outcome.is_some() =>
         {
             saga.known_unwound = true;
@@ -354,7 +339,7 @@ fn no_payment() -> saga::Unwinding {
     }
 }
 
-/// Takes back what a rule that is left out did to the saga.
+/// Reverts what the rule that the mutant leaves out did to the saga.
 fn spoil(saga: &mut Saga, before: Option<&Saga>, incoming: Incoming, params: &Params) {
     let known_settled = match incoming {
         Incoming::Message(ClaimMessage::Current { known: Some(known), .. }) => known.kind == OutcomeKind::Settled,
@@ -366,7 +351,7 @@ fn spoil(saga: &mut Saga, before: Option<&Saga>, incoming: Incoming, params: &Pa
     if let Some(before) = before {
         match (params.mutant, incoming) {
             (Some(Mutant::OlderKnowledgeCounts), Incoming::Message(_)) => saga.known_unwound |= before.known_unwound,
-            (Some(Mutant::OwnEndUnwindsPayment), Incoming::Answer(Answer::Book(Book::Empty))) => {
+            (Some(Mutant::OwnOutcomeUnwindsPayment), Incoming::Answer(Answer::Book(Book::Empty))) => {
                 saga.unwinding.clone_from(&before.unwinding);
             }
             _ => {}
@@ -381,7 +366,7 @@ fn spoil(saga: &mut Saga, before: Option<&Saga>, incoming: Incoming, params: &Pa
     match params.mutant {
         Some(Mutant::RestoredUnwoundNotRaised) if raised_by_message => saga.outcome = old,
         Some(Mutant::UnwoundNotRaised) if was_raised => saga.outcome = old,
-        Some(Mutant::EndBelowKnown) if !was_raised => outcome.version = own_next,
+        Some(Mutant::OutcomeBelowKnown) if !was_raised => outcome.version = own_next,
         _ => {}
     }
 }

@@ -1,4 +1,4 @@
-//! What has to hold: in a world at rest, and which worlds are at rest.
+//! The properties of a world at rest, and which worlds are at rest.
 
 use crate::gateway::Book;
 use crate::params::Params;
@@ -9,8 +9,8 @@ use claim_process::domain::transition::Status;
 use payments::domain::ledger::Kind;
 use payments::domain::saga::{State, Trust};
 
-/// Whether nothing more will happen by itself: nothing is waited for, repeated or on its way. What lies in the topics does
-/// not count, because it may be wiped and nobody would miss it.
+/// Whether no further step happens by itself: no service waits for or repeats anything, and no request is on its way. Messages
+/// in the topics do not count: they may be wiped, and no service would miss them.
 pub fn is_at_rest(world: &World, tables: &Tables) -> bool {
     let Some(saga) = tables.memory.sagas.get(world.payments.saga) else { return false };
     !world.claim.due
@@ -25,7 +25,7 @@ pub fn is_at_rest(world: &World, tables: &Tables) -> bool {
         && !world.webhook
 }
 
-/// What is wrong with a world at rest.
+/// The violated property of a world at rest, if any.
 pub fn flaw_at_rest(world: &World, params: &Params, tables: &Tables) -> Option<String> {
     let saga = tables.memory.sagas.get(world.payments.saga)?;
     let claim = &world.claim;
@@ -43,7 +43,7 @@ pub fn flaw_at_rest(world: &World, params: &Params, tables: &Tables) -> Option<S
         other => return Some(format!("at rest, and the saga is {}", other.name())),
     };
     if expected_kind != saga_kind {
-        return Some(format!("claim_process says {}, payments says {}", claim.status.name(), saga.state().name()));
+        return Some(format!("the claim is {}, the saga is {}", claim.status.name(), saga.state().name()));
     }
     if claim.version == 2 && claim.status != Status::Unwound {
         return Some("an accepted void did not end unwound".to_owned());
@@ -51,7 +51,7 @@ pub fn flaw_at_rest(world: &World, params: &Params, tables: &Tables) -> Option<S
     let settled = claim.status == Status::Settled;
     let may_be_out = settled && params.amount_cents > 0;
     if is_out != may_be_out || (settled && world.book.paid() == Some(true)) {
-        return Some(format!("the claim is {}, and the gateway's book says {:?}", claim.status.name(), world.book));
+        return Some(format!("the claim is {}, and the gateway's book is {:?}", claim.status.name(), world.book));
     }
     flaw_of_the_ledger(world, params, settled)
 }
@@ -62,14 +62,14 @@ fn flaw_of_the_ledger(world: &World, params: &Params, settled: bool) -> Option<S
         && has(Kind::Refund) == matches!(world.book, Book::Refunded { .. })
         && has(Kind::Return) == matches!(world.book, Book::Returned { .. });
     if !cash_fits {
-        return Some("the ledger's cash is not the gateway's book".to_owned());
+        return Some("the ledger's cash differs from the gateway's book".to_owned());
     }
     if has(Kind::Reserve) && !has(Kind::Post) && !has(Kind::Release) {
         return Some("a reservation is left pending".to_owned());
     }
     let is_posted = (has(Kind::Post) || has(Kind::Receivable)) && !has(Kind::Reverse);
     if is_posted != (settled && params.amount_cents != 0) {
-        return Some("the plan's budget does not tell the end".to_owned());
+        return Some("the plan's budget does not match the outcome".to_owned());
     }
     None
 }

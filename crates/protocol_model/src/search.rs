@@ -1,39 +1,41 @@
-//! The search: every world that can be reached, nearest first, and whether each can still come to rest.
+//! The breadth-first search over all reachable worlds, and the check that each can still come to rest.
+//!
+//! It is written by hand because stateright 0.31 cannot check "can always still reach rest" (AG EF).
 
-use crate::happenings::{self, Happening};
 use crate::intern::{FastHasher, FastMap};
 use crate::params::Params;
 use crate::properties;
+use crate::steps::{self, Step};
 use crate::tables::Tables;
 use crate::world::World;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::time::{Duration, Instant};
 
-/// What a search found.
+/// The result of a search.
 #[derive(Debug)]
 pub struct Report {
-    /// How many worlds can be reached.
+    /// The number of reachable worlds.
     pub worlds: usize,
-    /// How many steps lead from one to another.
+    /// The number of steps between them.
     pub steps: usize,
-    /// How many of the worlds are at rest.
+    /// The number of worlds at rest.
     pub at_rest: usize,
-    /// How long it took.
+    /// The duration of the search.
     pub took: Duration,
-    /// What must never be, with a shortest way that leads there.
+    /// A violated property, with a shortest trace that leads to it.
     pub counterexample: Option<Counterexample>,
-    /// Whether all was searched.
+    /// Whether every reachable world was checked.
     pub is_complete: bool,
 }
 
-/// A way to what must never be.
+/// A trace that violates a property.
 #[derive(Debug)]
 pub struct Counterexample {
-    /// What is wrong.
+    /// The violated property.
     pub flaw: String,
-    /// What happened, in order, with the world after it.
-    pub way: Vec<String>,
+    /// The steps in order, each with the world after it.
+    pub trace: Vec<String>,
 }
 
 impl fmt::Display for Report {
@@ -53,16 +55,16 @@ impl fmt::Display for Report {
 
 impl fmt::Display for Counterexample {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, after {} steps:", self.flaw, self.way.len())?;
-        self.way.iter().try_for_each(|step| write!(f, "\n  {step}"))
+        write!(f, "{}, after {} steps:", self.flaw, self.trace.len())?;
+        self.trace.iter().try_for_each(|step| write!(f, "\n  {step}"))
     }
 }
 
-/// The worlds that were reached, each with the one it was first reached from.
+/// The reached worlds, each with its predecessor and the step between them.
 #[derive(Default)]
 struct Reached {
     worlds: Vec<World>,
-    from: Vec<(u32, Option<Happening>)>,
+    from: Vec<(u32, Option<Step>)>,
     newest_of_hash: FastMap<u64, u32>,
     next_of_hash: Vec<u32>,
 }
@@ -70,8 +72,8 @@ struct Reached {
 const NONE: u32 = u32::MAX;
 
 impl Reached {
-    /// The number of a world.
-    fn reach(&mut self, world: World, from: u32, happening: Option<Happening>) -> u32 {
+    /// The number of a world; a new world gets the next number.
+    fn reach(&mut self, world: World, from: u32, step: Option<Step>) -> u32 {
         let mut hasher = FastHasher::default();
         world.hash(&mut hasher);
         let newest = self.newest_of_hash.entry(hasher.finish()).or_insert(NONE);
@@ -86,28 +88,28 @@ impl Reached {
         self.next_of_hash.push(*newest);
         *newest = number;
         self.worlds.push(world);
-        self.from.push((from, happening));
+        self.from.push((from, step));
         number
     }
 
-    fn way_to(&self, number: u32, tables: &Tables) -> Vec<String> {
-        let mut way = Vec::new();
+    fn trace_to(&self, number: u32, tables: &Tables) -> Vec<String> {
+        let mut trace = Vec::new();
         let mut at = number;
-        while let (from, Some(happening)) = self.from[at as usize] {
-            way.push(format!("{}\n      {}", happening.describe(tables), sketch(&self.worlds[at as usize], tables)));
+        while let (from, Some(step)) = self.from[at as usize] {
+            trace.push(format!("{}\n      {}", step.describe(tables), sketch(&self.worlds[at as usize], tables)));
             at = from;
         }
-        way.reverse();
-        way
+        trace.reverse();
+        trace
     }
 }
 
-/// The world in a line.
+/// The world in one line.
 fn sketch(world: &World, tables: &Tables) -> String {
     let claim = &world.claim;
     let saga = tables.memory.sagas.get(world.payments.saga).map_or("no saga".to_owned(), |saga| {
         format!(
-            "saga {} v{} ask {} {:?} {:?} outcome {:?} known v{} unwound {}{}{}",
+            "saga {} v{} epoch {} {:?} {:?} outcome {:?} known v{} unwound {}{}{}",
             saga.state().name(),
             saga.claim_version,
             saga.resync_epoch,
@@ -121,7 +123,7 @@ fn sketch(world: &World, tables: &Tables) -> String {
         )
     });
     format!(
-        "claim {} v{} ask {} outcome {:?}{} | {saga} | book {:?}{} call {:?} strays {:?} marker {}{}",
+        "claim {} v{} epoch {} outcome {:?}{} | {saga} | book {:?}{} call {:?} strays {:?} marker {}{}",
         claim.status.name(),
         claim.version,
         claim.resync_epoch,
@@ -136,7 +138,7 @@ fn sketch(world: &World, tables: &Tables) -> String {
     )
 }
 
-/// Searches everything that `params` covers.
+/// Searches all worlds within the bounds of `params`.
 pub fn explore(params: &Params) -> Report {
     let started = Instant::now();
     let mut tables = Tables::default();
@@ -149,30 +151,30 @@ pub fn explore(params: &Params) -> Report {
     reached.reach(first, NONE, None);
     let mut number: u32 = 0;
     while (number as usize) < reached.worlds.len() && counterexample.is_none() {
-        if reached.worlds.len() > params.most_states {
+        if reached.worlds.len() > params.max_states {
             break;
         }
         let world = reached.worlds[number as usize];
         if properties::is_at_rest(&world, &tables) {
             at_rest.push(number);
             if let Some(flaw) = properties::flaw_at_rest(&world, params, &tables) {
-                counterexample = Some(Counterexample { flaw, way: reached.way_to(number, &tables) });
+                counterexample = Some(Counterexample { flaw, trace: reached.trace_to(number, &tables) });
                 break;
             }
         }
-        for next in happenings::after(&world, params, &mut tables) {
+        for next in steps::after(&world, params, &mut tables) {
             steps += 1;
             match next.world {
                 Ok(next_world) => {
-                    let to = reached.reach(next_world, number, Some(next.happening));
+                    let to = reached.reach(next_world, number, Some(next.step));
                     if next.is_free && to != number {
                         free_steps.push((number, to));
                     }
                 }
                 Err(flaw) => {
-                    let mut way = reached.way_to(number, &tables);
-                    way.push(next.happening.describe(&tables));
-                    counterexample = Some(Counterexample { flaw, way });
+                    let mut trace = reached.trace_to(number, &tables);
+                    trace.push(next.step.describe(&tables));
+                    counterexample = Some(Counterexample { flaw, trace });
                     break;
                 }
             }
@@ -182,7 +184,7 @@ pub fn explore(params: &Params) -> Report {
     let is_complete = counterexample.is_none() && number as usize == reached.worlds.len();
     if is_complete && let Some(number) = first_without_rest(reached.worlds.len(), &free_steps, &at_rest) {
         let flaw = "from here the claim can never come to rest by itself".to_owned();
-        counterexample = Some(Counterexample { flaw, way: reached.way_to(number, &tables) });
+        counterexample = Some(Counterexample { flaw, trace: reached.trace_to(number, &tables) });
     }
     Report {
         worlds: reached.worlds.len(),
@@ -194,9 +196,9 @@ pub fn explore(params: &Params) -> Report {
     }
 }
 
-/// The nearest world from which no free steps lead to one at rest.
+/// The nearest world from which no free steps lead to a world at rest.
 fn first_without_rest(worlds: usize, free_steps: &[(u32, u32)], at_rest: &[u32]) -> Option<u32> {
-    // The steps by where they lead: those into world n are `sources[starts[n]..starts[n + 1]]`.
+    // The free steps grouped by target: the sources of world n are `sources[starts[n]..starts[n + 1]]`.
     let mut starts = vec![0_u32; worlds + 1];
     for (_, to) in free_steps {
         starts[*to as usize + 1] += 1;

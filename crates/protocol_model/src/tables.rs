@@ -1,61 +1,59 @@
-//! What the small numbers in a world mean, and what payments decided before. Worlds are small because the values are here.
+//! The values behind the numbers in a world, and the cached decisions of payments. Keeping them here keeps worlds small.
 
 use crate::gateway::{Answer, Request};
 use crate::intern::{FastMap, Interner};
 use crate::messages::{ClaimMessage, PaymentMessage, Topic};
 use payments::domain::ledger::Transfer;
 use payments::domain::restore_marker::RestoreMarker;
-use payments::domain::saga::Saga;
+use payments::domain::saga::{NextAttempt, Saga};
 use std::rc::Rc;
 
-/// What the numbers in worlds mean, and what was computed before.
+/// The values behind the numbers in worlds, and the cached decisions.
 #[derive(Debug, Default)]
 pub struct Tables {
-    /// claim_process's topic.
+    /// The topic that claim_process publishes to.
     pub claims_topic: Topic<ClaimMessage>,
-    /// payments' topic.
+    /// The topic that payments publishes to.
     pub payments_topic: Topic<PaymentMessage>,
-    /// What outcomes say besides kind and version.
+    /// The content of outcomes besides kind and version.
     pub contents: Interner<String>,
-    /// What payments' decisions were.
+    /// The cached decisions of payments.
     pub memory: Memory,
 }
 
-/// What comes to a saga.
+/// An input to a saga.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Incoming {
     /// A message of claim_process.
     Message(ClaimMessage),
-    /// A message of claim_process, after the deadline.
+    /// A message of claim_process that arrives after the claim's deadline.
     LateMessage(ClaimMessage),
-    /// An answer of the gateway.
+    /// An answer from the gateway.
     Answer(Answer),
-    /// The gateway tells of a return.
+    /// The gateway reports a return.
     Returned {
-        /// Of another amount than was asked for.
+        /// Of a payment of another amount than requested.
         other: bool,
     },
-    /// Its pause or its lease is over.
+    /// The saga's pause or lease has expired.
     Resume,
 }
 
-/// One write of a saga, with what it brings.
+/// One write of a saga, with its effects.
 #[derive(Debug, Clone)]
 pub struct Write {
     pub(crate) saga: u32,
     pub(crate) bookings: Vec<Transfer>,
-    pub(crate) announced: Vec<PaymentMessage>,
+    pub(crate) published: Vec<PaymentMessage>,
     pub(crate) call: Option<Request>,
-    pub(crate) retries: bool,
-    pub(crate) is_stuck: bool,
-    pub(crate) is_at_rest: bool,
-    /// Nothing is written: it is only said again, or not even that.
-    pub(crate) leaves_row: bool,
-    pub(crate) asked_budget: bool,
+    pub(crate) next: NextAttempt,
+    /// Whether the saga's row is written. It is not if an outcome is only re-published.
+    pub(crate) changes_row: bool,
+    pub(crate) checked_budget: bool,
     pub(crate) alarms: Vec<&'static str>,
 }
 
-/// What was decided before.
+/// The cached decisions.
 #[derive(Debug, Default)]
 pub struct Memory {
     /// Sagas by number.

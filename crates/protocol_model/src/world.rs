@@ -1,4 +1,4 @@
-//! One state of the world: both databases, both topics, the gateway, and what is on its way.
+//! One state of the model: both databases, both topics, the gateway, and the requests on their way.
 
 use crate::gateway::{Answer, Book, Request};
 use crate::messages::ClaimMessage;
@@ -10,59 +10,59 @@ use payments::domain::restore_marker::RestoreMarker;
 
 /// The claim's public id.
 pub const CLAIM: &str = "claim";
-/// When the claim is submitted, in seconds; asks and markers are later.
+/// When the claim is submitted, in seconds; resync epochs and markers are later.
 pub const SUBMITTED_AT_S: u8 = 10;
 
-/// A row of claim_process: what decides of the claim.
+/// The claim's row in claim_process, reduced to what its decisions depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Claim {
-    /// Where it stands.
+    /// Its status.
     pub status: Status,
-    /// 1 submitted, 2 void requested.
+    /// 1 for submitted, 2 for void requested.
     pub version: u8,
     /// The resync epoch.
     pub resync_epoch: u8,
-    /// The outcome it has: settled or unwound, and the version.
+    /// The recorded outcome: settled or unwound, and its version.
     pub outcome: Option<(OutcomeKind, u8)>,
-    /// The number of what else the outcome says.
+    /// The number of the outcome's remaining content.
     pub content: u32,
-    /// Whether an answer is waited for.
+    /// Whether the claim is pending, so that the watchdog re-publishes its event.
     pub due: bool,
 }
 
-/// payments' database: the claim's saga, when there is one, and what is booked.
+/// payments' database: the claim's saga, if any, and the booked transfers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Payments {
-    /// The number of the saga; 0 none.
+    /// The number of the saga; 0 if there is none.
     pub saga: u32,
-    /// Whether it will be taken up when its pause or lease is over.
+    /// Whether a worker resumes it when its pause or lease expires.
     pub due: bool,
-    /// The kinds of transfer that are booked, as bits.
+    /// The booked kinds of transfers, as bits.
     pub booked: u8,
 }
 
-/// A call of the worker that holds the saga, under the revision that the saga still has.
+/// The current call: made by the worker that holds the saga, under the saga's current revision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Call {
-    /// On its way to the gateway.
-    Asked(Request),
-    /// Its answer is on its way back.
+    /// The request is on its way to the gateway.
+    Sent(Request),
+    /// The answer is on its way back.
     Answered(Answer),
 }
 
-/// Requests whose sender does not wait any more and that may still arrive. Of each kind one stands for many, because
-/// only the first to arrive does anything.
+/// Requests that may still arrive although their senders no longer wait. One of each kind stands for many, because only the
+/// first to arrive has an effect.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Strays {
-    /// To pay.
+    /// A payment request.
     pub pay: bool,
-    /// To refund.
+    /// A refund request.
     pub refund: bool,
-    /// Where answers are not held against the revision: an answer to a call that was made before another one.
+    /// An answer to a call made before the current one; only where answers are not checked against the revision.
     pub answer: Option<Answer>,
 }
 
-/// How often what may still go wrong.
+/// How many of each bounded step are left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Left {
     /// Voids.
@@ -75,54 +75,54 @@ pub struct Left {
     pub payments_restores: u8,
     /// Restores of claim_process's database.
     pub claim_restores: u8,
-    /// Needless asks.
+    /// Unneeded reannouncements.
     pub extra_resyncs: u8,
 }
 
-/// A copy of a database; one that was put back once may be replaced by a newer one.
+/// A copy of a database. A copy that was used for a restore may be replaced by a newer one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Snapshot<T> {
     /// The copy.
     pub copy: T,
-    /// Whether it was put back.
+    /// Whether it was used for a restore.
     pub was_used: bool,
 }
 
-/// A state of the world.
+/// A state of the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct World {
     /// claim_process's database.
     pub claim: Claim,
     /// payments' database.
     pub payments: Payments,
-    /// When payments' database was made or restored, in seconds.
+    /// When payments' database was created or restored, in seconds.
     pub marker_s: u8,
     /// Whether it was restored.
     pub restored: bool,
-    /// claim_process's topic.
+    /// The messages on the topic of claim_process.
     pub claims_topic: u32,
-    /// payments' topic.
+    /// The messages on the topic of payments.
     pub payments_topic: u32,
     /// The gateway's book.
     pub book: Book,
-    /// Whether the gateway has still to tell of a return.
+    /// Whether the gateway still has to deliver the webhook of a return.
     pub webhook: bool,
-    /// The call in hand.
+    /// The current call.
     pub call: Option<Call>,
-    /// Requests of senders that do not wait.
+    /// Requests whose senders no longer wait.
     pub strays: Strays,
     /// Copies of the saga and the ledger.
     pub payments_copies: [Option<Snapshot<Payments>>; 2],
     /// A copy of the claim.
     pub claim_copy: Option<Snapshot<Claim>>,
-    /// The latest time that was given to a resync epoch or a marker, in seconds.
+    /// The latest time used for a resync epoch or a marker, in seconds.
     pub now_s: u8,
-    /// What may still go wrong.
+    /// How many of each bounded step are left.
     pub left: Left,
 }
 
 impl Claim {
-    /// As claim_process's decisions see it.
+    /// The state that claim_process's decisions take.
     pub fn state(&self) -> State {
         State {
             status: self.status,
@@ -132,12 +132,12 @@ impl Claim {
         }
     }
 
-    /// The outcome it has.
+    /// The recorded outcome.
     pub fn known_outcome(&self) -> Option<KnownOutcome> {
         self.outcome.map(|(kind, version)| KnownOutcome { kind, version: i64::from(version) })
     }
 
-    /// Its current event.
+    /// The claim's current event.
     pub fn current_event(&self) -> ClaimMessage {
         ClaimMessage::Current {
             version: i64::from(self.version),
@@ -148,26 +148,26 @@ impl Claim {
 }
 
 impl Strays {
-    /// A request is left to itself.
+    /// Adds a request whose sender no longer waits.
     pub fn add(&mut self, request: Request) {
         match request {
             Request::Pay => self.pay = true,
             Request::Refund => self.refund = true,
-            // Nobody waits for what a look-up says; another key is sent only where a rule is left out.
+            // A look-up changes nothing at the gateway; another key is used only where a rule is left out.
             Request::LookUp | Request::PayOtherKey => {}
         }
     }
 }
 
 impl World {
-    /// The claim was stored a moment ago, and its event is in the topic.
+    /// The initial world: the claim is stored, and its event is in the topic.
     pub fn begin(params: &Params, tables: &mut Tables) -> Self {
         let claim =
             Claim { status: Status::Submitted, version: 1, resync_epoch: 0, outcome: None, content: 0, due: true };
         Self {
             claim,
             payments: Payments::default(),
-            marker_s: if params.made_later { SUBMITTED_AT_S + 1 } else { SUBMITTED_AT_S - 1 },
+            marker_s: if params.created_later { SUBMITTED_AT_S + 1 } else { SUBMITTED_AT_S - 1 },
             restored: false,
             claims_topic: tables.claims_topic.with(0, claim.current_event()),
             payments_topic: 0,
@@ -199,16 +199,16 @@ impl World {
         RestoreMarker { at_us: i64::from(self.marker_s) * 1_000_000, restored: self.restored }
     }
 
-    /// A later second than every one before.
+    /// A second later than every earlier one.
     pub fn later(&mut self) -> u8 {
         self.now_s += 1;
         self.now_s
     }
 
-    /// The call in hand is not waited for any more, because its sender stopped or has made another one.
+    /// Abandons the current call, because its sender stopped or has made another call.
     pub fn abandon_call(&mut self, params: &Params) {
         match self.call.take() {
-            Some(Call::Asked(request)) => self.strays.add(request),
+            Some(Call::Sent(request)) => self.strays.add(request),
             Some(Call::Answered(answer)) if params.lacks(Mutant::StaleAnswersWritten) => {
                 self.strays.answer = Some(answer);
             }
@@ -216,7 +216,7 @@ impl World {
         }
     }
 
-    /// Leaves out what can never matter again, so that worlds that differ only in it are one.
+    /// Removes what can no longer matter, so that worlds that differ only in that are equal.
     pub fn tidy(&mut self, params: &Params, tables: &mut Tables) {
         self.strays.pay &= self.book == Book::Empty;
         self.strays.refund &= self.book.is_out();
@@ -226,16 +226,16 @@ impl World {
         if self.left.claim_restores == 0 {
             self.claim_copy = None;
         }
-        // Epochs that are below those that count are ignored for good: neither service's resync epoch ever falls, except in a
-        // restored database of payments, where only asks after its marker count.
+        // Messages below a service's resync epoch are ignored for ever: the epoch never falls, except in a restored database of
+        // payments, where only epochs after its marker count.
         let epochs_matter = params.keep_stale
             || matches!(
                 params.mutant,
                 Some(
                     Mutant::OlderEchoesCount
-                        | Mutant::LowerAsksCount
-                        | Mutant::RestoreUnmarked
-                        | Mutant::ActsBeforeAsked
+                        | Mutant::LowerEpochsCount
+                        | Mutant::RestoreWithoutMarker
+                        | Mutant::ActsBeforeReannounced
                 )
             );
         if epochs_matter {

@@ -1,8 +1,8 @@
-//! Which client a request comes from: the address that connects or, behind proxies that are trusted, the one they name.
+//! Determines the client of a request: the connecting address or, behind trusted proxies, the address that they name.
 //!
-//! Anybody can write a forwarding header. So it is believed only from a trusted proxy, only the one header that the
-//! settings name, and it is walked from its end, which the nearest proxy wrote, back to the first address that is not a
-//! trusted proxy's: what stands before that is hearsay.
+//! Any client can send a forwarding header. So it counts only from a trusted proxy, and only the one header that the settings
+//! name. It is read from its end, which the nearest proxy wrote, back to the first address that is not a trusted proxy's; the
+//! rest is unverified.
 
 use crate::problem::Problem;
 use actix_web::HttpRequest;
@@ -18,12 +18,11 @@ use validator::{Validate, ValidationError};
 #[derive(Debug, Clone, Serialize, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
 pub struct ProxySettings {
-    /// Addresses and networks (as in 10.0.0.0/8) of proxies whose word counts for where a request comes from. None: every
-    /// client is the address that connects.
+    /// Addresses and networks (as in 10.0.0.0/8) of trusted proxies. If empty, the client is always the connecting address.
     #[validate(custom(function = "addresses_or_networks"))]
     pub trusted: Vec<String>,
-    /// The header they write: `x-forwarded-for`, or `forwarded` as in RFC 7239. No other is believed, because a proxy that
-    /// writes one may pass the other on as its client sent it.
+    /// The header that they write: `x-forwarded-for`, or `forwarded` as in RFC 7239. The other one is ignored, because a proxy that
+    /// writes one may forward the other as its client sent it.
     #[validate(custom(function = "header_name"))]
     pub header: String,
 }
@@ -56,7 +55,7 @@ fn network(text: &str) -> Option<IpNet> {
     text.parse().ok().or_else(|| IpAddr::from_str(text).ok().map(IpNet::from))
 }
 
-/// Finds out which client a request comes from.
+/// Determines the clients of requests.
 #[derive(Debug, Clone)]
 pub struct Clients {
     trusted: Vec<IpNet>,
@@ -66,16 +65,15 @@ pub struct Clients {
 impl Clients {
     /// Clients behind these proxies.
     pub fn behind(proxies: &ProxySettings) -> Self {
-        // A text that is no network was refused with the settings.
+        // The settings were validated, so every entry is an address or a network.
         let trusted = proxies.trusted.iter().filter_map(|text| network(text)).collect();
         Self { trusted, header: proxies.header.clone() }
     }
 
-    /// What stands for the client of a request: its address or, where that is IPv6, the /64 around it, because one client
-    /// has all of that.
+    /// The key of a request's client: its IPv4 address, or the /64 of its IPv6 address, because one client owns all of that.
     ///
     /// # Errors
-    /// 500 where nobody knows who connected.
+    /// 500 if the peer address is unknown.
     pub fn client_of(&self, request: &ServiceRequest) -> Result<IpAddr, Problem> {
         Ok(match self.address_of(request.request())? {
             IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
@@ -83,10 +81,10 @@ impl Clients {
         })
     }
 
-    /// The address of a request's client, all of it.
+    /// The full address of a request's client.
     ///
     /// # Errors
-    /// 500 where nobody knows who connected.
+    /// 500 if the peer address is unknown.
     pub fn address_of(&self, request: &HttpRequest) -> Result<IpAddr, Problem> {
         let peer = request.peer_addr().ok_or_else(Problem::internal)?.ip();
         Ok(self.address(peer, request.headers()))
@@ -101,7 +99,7 @@ impl Clients {
             headers.get_all(self.header.as_str()).map(|line| String::from_utf8_lossy(line.as_bytes())).collect();
         for hop in from_the_end(&lines.join(","), ',') {
             let named = if self.header == FORWARDED { forwarded_for(hop) } else { Some(hop.trim()) };
-            // Where a trusted proxy names nobody that can be read, that proxy is all that is known.
+            // If a trusted proxy names no valid address, the proxy itself is the client.
             let Some(address) = named.and_then(read_address) else { break };
             client = address;
             if !self.trusts(client) {
@@ -124,8 +122,8 @@ fn forwarded_for(element: &str) -> Option<&str> {
     })
 }
 
-/// The parts between separators that are not within quotation marks, last part first. Read from the end, so that a mark
-/// which a client left open does not swallow what a proxy wrote behind it.
+/// The parts between separators that are not within quotation marks, last part first. Reading from the end prevents a quotation mark
+/// left open by a client from hiding the parts that a proxy appended.
 fn from_the_end(text: &str, separator: char) -> impl Iterator<Item = &str> {
     let mut quoted = false;
     text.rsplit(move |letter| {

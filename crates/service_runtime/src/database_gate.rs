@@ -1,4 +1,4 @@
-//! The database off the event loop, behind a gate that bounds how many requests wait for it.
+//! Runs database work outside the event loop, and limits the number of requests that wait for it.
 
 use crate::problem::Problem;
 use actix_web::web;
@@ -6,16 +6,16 @@ use dual_db::{Connection, Database, Error, Result};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
-/// How soon a client should come back, in seconds.
+/// The `Retry-After` of a refused request, in seconds.
 const RETRY_AFTER_S: u64 = 1;
 
-/// Why work behind the gate was not done.
+/// The reason why the work was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum GateError {
-    /// As much as may waits already, or the process stops.
+    /// Too many requests wait already, or the process is stopping.
     #[error("too many requests wait for the database")]
     Busy,
-    /// The database's. It is logged.
+    /// The error of the database, already logged.
     #[error(transparent)]
     Database(#[from] Error),
 }
@@ -34,7 +34,7 @@ impl From<GateError> for Problem {
     }
 }
 
-/// A way to the database for requests. Cheap to clone.
+/// Access to the database for requests. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct DatabaseGate {
     database: Database,
@@ -42,7 +42,7 @@ pub struct DatabaseGate {
 }
 
 impl DatabaseGate {
-    /// Lets requests to `database`; more than `max_waiting` at once are refused.
+    /// Gives requests access to `database`; more than `max_waiting` concurrent ones are refused.
     pub fn new(database: Database, max_waiting: usize) -> Self {
         Self { database, gate: Arc::new(Semaphore::new(max_waiting)) }
     }
@@ -50,7 +50,7 @@ impl DatabaseGate {
     /// Runs a query on a pooled connection.
     ///
     /// # Errors
-    /// 503 where too many wait or the database is gone; 500 where it refuses the query, whose cause is logged.
+    /// 503 if too many requests wait or the database is unavailable; 500 if it refuses the query, with the cause in the log.
     pub async fn read<T: Send + 'static>(
         &self,
         query: impl FnOnce(&mut Connection) -> Result<T> + Send + 'static,
@@ -58,10 +58,10 @@ impl DatabaseGate {
         self.run(move |database| database.read(query)).await
     }
 
-    /// Runs `body` in one transaction, again from its start where it lost a race.
+    /// Runs `body` in one transaction, and retries it from the start if it lost a race.
     ///
     /// # Errors
-    /// As [`DatabaseGate::read`]. A lost COMMIT may have happened.
+    /// As [`DatabaseGate::read`]. After a lost connection the COMMIT may have happened.
     pub async fn write<T: Send + 'static>(
         &self,
         body: impl FnMut(&mut Connection) -> Result<T> + Send + 'static,
@@ -69,7 +69,7 @@ impl DatabaseGate {
         self.run(move |database| database.write(body)).await
     }
 
-    /// Does work that uses the database by itself, in a place behind the gate.
+    /// Runs work that uses the database itself, within the limit of the gate.
     ///
     /// # Errors
     /// As [`DatabaseGate::read`].

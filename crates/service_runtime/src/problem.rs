@@ -1,7 +1,6 @@
 //! Errors as HTTP answers: RFC 9457 `application/problem+json`.
 //!
-//! A problem's texts are written for whoever sent the request. What happened inside is logged where it happened; a 500
-//! carries the request's id and nothing else.
+//! The texts of a problem are for the client. Internal causes are logged where they happen; a 500 has only the request's id.
 
 use crate::request_context;
 use actix_web::http::StatusCode;
@@ -12,10 +11,10 @@ use serde_json::{Map, Value};
 use std::fmt;
 use utoipa::ToSchema;
 
-/// The kind of body a problem has.
+/// The content type of a problem.
 pub const CONTENT_TYPE: &str = "application/problem+json";
 
-/// A problem detail. Money, names, queries and other insides never belong in one.
+/// A problem detail. It must not contain amounts, names, queries or other internals.
 #[derive(Debug, Clone)]
 pub struct Problem {
     status: StatusCode,
@@ -49,8 +48,7 @@ pub(crate) struct ProblemBody<'a> {
 }
 
 impl Problem {
-    /// A problem with a status, a stable kind (the last part of its `type`), a title that is the same each time and a
-    /// detail for this occurrence.
+    /// A problem with a status, a stable kind (the last part of its `type`), a fixed title, and a detail for this occurrence.
     pub fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
         Self { status, kind, title, detail: detail.into(), retry_after_s: None, extensions: Map::new() }
     }
@@ -129,18 +127,18 @@ impl Problem {
         }
     }
 
-    /// The problem as JSON, as it stands in the middle of an answer that has begun.
+    /// The problem as JSON, for a line in a response that has already begun.
     pub fn to_json(&self, request_id: Option<String>) -> Value {
         serde_json::to_value(self.body(request_id)).unwrap_or_default()
     }
 }
 
-/// The answer where there is no route.
+/// The answer for an unknown route.
 pub async fn no_such_route() -> HttpResponse {
     Problem::not_found("there is no such route").error_response()
 }
 
-/// The answer where a route has no such method, with those that there are: `only("GET, POST")`.
+/// The answer for an unsupported method, with the supported ones: `only("GET, POST")`.
 pub fn only(allowed: impl Into<String>) -> Route {
     let allowed = allowed.into();
     web::to(move || {

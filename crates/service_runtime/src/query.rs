@@ -1,5 +1,5 @@
-//! The query string of a request, read into a struct: what is wrong is answered with the parameter's name and what it may
-//! be, never with the value that was sent. The struct's documentation is that of the API, so both say the same.
+//! Parses the query string of a request into a struct. An error names the parameter and its allowed values, never the sent value.
+//! The doc comments of the struct are also the API documentation.
 
 use crate::problem::Problem;
 use actix_web::dev::Payload;
@@ -10,7 +10,7 @@ use std::future::{Ready, ready};
 use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterIn};
 
-/// The parameters of a query, each of them optional. As an argument of a handler it is read before the handler runs.
+/// The parameters of a query, all of them optional. An extractor: it is parsed before the handler runs.
 #[derive(Debug, Clone)]
 pub struct Query<T>(pub T);
 
@@ -23,10 +23,10 @@ impl<T: DeserializeOwned + IntoParams> FromRequest for Query<T> {
     }
 }
 
-/// Reads a query string.
+/// Parses a query string.
 ///
 /// # Errors
-/// 400 for a parameter that is not known, is there twice, or cannot be read.
+/// 400 for a parameter that is unknown, repeated, or cannot be parsed.
 pub fn read<T: DeserializeOwned + IntoParams>(text: &str) -> Result<T, Problem> {
     let known = T::into_params(|| Some(ParameterIn::Query));
     let mut seen = BTreeSet::new();
@@ -45,7 +45,7 @@ pub fn read<T: DeserializeOwned + IntoParams>(text: &str) -> Result<T, Problem> 
         if pair.contains("%00") {
             return Err(Problem::malformed(format!("{} must have no NUL character", parameter.name)));
         }
-        // Alone, a parameter that is wrong is the one that is to blame.
+        // Parsing each parameter alone finds the invalid one.
         if web::Query::<T>::from_query(pair).is_err() {
             return Err(Problem::malformed(format!(
                 "{} cannot be read. It is: {}",

@@ -1,4 +1,4 @@
-//! Gives every request an id, a duration and a place in its caller's trace: in the answer's headers and in the log.
+//! Gives every request an id, a duration and a place in its caller's trace, in the response headers and in the log.
 
 use crate::telemetry;
 use actix_web::body::MessageBody;
@@ -17,18 +17,18 @@ tokio::task_local! {
     static CURRENT: String;
 }
 
-/// The id of the request being served, or none outside of one.
+/// The id of the current request; `None` outside of a request.
 pub fn current_request_id() -> Option<String> {
     CURRENT.try_with(Clone::clone).ok()
 }
 
 /// The middleware, for `actix_web::middleware::from_fn`.
 ///
-/// A caller's own `x-request-id` is kept when it is 1 to 64 letters, digits, `-`, `_` or `.`; anything else is replaced,
-/// so that nothing a caller writes there can forge a log line.
+/// A caller's own `x-request-id` is kept if it is 1 to 64 letters, digits, `-`, `_` or `.`; any other is replaced,
+/// so that a caller cannot forge a log line.
 ///
 /// # Errors
-/// Whatever the handler returns.
+/// The error of the handler.
 pub async fn track(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -36,13 +36,13 @@ pub async fn track(
     let started = Instant::now();
     let id = request_id(&request);
     let method = method_name(request.method());
-    // The pattern, not the path: what a caller puts into a path may be anything.
+    // The pattern and not the path, which may contain anything.
     let route = request.match_pattern().unwrap_or_else(|| "(no such route)".to_owned());
     let span = tracing::info_span!("request", request_id = %id, method, route);
     if let Some(traceparent) = request.headers().get("traceparent").and_then(|value| value.to_str().ok()) {
         telemetry::continue_trace(&span, traceparent);
     }
-    // Inside of the scope from the call on: a middleware may answer before there is anything to wait for.
+    // The call itself is inside the scope, because a middleware may answer before it returns a future.
     let called = CURRENT.scope(id.clone(), async { next.call(request).await }).instrument(span.clone()).await;
     let mut response = called?;
     let elapsed = started.elapsed();
@@ -50,7 +50,7 @@ pub async fn track(
     let status = response.status();
     span.in_scope(|| {
         let status = status.as_u16();
-        // Whoever asks whether a service is ready asks all the time, and health logs when the answer changes.
+        // Readiness is polled all the time, and `health` logs its changes.
         if matches!(route.as_str(), "/healthz" | "/readyz" | "/metrics") {
             tracing::debug!(status, elapsed_ms = %elapsed_ms, "answered");
         } else if status >= 500 {
@@ -71,7 +71,7 @@ pub async fn track(
     Ok(response)
 }
 
-/// The name of a method: a caller may make one up, which would be a label of the metrics for ever.
+/// The name of a standard method. A caller may invent others, each of which would stay a label of the metrics for ever.
 fn method_name(method: &Method) -> &'static str {
     let known = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"].into_iter();
     known.into_iter().find(|known| method == known).unwrap_or("another")

@@ -1,4 +1,4 @@
-//! The system's HTTP API as a client uses it, one that sends again with the same key until it has an answer.
+//! A client of the system's HTTP API that retries with the same idempotency key until it gets an answer.
 
 use reqwest::{Client, Response, StatusCode};
 use serde_json::Value;
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use test_support::{eventually, within};
 
-/// How long a client goes on sending.
+/// How long a client retries.
 const SEND_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The addresses of the system.
@@ -17,9 +17,9 @@ pub struct Api {
     claims_urls: Vec<String>,
     payments_urls: Vec<String>,
     gateway_url: String,
-    /// Whose turn it is: the instances of a service answer one after the other.
+    /// The next instance, in round-robin order.
     turn: Arc<AtomicUsize>,
-    /// How often a claim had to be sent again because there was no answer, by all clones of this.
+    /// How often a claim was sent again because there was no answer, counted over all clones.
     resent: Arc<AtomicUsize>,
 }
 
@@ -27,9 +27,9 @@ impl Api {
     /// A client of the system at these addresses.
     ///
     /// # Panics
-    /// When no HTTP client can be made.
+    /// If no HTTP client can be built.
     pub fn new(claims_urls: Vec<String>, payments_urls: Vec<String>, gateway_url: String) -> Self {
-        let client = Client::builder().timeout(Duration::from_secs(10)).build().expect("an HTTP client can be made");
+        let client = Client::builder().timeout(Duration::from_secs(10)).build().expect("an HTTP client can be built");
         Self { client, claims_urls, payments_urls, gateway_url, turn: Arc::default(), resent: Arc::default() }
     }
 
@@ -47,7 +47,7 @@ impl Api {
         &self.gateway_url
     }
 
-    /// Whether a service says that it is ready.
+    /// Whether a service reports that it is ready.
     pub async fn is_ready(&self, url: &str) -> bool {
         let answer = self.client.get(format!("{url}/readyz")).send().await;
         answer.is_ok_and(|answer| answer.status() == StatusCode::OK)
@@ -56,7 +56,7 @@ impl Api {
     /// Posts a body once.
     ///
     /// # Errors
-    /// The connection's.
+    /// The error of the connection.
     pub async fn post(
         &self,
         content_type: &str,
@@ -71,10 +71,10 @@ impl Api {
         request.body(body.into()).send().await
     }
 
-    /// Posts a claim as a careful client does: with a key, again and again until the answer is 2xx.
+    /// Posts a claim with an idempotency key, and retries until the answer is 2xx.
     ///
     /// # Panics
-    /// When the claim is refused, or not answered within a minute.
+    /// If the claim is refused, or not answered within a minute.
     pub async fn submit(&self, claim: &Value, key: &str) -> Value {
         let until = Instant::now() + SEND_TIMEOUT;
         loop {
@@ -89,25 +89,24 @@ impl Api {
             }
             assert!(Instant::now() < until, "{key} was not answered");
             self.resent.fetch_add(1, Ordering::SeqCst);
-            // A client that did not pause would be a load of its own.
+            // Without a pause the retries would be a load of their own.
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 
-    /// Waits until a sender has to send a claim again because it had no answer.
+    /// Waits until a sender retries a claim because it got no answer.
     ///
     /// # Panics
-    /// When no sender does.
+    /// If no sender does.
     pub async fn wait_for_a_resend(&self) {
         let before = self.resent.load(Ordering::SeqCst);
         eventually("a claim is sent again", async || (self.resent.load(Ordering::SeqCst) > before).then_some(())).await;
     }
 
-    /// Withdraws a claim, again and again until there is an answer: whether it was accepted. A claim that is unwound for
-    /// another cause cannot be withdrawn any more.
+    /// Voids a claim, and retries until there is an answer. Returns `false` if the claim is already unwound for another cause.
     ///
     /// # Panics
-    /// When the answer is another one, or does not come within a minute.
+    /// If the answer is another one, or does not arrive within a minute.
     pub async fn void(&self, id: &str) -> bool {
         let until = Instant::now() + SEND_TIMEOUT;
         loop {
@@ -116,53 +115,53 @@ impl Api {
             match sent.map(|answer| answer.status()) {
                 Ok(StatusCode::ACCEPTED) => return true,
                 Ok(StatusCode::CONFLICT) => return false,
-                Ok(status) => assert!(status.is_server_error(), "{id} cannot be withdrawn: {status}"),
+                Ok(status) => assert!(status.is_server_error(), "{id} cannot be voided: {status}"),
                 Err(_) => {}
             }
             assert!(Instant::now() < until, "the void of {id} was not answered");
-            // As above.
+            // As in `submit`.
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 
-    /// Sends many claims in one request, as JSON Lines, and returns the ids of those that were taken, in their order.
+    /// Sends a batch of claims as JSON Lines, and returns the ids of the accepted ones, in order.
     ///
     /// # Panics
-    /// When it is not answered.
+    /// If it is not answered.
     pub async fn submit_batch(&self, claims: &[String]) -> Vec<String> {
         let request = self.client.post(format!("{}/v1/claims/batch", self.claims_url()));
         let request = request.header("content-type", "application/x-ndjson").timeout(SEND_TIMEOUT);
         let answer = request.body(claims.join("\n")).send().await.expect("the batch is answered");
-        let lines = answer.text().await.expect("the results come");
+        let lines = answer.text().await.expect("the results arrive");
         let lines = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         lines.filter_map(|line| line["id"].as_str().map(str::to_owned)).collect()
     }
 
-    /// The payments that are stuck; none while the service does not answer.
+    /// The stuck payments; `None` while the service does not answer.
     pub async fn stuck_payments(&self) -> Option<Vec<Value>> {
         self.of_payments("/v1/payments?state=stuck").await?["payments"].as_array().cloned()
     }
 
-    /// The metrics of payments; none while it does not answer.
+    /// The metrics of payments; `None` while it does not answer.
     pub async fn payments_metrics(&self) -> Option<String> {
         let url = format!("{}/metrics", self.next_of(&self.payments_urls));
         self.client.get(url).send().await.ok()?.text().await.ok()
     }
 
-    /// What became of all claims, in sums; none while the service does not answer.
+    /// The reconciliation; `None` while the service does not answer.
     pub async fn try_reconciliation(&self) -> Option<Value> {
         self.of_claims("/v1/reconciliation").await
     }
 
-    /// What became of all claims, in sums.
+    /// The reconciliation.
     ///
     /// # Panics
-    /// When it does not come.
+    /// If the service does not answer.
     pub async fn reconciliation(&self) -> Value {
         self.try_reconciliation().await.expect("the reconciliation answers")
     }
 
-    /// A claim; none while the service does not answer.
+    /// A claim; `None` while the service does not answer.
     pub async fn claim(&self, id: &str) -> Option<Value> {
         self.of_claims(&format!("/v1/claims/{id}")).await
     }
@@ -170,7 +169,7 @@ impl Api {
     /// Waits until a claim is settled or unwound.
     ///
     /// # Panics
-    /// When it is not by then.
+    /// If it has not ended by `until`.
     pub async fn ended(&self, id: &str, until: Instant) -> Value {
         self.ended_as(id, &["settled", "unwound"], until).await
     }
@@ -178,7 +177,7 @@ impl Api {
     /// Waits until a claim has one of these statuses.
     ///
     /// # Panics
-    /// When it has not by then.
+    /// If it has none of them by `until`.
     pub async fn ended_as(&self, id: &str, wanted: &[&str], until: Instant) -> Value {
         let mut last = None;
         within(until.saturating_duration_since(Instant::now()), async || {
@@ -203,10 +202,10 @@ impl Api {
         self.of_claims("/v1/providers/top?limit=100").await
     }
 
-    /// All claims, page by page.
+    /// All claims, from all pages.
     ///
     /// # Panics
-    /// When a page does not come.
+    /// If a page is not answered.
     pub async fn all_claims(&self) -> Vec<Value> {
         self.pages(&self.claims_urls, "/v1/claims?limit=200", "claims", ("cursor", "next_cursor")).await
     }
@@ -214,7 +213,7 @@ impl Api {
     /// The ledger's audit, without its claims.
     ///
     /// # Panics
-    /// When it does not come.
+    /// If the service does not answer.
     pub async fn audit(&self) -> Value {
         self.of_payments("/v1/ledger/audit?limit=1").await.expect("the audit answers")
     }
@@ -222,15 +221,15 @@ impl Api {
     /// The ledger's books of all claims.
     ///
     /// # Panics
-    /// When a page does not come.
+    /// If a page is not answered.
     pub async fn ledger_claims(&self) -> Vec<Value> {
         self.pages(&self.payments_urls, "/v1/ledger/audit?limit=500", "claims", ("after", "next_after")).await
     }
 
-    /// The gateway's own book in sums.
+    /// The totals of the gateway's own book.
     ///
     /// # Panics
-    /// When it does not come.
+    /// If the service does not answer.
     pub async fn book_summary(&self) -> Value {
         let gateway = std::slice::from_ref(&self.gateway_url);
         self.get(gateway, "/book/summary").await.expect("the gateway's book answers")
@@ -239,7 +238,7 @@ impl Api {
     /// The gateway's own book, claim by claim.
     ///
     /// # Panics
-    /// When a page does not come.
+    /// If a page is not answered.
     pub async fn book_claims(&self) -> Vec<Value> {
         let gateway = std::slice::from_ref(&self.gateway_url);
         self.pages(gateway, "/book/claims?limit=500", "claims", ("after", "next_after")).await
@@ -253,7 +252,7 @@ impl Api {
         self.get(&self.payments_urls, path).await
     }
 
-    /// What one of the instances answers: the next one whose turn it is, or another where that one does not.
+    /// The answer of the next instance in round-robin order, or of another one if that does not answer.
     async fn get(&self, instances: &[String], path: &str) -> Option<Value> {
         for _ in instances {
             let url = format!("{}{path}", self.next_of(instances));

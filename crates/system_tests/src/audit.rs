@@ -1,5 +1,5 @@
-//! What must be true when everything has come to rest: every claim ended as its cents say, the ledger balances, its cash
-//! is the gateway's own book claim by claim, and the providers' totals are the sums of their claims.
+//! Checks the system when all claims have ended: every claim ended as its cents demand, the ledger balances, its cash equals the
+//! gateway's own book claim by claim, and the providers' totals are the sums of their claims.
 
 use crate::api::Api;
 use crate::fates::{Fate, cents};
@@ -7,39 +7,38 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// A claim that was answered with 2xx.
+/// An accepted claim: it was answered with 2xx.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accepted {
-    /// Its id.
+    /// The claim's id.
     pub id: String,
-    /// What its cents choose.
+    /// The fate that its cents choose.
     pub fate: Fate,
-    /// Whether it was withdrawn, and that was answered with 2xx.
+    /// Whether a void of it was accepted.
     pub voided: bool,
 }
 
 impl Accepted {
-    /// A claim that is not withdrawn.
+    /// A claim without a void.
     pub fn new(id: String, fate: Fate) -> Self {
         Self { id, fate, voided: false }
     }
 }
 
-/// How an end must have come about.
+/// How strictly the end of a claim is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Strictness {
-    /// It came once, for the reason and with the compensations that the fate has.
+    /// The claim ended once, with the cause and the compensations of its fate.
     EndedOnce,
-    /// The money and the status are right. Whoever lost the facts may have come to the end again, and say less of why; a
-    /// budget cannot refuse what may have been paid before.
+    /// The money and the status are right. After a restore, payments may end a claim again with another cause, and a budget
+    /// cannot refuse a payment that may already have been made.
     EndedRight,
 }
 
-/// Checks all of it over the claims that were accepted. `timeout` bounds how long they may take to end. Returns how many
-/// came to which end.
+/// Waits up to `timeout` until the accepted claims have ended, and checks everything. Returns the number of claims by their end.
 ///
 /// # Panics
-/// At the first thing that is not true.
+/// At the first violation.
 pub async fn check(
     api: &Api,
     accepted: &[Accepted],
@@ -49,7 +48,7 @@ pub async fn check(
     let until = Instant::now() + timeout;
     let mut ends = BTreeMap::new();
     for Accepted { id, fate, voided } in accepted {
-        // A claim that is withdrawn or comes back late may be settled on its way.
+        // A claim that is voided or returned late may be settled first.
         let wanted = match (voided, fate) {
             (true, _) | (_, Fate::ReturnedLater) => &["unwound"][..],
             _ => &["settled", "unwound"],
@@ -58,7 +57,7 @@ pub async fn check(
         let end = match (voided, strictness) {
             (true, _) => {
                 assert_eq!(claim["status"], "unwound", "an accepted void ends unwound: {claim}");
-                "withdrawn and unwound"
+                "voided and unwound"
             }
             (false, Strictness::EndedOnce) => {
                 check_end(&claim, *fate);
@@ -83,10 +82,10 @@ pub async fn check(
     ends
 }
 
-/// Whether a claim ended as its fate says.
+/// Checks that a claim ended as its fate demands.
 ///
 /// # Panics
-/// When it did not.
+/// If it did not.
 pub fn check_end(claim: &Value, fate: Fate) {
     let end = fate.end();
     assert_eq!(claim["status"], end.status, "{fate:?}: {claim}");
@@ -95,8 +94,8 @@ pub fn check_end(claim: &Value, fate: Fate) {
         assert_eq!(outcome["cause"].as_str(), end.cause, "{fate:?}: {claim}");
         assert_eq!(outcome["failed_step"].as_str(), end.failed_step, "{fate:?}: {claim}");
         if fate == Fate::ReturnedLater {
-            // Where the system was disturbed, the money may be back before the payment is noted, or before the settlement
-            // is heard of: then there was nothing to reverse, or there is one outcome.
+            // Under faults the return may arrive before the payment is recorded, or before the settlement is published: then
+            // there was nothing to reverse, or there is only one outcome.
             return;
         }
         assert_eq!(outcome["compensations"], serde_json::json!(end.compensations), "{fate:?}: {claim}");
@@ -107,13 +106,13 @@ pub fn check_end(claim: &Value, fate: Fate) {
     assert_eq!(claim["timeline"].as_array().map(Vec::len), Some(2), "applied once: {claim}");
 }
 
-/// Nothing that was answered is missing, and nothing is there twice.
+/// Checks that every accepted claim is stored exactly once.
 fn check_claims(claims: &[Value], accepted: &[Accepted]) {
     let mut stored: Vec<&str> = claims.iter().filter_map(|claim| claim["id"].as_str()).collect();
     let mut expected: Vec<&str> = accepted.iter().map(|claim| claim.id.as_str()).collect();
     stored.sort_unstable();
     expected.sort_unstable();
-    assert_eq!(stored, expected, "the claims stored are those that were answered");
+    assert_eq!(stored, expected, "the stored claims are the accepted ones");
 }
 
 async fn check_totals(api: &Api, claims: &[Value]) {
@@ -143,7 +142,7 @@ async fn check_books(api: &Api, claims: &[Value]) {
     assert_eq!(audit["cash_out_cents"], summary["net_cents"], "the ledger's cash is the gateway's book");
     let paid: i64 =
         claims.iter().filter(|claim| claim["status"] == "settled").map(|claim| cents(&claim["net_fee"]).max(0)).sum();
-    assert_eq!(summary["net_cents"].as_i64(), Some(paid), "what was paid is what was due on settled claims");
+    assert_eq!(summary["net_cents"].as_i64(), Some(paid), "the gateway paid the net fees of the settled claims");
 
     let book: BTreeMap<String, i64> = api
         .book_claims()
@@ -156,7 +155,7 @@ async fn check_books(api: &Api, claims: &[Value]) {
         })
         .collect();
     let ledger = api.ledger_claims().await;
-    assert_eq!(ledger.len(), claims.len(), "each claim has its payment");
+    assert_eq!(ledger.len(), claims.len(), "each claim has a payment");
     for books in &ledger {
         let id = books["claim_id"].as_str().expect("a claim id");
         assert_eq!(cents(&books["cash_out"]), book.get(id).copied().unwrap_or(0), "claim {id}: {books}");

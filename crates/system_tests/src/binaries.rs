@@ -1,4 +1,4 @@
-//! The programs under test, built before they are needed: cargo builds no other package's programs for a test.
+//! Builds the programs under test, because cargo builds only the programs of a test's own package.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -9,18 +9,18 @@ static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
 /// The path of a program of the workspace.
 ///
 /// # Panics
-/// When the workspace does not build.
+/// If the workspace does not build.
 pub fn path(program: &str) -> PathBuf {
     DIRECTORY.get_or_init(build).join(program)
 }
 
-/// Builds all programs, in the profile of the running test, and returns where they are.
+/// Builds all programs in the profile of the running test, and returns their directory.
 fn build() -> PathBuf {
     let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
     let built = Command::new(env!("CARGO"))
         .args(["build", "--workspace", "--bins", "--quiet", "--profile", profile])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
-        // Of this test; some build scripts look at it, and build anew when it changes.
+        // Some build scripts depend on this variable of the test, and would rebuild when it changes.
         .env_remove("CARGO_MANIFEST_DIR")
         .status()
         .expect("cargo can be run");

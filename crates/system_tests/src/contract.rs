@@ -1,5 +1,5 @@
-//! Whether a message on a topic is one that the published contract allows: `asyncapi.json` and the JSON Schemas of
-//! `claim_events`, read as a stranger to this code reads them.
+//! Checks messages against the published contract: `asyncapi.json` and the JSON Schemas of `claim_events`, read as a consumer in
+//! another language reads them.
 
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -10,27 +10,27 @@ pub type Headers = [(String, String)];
 /// Checks a message's topic, key, headers and body.
 ///
 /// # Errors
-/// Everything that is wrong with it, one sentence a line.
+/// Every violation, one sentence a line.
 ///
 /// # Panics
-/// When the contract itself cannot be read.
+/// If the contract cannot be read.
 pub fn check(topic: &str, key: Option<&str>, headers: &Headers, body: &[u8]) -> Result<(), String> {
     let header = |name: &str| headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.as_str());
     let event_type = header("ce_type").ok_or("the header ce_type is missing")?;
     if !types_on(topic).iter().any(|known| known == event_type) {
-        return Err(format!("{event_type} is no message of the topic {topic}"));
+        return Err(format!("{event_type} is not a message of the topic {topic}"));
     }
     let body: Value = serde_json::from_slice(body).map_err(|error| format!("the body is not JSON ({error})"))?;
     let members: serde_json::Map<String, Value> =
         headers.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
     let mut problems = Vec::new();
     if members.len() != headers.len() {
-        problems.push("a header is there twice".to_owned());
+        problems.push("a header occurs twice".to_owned());
     }
     problems.extend(against("headers", &Value::Object(members)));
     problems.extend(against(event_type, &body));
 
-    // What schemas cannot say: values that must agree with each other.
+    // Schemas cannot express that values must agree with each other.
     let claim_id = header("ce_subject");
     let version = header("ce_aggregateversion").unwrap_or_default();
     if key != claim_id || body["claim_id"].as_str() != claim_id {
@@ -48,7 +48,7 @@ pub fn check(topic: &str, key: Option<&str>, headers: &Headers, body: &[u8]) -> 
 /// The topics of the contract, each with its number of partitions.
 ///
 /// # Panics
-/// When the contract cannot be read.
+/// If the contract cannot be read.
 pub fn topics() -> Vec<(String, usize)> {
     let api = read("asyncapi.json");
     let channels = api["channels"].as_object().expect("the contract has channels");

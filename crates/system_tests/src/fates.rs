@@ -1,9 +1,9 @@
-//! Claims of all fates: the cents of a claim's net fee choose what the simulated gateway does with its payment, and so
-//! how the claim must end.
+//! Claims of all fates: the cents of a claim's net fee choose how the simulated gateway handles its payment, and so how the claim
+//! must end.
 
 use serde_json::{Value, json};
 
-/// What is to become of a claim.
+/// How the gateway handles a claim's payment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
     /// Paid at once.
@@ -20,17 +20,17 @@ pub enum Fate {
     WrongAmount,
     /// `.59`: another amount is paid, and the first refund fails.
     WrongAmountRefundFails,
-    /// `.53`: paid, and sent back by the payee's bank later.
+    /// `.53`: paid, and later returned by the payee's bank.
     ReturnedLater,
-    /// The plan has no money.
+    /// The plan's budget is 0.
     Broke,
-    /// Nothing is due.
+    /// The net fee is 0.
     NothingDue,
-    /// The provider owes the plan.
+    /// The net fee is below 0: the provider owes the plan.
     Debt,
 }
 
-/// All there are.
+/// All fates.
 pub const ALL: [Fate; 11] = [
     Fate::Approved,
     Fate::Declined,
@@ -50,16 +50,16 @@ pub const ALL: [Fate; 11] = [
 pub struct End {
     /// `settled` or `unwound`.
     pub status: &'static str,
-    /// Why, for an unwound claim.
+    /// The cause, for an unwound claim.
     pub cause: Option<&'static str>,
-    /// The step that failed, where one did.
+    /// The failed step, if any.
     pub failed_step: Option<&'static str>,
-    /// What was undone, in order.
+    /// The compensations, in order.
     pub compensations: &'static [&'static str],
 }
 
 impl Fate {
-    /// How it must end.
+    /// How a claim with this fate must end.
     pub fn end(self) -> End {
         let settled = End { status: "settled", cause: None, failed_step: None, compensations: &[] };
         let unwound = |failed_step, compensations| End {
@@ -81,7 +81,7 @@ impl Fate {
         }
     }
 
-    /// A net fee, in cents, that brings the fate about.
+    /// A net fee, in cents, that chooses this fate.
     fn net_fee_cents(self, number: i64) -> i64 {
         let dollars = (1 + number % 400) * 100;
         match self {
@@ -104,7 +104,7 @@ impl Fate {
         let count = 1 + number % 3;
         let lines: Vec<Value> = (0..count)
             .map(|line| {
-                // The last line makes up what the others, of which each leaves 1.00, do not.
+                // Each line but the last contributes 1.00 to the net fee; the last contributes the rest.
                 let due = if line + 1 == count { net_fee - 100 * (count - 1) } else { 100 };
                 let allowed = 50_000;
                 json!({
@@ -127,14 +127,14 @@ impl Fate {
 }
 
 fn money(cents: i64) -> String {
-    assert!(cents >= 0, "a line's amounts are not below zero");
+    assert!(cents >= 0, "no amount of a line is negative");
     format!("{}.{:02}", cents / 100, cents % 100)
 }
 
 /// Money as the API writes it, in cents.
 ///
 /// # Panics
-/// When it is not money.
+/// If it is not money.
 pub fn cents(text: &Value) -> i64 {
     let text = text.as_str().expect("money is text");
     let (sign, text) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));

@@ -1,17 +1,17 @@
-//! The whole system from outside: real processes, real sockets, real kills. It knows the services by their settings and
-//! their HTTP API alone and reaches into none of them.
+//! Tests of the whole system from outside, with real processes, sockets and kills. They use only the settings and the HTTP API of
+//! the services.
 //!
-//! [`Stack`](stack::Stack) runs the system in a directory of its own; [`fates`] says how each claim must end;
-//! [`audit`](audit::check) compares what the services and the gateway say in the end; [`contract`](contract::check) holds
-//! what they say to each other against the published contract; [`siege`] is the long program that puts them together, and
-//! [`outage`] waits for a gateway that is down while [`watch`](watch::Watch) looks on.
+//! [`Stack`](stack::Stack) runs the system in a directory of its own. [`fates`] defines how each claim must end, and
+//! [`audit`](audit::check) compares the services with the gateway at the end. [`contract`](contract::check) checks messages against
+//! the published contract. [`siege`] is the long run under faults, and [`outage`] the outage of a gateway, which
+//! [`watch`](watch::Watch) samples.
 
 pub mod api;
 pub mod audit;
 pub mod binaries;
 pub mod contract;
 pub mod fates;
-pub mod ground;
+pub mod infrastructure;
 pub mod outage;
 pub mod process;
 pub mod siege;

@@ -1,6 +1,5 @@
-//! The gateway is down while many claims wait for it. When it is back they all end, none of them otherwise than it should;
-//! meanwhile payments keeps its partitions and hears what comes, takes no more memory, and does not fall upon the gateway
-//! when it returns.
+//! An outage of the gateway while many claims wait for it. Every claim ends correctly after the outage. Meanwhile `payments` keeps
+//! its partitions, continues to consume and uses no more memory, and it does not send a burst of calls after the outage.
 
 use crate::audit::{self, Accepted, Strictness};
 use crate::fates::Fate;
@@ -11,61 +10,61 @@ use std::fmt;
 use std::time::{Duration, Instant};
 use test_support::within;
 
-/// Of so many claims one is to be declined; the others are approved.
+/// One of this many claims is declined; the others are approved.
 const ONE_DECLINED_OF: i64 = 10;
-/// What payments is like at rest is seen so often, before and after.
+/// The number of samples taken of an idle payments, before and after the outage.
 const CALM: usize = 3;
-/// Claims that go through before the gateway goes down, so that everything has been used once.
+/// Claims that are paid before the outage, to warm the system up.
 const BEFORE: i64 = 50;
 /// Claims sent in one request.
 const BATCH: usize = 500;
 
-/// How the gateway is away.
+/// How the gateway is down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Away {
-    /// It was killed: connections are refused.
+    /// Killed: connections are refused.
     Killed,
-    /// It stands still: connections are taken, and nothing is answered.
+    /// Frozen: connections are accepted, and no request is answered.
     Frozen,
 }
 
-/// What is done.
+/// The parameters of an outage.
 #[derive(Debug, Clone, Copy)]
 pub struct Plan {
-    /// How the gateway is away.
+    /// How the gateway is down.
     pub away: Away,
     /// Claims sent while the gateway is down.
     pub claims: i64,
-    /// For how long it is down.
+    /// How long the gateway is down.
     pub outage: Duration,
-    /// How long all may take to end when it is back.
+    /// How long all claims may take to end after the outage.
     pub timeout: Duration,
 }
 
-/// What came of it.
+/// The result of an outage.
 #[derive(Debug)]
 pub struct Report {
     plan: Plan,
-    /// All that was seen.
+    /// The samples, in order.
     pub seconds: Vec<Second>,
-    /// When the gateway went down and came back, in seconds.
+    /// The start and end of the outage, in seconds.
     pub down_s: (f64, f64),
-    /// When the last claim had ended, in seconds.
+    /// When the last claim ended, in seconds.
     pub ended_s: f64,
-    /// How many claims came to which end.
+    /// The number of claims by their end.
     pub ends: BTreeMap<&'static str, usize>,
-    /// How often partitions of payments were revoked since the gateway went down.
+    /// How often partitions of payments were revoked since the start of the outage.
     pub partitions_revoked: usize,
-    /// Calls that waited too long for their turn and were not made.
+    /// Calls that waited too long for a permit and were not made.
     pub not_in_time: f64,
-    heard_s: Option<f64>,
+    received_s: Option<f64>,
 }
 
-/// Does it with a system that has one payments, and checks how every claim ended and that all books agree.
+/// Runs the outage on a system with one payments, and checks the end of every claim and that the books agree.
 ///
 /// # Panics
-/// When they did not, or do not.
-pub async fn stand(stack: &mut Stack, plan: Plan) -> Report {
+/// If a claim ends otherwise, or the books disagree.
+pub async fn run(stack: &mut Stack, plan: Plan) -> Report {
     let watch = Watch::start(stack);
     let mut accepted = send(stack, 0..BEFORE).await;
     all_ended(stack, accepted.len(), plan.timeout).await;
@@ -78,7 +77,7 @@ pub async fn stand(stack: &mut Stack, plan: Plan) -> Report {
     }
     let (down, down_from_s) = (Instant::now(), watch.now_s());
     accepted.extend(send(stack, BEFORE..BEFORE + plan.claims).await);
-    // The outage itself.
+    // The outage.
     tokio::time::sleep(plan.outage.saturating_sub(down.elapsed())).await;
     match plan.away {
         Away::Killed => stack.gateway.start(),
@@ -94,7 +93,7 @@ pub async fn stand(stack: &mut Stack, plan: Plan) -> Report {
     drop(watch);
     let ends = audit::check(&stack.api, &accepted, plan.timeout, Strictness::EndedOnce).await;
     let in_outage = |second: &&Second| (down_s.0..down_s.1).contains(&second.at_s);
-    let heard = seconds.iter().filter(in_outage).find(|second| second.heard >= accepted.len() as f64);
+    let received = seconds.iter().filter(in_outage).find(|second| second.received >= accepted.len() as f64);
     Report {
         plan,
         down_s,
@@ -102,12 +101,12 @@ pub async fn stand(stack: &mut Stack, plan: Plan) -> Report {
         ends,
         partitions_revoked: partitions_revoked(stack) - lost_before,
         not_in_time: metric(&metrics, "gateway_calls_not_in_time_total"),
-        heard_s: heard.map(|second| second.at_s - down_s.0),
+        received_s: received.map(|second| second.at_s - down_s.0),
         seconds,
     }
 }
 
-/// Sends the claims with these numbers, many in each request.
+/// Sends the claims with these numbers, in batches.
 async fn send(stack: &Stack, numbers: std::ops::Range<i64>) -> Vec<Accepted> {
     let numbers: Vec<i64> = numbers.collect();
     let mut accepted = Vec::new();
@@ -116,7 +115,7 @@ async fn send(stack: &Stack, numbers: std::ops::Range<i64>) -> Vec<Accepted> {
         let claims: Vec<String> =
             batch.iter().zip(&fates).map(|(number, fate)| fate.claim(*number).to_string()).collect();
         let ids = stack.api.submit_batch(&claims).await;
-        assert_eq!(ids.len(), fates.len(), "all are taken");
+        assert_eq!(ids.len(), fates.len(), "every claim is accepted");
         accepted.extend(ids.into_iter().zip(fates).map(|(id, fate)| Accepted::new(id, fate)));
     }
     accepted
@@ -140,34 +139,34 @@ fn partitions_revoked(stack: &Stack) -> usize {
 }
 
 impl Report {
-    /// The calls of each second after the gateway's return, until all but one in ten of the claims had ended.
-    fn after_return(&self) -> Vec<f64> {
+    /// The calls of each second after the outage, until nine tenths of the claims had ended.
+    fn after_outage(&self) -> Vec<f64> {
         let claims = (self.plan.claims + BEFORE) as f64;
         let wanted = |second: &&Second| second.at_s > self.down_s.1 + 1.0 && second.ended < 0.9 * claims;
         self.seconds.iter().filter(wanted).map(|second| second.calls).collect()
     }
 
-    /// How many calls a second were made when it had come to rest: in the middle of those after the gateway's return.
+    /// The median of calls per second after the outage.
     pub fn steady_calls(&self) -> f64 {
-        let mut calls = self.after_return();
+        let mut calls = self.after_outage();
         calls.sort_by(f64::total_cmp);
         calls.get(calls.len() / 2).copied().unwrap_or(0.0)
     }
 
-    /// The most calls a second after the gateway's return.
-    pub fn most_calls_after_return(&self) -> f64 {
+    /// The maximum of calls per second after the outage.
+    pub fn max_calls_after_outage(&self) -> f64 {
         self.most(self.down_s.1 + 1.0..f64::INFINITY, |second| second.calls)
     }
 
-    /// The most memory that payments had before the outage, in it, and after it, in MiB.
-    pub fn most_resident_mib(&self) -> [f64; 3] {
+    /// The maximum resident memory of payments before, during and after the outage, in MiB.
+    pub fn max_resident_mib(&self) -> [f64; 3] {
         let (from, until) = self.down_s;
         [0.0..from, from..until, until..f64::INFINITY].map(|when| self.most(when, |second| second.resident_mib))
     }
 
-    /// The longest time in which nothing was seen, in seconds: long where the machine itself stood still, and then this says
-    /// nothing of payments.
-    pub fn longest_unseen_s(&self) -> f64 {
+    /// The longest gap between two samples, in seconds. A long gap means that the machine itself stalled, so that the figures say
+    /// nothing about payments.
+    pub fn longest_gap_s(&self) -> f64 {
         self.seconds.windows(2).map(|two| two[1].at_s - two[0].at_s).fold(0.0, f64::max)
     }
 
@@ -179,47 +178,45 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (from, until) = self.down_s;
-        let [before, during, after] = self.most_resident_mib();
+        let [before, during, after] = self.max_resident_mib();
         let steady = self.steady_calls();
-        let most = self.most_calls_after_return();
+        let most = self.max_calls_after_outage();
         writeln!(
             f,
-            "{} claims were sent while the gateway was away ({:?}) for {:.0} s",
+            "{} claims were sent while the gateway was down ({:?}) for {:.0} s",
             self.plan.claims,
             self.plan.away,
             until - from
         )?;
         writeln!(
             f,
-            "ended: {:?}, each as it should, and the books agree; {:.0} s after the return",
+            "ends: {:?}, all correct, and the books agree; {:.0} s after the outage",
             self.ends,
             self.ended_s - until
         )?;
-        match self.heard_s {
+        match self.received_s {
             Some(seconds) => writeln!(
                 f,
-                "payments had read as many messages as there were claims {seconds:.0} s after the gateway went down"
+                "payments had received a message for every claim {seconds:.0} s after the gateway went down"
             )?,
-            None => {
-                writeln!(f, "payments had not read as many messages as there were claims when the gateway came back")?
-            }
+            None => writeln!(f, "payments had not received a message for every claim when the gateway came back")?,
         }
         writeln!(f, "partitions of payments were revoked {} times", self.partitions_revoked)?;
         writeln!(
             f,
-            "calls a second, at most: {:.0} while it was down, {most:.0} after the return",
+            "maximum of calls per second: {:.0} during the outage, {most:.0} after it",
             self.most(from..until, |second| second.calls)
         )?;
         writeln!(
             f,
-            "calls a second after the return, in the middle: {steady:.0}; at most {:.1} times that",
+            "median of calls per second after the outage: {steady:.0}; the maximum is {:.1} times that",
             most / steady.max(1.0)
         )?;
-        writeln!(f, "calls that waited too long and were not made: {:.0}", self.not_in_time)?;
+        writeln!(f, "calls that waited too long for a permit and were not made: {:.0}", self.not_in_time)?;
         writeln!(
             f,
-            "resident memory of payments, at most: {before:.0} MiB before, {during:.0} MiB while it was down, {after:.0} MiB after"
+            "maximum resident memory of payments: {before:.0} MiB before, {during:.0} MiB during the outage, {after:.0} MiB after it"
         )?;
-        write!(f, "the longest in which nothing was seen: {:.1} s", self.longest_unseen_s())
+        write!(f, "longest gap between two samples: {:.1} s", self.longest_gap_s())
     }
 }

@@ -1,4 +1,4 @@
-//! One process of the system: started by the launcher's means, killed in every way, and its output kept.
+//! One process of the system: started through the launcher's `Process`, stopped, killed or frozen, with its output kept.
 
 use crate::binaries;
 use launcher::process::{Output, Program};
@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-/// How long a process may take to stop when it is asked to.
+/// How long a process may take to stop after SIGTERM.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A process that can be started again with the same arguments and settings.
+/// A process that can be started repeatedly with the same arguments and settings.
 #[derive(Debug)]
 pub struct Process {
     name: String,
@@ -22,7 +22,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// A process that is not started yet. Its output is appended to `<directory>/<name>.log`.
+    /// A process that is not yet started. Its output is appended to `<directory>/<name>.log`.
     pub fn new(
         directory: &Path,
         name: &str,
@@ -34,12 +34,12 @@ impl Process {
         Self { name: name.to_owned(), program, arguments, environment, log, running: None }
     }
 
-    /// Starts it.
+    /// Starts the process.
     ///
     /// # Panics
-    /// When it runs already or cannot be started.
+    /// If it is already running or cannot be started.
     pub fn start(&mut self) {
-        assert!(self.running.is_none(), "{} runs already", self.name);
+        assert!(self.running.is_none(), "{} is already running", self.name);
         let program = Program {
             name: self.name.clone(),
             path: binaries::path(self.program),
@@ -51,42 +51,42 @@ impl Process {
         self.running = Some(process);
     }
 
-    /// Kills it with SIGKILL: it can do nothing about it.
+    /// Kills the process with SIGKILL.
     pub fn kill(&mut self) {
         if let Some(process) = self.running.take() {
             process.kill().expect("a child can be killed");
         }
     }
 
-    /// Asks it to stop with SIGTERM and waits until it has.
+    /// Stops the process with SIGTERM and waits for its end.
     ///
     /// # Panics
-    /// When it takes longer than 20 s.
+    /// If it takes longer than 20 s.
     pub fn stop(&mut self) -> ExitStatus {
         self.signal(Signal::TERM);
         self.wait(STOP_TIMEOUT)
     }
 
-    /// Stops it where it is (SIGSTOP): it holds its connections and does nothing.
+    /// Freezes the process with SIGSTOP; its connections stay open.
     ///
     /// # Panics
-    /// When it does not run.
+    /// If it is not running.
     pub fn freeze(&self) {
         self.signal(Signal::STOP);
     }
 
-    /// Lets it go on (SIGCONT).
+    /// Continues a frozen process with SIGCONT.
     ///
     /// # Panics
-    /// When it does not run.
+    /// If it is not running.
     pub fn thaw(&self) {
         self.signal(Signal::CONT);
     }
 
-    /// Runs the program with these arguments instead of its own, to its end, and returns what it printed.
+    /// Runs the program with other arguments to its end, and returns its standard output.
     ///
     /// # Panics
-    /// When it fails.
+    /// If it fails.
     pub fn command(&self, arguments: &[&str]) -> String {
         let done = Command::new(binaries::path(self.program))
             .args(arguments)
@@ -99,45 +99,45 @@ impl Process {
         printed
     }
 
-    /// Waits for it to end.
+    /// Waits for the end of the process.
     ///
     /// # Panics
-    /// When it does not run, or goes on.
+    /// If it is not running, or does not end in time.
     pub fn wait(&mut self, timeout: Duration) -> ExitStatus {
         let process = self.running.take().expect("it runs");
         process.wait(timeout).unwrap_or_else(|| {
-            panic!("{} did not end within {timeout:?}; its last lines:\n{}", self.name, self.last_words())
+            panic!("{} did not end within {timeout:?}; its last lines:\n{}", self.name, self.last_lines())
         })
     }
 
-    /// Everything it printed so far, over all its starts.
+    /// The output of all its runs.
     pub fn output(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// The last lines it printed.
-    pub fn last_words(&self) -> String {
+    /// The last lines of its output.
+    pub fn last_lines(&self) -> String {
         let output = self.output();
         let lines: Vec<&str> = output.lines().collect();
         lines[lines.len().saturating_sub(20)..].join("\n")
     }
 
-    /// Whether it was started and not stopped or killed since.
+    /// Whether it was started, and not stopped or killed since.
     pub fn is_running(&self) -> bool {
         self.running.is_some()
     }
 
-    /// The id that the system gave it, while it runs.
+    /// The process id, while it is running.
     pub fn id(&self) -> Option<u32> {
         self.running.as_ref().map(launcher::process::Process::id)
     }
 
-    /// Sets a variable of its environment, from its next start on.
+    /// Sets an environment variable from the next start on.
     pub fn set(&mut self, variable: &str, value: &str) {
         self.environment.push((variable.to_owned(), value.to_owned()));
     }
 
-    /// Its name.
+    /// The name of the process.
     pub fn name(&self) -> &str {
         &self.name
     }

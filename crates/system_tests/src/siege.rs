@@ -1,6 +1,6 @@
-//! Claims of all fates go through, some of them withdrawn at random times, while things are done to the system that should
-//! not be done to one. Afterwards every claim that was answered has ended as its cents and its sender say, paid once or
-//! not at all, and all books agree.
+//! A long run under faults: claims of all fates are sent, some are voided at random times, and meanwhile processes and servers are
+//! killed, frozen, wiped or restored. Afterwards every accepted claim must have ended as its cents and its void demand, paid once
+//! or not at all, and all books must agree.
 
 use crate::api::Api;
 use crate::audit::{self, Accepted, Strictness};
@@ -16,51 +16,51 @@ use std::time::{Duration, Instant};
 use test_support::eventually;
 use tokio::task::JoinSet;
 
-/// How long claims may take to end once nothing is done any more.
+/// How long claims may take to end after the last fault.
 const END_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// How long no claim may be sent: then the senders have failed.
+/// The run fails if no claim is sent for this long.
 const STANDSTILL: Duration = Duration::from_secs(120);
-/// The longest a void comes behind its claim.
+/// The longest delay between a claim and its void.
 const MAX_VOID_DELAY_MS: u64 = 15_000;
 
-/// What is done to the system.
+/// A fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// An instance of claim_process is killed and started again.
     KillClaimProcess,
     /// An instance of payments is killed and started again.
     KillPayments,
-    /// An instance of payments is stopped where it is, for longer than its session and its leases, and goes on later.
+    /// An instance of payments is frozen for longer than its session and its leases, and continues later.
     FreezePayments,
     /// Kafka is killed and started again.
     CrashKafka,
-    /// PostgreSQL crashes and comes back.
+    /// PostgreSQL crashes and is started again.
     CrashPostgres,
-    /// One more payments is started.
+    /// Another instance of payments is started.
     AddPayments,
-    /// It is asked to stop.
+    /// That instance is stopped.
     RemovePayments,
     /// Kafka loses all its data, topics and offsets.
     WipeKafka,
-    /// Both consumer groups hear everything again.
+    /// Both consumer groups consume everything again.
     OffsetsToBeginning,
-    /// Both consumer groups miss whatever waits.
+    /// Both consumer groups skip all waiting messages.
     OffsetsToEnd,
-    /// A copy is made of payments' database.
+    /// A copy of payments' database is taken.
     DumpPayments,
-    /// That copy takes the database's place, is marked as restored, and claim_process asks anew.
+    /// payments' database is restored from that copy with `payments recover`, and `claim_process reannounce` is run.
     RestorePayments,
 }
 
-/// A set of faults, each with the share of claims, in percent, that were sent when it comes.
+/// A set of faults, each with the share of claims, in percent, that are sent before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Scenario {
-    /// Kills, crashes, a frozen instance, one that comes and goes.
+    /// Kills, crashes, a frozen instance, and one that is added and removed.
     Kills,
-    /// Kafka forgets, and its groups are moved.
+    /// Kafka loses its data, and the offsets of its groups are moved.
     Kafka,
-    /// payments' database is put back to an earlier state.
+    /// payments' database is restored to an earlier state.
     Restore,
 }
 
@@ -88,7 +88,7 @@ impl Scenario {
         }
     }
 
-    /// A database that was put back ends a claim anew, under a higher version; all else ends it once.
+    /// After a restore a claim may end a second time under a higher version; otherwise it ends once.
     fn strictness(self) -> Strictness {
         match self {
             Scenario::Kills | Scenario::Kafka => Strictness::EndedOnce,
@@ -97,24 +97,24 @@ impl Scenario {
     }
 }
 
-/// How much of it.
+/// The parameters of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Plan {
-    /// What is done.
+    /// The faults.
     pub scenario: Scenario,
-    /// How many claims are sent.
+    /// The number of claims.
     pub claims: i64,
-    /// Of a hundred claims, how many are withdrawn.
+    /// How many of a hundred claims are voided.
     pub voids_per_hundred: u64,
-    /// By how many senders at once.
+    /// The number of concurrent senders.
     pub senders: usize,
     /// How long an instance is frozen.
     pub freeze: Duration,
-    /// Chooses which claims are withdrawn, and when.
+    /// Chooses which claims are voided, and when.
     pub seed: u64,
 }
 
-/// What was done and what came of it.
+/// The faults and the result of a run.
 #[derive(Debug)]
 pub struct Report {
     plan: Plan,
@@ -132,7 +132,7 @@ impl fmt::Display for Report {
         }
         writeln!(
             f,
-            "  all sent after {:.1} s, all ended and audited {:.1} s later",
+            "  all claims sent after {:.1} s, all ended and audited {:.1} s later",
             self.sending.as_secs_f64(),
             self.ending.as_secs_f64()
         )?;
@@ -141,16 +141,16 @@ impl fmt::Display for Report {
         }
         write!(
             f,
-            "  every claim ended as it should, nothing is missing, and ledger, totals and the gateway's book agree"
+            "  every claim ended correctly, none is missing, and the ledger, the totals and the gateway's book agree"
         )
     }
 }
 
-/// Does all of it to a system with two claim_process and four payments, the last of which is held back at first.
+/// Runs the plan on a system with two claim_process and four payments, the last of which is started later.
 ///
 /// # Panics
-/// At the first thing that is not as it must be.
-pub async fn lay(mut stack: Stack, plan: Plan) -> Report {
+/// At the first violation.
+pub async fn run(mut stack: Stack, plan: Plan) -> Report {
     let began = Instant::now();
     let spare = stack.payments.len() - 1;
     leave(&mut stack.payments[spare]);
@@ -169,7 +169,7 @@ pub async fn lay(mut stack: Stack, plan: Plan) -> Report {
             }
             assert!(progress.1.elapsed() < STANDSTILL, "no claim was sent for {STANDSTILL:?}, {sent} before");
             faults.thaw_in_time(&stack);
-            // Looks at the load, and thaws in time.
+            // Checks the progress, and thaws in time.
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         faults.commit(*fault, &mut stack).await;
@@ -177,7 +177,7 @@ pub async fn lay(mut stack: Stack, plan: Plan) -> Report {
     let mut accepted = Vec::new();
     let mut voids = JoinSet::new();
     while let Some(sent) = senders.join_next().await {
-        let (mut sent, mut sent_voids) = sent.expect("the sender has all its answers");
+        let (mut sent, mut sent_voids) = sent.expect("the sender ends");
         accepted.append(&mut sent);
         while let Some(id) = sent_voids.join_next().await {
             voids.spawn(async move { id });
@@ -185,7 +185,7 @@ pub async fn lay(mut stack: Stack, plan: Plan) -> Report {
     }
     while faults.frozen.is_some() {
         faults.thaw_in_time(&stack);
-        // How long an instance is frozen is part of the plan.
+        // The plan fixes how long an instance is frozen.
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     while let Some(voided) = voids.join_next().await {
@@ -207,7 +207,7 @@ pub async fn lay(mut stack: Stack, plan: Plan) -> Report {
 
 type Voids = JoinSet<(String, bool)>;
 
-/// Sends claims with the numbers that `next` hands out, until there are none left, and withdraws some of them later.
+/// Sends claims with numbers taken from `next` until all are sent, and voids some of them later.
 async fn send(api: Api, next: Arc<AtomicI64>, plan: Plan) -> (Vec<Accepted>, Voids) {
     let mut accepted = Vec::new();
     let mut voids = Voids::new();
@@ -221,7 +221,7 @@ async fn send(api: Api, next: Arc<AtomicI64>, plan: Plan) -> (Vec<Accepted>, Voi
         let id = claim["id"].as_str().expect("an id").to_owned();
         let chance = scramble(plan.seed ^ number.unsigned_abs());
         if chance % 100 < plan.voids_per_hundred {
-            // Half of them at once, so that some overtake their claim's submission; the others whenever.
+            // Half of them at once, so that some overtake their claim's submission; the others after a random delay.
             let delay_ms = if chance & 0x100 == 0 { 0 } else { (chance >> 16) % MAX_VOID_DELAY_MS };
             let (api, id) = (api.clone(), id.clone());
             voids.spawn(async move {
@@ -235,7 +235,7 @@ async fn send(api: Api, next: Arc<AtomicI64>, plan: Plan) -> (Vec<Accepted>, Voi
     }
 }
 
-/// Bits that look random (splitmix64, <https://prng.di.unimi.it/splitmix64.c>).
+/// Pseudo-random bits (splitmix64, <https://prng.di.unimi.it/splitmix64.c>).
 fn scramble(seed: u64) -> u64 {
     let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -246,13 +246,13 @@ fn scramble(seed: u64) -> u64 {
 struct Faults {
     began: Instant,
     plan: Plan,
-    /// The number of the next claim that a sender takes.
+    /// The number of the next claim.
     next: Arc<AtomicI64>,
     done: Vec<(Duration, Fault)>,
     frozen: Option<Instant>,
 }
 
-/// The one that is frozen; the first is the one that is killed.
+/// The instance of payments that is frozen; the first is the one that is killed.
 const FROZEN: usize = 1;
 
 impl Faults {
@@ -263,8 +263,8 @@ impl Faults {
         }
     }
 
-    /// Waits until each sender had its turn, so that some met what is down, or nothing is left to send.
-    async fn some_more_are_sent(&self) {
+    /// Waits until each sender has sent a claim, so that some met the fault, or all claims are sent.
+    async fn wait_for_more_claims(&self) {
         let senders = i64::try_from(self.plan.senders).expect("few");
         let enough = (self.next.load(Ordering::SeqCst) + 2 * senders).min(self.plan.claims);
         eventually("claims are sent", async || (self.next.load(Ordering::SeqCst) >= enough).then_some(())).await;
@@ -276,7 +276,7 @@ impl Faults {
         match fault {
             Fault::KillClaimProcess => {
                 stack.claim_process[0].kill();
-                self.some_more_are_sent().await;
+                self.wait_for_more_claims().await;
                 stack.claim_process[0].start();
             }
             Fault::KillPayments => {
@@ -288,14 +288,14 @@ impl Faults {
                 self.frozen = Some(Instant::now());
             }
             Fault::CrashKafka => {
-                stack.ground.stop_broker();
-                stack.wait_until_kafka_is_missed().await;
-                stack.ground.start_broker();
+                stack.infrastructure.stop_broker();
+                stack.wait_until_not_ready_without_kafka().await;
+                stack.infrastructure.start_broker();
             }
             Fault::CrashPostgres => {
-                if stack.ground.stop_postgres() {
-                    an_outage_is_said_at_once(&stack.api).await;
-                    stack.ground.start_postgres();
+                if stack.infrastructure.stop_postgres() {
+                    outage_is_reported_at_once(&stack.api).await;
+                    stack.infrastructure.start_postgres();
                 }
             }
             Fault::AddPayments => stack.payments[spare].start(),
@@ -303,22 +303,22 @@ impl Faults {
                 stack.wait_for_last_payments().await;
                 leave(&mut stack.payments[spare]);
             }
-            Fault::WipeKafka => stack.ground.wipe_broker(),
+            Fault::WipeKafka => stack.infrastructure.wipe_broker(),
             Fault::OffsetsToBeginning => move_offsets(stack, Offset::Beginning).await,
             Fault::OffsetsToEnd => move_offsets(stack, Offset::End).await,
-            Fault::DumpPayments => stack.ground.dump_payments(&stack.directory().join("payments.dump")),
+            Fault::DumpPayments => stack.infrastructure.dump_payments(&stack.directory().join("payments.dump")),
             Fault::RestorePayments => restore(stack).await,
         }
     }
 }
 
-/// While the database is gone, a sender learns so in less time than it would wait for a connection.
-async fn an_outage_is_said_at_once(api: &Api) {
+/// While the database is down, a sender gets an error sooner than the checkout of a connection would time out.
+async fn outage_is_reported_at_once(api: &Api) {
     let claim = ALL[0].claim(0).to_string();
     let mut took = Vec::new();
     for _ in 0..4 {
         let asked = Instant::now();
-        let answer = api.post("application/json", claim.clone(), None).await.expect("claim_process is there");
+        let answer = api.post("application/json", claim.clone(), None).await.expect("claim_process answers");
         assert_eq!(answer.status(), 503);
         assert!(answer.headers().contains_key("retry-after"));
         took.push(asked.elapsed());
@@ -326,27 +326,27 @@ async fn an_outage_is_said_at_once(api: &Api) {
     assert!(took.iter().any(|took| *took < Duration::from_secs(3)), "{took:?}");
 }
 
-/// Asks an instance to stop, which it must do in good order.
+/// Stops an instance, which must end without an error.
 fn leave(instance: &mut Process) {
     let status = instance.stop();
-    assert!(status.success(), "{} ended with {status}; its last words:\n{}", instance.name(), instance.last_words());
+    assert!(status.success(), "{} ended with {status}; its last lines:\n{}", instance.name(), instance.last_lines());
 }
 
-/// Moves both groups. Kafka allows it only while a group has no members, so all instances leave for a moment.
+/// Moves the offsets of both groups. Kafka allows it only while a group has no members, so all instances are stopped meanwhile.
 async fn move_offsets(stack: &mut Stack, to: Offset) {
     stack.wait_until_ready().await;
     stack.running().for_each(leave);
-    stack.ground.reset_offsets("payments", "claims.claim.v1", to).await;
-    stack.ground.reset_offsets("claim_process", "payments.payment.v1", to).await;
+    stack.infrastructure.reset_offsets("payments", "claims.claim.v1", to).await;
+    stack.infrastructure.reset_offsets("claim_process", "payments.payment.v1", to).await;
     stack.start_stopped();
 }
 
-/// Puts payments' database back while claim_process goes on taking claims.
+/// Restores payments' database while claim_process continues to accept claims.
 async fn restore(stack: &mut Stack) {
     for instance in &mut stack.payments {
         instance.kill();
     }
-    stack.ground.restore_payments(&stack.directory().join("payments.dump"));
+    stack.infrastructure.restore_payments(&stack.directory().join("payments.dump"));
     let marked = stack.payments[0].command(&["recover"]);
     assert!(marked.contains("reannounce"), "{marked}");
     stack.start_stopped();

@@ -1,15 +1,15 @@
-//! The whole system on one machine: simulated gateway and any number of claim_process and payments, on whatever
-//! [`Ground`] it is given, with data that goes away with it.
+//! The whole system on one machine: the simulated gateway and any number of claim_process and payments, on a given
+//! [`Infrastructure`], with data that is deleted when it is dropped.
 
 use crate::api::Api;
-use crate::ground::Ground;
+use crate::infrastructure::Infrastructure;
 use crate::process::Process;
 use std::path::Path;
 use std::time::Duration;
 use tempfile::TempDir;
 use test_support::{eventually, free_address, within};
 
-/// How long a process may take until it is ready.
+/// How long a process may take to become ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The running system.
@@ -24,23 +24,23 @@ pub struct Stack {
     /// The system's HTTP API.
     pub api: Api,
     /// The broker and the databases.
-    pub ground: Ground,
-    /// Where each service listens, in the order of `processes`.
+    pub infrastructure: Infrastructure,
+    /// The URL of each service, in the order of `processes`.
     urls: Vec<String>,
     directory: TempDir,
 }
 
-/// The logs of a test that failed stay, and it says where.
+/// Keeps the logs of a failed test and prints their directory.
 impl Drop for Stack {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.directory.disable_cleanup(true);
-            eprintln!("what every process said is kept in {}", self.directory.path().display());
+            eprintln!("the output of every process is in {}", self.directory.path().display());
         }
     }
 }
 
-/// Times that are short enough for a test: what is lost is asked for after seconds, not after a quarter of a minute.
+/// Timeouts short enough for a test: a lost outcome is requested again after 4 seconds instead of 15.
 const SHARED: [(&str, &str); 4] = [
     ("KAFKA__CONSUMER__SESSION_TIMEOUT_MS", "3000"),
     ("KAFKA__PRODUCER__DELIVERY_TIMEOUT_MS", "3000"),
@@ -61,37 +61,37 @@ const PAYMENTS: [(&str, &str); 4] = [
 const WEBHOOK_SECRET: &str = "known to the gateway and to payments";
 
 impl Stack {
-    /// Starts the system on the embedded default with so many payments instances, and waits until it is ready.
+    /// Starts the system on the embedded default with a number of payments instances, and waits until it is ready.
     ///
     /// # Panics
-    /// When a part of it does not become ready.
+    /// If a process does not become ready.
     pub async fn start(payments: usize) -> Self {
         Self::start_with(payments, &[]).await
     }
 
-    /// The same with settings of its own, each with the variable that sets it.
+    /// Like [`Stack::start`], with further settings, each given by its environment variable.
     ///
     /// # Panics
-    /// When a part of it does not become ready.
+    /// If a process does not become ready.
     pub async fn start_with(payments: usize, settings: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
-        let mut ground = Ground::embedded(directory.path());
-        ground.start_broker();
-        Self::start_on(ground, directory, 1, payments, settings).await
+        let mut infrastructure = Infrastructure::embedded(directory.path());
+        infrastructure.start_broker();
+        Self::start_on(infrastructure, directory, 1, payments, settings).await
     }
 
     /// Starts the system on PostgreSQL and Kafka.
     ///
     /// # Panics
-    /// When a part of it does not become ready, or there are no such servers.
+    /// If a process does not become ready, or the servers are not available.
     pub async fn start_on_servers(claim_process: usize, payments: usize) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
-        let ground = Ground::servers().await;
-        Self::start_on(ground, directory, claim_process, payments, &[]).await
+        let infrastructure = Infrastructure::servers().await;
+        Self::start_on(infrastructure, directory, claim_process, payments, &[]).await
     }
 
     async fn start_on(
-        ground: Ground,
+        infrastructure: Infrastructure,
         directory: TempDir,
         claim_process: usize,
         payments: usize,
@@ -102,7 +102,7 @@ impl Stack {
         let gateway_database = format!("sqlite://{}/gateway.db", at.display());
         let with = |own: &[(&'static str, &str)], more: (&'static str, String)| -> Vec<(&'static str, String)> {
             let given = SHARED.iter().chain(own).map(|(name, value)| (*name, (*value).to_owned()));
-            given.chain([more, ("KAFKA__BROKERS", ground.brokers.clone())]).collect()
+            given.chain([more, ("KAFKA__BROKERS", infrastructure.brokers.clone())]).collect()
         };
         let instances = |program, count: usize, database: &str, settings: &[(&str, String)]| {
             let urls: Vec<String> = (0..count).map(|_| free_url()).collect();
@@ -113,13 +113,14 @@ impl Stack {
         };
         let claim_settings = with(&CLAIM_PROCESS, ("DATABASE__MAX_CONNECTIONS", "8".to_owned()));
         let (claim_process, claims_urls) =
-            instances("claim_process", claim_process, &ground.claims_url, &claim_settings);
+            instances("claim_process", claim_process, &infrastructure.claims_url, &claim_settings);
         let payments_settings = with(&PAYMENTS, ("GATEWAY__URL", gateway_url.clone()));
-        let (payments, payments_urls) = instances("payments", payments, &ground.payments_url, &payments_settings);
-        let told = payments_urls.first().map(|url| format!("{url}/v1/webhooks/gateway")).unwrap_or_default();
+        let (payments, payments_urls) =
+            instances("payments", payments, &infrastructure.payments_url, &payments_settings);
+        let webhook_url = payments_urls.first().map(|url| format!("{url}/v1/webhooks/gateway")).unwrap_or_default();
         let gateway_settings = [
             ("LOG__FILTER", "warn".to_owned()),
-            ("WEBHOOK__URL", told),
+            ("WEBHOOK__URL", webhook_url),
             ("WEBHOOK__SECRET", WEBHOOK_SECRET.to_owned()),
             ("WEBHOOK__MAX_RETRY_PAUSE_MS", "2000".to_owned()),
         ];
@@ -127,9 +128,9 @@ impl Stack {
 
         let urls = [&[gateway_url.clone()][..], &claims_urls, &payments_urls].concat();
         let api = Api::new(claims_urls, payments_urls, gateway_url);
-        let mut stack = Self { gateway, claim_process, payments, api, ground, urls, directory };
+        let mut stack = Self { gateway, claim_process, payments, api, infrastructure, urls, directory };
         for process in [&mut stack.gateway].into_iter().chain(&mut stack.claim_process).chain(&mut stack.payments) {
-            // The services read only what is theirs.
+            // Each service reads only variables with its own prefix.
             own_settings.iter().for_each(|(variable, value)| process.set(variable, value));
         }
         stack.gateway.start();
@@ -140,38 +141,39 @@ impl Stack {
         stack
     }
 
-    /// Waits until every service that was started says that it is ready.
+    /// Waits until every started service reports that it is ready.
     ///
     /// # Panics
-    /// When one does not, with its last words.
+    /// If one does not, with its last lines of output.
     pub async fn wait_until_ready(&self) {
         for (process, url) in self.processes().zip(&self.urls).filter(|(process, _)| process.is_running()) {
             self.wait_for(process, url).await;
         }
     }
 
-    /// Waits until the last payments says that it is ready.
+    /// Waits until the last payments reports that it is ready.
     ///
     /// # Panics
-    /// When it does not, with its last words.
+    /// If it does not, with its last lines of output.
     pub async fn wait_for_last_payments(&self) {
         let (Some(process), Some(url)) = (self.payments.last(), self.urls.last()) else { return };
         self.wait_for(process, url).await;
     }
 
-    /// Waits until the first claim_process says that it is not ready: what was stopped is missed.
+    /// Waits until the first claim_process reports that it is not ready, because Kafka is down.
     ///
     /// # Panics
-    /// When it goes on as if nothing had happened.
-    pub async fn wait_until_kafka_is_missed(&self) {
+    /// If it stays ready.
+    pub async fn wait_until_not_ready_without_kafka(&self) {
         let url = &self.urls[1];
-        eventually("claim_process misses Kafka", async || (!self.api.is_ready(url).await).then_some(())).await;
+        eventually("claim_process is not ready without Kafka", async || (!self.api.is_ready(url).await).then_some(()))
+            .await;
     }
 
     async fn wait_for(&self, process: &Process, url: &str) {
         within(READY_TIMEOUT, async || match self.api.is_ready(url).await {
             true => Ok(()),
-            false => Err(format!("{} is ready; its last words:\n{}", process.name(), process.last_words())),
+            false => Err(format!("{} is ready; its last lines:\n{}", process.name(), process.last_lines())),
         })
         .await;
     }
@@ -180,25 +182,25 @@ impl Stack {
         [&self.gateway].into_iter().chain(&self.claim_process).chain(&self.payments)
     }
 
-    /// The instances of both services that run.
+    /// The running instances of both services.
     pub fn running(&mut self) -> impl Iterator<Item = &mut Process> {
         self.claim_process.iter_mut().chain(&mut self.payments).filter(|instance| instance.is_running())
     }
 
-    /// Starts the instances of both services that do not run, but for the last payments, if there are several: that one
-    /// is for whoever wants one more.
+    /// Starts the stopped instances of both services. If there are several payments, the last one stays stopped: tests add it
+    /// later.
     pub fn start_stopped(&mut self) {
         let wanted = self.payments.len().saturating_sub(1).max(1);
         let instances = self.claim_process.iter_mut().chain(self.payments.iter_mut().take(wanted));
         instances.filter(|instance| !instance.is_running()).for_each(Process::start);
     }
 
-    /// Everything every process said, for searching.
+    /// The output of all processes, for searching.
     pub fn all_output(&self) -> String {
-        self.processes().chain(&self.ground.local_broker).map(Process::output).collect()
+        self.processes().chain(&self.infrastructure.local_broker).map(Process::output).collect()
     }
 
-    /// Where the system keeps its data.
+    /// The data directory of the system.
     pub fn directory(&self) -> &Path {
         self.directory.path()
     }

@@ -1,5 +1,5 @@
-//! What a running system is like, second by second: read from the metrics of the first payments, from claim_process' sums,
-//! and from what the system says of the memory that payments takes.
+//! Samples a running system every second: the metrics of the first payments, the reconciliation of claim_process, and the resident
+//! memory of payments.
 
 use crate::api::Api;
 use crate::stack::Stack;
@@ -10,38 +10,38 @@ use test_support::eventually;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
-/// How far apart samples are.
+/// The interval between samples.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// What was seen at the end of a second.
+/// The sample at the end of a second.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Second {
-    /// When, in seconds since watching began.
+    /// The time of the sample, in seconds since the start.
     pub at_s: f64,
-    /// Gateway calls that came to an end in it, a second.
+    /// Ended gateway calls per second.
     pub calls: f64,
-    /// Of these, those with a definite answer, a second.
+    /// Gateway calls with a definite answer, per second.
     pub answered: f64,
-    /// How many calls may be under way at once.
-    pub size: f64,
-    /// Calls that wait for their turn.
+    /// The limit on concurrent calls.
+    pub limit: f64,
+    /// Calls that wait for a permit.
     pub waiting: f64,
-    /// Messages that payments has heard in all.
-    pub heard: f64,
-    /// Claims that have ended in all.
+    /// Messages that payments has received in total.
+    pub received: f64,
+    /// Claims that have ended in total.
     pub ended: f64,
-    /// Memory that payments has in use (resident), in MiB.
+    /// The resident memory of payments, in MiB.
     pub resident_mib: f64,
 }
 
-/// Counts in all, as the metrics have them.
+/// Totals from the metrics.
 #[derive(Debug, Clone, Copy, Default)]
 struct Counts {
     calls: f64,
     indefinite: f64,
 }
 
-/// Watching, until it is dropped.
+/// Samples a system until it is dropped.
 #[derive(Debug)]
 pub struct Watch {
     began: Instant,
@@ -50,7 +50,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Watches the first payments of a system from now on. It must not be started anew meanwhile.
+    /// Starts sampling the first payments of a system. It must not be restarted meanwhile.
     pub fn start(stack: &Stack) -> Self {
         let began = Instant::now();
         let seconds = Arc::new(Mutex::new(Vec::new()));
@@ -72,21 +72,21 @@ impl Watch {
         Self { began, seconds, watching }
     }
 
-    /// Since when it watches, in seconds.
+    /// The time since the start, in seconds.
     pub fn now_s(&self) -> f64 {
         self.began.elapsed().as_secs_f64()
     }
 
-    /// Waits until so many more samples were taken.
+    /// Waits until this many more samples are taken.
     ///
     /// # Panics
-    /// When they are not.
+    /// If they are not taken.
     pub async fn see(&self, samples: usize) {
         let wanted = self.seconds().len() + samples;
         eventually("more samples", async || (self.seconds().len() >= wanted).then_some(())).await;
     }
 
-    /// What was seen so far.
+    /// The samples so far.
     pub fn seconds(&self) -> Vec<Second> {
         self.seconds.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -113,21 +113,21 @@ async fn look(api: &Api, id: Option<u32>, began: Instant, before: Counts, last: 
         at_s,
         calls: calls / passed_s,
         answered: answered.max(0.0) / passed_s,
-        size: metric(&metrics, "gateway_concurrency_size"),
+        limit: metric(&metrics, "gateway_concurrency_limit"),
         waiting: metric(&metrics, "gateway_concurrency_waiting"),
-        heard: metric(&metrics, "messages_received_total"),
+        received: metric(&metrics, "messages_received_total"),
         ended: sums.map_or(last.ended, |sums| ended(&sums) as f64),
         resident_mib: id.and_then(resident_mib).unwrap_or(last.resident_mib),
     };
     Some((counts, second))
 }
 
-/// How many claims have ended, of the sums of a reconciliation.
+/// The number of ended claims in a reconciliation.
 pub fn ended(sums: &Value) -> u64 {
     ["settled", "unwound"].iter().filter_map(|end| sums[end]["claims"].as_u64()).sum()
 }
 
-/// A metric in all, whatever its labels; 0 where there is none.
+/// The sum of a metric over its labels; 0 if it does not exist.
 pub fn metric(metrics: &str, name: &str) -> f64 {
     let lines = metrics.lines().filter_map(|line| line.strip_prefix(name));
     let values = lines.filter(|rest| rest.starts_with([' ', '{'])).filter_map(|rest| rest.rsplit(' ').next());

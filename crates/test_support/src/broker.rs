@@ -1,4 +1,4 @@
-//! A broker of a test's own, with an outside sender and an outside witness: clients that know nothing of what is tested.
+//! A broker for one test, with an independent producer and consumer.
 
 use crate::PATIENCE;
 use claim_events::PARTITIONS;
@@ -14,15 +14,15 @@ use std::time::Duration;
 pub struct TestBroker {
     sender: ThreadedProducer<DefaultProducerContext>,
     witness: BaseConsumer,
-    // Dropped last: its clients are gone by then.
+    // Dropped last, after its clients.
     broker: LocalBroker,
 }
 
 impl TestBroker {
-    /// A broker on a loopback address, with a witness of a topic; port 0 is any free one.
+    /// Starts a broker on a loopback address, with a consumer of one topic. Port 0 is any free port.
     ///
     /// # Panics
-    /// When it cannot be started.
+    /// If it cannot be started.
     pub fn start_at(address: &str, topic: &str) -> Self {
         let broker = LocalBroker::start(address).expect("the broker starts");
         let mut client = ClientConfig::new();
@@ -38,15 +38,15 @@ impl TestBroker {
         Self { sender, witness, broker }
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub fn address(&self) -> String {
         self.broker.address().to_string()
     }
 
-    /// Sends messages from outside and waits until the broker has them.
+    /// Sends messages and waits until the broker has acknowledged them.
     ///
     /// # Panics
-    /// When it does not get them.
+    /// If it does not acknowledge them.
     pub fn send<'a, K: ToBytes + ?Sized + 'a, P: ToBytes + ?Sized + 'a>(
         &self,
         records: impl IntoIterator<Item = BaseRecord<'a, K, P>>,
@@ -57,7 +57,7 @@ impl TestBroker {
         self.sender.flush(PATIENCE).expect("delivered");
     }
 
-    /// A message on the topic that has come already, as the witness sees it.
+    /// The next message on the topic, if one has arrived.
     pub fn seen_now(&self) -> Option<OwnedMessage> {
         Some(self.witness.poll(Duration::from_millis(20))?.ok()?.detach())
     }

@@ -1,28 +1,28 @@
-//! A way to a server that can be cut, so that the server is gone as far as its clients can tell.
+//! A TCP proxy that can be cut, so that its clients lose the server.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-/// A proxy on a loopback port that forwards connections to a server while it is not cut.
+/// A proxy on a loopback port that forwards connections to a server unless it is cut.
 #[derive(Debug)]
 pub struct ChaosProxy {
     address: SocketAddr,
-    /// Both ends of every connection that it forwards; none while it is cut.
+    /// Both ends of every forwarded connection; `None` while the proxy is cut.
     connections: Arc<Mutex<Option<Vec<TcpStream>>>>,
 }
 
 impl ChaosProxy {
-    /// A proxy that forwards to the server at `host:port`.
+    /// Starts a proxy for the server at `host:port`.
     ///
     /// # Panics
-    /// When it cannot listen.
+    /// If it cannot listen.
     pub fn open(server: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("bound");
         let proxy = Self { address, connections: Arc::new(Mutex::new(Some(Vec::new()))) };
         let (connections, server) = (Arc::clone(&proxy.connections), server.to_owned());
-        // It listens while it is cut too, or another process could take the port.
+        // It also listens while it is cut, or another process could take the port.
         std::thread::spawn(move || {
             for client in listener.incoming() {
                 if let Some(ends) = connections.lock().expect("no panic").as_mut() {
@@ -39,18 +39,18 @@ impl ChaosProxy {
         proxy
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Cuts every connection, and new ones at once.
+    /// Closes every connection, and closes new ones at once.
     ///
     /// # Panics
-    /// When it is cut already.
+    /// If it is already cut.
     pub fn cut(&self) {
         for connection in self.connections.lock().expect("no panic").take().expect("open") {
-            // It may be closed already.
+            // It may already be closed.
             let _ = connection.shutdown(Shutdown::Both);
         }
     }
@@ -58,7 +58,7 @@ impl ChaosProxy {
     /// Forwards new connections again.
     ///
     /// # Panics
-    /// When one of its threads did.
+    /// If one of its threads panicked.
     pub fn restore(&self) {
         *self.connections.lock().expect("no panic") = Some(Vec::new());
     }

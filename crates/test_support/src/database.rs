@@ -1,13 +1,12 @@
-//! A fresh database for each test, on both backends: [`on_both_databases!`](crate::on_both_databases) writes a test once and
-//! runs it on each.
+//! A fresh database for each test. [`on_both_databases!`](crate::on_both_databases) runs a test on both backends.
 //!
-//! SQLite needs nothing. PostgreSQL needs a server that `TEST_POSTGRES_URL` names and on which databases may be created.
+//! SQLite needs no server. PostgreSQL needs the server that `TEST_POSTGRES_URL` names, on which tests may create databases.
 
 use crate::{postgres_url, unique};
 use diesel::{Connection as _, PgConnection, RunQueryDsl, sql_query};
 use dual_db::{Database, DatabaseSettings};
 
-/// A database of a test's own, removed when it is dropped.
+/// A database for one test, removed when it is dropped.
 #[derive(Debug)]
 pub struct TestDatabase {
     database: Option<Database>,
@@ -22,20 +21,20 @@ enum Cleanup {
 }
 
 impl TestDatabase {
-    /// A new SQLite file.
+    /// Creates a SQLite file.
     ///
     /// # Panics
-    /// When it cannot be made.
+    /// If it cannot be created.
     pub fn sqlite() -> Self {
-        let guard = tempfile::tempdir().expect("a temporary directory can be made");
+        let guard = tempfile::tempdir().expect("a temporary directory can be created");
         let settings = DatabaseSettings::at(format!("sqlite://{}/test.db", guard.path().display()));
         Self::open(settings, Cleanup::Directory { _guard: guard })
     }
 
-    /// A new PostgreSQL database.
+    /// Creates a PostgreSQL database.
     ///
     /// # Panics
-    /// When no server is named, or it cannot be made there. A test that calls this is written in
+    /// If the environment names no server, or the database cannot be created. Write a test that calls this in
     /// [`on_postgres!`](crate::on_postgres).
     pub fn postgres() -> Self {
         let server_url = postgres_url();
@@ -60,7 +59,7 @@ impl TestDatabase {
         self.database.as_ref().expect("open until it is dropped")
     }
 
-    /// The settings that reach it, for a service under test.
+    /// The settings of the database, for a service under test.
     pub fn settings(&self) -> &DatabaseSettings {
         &self.settings
     }
@@ -77,7 +76,7 @@ impl Drop for TestDatabase {
 
 fn run_on_server(server_url: &str, sql: &str) {
     let mut connection = PgConnection::establish(server_url).expect("the PostgreSQL test server answers");
-    sql_query(sql).execute(&mut connection).expect("the PostgreSQL test server makes and drops databases");
+    sql_query(sql).execute(&mut connection).expect("the PostgreSQL test server creates and drops databases");
 }
 
 impl<'a> From<&'a TestDatabase> for &'a Database {

@@ -3,11 +3,10 @@
 use crate::execute;
 use dual_db::{Connection, Database};
 
-/// From now on each transaction fails at its COMMIT, and not before, that inserts a row `NEW` into `table` for which the SQL
-/// `condition` holds.
+/// Makes the COMMIT of each transaction fail that inserts a row `NEW` into `table` for which the SQL `condition` holds.
 ///
 /// # Panics
-/// When the constraint cannot be made.
+/// If the constraint cannot be created.
 pub fn fail_commits(database: &Database, table: &str, condition: &str) {
     let made = database.write(|connection| match connection {
         // A foreign key is the only constraint that SQLite checks at COMMIT.
@@ -41,13 +40,13 @@ pub fn fail_commits(database: &Database, table: &str, condition: &str) {
             )
         }
     });
-    made.expect("a constraint that is checked at COMMIT can be made");
+    made.expect("a constraint that is checked at COMMIT can be created");
 }
 
-/// Takes back what [`fail_commits`] did.
+/// Reverts [`fail_commits`].
 ///
 /// # Panics
-/// When it was not done.
+/// If [`fail_commits`] was not called.
 pub fn let_commits_succeed(database: &Database, table: &str) {
     let dropped = database.write(|connection| match connection {
         Connection::Sqlite(_) => execute(connection, "DROP TRIGGER fail_commit"),

@@ -7,19 +7,19 @@ use std::process::{Command, Stdio};
 /// The Kafka that `TEST_KAFKA_BROKERS` names.
 ///
 /// # Panics
-/// When it names none, or one that `scripts/services.sh` does not run.
+/// If it names no Kafka, or one that `scripts/services.sh` does not run.
 pub fn brokers_of_services() -> String {
     let brokers = kafka_brokers();
-    // Only a Kafka that the script runs has its users and may be wiped and stopped.
+    // Only a Kafka that the script runs has the users, and may be wiped and stopped.
     let own = services(&["env", "kafka"]);
     assert_eq!(brokers, own, "TEST_KAFKA_BROKERS must name the Kafka of scripts/services.sh");
     brokers
 }
 
-/// Calls the script that runs the servers, and returns what it writes on standard output.
+/// Runs `scripts/services.sh`, and returns its standard output.
 ///
 /// # Panics
-/// When it fails.
+/// If it fails.
 pub fn services(arguments: &[&str]) -> String {
     let done = Command::new("bash")
         .arg("scripts/services.sh")

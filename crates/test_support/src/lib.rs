@@ -1,19 +1,19 @@
-//! What the tests of several crates share. Never a normal dependency of a product (`scripts/check_boundaries.sh`): only
-//! tests, and `system_tests`, which is nothing else, may depend on it.
+//! Shared support for the tests of several crates. Only tests, and `system_tests`, which contains nothing else, may depend on it
+//! (`scripts/check_boundaries.sh` enforces it).
 //!
 //! - [`on_both_databases!`] and [`TestDatabase`]: a fresh database for each test; [`schema_drift`] compares it with a schema.
-//! - [`on_postgres!`], [`on_kafka!`], [`on_postgres_and_kafka!`], [`with_kcat!`]: tests that need a server. Where the
+//! - [`on_postgres!`], [`on_kafka!`], [`on_postgres_and_kafka!`], [`with_kcat!`]: tests that need a server. If the
 //!   environment does not name it, the test runner shows them as ignored, with the reason.
 //! - [`eventually`] and [`wait_until`]: waiting for an event. No test sleeps for it.
-//! - [`TestBroker`], [`free_address`]: a broker of a test's own, and an address for one that comes and goes.
-//! - [`ChaosProxy`], [`forbid`], [`fail_commits`]: a server that is gone, a table that refuses, a COMMIT that fails.
+//! - [`TestBroker`], [`free_address`]: a broker for one test, and an address for one that is restarted.
+//! - [`ChaosProxy`], [`forbid`], [`fail_commits`]: a lost server, a table that refuses statements, a COMMIT that fails.
 //! - [`outbox()`], [`take_outbox`], [`leave_in_outbox`]: a service's outbox, from outside.
-//! - [`Running`]: a program under test as a process. [`effort`]: few cases for a person who waits, many for CI.
-//! - [`Tally`]: how much one counter is raised by what a test does.
-//! - [`openapi_walk`]: a service held to its OpenAPI document.
+//! - [`Running`]: a program under test as a process. [`effort`]: few cases in a local run, many in CI.
+//! - [`Tally`]: how much a test increments one counter.
+//! - [`openapi_walk`]: compares a service with its OpenAPI document.
 //!
-//! It depends on `dual_db`, `local_broker` and `claim_events` alone of the crates here, so that the unit tests of all others
-//! can use it.
+//! Of the workspace it depends only on `dual_db`, `local_broker` and `claim_events`, so that the unit tests of all other crates can
+//! use it.
 
 mod broker;
 mod chaos_proxy;

@@ -1,5 +1,5 @@
-//! Tests that need a server. Each macro takes whole tests, with their `#[test]` or `#[tokio::test]`, and returns them as
-//! they are where the environment names what they need (`build.rs`); elsewhere they are ignored, with the reason.
+//! Tests that need a server. Each macro wraps whole tests, with their `#[test]` or `#[tokio::test]`. If the environment named the
+//! server at build time (`build.rs`), they are unchanged; otherwise they are ignored, with the reason.
 
 /// Tests that need a PostgreSQL server.
 #[cfg(has_postgres)]
@@ -15,42 +15,42 @@ macro_rules! on_postgres {
     ($($test:item)+) => { $( #[ignore = "TEST_POSTGRES_URL names no PostgreSQL server"] $test )+ };
 }
 
-/// Tests that need the Kafka of `scripts/services.sh`. Their names end in `_on_kafka`, by which they are counted.
+/// Tests that need the Kafka of `scripts/services.sh`. Their names end in `_on_kafka`, which the test counts rely on.
 #[cfg(has_kafka)]
 #[macro_export]
 macro_rules! on_kafka {
     ($($test:item)+) => { $($test)+ };
 }
 
-/// Tests that need the Kafka of `scripts/services.sh`. Their names end in `_on_kafka`, by which they are counted.
+/// Tests that need the Kafka of `scripts/services.sh`. Their names end in `_on_kafka`, which the test counts rely on.
 #[cfg(not(has_kafka))]
 #[macro_export]
 macro_rules! on_kafka {
     ($($test:item)+) => { $( #[ignore = "TEST_KAFKA_BROKERS names no Kafka"] $test )+ };
 }
 
-/// Tests that need both servers. Their names end in `_and_kafka`, by which they are counted.
+/// Tests that need both servers. Their names end in `_and_kafka`, which the test counts rely on.
 #[cfg(has_postgres)]
 #[macro_export]
 macro_rules! on_postgres_and_kafka {
     ($($test:item)+) => { $( $crate::on_kafka! { $test } )+ };
 }
 
-/// Tests that need both servers. Their names end in `_and_kafka`, by which they are counted.
+/// Tests that need both servers. Their names end in `_and_kafka`, which the test counts rely on.
 #[cfg(not(has_postgres))]
 #[macro_export]
 macro_rules! on_postgres_and_kafka {
     ($($test:item)+) => { $( $crate::on_postgres! { $test } )+ };
 }
 
-/// Tests that need `kcat`, a Kafka client that knows nothing of this project.
+/// Tests that need `kcat`, an independent Kafka client.
 #[cfg(has_kcat)]
 #[macro_export]
 macro_rules! with_kcat {
     ($($test:item)+) => { $($test)+ };
 }
 
-/// Tests that need `kcat`, a Kafka client that knows nothing of this project.
+/// Tests that need `kcat`, an independent Kafka client.
 #[cfg(not(has_kcat))]
 #[macro_export]
 macro_rules! with_kcat {

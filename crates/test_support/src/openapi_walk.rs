@@ -1,5 +1,4 @@
-//! Walks through the OpenAPI document of a running service: sends every example that is in it and holds each answer to
-//! what the document says of it.
+//! Sends every example in the OpenAPI document of a running service, and compares each answer with the document.
 
 use jsonschema::Validator;
 use reqwest::{Client, Method, Response};
@@ -26,7 +25,7 @@ pub fn operations(document: &Value) -> Vec<(Method, &str, &Value)> {
     all.collect()
 }
 
-/// Sends every example, and returns the statuses of the answers by operation.
+/// Sends every example. Returns the statuses of the answers by operation.
 pub async fn send_examples(base: &str, document: &Value) -> BTreeMap<String, Vec<u16>> {
     let client = Client::builder().redirect(reqwest::redirect::Policy::none()).build().expect("a client");
     let mut statuses: BTreeMap<String, Vec<u16>> = BTreeMap::new();
@@ -77,7 +76,7 @@ pub async fn send_examples(base: &str, document: &Value) -> BTreeMap<String, Vec
     statuses
 }
 
-/// Asserts that an answer is one that its operation describes: status, headers, kind of body and body.
+/// Asserts that the operation describes the answer: status, headers, content type and body.
 pub async fn assert_conforms(document: &Value, operation: &Value, id: &str, answer: Response) {
     let status = answer.status();
     let described = &operation["responses"][status.as_str()];
@@ -93,7 +92,7 @@ pub async fn assert_conforms(document: &Value, operation: &Value, id: &str, answ
     };
     let kind = sent.split(';').next().expect("a part").trim();
     let content = &described["content"][kind];
-    assert!(content.is_object(), "{id}: {status} is {kind}, which is not described");
+    assert!(content.is_object(), "{id}: {status} has the content type {kind}, which is not described");
     let bodies: Vec<Value> = match kind {
         "application/x-ndjson" => body.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect(),
         kind if kind.ends_with("json") => vec![serde_json::from_str(&body).expect("JSON")],
@@ -106,7 +105,7 @@ pub async fn assert_conforms(document: &Value, operation: &Value, id: &str, answ
     }
 }
 
-/// The bodies to send: kind and value, or one request without.
+/// The bodies to send, each with its content type, or one request without a body.
 fn bodies(operation: &Value) -> Vec<(Option<&str>, Value)> {
     let Some(contents) = operation["requestBody"]["content"].as_object() else { return vec![(None, Value::Null)] };
     let mut all = Vec::new();
@@ -115,12 +114,12 @@ fn bodies(operation: &Value) -> Vec<(Option<&str>, Value)> {
         let named = content["examples"].as_object().into_iter().flatten().map(|(_, example)| example["value"].clone());
         let before = all.len();
         all.extend(one.into_iter().chain(named).map(|body| (Some(kind.as_str()), body)));
-        assert!(all.len() > before, "a body of kind {kind} has no example");
+        assert!(all.len() > before, "a body of type {kind} has no example");
     }
     all
 }
 
-/// A schema of the document, with what it refers to.
+/// A schema of the document, with the schemas that it refers to.
 fn validator(document: &Value, schema: &Value) -> Validator {
     let mut whole = schema.clone();
     whole["components"] = document["components"].clone();

@@ -1,4 +1,4 @@
-//! The outbox of a service, from outside: what waits in it, what Kafka would take out of it, what a crash left in it.
+//! The outbox of a service from outside: reads it, empties it as acknowledgements do, and adds rows as a crash leaves them.
 
 use diesel::sql_types::{BigInt, Text};
 use diesel::{QueryableByName, RunQueryDsl, sql_query};
@@ -21,18 +21,18 @@ pub struct OutboxMessage {
     pub body: String,
 }
 
-/// What waits, in the order in which it was written.
+/// The messages in the outbox, in the order in which they were written.
 ///
 /// # Panics
-/// When it cannot be read.
+/// If the outbox cannot be read.
 pub fn outbox(database: &Database) -> Vec<OutboxMessage> {
     database.read(waiting).expect("the outbox can be read")
 }
 
-/// The same, taken out, as when Kafka has acknowledged it.
+/// Removes and returns the messages, as if Kafka had acknowledged them.
 ///
 /// # Panics
-/// When it cannot be taken out.
+/// If they cannot be removed.
 pub fn take_outbox(database: &Database) -> Vec<OutboxMessage> {
     let taken = database.write(|connection| {
         let messages = waiting(connection)?;
@@ -47,11 +47,11 @@ fn waiting(connection: &mut Connection) -> dual_db::Result<Vec<OutboxMessage>> {
     Ok(on_each_backend!(connection, |c| sql_query(query).load(c))?)
 }
 
-/// Writes a message into the outbox and hands it to no producer, as a crash right after the commit does. The sweeper may take
-/// it from `send_after_us` on.
+/// Adds a message to the outbox without handing it to a producer, as a crash right after the commit does. The sweeper may send it
+/// from `send_after_us` on.
 ///
 /// # Errors
-/// The database's.
+/// The error of the database.
 pub fn leave_in_outbox(
     connection: &mut Connection,
     message: &OutboxMessage,

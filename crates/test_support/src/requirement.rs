@@ -1,15 +1,15 @@
-//! The servers and programs that tests need and the environment names: what it named when the tests were built, and what
-//! it names when they run.
+//! The servers and programs that tests need and that the environment names. The values at build time and at run time must be the
+//! same.
 
 use std::env;
 
-/// Something that a test needs, named by a variable of the environment.
+/// A server or program that a test needs, named by an environment variable.
 #[derive(Debug, Clone, Copy)]
 struct Requirement {
     variable: &'static str,
-    /// What the variable names, for the sentence that says that it names none.
+    /// The kind of server or program, for messages.
     what: &'static str,
-    /// Its value when this was built.
+    /// The value at build time.
     at_build: Option<&'static str>,
 }
 
@@ -26,7 +26,7 @@ const KCAT: Requirement =
 /// The PostgreSQL server on which tests may create databases: `postgres://user@host:port/postgres`.
 ///
 /// # Panics
-/// When the environment names none, or another one than when this was built.
+/// If the environment names none, or another one than at build time.
 pub fn postgres_url() -> String {
     POSTGRES.value(env::var(POSTGRES.variable).ok())
 }
@@ -34,7 +34,7 @@ pub fn postgres_url() -> String {
 /// The Kafka that `scripts/services.sh` runs, as `host:port`. Tests may wipe it.
 ///
 /// # Panics
-/// When the environment names none, or another one than when this was built.
+/// If the environment names none, or another one than at build time.
 pub fn kafka_brokers() -> String {
     KAFKA.value(env::var(KAFKA.variable).ok())
 }
@@ -42,14 +42,14 @@ pub fn kafka_brokers() -> String {
 /// The path or name of a `kcat` program.
 ///
 /// # Panics
-/// When the environment names none, or another one than when this was built.
+/// If the environment names none, or another one than at build time.
 pub fn kcat() -> String {
     KCAT.value(env::var(KCAT.variable).ok())
 }
 
 impl Requirement {
-    /// The value that the environment has `now`. Which tests are ignored was decided when they were built, so a test that
-    /// runs in another environment is not what the runner says it is.
+    /// Checks the value at run time. Which tests are ignored was decided at build time, so a test must not run in another
+    /// environment.
     fn value(self, now: Option<String>) -> String {
         let Self { variable, what, at_build } = self;
         let now = now.filter(|value| !value.is_empty());
@@ -59,10 +59,10 @@ impl Requirement {
             (built_with, Some(now)) if built_with == Some(now.as_str()) => now,
             (None, None) => panic!("{variable} names no {what}{in_ci}"),
             (Some(_), None) => panic!(
-                "{variable} named a {what} when this test was built and is not set now: set it, or run the test through cargo, which builds it anew"
+                "{variable} named a {what} when this test was built and is not set now: set it, or run the test through cargo, which rebuilds it"
             ),
             (_, Some(_)) => panic!(
-                "{variable} is not what it was when this test was built: run the test through cargo, which builds it anew"
+                "{variable} is not what it was when this test was built: run the test through cargo, which rebuilds it"
             ),
         }
     }
@@ -84,7 +84,7 @@ mod tests {
     fn a_server_is_the_one_that_was_named_when_the_test_was_built() {
         let requirement = Requirement { variable: "TEST_SERVER", what: "server", at_build: Some("a") };
         assert_eq!(requirement.value(Some("a".to_owned())), "a");
-        for (at_build, now, said) in [
+        for (at_build, now, expected) in [
             (None, None, "TEST_SERVER names no server"),
             (Some(""), Some(""), "TEST_SERVER names no server"),
             (Some("a"), None, "TEST_SERVER named a server when this test was built and is not set now"),
@@ -93,7 +93,7 @@ mod tests {
             (None, Some("b"), "TEST_SERVER is not what it was when this test was built"),
         ] {
             let complaint = complaint(at_build, now);
-            assert!(complaint.starts_with(said), "{at_build:?}, {now:?}: {complaint}");
+            assert!(complaint.starts_with(expected), "{at_build:?}, {now:?}: {complaint}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A program under test as a process: started, and everything that it writes kept.
+//! A program under test as a process, with its output kept.
 
 use crate::PATIENCE;
 use std::io::{BufRead, BufReader, Read};
@@ -23,7 +23,7 @@ struct Written {
 #[derive(Debug, Default)]
 struct Lines {
     text: String,
-    /// Of standard output and standard error, how many have ended.
+    /// How many of standard output and standard error have ended.
     ended: usize,
 }
 
@@ -37,7 +37,7 @@ impl Running {
     /// Starts a program.
     ///
     /// # Panics
-    /// When it cannot be started.
+    /// If it cannot be started.
     pub fn start(command: &mut Command) -> Self {
         let mut child = command
             .stdin(Stdio::null())
@@ -53,10 +53,10 @@ impl Running {
         Self { child, written, readers }
     }
 
-    /// Waits until it writes where it listens, behind these words: host and port.
+    /// Waits until it writes the address that it listens on after this text. Returns the host and port.
     ///
     /// # Panics
-    /// When it ends before, or does not within [`PATIENCE`].
+    /// If it ends first, or does not write it within [`PATIENCE`].
     pub fn address_behind(&self, words: &str) -> String {
         self.wait_for(&format!("'{words}'"), |text| {
             let (_, rest) = text.split_once(words)?;
@@ -65,10 +65,10 @@ impl Running {
         })
     }
 
-    /// Waits until `find` finds something in what it wrote, and returns that.
+    /// Waits until `find` returns a value for the output so far, and returns it.
     ///
     /// # Panics
-    /// When it ends before, or it is not there within [`PATIENCE`].
+    /// If it ends first, or `find` finds nothing within [`PATIENCE`].
     pub fn wait_for<T>(&self, what: &str, mut find: impl FnMut(&str) -> Option<T>) -> T {
         let mut found = None;
         let waits = |lines: &mut Lines| {
@@ -77,27 +77,27 @@ impl Running {
         };
         let waited = self.written.more.wait_timeout_while(self.written.lock(), PATIENCE, waits);
         let text = waited.unwrap_or_else(PoisonError::into_inner).0.text.clone();
-        found.unwrap_or_else(|| panic!("it did not write {what}, but: {text}"))
+        found.unwrap_or_else(|| panic!("the output lacks {what}: {text}"))
     }
 
-    /// Everything it wrote so far.
+    /// The output so far.
     pub fn written(&self) -> String {
         self.written.lock().text.clone()
     }
 
-    /// Sends it a signal, by its name without SIG.
+    /// Sends a signal, given by its name without SIG.
     ///
     /// # Panics
-    /// When it cannot be sent.
+    /// If it cannot be sent.
     pub fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status();
         assert!(sent.is_ok_and(|status| status.success()), "SIG{name} cannot be sent");
     }
 
-    /// Waits until it has ended: how, and everything it wrote.
+    /// Waits until it has ended. Returns its status and its output.
     ///
     /// # Panics
-    /// When it goes on for longer than [`PATIENCE`].
+    /// If it does not end within [`PATIENCE`].
     pub fn ended(mut self) -> (ExitStatus, String) {
         let waits = |lines: &mut Lines| lines.ended < 2;
         let waited = self.written.more.wait_timeout_while(self.written.lock(), PATIENCE, waits);
@@ -132,10 +132,10 @@ fn keep(from: impl Read + Send + 'static, into: &Arc<Written>) -> JoinHandle<()>
     })
 }
 
-/// Runs a program to its end: how it ended, and what it wrote on standard output and on standard error.
+/// Runs a program to its end. Returns its status, its standard output and its standard error.
 ///
 /// # Panics
-/// When it cannot be started, or does not write UTF-8.
+/// If it cannot be started, or does not write UTF-8.
 pub fn run_to_end(command: &mut Command) -> (Output, String, String) {
     let output = command.output().expect("the program can be started");
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("UTF-8");

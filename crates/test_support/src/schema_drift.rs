@@ -1,5 +1,5 @@
-//! What tables a database really has, what a `schema.rs` says of them, and migrations taken back. Both sides are
-//! written in the same words, `table.column type` with `null` where that may be, so that they can be compared as sets.
+//! Compares the tables of a database with a `schema.rs`, and reverts migrations. Both sides are written as `table.column type`,
+//! with `null` for a nullable column, so that they can be compared as sets.
 
 use crate::execute;
 use diesel::backend::Backend;
@@ -16,10 +16,10 @@ struct Line {
     line: String,
 }
 
-/// Migrates a fresh database up, down again to nothing, and up to what it was.
+/// Migrates a fresh database up, down to nothing, and up again to the same schema.
 ///
 /// # Panics
-/// When a migration fails, leaves something behind, or makes something else the second time.
+/// If a migration fails, leaves something behind, or results in another schema the second time.
 pub fn assert_down_and_up_again_is_the_same(database: &Database, sets: &[&Migrations]) {
     let all = || database.read(|c| Ok((columns(c)?, indexes_and_constraints(c)?))).expect("the tables can be listed");
     database.migrate(sets).expect("it migrates up");
@@ -31,10 +31,10 @@ pub fn assert_down_and_up_again_is_the_same(database: &Database, sets: &[&Migrat
     assert_eq!(all(), before);
 }
 
-/// Migrates a filled database down by its newest migration and up again, and then down to nothing and up.
+/// Reverts and reapplies the newest migration of a filled database, and then all of them.
 ///
 /// # Panics
-/// When a migration fails, or the newest one changes a row on its way down and up.
+/// If a migration fails, or reverting and reapplying the newest one changes a row.
 pub fn assert_rows_survive_the_newest_migration(database: &Database, sets: &[&Migrations], fill: &[&str]) {
     database.migrate(sets).expect("it migrates up");
     for sql in fill {
@@ -44,14 +44,14 @@ pub fn assert_rows_survive_the_newest_migration(database: &Database, sets: &[&Mi
     let before = rows();
     assert_eq!(before.len(), fill.len(), "each statement inserts a row: {before:#?}");
     revert(database, sets, 1);
-    assert_ne!(rows(), before, "the newest migration is taken back");
+    assert_ne!(rows(), before, "the newest migration is reverted");
     database.migrate(sets).expect("it migrates up again");
     assert_eq!(rows(), before);
     revert(database, sets, usize::MAX);
     database.migrate(sets).expect("it migrates up from nothing");
 }
 
-/// Takes the last migrations back, the newest one first.
+/// Reverts the last migrations, the newest first.
 fn revert(database: &Database, sets: &[&Migrations], how_many: usize) {
     let reverted = database.write(|connection| {
         match connection {
@@ -60,7 +60,7 @@ fn revert(database: &Database, sets: &[&Migrations], how_many: usize) {
         }
         Ok(())
     });
-    reverted.expect("the way back is committed");
+    reverted.expect("the revert is committed");
 }
 
 fn revert_each<'a, B: Backend>(
@@ -74,14 +74,14 @@ fn revert_each<'a, B: Backend>(
     let mut all: Vec<Box<dyn Migration<B>>> = all.collect();
     all.sort_by_key(|migration| migration.name().version().to_string());
     for migration in all.iter().rev().take(how_many) {
-        harness.revert_migration(migration).expect("every migration can be taken back");
+        harness.revert_migration(migration).expect("every migration can be reverted");
     }
 }
 
-/// The columns a database has. Diesel's own table of migrations is left out.
+/// The columns of a database, without Diesel's own migrations table.
 ///
 /// # Errors
-/// The database's.
+/// The error of the database.
 pub fn columns(connection: &mut Connection) -> Result<BTreeSet<String>> {
     lines(
         connection,
@@ -97,10 +97,10 @@ pub fn columns(connection: &mut Connection) -> Result<BTreeSet<String>> {
     )
 }
 
-/// Migrates a database by the sets that its own migrations build on, and then by its own.
+/// Applies the migrations that its own ones build on, and then its own.
 ///
 /// # Panics
-/// Unless its own migrations make just the columns of `expected`.
+/// If its own migrations create other columns than `expected`.
 pub fn assert_migrations_make(
     database: &Database,
     base: &[&Migrations],
@@ -115,7 +115,7 @@ pub fn assert_migrations_make(
     assert_eq!(made, expected.iter().flatten().cloned().collect());
 }
 
-/// Every row of a database: the table, and each column with its value as text.
+/// Every row of a database: the table and each column with its value, as text.
 fn rows(connection: &mut Connection) -> Result<BTreeSet<String>> {
     let mut tables: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for column in columns(connection)? {
@@ -133,7 +133,7 @@ fn rows(connection: &mut Connection) -> Result<BTreeSet<String>> {
     Ok(all)
 }
 
-/// The indexes and constraints a database has, each as the database itself writes it.
+/// The indexes and constraints of a database, each as the database itself writes it.
 fn indexes_and_constraints(connection: &mut Connection) -> Result<BTreeSet<String>> {
     lines(
         connection,
@@ -157,10 +157,10 @@ fn lines(connection: &mut Connection, sqlite: &str, postgres: &str) -> Result<BT
     Ok(found.into_iter().map(|found| found.line).collect())
 }
 
-/// The columns that a `diesel::table!` says there are. The names of its Rust types are all that tells it.
+/// The columns of a `diesel::table!`, read from the names of its Rust types.
 ///
 /// # Panics
-/// When a type is one that the two databases do not share.
+/// If a type is not the same on both databases.
 pub fn columns_in_schema<T: Table>(_: T) -> BTreeSet<String>
 where
     T::AllColumns: Expression,
@@ -179,7 +179,7 @@ where
             "Bool" => "boolean",
             "Text" => "text",
             "Binary" => "bytea",
-            other => panic!("{table}: {other} is not one type on both databases"),
+            other => panic!("{table}: {other} is not the same type on both databases"),
         };
         format!("{table}.{} {sql_type}{null}", last(column))
     });

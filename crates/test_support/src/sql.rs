@@ -1,4 +1,4 @@
-//! A look into a database, and a hand in it, with plain SQL that is the same on both.
+//! Plain SQL that works on both databases.
 
 use diesel::sql_types::BigInt;
 use diesel::{QueryableByName, RunQueryDsl, sql_query};
@@ -10,27 +10,27 @@ struct Number {
     n: i64,
 }
 
-/// The one number `n` that a query returns.
+/// The number `n` that a query returns.
 ///
 /// # Panics
-/// When the query fails.
+/// If the query fails.
 pub fn number(database: &Database, sql: &str) -> i64 {
     database.read(|connection| number_in(connection, sql)).unwrap_or_else(|error| panic!("{sql}: {error:?}"))
 }
 
-/// The one number `n` that a query returns, in a transaction.
+/// The number `n` that a query returns, in a transaction.
 ///
 /// # Errors
-/// The database's.
+/// The error of the database.
 pub fn number_in(connection: &mut Connection, sql: &str) -> dual_db::Result<i64> {
     let found: Number = on_each_backend!(connection, |c| sql_query(sql).get_result(c))?;
     Ok(found.n)
 }
 
-/// How many rows a table has.
+/// The number of rows of a table.
 ///
 /// # Panics
-/// When there is no such table.
+/// If the table does not exist.
 pub fn count(database: &Database, table: &str) -> i64 {
     number(database, &format!("SELECT count(*) AS n FROM {table}"))
 }
@@ -38,16 +38,16 @@ pub fn count(database: &Database, table: &str) -> i64 {
 /// Runs a statement.
 ///
 /// # Errors
-/// The database's.
+/// The error of the database.
 pub fn execute(connection: &mut Connection, sql: &str) -> dual_db::Result<()> {
     on_each_backend!(connection, |c| sql_query(sql).execute(c))?;
     Ok(())
 }
 
-/// Makes a table refuse what is done to it: `INSERT`, `DELETE`. It is one table at a time.
+/// Makes a table refuse an operation, `INSERT` or `DELETE`. Only one table at a time.
 ///
 /// # Panics
-/// When the trigger cannot be made.
+/// If the trigger cannot be created.
 pub fn forbid(database: &Database, operation: &str, table: &str) {
     let made = database.write(|connection| match connection {
         Connection::Sqlite(_) => execute(
@@ -63,13 +63,13 @@ pub fn forbid(database: &Database, operation: &str, table: &str) {
             execute(connection, &trigger)
         }
     });
-    made.expect("a trigger can be made");
+    made.expect("the trigger can be created");
 }
 
-/// Takes back what [`forbid`] did.
+/// Reverts [`forbid`].
 ///
 /// # Panics
-/// When the table was not forbidden.
+/// If [`forbid`] was not called for the table.
 pub fn allow(database: &Database, table: &str) {
     let dropped = database.write(|connection| match connection {
         Connection::Sqlite(_) => execute(connection, "DROP TRIGGER forbid"),

@@ -1,11 +1,11 @@
-//! How much one counter is raised by what a test does: the counters of `/metrics` are those of the whole process, in which
-//! other tests run.
+//! Counts how much a test increments one counter. The counters of `/metrics` belong to the whole process, in which other tests
+//! run.
 
 use metrics::{Counter, CounterFn, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Counts one counter, where it is the thread's recorder (`metrics::set_default_local_recorder`).
+/// Counts the increments of one counter while it is the thread's recorder (`metrics::set_default_local_recorder`).
 #[derive(Debug)]
 pub struct Tally {
     name: &'static str,
@@ -16,12 +16,12 @@ pub struct Tally {
 struct Count(AtomicU64);
 
 impl Tally {
-    /// Of the counter with this name.
+    /// A tally of the counter with this name.
     pub fn of(name: &'static str) -> Self {
         Self { name, count: Arc::default() }
     }
 
-    /// By how much it was raised so far.
+    /// The sum of the increments so far.
     pub fn total(&self) -> u64 {
         self.count.0.load(Ordering::SeqCst)
     }

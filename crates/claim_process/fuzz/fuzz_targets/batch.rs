@@ -54,7 +54,7 @@ fuzz_target!(|input: &[u8]| {
 /// What there is to say of each claim, and how the batch ended.
 fn read(input: impl Read, format: Option<BatchFormat>, grouping: Grouping) -> Vec<String> {
     memory::within(MAX_MEMORY_BYTES, || {
-        let mut said = Vec::new();
+        let mut results = Vec::new();
         let mut next_row = 1;
         let limits = BatchLimits { max_claim_bytes: MAX_CLAIM_BYTES, read: ReadLimits::default() };
         let ended = read_batch(input, format, grouping, limits, &mut |claim| {
@@ -62,14 +62,14 @@ fn read(input: impl Read, format: Option<BatchFormat>, grouping: Grouping) -> Ve
                 assert!(first == next_row && first <= last, "rows {first} to {last} come where {next_row} is the next");
                 next_row = last + 1;
             }
-            match &claim.form {
-                Ok(form) => judge(form),
+            match &claim.raw_claim {
+                Ok(raw_claim) => judge(raw_claim),
                 Err(refusal) => is_short(&refusal.finding().message),
             }
-            said.push(format!("{:?} {} {}", claim.location, &claim.hash[..16], claim.form.is_ok()));
-            if said.len() < ENOUGH_CLAIMS { Ok(()) } else { Err(()) }
+            results.push(format!("{:?} {} {}", claim.location, &claim.hash[..16], claim.raw_claim.is_ok()));
+            if results.len() < ENOUGH_CLAIMS { Ok(()) } else { Err(()) }
         });
-        said.push(match ended {
+        results.push(match ended {
             Ok(()) => "whole".to_owned(),
             Err(Ended::Stopped(())) => "stopped".to_owned(),
             Err(Ended::Input(error)) => format!("{INPUT_FAILED}: {:?}", error.kind()),
@@ -78,7 +78,7 @@ fn read(input: impl Read, format: Option<BatchFormat>, grouping: Grouping) -> Ve
                 malformed.0
             }
         });
-        said
+        results
     })
 }
 

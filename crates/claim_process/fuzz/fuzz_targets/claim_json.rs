@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|body: &[u8]| {
     memory::within(memory_of_claim(body.len()), || match read_json(body, ReadLimits::default()) {
-        Ok(form) => judge(&form),
+        Ok(raw_claim) => judge(&raw_claim),
         Err(malformed) => is_short(&malformed.0),
     });
 });

@@ -27,11 +27,11 @@ const LONGEST_MESSAGE: usize = 1024;
 const LONG_RUN: usize = 24;
 
 /// Puts a claim before the rules: it is taken or refused with a reason, and nothing that is said shows what it holds.
-pub fn judge(form: &RawClaim) {
+pub fn judge(raw_claim: &RawClaim) {
     let limits = Limits::default();
-    let findings = match RuleSet::new(default_severities(), limits, None).accept(form, NOW) {
+    let findings = match RuleSet::new(default_severities(), limits, None).accept(raw_claim, NOW) {
         Ok((claim, warnings)) => {
-            assert_eq!(claim.lines.len(), form.lines.len());
+            assert_eq!(claim.lines.len(), raw_claim.lines.len());
             warnings
         }
         Err(findings) => {
@@ -40,7 +40,7 @@ pub fn judge(form: &RawClaim) {
         }
     };
     assert!(findings.len() <= limits.max_findings + 1);
-    let values: HashSet<u64> = form
+    let values: HashSet<u64> = raw_claim
         .lines
         .iter()
         .take(limits.max_lines)

@@ -155,10 +155,10 @@ mod tests {
                 "service_date": "2018-03-28", "submitted_procedure": "D0180", "provider_fees": "{fee}.00",
                 "allowed_fees": "{fee}.00", "member_coinsurance": "0.00", "member_copay": "0.00"}}"#
         );
-        let form = read_json(body.as_bytes(), ReadLimits::default()).expect("it is JSON");
+        let raw_claim = read_json(body.as_bytes(), ReadLimits::default()).expect("it is JSON");
         let severities = BTreeMap::from([("likely_duplicate".to_owned(), severity)]);
         let rules = RuleSet::new(severities, Limits::default(), None);
-        let (claim, warnings) = rules.accept(&form, Timestamp::now()).expect("it breaks no rule");
+        let (claim, warnings) = rules.accept(&raw_claim, Timestamp::now()).expect("it breaks no rule");
         Submission {
             claim_id: ClaimId::random(),
             duplicate_check: rules.duplicate_check(&claim),

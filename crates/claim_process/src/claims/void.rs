@@ -77,6 +77,6 @@ impl Voider {
         row.version = 2;
         row.voided_at_us = Some(now_us);
         row.void_reason = Some(reason.to_owned());
-        claims::note_void(connection, row, now_us + self.due_after_us)
+        claims::record_void(connection, row, now_us, now_us + self.due_after_us)
     }
 }

@@ -1,5 +1,5 @@
-//! What must agree, claim by claim or provider by provider, compared in the database: the sums, how many are off, and the
-//! first of these. Two that are off and cancel each other out in a sum are found, too.
+//! Comparisons that must agree, claim by claim or provider by provider, computed in the database: the sums, how many are off,
+//! and the first of these. Two differences that cancel each other out in a sum are found, too.
 
 use super::reconciliation::Sum;
 use claim_events::OutcomeKind;
@@ -8,43 +8,43 @@ use diesel::sql_query;
 use diesel::sql_types::{BigInt, Text};
 use dual_db::{Connection, Result, on_each_backend};
 
-/// How many that are off are named, for each comparison.
+/// The most claims or providers that a comparison names.
 pub const MOST_NAMED: i64 = 20;
 
-/// What is compared one by one.
+/// What a comparison compares one by one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Each {
-    /// By its id.
+    /// Claims, by id.
     Claim,
-    /// By its NPI.
+    /// Providers, by NPI.
     Provider,
 }
 
-/// Two sums that must be the same, for each and in all.
+/// The result of a comparison: two sums that must be the same, for each claim or provider and in all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Agreement {
-    /// What must be so.
+    /// What must be true.
     pub name: &'static str,
     /// What is compared one by one.
     pub each: Each,
-    /// What there should be.
+    /// The expected sum.
     pub expected: Sum,
-    /// What there is.
+    /// The sum that was found.
     pub found: Sum,
-    /// How many are off.
+    /// How many claims or providers differ.
     pub off: i64,
-    /// The first of them.
+    /// The first of them, at most [`MOST_NAMED`].
     pub named: Vec<Pair>,
 }
 
-/// One claim or provider.
+/// The sums of one claim or provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pair {
     /// The claim's id or the provider's NPI.
     pub id: String,
-    /// What there should be.
+    /// The expected sum.
     pub expected: Sum,
-    /// What there is.
+    /// The sum that was found.
     pub found: Sum,
 }
 
@@ -79,13 +79,13 @@ struct Named {
 
 const IS_OFF: &str = "(expected_claims <> found_claims OR expected_cents <> found_cents)";
 
-/// Makes all comparisons. Call it in one transaction for numbers that belong together.
+/// Makes all comparisons. Call it in one transaction, so that all numbers are from one snapshot.
 pub fn compare(connection: &mut Connection) -> Result<Vec<Agreement>> {
     comparisons(connection).into_iter().map(|comparison| run(connection, comparison)).collect()
 }
 
 fn comparisons(connection: &Connection) -> Vec<Comparison> {
-    // An outcome is kept as the event's body. One that somebody wrote by hand must not break the query.
+    // The column `outcome` has the event's JSON body. A body that was edited by hand must not break the query.
     let amount = match connection {
         Connection::Sqlite(_) => {
             "CASE WHEN json_valid(outcome) THEN CAST(json_extract(outcome, '$.amount_cents') AS BIGINT) END"
@@ -122,12 +122,12 @@ fn comparisons(connection: &Connection) -> Vec<Comparison> {
             ),
         },
         Comparison {
-            name: "unwound claims have an outcome that says so",
+            name: "unwound claims have an unwound outcome",
             each: Each::Claim,
             pairs: if_so(&has_outcome(OutcomeKind::Unwound), "status = 'unwound'"),
         },
         Comparison {
-            name: "pending claims are asked for until they end",
+            name: "pending claims are due for a re-request",
             each: Each::Claim,
             pairs: if_so("next_attempt_at_us IS NOT NULL", "status IN ('submitted', 'void_requested')"),
         },
@@ -145,7 +145,7 @@ fn comparisons(connection: &Connection) -> Vec<Comparison> {
     ]
 }
 
-/// Claims that are in one condition, of which only those count that are in another, too.
+/// Of the claims that meet `of_those`, all are expected and those that meet `condition` are found.
 fn if_so(condition: &str, of_those: &str) -> String {
     format!(
         "SELECT claim_id AS id, 1 AS expected_claims, net_fee_cents AS expected_cents,

@@ -1,13 +1,15 @@
-//! Claims with their lines and timeline: reading them, noting outcomes, and finding those that are due to be asked for.
+//! Claims with their lines, outcome and timeline: reading them, and recording outcomes and voids. Which claims are
+//! re-requested is in [`requests`](super::requests).
 
+use super::outcome::{OutcomeColumnNames, OutcomeColumns, StoredOutcome};
 use super::schema::{claim_lines, claim_timeline, claims};
 use crate::domain::claim::Claim;
 use crate::domain::finding::Finding;
 use crate::domain::transition::{State, Status};
-use claim_events::{Event, KnownOutcome, OutcomeKind, PaymentEvent};
+use claim_events::{KnownOutcome, PaymentEvent};
 use diesel::prelude::*;
 use diesel::result::Error as DieselError;
-use dual_db::{Connection, Result, load_for_update, load_skipping_locked, on_each_backend};
+use dual_db::{Connection, Result, load_for_update, on_each_backend};
 use std::collections::HashMap;
 
 /// A row of `claims`.
@@ -30,10 +32,12 @@ pub struct ClaimRow {
     pub traceparent: Option<String>,
     pub version: i64,
     pub resync_epoch: i64,
-    pub outcome_type: Option<String>,
-    pub outcome_version: Option<i64>,
-    pub outcome_at_us: Option<i64>,
-    pub outcome: Option<String>,
+    #[diesel(
+        select_expression = (claims::outcome_type, claims::outcome_version, claims::outcome_at_us, claims::outcome),
+        select_expression_type = OutcomeColumnNames,
+        deserialize_as = OutcomeColumns
+    )]
+    pub outcome: Option<StoredOutcome>,
     pub next_attempt_at_us: Option<i64>,
     pub request_count: i64,
     pub voided_at_us: Option<i64>,
@@ -78,10 +82,10 @@ pub fn line_rows(claim: &Claim) -> Vec<LineRow> {
         .collect()
 }
 
-/// Something that happened to a claim.
+/// An event of a claim's timeline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TimelineEntry {
-    /// When.
+    /// When it happened, in microseconds since 1970.
     pub at_us: i64,
     /// The type of the event.
     pub event: String,
@@ -93,7 +97,7 @@ pub struct TimelineEntry {
 pub struct StoredClaim {
     pub row: ClaimRow,
     pub lines: Vec<LineRow>,
-    /// What happened after the submission, oldest first.
+    /// The events after the submission, oldest first.
     pub timeline: Vec<TimelineEntry>,
 }
 
@@ -105,42 +109,38 @@ impl std::fmt::Debug for ClaimRow {
 }
 
 impl ClaimRow {
-    /// The outcome it has.
+    /// The kind and version of the recorded outcome.
     pub fn known_outcome(&self) -> Option<KnownOutcome> {
-        let kind = OutcomeKind::from_event_type(self.outcome_type.as_deref()?)?;
-        Some(KnownOutcome { kind, version: self.outcome_version? })
+        self.outcome.as_ref().map(|outcome| KnownOutcome { kind: outcome.kind, version: outcome.version })
     }
 
-    /// The outcome it has, as it was told.
+    /// The recorded outcome as payments published it.
     pub fn outcome_event(&self) -> Option<PaymentEvent> {
-        PaymentEvent::from_body(self.outcome_type.as_deref()?, self.outcome.as_deref()?.as_bytes()).ok()
+        self.outcome.as_ref().and_then(StoredOutcome::event)
     }
 
-    /// What decides what an outcome does to it.
+    /// The part of the row that its transitions depend on.
     ///
     /// # Errors
-    /// A refusal, where somebody else wrote a status that is none.
+    /// The column `status` holds an unknown status.
     pub fn state(&self) -> Result<State> {
-        let unreadable = || DieselError::DeserializationError("the status of a claim is none".into());
-        let status = Status::parse(&self.status).ok_or_else(unreadable)?;
+        let unknown = || DieselError::DeserializationError("unknown claim status".into());
+        let status = Status::parse(&self.status).ok_or_else(unknown)?;
         Ok(State { status, version: self.version, resync_epoch: self.resync_epoch, outcome: self.known_outcome() })
     }
 }
 
 impl StoredClaim {
-    /// What its sender was warned about.
+    /// The warnings that its sender got.
     pub fn warnings(&self) -> Vec<Finding> {
         serde_json::from_str(&self.row.warnings).unwrap_or_default()
     }
 
-    /// The claim as it was when it was first answered, which is what a repeated `Idempotency-Key` gets.
+    /// The claim as in its first response, which is what a repeated `Idempotency-Key` gets.
     pub fn as_first_answered(mut self) -> Self {
         self.row.status = Status::Submitted.name().to_owned();
         self.row.needs_attention = false;
         self.row.outcome = None;
-        self.row.outcome_type = None;
-        self.row.outcome_version = None;
-        self.row.outcome_at_us = None;
         self.row.voided_at_us = None;
         self.row.void_reason = None;
         self.timeline.clear();
@@ -157,7 +157,7 @@ pub struct ListFilter {
     pub provider_npi: Option<String>,
     /// Only those of this plan.
     pub plan_group: Option<String>,
-    /// Only the one to which its sender gave this id.
+    /// Only the claim with this id of its sender's.
     pub external_claim_id: Option<String>,
     /// Only those that need attention, or only those that do not.
     pub needs_attention: Option<bool>,
@@ -224,48 +224,7 @@ pub fn list(connection: &mut Connection, filter: &ListFilter, limit: i64) -> Res
     with_details(connection, rows)
 }
 
-/// Takes claims whose time to be asked for has come, oldest first, past those that another instance is taking.
-pub fn take_due(connection: &mut Connection, now_us: i64, limit: i64) -> Result<Vec<StoredClaim>> {
-    let rows: Vec<ClaimRow> = load_skipping_locked!(
-        connection,
-        claims::table
-            .filter(claims::next_attempt_at_us.le(now_us))
-            .order(claims::next_attempt_at_us)
-            .limit(limit)
-            .select(ClaimRow::as_select())
-    )?;
-    with_details(connection, rows)
-}
-
-/// Whether [`take_due`] would find anything.
-pub fn any_due(connection: &mut Connection, now_us: i64) -> Result<bool> {
-    let first: Option<i64> = on_each_backend!(connection, |c| {
-        claims::table.filter(claims::next_attempt_at_us.le(now_us)).select(claims::id).first(c).optional()
-    })?;
-    Ok(first.is_some())
-}
-
-/// Notes that a claim was asked for again.
-pub fn note_requested(
-    connection: &mut Connection,
-    id: i64,
-    next_attempt_at_us: i64,
-    request_count: i64,
-    needs_attention: bool,
-) -> Result<()> {
-    on_each_backend!(connection, |c| {
-        diesel::update(claims::table.find(id))
-            .set((
-                claims::next_attempt_at_us.eq(next_attempt_at_us),
-                claims::request_count.eq(request_count),
-                claims::needs_attention.eq(needs_attention),
-            ))
-            .execute(c)
-    })?;
-    Ok(())
-}
-
-/// Claims by their public ids, held until the transaction ends.
+/// Claims by their public ids, locked until the transaction ends.
 pub fn find_for_update(connection: &mut Connection, claim_ids: &[&str]) -> Result<Vec<ClaimRow>> {
     Ok(load_for_update!(
         connection,
@@ -273,21 +232,21 @@ pub fn find_for_update(connection: &mut Connection, claim_ids: &[&str]) -> Resul
     )?)
 }
 
-/// Notes a new outcome and what it made of the claim, with an entry in the timeline.
-pub fn note_outcome(connection: &mut Connection, claim: &ClaimRow) -> Result<()> {
+/// Records an outcome and the status that the claim has with it, and adds the outcome to the timeline.
+pub fn record_outcome(connection: &mut Connection, id: i64, status: Status, outcome: &StoredOutcome) -> Result<()> {
+    let event_type = outcome.kind.event_type();
     on_each_backend!(connection, |c| {
-        diesel::update(claims::table.find(claim.id))
+        diesel::update(claims::table.find(id))
             .set((
-                claims::status.eq(&claim.status),
-                claims::outcome_type.eq(&claim.outcome_type),
-                claims::outcome_version.eq(claim.outcome_version),
-                claims::outcome_at_us.eq(claim.outcome_at_us),
-                claims::outcome.eq(&claim.outcome),
+                claims::status.eq(status.name()),
+                claims::outcome_type.eq(event_type),
+                claims::outcome_version.eq(outcome.version),
+                claims::outcome_at_us.eq(outcome.at_us),
+                claims::outcome.eq(&outcome.body),
             ))
             .execute(c)
     })?;
-    let event = claim.outcome_type.as_deref().unwrap_or_default();
-    add_to_timeline(connection, claim.id, claim.outcome_at_us.unwrap_or_default(), event)
+    add_to_timeline(connection, id, outcome.at_us, event_type)
 }
 
 fn add_to_timeline(connection: &mut Connection, id: i64, at_us: i64, event: &str) -> Result<()> {
@@ -303,14 +262,20 @@ fn add_to_timeline(connection: &mut Connection, id: i64, at_us: i64, event: &str
     Ok(())
 }
 
-/// Notes that a claim was withdrawn, with an entry in the timeline. Its new event is asked for from `next_attempt_at_us` on.
-pub fn note_void(connection: &mut Connection, claim: &ClaimRow, next_attempt_at_us: i64) -> Result<()> {
+/// Records a void with its reason, version and status as the row has them, and adds it to the timeline. The outcome of the
+/// claim's new event is re-requested from `next_attempt_at_us` on.
+pub fn record_void(
+    connection: &mut Connection,
+    claim: &ClaimRow,
+    voided_at_us: i64,
+    next_attempt_at_us: i64,
+) -> Result<()> {
     on_each_backend!(connection, |c| {
         diesel::update(claims::table.find(claim.id))
             .set((
                 claims::status.eq(&claim.status),
                 claims::version.eq(claim.version),
-                claims::voided_at_us.eq(claim.voided_at_us),
+                claims::voided_at_us.eq(voided_at_us),
                 claims::void_reason.eq(&claim.void_reason),
                 claims::next_attempt_at_us.eq(next_attempt_at_us),
                 claims::request_count.eq(0),
@@ -318,61 +283,7 @@ pub fn note_void(connection: &mut Connection, claim: &ClaimRow, next_attempt_at_
             ))
             .execute(c)
     })?;
-    add_to_timeline(connection, claim.id, claim.voided_at_us.unwrap_or_default(), "claim.void_requested")
-}
-
-/// The highest resync epoch of any claim; 0 where there is none.
-pub fn highest_resync_epoch(connection: &mut Connection) -> Result<i64> {
-    let highest: Option<i64> =
-        on_each_backend!(connection, |c| claims::table.select(diesel::dsl::max(claims::resync_epoch)).first(c))?;
-    Ok(highest.unwrap_or(0))
-}
-
-/// Raises the resync epoch of up to `limit` claims behind the key `after` and makes them due now: of all, or of those to which
-/// something happened since `since_us`. Returns their keys, in order.
-pub fn raise_resync_epoch(
-    connection: &mut Connection,
-    resync_epoch: i64,
-    since_us: Option<i64>,
-    after: i64,
-    limit: i64,
-    now_us: i64,
-) -> Result<Vec<i64>> {
-    let keys: Vec<i64> = on_each_backend!(connection, |c| {
-        let mut query =
-            claims::table.filter(claims::id.gt(after)).order(claims::id).limit(limit).select(claims::id).into_boxed();
-        if let Some(since_us) = since_us {
-            query = query.filter(
-                claims::submitted_at_us
-                    .nullable()
-                    .ge(since_us)
-                    .or(claims::outcome_at_us.ge(since_us))
-                    .or(claims::voided_at_us.ge(since_us)),
-            );
-        }
-        query.load(c)
-    })?;
-    on_each_backend!(connection, |c| {
-        diesel::update(claims::table.filter(claims::id.eq_any(&keys).and(claims::resync_epoch.lt(resync_epoch))))
-            .set((
-                claims::resync_epoch.eq(resync_epoch),
-                claims::next_attempt_at_us.eq(now_us),
-                claims::request_count.eq(0),
-                claims::needs_attention.eq(false),
-            ))
-            .execute(c)
-    })?;
-    Ok(keys)
-}
-
-/// Notes that a claim's current event is answered: nobody need ask for it again.
-pub fn note_answered(connection: &mut Connection, id: i64) -> Result<()> {
-    on_each_backend!(connection, |c| {
-        diesel::update(claims::table.find(id).filter(claims::next_attempt_at_us.is_not_null()))
-            .set((claims::next_attempt_at_us.eq(None::<i64>), claims::needs_attention.eq(false)))
-            .execute(c)
-    })?;
-    Ok(())
+    add_to_timeline(connection, claim.id, voided_at_us, "claim.void_requested")
 }
 
 /// Claims with their lines and timelines.

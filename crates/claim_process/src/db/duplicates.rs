@@ -1,5 +1,5 @@
-//! Which stored claims those of a group meet: equal ones, by the digest of their content, and those that hold their
-//! `external_claim_id`.
+//! The stored claims that conflict with the claims of a group: active claims with the same content, found by its digest, and
+//! claims that hold the same `external_claim_id`.
 
 use super::schema::claims;
 use diesel::prelude::*;
@@ -18,8 +18,8 @@ struct ActiveClaim {
     claim_id: String,
 }
 
-/// The public id of the oldest active claim (submitted or settled) for each of the digests, where there is one. One query, and one step
-/// into the index for each digest, however many equal claims there are.
+/// The public id of the oldest active claim with each of the digests, if there is one. A claim is active until it is voided or
+/// unwound. It is one query, with one step into the index for each digest, however many equal claims there are.
 pub fn active_claims(
     connection: &mut Connection,
     digests: &HashSet<ContentDigest>,
@@ -53,7 +53,7 @@ pub fn active_claims(
     Ok(found.into_iter().filter_map(|row| Some((*by_name.get(&row.digest)?, row.claim_id))).collect())
 }
 
-/// The public id of the claim that holds each `external_claim_id`, where one does.
+/// The public id of the claim that holds each `external_claim_id`, if there is one.
 pub fn external_id_holders(connection: &mut Connection, external_ids: &[&str]) -> Result<HashMap<String, String>> {
     if external_ids.is_empty() {
         return Ok(HashMap::new());
@@ -67,7 +67,7 @@ pub fn external_id_holders(connection: &mut Connection, external_ids: &[&str]) -
     Ok(found.into_iter().filter_map(|(external_id, claim_id)| Some((external_id?, claim_id))).collect())
 }
 
-/// Those of the claims that are stored.
+/// The given ids of which a claim is stored.
 pub fn stored_of(connection: &mut Connection, claim_ids: &[&str]) -> Result<HashSet<String>> {
     if claim_ids.is_empty() {
         return Ok(HashSet::new());

@@ -8,7 +8,7 @@ use dual_db::{Connection, Database, Error, Result, on_each_backend};
 use std::collections::HashMap;
 use std::slice;
 
-/// A key as it is written.
+/// A new key.
 #[derive(Debug, Clone, Insertable)]
 #[diesel(table_name = idempotency_keys, treat_none_as_default_value = false)]
 pub struct NewKey {
@@ -18,11 +18,11 @@ pub struct NewKey {
     pub body_hash: String,
     /// The claim that the request makes if the key is new.
     pub claim_id: String,
-    /// When.
+    /// When the request came, in microseconds since 1970.
     pub created_at_us: i64,
 }
 
-/// What a key stands for.
+/// The request that holds a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
     /// The body it was first used with.
@@ -31,7 +31,7 @@ pub struct Holder {
     pub claim_id: String,
 }
 
-/// Claims the keys that are new, and returns who holds each of them, new or old.
+/// Inserts the keys that are new, and returns the holder of each of them, new or old.
 pub fn claim_keys(connection: &mut Connection, keys: &[NewKey]) -> Result<HashMap<String, Holder>> {
     let mut holders = HashMap::new();
     for chunk in keys.chunks(ROWS_PER_INSERT) {
@@ -44,7 +44,7 @@ pub fn claim_keys(connection: &mut Connection, keys: &[NewKey]) -> Result<HashMa
     Ok(holders)
 }
 
-/// Who holds each of these keys, as far as anybody does. At most [`ROWS_PER_INSERT`] of them.
+/// The holders of those of these keys that are held. At most [`ROWS_PER_INSERT`] keys.
 pub fn holders(connection: &mut Connection, keys: &[&str]) -> Result<HashMap<String, Holder>> {
     let rows: Vec<(String, String, String)> = on_each_backend!(connection, |c| {
         idempotency_keys::table
@@ -71,7 +71,7 @@ pub fn wait_for_holder(database: &Database, key: &str) -> Result<Option<Holder>>
     }
 }
 
-/// Forgets keys from before a time, the oldest first and at most `most` of them. Returns how many.
+/// Deletes keys from before a time, the oldest first and at most `most` of them. Returns how many.
 pub fn forget(connection: &mut Connection, before_us: i64, most: usize) -> Result<usize> {
     let most = i64::try_from(most).unwrap_or(i64::MAX);
     let keys: Vec<String> = on_each_backend!(connection, |c| {
@@ -91,7 +91,7 @@ pub fn forget(connection: &mut Connection, before_us: i64, most: usize) -> Resul
     Ok(forgotten)
 }
 
-/// Gives a key back whose claim was refused after all, unless another claim has it.
+/// Deletes a key whose claim was refused, unless another claim holds it.
 pub fn release_key(connection: &mut Connection, key: &str, claim_id: &str) -> Result<()> {
     on_each_backend!(connection, |c| {
         let held = idempotency_keys::table.find(key).filter(idempotency_keys::claim_id.eq(claim_id));

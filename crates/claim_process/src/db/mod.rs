@@ -6,9 +6,11 @@ pub mod claims;
 pub mod duplicates;
 pub mod idempotency;
 pub mod insert;
+pub mod outcome;
 pub mod provider_totals;
 pub mod reconciliation;
-#[allow(missing_docs, reason = "what a column means is said in the struct of its row")]
+pub mod requests;
+#[allow(missing_docs, reason = "the struct of a row documents its columns")]
 pub mod schema;
 
 use diesel_migrations::embed_migrations;

@@ -19,18 +19,18 @@ pub struct ProviderTotal {
     pub claims: i64,
 }
 
-/// Changes to totals, gathered for one transaction. They are applied in the order of the NPIs, so that two transactions
-/// never wait for each other in a circle.
+/// Changes to totals, collected in one transaction. They are applied in the order of the NPIs, so that two transactions cannot
+/// deadlock.
 #[derive(Debug, Default)]
 pub struct Changes(BTreeMap<String, (i64, i64)>);
 
 impl Changes {
-    /// A claim counts from now on.
+    /// Adds a claim to its provider's total.
     pub fn add(&mut self, provider_npi: &str, net_fee_cents: i64) {
         self.change(provider_npi, net_fee_cents, 1);
     }
 
-    /// A claim counts no more.
+    /// Takes a claim out of its provider's total.
     pub fn remove(&mut self, provider_npi: &str, net_fee_cents: i64) {
         self.change(provider_npi, -net_fee_cents, -1);
     }

@@ -1,4 +1,4 @@
-//! What was submitted against what became of it, in counts and cents, computed in the database from one snapshot of it.
+//! Claims by their state, in counts and cents, computed in the database.
 
 use super::schema::claims;
 use crate::domain::transition::Status;
@@ -9,10 +9,10 @@ use diesel::sql_types::{BigInt, Nullable, Text};
 use dual_db::{Connection, Result, on_each_backend};
 use std::collections::HashMap;
 
-/// How many claims that need attention are named.
+/// The most claims that need attention that are listed.
 pub const MOST_NAMED: i64 = 20;
 
-/// So many claims, worth so much.
+/// A number of claims and the sum of their net fees.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, QueryableByName)]
 pub struct Sum {
     /// How many.
@@ -39,34 +39,34 @@ impl std::ops::Sub for Sum {
     }
 }
 
-/// All of it.
+/// The claims by their state.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reconciliation {
     /// Accepted.
     pub submitted: Sum,
-    /// Of these, those whose `claim.submitted` does not wait in the outbox: Kafka has acknowledged it, as often as it was
-    /// said. Whether Kafka still has it is not known: where it lost its data, a claim is published until it is said again.
+    /// Of these, those whose `claim.submitted` is not in the outbox: Kafka has acknowledged it, each time it was published. If
+    /// Kafka loses its data, that is not known here: a claim counts as published until it is re-published.
     pub published: Sum,
-    /// The others. A claim that is said again is one of them until Kafka has acknowledged that, too, and so is, in a database
-    /// that was put back to a copy, whatever waited when the copy was made.
+    /// The others. A re-published claim is one of them until Kafka has acknowledged that as well. In a database that was
+    /// restored from a backup, so is each claim that was in the outbox when the backup was made.
     pub unpublished: Sum,
-    /// Since when the oldest event of these waits, in microseconds since 1970.
+    /// When the oldest of their events was written to the outbox, in microseconds since 1970.
     pub unpublished_since_us: Option<i64>,
     /// Paid.
     pub settled: Sum,
     /// Not paid, or paid back.
     pub unwound: Sum,
-    /// Neither yet.
+    /// Neither settled nor unwound yet.
     pub pending: Sum,
-    /// Asked for so often that somebody should look.
+    /// Re-requested so often that an operator should look.
     pub needs_attention: Sum,
-    /// The first of these: those that wait the longest.
+    /// The first of these, those that wait the longest: at most [`MOST_NAMED`].
     pub needing_attention: Vec<Waiting>,
-    /// Since when the oldest pending claim waits, in microseconds since 1970.
+    /// When the oldest pending claim was submitted or voided, in microseconds since 1970.
     pub pending_since_us: Option<i64>,
 }
 
-/// A claim that waits.
+/// A claim that needs attention.
 #[derive(Debug, Clone, PartialEq, Eq, QueryableByName)]
 pub struct Waiting {
     /// Its id.
@@ -75,13 +75,13 @@ pub struct Waiting {
     /// Its status.
     #[diesel(sql_type = Text)]
     pub status: String,
-    /// What is due, in cents.
+    /// Its net fee, in cents.
     #[diesel(sql_type = BigInt)]
     pub net_fee_cents: i64,
-    /// How often it was asked for.
+    /// How often its outcome was re-requested.
     #[diesel(sql_type = BigInt)]
     pub request_count: i64,
-    /// When it was submitted or withdrawn, in microseconds since 1970.
+    /// When it was submitted or voided, in microseconds since 1970.
     #[diesel(sql_type = BigInt)]
     pub since_us: i64,
 }
@@ -110,10 +110,10 @@ const NEEDING_ATTENTION: &str = "SELECT claim_id, status, net_fee_cents, request
     COALESCE(voided_at_us, submitted_at_us) AS since_us
     FROM claims WHERE needs_attention ORDER BY since_us, claim_id LIMIT $1";
 
-/// Claims whose first event waits in the outbox, or could not be published, and since when the first of them does. Nothing in
-/// a claim's own row tells: it may have been withdrawn, or asked for again, before any of that went out.
+/// Claims whose first event is in the outbox or could not be published, and when the oldest of these events was written. The
+/// claim's own row does not show that: it may have been voided or re-published before its first event was acknowledged.
 fn unpublished(connection: &mut Connection) -> Result<(Sum, Option<i64>)> {
-    // The id of a claim's first event, behind the claim's own.
+    // The id of a claim's first event, after the claim's id.
     let first_event = Envelope::derive_id("", "claim.submitted", 1);
     let (mut all, mut oldest_us) = (Sum::default(), None);
     event_bus::for_each_waiting_key(connection, CLAIM_TOPIC, &first_event, |connection, keys| {
@@ -133,7 +133,7 @@ fn unpublished(connection: &mut Connection) -> Result<(Sum, Option<i64>)> {
     Ok((all, oldest_us))
 }
 
-/// Computes it. Call it in one transaction for numbers that belong together.
+/// Computes the reconciliation. Call it in one transaction, so that all numbers are from one snapshot.
 pub fn compute(connection: &mut Connection) -> Result<Reconciliation> {
     let rows: Vec<ByStatus> = on_each_backend!(connection, |c| sql_query(BY_STATUS).load(c))?;
     let (unpublished, unpublished_since_us) = unpublished(connection)?;
@@ -156,7 +156,7 @@ pub fn compute(connection: &mut Connection) -> Result<Reconciliation> {
                 found.pending = found.pending + row.all;
                 found.pending_since_us = found.pending_since_us.into_iter().chain(row.oldest_us).min();
             }
-            // Of none: one of the comparisons says so.
+            // An unknown status: a comparison of `agreement` reports it.
             None => {}
         }
     }

@@ -1,4 +1,4 @@
-//! Money: whole cents in an `i64`, read from what senders write and never through a float.
+//! Money: whole cents in an `i64`, parsed from text without a float.
 
 use std::fmt;
 use std::iter::Sum;
@@ -60,7 +60,7 @@ impl Cents {
     }
 }
 
-/// The digits of a whole number, where commas stand, if at all, between groups of three.
+/// The digits of a whole number. Commas are allowed between groups of three.
 fn without_thousands_commas(whole: &str) -> Option<String> {
     let mut groups = whole.split(',');
     let first = groups.next()?;
@@ -68,7 +68,7 @@ fn without_thousands_commas(whole: &str) -> Option<String> {
     if first.is_empty() || !is_digits(first) {
         return None;
     }
-    // Nobody writes a nought before thousands: in `0,500` the comma is a decimal point.
+    // A leading zero before thousands is not a number as people write it: in `0,500` the comma is a decimal point.
     if whole.contains(',') && (first.len() > 3 || first.starts_with('0')) {
         return None;
     }
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_not_money_and_says_why() {
+    fn refuses_what_is_not_money_with_the_reason() {
         for (text, why) in [
             ("-100.0", NotMoney::Negative),
             ("-$5", NotMoney::Negative),
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_owed_has_a_sign_and_nothing_has_none() {
+    fn only_an_amount_below_zero_has_a_sign() {
         for (cents, text) in [(-11_685, "-116.85"), (-31, "-0.31"), (-1, "-0.01"), (0, "0.00"), (1, "0.01")] {
             assert_eq!(Cents(cents).to_string(), text);
         }

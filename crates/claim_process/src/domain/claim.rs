@@ -1,4 +1,4 @@
-//! A claim that may be stored: every field read, nothing missing, the net fee computed.
+//! A claim that may be stored: every field is parsed, and nothing is missing.
 
 use super::cents::Cents;
 use super::identifiers::{Identifier, Npi, ProcedureCode, Quadrant};
@@ -11,7 +11,7 @@ pub struct Claim {
     pub external_claim_id: Option<Identifier>,
     /// The plan or group that pays.
     pub plan_group: Identifier,
-    /// The subscriber: patient data, which leaves the service in the claim's own answer only.
+    /// The subscriber: patient data. It leaves the service only in responses that show the claim, never in an event or a log.
     pub subscriber_id: Identifier,
     /// The provider that is paid.
     pub provider_npi: Npi,

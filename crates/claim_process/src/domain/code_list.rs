@@ -1,4 +1,4 @@
-//! A list of procedure codes, one a line; empty lines and what stands behind a `#` are not looked at.
+//! A list of procedure codes, one a line; empty lines and comments after a `#` are ignored.
 
 use super::identifiers::ProcedureCode;
 use std::collections::HashSet;
@@ -14,7 +14,7 @@ impl CodeList {
     /// Reads a list.
     ///
     /// # Errors
-    /// What has to be put right, and in which line.
+    /// What has to be corrected, and in which line.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.len() > Self::MOST_BYTES {
             return Err(format!("it must have at most {} bytes", Self::MOST_BYTES));
@@ -36,7 +36,7 @@ impl CodeList {
         Ok(Self(codes))
     }
 
-    /// The list that the examples of the rules are read with.
+    /// The list that the examples of the rules are checked against.
     pub(super) fn of_examples() -> Self {
         Self::parse("D0180").expect("this is a list")
     }
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_stand_one_a_line_between_comments() {
+    fn codes_are_one_a_line_between_comments() {
         let list = CodeList::parse("\u{feff}# CDT\n\nD0180 # comprehensive\r\n d4341\n").unwrap();
         for (code, is_known) in [("D0180", true), ("D4341", true), ("D0210", false)] {
             assert_eq!(list.contains(&ProcedureCode::parse(code).unwrap()), is_known, "{code}");
@@ -68,8 +68,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_is_said_with_its_line() {
-        for (text, said) in [
+    fn an_invalid_list_is_an_error_with_its_line() {
+        for (text, expected) in [
             ("D0180\nD0210, D0220\n", "line 2 must be"),
             ("\0", "line 1 must be"),
             ("# nothing\n", "at least one"),
@@ -77,7 +77,7 @@ mod tests {
             (&"D0180\n".repeat(200_000), "at most 1048576 bytes"),
         ] {
             let error = CodeList::parse(text).unwrap_err();
-            assert!(error.contains(said), "{error}");
+            assert!(error.contains(expected), "{error}");
         }
     }
 }

@@ -32,12 +32,12 @@ pub enum Field {
     MemberCopay,
 }
 
-/// The longest name that is looked up, in bytes. A name is said again with each value that it has, so a long one would
-/// take its length that many times.
+/// The longest name that is looked up, in bytes. A finding repeats the name of its field, so a long name would be repeated
+/// with each finding.
 const LONGEST_NAME: usize = 64;
 
 impl Field {
-    /// All there are, in the order in which findings are listed.
+    /// Every field, in the order in which findings are listed.
     pub const ALL: [Field; 11] = [
         Field::ExternalClaimId,
         Field::ServiceDate,
@@ -52,7 +52,7 @@ impl Field {
         Field::MemberCopay,
     ];
 
-    /// Whether any short text will do: what it names is known to its sender only.
+    /// Whether any short text is valid: only the sender knows what it names.
     pub const fn takes_any_text(self) -> bool {
         matches!(self, Field::ExternalClaimId | Field::PlanGroup | Field::SubscriberId)
     }
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_long_means_nothing() {
+    fn a_long_name_is_no_field() {
         let longest = format!("{:<1$}", "npi", LONGEST_NAME);
         assert_eq!(Field::from_sent(&longest), Some(Field::ProviderNpi));
         assert_eq!(Field::from_sent(&format!("{longest} ")), None);

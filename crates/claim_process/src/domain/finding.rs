@@ -1,8 +1,7 @@
-//! What was found of a claim: each thing that is wrong with it or worth a warning, and where it was sent.
+//! Findings: what is wrong with a claim or worth a warning, with the field and place of each.
 //!
-//! What makes a finding is elsewhere: `intake`, the shape of the fields and the [`rules`](super::rules). Its code cannot be set:
-//! it is that of a [`Rule`] or a [`BatchCode`], and of one that is read back from the database whatever it had when it was
-//! stored, also where no rule has that code any more.
+//! `intake`, parsing and the [`rules`](super::rules) make them. A new finding has the code of a [`Rule`] or a [`BatchCode`].
+//! One that is read from the database keeps the code that it was stored with, even if no rule has that code any more.
 
 use super::limits::Limits;
 use super::rules::rule::Rule;
@@ -13,7 +12,7 @@ use utoipa::ToSchema;
 /// One thing that is wrong with a claim, or worth a warning.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Finding {
-    /// The line, from 1; none where the claim as a whole is meant.
+    /// The line, from 1; absent if the finding is about the claim as a whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<usize>,
     /// The field's canonical name; for an unknown field the sender's.
@@ -21,7 +20,7 @@ pub struct Finding {
     /// How the sender spelt the field, where that differs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sent_as: Option<String>,
-    /// A JSON pointer (RFC 6901) into what was sent; none for CSV.
+    /// A JSON pointer (RFC 6901) into what was sent; absent for CSV.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pointer: Option<String>,
     /// A stable code.
@@ -31,16 +30,16 @@ pub struct Finding {
     pub message: String,
 }
 
-/// The codes of what refuses a place of a batch, and is no rule of a claim.
+/// The codes of findings that refuse a claim of a batch without a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BatchCode {
     /// It cannot be read as a claim.
     Malformed,
     /// It has too many bytes.
     TooLarge,
-    /// A row that cannot be read may be a line of it.
+    /// A row that cannot be read may be one of its lines.
     RowInDoubt,
-    /// Its key came before with another claim.
+    /// Its key was used before with another claim.
     KeyReused,
     /// Another claim has its `external_claim_id`.
     ExternalIdTaken,
@@ -62,7 +61,7 @@ impl BatchCode {
 }
 
 impl Finding {
-    /// A finding of a rule about a field, by the field's name. `sent_as` says how it was sent, where it was.
+    /// A finding of a rule about a field, by the field's name. `sent_as` is the name and place that the sender gave it.
     pub fn new(rule: &Rule, line: Option<usize>, field: &str, sent_as: SentAs, message: String) -> Self {
         let SentAs { name, pointer } = sent_as;
         let sent_as = (name != field).then_some(name);
@@ -74,7 +73,7 @@ impl Finding {
         Self::about("lines", rule.code, message)
     }
 
-    /// Why a place of a batch is refused.
+    /// A finding that refuses a claim of a batch.
     pub fn of_place(code: BatchCode, field: &'static str, message: String) -> Self {
         Self::about(field, code.name(), message)
     }
@@ -99,8 +98,8 @@ pub struct SentAs {
     pub pointer: Option<String>,
 }
 
-/// What was found of one claim. Only so many findings are kept as can be listed, and the others are counted: a body can
-/// hold many times as many mistakes as anybody reads.
+/// The findings of one claim. It keeps as many as can be listed and counts the others, because a body can hold millions of
+/// mistakes.
 #[derive(Debug, Clone, Default)]
 pub(in crate::domain) struct Findings {
     kept: Vec<Finding>,
@@ -108,12 +107,12 @@ pub(in crate::domain) struct Findings {
 }
 
 impl Findings {
-    /// Notes one.
+    /// Adds a finding.
     pub fn note(&mut self, finding: Finding) {
         self.note_with(|| finding);
     }
 
-    /// Notes one that is made only where it is kept.
+    /// Adds a finding that is built only if it is kept.
     pub fn note_with(&mut self, finding: impl FnOnce() -> Finding) {
         if self.kept.len() < Limits::MOST_FINDINGS {
             self.kept.push(finding());
@@ -122,7 +121,7 @@ impl Findings {
         }
     }
 
-    /// The places of those with this code: line and field.
+    /// Line and field of each finding with this code.
     pub fn with_code(&self, code: &'static str) -> impl Iterator<Item = (Option<usize>, &str)> {
         self.kept
             .iter()
@@ -130,7 +129,7 @@ impl Findings {
             .map(|finding| (finding.line, finding.field.as_str()))
     }
 
-    /// The first with this code.
+    /// The first finding with this code.
     pub fn first_with_code(&self, code: &str) -> Option<&Finding> {
         self.kept.iter().find(|finding| finding.code == code)
     }
@@ -151,7 +150,7 @@ impl Findings {
         let Self { mut kept, more } = self;
         let more = more + kept.len().saturating_sub(most);
         kept.truncate(most);
-        // It may wait for a while to be answered.
+        // The findings may wait in memory for their response to be sent.
         kept.shrink_to_fit();
         (kept, more)
     }

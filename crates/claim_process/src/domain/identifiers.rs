@@ -1,4 +1,4 @@
-//! The identifiers of a claim as types that cannot hold a wrong one.
+//! The identifiers of a claim as types that cannot hold an invalid one.
 
 use claim_events::{CLAIM_ID_LENGTH, is_claim_id};
 use std::fmt;
@@ -15,7 +15,7 @@ const ALPHABET: [char; 62] = [
 pub struct ClaimId(String);
 
 impl ClaimId {
-    /// One for examples: of no claim.
+    /// An id for examples. No claim has it.
     pub const EXAMPLE: &str = "4fXk0aV1StGXR8Z5jdHi6B";
 
     /// A new, random id.
@@ -23,7 +23,7 @@ impl ClaimId {
         Self(nanoid::nanoid!(CLAIM_ID_LENGTH, &ALPHABET))
     }
 
-    /// Reads an id; `None` for what cannot be one.
+    /// Parses an id; `None` if the text is not one.
     pub fn parse(text: &str) -> Option<Self> {
         is_claim_id(text).then(|| Self(text.to_owned()))
     }
@@ -45,7 +45,7 @@ impl fmt::Display for ClaimId {
 pub struct Npi(String);
 
 impl Npi {
-    /// Reads ten digits.
+    /// Parses ten digits.
     pub fn parse(text: &str) -> Option<Self> {
         (text.len() == 10 && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| Self(text.to_owned()))
     }
@@ -75,7 +75,7 @@ impl Npi {
     }
 }
 
-/// A procedure code, upper case: letters and digits only. Whether it is a CDT code is for the rules to say.
+/// A procedure code, upper case: letters and digits only. The rules decide whether it is a CDT code.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ProcedureCode(String);
 
@@ -83,7 +83,7 @@ impl ProcedureCode {
     /// The longest code, in characters.
     pub const MOST_CHARACTERS: usize = 10;
 
-    /// Reads 1 to 10 letters and digits, and makes them upper case.
+    /// Parses 1 to 10 letters and digits, and makes them upper case.
     pub fn parse(text: &str) -> Option<Self> {
         let fits =
             (1..=Self::MOST_CHARACTERS).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
@@ -102,10 +102,10 @@ impl ProcedureCode {
 pub struct Quadrant(&'static str);
 
 impl Quadrant {
-    /// All there are.
+    /// Every quadrant.
     pub const ALL: [&str; 11] = ["UR", "UL", "LR", "LL", "10", "20", "30", "40", "00", "01", "02"];
 
-    /// Reads one, in either case.
+    /// Parses a quadrant, in upper or lower case.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|known| known.eq_ignore_ascii_case(text)).map(Self)
     }
@@ -122,8 +122,8 @@ impl Quadrant {
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Identifier(String);
 
-/// Characters of Unicode's category Cf that come along when text is copied from a page or a document, and make two numbers
-/// of what looks like one: zero-width spaces and joiners, marks and overrides of direction, and the byte order mark.
+/// Characters of Unicode's category Cf that are copied along with text from a page or a document, so that two numbers that
+/// look alike differ: zero-width spaces and joiners, marks and overrides of direction, and the byte order mark.
 fn is_invisible(character: char) -> bool {
     matches!(character, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
@@ -132,7 +132,7 @@ impl Identifier {
     /// The longest, in characters.
     pub const MOST_CHARACTERS: usize = 64;
 
-    /// Reads one.
+    /// Parses an identifier.
     pub fn parse(text: &str) -> Option<Self> {
         let fits = !text.is_empty()
             && text.chars().nth(Self::MOST_CHARACTERS).is_none()

@@ -1,4 +1,4 @@
-//! What a claim is and what may happen to it: pure, without I/O, clocks or threads.
+//! What a claim is and what may happen to it: pure functions and types, without I/O, clocks or threads.
 //!
 //! A claim arrives as a [`raw_claim::RawClaim`] (text, in any spelling), is parsed into a [`partial_claim::PartialClaim`],
 //! checked by [`rules`], and becomes a [`claim::Claim`], whose types cannot hold an invalid value. [`transition`] decides

@@ -24,13 +24,13 @@ pub(super) fn parse(raw: &RawClaim, limits: &Limits) -> (PartialClaim, Vec<Findi
 
 /// A type that a field's text becomes.
 trait FieldValue: Sized {
-    /// The value, and what the sender has to put right, if anything. A value that is too large is both.
+    /// The value, or what the sender has to correct. The error of a value that is too large holds the value as well.
     fn parse(text: &str, limits: &Limits) -> Result<Self, ParseError<Self>>;
 }
 
 /// Why a text is refused.
 struct ParseError<T> {
-    /// The value, where the text has one that is only not allowed here.
+    /// The value, if the text has one that this deployment does not allow.
     value: Option<T>,
     rule: &'static Rule,
     /// What to write instead.
@@ -156,7 +156,7 @@ impl Parser<'_> {
     }
 }
 
-/// Where something was sent that could not be taken as text: nothing is missing there.
+/// The fields that were sent in a form that is not text. They are not missing.
 struct Malformed<'a> {
     fields: HashSet<(Option<usize>, &'a str)>,
     rows: HashSet<Option<usize>>,

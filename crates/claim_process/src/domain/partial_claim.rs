@@ -49,7 +49,7 @@ impl PartialClaim {
             .collect()
     }
 
-    /// The claim, where nothing is missing of it.
+    /// The claim; `None` if anything is missing.
     pub(super) fn finish(self) -> Option<Claim> {
         let first = self.lines.first()?;
         Some(Claim {
@@ -63,7 +63,7 @@ impl PartialClaim {
 }
 
 impl PartialLine {
-    /// The line, where nothing is missing of it.
+    /// The line; `None` if anything is missing.
     pub fn finish(&self) -> Option<Line> {
         Some(Line {
             service_date: self.service_date?,

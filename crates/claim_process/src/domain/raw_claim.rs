@@ -1,4 +1,4 @@
-//! A claim as it was sent: text in fields, with the name and place each had, and what was wrong with how it was written.
+//! A claim as it was sent: text in fields, with the name and place that each had, and what is malformed about it.
 //!
 //! `intake` fills it, [`parse`](super::parse) turns it into typed values, and the [`rules`](super::rules) decide whether
 //! the claim is acceptable.
@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-/// The most lines that are read, and so the most that a deployment may allow. A reader stops one line later: what a body
-/// holds beyond that need not be in memory to be refused.
+/// The most lines that are read, and so the highest limit that a deployment can set. A reader stops one line later, because
+/// the rest of a body need not be in memory to be refused.
 pub const MOST_LINES: usize = 1_000;
 
 /// A claim as it was sent.
@@ -22,7 +22,7 @@ pub struct RawClaim {
     pub header: RawFields,
     /// The lines, at most one more than [`MOST_LINES`].
     pub lines: Vec<RawLine>,
-    /// What is wrong with how it was written: a field sent twice, a list where text belongs.
+    /// What is malformed: a field that was sent twice, a list where text belongs.
     pub(super) malformed: Findings,
     /// What was ignored.
     pub(super) ignored: Findings,
@@ -37,13 +37,13 @@ pub struct RawLine {
     pointer: Option<String>,
 }
 
-/// Fields as they were sent. A field that was sent blank or as null is there, without a text.
+/// Fields as they were sent. A field that was sent blank or as null is present without a text.
 #[derive(Clone, Default)]
 pub struct RawFields(BTreeMap<Field, RawField>);
 
 #[derive(Clone)]
 struct RawField {
-    /// The trimmed text. One that was sent once for all lines is in memory once: it may be as long as a body.
+    /// The trimmed text. A text that was sent once for all lines is in memory once, because it may be as long as a body.
     text: Option<Arc<str>>,
     sent_as: SentAs,
 }
@@ -87,12 +87,12 @@ impl RawLine {
 }
 
 impl RawClaim {
-    /// Whether there are more lines than any claim may have, so that reading on is of no use.
+    /// Whether there are more lines than any claim may have, so that the reader can stop.
     pub fn is_overfull(&self) -> bool {
         self.lines.len() > MOST_LINES
     }
 
-    /// Records something that is wrong with how the claim was written.
+    /// Records that something is malformed.
     pub fn note_malformed(&mut self, finding: Finding) {
         self.malformed.note(finding);
     }

@@ -16,7 +16,7 @@ pub struct NotADate;
 const TIMES: [&str; 5] = ["%H:%M", "%H:%M:%S", "%H:%M:%S%.f", "%I:%M %p", "%I:%M:%S %p"];
 
 impl ServiceDate {
-    /// Reads `2018-03-28`, `3/28/18` or `3/28/2018`, each with or without a time behind a blank or a `T`. A year of two
+    /// Reads `2018-03-28`, `3/28/18` or `3/28/2018`, each with or without a time after a blank or a `T`. A year of two
     /// digits is 1969 to 2068, as in POSIX.
     ///
     /// # Errors
@@ -40,12 +40,12 @@ impl ServiceDate {
         Date::strptime(format, date).map(Self).map_err(|_| NotADate)
     }
 
-    /// The latest day that it is anywhere on Earth at this moment: clocks go up to 14 hours ahead of UTC.
+    /// The latest calendar day anywhere on Earth at this moment: clocks go up to 14 hours ahead of UTC.
     pub fn latest_at(moment: Timestamp) -> Self {
         Self(Offset::constant(14).to_datetime(moment).date())
     }
 
-    /// How many days later the other one is; below zero where it is earlier.
+    /// How many days later the other date is; negative if it is earlier.
     pub fn days_until(self, other: Self) -> i64 {
         i64::from((other.0 - self.0).get_days())
     }
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_day() {
+    fn refuses_what_is_not_a_day() {
         for text in [
             "",
             "yesterday",
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn today_is_the_latest_day_that_it_is_anywhere() {
+    fn today_is_the_latest_day_anywhere() {
         for (moment, today) in [
             ("2018-03-28T09:59:59Z", "2018-03-28"),
             ("2018-03-28T10:00:00Z", "2018-03-29"),

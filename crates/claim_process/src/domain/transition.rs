@@ -1,27 +1,46 @@
-//! What an outcome makes of a claim: the table of states, as one pure function.
+//! The states of a claim and the transitions between them, as pure functions: [`apply`] for an outcome that arrives from
+//! payments, [`void`] for a request to void the claim.
 //!
-//! An outcome is applied only if its version is higher than the one the claim has, so a repeat or a late arrival changes
-//! nothing; the same version with other content is an alarm.
+//! [`apply`] decides in this order:
+//!
+//! 1. An outcome that echoes an older resync epoch than the claim's is ignored. It does not answer the claim's event.
+//! 2. An outcome with the version of the recorded one and other content is a contradiction: [`Effect::Alarm`].
+//! 3. An outcome whose version is not higher than the recorded one changes nothing, nor does a settlement of any version
+//!    after a recorded unwinding.
+//! 4. Every other outcome is recorded, and the claim's status becomes what this table says:
+//!
+//! | status | `payment.settled` | `payment.unwound` | a void |
+//! |---|---|---|---|
+//! | submitted | settled | unwound | void_requested |
+//! | settled | settled | unwound | void_requested |
+//! | void_requested | void_requested | unwound | no change: voided before |
+//! | unwound | no change: rule 3 | unwound | no change if it was voided before, else refused |
+//!
+//! Unwound is absorbing. It is entered at most once, and on entry the net fee leaves the provider's total.
+//!
+//! Whether an outcome *answers* the claim's current event, so that it need not be re-requested, does not depend on whether
+//! it is recorded: a repeat answers as well. An unwinding always answers. A settlement answers only a claim that is neither
+//! voided nor unwound.
 
 use claim_events::{KnownOutcome, OutcomeKind};
 use serde::{Deserialize, Serialize};
 
-/// Where a claim stands.
+/// The status of a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// Accepted, and to be paid.
     Submitted,
-    /// Withdrawn, and to be unwound.
+    /// Voided, and to be unwound.
     VoidRequested,
     /// Paid.
     Settled,
-    /// Not paid, or paid back. For good.
+    /// Not paid, or paid back. Final.
     Unwound,
 }
 
 impl Status {
-    /// All there are.
+    /// Every status.
     pub const ALL: [Status; 4] = [Status::Submitted, Status::VoidRequested, Status::Settled, Status::Unwound];
 
     /// Its name in the API and in the database.
@@ -34,74 +53,73 @@ impl Status {
         }
     }
 
-    /// Reads a name.
+    /// The status of this name; `None` if there is no such status.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.name() == name)
     }
 }
 
-/// What of a claim decides what an outcome does to it.
+/// The part of a claim that its transitions depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct State {
-    /// Where it stands.
+    /// Its status.
     pub status: Status,
     /// The version of its current event: 1 submitted, 2 void requested.
     pub version: i64,
-    /// How often it was asked for anew.
+    /// Its resync epoch, in unix seconds; 0 unless `reannounce` raised it.
     pub resync_epoch: i64,
-    /// The outcome it has.
+    /// The recorded outcome.
     pub outcome: Option<KnownOutcome>,
 }
 
-/// An outcome as it arrives.
+/// An outcome that arrives from payments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Arrival {
     /// Settled or unwound.
     pub kind: OutcomeKind,
     /// The payment's version.
     pub version: i64,
-    /// The version of the claim that it answers.
+    /// The version of the claim's event that it answers.
     pub claim_version: i64,
-    /// The resync epoch that it echoes.
+    /// The resync epoch that it echoes, in unix seconds.
     pub resync_epoch: i64,
-    /// Whether it tells another end than the outcome the claim has: another kind, amount, reason or compensations.
+    /// Whether its content differs from the recorded outcome: another kind, amount, reason or compensations.
     pub differs: bool,
 }
 
-/// What an arrival does.
+/// What an outcome does to a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
-    /// Nothing: it echoes an older resync epoch, or it is no newer than the outcome the claim has. `answers` tells whether it is
-    /// nevertheless the answer that was waited for, so that nobody need ask again.
+    /// Nothing is recorded: rule 1 or 3 of the [module](self).
     Nothing {
-        /// Whether the claim's current event is answered by it.
+        /// Whether the outcome nevertheless answers the claim's current event.
         answers: bool,
     },
-    /// The same version says another end: somebody made a mistake, and somebody must look.
+    /// The outcome contradicts the recorded one (rule 2). Nothing is recorded, and an operator must look at it.
     Alarm,
-    /// The outcome is noted.
+    /// The outcome is recorded (rule 4).
     Applied {
-        /// Where the claim stands now.
+        /// The claim's new status.
         status: Status,
-        /// Whether it is unwound by this: its net fee leaves the provider's total, once.
+        /// Whether the claim was not unwound before and is now: its net fee leaves the provider's total.
         entered_unwound: bool,
-        /// Whether the claim's current event is answered by it.
+        /// Whether the outcome answers the claim's current event.
         answers: bool,
     },
 }
 
-/// What a request to withdraw a claim does.
+/// What a request to void a claim does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Void {
-    /// It is withdrawn from now on, and stands here.
+    /// The claim is voided, and has this status now.
     Accepted(Status),
-    /// It was withdrawn before; what was asked for has happened or will.
+    /// The claim was voided before: it is being unwound, or is unwound.
     Already,
-    /// It is unwound for another cause: nothing is left to withdraw.
+    /// The claim is unwound for another cause.
     Refused,
 }
 
-/// What a request to withdraw does to a claim in `state`.
+/// What a request to void a claim in `state` does.
 pub fn void(state: State) -> Void {
     match (state.version, state.status) {
         (2.., _) => Void::Already,
@@ -128,7 +146,7 @@ pub fn apply(state: State, arrival: Arrival) -> Effect {
     }
     let status = match (state.status, arrival.kind) {
         (Status::Unwound, _) | (_, OutcomeKind::Unwound) => Status::Unwound,
-        // The settlement is noted; the void is still to be answered.
+        // The settlement is recorded; the void is still to be answered.
         (Status::VoidRequested, OutcomeKind::Settled) => Status::VoidRequested,
         (Status::Submitted | Status::Settled, OutcomeKind::Settled) => Status::Settled,
     };
@@ -136,8 +154,8 @@ pub fn apply(state: State, arrival: Arrival) -> Effect {
     Effect::Applied { status, entered_unwound, answers }
 }
 
-/// Whether an arrival answers the claim's current event. A settlement answers neither a void nor a claim that is unwound:
-/// payments has still to undo it. An unwinding answers everything, because nothing can follow it.
+/// Whether an outcome answers the claim's current event. A settlement of a voided or unwound claim does not: payments has
+/// yet to undo it. An unwinding always does, because nothing can follow it.
 fn answers(state: State, arrival: Arrival) -> bool {
     match arrival.kind {
         OutcomeKind::Unwound => true,
@@ -161,29 +179,31 @@ mod tests {
         Effect::Applied { status, entered_unwound, answers }
     }
 
-    #[test]
-    fn the_table_of_states() {
-        let voided = State { status: Status::VoidRequested, version: 2, ..NEW };
-        let settled =
-            State { status: Status::Settled, outcome: Some(KnownOutcome { kind: Settled, version: 1 }), ..NEW };
-        assert_eq!(apply(NEW, arrival(Settled, 1, 1)), applied(Status::Settled, false, true));
-        assert_eq!(apply(NEW, arrival(Unwound, 1, 1)), applied(Status::Unwound, true, true));
-        assert_eq!(apply(settled, arrival(Unwound, 2, 1)), applied(Status::Unwound, true, true));
-        assert_eq!(apply(voided, arrival(Settled, 1, 1)), applied(Status::VoidRequested, false, false));
-        assert_eq!(apply(voided, arrival(Unwound, 1, 2)), applied(Status::Unwound, true, true));
+    fn state(status: Status, version: i64, outcome: Option<OutcomeKind>) -> State {
+        State { status, version, outcome: outcome.map(|kind| KnownOutcome { kind, version: 1 }), ..NEW }
     }
 
+    /// Every state that a claim can be in, with what a settlement, an unwinding and a void make of it.
     #[test]
-    fn a_claim_can_be_withdrawn_once_until_it_is_unwound() {
-        let settled =
-            State { status: Status::Settled, outcome: Some(KnownOutcome { kind: Settled, version: 1 }), ..NEW };
-        let unwound =
-            State { status: Status::Unwound, outcome: Some(KnownOutcome { kind: Unwound, version: 1 }), ..NEW };
-        assert_eq!(void(NEW), Void::Accepted(Status::VoidRequested));
-        assert_eq!(void(settled), Void::Accepted(Status::VoidRequested));
-        assert_eq!(void(unwound), Void::Refused);
-        assert_eq!(void(State { status: Status::VoidRequested, version: 2, ..settled }), Void::Already);
-        assert_eq!(void(State { version: 2, ..unwound }), Void::Already);
+    fn the_table_of_states() {
+        let settles = applied(Status::Settled, false, true);
+        let stays_void_requested = applied(Status::VoidRequested, false, false);
+        let enters_unwound = applied(Status::Unwound, true, true);
+        let stays_unwound = applied(Status::Unwound, false, true);
+        let ignored = Effect::Nothing { answers: false };
+        let voids = Void::Accepted(Status::VoidRequested);
+        for (state, on_settled, on_unwound, on_void) in [
+            (NEW, settles, enters_unwound, voids),
+            (state(Status::Settled, 1, Some(Settled)), settles, enters_unwound, voids),
+            (state(Status::VoidRequested, 2, None), stays_void_requested, enters_unwound, Void::Already),
+            (state(Status::VoidRequested, 2, Some(Settled)), stays_void_requested, enters_unwound, Void::Already),
+            (state(Status::Unwound, 1, Some(Unwound)), ignored, stays_unwound, Void::Refused),
+            (state(Status::Unwound, 2, Some(Unwound)), ignored, stays_unwound, Void::Already),
+        ] {
+            assert_eq!(apply(state, arrival(Settled, 2, state.version)), on_settled, "{state:?}");
+            assert_eq!(apply(state, arrival(Unwound, 2, state.version)), on_unwound, "{state:?}");
+            assert_eq!(void(state), on_void, "{state:?}");
+        }
     }
 
     #[test]
@@ -214,14 +234,14 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_to_an_older_ask_is_ignored() {
-        let asked = State { resync_epoch: 5, ..NEW };
+    fn an_outcome_of_an_older_resync_epoch_is_ignored() {
+        let raised = State { resync_epoch: 5, ..NEW };
         assert_eq!(
-            apply(asked, Arrival { resync_epoch: 4, ..arrival(Settled, 1, 1) }),
+            apply(raised, Arrival { resync_epoch: 4, ..arrival(Settled, 1, 1) }),
             Effect::Nothing { answers: false }
         );
         assert_eq!(
-            apply(asked, Arrival { resync_epoch: 5, ..arrival(Settled, 1, 1) }),
+            apply(raised, Arrival { resync_epoch: 5, ..arrival(Settled, 1, 1) }),
             applied(Status::Settled, false, true)
         );
     }

@@ -1,4 +1,5 @@
-//! Events: what claim_process says about a claim, what it does with outcomes, and asking again for those that do not come.
+//! Events: the claim events that claim_process publishes, the outcomes that it consumes, and the re-requests for outcomes
+//! that do not come.
 
 pub mod outcomes;
 pub mod outgoing;

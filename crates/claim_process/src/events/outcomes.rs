@@ -1,7 +1,9 @@
-//! Applies what payments says: each outcome moves its claim as [`transition::apply`] decides, once.
+//! Applies the outcomes that payments publishes: each moves its claim as [`transition::apply`] decides, once.
 
 use crate::db::claims::{self, ClaimRow};
+use crate::db::outcome::StoredOutcome;
 use crate::db::provider_totals::Changes;
+use crate::db::requests;
 use crate::domain::transition::{self, Arrival, Effect};
 use crate::events::outgoing;
 use claim_events::{Envelope, Event, PaymentEvent};
@@ -16,42 +18,43 @@ pub struct Outcomes {
     relay: Arc<Relay>,
 }
 
-/// An outcome that can be read, with the message it came in.
+/// An outcome with the message that carried it.
 struct Outcome<'a> {
     envelope: Envelope,
     event: PaymentEvent,
     message: &'a IncomingMessage,
 }
 
-/// What applying a batch leaves to be written, and to be reported once that is committed.
+/// The result of applying a batch: what is still to be written in its transaction, and to be reported after the commit.
 #[derive(Default)]
 struct Applied {
     totals: Changes,
-    answers: Vec<OutgoingMessage>,
+    acknowledgements: Vec<OutgoingMessage>,
     dead_letters: Vec<DeadLetter>,
     reports: Vec<Report>,
 }
 
-/// What is logged and counted of an outcome, once, after the commit: its transaction may be run twice, or rolled back.
+/// What is logged and counted of an outcome. That happens once, after the commit: the transaction may run twice, or be rolled
+/// back.
 enum Report {
     Applied { claim_id: String, event_type: &'static str, status: &'static str, version: i64 },
-    Contradicts,
+    Contradiction,
 }
 
 impl Report {
-    fn make(self) {
+    fn emit(self) {
         match self {
             Self::Applied { claim_id, event_type, status, version } => {
                 metrics::counter!("outcomes_applied_total", "type" => event_type).increment(1);
-                tracing::info!(claim_id, status, version, "an outcome was applied");
+                tracing::info!(claim_id, status, version, "outcome applied");
             }
-            Self::Contradicts => metrics::counter!("outcome_contradictions_total").increment(1),
+            Self::Contradiction => metrics::counter!("outcome_contradictions_total").increment(1),
         }
     }
 }
 
 impl Outcomes {
-    /// Applies outcomes, and answers them, through this relay.
+    /// A consumer that commits, and acknowledges unsolicited outcomes, through `relay`.
     pub fn new(relay: Arc<Relay>) -> Self {
         Self { relay }
     }
@@ -73,10 +76,10 @@ impl Handler for Outcomes {
             applied.dead_letters.extend(unreadable.iter().cloned());
             applied.totals.apply(connection)?;
             let dead_letters = event_bus::insert_dead_letters(connection, &applied.dead_letters, now_us)?;
-            publications.publish(applied.answers);
+            publications.publish(applied.acknowledgements);
             Ok((applied.reports, dead_letters))
         })?;
-        reports.into_iter().for_each(Report::make);
+        reports.into_iter().for_each(Report::emit);
         dead_letters.report();
         Ok(())
     }
@@ -91,7 +94,7 @@ fn apply_all(connection: &mut Connection, outcomes: &[Outcome<'_>], now_us: i64)
     for outcome in outcomes {
         match rows.get_mut(outcome.event.claim_id()) {
             Some(row) => apply_one(connection, row, outcome, now_us, &mut applied)?,
-            None => applied.set_aside(outcome, "there is no such claim in this database"),
+            None => applied.dead_letter(outcome, "there is no such claim in this database"),
         }
     }
     Ok(applied)
@@ -111,20 +114,23 @@ fn apply_one(
         resync_epoch: outcome.event.resync_epoch(),
         differs: row.outcome_event().is_some_and(|known| !known.tells_the_same_end_as(&outcome.event)),
     };
-    let answered = match transition::apply(row.state()?, arrival) {
+    let answers = match transition::apply(row.state()?, arrival) {
         Effect::Nothing { answers } => answers,
         Effect::Alarm => {
-            applied.reports.push(Report::Contradicts);
-            applied.set_aside(outcome, "it says another outcome than the one recorded under the same version");
+            applied.reports.push(Report::Contradiction);
+            applied.dead_letter(outcome, "it contradicts the outcome recorded under the same version");
             false
         }
         Effect::Applied { status, entered_unwound, answers } => {
+            let stored = StoredOutcome {
+                kind: arrival.kind,
+                version: arrival.version,
+                at_us: now_us,
+                body: outcome.event.body(),
+            };
+            claims::record_outcome(connection, row.id, status, &stored)?;
             row.status = status.name().to_owned();
-            row.outcome_type = Some(outcome.event.event_type().to_owned());
-            row.outcome_version = Some(arrival.version);
-            row.outcome_at_us = Some(now_us);
-            row.outcome = Some(outcome.event.body());
-            claims::note_outcome(connection, row)?;
+            row.outcome = Some(stored);
             if entered_unwound {
                 applied.totals.remove(&row.provider_npi, row.net_fee_cents);
             }
@@ -137,17 +143,17 @@ fn apply_one(
             answers
         }
     };
-    if answered && row.next_attempt_at_us.take().is_some() {
-        claims::note_answered(connection, row.id)?;
+    if answers && row.next_attempt_at_us.take().is_some() {
+        requests::record_answered(connection, row.id)?;
     }
     if outcome.event.unsolicited() {
-        applied.answers.extend(outgoing::outcome_recorded(row, &outcome.envelope.id));
+        applied.acknowledgements.extend(outgoing::outcome_recorded(row, &outcome.envelope.id));
     }
     Ok(())
 }
 
 impl Applied {
-    fn set_aside(&mut self, outcome: &Outcome<'_>, reason: &str) {
+    fn dead_letter(&mut self, outcome: &Outcome<'_>, reason: &str) {
         self.dead_letters.push(DeadLetter { message: outcome.message.clone(), reason: reason.to_owned() });
     }
 }

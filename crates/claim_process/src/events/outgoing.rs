@@ -1,11 +1,11 @@
-//! From a stored claim to the event that says what is now true of it.
+//! Builds the events of a stored claim.
 
 use crate::db::claims::{ClaimRow, LineRow, StoredClaim};
 use claim_events::{ClaimBody, ClaimEvent, ClaimLine, Encoded, Event, OutcomeRecorded, rfc3339};
 use event_bus::OutgoingMessage;
 
-/// The claim's current event: `claim.submitted`, or `claim.void_requested` once it is withdrawn. It can be said again at
-/// any time, with the same id and what is known since.
+/// The claim's current event: `claim.submitted`, or `claim.void_requested` once it is voided. It can be re-published at any
+/// time: it keeps its id, and carries the outcome and the resync epoch that the claim has by then.
 pub fn current_event(claim: &StoredClaim) -> OutgoingMessage {
     let row = &claim.row;
     let body = ClaimBody {
@@ -23,11 +23,10 @@ pub fn current_event(claim: &StoredClaim) -> OutgoingMessage {
     encode(row, &event, row.version, since_us, &row.correlation_id)
 }
 
-/// The answer to an outcome nobody had asked for; `None` while the claim has none.
+/// The event that acknowledges an unsolicited outcome, which is the `cause`; `None` if the claim has no outcome.
 pub fn outcome_recorded(row: &ClaimRow, cause: &str) -> Option<OutgoingMessage> {
-    let known_outcome = row.known_outcome()?;
+    let (known_outcome, recorded_at_us) = (row.known_outcome()?, row.outcome.as_ref()?.at_us);
     let recorded = OutcomeRecorded { claim_id: row.claim_id.clone(), known_outcome, resync_epoch: row.resync_epoch };
-    let recorded_at_us = row.outcome_at_us?;
     Some(encode(row, &ClaimEvent::OutcomeRecorded(recorded), known_outcome.version, recorded_at_us, cause))
 }
 

@@ -1,7 +1,7 @@
-//! Asks again: says the current event of every claim whose outcome is overdue once more. A message lost anywhere, or a
-//! whole Kafka, so costs time and not claims. It only writes outbox rows; the sweeper and the relay do the sending.
+//! The watchdog: re-publishes the current event of claims whose outcome is overdue, so that a lost message, or a Kafka that
+//! lost its data, costs time and no claims. It only writes outbox rows; the sweeper and the relay publish them.
 
-use crate::db::claims;
+use crate::db::requests;
 use crate::events::outgoing;
 use crate::settings::WatchdogSettings;
 use dual_db::{Database, Result};
@@ -14,35 +14,32 @@ use worker_threads::{Backoff, Pace, Periodic};
 pub fn start(database: Database, relay: Arc<Relay>, settings: WatchdogSettings) -> Periodic {
     Periodic::spawn("watchdog", Duration::from_millis(settings.interval_ms), move || {
         if let Err(error) = request_overdue_outcomes(&database, &relay, &settings) {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "overdue claims could not be asked for; trying again"
-            );
+            tracing::warn!(error = &error as &dyn std::error::Error, "overdue outcomes not re-requested; retrying");
         }
         Pace::Pause
     })
 }
 
-/// Asks for the claims that are due, at most as many as the settings allow. A question that waits in the outbox, word for
-/// word, is not put beside itself: it goes out when Kafka is there, and its claim is due again after the pause whether it
-/// was put or not. Returns how many were put.
+/// Re-requests the outcomes of overdue claims, at most as many as the settings allow, and returns how many requests it wrote.
+/// It skips a claim whose identical request is still in the outbox, for instance because Kafka is down. Either way the claim
+/// is due again after its pause.
 ///
 /// # Errors
 /// The database's.
 pub fn request_overdue_outcomes(database: &Database, relay: &Relay, settings: &WatchdogSettings) -> Result<usize> {
-    let any = database.read(|connection| {
+    let any_overdue = database.read(|connection| {
         let now_us = connection.now_us()?;
-        claims::any_due(connection, now_us)
+        requests::any_overdue(connection, now_us)
     })?;
-    if !any {
+    if !any_overdue {
         return Ok(0);
     }
     let backoff = Backoff::from_millis(settings.first_pause_ms, settings.max_pause_ms);
-    let (asked, newly_marked) = relay.commit(|connection, publications| {
+    let (requested, newly_marked) = relay.commit(|connection, publications| {
         let now_us = publications.now_us();
-        let due = claims::take_due(connection, now_us, settings.max_claims)?;
+        let overdue = requests::lock_overdue(connection, now_us, settings.max_claims)?;
         let mut newly_marked = Vec::new();
-        for claim in &due {
+        for claim in &overdue {
             let request_count = claim.row.request_count + 1;
             // The first pause was that after its submission.
             let pause = backoff.pause(u32::try_from(request_count + 1).unwrap_or(u32::MAX));
@@ -50,7 +47,7 @@ pub fn request_overdue_outcomes(database: &Database, relay: &Relay, settings: &W
             if needs_attention && !claim.row.needs_attention {
                 newly_marked.push((claim.row.claim_id.clone(), request_count));
             }
-            claims::note_requested(
+            requests::record_request(
                 connection,
                 claim.row.id,
                 now_us + dual_db::micros(pause),
@@ -58,18 +55,18 @@ pub fn request_overdue_outcomes(database: &Database, relay: &Relay, settings: &W
                 needs_attention,
             )?;
         }
-        let messages: Vec<_> = due.iter().map(outgoing::current_event).collect();
-        let asked = publications.publish_unless_waiting(connection, &messages)?;
-        Ok((asked, newly_marked))
+        let messages: Vec<_> = overdue.iter().map(outgoing::current_event).collect();
+        let requested = publications.publish_unless_waiting(connection, &messages)?;
+        Ok((requested, newly_marked))
     })?;
     for (claim_id, request_count) in newly_marked {
         metrics::counter!("claims_marked_for_attention_total").increment(1);
-        tracing::warn!(claim_id, request_count, "a claim has no outcome, however often it was asked for");
+        tracing::warn!(claim_id, request_count, "claim needs attention: no outcome after repeated requests");
     }
-    // None where another instance was quicker, or what there is to ask waits in the outbox.
-    if asked > 0 {
-        metrics::counter!("outcome_requests_total").increment(asked as u64);
-        tracing::info!(claims = asked, "overdue outcomes requested again");
+    // 0 if another instance was faster, or if all requests are still in the outbox.
+    if requested > 0 {
+        metrics::counter!("outcome_requests_total").increment(requested as u64);
+        tracing::info!(claims = requested, "overdue outcomes re-requested");
     }
-    Ok(asked)
+    Ok(requested)
 }

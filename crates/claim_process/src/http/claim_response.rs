@@ -196,8 +196,8 @@ impl From<LineRow> for LineResponse {
 }
 
 fn outcome(claim: &StoredClaim) -> Option<OutcomeResponse> {
-    let row = &claim.row;
-    let event = row.outcome_event()?;
+    let stored = claim.row.outcome.as_ref()?;
+    let event = stored.event()?;
     let kind = event.kind();
     let detail = match event {
         PaymentEvent::Settled(settled) => Detail::Settled { amount: Cents(settled.amount_cents).to_string() },
@@ -209,5 +209,5 @@ fn outcome(claim: &StoredClaim) -> Option<OutcomeResponse> {
             compensations: unwound.compensations,
         },
     };
-    Some(OutcomeResponse { kind, version: row.outcome_version?, at: rfc3339(row.outcome_at_us?), detail })
+    Some(OutcomeResponse { kind, version: stored.version, at: rfc3339(stored.at_us), detail })
 }

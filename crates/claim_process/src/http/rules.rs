@@ -79,7 +79,7 @@ fn batch_rules(limits: ReadLimits, max_claim_bytes: usize) -> Vec<BatchRuleRespo
     let malformed = read_json(b"{", limits).err().map(|Malformed(why)| why).unwrap_or_default();
     let each = Refusal::one_of_each(malformed, max_claim_bytes).into_iter().map(|refusal| {
         let finding = refusal.finding();
-        BatchRuleResponse { code: finding.code().to_owned(), description: refusal.demand(), finding }
+        BatchRuleResponse { code: finding.code().to_owned(), description: refusal.requirement(), finding }
     });
     each.collect()
 }

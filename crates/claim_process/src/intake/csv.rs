@@ -1,5 +1,5 @@
 //! CSV: a row of names, then one row a line; all rows are one claim. The separator is a comma, a semicolon or a tab,
-//! whichever the row of names has most of. Blank rows are passed over.
+//! whichever the row of names has most of. Blank rows are skipped.
 
 use super::csv_watch::{CsvTrouble, CsvWatch};
 use super::{Malformed, Place, ReadLimits, note_repeated, note_unknown, printable, take_external_claim_id};
@@ -49,13 +49,12 @@ pub(super) fn reader<R: Read>(input: R, separator: u8, max_record_bytes: usize) 
     ReaderBuilder::new().flexible(true).delimiter(separator).from_reader(watch)
 }
 
-/// Whether a row has nothing but separators and blanks, as spreadsheets save an empty one. It is passed over like a blank
-/// line.
+/// Whether a row has only separators and blanks, as spreadsheets save an empty row. It is skipped like a blank line.
 pub(super) fn is_blank(record: &ByteRecord) -> bool {
     record.iter().all(|cell| std::str::from_utf8(cell).is_ok_and(|cell| cell.trim().is_empty()))
 }
 
-/// Whether it is no part of the first record where nothing else stands before it.
+/// Whether the byte ends a line; before the first record such bytes are blank lines.
 pub(super) fn ends_line(byte: &u8) -> bool {
     matches!(byte, b'\n' | b'\r')
 }
@@ -83,12 +82,12 @@ pub(super) struct Columns {
     count: usize,
     /// The field of each, with the sender's name for it.
     fields: Vec<Option<(Field, String)>>,
-    /// What there is to say of them, as it is said of every claim.
+    /// Findings about the columns, which every claim gets.
     notes: Vec<Note>,
     limits: ReadLimits,
 }
 
-/// With the numbers of the columns, from 1.
+/// A finding about columns, with their numbers, from 1.
 enum Note {
     Unknown(usize, String),
     Repeated(Field, [String; 2], [usize; 2]),
@@ -137,7 +136,7 @@ impl Columns {
         Ok(Self { count: names.len(), fields, notes, limits })
     }
 
-    /// Notes in a claim what there is to say of the columns.
+    /// Adds the findings about the columns to a claim.
     pub fn note_in(&self, raw_claim: &mut RawClaim) {
         let place = Place { line: None, pointer: None };
         for note in &self.notes {
@@ -160,12 +159,12 @@ impl Columns {
         }
     }
 
-    /// The canonical name of each; empty where it is not read.
+    /// The canonical name of each column; empty if it is not read.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
         self.fields.iter().map(|column| column.as_ref().map_or("", |(field, _)| field.name()))
     }
 
-    /// Whether there is one for a field.
+    /// Whether there is a column for a field.
     pub fn name(&self, field: Field) -> bool {
         self.column(field).is_some()
     }
@@ -174,19 +173,19 @@ impl Columns {
         self.fields.iter().position(|column| column.as_ref().is_some_and(|(named, _)| *named == field))
     }
 
-    /// The text of a field in a row: empty where there is no such column, and `None` where it is not read.
+    /// The text of a field in a row: empty if there is no such column, and `None` if the cell is not UTF-8 or too long.
     pub fn text<'a>(&self, record: &'a ByteRecord, field: Field) -> Option<&'a str> {
         let Some(cell) = self.column(field).and_then(|column| record.get(column)) else { return Some("") };
         let text = std::str::from_utf8(cell).ok().filter(|text| text.len() <= self.limits.max_value_bytes)?;
         Some(text.trim())
     }
 
-    /// Whether a row has too few or too many cells, so that nobody knows which is which.
+    /// Whether a row has too few or too many cells, so that its cells cannot be assigned to columns.
     pub fn is_ragged(&self, record: &ByteRecord) -> bool {
         record.len() != self.count
     }
 
-    /// Adds a row to a claim, as its next line. One that is ragged stays empty.
+    /// Adds a row to a claim, as its next line. A ragged row becomes an empty line.
     pub fn add_row(&self, raw_claim: &mut RawClaim, record: &ByteRecord) {
         let mut line = RawLine::at(None);
         let place = Place { line: Some(raw_claim.lines.len() + 1), pointer: None };

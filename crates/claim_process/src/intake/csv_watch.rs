@@ -1,5 +1,5 @@
-//! What the csv crate does not say of what it reads: a quote that is never closed, a record that grows without end, and
-//! the line at which a record begins. (Its own count takes the blank lines before a record as part of it.)
+//! What the csv crate does not report of its input: a quote that is never closed, a record that grows without end, and the
+//! line at which a record begins. (The crate counts the blank lines before a record as part of it.)
 
 use super::Place;
 use crate::domain::raw_claim::RawClaim;
@@ -19,7 +19,7 @@ pub(super) enum CsvTrouble {
 }
 
 impl CsvTrouble {
-    /// Notes a quote that is not closed in the claim it broke, at its `line`.
+    /// Adds a finding for an unclosed quote to the claim it broke, at its `line`.
     pub fn note_in(self, raw_claim: &mut RawClaim, line: Option<usize>) {
         let place = Place { line, pointer: None };
         raw_claim.note_malformed(place.finding("row", "row", &parse_errors::UNCLOSED_QUOTE, self.to_string()));
@@ -28,7 +28,7 @@ impl CsvTrouble {
     /// The trouble behind an error of the csv crate.
     ///
     /// # Errors
-    /// The error itself, where it is none: the input failed.
+    /// The error itself, if it is none of these: the input failed.
     pub fn of(error: ::csv::Error) -> io::Result<Self> {
         match error.into_kind() {
             ::csv::ErrorKind::Io(error) => error.downcast(),
@@ -37,19 +37,19 @@ impl CsvTrouble {
     }
 }
 
-/// Looks at every byte on its way to the csv crate, and knows where records end as it does.
+/// Inspects every byte on its way to the csv crate, and finds the ends of records by the same rules.
 pub(super) struct CsvWatch<R> {
     input: R,
     separator: u8,
     max_record_bytes: usize,
     at: At,
     record_bytes: usize,
-    /// Whether the record has begun. Blank lines before it count as part of it, so that they end, too.
+    /// Whether the record has begun. Blank lines before it count towards its bytes, so that they are bounded, too.
     begun: bool,
-    /// The line that is being looked at, from 1, and whether it may still be ended by the second of CR LF.
+    /// The current line, from 1, and whether the byte before was a CR, so that an LF ends the same line.
     line: u64,
-    behind_cr: bool,
-    /// The lines at which the records begin that were looked at and not asked for: of as many as fit into the reader's buffer.
+    after_cr: bool,
+    /// The first lines of the records that were inspected and not yet returned: as many as fit into the reader's buffer.
     begin_at: VecDeque<u64>,
     trouble: Option<CsvTrouble>,
 }
@@ -59,7 +59,7 @@ enum At {
     CellStart,
     Cell,
     Quoted,
-    /// Behind a quote inside quotes: the end of them, or one of a pair.
+    /// After a quote inside quotes: it ends them, or is the first of a pair.
     QuotedQuote,
 }
 
@@ -73,19 +73,19 @@ impl<R: Read> CsvWatch<R> {
             record_bytes: 0,
             begun: false,
             line: 1,
-            behind_cr: false,
+            after_cr: false,
             begin_at: VecDeque::new(),
             trouble: None,
         }
     }
 
-    /// The line at which the next record begins. Asked once for each that is read, or not, in their order.
+    /// The line at which the next record begins. To be called once for each record, in order, also for one that fails.
     pub fn next_line(&mut self) -> Option<u64> {
         self.begin_at.pop_front()
     }
 
-    /// Looks at bytes up to the end of the last record before trouble, and returns how many they are.
-    fn look(&mut self, bytes: &[u8]) -> usize {
+    /// Inspects bytes up to the end of the last record before trouble, and returns how many they are.
+    fn inspect(&mut self, bytes: &[u8]) -> usize {
         let mut ended = 0;
         for (index, byte) in bytes.iter().enumerate() {
             self.record_bytes += 1;
@@ -106,8 +106,8 @@ impl<R: Read> CsvWatch<R> {
                 self.begun = true;
                 self.begin_at.push_back(self.line);
             }
-            self.line += u64::from(*byte == b'\r' || *byte == b'\n' && !self.behind_cr);
-            self.behind_cr = *byte == b'\r';
+            self.line += u64::from(*byte == b'\r' || *byte == b'\n' && !self.after_cr);
+            self.after_cr = *byte == b'\r';
             if self.record_bytes > self.max_record_bytes {
                 self.trouble = Some(CsvTrouble::TooLong(self.max_record_bytes));
                 return ended;
@@ -125,10 +125,10 @@ impl<R: Read> Read for CsvWatch<R> {
             if read == 0 && !buffer.is_empty() && self.at == At::Quoted {
                 self.trouble = Some(CsvTrouble::UnclosedQuote);
             }
-            read = self.look(&buffer[..read]);
+            read = self.inspect(&buffer[..read]);
         }
         match self.trouble {
-            // What was whole before it is read first.
+            // The complete records before it are read first.
             Some(trouble) if read == 0 => Err(io::Error::other(trouble)),
             _ => Ok(read),
         }

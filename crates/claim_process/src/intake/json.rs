@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-/// Fields that a claim with `lines` may name once for all its lines.
+/// Fields that a claim with `lines` may give once for all its lines.
 const SHARED: [Field; 4] = [Field::ServiceDate, Field::PlanGroup, Field::SubscriberId, Field::ProviderNpi];
 
 /// Reads one claim.
@@ -57,7 +57,7 @@ pub fn read_json(body: &[u8], limits: ReadLimits) -> Result<RawClaim, Malformed>
     Ok(raw_claim)
 }
 
-/// serde_json's own texts for broken syntax name what was expected and where, and nothing of the input.
+/// serde_json's texts for broken syntax name what was expected and where, and echo nothing of the input.
 pub(super) fn broken(error: &serde_json::Error) -> Malformed {
     let text = error.to_string();
     let what = text.split(" at line ").next().unwrap_or("it cannot be read");
@@ -73,7 +73,8 @@ enum Json<'a> {
     Object(Vec<(String, &'a RawValue)>),
 }
 
-/// One level of JSON. The whole body was checked before; what can still be wrong is a text with half a surrogate pair.
+/// Parses one level of JSON. The syntax of the whole body was checked before; only a text with half a surrogate pair can
+/// still fail.
 fn parse(raw: &RawValue) -> Result<Json<'_>, Malformed> {
     let text = raw.get();
     let unreadable =
@@ -125,7 +126,7 @@ fn read_claim_object(
                 note_repeated(raw_claim, &place, field, [&first.sent_as.name, &name], None);
             }
         } else {
-            let message = "belongs into each line, beside 'lines' it says nothing and was ignored".to_owned();
+            let message = "was ignored: send it in each line, and not beside 'lines'".to_owned();
             raw_claim.note_ignored(|| place.finding(field.name(), &name, &parse_errors::IGNORED_FIELD, message));
         }
     }
@@ -231,7 +232,7 @@ fn scalar(
     let text = match parse(raw) {
         Ok(Json::Null) => String::new(),
         Ok(Json::Text(text)) => text,
-        // A number such as 1e400 or 3.730189502e9 is nobody's number, and would be kept as it is written.
+        // A number such as 1e400 or 3.730189502e9 is not an identifier, and would be stored as it is written.
         Ok(Json::Number(number)) if field.takes_any_text() && !number.bytes().all(|byte| byte.is_ascii_digit()) => {
             let message = "must be text, or a number of digits alone".to_owned();
             raw_claim.note_malformed(place.finding(field.name(), name, &parse_errors::NOT_TEXT, message));
@@ -252,7 +253,7 @@ fn scalar(
     Ok((!limits.refuse_long(raw_claim, place, field, name, &text)).then_some(text))
 }
 
-/// Whether brackets are nested deeper than `most`, wherever they stand outside of texts.
+/// Whether brackets outside of texts are nested deeper than `most`.
 fn is_deeper(text: &str, most: usize) -> bool {
     let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
     text.bytes().any(|byte| {

@@ -1,4 +1,4 @@
-//! From what a sender sends to a [`RawClaim`]: JSON in its three shapes, or CSV. No value is interpreted here.
+//! Reads a request body into a [`RawClaim`]: JSON in its three forms, or CSV. No value is interpreted here.
 
 pub mod batch_input;
 mod csv;
@@ -14,11 +14,11 @@ use crate::domain::rules::rule::Rule;
 pub use csv::read_csv;
 pub use json::read_json;
 
-/// The body is not JSON or CSV at all. The text says where it breaks and never echoes it.
+/// The body is not JSON or CSV. The text gives the place of the error and never echoes the body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Malformed(pub String);
 
-/// How much of what is sent is read.
+/// Limits on the syntax of what is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReadLimits {
     /// The most columns of a CSV.
@@ -37,21 +37,21 @@ impl Default for ReadLimits {
 }
 
 impl ReadLimits {
-    /// Notes a value that is too long, in a field of a claim that is being read.
+    /// Adds a finding for a value that is too long; returns whether it is.
     fn refuse_long(&self, raw_claim: &mut RawClaim, place: &Place, field: Field, name: &str, value: &str) -> bool {
         let is_long = value.len() > self.max_value_bytes;
         if is_long {
-            let message = format!("has more than {} bytes: send its beginning, or leave it out", self.max_value_bytes);
+            let message = format!("has more than {} bytes: shorten it, or leave it out", self.max_value_bytes);
             raw_claim.note_malformed(place.finding(field.name(), name, &parse_errors::VALUE_LENGTH, message));
         }
         is_long
     }
 }
 
-/// The longest name of an unknown field that a warning repeats; its place is not told where it is longer.
+/// The longest name of an unknown field that a warning echoes, in characters; a pointer does not echo a longer one either.
 const LONGEST_ECHOED_NAME: usize = 64;
 
-/// Where a name or value stands in a claim that is being read.
+/// The place of a name or value in a claim.
 #[derive(Debug, Clone)]
 struct Place {
     line: Option<usize>,
@@ -65,8 +65,8 @@ impl Place {
     }
 }
 
-/// Takes the sender's own id for the claim, which may stand in any of its lines. A blank one says nothing, and one that
-/// differs from what was sent before contradicts it.
+/// Stores the sender's own id for the claim, which may be sent in any of its lines. A blank one is ignored, and one that
+/// differs from an earlier one is a contradiction.
 fn take_external_claim_id(raw_claim: &mut RawClaim, place: &Place, text: &str, sent_as: SentAs) {
     let field = Field::ExternalClaimId;
     if raw_claim.header.contradicts(field, text) {
@@ -81,14 +81,14 @@ fn take_external_claim_id(raw_claim: &mut RawClaim, place: &Place, text: &str, s
     }
 }
 
-/// What to do about two values where there can be one.
+/// The finding about a second value where there can be only one.
 const CONTRADICTS: &str = "differs from the value given for the whole claim: send it once";
 
-/// Why a field that nobody knows is none.
+/// The finding about an unknown field.
 const NOT_A_FIELD: &str = "is not a field of a claim";
 
-/// Notes a field that nobody knows: it is ignored, with a warning that says why. The first of a claim names the fields
-/// there are: an export may have many columns besides.
+/// Adds a warning that an unknown field was ignored, and why. Only the first warning of a claim lists the known fields,
+/// because an export may have many other columns.
 fn note_unknown(raw_claim: &mut RawClaim, place: &Place, name: &str, why: &str) {
     let is_first = !raw_claim.has_unknown_field();
     raw_claim.note_ignored(|| {
@@ -101,7 +101,7 @@ fn note_unknown(raw_claim: &mut RawClaim, place: &Place, name: &str, why: &str) 
     });
 }
 
-/// Notes a field that was sent twice under names that mean the same, of a CSV with the numbers of its columns.
+/// Adds a finding for a field that was sent twice, under two names; for a CSV with the numbers of its columns.
 fn note_repeated(raw_claim: &mut RawClaim, place: &Place, field: Field, names: [&str; 2], columns: Option<[usize; 2]>) {
     let [first, second] = names.map(printable);
     let twice = match columns {

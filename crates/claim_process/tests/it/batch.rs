@@ -1,4 +1,4 @@
-//! Many claims in one request: every form of a batch, each claim alone, in order, as it comes, and safely sent again.
+//! Many claims in one request: every format of a batch, each claim alone, in order, and safely sent again.
 
 use crate::service::{
     Answer, PROVIDERS, REAL_CLAIM, Service, assert_totals_agree, claim, line, with_service, with_settings,
@@ -7,14 +7,10 @@ use claim_process::domain::rules::rule::Severity;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
-use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
-use test_support::{TestDatabase, count, eventually, number, on_both_databases};
+use std::io::Write;
+use test_support::{TestDatabase, count, on_both_databases};
 
-const NAMES: &str = "service date,submitted procedure,quadrant,Plan/Group #,Subscriber#,Provider NPI,provider fees,\
+pub const NAMES: &str = "service date,submitted procedure,quadrant,Plan/Group #,Subscriber#,Provider NPI,provider fees,\
                      Allowed fees,member coinsurance,member copay\n";
 
 /// The lines of an answer to a batch.
@@ -45,7 +41,7 @@ impl Results {
     }
 }
 
-async fn send(service: &Service, kind: &str, body: impl Into<Vec<u8>>) -> Results {
+pub async fn send(service: &Service, kind: &str, body: impl Into<Vec<u8>>) -> Results {
     send_to(service, "/v1/claims/batch", &[("content-type", kind)], body).await
 }
 
@@ -63,71 +59,18 @@ fn gzip(text: &str) -> Vec<u8> {
     packed.finish().expect("packs")
 }
 
-fn row(subscriber: &str, fees: &str) -> String {
+pub fn row(subscriber: &str, fees: &str) -> String {
     format!("3/28/18 0:00,D0180,,GRP-1000,{subscriber},{},{fees},0.00,0.00,0.00\n", PROVIDERS[0])
 }
 
-/// Two good claims with a bad one between them, as JSON.
-/// Two good claims, and between them one whose procedure is none.
+/// Two good claims, and between them one with an invalid procedure.
 pub fn three() -> [Value; 3] {
     let bad = json!({"lines": [line(&[("submitted_procedure", json!("E4211"))])]});
     [claim(PROVIDERS[0], "10.00"), bad, claim(PROVIDERS[1], "20.00")]
 }
 
-/// A request over a socket, sent piece by piece.
-struct Wire(TcpStream);
-
-impl Wire {
-    fn open(service: &Service, headers: &str) -> Self {
-        let mut stream = TcpStream::connect(service.address()).expect("connects");
-        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("is set");
-        let head = format!("POST /v1/claims/batch HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n{headers}\r\n");
-        stream.write_all(head.as_bytes()).expect("sends");
-        Self(stream)
-    }
-
-    fn send(&mut self, text: &str) {
-        self.0.write_all(format!("{:x}\r\n{text}\r\n", text.len()).as_bytes()).expect("sends");
-    }
-
-    /// Sends a byte a second until it reads this.
-    fn drip(&mut self, wanted: &str) -> String {
-        self.0.set_read_timeout(Some(Duration::from_secs(1))).expect("is set");
-        let mut seen = String::new();
-        let mut buffer = [0; 4096];
-        while !seen.contains(wanted) {
-            // Nobody may take it any more, and the answer is there all the same.
-            let _ = self.0.write_all(b"1\r\n{\r\n");
-            match self.0.read(&mut buffer) {
-                Ok(read) => {
-                    assert!(read > 0, "ended before '{wanted}'");
-                    seen.push_str(std::str::from_utf8(&buffer[..read]).expect("text"));
-                }
-                Err(waits) if waits.kind() == std::io::ErrorKind::WouldBlock => {}
-                Err(broken) => panic!("{broken}"),
-            }
-        }
-        seen
-    }
-
-    fn read_until(&mut self, wanted: &str) -> String {
-        let mut seen = Vec::new();
-        let mut buffer = [0; 4096];
-        loop {
-            let read = self.0.read(&mut buffer).expect("answers");
-            assert!(read > 0, "ended before '{wanted}'");
-            let from = seen.len().saturating_sub(wanted.len());
-            seen.extend_from_slice(&buffer[..read]);
-            if seen[from..].windows(wanted.len()).any(|window| window == wanted.as_bytes()) {
-                break;
-            }
-        }
-        String::from_utf8(seen).expect("text")
-    }
-}
-
 on_both_databases! {
-    fn every_form_of_the_same_claims_stores_the_same(database: &TestDatabase) {
+    fn every_format_of_the_same_claims_stores_the_same(database: &TestDatabase) {
         with_service(database, async |service| {
             let claims: Vec<Value> = serde_json::from_str(&format!("[{}]", (0..5).map(|n| {
                 claim(PROVIDERS[n % 2], &format!("{n}.25")).to_string()
@@ -200,7 +143,7 @@ on_both_databases! {
         });
     }
 
-    fn each_claim_is_refused_alone_and_says_where_it_stands(database: &TestDatabase) {
+    fn each_claim_is_refused_alone_with_its_place(database: &TestDatabase) {
         with_service(database, async |service| {
             let results = send(&service, "application/json", json!(three()).to_string()).await;
             assert_eq!(results.statuses(), ["accepted", "rejected", "accepted"]);
@@ -228,7 +171,7 @@ on_both_databases! {
         assert_totals_agree(database.database());
     }
 
-    fn a_batch_that_cannot_be_read_on_ends_with_the_problem_and_keeps_what_was_whole(database: &TestDatabase) {
+    fn a_batch_that_breaks_off_ends_with_the_problem_and_keeps_the_claims_before_it(database: &TestDatabase) {
         with_settings(database, |settings| settings.batch.max_claims = 2, async |service| {
             let results = send(&service, "application/json", format!("[{}, {{\"lines\": ]", three()[0])).await;
             assert_eq!(results.statuses(), ["accepted"]);
@@ -244,7 +187,7 @@ on_both_databases! {
         assert_eq!(count(database.database(), "claims"), 3);
     }
 
-    fn what_is_no_batch_is_refused_whole(database: &TestDatabase) {
+    fn a_body_that_is_not_a_batch_is_refused_whole(database: &TestDatabase) {
         let tight = |settings: &mut claim_process::settings::Settings| {
             settings.batch.max_body_bytes = 100_000;
             settings.batch.max_claim_bytes = 2_000;
@@ -277,7 +220,7 @@ on_both_databases! {
                 answer.problem(status);
                 assert!(!answer.body.to_string().contains("xxx"), "{}", answer.body);
             }
-            // So is a bomb of blank lines, wherever it stands.
+            // So is a bomb of blank lines, wherever it is.
             for (kind, begins) in [("text/csv", [NAMES, &row("1", "1")].concat()), ("application/x-ndjson", format!("{}\n", three()[0]))] {
                 let results = send(&service, kind, gzip(&format!("{begins}{}", "\r\n".repeat(5_000_000)))).await;
                 let last = results.lines.last().expect("a line");
@@ -409,10 +352,10 @@ on_both_databases! {
             assert_eq!(again.lines[1]["warnings"][0]["code"], "npi_checksum");
             assert_eq!(again.lines[2]["errors"][0]["code"], "npi_checksum");
             assert_eq!(again.summary(), &json!({"claims": 3, "accepted": 0, "rejected": 1, "duplicates": 2}));
-            // Another claim in a place that was taken is refused for that, whatever else is wrong with it.
+            // Another claim in a place that was taken is refused for that alone.
             let other = send_to(&service, "/v1/claims/batch", &headers, json!([claims[2]]).to_string()).await;
             assert_eq!(other.status, 422, "{other:?}");
-            // Nobody asks what a dry run was answered before.
+            // A dry run is not compared with earlier answers.
             let validated = send_to(&service, "/v1/claims/validate?batch=true", &headers, json!(claims).to_string()).await;
             assert_eq!(validated.statuses(), ["valid", "rejected", "rejected"]);
         });
@@ -441,149 +384,4 @@ on_both_databases! {
         });
         assert_eq!(count(database.database(), "claims"), 6);
     }
-
-    fn results_flow_while_the_batch_is_still_being_sent(database: &TestDatabase) {
-        with_service(database, async |service| {
-            let sender = service.clone();
-            let sending = tokio::task::spawn_blocking(move || {
-                let mut wire = Wire::open(&sender, "Content-Type: application/x-ndjson\r\n");
-                wire.send(&format!("{}\n", claim(PROVIDERS[0], "1.00")));
-                assert!(wire.read_until("\"index\":0").contains("accepted"));
-                wire.send(&format!("{}\n", claim(PROVIDERS[0], "2.00")));
-                wire.read_until("\"index\":1");
-                wire.0.write_all(b"0\r\n\r\n").expect("sends");
-                wire.read_until("\"accepted\":2");
-            });
-            sending.await.expect("flows");
-        });
-    }
-
-    fn a_sender_that_goes_away_leaves_only_whole_claims(database: &TestDatabase) {
-        with_settings(database, |settings| settings.batch.max_concurrent = 1, async |service| {
-            let sender = service.clone();
-            let sending = tokio::task::spawn_blocking(move || {
-                let mut wire = Wire::open(&sender, "Content-Type: text/csv\r\n");
-                wire.send(&[NAMES, &row("1", "1"), &row("2", "2"), &row("2", "3")].concat());
-                wire.read_until("\"index\":0");
-            });
-            sending.await.expect("goes away");
-            // Once it was noticed its place is free again, and the claim that might have gone on is not stored.
-            eventually("a place to be free", async || {
-                let results = send(&service, "application/json", "[]").await;
-                (results.status == 200).then_some(())
-            })
-            .await;
-        });
-        assert_eq!(count(database.database(), "claims"), 1);
-        assert_eq!(number(database.database(), "SELECT count(*) AS n FROM claim_lines"), 1);
-    }
-
-    fn a_sender_that_is_too_slow_is_cut_off_and_stops_nobody(database: &TestDatabase) {
-        with_settings(database, |settings| {
-            settings.batch.stall_timeout_ms = 10_000;
-            settings.http.body_timeout_ms = 10_000;
-        }, async |service| {
-            let open = Arc::new(AtomicUsize::new(0));
-            let slow: Vec<_> = (0..200).map(|n| {
-                let (sender, open) = (service.clone(), Arc::clone(&open));
-                tokio::task::spawn_blocking(move || {
-                    let mut wire = Wire::open(&sender, "Content-Type: application/x-ndjson\r\n");
-                    open.fetch_add(1, Ordering::SeqCst);
-                    // Half of them say nothing, the others a byte a second for ever.
-                    let said = if n % 2 == 0 { wire.drip("too-slow") } else { wire.read_until("too-slow") };
-                    assert!(said.starts_with("HTTP/1.1 408"), "{said}");
-                })
-            }).collect();
-            eventually("all of them send", async || (open.load(Ordering::SeqCst) == 200).then_some(())).await;
-            let quick = tokio::time::timeout(Duration::from_secs(8), service.post(&claim(PROVIDERS[0], "1.00"))).await;
-            assert_eq!(quick.expect("nobody waits for them").status, 201);
-            for slow in slow {
-                slow.await.expect("is cut off");
-            }
-        });
-    }
-
-    fn a_service_that_stops_does_not_wait_for_a_batch_that_goes_on(database: &TestDatabase) {
-        let mut open = None;
-        with_settings(database, |settings| settings.http.shutdown_timeout_s = 1, async |service| {
-            let sending = tokio::task::spawn_blocking(move || {
-                let mut wire = Wire::open(&service, "Content-Type: application/x-ndjson\r\n");
-                wire.send(&format!("{}\n{{\"lines\": ", claim(PROVIDERS[0], "1.00")));
-                wire.read_until("\"index\":0");
-                wire
-            });
-            open = Some((sending.await.expect("is being taken"), std::time::Instant::now()));
-        });
-        let (_, since) = open.expect("was begun");
-        assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());
-        assert_eq!(count(database.database(), "claims"), 1);
-    }
-
-    fn more_batches_than_there_are_places_for_are_told_to_come_back(database: &TestDatabase) {
-        with_settings(database, |settings| settings.batch.max_concurrent = 1, async |service| {
-            let mut first = Wire::open(&service, "Content-Type: application/x-ndjson\r\n");
-            first.send(&format!("{}\n", claim(PROVIDERS[0], "1.00")));
-            let sender = tokio::task::spawn_blocking(move || {
-                first.read_until("\"index\":0");
-                first
-            });
-            let first = sender.await.expect("is being taken");
-            let request = service.request(reqwest::Method::POST, "/v1/claims/batch");
-            let answer = Answer::of(request.header("content-type", "application/json").body("[]")).await;
-            assert_eq!((answer.problem(503), answer.header("retry-after")), ("unavailable", "5"));
-            drop(first);
-            eventually("a place to be free", async || {
-                let results = send(&service, "application/json", "[]").await;
-                (results.status == 200).then_some(())
-            })
-            .await;
-        });
-    }
-}
-
-#[test]
-fn a_sender_that_reads_only_after_it_has_sent_everything_gets_every_result() {
-    let database = TestDatabase::sqlite();
-    with_service(&database, async |service| {
-        let sender = service.clone();
-        let sending = tokio::task::spawn_blocking(move || {
-            let mut wire = Wire::open(&sender, "Content-Type: application/x-ndjson\r\n");
-            // The answers are longer than what both sockets hold.
-            let bad = "5\n".repeat(1_000);
-            for _ in 0..60 {
-                wire.send(&bad);
-            }
-            wire.0.write_all(b"0\r\n\r\n").expect("sends");
-            let said = wire.read_until("\"summary\"");
-            assert!(said.len() > 8_000_000, "{} bytes", said.len());
-            assert!(said.contains("\"index\":59999"));
-        });
-        sending.await.expect("is answered");
-    });
-}
-
-#[test]
-fn a_sender_that_lets_too_many_results_wait_is_told_so_in_the_last_line() {
-    let database = TestDatabase::sqlite();
-    let narrow = |settings: &mut claim_process::settings::Settings| {
-        (settings.batch.max_unread_bytes, settings.batch.stall_timeout_ms) = (65_536, 2_000);
-    };
-    with_settings(&database, narrow, async |service| {
-        let sending = tokio::task::spawn_blocking(move || {
-            let mut wire = Wire::open(&service, "Content-Type: application/x-ndjson\r\n");
-            for _ in 0..60 {
-                wire.send(&"5\n".repeat(1_000));
-            }
-            // More than the sockets hold: it is sent only because the service takes it, of which it reads nothing any more
-            // once results have waited too long. Most senders read when they have sent everything.
-            for _ in 0..500 {
-                wire.send(&"5\n".repeat(20_000));
-            }
-            wire.0.write_all(b"0\r\n\r\n").expect("sends");
-            wire.read_until("0\r\n\r\n")
-        });
-        let said = sending.await.expect("is answered");
-        let last = said.lines().rfind(|line| line.starts_with('{')).expect("a line");
-        assert!(last.starts_with("{\"problem\":") && last.contains("read them while you send"), "{last}");
-    });
 }

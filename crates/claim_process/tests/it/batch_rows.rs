@@ -1,4 +1,4 @@
-//! Which rows of a CSV become which claim, above all where a row does not tell: no claim is ever stored without a line that
+//! Which rows of a CSV become which claim, above all where a row is in doubt: no claim is ever stored without a line that
 //! it may have had.
 
 use crate::service::{Answer, PROVIDERS, Service, assert_totals_agree, with_service};
@@ -51,7 +51,7 @@ async fn claims(service: &Service, query: &str, csv: impl Into<Vec<u8>>) -> Vec<
     results.iter().map(claim).collect()
 }
 
-/// How a claim stands in [`claims`].
+/// A claim as [`claims`] returns it.
 fn claim(first: u64, last: u64, codes: &[&str]) -> (u64, u64, Vec<String>) {
     (first, last, codes.iter().map(|code| (*code).to_owned()).collect())
 }
@@ -76,7 +76,7 @@ on_both_databases! {
                 let csv = NAMES.to_owned() + &rows.concat();
                 assert_eq!(claims(&service, "", csv.clone()).await, expected, "{csv}");
             }
-            // The sender's own ids tell no more of such a row.
+            // The sender's own ids do not help: they cannot be read of such a row.
             let named = |id: &str, row: &str| format!("{id};{row}");
             let csv = ["id;", NAMES, &named("A", a), &named("A", LONG), &named("A", a), &named("B", b)].concat();
             let csv = csv.replacen("id", "external_claim_id", 1);
@@ -91,17 +91,17 @@ on_both_databases! {
         assert_totals_agree(database.database());
     }
 
-    fn a_row_of_which_the_claim_cannot_be_read_refuses_those_it_may_be_a_line_of(database: &TestDatabase) {
+    fn a_row_with_an_unreadable_key_refuses_the_claims_it_may_be_a_line_of(database: &TestDatabase) {
         let (a, b, c) = (&*row("1"), &*row("2"), &*row("3"));
-        let (no_date, nobody) = (&*row_of("2/30/18", "1", "5.00"), &*row(""));
+        let (no_date, no_subscriber) = (&*row_of("2/30/18", "1", "5.00"), &*row(""));
         let long = &*row(&"7".repeat(2_000));
         with_service(database, async |service| {
             for (rows, expected) in [
                 (vec![a, no_date, a, b], vec![claim(1, 3, &["date_format"]), claim(4, 4, &[])]),
-                // What can be read of it says that it is not theirs.
+                // What can be read of it shows that it is not theirs.
                 (vec![b, no_date, c], vec![claim(1, 1, &[]), claim(2, 2, &["date_format"]), claim(3, 3, &[])]),
                 (vec![b, no_date, a, c], vec![claim(1, 1, &[]), claim(2, 3, &["date_format"]), claim(4, 4, &[])]),
-                (vec![a, nobody, b, c], vec![claim(1, 2, &["required"]), claim(3, 3, &["row_in_doubt"]), claim(4, 4, &[])]),
+                (vec![a, no_subscriber, b, c], vec![claim(1, 2, &["required"]), claim(3, 3, &["row_in_doubt"]), claim(4, 4, &[])]),
                 (vec![a, long, a], vec![claim(1, 3, &["value_length"])]),
             ] {
                 let csv = NAMES.to_owned() + &rows.concat();
@@ -116,7 +116,7 @@ on_both_databases! {
         assert_totals_agree(database.database());
     }
 
-    fn blank_rows_are_passed_over_and_split_no_claim(database: &TestDatabase) {
+    fn blank_rows_are_skipped_and_split_no_claim(database: &TestDatabase) {
         // As a spreadsheet saves them, and as they are left over.
         const BLANK: &str = ";;;;;;;;;\n";
         let blank = [BLANK, "\n", "; ;\t;;\u{a0};\"\";;;;\r\n", ";;\n", "  \n", "\"\"\n"].concat();
@@ -145,11 +145,11 @@ on_both_databases! {
         with_service(database, async |service| {
             let csv = [NAMES.replace('\n', ";tooth;;\n"), row("1").replace('\n', ";14;;\n")].concat();
             let stored = service.post_csv(&csv).await;
-            let said: Vec<_> = stored.body["warnings"].as_array().expect("warnings").iter()
+            let warnings: Vec<_> = stored.body["warnings"].as_array().expect("warnings").iter()
                 .map(|warning| (warning["field"].as_str().expect("text"), &warning["message"].as_str().expect("text")[..12]))
                 .collect();
             let expected = [("tooth", "is column 11"), ("column 12", "has no name "), ("column 13", "has no name ")];
-            assert_eq!(said, expected, "{}", stored.body);
+            assert_eq!(warnings, expected, "{}", stored.body);
 
             let csv = [NAMES.replace('\n', ";npi\n"), row("1").replace('\n', ";1497775530\n")].concat();
             let refused = service.post_csv(&csv).await;
@@ -169,7 +169,7 @@ on_both_databases! {
 }
 
 #[test]
-fn each_claim_of_a_csv_says_at_which_line_of_the_file_it_begins() {
+fn each_claim_of_a_csv_has_the_file_line_at_which_it_begins() {
     let (names, a, b) = (NAMES.trim_end(), row("1").trim_end().to_owned(), row("2").trim_end().to_owned());
     // Line breaks of three kinds, also in the row of names and in a note.
     let names = format!("{names};\"in quo\ntes\"");
@@ -205,7 +205,7 @@ impl Read for InPieces<'_> {
     }
 }
 
-/// What a row is in the test below: of a claim, or one that does not tell.
+/// What a row is in the test below: of a claim, or in doubt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Row {
     A,
@@ -246,7 +246,7 @@ impl Row {
 }
 
 #[test]
-fn whatever_the_order_of_rows_a_claim_is_accepted_just_where_no_row_beside_it_may_be_its_own() {
+fn in_any_order_of_rows_a_claim_is_accepted_exactly_if_no_row_beside_it_may_be_its_own() {
     let rules = RuleSet::new(default_severities(), Limits::default(), None);
     for length in 1..=5 {
         for number in 0..Row::ALL.len().pow(length) {
@@ -265,7 +265,7 @@ fn whatever_the_order_of_rows_a_claim_is_accepted_just_where_no_row_beside_it_ma
                 let is_sure = own[0].is_whole()
                     && own.iter().all(|row| *row == own[0])
                     && !beside.iter().flatten().any(|row| row.may_be(own[0]));
-                let is_accepted = rules.accept(&claim.form.unwrap(), Timestamp::now()).is_ok();
+                let is_accepted = rules.accept(&claim.raw_claim.unwrap(), Timestamp::now()).is_ok();
                 assert_eq!(is_accepted, is_sure, "{own:?} of {rows:?}");
                 Ok::<(), Infallible>(())
             })

@@ -131,9 +131,9 @@ on_both_databases! {
             let ids: Vec<String> =
                 [&accepted, &csv].map(|answer| answer.body["id"].as_str().unwrap().to_owned()).into();
             // Asked for again, too.
-            for said in kafka.said(6).await {
-                said.decode();
-                assert!(!format!("{said:?}").contains(CANARY), "{said:?}");
+            for published in kafka.published(6).await {
+                published.decode();
+                assert!(!format!("{published:?}").contains(CANARY), "{published:?}");
             }
             let outcome = encoded(1, &settled(&ids[0], 100));
             for (key, body) in
@@ -142,7 +142,7 @@ on_both_databases! {
                 let (key, body) = (key.to_owned(), body.to_owned());
                 kafka.send(BaseRecord::to(PAYMENT_TOPIC).key(&key).payload(&body), &outcome.headers);
             }
-            eventually("the poison is set aside", async || {
+            eventually("the poison is dead-lettered", async || {
                 (count(database.database(), "dead_letters") == 3).then_some(())
             })
             .await;
@@ -151,7 +151,7 @@ on_both_databases! {
                 let path = format!("/v1/dead-letters/{}", letter["id"]);
                 let shown = service.get(&path).await;
                 assert!(shown.status == 200 && !shown.body.to_string().contains(CANARY), "{}", shown.body);
-                // What an operator says may name a patient: it is shown with the letter and not logged.
+                // An operator's reason may name a patient: it is shown with the dead letter and not logged.
                 let reason = json!({"reason": format!("of {CANARY}")});
                 let discarded = Answer::of(service.request(Method::POST, &format!("{path}/discard")).json(&reason)).await;
                 assert_eq!((discarded.status, &discarded.body["ended_reason"]), (200, &reason["reason"]));
@@ -166,8 +166,8 @@ on_both_databases! {
             assert!(metrics.contains("claims_refused_total") && !metrics.contains(CANARY), "{metrics}");
             ids
         });
-        while let Some(said) = kafka.said_now() {
-            assert!(!format!("{said:?}").contains(CANARY), "{said:?}");
+        while let Some(published) = kafka.published_now() {
+            assert!(!format!("{published:?}").contains(CANARY), "{published:?}");
         }
         assert_eq!(count(database.database(), "claims"), 2);
         assert_eq!(

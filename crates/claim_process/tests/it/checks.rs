@@ -1,4 +1,4 @@
-//! What the rules say at their edges: dates, amounts, quadrants and lists of codes.
+//! The rules at their edges: dates, amounts, quadrants and lists of codes.
 
 use crate::service::{REAL_CLAIM, line, with_settings};
 use claim_process::domain::cents::Cents;
@@ -25,15 +25,15 @@ fn rule_set(limits: Limits, procedures: Option<&str>) -> RuleSet {
 
 /// What is found, refusing or warning: the codes with their lines.
 fn found(rule_set: &RuleSet, claim: &Value, now: &str) -> Vec<(String, Option<usize>)> {
-    let form = read_json(claim.to_string().as_bytes(), ReadLimits::default()).unwrap();
-    let findings = match rule_set.accept(&form, at(now)) {
+    let raw_claim = read_json(claim.to_string().as_bytes(), ReadLimits::default()).unwrap();
+    let findings = match rule_set.accept(&raw_claim, at(now)) {
         Ok((_, warnings)) => warnings,
         Err(refused) => refused,
     };
     findings.iter().map(|finding| (finding.code().to_owned(), finding.line)).collect()
 }
 
-/// The only code that is found with these members changed; none is the empty text.
+/// The only code that is found with these members changed; the empty text if there is no finding.
 fn code(rule_set: &RuleSet, changes: &[(&str, Value)], now: &str) -> String {
     let found = found(rule_set, &line(changes), now);
     assert!(found.len() <= 1, "{changes:?}: {found:?}");
@@ -56,7 +56,7 @@ fn tomorrow_is_refused_where_it_is_not_yet_today_anywhere() {
 }
 
 #[test]
-fn a_service_is_as_long_ago_as_the_setting_says_and_the_real_claim_is_not_too_old() {
+fn a_service_is_at_most_as_old_as_the_setting_and_the_real_claim_is_not_too_old() {
     let yearly = rule_set(Limits { max_service_age_days: 365, ..Limits::default() }, None);
     for (now, expected) in [("2019-03-28T00:00:00Z", ""), ("2019-03-29T00:00:00Z", "service_date_age")] {
         assert_eq!(code(&yearly, &[], now), expected, "{now}");

@@ -1,4 +1,4 @@
-//! What an operator does with what payments said and could not be applied. That none of it shows what it says, `canary.rs`
+//! What an operator does with an outcome that could not be applied. That its content is not shown, `canary.rs`
 //! tests; the rest is the same in both services, and tested in payments.
 
 use crate::kafka::{Kafka, settled};
@@ -20,21 +20,21 @@ async fn act(service: &Service, id: &Value, act: &str, body: &Value) -> Answer {
 }
 
 on_both_databases! {
-    fn an_outcome_that_came_while_its_claim_was_away_settles_it_when_it_is_sent_again(database: &TestDatabase) {
+    fn a_redriven_outcome_settles_the_claim_that_was_missing_when_it_arrived(database: &TestDatabase) {
         let kafka = Kafka::start();
         with_settings(
             database,
-            |settings| kafka.use_it(settings),
+            |settings| kafka.configure(settings),
             async |service| {
                 let id = service.accepted(&claim(PROVIDERS[0], "81.25")).await;
-                kafka.said(1).await;
+                kafka.published(1).await;
                 let rename = |from: &str, to: &str| {
                     let sql = format!("UPDATE claims SET claim_id = '{to}' WHERE claim_id = '{from}'");
                     database.database().write(|connection| execute(connection, &sql)).unwrap();
                 };
                 rename(&id, AWAY);
                 kafka.outcome(1, &settled(&id, 8_125));
-                let letters = eventually("it is set aside", async || {
+                let letters = eventually("it is dead-lettered", async || {
                     Some(waiting(&service).await).filter(|letters| !letters.is_empty())
                 })
                 .await;
@@ -48,17 +48,17 @@ on_both_databases! {
                 assert_eq!((&shape["claim_id"], &shape["amount_cents"]), (&json!(id), &json!("number")));
 
                 rename(AWAY, &id);
-                let asked = json!({"reason": "the claim is back", "operator": "A. Smith"});
-                let redriven = act(&service, &letter["id"], "redrive", &asked).await;
+                let request = json!({"reason": "the claim is back", "operator": "A. Smith"});
+                let redriven = act(&service, &letter["id"], "redrive", &request).await;
                 assert_eq!((redriven.status, &redriven.body["state"]), (202, &json!("redriven")), "{}", redriven.body);
                 assert_eq!(redriven.body["ended_by"], "A. Smith");
                 eventually("it is settled", async || (service.claim(&id).await["status"] == "settled").then_some(())).await;
                 assert_eq!(waiting(&service).await, Vec::<Value>::new());
                 assert_eq!(count(database.database(), "dead_letters"), 1, "no new one");
-                let again = act(&service, &letter["id"], "redrive", &asked).await;
+                let again = act(&service, &letter["id"], "redrive", &request).await;
                 assert_eq!((again.status, &again.body["state"]), (409, &json!("redriven")));
                 assert_eq!(act(&service, &letter["id"], "discard", &json!({})).await.status, 422);
-                assert_eq!(act(&service, &json!(4711), "discard", &asked).await.problem(404), "not-found");
+                assert_eq!(act(&service, &json!(4711), "discard", &request).await.problem(404), "not-found");
             },
         );
     }

@@ -1,4 +1,4 @@
-//! A claim that equals one that stands: it warns with the earlier claim's id, or is refused, and its neighbours are stored.
+//! A claim that equals an active claim: it warns with the earlier claim's id, or is refused, and its neighbours are stored.
 
 use crate::service::{PROVIDERS, assert_totals_agree, claim, line, with_service, with_settings};
 use claim_process::claims::store::store;
@@ -22,9 +22,9 @@ fn rule_set(severity: Severity) -> RuleSet {
 }
 
 fn submission(severity: Severity, body: &Value) -> Submission {
-    let form = read_json(body.to_string().as_bytes(), ReadLimits::default()).unwrap();
+    let raw_claim = read_json(body.to_string().as_bytes(), ReadLimits::default()).unwrap();
     let rule_set = rule_set(severity);
-    let (claim, warnings) = rule_set.accept(&form, jiff::Timestamp::now()).unwrap();
+    let (claim, warnings) = rule_set.accept(&raw_claim, jiff::Timestamp::now()).unwrap();
     Submission {
         claim_id: ClaimId::random(),
         duplicate_check: rule_set.duplicate_check(&claim),
@@ -40,16 +40,16 @@ pub fn with_external_id(mut body: Value, id: &str) -> Value {
     body
 }
 
-/// Stores a group like the writer; for each claim the id of the one it is said to equal, and whether it was stored.
+/// Stores a group like the writer. For each claim: whether it was stored, and the id of the claim that it duplicates.
 fn stored(database: &Database, group: &[Submission]) -> Vec<(bool, Option<String>)> {
     let group = database.write(|connection| store(connection, group, 1_000_000, 2_000_000)).unwrap();
-    let told = group.results.iter().map(|result| match result {
+    let results = group.results.iter().map(|result| match result {
         Submitted::Accepted(claim) => (true, named(&claim.row.warnings)),
         Submitted::LikelyDuplicate { claim_id } => (false, Some(claim_id.clone())),
         Submitted::ExternalIdTaken { .. } => (false, None),
         other => panic!("{other:?}"),
     });
-    told.collect()
+    results.collect()
 }
 
 fn named(warnings: &str) -> Option<String> {
@@ -64,7 +64,7 @@ fn id(submission: &Submission) -> Option<String> {
 }
 
 on_both_databases! {
-    fn a_claim_that_is_sent_again_warns_and_names_the_one_that_stands(database: &TestDatabase) {
+    fn a_duplicate_of_an_active_claim_is_warned_about_with_its_id(database: &TestDatabase) {
         with_service(database, async |service| {
             let lines = json!([line(&[]), line(&[("service_date", json!("2018-03-29"))])]);
             let first = service.accepted(&lines).await;
@@ -104,7 +104,7 @@ on_both_databases! {
         });
     }
 
-    fn what_is_withdrawn_or_unwound_may_be_sent_again(database: &TestDatabase) {
+    fn a_voided_or_unwound_claim_may_be_submitted_again(database: &TestDatabase) {
         with_service(database, async |service| {
             let paid = claim(PROVIDERS[0], "1.00");
             let first = service.accepted(&paid).await;
@@ -122,7 +122,7 @@ on_both_databases! {
         });
     }
 
-    fn where_it_is_set_to_reject_nothing_of_it_is_stored_and_where_it_is_off_nothing_is_said(database: &TestDatabase) {
+    fn a_duplicate_is_not_stored_under_reject_and_not_reported_under_off(database: &TestDatabase) {
         let set = |severity| move |settings: &mut Settings| {
             settings.rules.insert("likely_duplicate".to_owned(), severity);
         };
@@ -151,7 +151,7 @@ on_both_databases! {
         let (a, b) = (claim(PROVIDERS[0], "1.00"), claim(PROVIDERS[0], "2.00"));
         let group = [&with_external_id(a.clone(), "TAKEN"), &a, &b, &a, &a, &b].map(|body| submission(Severity::Warn, body));
         let expected = [
-            // Never stored, so nobody is told its name.
+            // Never stored, so no duplicate names it.
             (false, None),
             (true, None),
             (true, None),

@@ -4,7 +4,7 @@
 //! statement and the COMMIT are what these tests are to find. On both databases a constraint that is checked only at the
 //! end of the transaction makes it fail.
 
-use crate::kafka::{Kafka, Said, encoded, settled, unwound};
+use crate::kafka::{Kafka, PublishedMessage, encoded, settled, unwound};
 use crate::service::{Answer, PROVIDERS, Service, assert_totals_agree, claim, line, with_service, with_settings};
 use claim_events::{ClaimEvent, Encoded, KnownOutcome, OutcomeKind, PARTITIONS, PAYMENT_TOPIC, PaymentEvent, Unwound};
 use claim_process::events::outcomes::Outcomes;
@@ -22,15 +22,15 @@ use test_support::{
 use tokio::task::JoinSet;
 
 /// All that the service handed to its producer before this call, without waiting for something that may never come: good
-/// claims are posted until one of them was published in each partition, behind whatever else was on its way there. They
+/// claims are posted until one of them was published in each partition, behind everything that was on its way there. They
 /// themselves are left out.
-async fn published_so_far(service: &Service, kafka: &Kafka) -> Vec<Said> {
+async fn published_so_far(service: &Service, kafka: &Kafka) -> Vec<PublishedMessage> {
     let mut published = Vec::new();
     let mut partitions = BTreeSet::new();
     while partitions.len() < usize::try_from(PARTITIONS).expect("few") {
         let marker = service.accepted(&claim(PROVIDERS[3], "0.00")).await;
         loop {
-            let next = kafka.said(1).await.remove(0);
+            let next = kafka.published(1).await.remove(0);
             if next.key == marker {
                 partitions.insert(next.partition);
                 break;
@@ -42,7 +42,7 @@ async fn published_so_far(service: &Service, kafka: &Kafka) -> Vec<Said> {
 }
 
 /// The only event published so far, by the key of its message.
-async fn only_published(service: &Service, kafka: &Kafka) -> Said {
+async fn only_published(service: &Service, kafka: &Kafka) -> PublishedMessage {
     let mut published = published_so_far(service, kafka).await;
     assert_eq!(published.len(), 1, "{published:?}");
     published.remove(0)
@@ -83,7 +83,7 @@ on_both_databases! {
 
     fn a_claim_whose_commit_fails_is_not_published_and_its_neighbours_are_once(database: &TestDatabase) {
         let kafka = Kafka::start();
-        with_settings(database, |settings| kafka.use_it(settings), async |service| {
+        with_settings(database, |settings| kafka.configure(settings), async |service| {
             fail_commits(database.database(), "outbox", "NEW.body LIKE '%REFUSED%'");
             let refused = json!([line(&[("plan_group", json!("REFUSED"))])]);
             let mut posts = JoinSet::new();
@@ -114,7 +114,7 @@ on_both_databases! {
 
     fn a_void_whose_commit_fails_is_not_published(database: &TestDatabase) {
         let kafka = Kafka::start();
-        with_settings(database, |settings| kafka.use_it(settings), async |service| {
+        with_settings(database, |settings| kafka.configure(settings), async |service| {
             let id = service.accepted(&claim(PROVIDERS[0], "81.25")).await;
             assert_eq!(only_published(&service, &kafka).await.key, id);
             let before = service.claim(&id).await;
@@ -135,7 +135,7 @@ on_both_databases! {
     fn an_unsolicited_outcome_whose_commit_fails_is_not_answered(database: &TestDatabase) {
         let kafka = Kafka::start();
         let change = |settings: &mut Settings| {
-            kafka.use_it(settings);
+            kafka.configure(settings);
             settings.kafka.consumer.max_attempts = 2;
         };
         with_settings(database, change, async |service| {
@@ -190,13 +190,13 @@ on_both_databases! {
 
     fn a_rerequest_whose_commit_fails_is_not_published(database: &TestDatabase) {
         let kafka = Kafka::start();
-        with_settings(database, |settings| kafka.use_it(settings), async |service| {
+        with_settings(database, |settings| kafka.configure(settings), async |service| {
             service.accepted(&claim(PROVIDERS[0], "81.25")).await;
-            kafka.said(1).await;
+            kafka.published(1).await;
         });
         // The service has stopped: nothing but the calls below re-requests the claim.
         let mut settings = Settings::default();
-        kafka.use_it(&mut settings);
+        kafka.configure(&mut settings);
         let database = database.database();
         let relay = Relay::start(database, &settings.kafka).expect("starts");
         let overdue = |resync_epoch: i64| {
@@ -212,7 +212,7 @@ on_both_databases! {
         assert_eq!(request_overdue_outcomes(database, &relay, &settings.watchdog).expect("commits"), 1);
         // Both would have come from one producer into one partition, in the order in which they were handed to it.
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-        let event = runtime.block_on(kafka.said(1)).remove(0);
+        let event = runtime.block_on(kafka.published(1)).remove(0);
         let ClaimEvent::Submitted(body) = event.decode().1 else { panic!("{event:?}") };
         assert_eq!(body.resync_epoch, 5, "the first that comes is the one that was committed");
         assert_eq!(number(database, "SELECT request_count AS n FROM claims"), 1);

@@ -32,18 +32,18 @@ fn every_input_of_the_corpus_is_read_or_refused() {
 
 fn read_by_all(input: &[u8]) {
     let rules = RuleSet::new(default_severities(), Limits::default(), None);
-    let judge = |form: &RawClaim| {
-        let _ = rules.accept(form, Timestamp::now());
+    let judge = |raw_claim: &RawClaim| {
+        let _ = rules.accept(raw_claim, Timestamp::now());
     };
     [read_json(input, ReadLimits::default()), read_csv(input, ReadLimits::default())].iter().flatten().for_each(judge);
-    // In the inputs of the target `batch` the first byte says how it reads the others.
+    // In the inputs of the target `batch` the first byte sets how it reads the others.
     for batch in [input, input.get(1..).unwrap_or_default()] {
         for format in FORMATS {
             for grouping in [Grouping::Claim, Grouping::Row] {
                 let limits = BatchLimits { max_claim_bytes: 1024, read: ReadLimits::default() };
                 let mut before = 0;
                 let _ = read_batch(batch, format, grouping, limits, &mut |claim| {
-                    claim.form.iter().for_each(judge);
+                    claim.raw_claim.iter().for_each(judge);
                     if let Some(SourceLocation::Rows(..)) = claim.location {
                         let line = claim.file_line.unwrap();
                         assert!(line > before, "a claim at line {line} behind one at {before}");

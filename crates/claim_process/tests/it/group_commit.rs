@@ -28,7 +28,7 @@ impl WriteLock {
                 if matches!(connection, Connection::Postgres(_)) {
                     execute(connection, "LOCK TABLE claims, idempotency_keys IN EXCLUSIVE MODE")?;
                 }
-                taken.send(()).expect("somebody waits for the lock");
+                taken.send(()).expect("the test waits for the lock");
                 // Ends when the other end is dropped.
                 let _ = released.recv();
                 Ok(())
@@ -106,7 +106,7 @@ on_both_databases! {
         );
     }
 
-    fn a_full_queue_is_said_at_once_and_what_was_taken_is_stored(database: &TestDatabase) {
+    fn a_full_queue_is_answered_at_once_and_queued_claims_are_stored(database: &TestDatabase) {
         let change = |settings: &mut Settings| {
             settings.ingest.max_queued_claims = 1;
             settings.ingest.max_group_claims = 1;
@@ -235,7 +235,7 @@ on_both_databases! {
         assert_eq!(assert_totals_agree(database.database())[PROVIDERS[0]], (21, 21));
     }
 
-    fn a_group_is_tried_again_in_an_outage_a_bounded_number_of_times(database: &TestDatabase) {
+    fn a_group_is_retried_in_an_outage_a_bounded_number_of_times(database: &TestDatabase) {
         with_settings(database, |settings| settings.ingest.max_attempts = 3, async |service| {
             let full = json!([line(&[("plan_group", json!("FULL"))])]);
             let test = database.database();
@@ -275,7 +275,7 @@ on_both_databases! {
         assert_eq!(assert_totals_agree(database.database())[PROVIDERS[0]], (1_100, 2));
     }
 
-    fn a_connection_that_is_cut_costs_nobody_a_claim(database: &TestDatabase) {
+    fn a_connection_that_is_cut_loses_no_claim(database: &TestDatabase) {
         with_service(database, async |service| {
             for round in 0..5 {
                 let posts = post_at_once(&service, 20);
@@ -290,7 +290,7 @@ on_both_databases! {
     }
 }
 
-/// Ends every connection to the database but the one that says so. SQLite's cannot be cut.
+/// Ends every connection to the database but its own. SQLite's cannot be cut.
 fn cut_connections(database: &TestDatabase) {
     let cut = database.database().write(|connection| match connection {
         Connection::Sqlite(_) => Ok(()),

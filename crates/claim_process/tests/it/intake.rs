@@ -17,8 +17,8 @@ fn rules() -> RuleSet {
     RuleSet::new(default_severities(), Limits::default(), None)
 }
 
-fn accepted(form: Result<RawClaim, Malformed>) -> (Claim, Vec<Finding>) {
-    rules().accept(&form.expect("well-formed"), Timestamp::now()).expect("acceptable")
+fn accepted(raw_claim: Result<RawClaim, Malformed>) -> (Claim, Vec<Finding>) {
+    rules().accept(&raw_claim.expect("well-formed"), Timestamp::now()).expect("acceptable")
 }
 
 fn from_json(value: &Value) -> Result<RawClaim, Malformed> {
@@ -136,7 +136,7 @@ fn every_wrong_value_is_named_with_its_line_field_and_code() {
 }
 
 #[test]
-fn all_findings_come_at_once_and_say_how_the_field_was_spelt() {
+fn all_findings_come_at_once_with_the_spelling_of_the_field() {
     let bad = json!([
         {"Service Date": "soon", "proc_code": "E1", "Plan/Group #": "G", "npi": "1", "provider fees": "x", "Allowed fees": "1"},
     ]);
@@ -179,7 +179,7 @@ fn the_number_of_lines_is_bounded() {
 }
 
 #[test]
-fn broken_input_says_where_and_echoes_nothing() {
+fn broken_input_is_located_and_not_echoed() {
     for (body, place) in
         [(r#"{"a": SECRET}"#, "line 1, column 7"), ("{\n\"a\": 1,\n", "line 3"), ("", "line 1, column 0")]
     {
@@ -216,7 +216,7 @@ fn a_csv_row_with_the_wrong_number_of_columns_is_named() {
     let findings =
         rules().accept(&read_csv(text.as_bytes(), ReadLimits::default()).unwrap(), Timestamp::now()).unwrap_err();
     let found: Vec<_> = findings.iter().map(|finding| (finding.line, finding.code())).collect();
-    assert_eq!(found, [(Some(2), "ragged_row")], "what its cells would say is not said besides");
+    assert_eq!(found, [(Some(2), "ragged_row")], "no findings of its cells besides");
     let (claim, _) = accepted(read_csv(&[b"\xef\xbb\xbf", REAL_CLAIM, b"\r\n"].concat(), ReadLimits::default()));
     assert_eq!(claim.lines.len(), 4);
 }
@@ -243,9 +243,9 @@ fn a_deployment_chooses_what_a_rule_does() {
     severities.insert("procedure_format".into(), Severity::Warn);
     severities.insert("npi_checksum".into(), Severity::Off);
     let lenient = RuleSet::new(severities, Limits::default(), None);
-    let form =
+    let raw_claim =
         from_json(&line(&[("submitted_procedure", json!("D12")), ("provider_npi", json!("1234567890"))])).unwrap();
-    let (_, warnings) = lenient.accept(&form, Timestamp::now()).unwrap();
+    let (_, warnings) = lenient.accept(&raw_claim, Timestamp::now()).unwrap();
     assert_eq!(warnings.iter().map(|warning| warning.code()).collect::<Vec<_>>(), ["procedure_format"]);
     let repeated = json!([line(&[]), line(&[]), line(&[("service_date", json!("2018-03-30"))])]);
     let (_, warnings) = accepted(from_json(&repeated));
@@ -256,16 +256,16 @@ fn a_deployment_chooses_what_a_rule_does() {
 }
 
 #[test]
-fn a_name_without_end_is_cut_wherever_it_is_told() {
+fn a_name_without_end_is_cut_wherever_it_is_echoed() {
     let long = "tooth".repeat(1_000);
     for sent in [json!({long.clone(): "14"}), json!({"lines": [{long.clone(): "14"}]})] {
-        let told = serde_json::to_string(&refused_and_warned(&sent)).unwrap();
-        assert!(told.contains("unknown_field") && !told.contains(&long[..65]), "{told}");
+        let findings = serde_json::to_string(&refused_and_warned(&sent)).unwrap();
+        assert!(findings.contains("unknown_field") && !findings.contains(&long[..65]), "{findings}");
     }
     // The fields there are, are named once.
     let many: serde_json::Map<String, Value> = (0..40).map(|n| (format!("column {n}"), json!("x"))).collect();
-    let told = serde_json::to_string(&refused_and_warned(&Value::Object(many))).unwrap();
-    assert_eq!(told.matches("the fields are").count(), 1, "{told}");
+    let findings = serde_json::to_string(&refused_and_warned(&Value::Object(many))).unwrap();
+    assert_eq!(findings.matches("the fields are").count(), 1, "{findings}");
 }
 
 fn refused_and_warned(value: &Value) -> Vec<Finding> {

@@ -1,4 +1,4 @@
-//! A broker for one test, with a witness of what the service says there and a stand-in for payments.
+//! A broker for one test, with a consumer of what the service publishes and a stand-in for payments.
 
 use claim_events::{
     CLAIM_TOPIC, Cause, ClaimEvent, Compensation, Encoded, Envelope, Event, PAYMENT_TOPIC, PaymentEvent, Settled, Step,
@@ -12,18 +12,18 @@ use test_support::{TestBroker, eventually};
 /// A broker and what this test does with it.
 pub struct Kafka(TestBroker);
 
-/// A message that the service sent.
+/// A message that the service published.
 #[derive(Debug, Clone)]
-pub struct Said {
+pub struct PublishedMessage {
     pub partition: i32,
     pub key: String,
     pub headers: Vec<(String, String)>,
     pub body: String,
 }
 
-/// Points a service at a broker that is there, or will be. It may stop while it joins its group: leaving waits for the
-/// session time-out then.
-pub fn use_broker_at(address: &str, settings: &mut Settings) {
+/// Configures a service to use the broker at `address`, which may start later. The service may stop while it joins its group;
+/// leaving then waits for the session time-out.
+pub fn connect_to(address: &str, settings: &mut Settings) {
     settings.kafka.brokers = address.to_owned();
     settings.kafka.consumer.session_timeout_ms = 2_000;
     settings.kafka.producer.flush_timeout_ms = 5_000;
@@ -46,30 +46,30 @@ impl Kafka {
         self.0.address()
     }
 
-    /// Points a service here.
-    pub fn use_it(&self, settings: &mut Settings) {
-        use_broker_at(&self.address(), settings);
+    /// Configures a service to use this broker.
+    pub fn configure(&self, settings: &mut Settings) {
+        connect_to(&self.address(), settings);
     }
 
-    /// The next messages of the service, in the order in which they come.
-    pub async fn said(&self, wanted: usize) -> Vec<Said> {
-        let mut said = Vec::new();
+    /// The next `wanted` messages of the service, in the order in which they come.
+    pub async fn published(&self, wanted: usize) -> Vec<PublishedMessage> {
+        let mut messages = Vec::new();
         eventually(&format!("{wanted} messages of the service"), async || {
-            while said.len() < wanted {
-                said.push(self.said_now()?);
+            while messages.len() < wanted {
+                messages.push(self.published_now()?);
             }
             Some(())
         })
         .await;
-        said
+        messages
     }
 
     /// A message that has come already.
-    pub fn said_now(&self) -> Option<Said> {
+    pub fn published_now(&self) -> Option<PublishedMessage> {
         let message = self.0.seen_now()?;
         let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap_or_default().to_vec()).expect("UTF-8");
         let headers = message.headers().expect("headers").iter();
-        Some(Said {
+        Some(PublishedMessage {
             partition: message.partition(),
             key: text(message.key()),
             headers: headers.map(|header| (header.key.to_owned(), text(header.value))).collect(),
@@ -77,7 +77,7 @@ impl Kafka {
         })
     }
 
-    /// Says what payments says: an outcome with a version.
+    /// Publishes an outcome with a version, as payments does.
     pub fn outcome(&self, version: i64, event: &PaymentEvent) {
         let Encoded { key, headers, body, .. } = encoded(version, event);
         self.send(BaseRecord::to(PAYMENT_TOPIC).key(&key).payload(&body), &headers);
@@ -92,7 +92,7 @@ impl Kafka {
     }
 }
 
-impl Said {
+impl PublishedMessage {
     /// Reads the message as payments would.
     pub fn decode(&self) -> (Envelope, ClaimEvent) {
         let header =
@@ -119,7 +119,7 @@ pub fn settled(claim_id: &str, amount_cents: i64) -> PaymentEvent {
     })
 }
 
-/// What `payment.unwound` says; wrap it in [`PaymentEvent::Unwound`].
+/// The body of `payment.unwound`; wrap it in [`PaymentEvent::Unwound`].
 pub fn unwound(claim_id: &str) -> Unwound {
     Unwound {
         claim_id: claim_id.to_owned(),

@@ -56,7 +56,7 @@ on_both_databases! {
                     service.accepted(&claim(PROVIDERS[3], "1.00")).await;
                     newcomers += 1;
                 }
-                // What came while the pages were read is newer than all of them, and on none.
+                // What came while the pages were read is newer than all of them, and on no page.
                 assert_eq!(seen, everything, "limit {limit}");
                 everything = page(&service, "?limit=500").await.0;
                 assert_eq!(everything.len(), seen.len() + newcomers);
@@ -91,7 +91,7 @@ on_both_databases! {
                 }
                 let oldest = seen.split_off(seen.len() - old.len());
                 assert_eq!(oldest, old, "limit {limit}");
-                assert!(seen.iter().all(|newcomer| !old.contains(newcomer)), "limit {limit}: none is there twice");
+                assert!(seen.iter().all(|newcomer| !old.contains(newcomer)), "limit {limit}: no claim is there twice");
             }
             stop.send(true).unwrap();
             for sender in senders {
@@ -188,13 +188,13 @@ on_both_databases! {
 }
 
 #[test]
-fn a_query_that_cannot_be_read_is_a_problem_that_says_what_to_write() {
+fn an_invalid_query_is_a_problem_with_what_is_allowed() {
     let database = TestDatabase::sqlite();
     with_service(&database, async |service| {
         posted(&service, 2).await;
         let (_, cursor) = page(&service, "?limit=1").await;
         let cursor = cursor.unwrap();
-        for (query, said) in [
+        for (query, detail) in [
             ("limit=0", "limit must be 1 to 500"),
             ("limit=501", "limit must be 1 to 500"),
             ("limit=-1", "limit must be 1 to 500"),
@@ -226,7 +226,7 @@ fn a_query_that_cannot_be_read_is_a_problem_that_says_what_to_write() {
         ] {
             let answer = service.get(&format!("/v1/claims?{query}")).await;
             assert_eq!(answer.problem(400), "malformed", "{query}: {}", answer.body);
-            assert!(answer.body["detail"].as_str().unwrap().contains(said), "{query}: {}", answer.body);
+            assert!(answer.body["detail"].as_str().unwrap().contains(detail), "{query}: {}", answer.body);
         }
         let all: BTreeSet<String> = page(&service, "?limit=500").await.0.into_iter().collect();
         assert_eq!(all.len(), 2);

@@ -1,5 +1,5 @@
-//! The lost answer to a COMMIT: the transaction happened, nobody was told, and the writer stores the same group again.
-//! Whoever posted must be told the same as if the answer had come, and nothing may be there twice.
+//! The lost answer to a COMMIT: the transaction happened, the writer does not know it, and stores the same group again.
+//! Each sender must get the same response as if the answer had come, and nothing may be stored twice.
 
 use crate::service::{PROVIDERS, assert_totals_agree, claim};
 use claim_process::claims::store::store;
@@ -39,16 +39,16 @@ fn submission(provider_npi: &str, net_fee: &str, key: &str, external_id: &str) -
     }
 }
 
-/// What each sender is told, in one word, and of which claim.
-fn told(results: &[Submitted]) -> Vec<(&'static str, String)> {
-    let told = results.iter().map(|result| match result {
+/// The response of each sender, in one word, and of which claim.
+fn responses(results: &[Submitted]) -> Vec<(&'static str, String)> {
+    let responses = results.iter().map(|result| match result {
         Submitted::Accepted(claim) => ("accepted", claim.row.claim_id.clone()),
         Submitted::Replayed(claim) => ("replayed", claim.row.claim_id.clone()),
         Submitted::KeyReused => ("key reused", String::new()),
         Submitted::LikelyDuplicate { claim_id } => ("equals", claim_id.clone()),
         Submitted::ExternalIdTaken { claim_id } => ("taken", claim_id.clone()),
     });
-    told.collect()
+    responses.collect()
 }
 
 /// A relay without a Kafka: what it publishes stays in the outbox.
@@ -100,7 +100,7 @@ on_both_databases! {
         ];
 
         let first = try_to_store(&relay, &group).unwrap();
-        assert_eq!(told(&first), expected);
+        assert_eq!(responses(&first), expected);
         let once = stored(database);
         assert_eq!(once, [4, 4, 0, 2, 3, 4]);
         let totals = assert_totals_agree(database);
@@ -108,7 +108,7 @@ on_both_databases! {
 
         for _ in 0..3 {
             let again = try_to_store(&relay, &group).unwrap();
-            assert_eq!(told(&again), expected);
+            assert_eq!(responses(&again), expected);
             assert_eq!(stored(database), once, "claims, lines, timeline, keys, totals and events");
             assert_eq!(assert_totals_agree(database), totals);
             for (first, again) in first.iter().zip(&again) {
@@ -130,7 +130,7 @@ on_both_databases! {
         try_to_store(&relay, &group[..1]).unwrap();
         let results = try_to_store(&relay, &group).unwrap();
         let id = |n: usize| group[n].claim_id.as_str().to_owned();
-        assert_eq!(told(&results), [("accepted", id(0)), ("accepted", id(1))]);
+        assert_eq!(responses(&results), [("accepted", id(0)), ("accepted", id(1))]);
         assert_eq!(stored(database), [2, 2, 0, 2, 1, 2]);
         assert_eq!(assert_totals_agree(database)[PROVIDERS[0]], (300, 2));
     }
@@ -143,15 +143,16 @@ on_both_databases! {
             .write(|connection| {
                 execute(
                     connection,
-                    "UPDATE claims SET status = 'unwound', outcome_type = 'payment.unwound', outcome_version = 1",
+                    "UPDATE claims SET status = 'unwound', outcome_type = 'payment.unwound', outcome_version = 1, \
+                     outcome_at_us = 5, outcome = '{}'",
                 )?;
                 execute(connection, "UPDATE provider_totals SET net_fee_cents = 0, claims = 0")
             })
             .unwrap();
         let again = try_to_store(&relay, &group).unwrap();
-        assert_eq!(told(&again), told(&first));
+        assert_eq!(responses(&again), responses(&first));
         let Submitted::Accepted(answered) = &again[0] else { panic!("{again:?}") };
-        assert_eq!(answered.row.status, "submitted", "the sender is told what was true when the claim was stored");
+        assert_eq!(answered.row.status, "submitted", "the sender gets what was true when the claim was stored");
         assert_eq!(count(database, "claims WHERE status = 'unwound'"), 1);
         assert!(assert_totals_agree(database).is_empty(), "its net fee does not come back");
     }

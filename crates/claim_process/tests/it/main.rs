@@ -4,16 +4,19 @@
 
 mod batch;
 mod batch_rows;
+mod batch_stream;
 mod canary;
 mod checks;
 mod dead_letters;
 mod duplicates;
+mod external_ids;
 mod failed_commit;
 mod fuzz_corpus;
 mod group_commit;
 mod idempotency;
 mod intake;
 mod kafka;
+mod key_purge;
 mod listing;
 mod lost_commit;
 mod migrations;
@@ -31,6 +34,7 @@ mod refusals;
 mod rules;
 mod service;
 mod top_providers;
+mod unapplied_outcomes;
 mod validate;
 mod void;
 mod watchdog;

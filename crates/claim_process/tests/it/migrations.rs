@@ -34,22 +34,22 @@ on_both_databases! {
         ]);
     }
 
-    fn where_a_start_does_not_migrate_it_says_what_does(test: &TestDatabase) {
+    fn a_start_without_migrations_names_the_command_that_migrates(test: &TestDatabase) {
         let by_hand = DatabaseSettings { migrate_at_start: false, ..test.settings().clone() };
         let sets = [&event_bus::MIGRATIONS, &MIGRATIONS];
-        let said = Database::open_migrated(&by_hand, &sets).expect_err("nothing was migrated").to_string();
-        assert!(said.contains("migrate_at_start is false: run '") && said.ends_with(" migrate'"), "{said}");
+        let error = Database::open_migrated(&by_hand, &sets).expect_err("nothing was migrated").to_string();
+        assert!(error.contains("migrate_at_start is false: run '") && error.ends_with(" migrate'"), "{error}");
         assert!(test.database().read(columns).expect("reads").is_empty(), "it only looks");
         // Some are there, some are not.
         test.database().migrate(&sets[..1]).expect("migrates");
-        let said = Database::open_migrated(&by_hand, &sets).expect_err("some are missing").to_string();
-        assert!(said.contains("lacks the migrations 20261123000002"), "{said}");
+        let error = Database::open_migrated(&by_hand, &sets).expect_err("some are missing").to_string();
+        assert!(error.contains("lacks the migrations 20261123000002"), "{error}");
         test.database().migrate(&sets).expect("migrates");
         Database::open_migrated(&by_hand, &sets).expect("nothing is missing");
         // An older program, which does not know the last migrations.
         for settings in [&by_hand, test.settings()] {
-            let said = Database::open_migrated(settings, &sets[..1]).expect_err("the database is newer").to_string();
-            assert!(said.contains("by a newer version of this program"), "{said}");
+            let error = Database::open_migrated(settings, &sets[..1]).expect_err("the database is newer").to_string();
+            assert!(error.contains("by a newer version of this program"), "{error}");
         }
     }
 

@@ -11,8 +11,8 @@ use test_support::{TestDatabase, execute, on_both_databases};
 /// The id in the document's examples.
 const EXAMPLE_ID: &str = "4fXk0aV1StGXR8Z5jdHi6B";
 
-/// A message that was set aside.
-fn set_aside(offset: i64) -> DeadLetter {
+/// A dead letter.
+fn dead_letter(offset: i64) -> DeadLetter {
     let message = IncomingMessage {
         topic: PAYMENT_TOPIC.to_owned(),
         partition: 0,
@@ -32,7 +32,7 @@ on_both_databases! {
             let id = service.accepted(&crate::service::claim("1497775530", "1.00")).await;
             let sql = format!("UPDATE claims SET claim_id = '{EXAMPLE_ID}' WHERE claim_id = '{id}'");
             database.database().write(|connection| execute(connection, &sql)).unwrap();
-            let letters = [1, 2].map(set_aside);
+            let letters = [1, 2].map(dead_letter);
             database.database().write(|connection| event_bus::insert_dead_letters(connection, &letters, 0)).unwrap().report();
             let statuses = send_examples(&service.base(), &document).await;
             for (operation, statuses) in &statuses {
@@ -59,7 +59,7 @@ fn errors_are_answered_as_the_document_says() {
     };
     with_settings(&database, tight, async |service| {
         let document = document(&service.base()).await;
-        let letters = [1, 2].map(set_aside);
+        let letters = [1, 2].map(dead_letter);
         database
             .database()
             .write(|connection| event_bus::insert_dead_letters(connection, &letters, 0))
@@ -98,14 +98,14 @@ fn errors_are_answered_as_the_document_says() {
             assert_eq!(answer.status().as_u16(), status, "{method} {path}{query}");
             assert_conforms(&document, operation, &format!("{method} {path}"), answer).await;
         }
-        // The limits in force are said.
+        // The limits in force are documented.
         let answers = &document["paths"][post]["post"]["responses"];
         assert!(answers["413"]["description"].as_str().unwrap().contains("2000 bytes"), "{answers}");
     });
 }
 
 #[test]
-fn a_path_asked_for_in_another_way_names_the_ways_there_are() {
+fn a_path_with_a_wrong_method_names_the_allowed_ones() {
     let database = TestDatabase::sqlite();
     with_service(&database, async |service| {
         for (path, allowed) in [("/v1/claims", "GET, POST"), ("/v1/providers/top", "GET"), ("/openapi.json", "GET")] {
@@ -120,7 +120,7 @@ fn a_path_asked_for_in_another_way_names_the_ways_there_are() {
 }
 
 #[test]
-fn the_page_is_whole_and_asks_nobody_else() {
+fn the_page_is_complete_and_loads_nothing_from_elsewhere() {
     let database = TestDatabase::sqlite();
     with_service(&database, async |service: Service| {
         let page = service.get("/docs").await;

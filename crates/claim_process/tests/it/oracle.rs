@@ -87,7 +87,7 @@ fn meant() -> impl Strategy<Value = Meant> {
     )
 }
 
-/// Picks one of a few spellings, another one each time it is asked.
+/// Picks one of a few spellings, another one each time.
 struct Picks(u64);
 
 impl Picks {

@@ -1,39 +1,30 @@
-//! What the service does with what payments says on `payments.payment.v1`.
+//! How the service applies the outcomes that payments publishes on `payments.payment.v1`.
 
 use crate::kafka::{Kafka, encoded, settled, unwound};
 use crate::service::{Answer, PROVIDERS, Service, assert_totals_agree, claim, with_settings};
 use claim_events::{
-    Cause, ClaimEvent, Compensation, Event, Headers, KnownOutcome, OutcomeKind, PAYMENT_TOPIC, PaymentEvent, Unwound,
+    Cause, ClaimEvent, Compensation, Event, KnownOutcome, OutcomeKind, PAYMENT_TOPIC, PaymentEvent, Unwound,
 };
 use claim_process::settings::Settings;
 use rdkafka::producer::BaseRecord;
 use reqwest::Method;
 use serde_json::{Value, json};
-use test_support::{TestDatabase, count, eventually, execute, number, on_both_databases};
-
-/// Waits until a claim has this status and returns it.
-async fn with_status(service: &Service, id: &str, status: &str) -> Value {
-    eventually(&format!("{id} is {status}"), async || {
-        let claim = service.claim(id).await;
-        (claim["status"] == status).then_some(claim)
-    })
-    .await
-}
+use test_support::{TestDatabase, count, execute, on_both_databases};
 
 /// Waits until what was sent before is handled, too: a claim of its own, settled on the same partition, comes after it.
-async fn handled(service: &Service, kafka: &Kafka, partition: i32) {
+pub async fn handled(service: &Service, kafka: &Kafka, partition: i32) {
     let marker = service.accepted(&claim(PROVIDERS[3], "0.00")).await;
     let event = encoded(1, &settled(&marker, 0));
     kafka.send(BaseRecord::to(PAYMENT_TOPIC).partition(partition).key(&event.key).payload(&event.body), &event.headers);
-    with_status(service, &marker, "settled").await;
+    service.claim_with_status(&marker, "settled").await;
 }
 
 /// Posts a claim of 81.25 and waits for its event: its id and its partition.
-async fn posted(service: &Service, kafka: &Kafka) -> (String, i32) {
+pub async fn posted(service: &Service, kafka: &Kafka) -> (String, i32) {
     let id = service.accepted(&claim(PROVIDERS[0], "81.25")).await;
-    let said = kafka.said(1).await.remove(0);
-    assert_eq!(said.key, id);
-    (id, said.partition)
+    let published = kafka.published(1).await.remove(0);
+    assert_eq!(published.key, id);
+    (id, published.partition)
 }
 
 /// When a claim is due that is not to be re-requested while a test looks at it: after 2100, in microseconds since 1970.
@@ -50,19 +41,19 @@ async fn assert_still_requested(database: &TestDatabase, kafka: &Kafka, id: &str
     assert_eq!(count(database.database(), &due), 1, "it is due when it was due before");
     next_attempt_at(database, id, 1);
     // Claims that waited for what is before them to be handled were published meanwhile.
-    while kafka.said(1).await[0].key != id {}
+    while kafka.published(1).await[0].key != id {}
 }
 
 on_both_databases! {
-    fn a_settlement_is_noted(database: &TestDatabase) {
+    fn a_settlement_is_recorded(database: &TestDatabase) {
         let kafka = Kafka::start();
         with_settings(
             database,
-            |settings| kafka.use_it(settings),
+            |settings| kafka.configure(settings),
             async |service| {
                 let (id, partition) = posted(&service, &kafka).await;
                 kafka.outcome(1, &settled(&id, 8_125));
-                let claim = with_status(&service, &id, "settled").await;
+                let claim = service.claim_with_status(&id, "settled").await;
                 let at = claim["outcome"]["at"].as_str().expect("a time");
                 assert_eq!(
                     claim["outcome"],
@@ -74,7 +65,7 @@ on_both_databases! {
                 ]);
                 assert_eq!(claim["timeline"], expected);
                 assert!(claim["submitted_at"].as_str().unwrap() <= at);
-                assert_eq!(count(database.database(), "claims WHERE next_attempt_at_us IS NOT NULL"), 0, "nobody asks again");
+                assert_eq!(count(database.database(), "claims WHERE next_attempt_at_us IS NOT NULL"), 0, "it is not re-requested");
                 // Again: nothing happens twice.
                 kafka.outcome(1, &settled(&id, 8_125));
                 handled(&service, &kafka, partition).await;
@@ -89,7 +80,7 @@ on_both_databases! {
         let kafka = Kafka::start();
         with_settings(
             database,
-            |settings| kafka.use_it(settings),
+            |settings| kafka.configure(settings),
             async |service| {
                 let (id, partition) = posted(&service, &kafka).await;
                 let (other, _) = posted(&service, &kafka).await;
@@ -131,11 +122,11 @@ on_both_databases! {
         let kafka = Kafka::start();
         with_settings(
             database,
-            |settings| kafka.use_it(settings),
+            |settings| kafka.configure(settings),
             async |service| {
                 let (id, _) = posted(&service, &kafka).await;
                 kafka.outcome(1, &PaymentEvent::Unwound(unwound(&id)));
-                let claim = with_status(&service, &id, "unwound").await;
+                let claim = service.claim_with_status(&id, "unwound").await;
                 assert_eq!(claim["outcome"]["failed_step"], "disburse");
                 assert_eq!(claim["outcome"]["compensations"], json!(["refund", "release"]));
                 assert_eq!(claim["outcome"]["cause"], "step_failed");
@@ -145,15 +136,15 @@ on_both_databases! {
         );
     }
 
-    fn a_late_return_unwinds_a_settled_claim_and_is_answered_each_time(database: &TestDatabase) {
+    fn a_late_return_unwinds_a_settled_claim_and_is_acknowledged_each_time(database: &TestDatabase) {
         let kafka = Kafka::start();
         with_settings(
             database,
-            |settings| kafka.use_it(settings),
+            |settings| kafka.configure(settings),
             async |service| {
                 let (id, partition) = posted(&service, &kafka).await;
                 kafka.outcome(1, &settled(&id, 8_125));
-                with_status(&service, &id, "settled").await;
+                service.claim_with_status(&id, "settled").await;
                 let returned = Unwound {
                     unsolicited: true,
                     cause: Cause::LateReturn,
@@ -164,26 +155,26 @@ on_both_databases! {
                     ..unwound(&id)
                 };
                 let returned = PaymentEvent::Unwound(returned);
-                // Twice: payments says it again until it is answered, and an answer may get lost as well.
+                // Twice: payments publishes it again until it is acknowledged, and an acknowledgement may get lost as well.
                 for _ in 0..2 {
                     kafka.outcome(2, &returned);
-                    let said = kafka.said(1).await.remove(0);
-                    let (envelope, event) = said.decode();
+                    let published = kafka.published(1).await.remove(0);
+                    let (envelope, event) = published.decode();
                     let ClaimEvent::OutcomeRecorded(recorded) = event else { panic!("{event:?}") };
                     assert_eq!(recorded.claim_id, id);
                     assert_eq!(recorded.known_outcome, KnownOutcome { kind: OutcomeKind::Unwound, version: 2 });
-                    assert_eq!((said.partition, envelope.version), (partition, 2));
+                    assert_eq!((published.partition, envelope.version), (partition, 2));
                     assert_eq!(envelope.id, format!("{id}.claim.outcome_recorded.2"));
                     assert_eq!(envelope.causation_id, format!("{id}.payment.unwound.2"));
                     let claim = service.claim(&id).await;
                     assert_eq!(claim["status"], "unwound");
-                    assert_eq!(envelope.time, claim["outcome"]["at"], "when it became true");
+                    assert_eq!(envelope.time, claim["outcome"]["at"], "when it was recorded");
                 }
-                // Older news under way for long: it is answered with the outcome there is, too.
+                // An older outcome that was delayed for long: it is acknowledged with the recorded outcome, too.
                 let old =
                     PaymentEvent::Settled(claim_events::Settled { unsolicited: true, ..as_settled(settled(&id, 8_125)) });
                 kafka.outcome(1, &old);
-                let ClaimEvent::OutcomeRecorded(recorded) = kafka.said(1).await.remove(0).decode().1 else {
+                let ClaimEvent::OutcomeRecorded(recorded) = kafka.published(1).await.remove(0).decode().1 else {
                     panic!("another event")
                 };
                 assert_eq!(recorded.known_outcome, KnownOutcome { kind: OutcomeKind::Unwound, version: 2 });
@@ -194,11 +185,11 @@ on_both_databases! {
         assert_eq!(count(database.database(), "dead_letters"), 0);
     }
 
-    fn whatever_order_outcomes_come_in_unwound_stays_unwound(database: &TestDatabase) {
+    fn unwound_stays_unwound_in_any_order_of_outcomes(database: &TestDatabase) {
         let kafka = Kafka::start();
         with_settings(
             database,
-            |settings| kafka.use_it(settings),
+            |settings| kafka.configure(settings),
             async |service| {
                 let (id, partition) = posted(&service, &kafka).await;
                 kafka.outcome(2, &PaymentEvent::Unwound(unwound(&id)));
@@ -216,11 +207,11 @@ on_both_databases! {
         let kafka = Kafka::start();
         with_settings(
             database,
-            |settings| kafka.use_it(settings),
+            |settings| kafka.configure(settings),
             async |service| {
                 let (id, partition) = posted(&service, &kafka).await;
                 kafka.outcome(2, &PaymentEvent::Unwound(unwound(&id)));
-                let unwound = with_status(&service, &id, "unwound").await;
+                let unwound = service.claim_with_status(&id, "unwound").await;
                 for version in [3, 4, 5, 1_000_000_000] {
                     kafka.outcome(version, &settled(&id, 8_125));
                 }
@@ -232,19 +223,19 @@ on_both_databases! {
         assert_eq!(count(database.database(), "dead_letters"), 0);
     }
 
-    fn a_withdrawn_claim_is_requested_again_whatever_settlement_it_receives(database: &TestDatabase) {
+    fn a_voided_claim_is_rerequested_after_any_settlement(database: &TestDatabase) {
         let kafka = Kafka::start();
         let change = |settings: &mut Settings| {
-            kafka.use_it(settings);
+            kafka.configure(settings);
             settings.watchdog.interval_ms = 20;
         };
         with_settings(database, change, async |service| {
             let (id, partition) = posted(&service, &kafka).await;
             let void = service.request(Method::POST, &format!("/v1/claims/{id}/void"));
             assert_eq!(Answer::of(void.json(&json!({"reason": "a slip"}))).await.status, 202);
-            assert_eq!(kafka.said(1).await[0].key, id);
+            assert_eq!(kafka.published(1).await[0].key, id);
             next_attempt_at(database, &id, NOT_DUE_YET_US);
-            // It is noted; it is repeated; it contradicts itself.
+            // The settlement, its repeat, and one that contradicts it.
             kafka.outcome(1, &settled(&id, 8_125));
             kafka.outcome(1, &settled(&id, 8_125));
             kafka.outcome(1, &settled(&id, 8_124));
@@ -257,22 +248,22 @@ on_both_databases! {
         assert_eq!(assert_totals_agree(database.database())[PROVIDERS[0]], (8_125, 1));
     }
 
-    fn a_claim_is_requested_again_until_an_outcome_echoes_its_request_and_agrees(database: &TestDatabase) {
+    fn a_claim_is_rerequested_until_an_outcome_echoes_its_epoch_and_agrees(database: &TestDatabase) {
         let kafka = Kafka::start();
         let change = |settings: &mut Settings| {
-            kafka.use_it(settings);
+            kafka.configure(settings);
             settings.watchdog.interval_ms = 20;
         };
         with_settings(database, change, async |service| {
             let (id, partition) = posted(&service, &kafka).await;
             kafka.outcome(1, &settled(&id, 8_125));
-            let before = with_status(&service, &id, "settled").await;
-            let anew = format!("UPDATE claims SET resync_epoch = 5, next_attempt_at_us = {NOT_DUE_YET_US} WHERE claim_id = '{id}'");
-            database.database().write(|connection| execute(connection, &anew)).unwrap();
+            let before = service.claim_with_status(&id, "settled").await;
+            let raised = format!("UPDATE claims SET resync_epoch = 5, next_attempt_at_us = {NOT_DUE_YET_US} WHERE claim_id = '{id}'");
+            database.database().write(|connection| execute(connection, &raised)).unwrap();
             let settlement = |resync_epoch: i64, amount_cents: i64| {
                 PaymentEvent::Settled(claim_events::Settled { resync_epoch, ..as_settled(settled(&id, amount_cents)) })
             };
-            // Older requests, whatever their answers say: the outcome that is known, another one, a newer one.
+            // Outcomes of older epochs: the recorded one, a contradiction, a newer one.
             for resync_epoch in [0, 4] {
                 kafka.outcome(1, &settlement(resync_epoch, 8_125));
                 kafka.outcome(1, &settlement(resync_epoch, 8_124));
@@ -280,8 +271,8 @@ on_both_databases! {
                 kafka.outcome(2, &PaymentEvent::Unwound(Unwound { resync_epoch, ..unwound(&id) }));
             }
             handled(&service, &kafka, partition).await;
-            assert_eq!(count(database.database(), "dead_letters"), 0, "what answers an older request is not looked at");
-            // The same version with another end, for this request: which of them is true is still to be found out.
+            assert_eq!(count(database.database(), "dead_letters"), 0, "an outcome of an older epoch is ignored");
+            // A contradiction under the same version and of this epoch: an operator has to find out which is true.
             kafka.outcome(1, &settlement(5, 8_124));
             kafka.outcome(1, &PaymentEvent::Unwound(Unwound { resync_epoch: 5, ..unwound(&id) }));
             handled(&service, &kafka, partition).await;
@@ -296,11 +287,11 @@ on_both_databases! {
         });
     }
 
-    fn an_answer_to_an_older_ask_changes_nothing(database: &TestDatabase) {
+    fn an_outcome_of_an_older_resync_epoch_changes_nothing(database: &TestDatabase) {
         let kafka = Kafka::start();
         with_settings(
             database,
-            |settings| kafka.use_it(settings),
+            |settings| kafka.configure(settings),
             async |service| {
                 let (id, partition) = posted(&service, &kafka).await;
                 database.database().write(|c| execute(c, "UPDATE claims SET resync_epoch = 5")).unwrap();
@@ -320,145 +311,17 @@ on_both_databases! {
                     1,
                     &PaymentEvent::Settled(claim_events::Settled { resync_epoch: 5, ..as_settled(settled(&id, 8_125)) }),
                 );
-                with_status(&service, &id, "settled").await;
+                service.claim_with_status(&id, "settled").await;
             },
         );
         assert_eq!(count(database.database(), "dead_letters"), 0);
-    }
-
-    fn another_end_under_the_same_version_is_set_aside(database: &TestDatabase) {
-        let kafka = Kafka::start();
-        with_settings(
-            database,
-            |settings| kafka.use_it(settings),
-            async |service| {
-                let (id, partition) = posted(&service, &kafka).await;
-                kafka.outcome(1, &settled(&id, 8_125));
-                kafka.outcome(1, &PaymentEvent::Unwound(unwound(&id)));
-                handled(&service, &kafka, partition).await;
-                assert_eq!(service.claim(&id).await["status"], "settled");
-                let letter = format!(
-                    "dead_letters WHERE topic = 'payments.payment.v1' AND partition = {partition} AND message_offset = 1 \
-                 AND reason = 'it says another outcome than the one recorded under the same version'"
-                );
-                assert_eq!((count(database.database(), &letter), count(database.database(), "dead_letters")), (1, 1));
-                kafka.outcome(2, &PaymentEvent::Unwound(unwound(&id)));
-                with_status(&service, &id, "unwound").await;
-            },
-        );
-        assert!(!assert_totals_agree(database.database()).contains_key(PROVIDERS[0]));
-    }
-
-    fn an_outcome_for_a_claim_that_cannot_be_read_is_set_aside(database: &TestDatabase) {
-        let kafka = Kafka::start();
-        let set = |status: &str| {
-            let sql = format!("UPDATE claims SET status = '{status}' WHERE provider_npi = '{}'", PROVIDERS[0]);
-            database.database().write(|connection| execute(connection, &sql)).unwrap();
-        };
-        with_settings(
-            database,
-            |settings| kafka.use_it(settings),
-            async |service| {
-                let (id, partition) = posted(&service, &kafka).await;
-                set("paid, somebody wrote");
-                kafka.outcome(1, &settled(&id, 8_125));
-                handled(&service, &kafka, partition).await;
-                let letter = format!("dead_letters WHERE partition = {partition} AND message_offset = 0");
-                assert_eq!((count(database.database(), &letter), count(database.database(), "dead_letters")), (1, 1));
-                let void = service.request(Method::POST, &format!("/v1/claims/{id}/void"));
-                assert_eq!(Answer::of(void.json(&json!({"reason": "a slip"}))).await.status, 500);
-                set("submitted");
-                kafka.outcome(1, &settled(&id, 8_125));
-                with_status(&service, &id, "settled").await;
-            },
-        );
-    }
-
-    fn poison_is_set_aside_and_its_partition_goes_on(database: &TestDatabase) {
-        let kafka = Kafka::start();
-        with_settings(
-            database,
-            |settings| kafka.use_it(settings),
-            async |service| {
-                let (id, partition) = posted(&service, &kafka).await;
-                let good = encoded(1, &settled(&id, 8_125));
-                let send = |key: Option<&str>, body: &str, change: &dyn Fn(&mut Headers)| {
-                    let (key, body) = (key.map(str::to_owned), body.to_owned());
-                    let mut headers = good.headers.clone();
-                    change(&mut headers);
-                    let record = BaseRecord::to(PAYMENT_TOPIC).partition(partition).payload(&body);
-                    kafka.send(
-                        match &key {
-                            Some(key) => record.key(key),
-                            None => record,
-                        },
-                        &headers,
-                    );
-                };
-                let keep = |_: &mut Headers| ();
-                let set = |name: &'static str, value: &'static str| {
-                    move |headers: &mut Headers| {
-                        headers.iter_mut().find(|(header, _)| header == name).expect("the header").1 = value.to_owned();
-                    }
-                };
-                let unknown_claim = encoded(1, &settled("AAAAAAAAAAAAAAAAAAAAAA", 1));
-                send(Some(&id), "{\"claim_id\": SECRET", &keep);
-                send(Some(&id), "", &keep);
-                send(Some(&id), "{}", &keep);
-                send(Some(&id), &good.body, &|headers| headers.retain(|(name, _)| name != "ce_type"));
-                send(Some(&id), &good.body, &|headers| headers.clear());
-                send(Some(&id), &good.body, &set("ce_type", "payment.lost"));
-                send(Some(&id), &good.body, &set("ce_aggregateversion", "0"));
-                send(Some(&id), &good.body, &set("ce_time", "yesterday"));
-                send(Some("AAAAAAAAAAAAAAAAAAAAAA"), &good.body, &keep);
-                send(None, &good.body, &keep);
-                send(Some(&id), &unknown_claim.body, &keep);
-                send(Some(&unknown_claim.key), &unknown_claim.body, &|headers| {
-                    headers.clone_from(&unknown_claim.headers)
-                });
-                send(Some(&id), &good.body, &keep);
-                with_status(&service, &id, "settled").await;
-                kafka.outcome(2, &PaymentEvent::Unwound(unwound(&id)));
-                with_status(&service, &id, "unwound").await;
-            },
-        );
-        let database = database.database();
-        assert_eq!(count(database, "dead_letters"), 12);
-        for (reason, letters) in [
-            ("the body is not JSON of the shape of 'payment.settled' (line 1, column 14)", 1),
-            ("the body is not JSON of the shape of 'payment.settled' (line 1, column 0)", 1),
-            ("the body is not JSON of the shape of 'payment.settled' (line 1, column 2)", 1),
-            ("the header 'ce_type' is missing", 1),
-            ("the header 'ce_specversion' is missing", 1),
-            (
-                "the header 'ce_aggregateversion' is not as the contract says: it must be a whole number from 1 to 1000000000",
-                1,
-            ),
-            ("the header 'ce_time' is not as the contract says: it must be an RFC 3339 time", 1),
-            ("the key, the subject and the body do not name the same claim", 3),
-            ("there is no such claim in this database", 1),
-        ] {
-            let like = reason.replace('\'', "''");
-            assert_eq!(count(database, &format!("dead_letters WHERE reason = '{like}'")), letters, "{reason}");
-        }
-        // What was set aside is whole: it can be looked at, and sent again.
-        assert_eq!(number(database, "SELECT COUNT(DISTINCT message_offset) AS n FROM dead_letters"), 12);
-        assert_eq!(count(database, "dead_letters WHERE headers LIKE '%ce_dataschema%'"), 11);
-        assert_eq!(count(database, "dead_letters WHERE message_key IS NULL"), 1);
-        assert_eq!(
-            number(
-                database,
-                "SELECT CAST(MAX(LENGTH(body)) AS BIGINT) AS n FROM dead_letters WHERE reason LIKE '%column 14%'"
-            ),
-            19
-        );
     }
 
     fn a_batch_of_all_sorts_leaves_the_totals_right(database: &TestDatabase) {
         let kafka = Kafka::start();
         with_settings(
             database,
-            |settings| kafka.use_it(settings),
+            |settings| kafka.configure(settings),
             async |service| {
                 let mut ids = Vec::new();
                 for n in 0..40 {
@@ -481,7 +344,7 @@ on_both_databases! {
                     }
                 }
                 for (n, id) in ids.iter().enumerate() {
-                    with_status(&service, id, if n % 4 == 0 { "settled" } else { "unwound" }).await;
+                    service.claim_with_status(id, if n % 4 == 0 { "settled" } else { "unwound" }).await;
                 }
             },
         );

@@ -171,10 +171,10 @@ on_both_databases! {
         });
     }
 
-    fn the_service_says_whether_it_is_alive_and_ready_and_counts(database: &TestDatabase) {
+    fn the_service_reports_health_readiness_and_metrics(database: &TestDatabase) {
         with_service(database, async |service| {
             assert_eq!(service.get("/healthz").await.body, json!({"status": "alive"}));
-            // Nobody listens where Kafka should be: the service takes claims, and says that it is not ready.
+            // Nothing listens where Kafka should be: the service accepts claims, and reports that it is not ready.
             let ready = test_support::eventually("the database is reached", async || {
                 let ready = service.get("/readyz").await;
                 (ready.body["dependencies"]["database"] == "ready").then_some(ready)

@@ -9,7 +9,7 @@ use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 use test_support::{Running, TestDatabase, count, on_both_databases, run_to_end};
 
-/// The program with nothing set but a free port and a Kafka that nobody waits for.
+/// The program with nothing set but a free port and a Kafka that is not there and not waited for.
 pub fn program(directory: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_claim_process"));
     command
@@ -74,7 +74,7 @@ fn it_makes_its_database_where_nothing_is_and_stops_at_sigterm() {
 }
 
 #[test]
-fn its_command_health_says_whether_the_running_one_is_alive_and_ready() {
+fn its_command_health_reports_whether_the_running_service_is_alive_and_ready() {
     let directory = tempfile::tempdir().unwrap();
     let running = Program::start(&mut program(directory.path()));
     let port = running.service.address().rsplit(':').next().unwrap().to_owned();
@@ -85,12 +85,12 @@ fn its_command_health_says_whether_the_running_one_is_alive_and_ready() {
     assert_eq!(output.status.code(), Some(0), "{stderr}");
     assert_eq!(stdout, format!("claim_process: alive at http://127.0.0.1:{port}/healthz\n"));
     let (output, _, stderr) = health(&["--ready"]);
-    assert_eq!(output.status.code(), Some(1), "nobody is its Kafka: {stderr}");
+    assert_eq!(output.status.code(), Some(1), "there is no Kafka: {stderr}");
     assert!(stderr.contains("/readyz answers 503: ") && stderr.contains("kafka: "), "{stderr}");
     running.signal("TERM");
     assert_eq!(running.ended().0.code(), Some(0));
     let (output, _, stderr) = health(&[]);
-    assert_eq!(output.status.code(), Some(1), "nobody is there: {stderr}");
+    assert_eq!(output.status.code(), Some(1), "there is no service: {stderr}");
     assert!(stderr.starts_with("claim_process: there is no answer from http://127.0.0.1:"), "{stderr}");
 }
 
@@ -101,23 +101,23 @@ fn it_stops_at_sigterm_with_a_kafka_that_answers_and_the_events_are_sent() {
     let mut command = program(directory.path());
     command
         .env("CLAIM_PROCESS__KAFKA__BROKERS", kafka.address())
-        // What is said last still waits for company when the signal comes.
+        // The last event still waits in the producer for more when the signal comes.
         .env("CLAIM_PROCESS__KAFKA__PRODUCER__LINGER_MS", "2000")
         .env("CLAIM_PROCESS__KAFKA__PRODUCER__FLUSH_TIMEOUT_MS", "5000");
     let running = Program::start(&mut command);
     block_on(async {
-        // The caller's trace goes on in the event, and so in whatever payments does.
+        // The caller's trace goes on in the event, and so in what payments does.
         let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         let request = running.service.claims().header("traceparent", trace).body(REAL_CLAIM);
         assert_eq!(Answer::of(request).await.status, 201);
-        let said = kafka.said(1).await.remove(0);
-        let envelope = said.decode().0;
+        let message = kafka.published(1).await.remove(0);
+        let envelope = message.decode().0;
         let traceparent = envelope.traceparent.expect("a trace");
         assert!(traceparent.starts_with("00-0af7651916cd43dd8448eb211c80319c-"), "{traceparent}");
         assert_ne!(traceparent, trace, "a span of its own");
         running.service.accepted(&claim(PROVIDERS[0], "1.00")).await;
         running.signal("TERM");
-        kafka.said(1).await;
+        kafka.published(1).await;
     });
     let (status, log) = running.ended();
     assert_eq!(status.code(), Some(0), "{log}");
@@ -251,10 +251,10 @@ fn wrong_settings_are_all_listed_with_exit_code_2() {
     assert!(!directory.path().join(".local").exists(), "nothing was begun");
 
     std::fs::write(&file, "[http\n").unwrap();
-    for (file, said) in [("settings.toml", "is not TOML"), ("nowhere.toml", "cannot be read")] {
+    for (file, expected) in [("settings.toml", "is not TOML"), ("nowhere.toml", "cannot be read")] {
         let (output, _, stderr) = run_to_end(program(directory.path()).args(["--config", file]));
         assert_eq!(output.status.code(), Some(2));
-        assert!(stderr.contains(file) && stderr.contains(said), "{stderr}");
+        assert!(stderr.contains(file) && stderr.contains(expected), "{stderr}");
     }
     assert_eq!(run_to_end(program(directory.path()).arg("fly")).0.status.code(), Some(2));
 }
@@ -267,7 +267,7 @@ fn what_hinders_its_start_is_one_sentence_with_exit_code_1() {
     std::fs::write(directory.path().join("file"), "").unwrap();
     assert!(run_to_end(program(directory.path()).arg("migrate")).0.status.success());
     std::fs::write(directory.path().join("letter"), "Dear Sirs, this is no database. ".repeat(100)).unwrap();
-    for (variable, value, said) in [
+    for (variable, value, expected) in [
         ("HTTP__PORT", port.as_str(), "choose another port with the setting http.port"),
         ("HTTP__HOST", "203.0.113.7", "check the settings http.host and http.port"),
         ("DATABASE__URL", "sqlite://file/below.db", "check the path and that this user may write there"),
@@ -295,7 +295,7 @@ fn what_hinders_its_start_is_one_sentence_with_exit_code_1() {
             run_to_end(program(directory.path()).env(format!("CLAIM_PROCESS__{variable}"), value));
         assert_eq!(output.status.code(), Some(1), "{stderr}");
         assert_eq!(stderr.lines().count(), 1, "{stderr}");
-        assert!(stderr.starts_with("claim_process: ") && stderr.contains(said), "{stderr}");
+        assert!(stderr.starts_with("claim_process: ") && stderr.contains(expected), "{stderr}");
         assert!(!stderr.contains("hunter2"), "{stderr}");
     }
 }

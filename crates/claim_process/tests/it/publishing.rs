@@ -1,6 +1,7 @@
-//! What the service says on `claims.claim.v1`: every accepted claim as the contract has it, whatever Kafka does.
+//! What the service publishes on `claims.claim.v1`: every accepted claim as the contract defines it, also after Kafka was
+//! away.
 
-use crate::kafka::{Kafka, use_broker_at};
+use crate::kafka::{Kafka, connect_to};
 use crate::service::{Answer, PROVIDERS, REAL_CLAIM, claim, with_service, with_settings};
 use claim_events::ClaimEvent;
 use dual_db::Database;
@@ -15,18 +16,18 @@ async fn outbox_empties(database: &Database) {
 }
 
 on_both_databases! {
-    fn an_accepted_claim_is_said_as_the_contract_has_it(database: &TestDatabase) {
+    fn an_accepted_claim_is_published_as_the_contract_defines(database: &TestDatabase) {
         let kafka = Kafka::start();
         with_settings(
             database,
-            |settings| kafka.use_it(settings),
+            |settings| kafka.configure(settings),
             async |service| {
                 let request = service.claims().header("content-type", "text/csv").header("x-request-id", "request-1");
                 let answer = Answer::of(request.body(REAL_CLAIM)).await;
                 assert_eq!(answer.status, 201, "{}", answer.body);
                 let id = answer.body["id"].as_str().unwrap();
-                let said = kafka.said(1).await.remove(0);
-                assert_eq!(said.key, id);
+                let published = kafka.published(1).await.remove(0);
+                assert_eq!(published.key, id);
                 let expected = [
                     ("ce_specversion", "1.0"),
                     ("ce_id", &format!("{id}.claim.submitted.1")),
@@ -40,8 +41,8 @@ on_both_databases! {
                     ("ce_correlationid", "request-1"),
                     ("ce_causationid", "request-1"),
                 ];
-                assert_eq!(said.headers, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
-                let body: serde_json::Value = serde_json::from_str(&said.body).unwrap();
+                assert_eq!(published.headers, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+                let body: serde_json::Value = serde_json::from_str(&published.body).unwrap();
                 assert_eq!(
                     body,
                     json!({
@@ -63,21 +64,21 @@ on_both_databases! {
                         ],
                     })
                 );
-                let (envelope, event) = said.decode();
+                let (envelope, event) = published.decode();
                 assert!(matches!(event, ClaimEvent::Submitted(_)) && envelope.version == 1);
-                let everything = format!("{said:?}");
+                let everything = format!("{published:?}");
                 assert!(!everything.contains("3730189502"), "no subscriber id in {everything}");
                 outbox_empties(database.database()).await;
-                assert!(kafka.said_now().is_none(), "it is said once");
+                assert!(kafka.published_now().is_none(), "it is published once");
             },
         );
     }
 
-    fn every_claim_is_said_once_under_its_own_key(database: &TestDatabase) {
+    fn every_claim_is_published_once_under_its_own_key(database: &TestDatabase) {
         let kafka = Kafka::start();
         with_settings(
             database,
-            |settings| kafka.use_it(settings),
+            |settings| kafka.configure(settings),
             async |service| {
                 let mut posts = JoinSet::new();
                 for _ in 0..100 {
@@ -85,14 +86,14 @@ on_both_databases! {
                     posts.spawn(async move { service.accepted(&claim(PROVIDERS[0], "1.00")).await });
                 }
                 let ids: BTreeSet<String> = posts.join_all().await.into_iter().collect();
-                // Refused claims and repeats are not said.
+                // Refused claims and repeats are not published.
                 service.post_with_key("key", &claim(PROVIDERS[0], "1.00")).await;
                 service.post_with_key("key", &claim(PROVIDERS[0], "1.00")).await;
                 service.post(&claim("12", "1.00")).await;
-                let said = kafka.said(101).await;
-                let keys: BTreeSet<String> = said
+                let published = kafka.published(101).await;
+                let keys: BTreeSet<String> = published
                     .iter()
-                    .map(|said| said.decode().1)
+                    .map(|published| published.decode().1)
                     .map(|event| match event {
                         ClaimEvent::Submitted(body) => body.claim_id,
                         other => panic!("{other:?}"),
@@ -100,36 +101,36 @@ on_both_databases! {
                     .collect();
                 assert_eq!(keys.len(), 101);
                 assert!(keys.is_superset(&ids));
-                let partitions: BTreeSet<i32> = said.iter().map(|said| said.partition).collect();
+                let partitions: BTreeSet<i32> = published.iter().map(|published| published.partition).collect();
                 assert!(partitions.len() > 6, "spread over the partitions: {partitions:?}");
                 outbox_empties(database.database()).await;
-                assert!(kafka.said_now().is_none());
+                assert!(kafka.published_now().is_none());
             },
         );
     }
 
-    fn a_claim_is_accepted_without_kafka_and_said_when_it_comes(database: &TestDatabase) {
+    fn a_claim_is_accepted_without_kafka_and_published_when_kafka_comes(database: &TestDatabase) {
         let address = free_address().to_string();
-        let change = |settings: &mut claim_process::settings::Settings| use_broker_at(&address, settings);
+        let change = |settings: &mut claim_process::settings::Settings| connect_to(&address, settings);
         // Outlives the service, which leaves its group when it stops.
         let mut kafka = None;
         with_settings(database, change, async |service| {
             let id = service.accepted(&claim(PROVIDERS[0], "1.00")).await;
             assert_eq!(count(database.database(), "outbox"), 1);
             let kafka = kafka.insert(Kafka::start_at(&address));
-            assert_eq!(kafka.said(1).await[0].key, id);
+            assert_eq!(kafka.published(1).await[0].key, id);
             outbox_empties(database.database()).await;
             eventually("the service is ready", async || (service.get("/readyz").await.status == 200).then_some(()))
                 .await;
             let next = service.accepted(&claim(PROVIDERS[0], "1.00")).await;
-            assert_eq!(kafka.said(1).await[0].key, next);
+            assert_eq!(kafka.published(1).await[0].key, next);
         });
     }
 
     fn a_claim_whose_delivery_was_given_up_is_swept(database: &TestDatabase) {
         let address = free_address().to_string();
         let change = |settings: &mut claim_process::settings::Settings| {
-            use_broker_at(&address, settings);
+            connect_to(&address, settings);
             settings.kafka.producer.delivery_timeout_ms = 200;
             settings.kafka.outbox.sweep_interval_ms = 50;
         };
@@ -142,12 +143,12 @@ on_both_databases! {
             let first = taken_at();
             eventually("the sweeper takes it", async || (taken_at() > first).then_some(())).await;
             let kafka = kafka.insert(Kafka::start_at(&address));
-            assert_eq!(kafka.said(1).await[0].key, id);
+            assert_eq!(kafka.published(1).await[0].key, id);
             outbox_empties(database.database()).await;
         });
     }
 
-    fn what_a_crash_left_behind_is_said_at_the_next_start(database: &TestDatabase) {
+    fn what_a_crash_left_behind_is_published_at_the_next_start(database: &TestDatabase) {
         let mut ids = BTreeSet::new();
         with_service(database, async |service| {
             for _ in 0..3 {
@@ -156,15 +157,15 @@ on_both_databases! {
         });
         let database_now = database.database();
         assert_eq!(count(database_now, "outbox"), 3, "it stopped before Kafka had them");
-        // As long ago as it takes until nobody else can be about to send them.
+        // So long ago that no other instance can be about to send them.
         database_now.write(|c| execute(c, "UPDATE outbox SET send_after_us = 1")).unwrap();
         let kafka = Kafka::start();
         with_settings(
             database,
-            |settings| kafka.use_it(settings),
+            |settings| kafka.configure(settings),
             async |_| {
-                let said: BTreeSet<String> = kafka.said(3).await.into_iter().map(|said| said.key).collect();
-                assert_eq!(said, ids);
+                let published: BTreeSet<String> = kafka.published(3).await.into_iter().map(|published| published.key).collect();
+                assert_eq!(published, ids);
                 outbox_empties(database_now).await;
             },
         );

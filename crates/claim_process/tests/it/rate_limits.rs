@@ -1,4 +1,4 @@
-//! Limits for each client: what is counted, what the answers say of it, and who counts as one client.
+//! Limits for each client: what is counted, what the headers say, and what counts as one client.
 
 use crate::service::{Answer, PROVIDERS, Service, claim, with_service, with_settings};
 use claim_process::settings::Settings;
@@ -15,12 +15,12 @@ fn left(answer: &Answer) -> [u64; 3] {
 }
 
 /// Asks for the top providers with a header.
-async fn ask(service: &Service, name: &str, value: &str) -> Answer {
+async fn top_with(service: &Service, name: &str, value: &str) -> Answer {
     Answer::of(service.request(Method::GET, "/v1/providers/top").header(name, value)).await
 }
 
 #[test]
-fn the_eleventh_request_of_a_minute_is_told_to_come_back() {
+fn the_eleventh_request_of_a_minute_gets_retry_after() {
     let database = TestDatabase::sqlite();
     with_service(&database, async |service| {
         let began = Instant::now();
@@ -48,7 +48,7 @@ fn the_eleventh_request_of_a_minute_is_told_to_come_back() {
 }
 
 #[test]
-fn who_comes_back_when_told_is_served() {
+fn a_client_that_waits_for_retry_after_is_served() {
     let database = TestDatabase::sqlite();
     with_settings(
         &database,
@@ -62,7 +62,7 @@ fn who_comes_back_when_told_is_served() {
             };
             let seconds: u64 = refused.header("retry-after").parse().expect("whole seconds");
             assert!((1..=2).contains(&seconds), "{seconds}");
-            // The client does as it was told; the time itself is what is tested.
+            // The client waits as the header demands; the time itself is what is tested.
             tokio::time::sleep(Duration::from_secs(seconds)).await;
             assert_eq!(service.get("/v1/providers/top").await.status, 200);
         },
@@ -95,7 +95,7 @@ fn all_that_changes_something_shares_a_limit_and_refusals_count() {
                 let seconds: u64 = limited.header("retry-after").parse().expect("whole seconds");
                 assert!((1..=15).contains(&seconds), "{seconds}");
             }
-            // Reading is not limited, and says nothing of limits.
+            // Reading is not limited, and its answers have no such headers.
             let listed = service.get("/v1/claims").await;
             assert_eq!((listed.status, listed.header("ratelimit-limit")), (200, ""));
             assert_eq!(listed.body["claims"].as_array().unwrap().len(), 2);
@@ -105,26 +105,30 @@ fn all_that_changes_something_shares_a_limit_and_refusals_count() {
 }
 
 #[test]
-fn clients_behind_a_trusted_proxy_are_told_apart_and_cannot_pretend() {
+fn clients_behind_a_trusted_proxy_are_distinguished_and_cannot_spoof() {
     let database = TestDatabase::sqlite();
     let trusting = |settings: &mut Settings| {
         settings.query.top_providers_per_minute = 1;
         settings.proxies.trusted = vec!["127.0.0.0/8".to_owned(), "10.0.0.0/8".to_owned()];
     };
     with_settings(&database, trusting, async |service| {
-        assert_eq!(ask(&service, "x-forwarded-for", "198.51.100.1").await.status, 200);
-        // One client, whatever it writes in front of what the proxy says.
+        assert_eq!(top_with(&service, "x-forwarded-for", "198.51.100.1").await.status, 200);
+        // One client, also with other addresses in front of the one that the proxy appended.
         for pretended in ["198.51.100.1", "6.6.6.6, 198.51.100.1", "7.7.7.7, 198.51.100.1, 10.0.0.7"] {
-            assert_eq!(ask(&service, "x-forwarded-for", pretended).await.problem(429), "rate-limited", "{pretended}");
+            assert_eq!(
+                top_with(&service, "x-forwarded-for", pretended).await.problem(429),
+                "rate-limited",
+                "{pretended}"
+            );
         }
-        assert_eq!(ask(&service, "x-forwarded-for", "198.51.100.2").await.status, 200, "another client");
+        assert_eq!(top_with(&service, "x-forwarded-for", "198.51.100.2").await.status, 200, "another client");
         // A client has a /64 of IPv6 for itself.
-        assert_eq!(ask(&service, "x-forwarded-for", "2001:470:1:2::1").await.status, 200);
-        assert_eq!(ask(&service, "x-forwarded-for", "2001:470:1:2:ffff::9").await.status, 429);
-        assert_eq!(ask(&service, "x-forwarded-for", "2001:470:1:3::1").await.status, 200);
+        assert_eq!(top_with(&service, "x-forwarded-for", "2001:470:1:2::1").await.status, 200);
+        assert_eq!(top_with(&service, "x-forwarded-for", "2001:470:1:2:ffff::9").await.status, 429);
+        assert_eq!(top_with(&service, "x-forwarded-for", "2001:470:1:3::1").await.status, 200);
         // The other header is not believed: this is the proxy itself.
-        assert_eq!(ask(&service, "forwarded", "for=198.51.100.3").await.status, 200);
-        assert_eq!(ask(&service, "forwarded", "for=198.51.100.4").await.status, 429);
+        assert_eq!(top_with(&service, "forwarded", "for=198.51.100.3").await.status, 200);
+        assert_eq!(top_with(&service, "forwarded", "for=198.51.100.4").await.status, 429);
     });
 }
 
@@ -133,7 +137,7 @@ fn where_no_proxy_is_trusted_a_header_changes_nothing() {
     let database = TestDatabase::sqlite();
     let strict = |settings: &mut Settings| settings.query.top_providers_per_minute = 1;
     with_settings(&database, strict, async |service| {
-        assert_eq!(ask(&service, "x-forwarded-for", "198.51.100.1").await.status, 200);
-        assert_eq!(ask(&service, "x-forwarded-for", "198.51.100.2").await.problem(429), "rate-limited");
+        assert_eq!(top_with(&service, "x-forwarded-for", "198.51.100.1").await.status, 200);
+        assert_eq!(top_with(&service, "x-forwarded-for", "198.51.100.2").await.problem(429), "rate-limited");
     });
 }

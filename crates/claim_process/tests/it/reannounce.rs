@@ -1,4 +1,5 @@
-//! Asking anew: every claim, ended ones included, is said again under a higher resync epoch, and only an outcome that echoes it counts.
+//! `reannounce`: every claim, settled and unwound ones included, is re-published with a higher resync epoch, and only an
+//! outcome that echoes it counts.
 
 use crate::kafka::{Kafka, settled, unwound};
 use crate::service::{PROVIDERS, Service, claim, with_settings};
@@ -15,7 +16,7 @@ on_both_databases! {
     fn every_claim_is_republished_with_its_known_outcome_until_the_epoch_is_echoed(database: &TestDatabase) {
         let kafka = Kafka::start();
         let change = |settings: &mut claim_process::settings::Settings| {
-            kafka.use_it(settings);
+            kafka.configure(settings);
             settings.watchdog.interval_ms = 20;
             settings.watchdog.first_pause_ms = 60_000;
         };
@@ -24,7 +25,7 @@ on_both_databases! {
             for _ in 0..3 {
                 ids.push(service.accepted(&claim(PROVIDERS[0], "1.00")).await);
             }
-            kafka.said(3).await;
+            kafka.published(3).await;
             kafka.outcome(1, &settled(&ids[0], 100));
             kafka.outcome(1, &PaymentEvent::Unwound(unwound(&ids[1])));
             ended(&service, &ids[0]).await;
@@ -32,18 +33,18 @@ on_both_databases! {
 
             let done = reannounce(database.database(), None, |_| ()).expect("raises");
             assert_eq!(done.claims, 3);
-            let said: BTreeMap<String, ClaimEvent> =
-                kafka.said(3).await.into_iter().map(|said| (said.key.clone(), said.decode().1)).collect();
+            let published: BTreeMap<String, ClaimEvent> =
+                kafka.published(3).await.into_iter().map(|published| (published.key.clone(), published.decode().1)).collect();
             let known = |kind| Some(KnownOutcome { kind, version: 1 });
             for (id, expected) in [
                 (&ids[0], known(OutcomeKind::Settled)),
                 (&ids[1], known(OutcomeKind::Unwound)),
                 (&ids[2], None),
             ] {
-                let ClaimEvent::Submitted(body) = &said[id] else { panic!("{said:?}") };
+                let ClaimEvent::Submitted(body) = &published[id] else { panic!("{published:?}") };
                 assert_eq!((body.resync_epoch, body.known_outcome), (done.resync_epoch, expected));
             }
-            // An answer from before the resync epoch is none; one that echoes it is.
+            // An outcome of an earlier epoch answers nothing; one that echoes the epoch does.
             let settlement = |resync_epoch| PaymentEvent::Settled(Settled {
                 resync_epoch,
                 ..match settled(&ids[0], 100) { PaymentEvent::Settled(settled) => settled, PaymentEvent::Unwound(_) => panic!("settled") }
@@ -55,7 +56,7 @@ on_both_databases! {
                 (count(database.database(), "claims WHERE next_attempt_at_us IS NOT NULL") == 2).then_some(())
             })
             .await;
-            assert_eq!(service.claim(&ids[2]).await["status"], "submitted", "its settlement echoed no ask");
+            assert_eq!(service.claim(&ids[2]).await["status"], "submitted", "its settlement did not echo the epoch");
             assert_eq!(service.claim(&ids[0]).await["timeline"].as_array().map(Vec::len), Some(2), "nothing is new");
         });
         assert_eq!(count(database.database(), "dead_letters"), 0);
@@ -93,16 +94,16 @@ on_both_databases! {
             }
             let old = "UPDATE claims SET submitted_at_us = 1000000, next_attempt_at_us = NULL";
             let times = [
-                "UPDATE claims SET outcome_at_us = 5000000 WHERE id = (SELECT MIN(id) FROM claims)",
+                "UPDATE claims SET outcome_type = 'payment.settled', outcome_version = 1, outcome_at_us = 5000000, outcome = '{}' WHERE id = (SELECT MIN(id) FROM claims)",
                 "UPDATE claims SET voided_at_us = 5000000 WHERE id = (SELECT MAX(id) FROM claims)",
             ];
             database.database().write(|c| {
                 execute(c, old)?;
                 times.iter().try_for_each(|sql| execute(c, sql))
             }).expect("moves them in time");
-            let mut told = Vec::new();
-            let done = reannounce(database.database(), Some(5_000_000), |raised| told.push(raised)).expect("raises");
-            assert_eq!((done.claims, told), (2, vec![2]));
+            let mut progress = Vec::new();
+            let done = reannounce(database.database(), Some(5_000_000), |raised| progress.push(raised)).expect("raises");
+            assert_eq!((done.claims, progress), (2, vec![2]));
             assert_eq!(count(database.database(), "claims WHERE resync_epoch > 0 AND next_attempt_at_us IS NOT NULL"), 2);
             assert_eq!(reannounce(database.database(), Some(5_000_001), |_| ()).expect("raises").claims, 0);
         });

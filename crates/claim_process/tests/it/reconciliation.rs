@@ -1,6 +1,6 @@
-//! The reconciliation: sums that add up, and each thing that does not agree, planted and named.
+//! The reconciliation: sums that add up, and each kind of disagreement, planted and named.
 
-use crate::kafka::{Kafka, settled, unwound, use_broker_at};
+use crate::kafka::{Kafka, connect_to, settled, unwound};
 use crate::service::{Answer, PROVIDERS, Service, claim, with_service, with_settings};
 use claim_events::PaymentEvent;
 use dual_db::Database;
@@ -9,14 +9,6 @@ use serde_json::{Value, json};
 use test_support::{TestDatabase, count, eventually, execute, free_address, on_both_databases};
 
 const MICROSECONDS: i64 = 1_000_000;
-
-async fn with_status(service: &Service, id: &str, status: &str) -> Value {
-    eventually(&format!("{id} is {status}"), async || {
-        let claim = service.claim(id).await;
-        (claim["status"] == status).then_some(claim)
-    })
-    .await
-}
 
 async fn reconciled(service: &Service) -> Value {
     let answer = service.get("/v1/reconciliation").await;
@@ -34,23 +26,23 @@ fn settle(database: &Database, id: &str, amount_cents: i64) {
     plant(
         database,
         &format!(
-            "UPDATE claims SET status = 'settled', outcome_type = 'payment.settled', outcome_version = 1,
+            "UPDATE claims SET status = 'settled', outcome_type = 'payment.settled', outcome_version = 1, outcome_at_us = 5,
              outcome = '{outcome}', next_attempt_at_us = NULL WHERE claim_id = '{id}'"
         ),
     );
 }
 
-/// What one check says is off: what it says in words, and what it names.
+/// The one disagreement: in words, and the claims or providers that it names.
 async fn disagreement(service: &Service) -> (String, Vec<Value>) {
     let sums = reconciled(service).await;
     assert_eq!(sums["agrees"], false, "{sums}");
-    let said: Vec<&str> = sums["disagreements"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
-    assert_eq!(said.len(), 1, "{said:?}");
+    let words: Vec<&str> = sums["disagreements"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    assert_eq!(words.len(), 1, "{words:?}");
     let mut failing = sums["checks"].as_array().unwrap().iter().filter(|check| check["agrees"] == false);
     let check = failing.next().expect("one check does not agree");
-    assert!(failing.next().is_none() && said[0].starts_with(check["name"].as_str().unwrap()), "{said:?}");
+    assert!(failing.next().is_none() && words[0].starts_with(check["name"].as_str().unwrap()), "{words:?}");
     assert_eq!(check["off"], check["named"].as_array().map(Vec::len).unwrap(), "{check}");
-    (said[0].to_owned(), check["named"].as_array().unwrap().clone())
+    (words[0].to_owned(), check["named"].as_array().unwrap().clone())
 }
 
 fn sum(claims: i64, net_fee: &str) -> Value {
@@ -59,9 +51,9 @@ fn sum(claims: i64, net_fee: &str) -> Value {
 }
 
 on_both_databases! {
-    fn the_reconciliation_adds_up_and_says_what_is_not_published(database: &TestDatabase) {
+    fn the_reconciliation_adds_up_and_reports_what_is_unpublished(database: &TestDatabase) {
         let kafka = Kafka::start();
-        with_settings(database, |settings| kafka.use_it(settings), async |service| {
+        with_settings(database, |settings| kafka.configure(settings), async |service| {
             let nothing = service.get("/v1/reconciliation").await;
             assert_eq!((nothing.status, &nothing.body["agrees"]), (200, &json!(true)));
             assert_eq!(nothing.body["submitted"], json!({"claims": 0, "net_fee": "0.00", "net_fee_cents": 0}));
@@ -73,8 +65,8 @@ on_both_databases! {
             }
             kafka.outcome(1, &settled(&ids[1], 2_000));
             kafka.outcome(1, &PaymentEvent::Unwound(unwound(&ids[2])));
-            with_status(&service, &ids[1], "settled").await;
-            with_status(&service, &ids[2], "unwound").await;
+            service.claim_with_status(&ids[1], "settled").await;
+            service.claim_with_status(&ids[2], "unwound").await;
             let sums = eventually("all is published", async || {
                 let body = service.get("/v1/reconciliation").await.body;
                 (body["published"]["claims"] == 3).then_some(body)
@@ -106,10 +98,10 @@ on_both_databases! {
         });
     }
 
-    fn what_was_withdrawn_or_asked_for_again_before_kafka_had_it_is_not_published(database: &TestDatabase) {
+    fn a_claim_voided_or_rerequested_before_kafka_had_it_is_unpublished(database: &TestDatabase) {
         let address = free_address().to_string();
         let change = |settings: &mut claim_process::settings::Settings| {
-            use_broker_at(&address, settings);
+            connect_to(&address, settings);
             settings.watchdog.interval_ms = 20;
             settings.watchdog.first_pause_ms = 500;
         };
@@ -122,11 +114,11 @@ on_both_databases! {
                 assert!(sums["oldest_unpublished_age_s"].as_i64().is_some_and(|age| age >= 0), "{sums}");
             };
             service.accepted(&claim(PROVIDERS[0], "1.00")).await;
-            let withdrawn = service.accepted(&claim(PROVIDERS[0], "20.00")).await;
-            let void = service.request(Method::POST, &format!("/v1/claims/{withdrawn}/void"));
+            let voided = service.accepted(&claim(PROVIDERS[0], "20.00")).await;
+            let void = service.request(Method::POST, &format!("/v1/claims/{voided}/void"));
             assert_eq!(Answer::of(void.json(&json!({"reason": "sent by mistake"}))).await.status, 202);
             none_of_two(&reconciled(&service).await);
-            eventually("both are asked for twice", async || {
+            eventually("both are re-requested twice", async || {
                 (count(database.database(), "claims WHERE request_count >= 2") == 2).then_some(())
             })
             .await;
@@ -142,7 +134,7 @@ on_both_databases! {
         });
     }
 
-    fn what_is_said_again_is_published_once_kafka_has_that_too(database: &TestDatabase) {
+    fn a_republished_claim_is_published_once_kafka_has_acknowledged_that_too(database: &TestDatabase) {
         with_service(database, async |service| {
             let test = database.database();
             let id = service.accepted(&claim(PROVIDERS[0], "1.00")).await;
@@ -152,14 +144,14 @@ on_both_databases! {
             let sums = reconciled(&service).await;
             assert_eq!((&sums["published"], &sums["oldest_unpublished_age_s"]), (&sum(1, "1.00"), &Value::Null));
             plant(test, "UPDATE claims SET next_attempt_at_us = 1");
-            let sums = eventually("it is said again", async || {
+            let sums = eventually("it is re-published", async || {
                 let sums = reconciled(&service).await;
                 (sums["unpublished"]["claims"] == 1).then_some(sums)
             })
             .await;
             let age = sums["oldest_unpublished_age_s"].as_i64();
-            assert!(age.is_some_and(|age| (0..3_600).contains(&age)), "since it is said again: {sums}");
-            // What waits of it besides, such as that it is withdrawn, is not what is published.
+            assert!(age.is_some_and(|age| (0..3_600).contains(&age)), "since it was re-published: {sums}");
+            // Another event of it that waits, such as its void, does not make it unpublished.
             plant(test, "DELETE FROM outbox");
             let void = service.request(Method::POST, &format!("/v1/claims/{id}/void"));
             assert_eq!(Answer::of(void.json(&json!({"reason": "sent by mistake"}))).await.status, 202);
@@ -169,23 +161,23 @@ on_both_databases! {
 
     fn a_claim_that_was_settled_with_another_amount_is_named(database: &TestDatabase) {
         let kafka = Kafka::start();
-        with_settings(database, |settings| kafka.use_it(settings), async |service| {
+        with_settings(database, |settings| kafka.configure(settings), async |service| {
             let paid = service.accepted(&claim(PROVIDERS[0], "10.00")).await;
             let short = service.accepted(&claim(PROVIDERS[0], "20.00")).await;
             kafka.outcome(1, &settled(&paid, 1_000));
             kafka.outcome(1, &settled(&short, 1_900));
-            with_status(&service, &paid, "settled").await;
-            with_status(&service, &short, "settled").await;
-            let (said, named) = disagreement(&service).await;
-            assert_eq!(said, "settled claims are paid their net fees: 2 claims of 30.00 expected, 2 claims of 29.00 found, 1 off");
+            service.claim_with_status(&paid, "settled").await;
+            service.claim_with_status(&short, "settled").await;
+            let (words, named) = disagreement(&service).await;
+            assert_eq!(words, "settled claims are paid their net fees: 2 claims of 30.00 expected, 2 claims of 29.00 found, 1 off");
             assert_eq!(named, [json!({"claim_id": short, "expected": sum(1, "20.00"), "found": sum(1, "19.00")})]);
 
             // One that was paid too much makes the sums agree; both are named.
             let much = service.accepted(&claim(PROVIDERS[0], "5.00")).await;
             kafka.outcome(1, &settled(&much, 600));
-            with_status(&service, &much, "settled").await;
-            let (said, named) = disagreement(&service).await;
-            assert!(said.ends_with("3 claims of 35.00 expected, 3 claims of 35.00 found, 2 off"), "{said}");
+            service.claim_with_status(&much, "settled").await;
+            let (words, named) = disagreement(&service).await;
+            assert!(words.ends_with("3 claims of 35.00 expected, 3 claims of 35.00 found, 2 off"), "{words}");
             let mut ids: Vec<&str> = named.iter().filter_map(|off| off["claim_id"].as_str()).collect();
             ids.sort_unstable();
             let mut wanted = [short.as_str(), much.as_str()];
@@ -196,13 +188,13 @@ on_both_databases! {
 
     fn a_providers_total_that_is_off_is_named(database: &TestDatabase) {
         let kafka = Kafka::start();
-        with_settings(database, |settings| kafka.use_it(settings), async |service| {
+        with_settings(database, |settings| kafka.configure(settings), async |service| {
             let test = database.database();
             let kept = service.accepted(&claim(PROVIDERS[0], "1.00")).await;
             let gone = service.accepted(&claim(PROVIDERS[0], "300.00")).await;
             service.accepted(&claim(PROVIDERS[1], "7.00")).await;
             kafka.outcome(1, &PaymentEvent::Unwound(unwound(&gone)));
-            with_status(&service, &gone, "unwound").await;
+            service.claim_with_status(&gone, "unwound").await;
             assert_eq!(reconciled(&service).await["agrees"], true, "{kept}");
 
             let total = format!("provider_totals SET net_fee_cents = {{}}, claims = {{}} WHERE provider_npi = '{}'", PROVIDERS[0]);
@@ -211,16 +203,16 @@ on_both_databases! {
             };
             // The claim that was unwound still counts.
             set(30_100, 2);
-            let (said, named) = disagreement(&service).await;
+            let (words, named) = disagreement(&service).await;
             assert_eq!(
-                said,
+                words,
                 "the providers' totals are the claims that are not unwound: 2 claims of 8.00 expected, 3 claims of 308.00 found, 1 off"
             );
             assert_eq!(
                 named,
                 [json!({"provider_npi": PROVIDERS[0], "expected": sum(1, "1.00"), "found": sum(2, "301.00")})]
             );
-            // Somebody changed an amount, and a count.
+            // A changed amount, and a changed count.
             for (cents, claims) in [(1, 1), (100, 2)] {
                 set(cents, claims);
                 assert_eq!(disagreement(&service).await.1[0]["provider_npi"], PROVIDERS[0]);
@@ -242,7 +234,7 @@ on_both_databases! {
         });
     }
 
-    fn whatever_else_does_not_agree_is_named(database: &TestDatabase) {
+    fn every_other_disagreement_is_named(database: &TestDatabase) {
         with_service(database, async |service| {
             let test = database.database();
             let [pending, paid, gone] = [
@@ -254,7 +246,7 @@ on_both_databases! {
             plant(
                 test,
                 &format!(
-                    "UPDATE claims SET status = 'unwound', outcome_type = 'payment.unwound', outcome_version = 1,
+                    "UPDATE claims SET status = 'unwound', outcome_type = 'payment.unwound', outcome_version = 1, outcome_at_us = 5,
                      outcome = '{{}}', next_attempt_at_us = NULL WHERE claim_id = '{gone}'"
                 ),
             );
@@ -283,7 +275,7 @@ on_both_databases! {
                     "UPDATE claims SET next_attempt_at_us = NULL WHERE {}",
                     "UPDATE claims SET next_attempt_at_us = 4102444800000000 WHERE {}",
                     &pending,
-                    "pending claims are asked for until they end",
+                    "pending claims are due for a re-request",
                     sum(1, "1.00"),
                     sum(0, "0.00"),
                 ),
@@ -307,15 +299,15 @@ on_both_databases! {
                     "UPDATE claims SET outcome_type = NULL WHERE {}",
                     "UPDATE claims SET outcome_type = 'payment.unwound' WHERE {}",
                     &gone,
-                    "unwound claims have an outcome that says so",
+                    "unwound claims have an unwound outcome",
                     sum(1, "300.00"),
                     sum(0, "0.00"),
                 ),
             ] {
                 plant(test, &spoil.replace("{}", &first(id)));
-                let (said, named) = disagreement(&service).await;
-                assert!(said.starts_with(name), "{said}");
-                assert_eq!(named, [json!({"claim_id": id, "expected": expected, "found": found})], "{said}");
+                let (words, named) = disagreement(&service).await;
+                assert!(words.starts_with(name), "{words}");
+                assert_eq!(named, [json!({"claim_id": id, "expected": expected, "found": found})], "{words}");
                 plant(test, &repair.replace("{}", &first(id)));
                 assert_eq!(reconciled(&service).await["agrees"], true, "{name}");
             }

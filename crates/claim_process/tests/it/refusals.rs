@@ -1,4 +1,4 @@
-//! What is refused over HTTP: how the answer says so, that it echoes no patient data, and that nothing is stored.
+//! What is refused over HTTP: the form of the answer, that it echoes no patient data, and that nothing is stored.
 
 use crate::service::{Answer, PROVIDERS, REAL_CLAIM, Service, assert_empty, claim, line, with_service, with_settings};
 use reqwest::Method;
@@ -21,7 +21,7 @@ async fn assert_shows_nothing(service: &Service) {
 }
 
 on_both_databases! {
-    fn a_refused_claim_says_everything_at_once_and_leaves_nothing(database: &TestDatabase) {
+    fn a_refused_claim_gets_all_findings_at_once_and_leaves_nothing(database: &TestDatabase) {
         with_service(database, async |service| {
             let bad = json!({"lines": [{
                 "Service Date": "soon", "proc_code": "E1", "Plan/Group #": "GRP-1000", "member_id": "777000111",
@@ -53,7 +53,7 @@ on_both_databases! {
                 assert_eq!(found["pointer"], format!("/lines/0/{name}"));
                 assert!(found["message"].as_str().is_some_and(|message| message.len() > 10), "{found}");
             }
-            // The values that were sent are nobody's business in an answer, patient data least of all.
+            // The answer never echoes a value, patient data least of all.
             let text = answer.body.to_string();
             for value in ["777000111", "149777553\"", "1.234", "soon"] {
                 assert!(!text.contains(value), "{value} in {text}");
@@ -293,7 +293,7 @@ fn the_findings_of_a_claim_are_bounded_and_the_others_are_counted() {
         assert_eq!(answer.body["detail"], "99 things have to be put right; nothing was stored");
         let answer = service.post(&lines(100)).await;
         assert_eq!(answer.body["errors"].as_array().unwrap().len(), 101);
-        let more = json!({"field": "lines", "code": "more_findings", "message": "and 800 more: put these right first"});
+        let more = json!({"field": "lines", "code": "more_findings", "message": "and 800 more: correct these first"});
         assert_eq!(last(&answer), more);
         assert_eq!(answer.body["detail"], "more than 100 things have to be put right; nothing was stored");
     });
@@ -303,7 +303,7 @@ fn the_findings_of_a_claim_are_bounded_and_the_others_are_counted() {
         async |service| {
             let answer = service.post(&lines(1)).await;
             assert_eq!(answer.body["errors"].as_array().unwrap().len(), 3);
-            assert_eq!(last(&answer)["message"], "and 7 more: put these right first");
+            assert_eq!(last(&answer)["message"], "and 7 more: correct these first");
             // Warnings, too; the claim is taken.
             let odd = line(&[("a", json!(1)), ("b", json!(1)), ("c", json!(1)), ("provider_npi", json!("1234567890"))]);
             let answer = service.post(&odd).await;
@@ -311,7 +311,7 @@ fn the_findings_of_a_claim_are_bounded_and_the_others_are_counted() {
             let warnings = answer.body["warnings"].as_array().unwrap();
             let codes: Vec<&Value> = warnings.iter().map(|warning| &warning["code"]).collect();
             assert_eq!(codes, ["unknown_field", "unknown_field", "more_findings"]);
-            assert_eq!(warnings[2]["message"], "and 2 more: put these right first");
+            assert_eq!(warnings[2]["message"], "and 2 more: correct these first");
         },
     );
     assert_eq!(count(database.database(), "claims"), 1);
@@ -329,7 +329,7 @@ fn the_number_of_warnings_is_bounded() {
         assert_eq!(answer.status, 201, "{}", answer.body);
         let warnings = answer.body["warnings"].as_array().unwrap();
         assert_eq!(warnings.len(), 101);
-        assert_eq!(warnings[100]["message"], "and 19900 more: put these right first");
+        assert_eq!(warnings[100]["message"], "and 19900 more: correct these first");
         assert_eq!(warnings[0]["sent_as"], Value::Null);
         assert_eq!((&warnings[0]["field"], &warnings[0]["code"]), (&json!("unknown 0"), &json!("unknown_field")));
     });
@@ -354,7 +354,7 @@ fn a_body_that_stalls_is_not_waited_for() {
                 )
             });
             assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
-            // A body that breaks off is nobody's fault here, and stores nothing.
+            // A body that breaks off is no error of the service, and stores nothing.
             let mut stream = TcpStream::connect(service.address()).unwrap();
             stream.write_all(b"POST /v1/claims HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\nservice").unwrap();
             drop(stream);
@@ -378,7 +378,7 @@ fn headers_that_stall_are_not_waited_for() {
 }
 
 #[test]
-fn what_is_not_there_and_what_is_not_done_are_problems() {
+fn unknown_paths_and_wrong_methods_are_problems() {
     let database = TestDatabase::sqlite();
     with_service(&database, async |service| {
         for path in ["/", "/v1", "/v1/claim", "/v1/claims/", "/v1/claims/x/y", "/v2/claims", "/v1/claims/3730189502"] {

@@ -1,4 +1,4 @@
-//! The table of rules: what `GET /v1/rules` and `RULES.md` say of each is what the service does.
+//! The table of rules: the service does what `GET /v1/rules` and `RULES.md` document of each rule.
 
 use crate::service::{Answer, Service, assert_empty, with_service, with_settings};
 use claim_process::domain::identifiers::ClaimId;
@@ -96,7 +96,7 @@ fn each_example_gives_the_finding_that_the_table_shows_and_its_remedy_does_not()
 }
 
 #[test]
-fn the_table_says_what_a_rule_does_in_this_deployment() {
+fn the_table_shows_what_a_rule_does_in_this_deployment() {
     let database = TestDatabase::sqlite();
     with_settings(
         &database,
@@ -112,7 +112,7 @@ fn the_table_says_what_a_rule_does_in_this_deployment() {
             let row = |code: &str| table.iter().find(|row| row["code"] == code).unwrap().clone();
             let npi = row("npi_checksum");
             assert_eq!((&npi["severity"], &npi["default_severity"]), (&json!("off"), &json!("warn")));
-            assert_eq!(npi["finding"]["code"], "npi_checksum", "what it would say is shown all the same");
+            assert_eq!(npi["finding"]["code"], "npi_checksum", "the finding it would give is shown all the same");
             assert_eq!(
                 (&row("repeated_line")["severity"], &row("line_count")["settable"]),
                 (&json!("reject"), &json!(false))
@@ -138,7 +138,7 @@ fn no_code_can_be_given_that_is_not_in_the_table() {
         looked_at += 1;
         for start in ["code = \"", "\"code\": \"", "code: \""] {
             for code in text.split(start).skip(1).filter_map(|rest| rest.split('"').next()) {
-                assert!(codes.contains(code), "{name} says the code {code}, which is not in the table of rules");
+                assert!(codes.contains(code), "{name} has the code {code}, which is not in the table of rules");
             }
         }
     }
@@ -161,7 +161,7 @@ fn rules_md_is_up_to_date() {
         std::fs::write(&file, &page).unwrap();
     }
     let written = std::fs::read_to_string(&file).unwrap_or_default();
-    assert_eq!(written, page, "write it anew: UPDATE_RULES=1 cargo test -p claim_process rules_md");
+    assert_eq!(written, page, "regenerate it: UPDATE_RULES=1 cargo test -p claim_process rules_md");
 }
 
 /// The page of all rules, from what the service serves with the default settings.
@@ -170,10 +170,12 @@ fn markdown(tables: &Value) -> String {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let mut page = String::from(
         "# Rules\n\n\
-         Everything that `claim_process` can find wrong with a claim, by the `code` of the finding. What rejects refuses the claim, and nothing\n\
-         of it is stored; what warns is in the `warnings` of the stored claim. Where it can be set, `rules.<code>` is `reject`, `warn` or `off`.\n\
-         `GET /v1/rules` says the same of a running service, with its own settings.\n\n\
-         A test writes this page, and posts every example to the service: `UPDATE_RULES=1 cargo test -p claim_process rules_md`.\n\n\
+         This page lists everything that `claim_process` can find wrong with a claim, by the `code` of the finding.\n\
+         A rule that rejects refuses the claim, and nothing of it is stored.\n\
+         A rule that warns adds to the `warnings` of the stored claim.\n\
+         Where a rule can be set, `rules.<code>` sets it to `reject`, `warn` or `off`.\n\
+         `GET /v1/rules` returns the same for a running service, with its settings.\n\n\
+         A test writes this page and posts every example to the service: `UPDATE_RULES=1 cargo test -p claim_process rules_md`.\n\n\
          | code | by default | can be set | fields | source |\n|---|---|---|---|---|\n",
     );
     for row in table {
@@ -192,7 +194,7 @@ fn markdown(tables: &Value) -> String {
         let finding = serde_json::to_string(&row["finding"]).unwrap();
         writeln!(
             page,
-            "\n## {}\n\n{}\n\nThis breaks it:\n\n{}\nand gives\n\n```json\n{finding}\n```\n\nThis does not:\n\n{}",
+            "\n## {}\n\n{}\n\nThis breaks it:\n\n{}\nand gives\n\n```json\n{finding}\n```\n\nThis passes:\n\n{}",
             text(&row["code"]),
             text(&row["description"]),
             block(&row["breaks"]),
@@ -202,9 +204,9 @@ fn markdown(tables: &Value) -> String {
     }
     page.push_str(
         "\n# Places in a batch\n\n\
-         What refuses a place in a batch beside the rules above: the `batch_rules` of `GET /v1/rules`. Sent alone, such a claim is answered with\n\
-         a status and a problem of its own.\n\n\
-         | code | what is demanded | what is said, for example |\n|---|---|---|\n",
+         A claim of a batch can also be refused for these reasons, the `batch_rules` of `GET /v1/rules`.\n\
+         Sent alone, such a claim gets a status and a problem of its own.\n\n\
+         | code | requirement | example of a finding |\n|---|---|---|\n",
     );
     for row in places {
         let finding = &row["finding"];

@@ -10,7 +10,7 @@ use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::thread::JoinHandle;
-use test_support::{PATIENCE, TestDatabase, count};
+use test_support::{PATIENCE, TestDatabase, count, eventually};
 use tokio::sync::oneshot;
 
 /// The claim of the README: four lines, together 116.85.
@@ -49,7 +49,7 @@ pub fn with_settings(database: &TestDatabase, change: impl FnOnce(&mut Settings)
         let service = Service::of(&format!("http://127.0.0.1:{}", application.port()));
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(application.run_until(async {
-            // An end without a word is an end, too.
+            // A dropped sender stops the service, too.
             let _ = stopped.await;
         }));
         test(service).await;
@@ -61,7 +61,7 @@ pub fn with_settings(database: &TestDatabase, change: impl FnOnce(&mut Settings)
 fn settings_for(database: &TestDatabase) -> Settings {
     let mut settings = Settings { database: database.settings().clone(), ..Settings::default() };
     settings.http.port = 0;
-    // Nobody listens there, and nobody waits long for it when the service stops.
+    // Nothing listens there, and the service does not wait long for it when it stops.
     settings.kafka.brokers = "127.0.0.1:1".to_owned();
     settings.kafka.producer.flush_timeout_ms = 100;
     settings.kafka.health_interval_ms = 100;
@@ -86,7 +86,7 @@ impl Second {
             let runtime = tokio::runtime::Runtime::new().expect("a runtime");
             runtime.block_on(async {
                 let application = Application::build(settings).expect("the service starts");
-                ready.send(application.port()).expect("somebody waits");
+                ready.send(application.port()).expect("the test waits");
                 let stopped = async {
                     let _ = stopped.await;
                 };
@@ -158,6 +158,15 @@ impl Service {
         assert_eq!(answer.status, 200, "{}", answer.body);
         answer.body
     }
+
+    /// Waits until a claim has this status, and returns it.
+    pub async fn claim_with_status(&self, id: &str, status: &str) -> Value {
+        eventually(&format!("{id} is {status}"), async || {
+            let claim = self.claim(id).await;
+            (claim["status"] == status).then_some(claim)
+        })
+        .await
+    }
 }
 
 impl Answer {
@@ -174,7 +183,7 @@ impl Answer {
         Self { status, headers, body }
     }
 
-    /// A header's value; none is the empty text.
+    /// A header's value; the empty text if it is missing.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().expect("text"))
     }

@@ -1,4 +1,4 @@
-//! `POST /v1/claims/validate`: what is said of a claim that is not stored is what storing it would say.
+//! `POST /v1/claims/validate`: it reports of a claim what storing it would report.
 
 use crate::batch::{Results, send_to, three};
 use crate::duplicates::with_external_id;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use test_support::{TestDatabase, count, on_both_databases};
 
 on_both_databases! {
-    fn validating_says_the_same_and_stores_nothing(database: &TestDatabase) {
+    fn validating_reports_the_same_and_stores_nothing(database: &TestDatabase) {
         with_service(database, async |service| {
             let validate = async |query: &str, kind: &str, body: String| {
                 let request = service.request(reqwest::Method::POST, &format!("/v1/claims/validate{query}"));
@@ -38,7 +38,7 @@ on_both_databases! {
             let found = |answer: &Answer| -> Vec<Value> { answer.body["findings"].as_array().expect("findings").clone() };
             let named = |finding: &Value| finding["message"].as_str().expect("text").contains(&id);
 
-            // What the same claim is told when it is sent again, and what it would be told under another id of the sender's.
+            // The findings of the same claim sent again, and under another id of the sender's.
             let answer = validate(&stored).await;
             assert_eq!((&answer.body["valid"], &answer.body["claim"]), (&json!(false), &Value::Null), "{}", answer.body);
             let codes = |answer: &Answer| found(answer).iter().map(|finding| json!([finding["severity"], finding["code"]])).collect::<Vec<_>>();
@@ -56,12 +56,12 @@ on_both_databases! {
             let batch = send_to(&service, "/v1/claims/validate?batch=true", &json, json!(claims).to_string()).await;
             assert_eq!(batch.statuses(), ["rejected", "valid", "valid", "rejected"].into_iter().cycle().take(1_000).collect::<Vec<_>>());
             assert_eq!(batch.summary(), &json!({"claims": 1_000, "valid": 500, "rejected": 500}));
-            let told: Vec<Value> = (0..4).map(|n| json!([batch.lines[n]["errors"][0]["code"], batch.lines[n]["warnings"][0]["code"]])).collect();
-            assert_eq!(json!(told), json!([
+            let of_batch: Vec<Value> = (0..4).map(|n| json!([batch.lines[n]["errors"][0]["code"], batch.lines[n]["warnings"][0]["code"]])).collect();
+            assert_eq!(json!(of_batch), json!([
                 ["external_claim_id_taken", "likely_duplicate"], [null, "likely_duplicate"], [null, null], ["external_claim_id_taken", null],
             ]));
 
-            // One that was withdrawn is not paid twice, but its id of the sender's stays taken.
+            // A voided claim is not paid, so an equal one is no duplicate; but its id of the sender's stays taken.
             let void = service.request(reqwest::Method::POST, &format!("/v1/claims/{id}/void"));
             assert_eq!(Answer::of(void.json(&json!({"reason": "a slip"}))).await.status, 202);
             assert_eq!(codes(&validate(&equal).await), Vec::<Value>::new());
@@ -82,7 +82,7 @@ on_both_databases! {
         assert_eq!(count(database.database(), "claims"), 2);
     }
 
-    fn validating_a_claim_that_is_refused_says_its_warnings_too_and_posting_it_does_not(database: &TestDatabase) {
+    fn validating_a_refused_claim_reports_its_warnings_too_and_posting_it_does_not(database: &TestDatabase) {
         let findings = |answer: &Answer| -> Vec<(String, String)> {
             let findings = answer.body["findings"].as_array().expect("findings");
             let text = |finding: &Value, name: &str| finding[name].as_str().expect("text").to_owned();

@@ -1,4 +1,4 @@
-//! A claim is withdrawn: at any time, once, and for good.
+//! A claim is voided: at any time, once, and finally.
 
 use crate::kafka::{Kafka, settled, unwound};
 use crate::service::{Answer, PROVIDERS, Service, assert_totals_agree, claim, with_service, with_settings};
@@ -16,14 +16,6 @@ async fn void_with(service: &Service, id: &str, body: &Value) -> Answer {
     Answer::of(service.request(Method::POST, &format!("/v1/claims/{id}/void")).json(body)).await
 }
 
-async fn with_status(service: &Service, id: &str, status: &str) -> Value {
-    eventually(&format!("{id} is {status}"), async || {
-        let claim = service.claim(id).await;
-        (claim["status"] == status).then_some(claim)
-    })
-    .await
-}
-
 fn voided(id: &str) -> PaymentEvent {
     PaymentEvent::Unwound(Unwound {
         claim_version: 2,
@@ -36,30 +28,30 @@ fn voided(id: &str) -> PaymentEvent {
 }
 
 on_both_databases! {
-    fn a_claim_is_withdrawn_said_again_and_unwound(database: &TestDatabase) {
+    fn a_claim_is_voided_published_again_and_unwound(database: &TestDatabase) {
         let kafka = Kafka::start();
-        with_settings(database, |settings| kafka.use_it(settings), async |service| {
+        with_settings(database, |settings| kafka.configure(settings), async |service| {
             let id = service.accepted(&claim(PROVIDERS[0], "81.25")).await;
-            assert!(matches!(kafka.said(1).await[0].decode().1, ClaimEvent::Submitted(_)));
+            assert!(matches!(kafka.published(1).await[0].decode().1, ClaimEvent::Submitted(_)));
             let answer = void(&service, &id).await;
             assert_eq!((answer.status, &answer.body["status"]), (202, &json!("void_requested")));
             let timeline = answer.body["timeline"].as_array().expect("a timeline");
             assert_eq!(timeline[1]["event"], "claim.void_requested");
             assert_eq!(timeline[1]["reason"], "sent by mistake");
-            let said = kafka.said(1).await.remove(0);
-            let (envelope, event) = said.decode();
+            let published = kafka.published(1).await.remove(0);
+            let (envelope, event) = published.decode();
             assert_eq!((envelope.version, envelope.time.as_str()), (2, timeline[1]["at"].as_str().expect("a time")));
             let ClaimEvent::VoidRequested(body) = event else { panic!("{event:?}") };
             assert_eq!((body.claim_id, body.net_fee_cents, body.known_outcome), (id.clone(), 8_125, None));
-            assert!(!said.body.contains("mistake"), "why is the office's business");
+            assert!(!published.body.contains("mistake"), "the reason is not published");
 
             let again = void_with(&service, &id, &json!({"reason": "another reason"})).await;
             assert_eq!((again.status, again.body), (202, answer.body), "once is enough");
             assert_eq!(assert_totals_agree(database.database())[PROVIDERS[0]], (8_125, 1), "it counts until it is unwound");
 
-            // A settlement that was on its way is noted, and answers nothing.
+            // A settlement that was on its way is recorded, and answers nothing.
             kafka.outcome(1, &settled(&id, 8_125));
-            eventually("the settlement is noted", async || {
+            eventually("the settlement is recorded", async || {
                 (service.claim(&id).await["outcome"]["type"] == "payment.settled").then_some(())
             })
             .await;
@@ -67,7 +59,7 @@ on_both_databases! {
             assert_eq!(count(database.database(), "claims WHERE next_attempt_at_us IS NOT NULL"), 1);
 
             kafka.outcome(2, &voided(&id));
-            let done = with_status(&service, &id, "unwound").await;
+            let done = service.claim_with_status(&id, "unwound").await;
             assert_eq!(done["outcome"]["cause"], "void_requested");
             let after = void(&service, &id).await;
             assert_eq!((after.status, after.body), (202, done), "also when it is done");
@@ -77,25 +69,25 @@ on_both_databases! {
         assert_eq!(count(database.database(), "dead_letters"), 0);
     }
 
-    fn a_settled_claim_is_withdrawn_with_what_is_known(database: &TestDatabase) {
+    fn a_settled_claim_is_voided_with_its_known_outcome(database: &TestDatabase) {
         let kafka = Kafka::start();
-        with_settings(database, |settings| kafka.use_it(settings), async |service| {
+        with_settings(database, |settings| kafka.configure(settings), async |service| {
             let id = service.accepted(&claim(PROVIDERS[0], "81.25")).await;
-            kafka.said(1).await;
+            kafka.published(1).await;
             kafka.outcome(1, &settled(&id, 8_125));
-            with_status(&service, &id, "settled").await;
+            service.claim_with_status(&id, "settled").await;
             assert_eq!(void(&service, &id).await.status, 202);
-            let ClaimEvent::VoidRequested(body) = kafka.said(1).await[0].decode().1 else { panic!("a void") };
+            let ClaimEvent::VoidRequested(body) = kafka.published(1).await[0].decode().1 else { panic!("a void") };
             assert_eq!(body.known_outcome, Some(KnownOutcome { kind: OutcomeKind::Settled, version: 1 }));
         });
     }
 
-    fn a_claim_unwound_for_another_cause_cannot_be_withdrawn(database: &TestDatabase) {
+    fn a_claim_unwound_for_another_cause_cannot_be_voided(database: &TestDatabase) {
         let kafka = Kafka::start();
-        with_settings(database, |settings| kafka.use_it(settings), async |service| {
+        with_settings(database, |settings| kafka.configure(settings), async |service| {
             let id = service.accepted(&claim(PROVIDERS[0], "81.25")).await;
             kafka.outcome(1, &PaymentEvent::Unwound(unwound(&id)));
-            let before = with_status(&service, &id, "unwound").await;
+            let before = service.claim_with_status(&id, "unwound").await;
             assert_eq!(void(&service, &id).await.problem(409), "already-unwound");
             assert_eq!(service.claim(&id).await, before);
         });
@@ -121,11 +113,11 @@ on_both_databases! {
         assert_eq!(count(database.database(), "claim_timeline"), 1);
     }
 
-    fn a_withdrawn_claim_is_due_a_first_pause_after_its_void_and_counts_anew(database: &TestDatabase) {
+    fn a_voided_claim_is_due_a_first_pause_after_its_void_and_counts_from_zero(database: &TestDatabase) {
         with_service(database, async |service| {
             let id = service.accepted(&claim(PROVIDERS[0], "81.25")).await;
-            let asked = "UPDATE claims SET request_count = 7, needs_attention = TRUE, next_attempt_at_us = NULL";
-            database.database().write(|connection| execute(connection, asked)).expect("writes");
+            let requested = "UPDATE claims SET request_count = 7, needs_attention = TRUE, next_attempt_at_us = NULL";
+            database.database().write(|connection| execute(connection, requested)).expect("writes");
             let longest = "ä".repeat(500);
             let answer = void_with(&service, &id, &json!({"reason": format!(" {longest}\n")})).await;
             assert_eq!((answer.status, &answer.body["timeline"][1]["reason"]), (202, &json!(longest)));

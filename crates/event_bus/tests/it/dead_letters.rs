@@ -258,7 +258,7 @@ on_both_databases! {
         database.migrate(&[&MIGRATIONS]).unwrap();
         let text = IncomingMessage { key: Some(b"k".to_vec()), headers: vec![], body: b"{}".to_vec(), ..message(1, 1) };
         let dead_letter = DeadLetter { message: text, reason: "poison".to_owned() };
-        database.write(|c| insert_dead_letters(c, &[dead_letter.clone()], 5)).unwrap().report();
+        database.write(|c| insert_dead_letters(c, std::slice::from_ref(&dead_letter), 5)).unwrap().report();
         let relay = Relay::start(database, &settings_for("127.0.0.1:1", "group")).unwrap();
         let action = DeadLetterAction::default();
         let rolled_back = relay.commit(|c, publications| {
@@ -305,7 +305,7 @@ on_both_databases! {
         database.migrate(&[&MIGRATIONS]).unwrap();
         let relay = Relay::start(database, &settings_for("127.0.0.1:1", "group")).unwrap();
         let dead_letter = DeadLetter { message: message(1, 1), reason: "poison".to_owned() };
-        database.write(|c| insert_dead_letters(c, &[dead_letter.clone()], 5)).unwrap().report();
+        database.write(|c| insert_dead_letters(c, std::slice::from_ref(&dead_letter), 5)).unwrap().report();
         let end = relay.commit(|c, publications| redrive_dead_letter(c, publications, 1, &DeadLetterAction::default())).unwrap();
         assert_eq!(end, Disposition::Unsendable("its key is not text in UTF-8"));
         let waiting = database.read(|c| list_dead_letters(c, Some(DeadLetterState::Waiting), None, 10)).unwrap();

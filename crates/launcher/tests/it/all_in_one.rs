@@ -1,5 +1,5 @@
-//! The program `launcher all-in-one` over shell scripts that stand in for the broker, the gateway and the services: what it
-//! starts, restarts, stops and leaves behind.
+//! Tests `launcher all-in-one` with shell scripts in place of the broker, the gateway and the services: what it starts, restarts
+//! and stops, and that no process is left.
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -9,30 +9,32 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// Longer than anything here may take.
+/// Longer than any step of these tests takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 const PROGRAMS: [&str; 4] = ["local_broker", "simulated_gateway", "claim_process", "payments"];
 
-/// Heeds SIGTERM from when it is ready.
+/// A program that handles SIGTERM once it is ready. It waits without a child: a child that gets a signal before its `exec` may
+/// lose it, and would outlive the test with everything that it inherited.
 const GOOD: &str = "[ \"$1\" != health ] || { [ -e $0.ready ]; exit; }\n\
-    trap 'say stops; kill $!; exit 0' TERM\n\
+    trap 'say stops; exit 0' TERM\n\
     say runs\n\
+    exec 3<> <(:)\n\
     : >$0.ready\n\
-    while :; do sleep 1000 & wait $!; done";
+    while :; do read -r -t 1000 -u 3; done";
 
-/// A running launcher, whose messages are read in order.
+/// A running launcher whose messages are read in order.
 struct Launcher {
     child: Child,
-    /// Ends with the output of everything that was started.
+    /// Ends when the output of all started processes has ended.
     lines: Receiver<String>,
     _directory: TempDir,
-    /// In the place of the broker: what accepts connections where it would.
+    /// Accepts connections at the broker's address.
     _broker: TcpListener,
 }
 
 impl Launcher {
-    /// Starts it with these scripts in the place of [`GOOD`] ones; an empty one is missing.
+    /// Starts the launcher with these scripts in place of [`GOOD`]; an empty script is a missing program.
     fn start(scripts: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         for name in PROGRAMS {
@@ -40,7 +42,7 @@ impl Launcher {
             if script.is_empty() {
                 continue;
             }
-            // What a script says is a line as the launcher's own; where it is piped it is one after that.
+            // A script prints lines like those of the launcher.
             let say = "say() { echo \"{\\\"message\\\":\\\"$me $1\\\",\\\"id\\\":$$}\"; }";
             let text = format!("#!/bin/bash\nme={name}\n{say}\n{script}\n");
             let path = directory.path().join(name);
@@ -60,13 +62,13 @@ impl Launcher {
         let stdout = BufReader::new(child.stdout.take().expect("piped"));
         let (line, lines) = channel();
         std::thread::spawn(move || {
-            // Once the test does not listen any more the pipe is closed here.
+            // When the test stops reading, the pipe is closed here.
             let _ = stdout.lines().map_while(Result::ok).try_for_each(|text| line.send(text));
         });
         Self { child, lines, _directory: directory, _broker: broker }
     }
 
-    /// Reads on until a line whose message contains `wanted`, and returns the messages up to it.
+    /// Reads up to a line whose message contains `wanted`, and returns the messages up to it.
     fn until(&mut self, wanted: &str) -> Vec<serde_json::Value> {
         let mut read = Vec::new();
         while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
@@ -77,10 +79,10 @@ impl Launcher {
                 return read;
             }
         }
-        panic!("this did not come: {wanted}; but {read:#?}");
+        panic!("{wanted} is missing in {read:#?}");
     }
 
-    /// Reads on until all scripts run and the launcher says so. The broker is ready to the launcher before its script runs.
+    /// Reads until the launcher reports that all scripts are running. The launcher finds the broker ready before its script runs.
     fn until_all_run(&mut self) -> Vec<serde_json::Value> {
         let mut read = self.until("everything is ready");
         if !read.iter().any(|line| message(line).contains("local_broker runs")) {
@@ -89,7 +91,7 @@ impl Launcher {
         read
     }
 
-    /// Reads all that is left, and waits for its end.
+    /// Reads the remaining output, and waits for the end.
     fn ended(&mut self) -> (ExitStatus, Vec<String>) {
         let mut rest = Vec::new();
         loop {
@@ -117,7 +119,7 @@ fn message(line: &serde_json::Value) -> &str {
     line["message"].as_str().unwrap_or_default()
 }
 
-/// The id of the process that wrote this.
+/// The id of the process that wrote this message.
 fn id(lines: &[serde_json::Value], text: &str) -> u64 {
     let line = lines.iter().find(|line| message(line) == text);
     line.and_then(|line| line["id"].as_u64()).expect("a script's line has its id")
@@ -134,7 +136,7 @@ fn position(messages: &[String], wanted: &str) -> usize {
 }
 
 #[test]
-fn everything_starts_in_order_and_the_services_stop_before_what_they_need() {
+fn processes_start_in_order_and_services_stop_before_their_dependencies() {
     let mut launcher = Launcher::start(&[]);
     let read = launcher.until_all_run();
     let ready: Vec<&str> = read.iter().map(message).filter(|message| message.contains(" is ready at")).collect();
@@ -153,13 +155,13 @@ fn everything_starts_in_order_and_the_services_stop_before_what_they_need() {
 }
 
 #[test]
-fn a_process_that_dies_is_named_and_started_again() {
+fn a_process_that_dies_is_named_and_restarted() {
     let mut launcher = Launcher::start(&[]);
     let read = launcher.until_all_run();
     let first = id(&read, "payments runs");
     signal(first, "KILL");
     let read = launcher.until("payments runs");
-    let expected = "payments ended with exit status 137 (KILL): starting it again in 1 s, restart 1 of 5";
+    let expected = "payments ended with exit status 137 (KILL): restarting in 1 s, restart 1 of 5";
     assert!(read.iter().any(|line| message(line) == expected), "{read:#?}");
     assert_ne!(id(&read, "payments runs"), first);
     launcher.signal("INT");
@@ -167,8 +169,8 @@ fn a_process_that_dies_is_named_and_started_again() {
 }
 
 #[test]
-fn a_second_interrupt_kills_what_does_not_answer_and_the_rest_is_stopped() {
-    // Frozen, it cannot even handle SIGTERM.
+fn a_second_interrupt_kills_a_frozen_process_and_the_rest_is_stopped() {
+    // A frozen process cannot handle SIGTERM.
     let frozen = "[ \"$1\" != health ] || exit 0\nsay runs\nkill -STOP $$";
     let mut launcher = Launcher::start(&[("claim_process", frozen)]);
     launcher.until("everything is ready");
@@ -178,22 +180,22 @@ fn a_second_interrupt_kills_what_does_not_answer_and_the_rest_is_stopped() {
     let (status, rest) = launcher.ended();
     assert_eq!(status.code(), Some(0));
     assert!(rest.iter().any(|message| message == "claim_process did not stop in time: killed"), "{rest:#?}");
-    // They were killed, too, or had still the time to say that they stop.
+    // They were killed too, or had the time to report their stop.
     assert_eq!(rest.last().map(String::as_str), Some("stopped"));
 }
 
 #[test]
-fn what_cannot_start_ends_everything_with_its_name() {
+fn a_process_that_cannot_start_ends_the_run_and_is_named() {
     let mut launcher = Launcher::start(&[("claim_process", "[ \"$1\" != health ] || exit 1\nexit 7")]);
     let (status, rest) = launcher.ended();
     assert_eq!(status.code(), Some(1));
-    position(&rest, "claim_process ended with exit status 7 before it was ready: everything stops.");
+    position(&rest, "claim_process ended with exit status 7 before it was ready: all processes are stopped.");
     position(&rest, "simulated_gateway stops");
 }
 
 #[test]
 fn a_missing_program_is_named() {
-    // `setpriv` prints that it cannot execute it, and the launcher which it was.
+    // `setpriv` reports that it cannot execute the program, and the launcher names it.
     let mut launcher = Launcher::start(&[("payments", "")]);
     let (status, rest) = launcher.ended();
     assert_eq!(status.code(), Some(1), "{rest:#?}");
@@ -201,7 +203,7 @@ fn a_missing_program_is_named() {
 }
 
 #[test]
-fn a_signal_while_something_does_not_become_ready_stops_the_rest() {
+fn a_signal_during_the_start_stops_the_rest() {
     let mut launcher =
         Launcher::start(&[("claim_process", "[ \"$1\" != health ] || exit 1\nsay runs\nexec sleep 1000")]);
     launcher.until("claim_process runs");
@@ -212,7 +214,7 @@ fn a_signal_while_something_does_not_become_ready_stops_the_rest() {
 }
 
 #[test]
-fn nothing_is_left_when_the_launcher_is_killed() {
+fn no_process_is_left_when_the_launcher_is_killed() {
     let mut launcher = Launcher::start(&[]);
     launcher.until_all_run();
     launcher.signal("KILL");
@@ -220,17 +222,17 @@ fn nothing_is_left_when_the_launcher_is_killed() {
     let (status, rest) = launcher.ended();
     assert_eq!(status.code(), None);
     for name in ["simulated_gateway", "claim_process", "payments"] {
-        // The broker's words passed through the launcher.
+        // The broker's output passes through the launcher.
         position(&rest, &format!("{name} stops"));
     }
 }
 
 #[test]
-fn it_stops_when_no_one_reads_its_output_any_more() {
+fn it_stops_when_the_reader_of_its_output_is_gone() {
     let endless = "trap 'exit 0' TERM\nwhile sleep 0.02; do say runs; done";
     let mut launcher = Launcher::start(&[("local_broker", endless)]);
     launcher.until("everything is ready");
-    // The next line of the broker finds the pipe closed.
+    // The next line of the broker meets a closed pipe.
     launcher.lines = channel().1;
     assert_eq!(launcher.child.wait().unwrap().code(), Some(1));
 }

@@ -1,12 +1,12 @@
-//! `scripts/check_boundaries.sh` holds, and finds what is planted: each rule of the services' layers by a line that
-//! breaks it.
+//! Tests `scripts/check_boundaries.sh`: it passes on the workspace, and reports a planted violation of each rule of the services'
+//! layers.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the workspace is there")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the workspace exists")
 }
 
 fn run(program: &str, arguments: &[&str], directory: &Path) -> Output {
@@ -15,16 +15,16 @@ fn run(program: &str, arguments: &[&str], directory: &Path) -> Output {
     command.output().unwrap_or_else(|error| panic!("{program}: {error}"))
 }
 
-/// Copies what git has of the workspace, or would add, into a repository of its own.
+/// Copies the files that git tracks or would add into a repository of its own.
 fn copy_workspace(to: &Path) {
     let root = root();
     let listed = run("git", &["ls-files", "-z", "--cached", "--others", "--exclude-standard"], &root);
     assert!(listed.status.success(), "{listed:?}");
     for file in String::from_utf8(listed.stdout).expect("names are text").split_terminator('\0') {
         let (from, to) = (root.join(file), to.join(file));
-        // What is deleted and not committed is listed too.
+        // Git also lists deleted files until the deletion is committed.
         if from.is_file() {
-            fs::create_dir_all(to.parent().expect("it has a folder")).expect("it can be made");
+            fs::create_dir_all(to.parent().expect("it has a folder")).expect("it can be created");
             fs::copy(&from, &to).unwrap_or_else(|error| panic!("{}: {error}", from.display()));
         }
     }
@@ -37,7 +37,7 @@ fn check(workspace: &Path) -> (bool, String) {
     (status.success(), String::from_utf8_lossy(&output).into_owned())
 }
 
-/// A line that breaks a rule: the file it is added to, in `crates`, and the line.
+/// Lines that violate a rule: the file in `crates` to append to, and the line.
 const PLANTED: &[(&str, &str)] = &[
     ("claim_process/src/http/get_claims.rs", "use diesel::prelude::RunQueryDsl;"),
     ("claim_process/src/http/get_claims.rs", "use crate::db::claims::find;"),
@@ -58,7 +58,7 @@ const PLANTED: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn the_boundaries_hold_and_what_is_planted_across_them_is_named_by_file_and_line() {
+fn the_boundaries_hold_and_planted_violations_are_reported_by_file_and_line() {
     let directory = tempfile::tempdir().expect("a directory");
     let workspace = directory.path();
     copy_workspace(workspace);
@@ -72,9 +72,9 @@ fn the_boundaries_hold_and_what_is_planted_across_them_is_named_by_file_and_line
         places.push(format!("{file}:{}:{line}: ", text.lines().count() + 1));
         fs::write(workspace.join(&file), format!("{text}{line}\n")).expect("it can be written");
     }
-    // Comments break nothing.
+    // Comments are not violations.
     let commented = workspace.join("crates/claim_process/src/http/rules.rs");
-    let text = fs::read_to_string(&commented).expect("it is there");
+    let text = fs::read_to_string(&commented).expect("it exists");
     fs::write(&commented, format!("{text}// It opens no connection.\n")).expect("it can be written");
 
     let (holds, output) = check(workspace);

@@ -1,8 +1,8 @@
-//! What a crate brings with it into every crate that uses it.
+//! Checks the dependencies that a crate brings into every crate that uses it.
 
 use std::process::Command;
 
-/// The names of all packages that the crate needs, directly or through others, when it is not tested.
+/// The names of all normal dependencies of the package, direct and indirect.
 fn needed_by(package: &str) -> Vec<String> {
     let arguments = ["tree", "--frozen", "--package", package, "--edges", "normal", "--prefix", "none"];
     let tree = Command::new(env!("CARGO"))
@@ -20,15 +20,15 @@ fn assert_free_of(package: &str, unwanted: &[&str]) {
     for name in unwanted {
         assert!(
             !needed.iter().any(|other| other == name),
-            "`cargo tree -p {package} -i {name}` shows how {name} comes in"
+            "`cargo tree -p {package} -i {name}` shows why it depends on {name}"
         );
     }
 }
 
 #[test]
-fn the_mechanics_of_kafka_and_of_the_databases_bring_no_http_server_and_no_command_line() {
+fn event_bus_dual_db_and_worker_threads_need_no_http_server_and_no_command_line() {
     const EDGES: [&str; 6] = ["actix-web", "utoipa", "clap", "figment", "tracing-opentelemetry", "service_runtime"];
-    // As long as this crate needs them, the names are those of packages.
+    // service_runtime needs all of them, which proves that the names are right.
     let runtime = needed_by("service_runtime");
     assert!(EDGES.iter().all(|name| runtime.iter().any(|other| other == name)), "{runtime:?}");
     for package in ["event_bus", "dual_db", "worker_threads"] {

@@ -1,4 +1,4 @@
-//! The READMEs of the workspace: the first one keeps to its limits, their links lead somewhere, and what they name is there.
+//! Checks the READMEs of the workspace: size limits, links, and the files and tests that they name.
 
 use launcher::environment::Environment;
 use launcher::local_plan::{Options, Plan};
@@ -9,14 +9,14 @@ use std::process::{Command, Stdio};
 
 /// The root of the workspace.
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the workspace is there")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the workspace exists")
 }
 
 fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The READMEs whose links are followed.
+/// The READMEs whose links are checked.
 fn documents() -> Vec<PathBuf> {
     let root = root();
     let mut documents = vec![root.join("README.md"), root.join("crates/README.md"), root.join("deploy/README.md")];
@@ -26,7 +26,7 @@ fn documents() -> Vec<PathBuf> {
     documents
 }
 
-/// Every file of the repository, relative to its root. What is built or run is left out.
+/// Every file of the repository, relative to its root, without build and runtime files.
 fn files() -> Vec<String> {
     fn list(directory: &Path, root: &Path, into: &mut Vec<String>) {
         for entry in std::fs::read_dir(directory).expect("it can be listed") {
@@ -47,7 +47,7 @@ fn files() -> Vec<String> {
     files
 }
 
-/// A Markdown text without its fenced blocks, and these: the language of each, and its text.
+/// A Markdown text without its fenced blocks, and the blocks: the language and the text of each.
 fn split_fences(text: &str) -> (String, Vec<(String, String)>) {
     let (mut prose, mut blocks, mut inside) = (String::new(), Vec::new(), None);
     for line in text.lines() {
@@ -62,7 +62,7 @@ fn split_fences(text: &str) -> (String, Vec<(String, String)>) {
     (prose, blocks)
 }
 
-/// The anchors of a Markdown text, as GitHub makes them of its headings.
+/// The anchors that GitHub generates for the headings of a Markdown text.
 fn anchors(text: &str) -> BTreeSet<String> {
     let mut anchors = BTreeSet::new();
     for line in split_fences(text).0.lines() {
@@ -80,24 +80,42 @@ fn anchors(text: &str) -> BTreeSet<String> {
     anchors
 }
 
-/// Where the links of a Markdown text lead.
+/// The link targets of a Markdown text.
 fn links(text: &str) -> Vec<String> {
     let prose = split_fences(text).0;
     prose.split("](").skip(1).filter_map(|rest| Some(rest.split_once(')')?.0.to_owned())).collect()
 }
 
-/// What stands in backticks.
+/// The texts in backticks.
 fn in_backticks(text: &str) -> Vec<&str> {
     text.split('`').skip(1).step_by(2).collect()
+}
+
+/// The invariants of the map: entries that begin with `- **number**`, without these first characters.
+fn invariants(map: &str) -> Vec<String> {
+    let mut invariants: Vec<String> = Vec::new();
+    let mut inside = false;
+    for line in map.lines() {
+        if let Some(first) = line.strip_prefix("- **").filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit())) {
+            invariants.push(first.to_owned());
+            inside = true;
+        } else if let (true, true, Some(last)) = (inside, line.starts_with("  "), invariants.last_mut()) {
+            last.push('\n');
+            last.push_str(line);
+        } else {
+            inside = false;
+        }
+    }
+    invariants
 }
 
 #[test]
 fn the_readme_is_short_and_its_tables_are_narrow() {
     let text = read(&root().join("README.md"));
-    assert!(text.lines().count() <= 200, "README.md has {} lines: move what is more", text.lines().count());
-    assert!(text.len() <= 14 * 1024, "README.md has {} bytes: move what is more", text.len());
-    for document in documents().iter().filter(|path| !path.ends_with("crates/README.md")) {
-        for line in read(document).lines().filter(|line| line.starts_with('|')) {
+    assert!(text.lines().count() <= 200, "README.md has {} lines: move some elsewhere", text.lines().count());
+    assert!(text.len() <= 14 * 1024, "README.md has {} bytes: move some elsewhere", text.len());
+    for document in documents() {
+        for line in read(&document).lines().filter(|line| line.starts_with('|')) {
             let length = line.chars().count();
             assert!(
                 length <= 205,
@@ -109,7 +127,7 @@ fn the_readme_is_short_and_its_tables_are_narrow() {
 }
 
 #[test]
-fn every_link_leads_to_a_file_and_a_heading_that_are_there() {
+fn every_link_leads_to_an_existing_file_and_heading() {
     let mut followed = 0;
     let mut broken = Vec::new();
     for document in documents() {
@@ -130,7 +148,7 @@ fn every_link_leads_to_a_file_and_a_heading_that_are_there() {
 }
 
 #[test]
-fn the_commands_of_the_readme_are_there() {
+fn the_commands_in_the_readme_exist() {
     let root = root();
     let text = read(&root.join("README.md"));
     let commands = read(&root.join("develop_local.sh"));
@@ -169,7 +187,7 @@ fn the_readme_shows_what_runserver_prints() {
 }
 
 #[test]
-fn the_files_that_the_map_names_are_there() {
+fn the_files_named_in_the_map_exist() {
     let files = files();
     let map = read(&root().join("crates/README.md"));
     let is_path = |name: &&str| {
@@ -181,29 +199,30 @@ fn the_files_that_the_map_names_are_there() {
     assert!(named.len() > 100, "paths are found: {}", named.len());
     let is_crate = |name: &str| root().join("crates").join(name).join("Cargo.toml").exists();
     for path in named {
-        // A path from a crate is exact; one that is named beside another file, or in a section about a crate, is the end of one.
+        // A path that begins with a crate is exact; any other is the end of a path.
         let first = path.split('/').next().unwrap_or_default();
         let there = if is_crate(first) {
             files.contains(&format!("crates/{path}"))
         } else {
             files.iter().any(|file| file == path || file.ends_with(&format!("/{path}")))
         };
-        assert!(there, "crates/README.md names {path}, which is not there");
+        assert!(there, "crates/README.md names {path}, which does not exist");
     }
 }
 
 #[test]
-fn the_tests_of_the_invariants_are_where_their_rows_say() {
+fn the_tests_of_the_invariants_exist() {
     let (root, files) = (root(), files());
     let map = read(&root.join("crates/README.md"));
-    let is_row = |line: &&str| line.strip_prefix("| ").is_some_and(|row| row.starts_with(|c: char| c.is_ascii_digit()));
-    let rows: Vec<&str> = map.lines().filter(is_row).collect();
-    assert!(rows.len() >= 60, "rows are found: {}", rows.len());
+    let invariants = invariants(&map);
+    assert!(invariants.len() >= 60, "invariants are found: {}", invariants.len());
+    let numbers: BTreeSet<&str> = invariants.iter().filter_map(|entry| entry.split("**").next()).collect();
+    assert_eq!(numbers.len(), invariants.len(), "each invariant has a number of its own");
     let mut missing = Vec::new();
-    for row in rows {
-        let proof = row.trim_end_matches([' ', '|']).rsplit(" | ").next().unwrap_or_default();
+    for invariant in &invariants {
+        let proof = invariant.split_once("\n  Test").map_or("", |(_, proof)| proof);
         let (mut text, mut tests) = (String::new(), Vec::new());
-        for name in in_backticks(row) {
+        for name in in_backticks(invariant) {
             let path = format!("crates/{name}");
             if name.ends_with(".rs") || name.ends_with('/') {
                 let named =
@@ -219,10 +238,10 @@ fn the_tests_of_the_invariants_are_where_their_rows_say() {
             }
         }
         if tests.is_empty() && !proof.contains("/tests/") {
-            missing.push(format!("a test in the row: {row}"));
+            missing.push(format!("a test of the invariant: {invariant}"));
         }
         tests.retain(|test| !text.contains(&format!("fn {test}(")));
-        missing.extend(tests.iter().map(|test| format!("{test} in a file of the row: {row}")));
+        missing.extend(tests.iter().map(|test| format!("{test} in a file of the invariant: {invariant}")));
     }
     assert!(missing.is_empty(), "{missing:#?}");
 }

@@ -1,54 +1,33 @@
-//! The modules of a crate do not import each other in a circle: what is in a circle can be read, tested and moved only as a
-//! whole.
+//! The modules of a crate must not import each other in a circle: modules in a circle can be read, tested and moved only
+//! together.
 //!
-//! It reads the source as text and follows every `use` and every path that begins with `crate`, `super`, `self` or a child
-//! module, to the file that defines what is named. A parent that only re-exports a child does not import it; unit tests,
-//! comments and texts do not count; a program beside a library (`main.rs`, `bin/`) is a crate of its own.
+//! The test reads the source as text and follows every `use` and every path that begins with `crate`, `super`, `self` or a child
+//! module to the file that defines the named item. A parent that only re-exports a child does not import it. Unit tests, comments
+//! and string literals do not count. A program beside a library (`main.rs`, `bin/`) is a crate of its own.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::path::Path;
 
-/// Circles that are known, as a crate and the files that they go through. Each is to be opened and its line deleted; none may
-/// be added.
-const KNOWN: &[(&str, &[&str])] = &[
-    ("payments", &["domain/concurrency/latency.rs", "domain/concurrency/mod.rs"]),
-    ("payments", &["domain/saga/received.rs", "domain/saga/mod.rs", "domain/saga/operator.rs"]),
-    ("payments", &["gateway/dispatcher.rs", "gateway/mod.rs"]),
-    (
-        "payments",
-        &[
-            "http/audit.rs",
-            "http/balances.rs",
-            "http/mod.rs",
-            "http/payment.rs",
-            "http/payment_acts.rs",
-            "http/payments.rs",
-            "http/returns.rs",
-            "http/webhook.rs",
-        ],
-    ),
-];
-
-/// The sources of a crate by their path in its `src`.
+/// The sources of a crate by their path in `src`.
 type Sources = BTreeMap<String, String>;
 
-/// A module as the names that lead to it from the root of its crate, and what its file says.
+/// A module: its file, and what the file imports and defines.
 #[derive(Debug, Default)]
 struct Module {
     /// Its file, in `src`.
     file: String,
-    /// The names that it imports or re-exports: where they are.
+    /// The imported or re-exported names, with their paths.
     names: BTreeMap<String, Vec<String>>,
-    /// Modules all of whose names it re-exports.
+    /// The modules that it re-exports by a glob.
     globs: Vec<Vec<String>>,
-    /// What it defines itself.
+    /// The names that it defines.
     defined: BTreeSet<String>,
-    /// Every path that it uses.
+    /// Every path in its code.
     paths: BTreeSet<Vec<String>>,
 }
 
-/// A `use`, flattened: where the name is, the name it gets here, and whether that is public.
+/// A flattened `use`: the path, the local name, and whether it is public.
 struct Import {
     path: Vec<String>,
     name: String,
@@ -57,7 +36,7 @@ struct Import {
 
 type Modules = BTreeMap<Vec<String>, Module>;
 
-/// The source without comments and without what is in texts and characters.
+/// The source without comments and without the contents of string and character literals.
 fn code_only(text: &str) -> String {
     let characters: Vec<char> = text.chars().collect();
     let at = |index: usize| characters.get(index).copied().unwrap_or('\0');
@@ -101,7 +80,7 @@ fn code_only(text: &str) -> String {
             index += 1;
             code.push(' ');
         } else if at(index) == '\'' && (at(index + 1) == '\\' || at(index + 2) == '\'') {
-            // A character; what else begins like that is a lifetime.
+            // A character literal; otherwise it is a lifetime.
             index += if at(index + 1) == '\\' { 3 } else { 2 };
             while index < characters.len() && at(index) != '\'' {
                 index += 1;
@@ -116,7 +95,7 @@ fn code_only(text: &str) -> String {
     code
 }
 
-/// Words, `::`, and every other character but blanks by itself.
+/// The tokens: words, `::`, and every other non-blank character by itself.
 fn tokens(code: &str) -> Vec<String> {
     let mut tokens: Vec<String> = Vec::new();
     let mut was_word = false;
@@ -134,7 +113,7 @@ fn tokens(code: &str) -> Vec<String> {
     tokens
 }
 
-/// The index behind the bracket that closes the one at `open`.
+/// The index after the bracket that closes the one at `open`.
 fn behind_bracket(tokens: &[String], open: usize) -> usize {
     let mut depth = 0;
     for (index, token) in tokens.iter().enumerate().skip(open) {
@@ -150,7 +129,7 @@ fn behind_bracket(tokens: &[String], open: usize) -> usize {
     tokens.len()
 }
 
-/// The tokens without the items that are there for tests only.
+/// The tokens without items that exist only for tests.
 fn without_tests(tokens: &[String]) -> Vec<String> {
     const FOR_TESTS: [&str; 7] = ["#", "[", "cfg", "(", "test", ")", "]"];
     let mut kept = Vec::new();
@@ -170,7 +149,7 @@ fn without_tests(tokens: &[String]) -> Vec<String> {
     kept
 }
 
-/// Flattens what stands between `use` and its semicolon.
+/// Flattens the tokens between `use` and its semicolon.
 fn flatten(tree: &[String], before: &[String], is_public: bool, imports: &mut Vec<Import>) {
     let mut path = before.to_vec();
     let mut name = None;
@@ -207,7 +186,7 @@ fn flatten(tree: &[String], before: &[String], is_public: bool, imports: &mut Ve
     }
 }
 
-/// The path from the root of the crate, where it is one of this crate: `base` is the module that it stands in.
+/// The path from the root of the crate, if it is a path of this crate. `base` is the module that contains it.
 fn absolute(path: &[String], base: &[String], modules: &BTreeSet<Vec<String>>) -> Option<Vec<String>> {
     let mut from = base.to_vec();
     let mut rest = path;
@@ -233,7 +212,7 @@ fn absolute(path: &[String], base: &[String], modules: &BTreeSet<Vec<String>>) -
     Some(from)
 }
 
-/// Reads a file. `place` is the module that it is.
+/// Reads the file of the module `place`.
 fn read(file: &str, text: &str, place: &[String], modules: &BTreeSet<Vec<String>>) -> Module {
     let tokens = without_tests(&tokens(&code_only(text)));
     let token = |index: usize| tokens.get(index).map_or("", String::as_str);
@@ -241,7 +220,7 @@ fn read(file: &str, text: &str, place: &[String], modules: &BTreeSet<Vec<String>
     let mut module = Module { file: file.to_owned(), ..Module::default() };
     let mut imports: Vec<(Import, Vec<String>)> = Vec::new();
     let mut used: BTreeSet<String> = BTreeSet::new();
-    // Modules inside the file, and at which depth of brackets each began.
+    // The modules inside the file, with the bracket depth at which each begins.
     let mut inside: Vec<(String, usize)> = Vec::new();
     let (mut depth, mut index) = (0_usize, 0);
     while index < tokens.len() {
@@ -267,7 +246,7 @@ fn read(file: &str, text: &str, place: &[String], modules: &BTreeSet<Vec<String>
                 }
                 index += 1;
             }
-            // `use<'a>` is no import.
+            // `use<'a>` is not an import.
             "use" if token(index + 1) != "<" => {
                 let end = (index..tokens.len()).find(|at| token(*at) == ";").unwrap_or(tokens.len());
                 let is_public = index > 0 && matches!(token(index - 1), "pub" | ")");
@@ -319,7 +298,7 @@ fn read(file: &str, text: &str, place: &[String], modules: &BTreeSet<Vec<String>
     module
 }
 
-/// The module that defines what a path names.
+/// The module that defines the item at a path.
 fn home(
     path: &[String],
     modules: &Modules,
@@ -351,7 +330,7 @@ fn home(
     Some(at)
 }
 
-/// Which files import which, by the definitions that they name.
+/// The imports between files, by the definitions that they name.
 fn imports(sources: &Sources) -> BTreeMap<String, BTreeSet<String>> {
     let has_library = sources.contains_key("lib.rs");
     let place = |file: &str| -> Option<Vec<String>> {
@@ -387,19 +366,19 @@ fn imports(sources: &Sources) -> BTreeMap<String, BTreeSet<String>> {
     imports
 }
 
-/// The shortest way along the imports from one file back to it, where there is one; it ends with that file.
+/// The shortest cycle of imports through a file, if any; it ends with that file.
 fn circle_through<'a>(start: &'a str, imports: &'a BTreeMap<String, BTreeSet<String>>) -> Option<Vec<&'a str>> {
     let mut came_from: BTreeMap<&str, &str> = BTreeMap::new();
     let mut waiting = VecDeque::from([start]);
     while let Some(file) = waiting.pop_front() {
         for next in &imports[file] {
             if next == start {
-                let mut way = vec![start, file];
-                while let Some(before) = came_from.get(way[way.len() - 1]) {
-                    way.push(before);
+                let mut circle = vec![start, file];
+                while let Some(before) = came_from.get(circle[circle.len() - 1]) {
+                    circle.push(before);
                 }
-                way.reverse();
-                return Some(way);
+                circle.reverse();
+                return Some(circle);
             }
             if !came_from.contains_key(next.as_str()) {
                 came_from.insert(next, file);
@@ -410,29 +389,21 @@ fn circle_through<'a>(start: &'a str, imports: &'a BTreeMap<String, BTreeSet<Str
     None
 }
 
-/// A sentence for each circle of a crate that is not known, and for each file that is said to be in one and is not.
-fn complaints(name: &str, sources: &Sources, known: &[(&str, &[&str])]) -> Vec<String> {
+/// A sentence for each circle of a crate.
+fn complaints(name: &str, sources: &Sources) -> Vec<String> {
     let imports = imports(sources);
-    let known: Vec<&[&str]> = known.iter().filter(|(of, _)| *of == name).map(|(_, files)| *files).collect();
     let mut complaints = Vec::new();
-    let mut told: BTreeSet<Vec<&str>> = BTreeSet::new();
-    let mut entangled: BTreeSet<&str> = BTreeSet::new();
+    let mut reported: BTreeSet<Vec<&str>> = BTreeSet::new();
     for file in imports.keys() {
-        let Some(way) = circle_through(file, &imports) else { continue };
-        entangled.extend(&way);
-        let mut files = way[1..].to_vec();
+        let Some(circle) = circle_through(file, &imports) else { continue };
+        let mut files = circle[1..].to_vec();
         files.sort_unstable();
-        let is_known = known.iter().any(|known| files.iter().all(|file| known.contains(file)));
-        if is_known || !told.insert(files) {
-            continue;
+        if reported.insert(files) {
+            complaints.push(format!(
+                "{name}: {} is a circle of imports: move what is needed from both sides into a file that imports neither.",
+                circle.join(" imports ")
+            ));
         }
-        complaints.push(format!(
-            "{name}: {} is a circle of imports: move what is needed from both sides into a file that imports neither.",
-            way.join(" imports ")
-        ));
-    }
-    for file in known.into_iter().flatten().filter(|file| !entangled.contains(**file)) {
-        complaints.push(format!("{name}: {file} is listed as part of a known circle and is in none: delete it there."));
     }
     complaints
 }
@@ -459,21 +430,24 @@ fn no_modules_import_each_other_in_a_circle() {
         let mut sources = Sources::new();
         sources_under(&entry.path().join("src"), "", &mut sources).unwrap();
         files += sources.len();
-        found.extend(complaints(entry.file_name().to_str().unwrap(), &sources, KNOWN));
+        found.extend(complaints(entry.file_name().to_str().unwrap(), &sources));
     }
     assert!(files > 200, "{files} files");
     found.sort();
     assert!(found.is_empty(), "\n{}", found.join("\n"));
 }
 
-/// What is said of a crate of these files.
-fn said(files: &[(&str, &str)]) -> Vec<String> {
-    complaints("planted", &files.iter().map(|(file, text)| ((*file).to_owned(), (*text).to_owned())).collect(), &[])
+/// The complaints about a crate of these files.
+fn complaints_about(files: &[(&str, &str)]) -> Vec<String> {
+    complaints("planted", &files.iter().map(|(file, text)| ((*file).to_owned(), (*text).to_owned())).collect())
 }
 
-fn assert_circle(way: &str, files: &[(&str, &str)]) {
-    let said = said(files);
-    assert!(said.len() == 1 && said[0].contains(&format!(": {way} is a circle")), "{way}: {said:?}");
+fn assert_circle(circle: &str, files: &[(&str, &str)]) {
+    let complaints = complaints_about(files);
+    assert!(
+        complaints.len() == 1 && complaints[0].contains(&format!(": {circle} is a circle")),
+        "{circle}: {complaints:?}"
+    );
 }
 
 #[test]
@@ -489,7 +463,7 @@ fn a_planted_circle_is_found_however_it_is_written() {
         "a.rs imports b.rs imports c.rs imports a.rs",
         &[("lib.rs", ""), ("a.rs", "use crate::b::B;"), ("b.rs", "use crate::c::C;"), ("c.rs", "use crate::a::A;")],
     );
-    // By way of what the root re-exports.
+    // Through re-exports of the root.
     assert_circle(
         two,
         &[
@@ -527,14 +501,14 @@ fn a_planted_circle_is_found_however_it_is_written() {
 }
 
 #[test]
-fn what_is_no_circle_is_none() {
+fn harmless_imports_are_not_circles() {
     let none: [String; 0] = [];
-    // A parent may pass on what its children define, and they may take it from there.
+    // A parent may re-export the items of its children, and they may import them from it.
     let parent = "mod b; mod c; pub use b::B; pub use c::C; pub const LIMIT: u8 = 1;";
     let children = [("lib.rs", "mod a;"), ("a/mod.rs", parent)];
     let b = ("a/b.rs", "use super::{C, LIMIT}; pub struct B(C);");
-    assert_eq!(said(&[children[0], children[1], b, ("a/c.rs", "pub struct C;")]), none);
-    // Tests, comments, texts, visibility, and other crates.
+    assert_eq!(complaints_about(&[children[0], children[1], b, ("a/c.rs", "pub struct C;")]), none);
+    // Tests, comments, string literals, visibility, and other crates.
     for a in [
         "#[cfg(test)]\nmod tests { use crate::b::B; fn f() { crate::b::g(\"}\"); } }",
         "#[cfg(test)]\nuse crate::b::B;",
@@ -543,20 +517,8 @@ fn what_is_no_circle_is_none() {
         "pub(in crate::b) struct A;",
         "use b::B; fn f() -> impl Sized + use<'a> { other::b::g() }",
     ] {
-        assert_eq!(said(&[("lib.rs", ""), ("a.rs", a), ("b.rs", "use crate::a::A;")]), none, "{a}");
+        assert_eq!(complaints_about(&[("lib.rs", ""), ("a.rs", a), ("b.rs", "use crate::a::A;")]), none, "{a}");
     }
     // A program is a crate of its own.
-    assert_eq!(said(&[("lib.rs", "mod a;"), ("a.rs", ""), ("main.rs", "mod a; use a::A;")]), none);
-}
-
-#[test]
-fn a_known_circle_may_stay_and_must_be_struck_off_when_it_is_opened() {
-    let sources = |b: &str| -> Sources {
-        [("lib.rs", ""), ("a.rs", "use crate::b::B;"), ("b.rs", b)].map(|(f, t)| (f.to_owned(), t.to_owned())).into()
-    };
-    let known: &[(&str, &[&str])] = &[("planted", &["a.rs", "b.rs"])];
-    assert!(complaints("planted", &sources("use crate::a::A;"), known).is_empty());
-    assert_eq!(complaints("other", &sources("use crate::a::A;"), known).len(), 1);
-    let said = complaints("planted", &sources(""), known);
-    assert!(said.len() == 2 && said[0].contains("a.rs is listed"), "{said:?}");
+    assert_eq!(complaints_about(&[("lib.rs", "mod a;"), ("a.rs", ""), ("main.rs", "mod a; use a::A;")]), none);
 }

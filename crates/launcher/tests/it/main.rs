@@ -1,8 +1,9 @@
-//! The launcher as a program, with scripts in the place of the services; and what holds of the documents and of the sources of
-//! all crates, which is checked here because this crate is built first and fast.
+//! Tests of the launcher as a program, with scripts in place of the services. Also checks the documents and the sources of all
+//! crates, because this crate builds fast and without the others.
 
 mod all_in_one;
 mod boundaries;
 mod dependencies;
 mod documents;
 mod import_circles;
+mod language;

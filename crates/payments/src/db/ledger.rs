@@ -85,7 +85,7 @@ const OPEN_RESERVES: &str = ", open_reserves AS (
         WHERE p.weight = 'pending' AND NOT EXISTS (SELECT 1 FROM ledger_transfers e WHERE e.ends_pending = p.id)
     )";
 
-/// Each saga with its books. A claim that is at rest is off where its money is not where its end says: settled is paid
+/// Each saga with its books. A claim that is at rest is off where its money is not where its outcome puts it: settled is paid
 /// and nothing else stands open, unwound left no trace, but that the provider owes what could not be taken back.
 const BOOKS: &str = ", books AS (
         SELECT s.claim_id, s.state, s.amount_cents,
@@ -192,7 +192,7 @@ pub struct Balance {
     /// The sum of the credits that count, in cents.
     #[diesel(sql_type = BigInt)]
     pub credits_cents: i64,
-    /// What is set aside to be credited, in cents.
+    /// What is reserved to be credited, in cents.
     #[diesel(sql_type = BigInt)]
     pub pending_cents: i64,
 }

@@ -1,4 +1,4 @@
-//! What operators did about payments: added and read, never changed.
+//! Operator actions on payments: added and read, never changed.
 
 use super::schema::operator_actions;
 use diesel::prelude::*;
@@ -12,7 +12,7 @@ pub struct OperatorActionRow {
     pub claim_id: String,
     /// `retry` or `force`.
     pub action: String,
-    /// What was said in the gateway's stead, where it was forced.
+    /// The answer that was given in the gateway's place, where it was forced.
     pub answer: Option<String>,
     /// Why.
     pub reason: String,
@@ -29,14 +29,14 @@ pub struct OperatorActionRow {
 }
 
 /// Writes down what an operator did.
-pub fn insert(connection: &mut Connection, act: &OperatorActionRow) -> Result<()> {
-    on_each_backend!(connection, |c| diesel::insert_into(operator_actions::table).values(act).execute(c))?;
+pub fn insert(connection: &mut Connection, action: &OperatorActionRow) -> Result<()> {
+    on_each_backend!(connection, |c| diesel::insert_into(operator_actions::table).values(action).execute(c))?;
     Ok(())
 }
 
-/// The last `limit` acts about a claim's payment, in order.
+/// The last `limit` actions on a claim's payment, in order.
 pub fn last_of_claim(connection: &mut Connection, claim_id: &str, limit: i64) -> Result<Vec<OperatorActionRow>> {
-    let mut acts: Vec<OperatorActionRow> = on_each_backend!(connection, |c| {
+    let mut actions: Vec<OperatorActionRow> = on_each_backend!(connection, |c| {
         operator_actions::table
             .filter(operator_actions::claim_id.eq(claim_id))
             .order(operator_actions::id.desc())
@@ -44,6 +44,6 @@ pub fn last_of_claim(connection: &mut Connection, claim_id: &str, limit: i64) ->
             .select(OperatorActionRow::as_select())
             .load(c)
     })?;
-    acts.reverse();
-    Ok(acts)
+    actions.reverse();
+    Ok(actions)
 }

@@ -1,4 +1,4 @@
-//! The database's marker: its one row says when it was made or restored, and whether claim_process has resynced anew since.
+//! The database's marker: its one row says when it was made or restored, and whether claim_process has reannounced its claims since.
 
 use super::schema::{restore_marker, sagas};
 use crate::domain::restore_marker::RestoreMarker;
@@ -45,7 +45,7 @@ pub fn current(connection: &mut Connection) -> Result<StoredMarker> {
     Ok(StoredMarker { marker: RestoreMarker { at_us, restored }, resynced })
 }
 
-/// Marks the database as restored now: all it holds is suspect from here on.
+/// Marks the database as restored now: all it holds is unverified from here on.
 pub fn restored(connection: &mut Connection, now_us: i64) -> Result<()> {
     let fields =
         (restore_marker::at_us.eq(now_us), restore_marker::restored.eq(true), restore_marker::resynced.eq(false));
@@ -60,8 +60,8 @@ pub fn restored(connection: &mut Connection, now_us: i64) -> Result<()> {
     Ok(())
 }
 
-/// Notes that claim_process has resynced anew.
-pub fn note_requested(connection: &mut Connection) -> Result<()> {
+/// Notes that claim_process has reannounced its claims.
+pub fn note_resynced(connection: &mut Connection) -> Result<()> {
     on_each_backend!(connection, |c| {
         diesel::update(restore_marker::table.find(ID)).set(restore_marker::resynced.eq(true)).execute(c)
     })?;

@@ -1,4 +1,4 @@
-//! What the gateway told of payments that came back, each kept once and applied once.
+//! Returns of payments that the gateway reported, each kept once and applied once.
 
 use super::schema::gateway_returns;
 use diesel::prelude::*;
@@ -8,31 +8,33 @@ use dual_db::{Connection, Result, on_each_backend};
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = gateway_returns)]
 pub struct GatewayReturn {
-    /// The gateway's id of the event: the same however often it is told.
+    /// The gateway's id of the event: the same however often it is reported.
     pub event_id: String,
     /// The claim.
     pub claim_id: String,
     /// How much came back, in cents.
     pub amount_cents: i64,
-    /// When it was told first.
+    /// When it was reported first.
     pub received_at_us: i64,
 }
 
-/// Keeps a return; `false` for one that was told before.
-pub fn keep(connection: &mut Connection, told: &GatewayReturn) -> Result<bool> {
+/// Keeps a return; `false` for one that was reported before.
+pub fn keep(connection: &mut Connection, reported: &GatewayReturn) -> Result<bool> {
     let kept = on_each_backend!(connection, |c| {
-        diesel::insert_into(gateway_returns::table).values(told).on_conflict_do_nothing().execute(c)
+        diesel::insert_into(gateway_returns::table).values(reported).on_conflict_do_nothing().execute(c)
     })?;
     Ok(kept == 1)
 }
 
-/// Whether a return of this id is kept that says the same.
-pub fn is_kept(connection: &mut Connection, told: &GatewayReturn) -> Result<bool> {
+/// Whether the same return is kept under this id.
+pub fn is_kept(connection: &mut Connection, reported: &GatewayReturn) -> Result<bool> {
     let same = on_each_backend!(connection, |c| {
         gateway_returns::table
-            .find(&told.event_id)
+            .find(&reported.event_id)
             .filter(
-                gateway_returns::claim_id.eq(&told.claim_id).and(gateway_returns::amount_cents.eq(told.amount_cents)),
+                gateway_returns::claim_id
+                    .eq(&reported.claim_id)
+                    .and(gateway_returns::amount_cents.eq(reported.amount_cents)),
             )
             .count()
             .get_result::<i64>(c)

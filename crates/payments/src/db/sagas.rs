@@ -11,13 +11,13 @@ use dual_db::{Connection, Error, Result, load_for_update, load_skipping_locked, 
 pub struct StoredSaga {
     /// The facts.
     pub saga: Saga,
-    /// Hash of what the claim's events say of the claim itself, which is the same in all of them; another is an alarm.
+    /// Hash of the claim in its events, which is the same in all of them; another is an alarm.
     pub content_hash: String,
     /// Raised by every write; 0 before the first.
     pub revision: i64,
     /// The revision under which the gateway call in hand was planned; 0 before the first.
     pub call_revision: i64,
-    /// When somebody should take it up: later while a worker has it or a pause lasts; none at rest.
+    /// When it is taken up next: later while a worker has it or a pause lasts; none at rest.
     pub next_attempt_at_us: Option<i64>,
     /// The instance that has it, or had it last.
     pub worker: Option<String>,
@@ -36,7 +36,7 @@ pub struct StoredSaga {
 }
 
 impl StoredSaga {
-    /// Where it stands, in a word: its saga's state, or `stuck`.
+    /// Where it stands: its saga's state, or `stuck`.
     pub fn state_name(&self) -> &'static str {
         if self.stuck_reason.is_some() { State::STUCK } else { self.saga.state().name() }
     }
@@ -174,9 +174,9 @@ pub fn take_due(connection: &mut Connection, now_us: i64, limit: i64) -> Result<
     Ok((readable, unreadable))
 }
 
-/// Shows a saga that is due, but cannot be read or written, as stuck, until somebody tries it again at `next_attempt_at_us`. Its facts
+/// Shows a saga that is due, but cannot be read or written, as stuck, until it is tried again at `next_attempt_at_us`. Its facts
 /// stay as they are: a newer version of this program may be able to work with them.
-pub fn set_aside(
+pub fn mark_stuck(
     connection: &mut Connection,
     claim_id: &str,
     now_us: i64,
@@ -202,7 +202,7 @@ pub fn any_due(connection: &mut Connection, now_us: i64) -> Result<bool> {
 /// Writes a saga under the revision it was read with, and raises it.
 ///
 /// # Errors
-/// [`Error::Conflict`] when somebody else wrote it meanwhile: the transaction is to be run again.
+/// [`Error::Conflict`] when another instance wrote it meanwhile: the transaction is to be run again.
 pub fn write(connection: &mut Connection, stored: &mut StoredSaga) -> Result<()> {
     let row = new_row(stored);
     let written = if stored.revision == 0 {

@@ -1,4 +1,4 @@
-//! What is asked of the gateway, and what it can answer.
+//! What is requested of the gateway, and what it can answer.
 
 /// A call of the gateway. The key is the same however often it is made.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -23,13 +23,26 @@ pub enum Call {
         /// How much was paid, in cents.
         amount_cents: i64,
     },
-    /// Say what became of a payment.
+    /// Look up what became of a payment.
     LookUp {
         /// The idempotency key of the payment.
         key: String,
         /// The claim id.
         reference: String,
     },
+}
+
+/// A call that follows the commit of a saga, and the revision its answer is written against.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedCall {
+    /// The claim.
+    pub claim_id: String,
+    /// The revision of its saga.
+    pub revision: i64,
+    /// The call.
+    pub call: Call,
+    /// How often the payment was tried before without a definite answer.
+    pub tries: u32,
 }
 
 /// The gateway's answer to a request to pay.
@@ -45,9 +58,9 @@ pub enum PayAnswer {
         /// Its own code.
         code: String,
     },
-    /// Nobody knows: a time-out, a 5xx, a lost connection, nonsense, or "come back later".
+    /// It is not known: a time-out, a 5xx, a lost connection, nonsense, or "come back later".
     Unknown {
-        /// How long the gateway asked to be left alone, in milliseconds.
+        /// How long the gateway demands to be left alone, in milliseconds.
         retry_after_ms: Option<u64>,
     },
 }
@@ -59,9 +72,9 @@ pub enum RefundAnswer {
     Refunded,
     /// It had come back by itself.
     AlreadyReturned,
-    /// Nobody knows.
+    /// It is not known.
     Unknown {
-        /// How long the gateway asked to be left alone, in milliseconds.
+        /// How long the gateway demands to be left alone, in milliseconds.
         retry_after_ms: Option<u64>,
     },
 }
@@ -91,9 +104,9 @@ pub enum LookUpAnswer {
         /// What it paid, in cents.
         amount_cents: i64,
     },
-    /// Nobody knows.
+    /// It is not known.
     Unknown {
-        /// How long the gateway asked to be left alone, in milliseconds.
+        /// How long the gateway demands to be left alone, in milliseconds.
         retry_after_ms: Option<u64>,
     },
 }

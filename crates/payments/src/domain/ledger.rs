@@ -59,9 +59,11 @@ pub enum Kind {
     Receivable,
     /// Provider payable to receivable: what was paid, had to be taken back and cannot be had from the gateway, the provider
     /// owes.
-    Owe,
+    #[serde(rename = "owe")]
+    OpenReceivable,
     /// Undoes that: the money came back after all.
-    Acquit,
+    #[serde(rename = "acquit")]
+    CloseReceivable,
 }
 
 impl Kind {
@@ -76,8 +78,8 @@ impl Kind {
             Kind::Return => "return",
             Kind::Reverse => "reverse",
             Kind::Receivable => "receivable",
-            Kind::Owe => "owe",
-            Kind::Acquit => "acquit",
+            Kind::OpenReceivable => "owe",
+            Kind::CloseReceivable => "acquit",
         }
     }
 }
@@ -85,7 +87,7 @@ impl Kind {
 /// Whether a transfer counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Weight {
-    /// It is set aside until it is posted or voided.
+    /// It is reserved until it is posted or voided.
     Pending,
     /// It counts.
     Posted,
@@ -155,8 +157,8 @@ impl Parties<'_> {
             Kind::Refund | Kind::Return => (Account::Cash, payable()),
             Kind::Reverse => (payable(), budget()),
             Kind::Receivable => (receivable(), budget()),
-            Kind::Owe => (receivable(), payable()),
-            Kind::Acquit => (payable(), receivable()),
+            Kind::OpenReceivable => (receivable(), payable()),
+            Kind::CloseReceivable => (payable(), receivable()),
         };
         let weight = match kind {
             Kind::Reserve => Weight::Pending,
@@ -176,7 +178,7 @@ impl Parties<'_> {
             reverses: match kind {
                 Kind::Refund | Kind::Return => id_of(Kind::Disburse),
                 Kind::Reverse => id_of(Kind::Post),
-                Kind::Acquit => id_of(Kind::Owe),
+                Kind::CloseReceivable => id_of(Kind::OpenReceivable),
                 _ => None,
             },
         }
@@ -213,8 +215,8 @@ mod tests {
             (Kind::Return, None, Some("claim.disburse")),
             (Kind::Reverse, None, Some("claim.post")),
             (Kind::Receivable, None, None),
-            (Kind::Owe, None, None),
-            (Kind::Acquit, None, Some("claim.owe")),
+            (Kind::OpenReceivable, None, None),
+            (Kind::CloseReceivable, None, Some("claim.owe")),
         ] {
             let transfer = PARTIES.transfer(kind, 100);
             let names = (transfer.ends_pending.as_deref(), transfer.reverses.as_deref());
@@ -228,7 +230,7 @@ mod tests {
             (PARTIES.transfer(Kind::Disburse, 100), PARTIES.transfer(Kind::Refund, 100)),
             (PARTIES.transfer(Kind::Disburse, 100), PARTIES.transfer(Kind::Return, 100)),
             (PARTIES.transfer(Kind::Post, 100), PARTIES.transfer(Kind::Reverse, 100)),
-            (PARTIES.transfer(Kind::Owe, 100), PARTIES.transfer(Kind::Acquit, 100)),
+            (PARTIES.transfer(Kind::OpenReceivable, 100), PARTIES.transfer(Kind::CloseReceivable, 100)),
             (PARTIES.transfer(Kind::Receivable, 100), PARTIES.reverse_receivable(100)),
         ] {
             assert_eq!(undone.reverses.as_ref(), Some(&done.id));

@@ -1,7 +1,7 @@
 //! What a payment is and what may happen to it: pure, without I/O, clocks or threads.
 //!
-//! [`saga`] decides; [`ledger`] says what is booked. Whoever calls them writes what they return, one write each, so a
-//! crash is tested by not calling again.
+//! [`saga`] decides; [`ledger`] names what is booked. The executor writes what they return, one write each, so a crash is
+//! tested by not calling again.
 
 pub mod concurrency;
 pub mod gateway_call;

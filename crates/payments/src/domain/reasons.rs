@@ -31,21 +31,21 @@ const BUDGET_EXHAUSTED: Meaning = Meaning {
     code: Some("budget_exhausted"),
     cause: Cause::StepFailed,
     words: "the plan's budget does not cover the amount",
-    remedy: "ask the plan, and submit the claim anew when its budget is raised",
+    remedy: "ask the plan, and submit the claim again when its budget is raised",
     carc: Some("119: benefit maximum for this time period or occurrence has been reached"),
 };
 const DECLINED: Meaning = Meaning {
     code: None,
     cause: Cause::StepFailed,
     words: "the payment gateway declined the payment",
-    remedy: "look the code up in the gateway's own list; mend what it names, and submit the claim anew",
+    remedy: "look the code up in the gateway's own list; mend what it names, and submit the claim again",
     carc: None,
 };
 const AMOUNT_MISMATCH: Meaning = Meaning {
     code: Some("amount_mismatch"),
     cause: Cause::StepFailed,
-    words: "the payment gateway paid another amount than it was asked to",
-    remedy: "tell the gateway; submit the claim anew",
+    words: "the payment gateway paid another amount than was requested",
+    remedy: "report it to the gateway; submit the claim again",
     carc: None,
 };
 const VOIDED: Meaning = Meaning {
@@ -59,20 +59,20 @@ const RETURNED: Meaning = Meaning {
     code: Some("returned"),
     cause: Cause::LateReturn,
     words: "the provider's bank returned the payment",
-    remedy: "ask the provider for the right account, and submit the claim anew",
+    remedy: "ask the provider for the right account, and submit the claim again",
     carc: None,
 };
 const TOO_LATE: Meaning = Meaning {
     code: Some("too_late"),
     cause: Cause::Deadline,
     words: "the claim reached the payments so long after it was accepted that it was not begun to be paid",
-    remedy: "find out what held it up; submit the claim anew if it is still due",
+    remedy: "find out what held it up; submit the claim again if it is still due",
     carc: None,
 };
 const FORCED: Meaning = Meaning {
     code: Some("forced"),
     cause: Cause::Operator,
-    words: "an operator said that the payment was not made and never will be",
+    words: "an operator stated that the payment was not made and never will be",
     remedy: "ask the operator, whose reason is shown with the payment",
     carc: None,
 };
@@ -121,7 +121,7 @@ impl Reason {
         Self { code: code.to_owned(), ..(&DECLINED).into() }
     }
 
-    /// The gateway paid another amount than it was asked to.
+    /// The gateway paid another amount than was requested.
     pub fn amount_mismatch() -> Self {
         (&AMOUNT_MISMATCH).into()
     }
@@ -136,7 +136,7 @@ impl Reason {
         (&TOO_LATE).into()
     }
 
-    /// An operator said that it was not paid.
+    /// An operator stated that it was not paid.
     pub fn forced() -> Self {
         (&FORCED).into()
     }
@@ -153,7 +153,7 @@ impl Reason {
         (&KNOWN_UNWOUND).into()
     }
 
-    /// The gateway says that the payment was taken back, and these facts do not say why.
+    /// The gateway has the payment as refunded, and these facts do not hold why.
     pub fn refund_found() -> Self {
         (&REFUND_FOUND).into()
     }

@@ -1,8 +1,8 @@
-//! Hears what claim_process says: a batch's sagas are begun or moved on in one transaction. From there the database
+//! Consumes the events of claim_process: a batch's sagas are begun or moved on in one transaction. From there the database
 //! drives them, so a slow gateway never holds Kafka back.
 
 use crate::domain::ledger::MOST_CENTS;
-use crate::domain::saga::ClaimSays;
+use crate::domain::saga::ClaimUpdate;
 use crate::executor::{ClaimEventRead, Executor, Received};
 use crate::gateway::Dispatcher;
 use claim_events::{ClaimBody, ClaimEvent, Envelope, Event, KnownOutcome};
@@ -67,7 +67,7 @@ fn read(message: &IncomingMessage) -> std::result::Result<Received, String> {
     }
     let submitted_at: jiff::Timestamp =
         claim.submitted_at.parse().map_err(|_| "submitted_at must be an RFC 3339 time".to_owned())?;
-    let says = ClaimSays {
+    let update = ClaimUpdate {
         claim_id: claim.claim_id.clone(),
         plan_group: claim.plan_group.clone(),
         provider_npi: claim.provider_npi.clone(),
@@ -79,7 +79,7 @@ fn read(message: &IncomingMessage) -> std::result::Result<Received, String> {
         too_late: false,
     };
     Ok(Received::Claim(Box::new(ClaimEventRead {
-        says,
+        update,
         content_hash: content_hash(&claim),
         event_id: envelope.id,
         correlation_id: envelope.correlation_id,
@@ -95,7 +95,7 @@ fn believable(known: KnownOutcome) -> std::result::Result<(), String> {
     Err(format!("the version of known_outcome must be from 1 to {}", Envelope::HIGHEST_VERSION))
 }
 
-/// Hash of what an event says of the claim itself: the same in its submission, its void and every repeat.
+/// Hash of the claim in an event: the same in its submission, its void and every repeat.
 fn content_hash(claim: &ClaimBody) -> String {
     let content = ClaimBody { known_outcome: None, resync_epoch: 0, ..claim.clone() };
     let json = serde_json::to_vec(&content).expect("a claim body is plain data");

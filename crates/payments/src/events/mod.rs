@@ -1,4 +1,3 @@
-//! Events: hearing what claim_process says, and saying what became of payments.
+//! The consumer of claim_process's events.
 
 pub mod claims;
-pub mod outgoing;

@@ -25,7 +25,7 @@ impl Clock {
         }
     }
 
-    /// The same, where the database has told its time already.
+    /// The same, where the database's time is known already.
     pub(super) fn of(&self, database_us: i64) -> i64 {
         match self {
             Clock::Database => database_us,

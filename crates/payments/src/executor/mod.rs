@@ -9,10 +9,11 @@ pub mod clock;
 pub mod operator;
 mod report;
 pub mod returns;
+mod schedule;
 
 use crate::db::restore_marker::{self, StoredMarker};
 use crate::db::sagas::{self, StoredSaga};
-use crate::domain::saga::{self, Call, ClaimSays, Input};
+use crate::domain::saga::{self, Answer, ClaimUpdate, Input, PlannedCall};
 use crate::settings::Settings;
 use claim_events::OutcomeRecorded;
 use clock::Clock;
@@ -38,15 +39,15 @@ pub struct Executor {
 pub enum Received {
     /// A claim is to be paid, or not any more.
     Claim(Box<ClaimEventRead>),
-    /// It has an outcome that nobody had asked for.
+    /// claim_process has recorded an unsolicited outcome.
     Recorded(OutcomeRecorded),
 }
 
 /// A claim's event, read.
 #[derive(Debug, Clone)]
 pub struct ClaimEventRead {
-    /// What it says to the saga.
-    pub says: ClaimSays,
+    /// What it brings to the saga.
+    pub update: ClaimUpdate,
     /// Hash of its content.
     pub content_hash: String,
     /// Its id.
@@ -55,47 +56,23 @@ pub struct ClaimEventRead {
     pub correlation_id: String,
     /// The trace it belongs to.
     pub traceparent: Option<String>,
-    /// The message it came in, should it have to be set aside.
+    /// The message it came in, should it have to be dead-lettered.
     pub message: event_bus::IncomingMessage,
 }
 
-/// A gateway call to be made, and the revision its answer is written against.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PlannedCall {
-    /// The claim.
-    pub claim_id: String,
-    /// The revision of its saga.
-    pub revision: i64,
-    /// The call.
-    pub call: Call,
-    /// How often the payment was tried before without a definite answer.
-    pub tries: u32,
-}
-
-/// The answer to a call.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// The claim.
-    pub claim_id: String,
-    /// The revision under which the call was made.
-    pub revision: i64,
-    /// The answer.
-    pub input: Input,
-}
-
-/// What a transaction publishes, and what it leaves to be done after its commit. It is made anew for every run of the
-/// transaction.
+/// What a transaction publishes, and what it leaves to be done after its commit. Every run of the transaction begins
+/// with an empty one.
 #[derive(Default)]
 struct Outbound {
     messages: Vec<OutgoingMessage>,
-    said_again: Vec<OutgoingMessage>,
+    republished: Vec<OutgoingMessage>,
     calls: BTreeMap<String, PlannedCall>,
     reports: Vec<Report>,
     dead_letters: NewDeadLetters,
 }
 
 impl Outbound {
-    /// Says, once this is committed, that somebody must look.
+    /// Raises an alarm once this is committed: an operator must look.
     fn alarm(&mut self, claim_id: &str, what: &'static str) {
         self.reports.push(Report::Alarm { claim_id: claim_id.to_owned(), what });
     }
@@ -111,7 +88,7 @@ struct Now {
 impl Received {
     fn claim_id(&self) -> &str {
         match self {
-            Received::Claim(event) => &event.says.claim_id,
+            Received::Claim(event) => &event.update.claim_id,
             Received::Recorded(recorded) => &recorded.claim_id,
         }
     }
@@ -129,16 +106,16 @@ impl Executor {
         Self { clock, ..self }
     }
 
-    /// Applies claims' events, and sets aside what could not be read or contradicts what was read before.
+    /// Applies claims' events, and dead-letters what could not be read or contradicts what was read before.
     ///
     /// # Errors
     /// The database's; nothing was applied then.
     pub fn apply_events(&self, events: &[Received], unreadable: &[DeadLetter]) -> Result<Vec<PlannedCall>> {
         self.commit(|connection, now, out| {
             let mut known = held(connection, events.iter().map(Received::claim_id), now)?;
-            let mut letters = unreadable.to_vec();
-            for heard in events {
-                let event = match heard {
+            let mut dead_letters = unreadable.to_vec();
+            for received in events {
+                let event = match received {
                     Received::Claim(event) => event,
                     Received::Recorded(OutcomeRecorded { claim_id, known_outcome, resync_epoch }) => {
                         if let Some(stored) = known.get_mut(claim_id) {
@@ -149,24 +126,24 @@ impl Executor {
                         continue;
                     }
                 };
-                match known.remove(&event.says.claim_id) {
+                match known.remove(&event.update.claim_id) {
                     Some(stored) if stored.content_hash != event.content_hash => {
                         out.reports.push(Report::ClaimContradicts);
-                        letters.push(DeadLetter {
+                        dead_letters.push(DeadLetter {
                             message: event.message.clone(),
-                            reason: "it says other things of the claim than an earlier event did".to_owned(),
+                            reason: "its content contradicts an earlier event of the claim".to_owned(),
                         });
-                        known.insert(event.says.claim_id.clone(), stored);
+                        known.insert(event.update.claim_id.clone(), stored);
                     }
                     stored => {
                         let stored = self.receive(connection, stored, event, now, out)?;
-                        known.insert(event.says.claim_id.clone(), stored);
+                        known.insert(event.update.claim_id.clone(), stored);
                     }
                 }
             }
-            self.note_requested(connection, events, now, out)?;
+            self.note_resynced(connection, events, now, out)?;
             self.apply_waiting_returns(connection, &mut known, now, out)?;
-            out.dead_letters = event_bus::insert_dead_letters(connection, &letters, now.us)?;
+            out.dead_letters = event_bus::insert_dead_letters(connection, &dead_letters, now.us)?;
             Ok(())
         })
     }
@@ -181,7 +158,7 @@ impl Executor {
             let mut known = held(connection, answers.iter().map(|answer| answer.claim_id.as_str()), now)?;
             for answer in answers {
                 let Some(stored) = known.get_mut(&answer.claim_id) else { continue };
-                if stored.call_revision != answer.revision && !stored.saga.takes(&answer.input) {
+                if stored.call_revision != answer.revision && !stored.saga.accepts_late(&answer.input) {
                     if let Some(what) = stored.saga.contradiction(&answer.input) {
                         out.alarm(&answer.claim_id, what);
                     }
@@ -198,7 +175,7 @@ impl Executor {
     }
 
     /// Takes up to `limit` sagas whose worker stopped or whose pause is over. One that the database refuses to write, as
-    /// where its facts contradict the ledger, is set aside, so that the others get on.
+    /// where its facts contradict the ledger, is shown as stuck and left alone for a while, so that the others get on.
     ///
     /// # Errors
     /// The database's; none was taken then.
@@ -216,7 +193,7 @@ impl Executor {
             let taken = self.commit(|connection, now, out| {
                 in_hand = None;
                 for claim_id in &refused {
-                    self.set_aside(connection, claim_id, "the database refuses what follows from its facts", now)?;
+                    self.mark_stuck(connection, claim_id, "the database refuses what follows from its facts", now)?;
                 }
                 let (due, unreadable) = sagas::take_due(connection, now.us, limit)?;
                 for claim_id in unreadable {
@@ -225,7 +202,7 @@ impl Executor {
                         "the facts of a payment cannot be read: was a newer version of this program here?",
                     );
                     let reason = "its facts cannot be read by this version of the program";
-                    self.set_aside(connection, &claim_id, reason, now)?;
+                    self.mark_stuck(connection, &claim_id, reason, now)?;
                 }
                 for mut stored in due {
                     in_hand = Some(stored.saga.claim_id.clone());
@@ -241,7 +218,7 @@ impl Executor {
             let more = i64::try_from(refused.len()).is_ok_and(|refused| refused < limit);
             match (taken, in_hand) {
                 (Err(error), Some(claim_id)) if more && error.is_refusal() => {
-                    tracing::warn!(claim_id, error = &error as &dyn std::error::Error, "a saga could not be written");
+                    tracing::warn!(claim_id, error = &error as &dyn std::error::Error, "saga not written");
                     alarm(&claim_id, "a payment cannot get on: the database refuses what follows from its facts");
                     refused.push(claim_id);
                 }
@@ -251,9 +228,9 @@ impl Executor {
     }
 
     /// Shows a saga that is due as stuck, and leaves it alone for the longest pause.
-    fn set_aside(&self, connection: &mut Connection, claim_id: &str, reason: &str, now: Now) -> Result<()> {
+    fn mark_stuck(&self, connection: &mut Connection, claim_id: &str, reason: &str, now: Now) -> Result<()> {
         let pause = Duration::from_millis(self.settings.saga.max_retry_pause_ms);
-        sagas::set_aside(connection, claim_id, now.us, now.us + dual_db::micros(pause), reason)
+        sagas::mark_stuck(connection, claim_id, now.us, now.us + dual_db::micros(pause), reason)
     }
 
     fn commit(
@@ -265,8 +242,8 @@ impl Executor {
             let mut out = Outbound::default();
             body(connection, now, &mut out)?;
             publications.publish(std::mem::take(&mut out.messages));
-            // While Kafka is away, what is said again and again waits once.
-            publications.publish_unless_waiting(connection, &std::mem::take(&mut out.said_again))?;
+            // While Kafka is away, what is republished again and again waits once.
+            publications.publish_unless_waiting(connection, &std::mem::take(&mut out.republished))?;
             Ok(out)
         })?;
         out.reports.into_iter().for_each(Report::make);
@@ -282,19 +259,19 @@ impl Executor {
         now: Now,
         out: &mut Outbound,
     ) -> Result<StoredSaga> {
-        let says = self.with_deadline(&event.says, now);
+        let update = self.with_deadline(&event.update, now);
         let (mut stored, result) = match stored {
             Some(mut stored) => {
                 self.heed_age(&mut stored, now);
-                if event.says.version > stored.saga.claim_version {
+                if event.update.version > stored.saga.claim_version {
                     stored.cause_id.clone_from(&event.event_id);
                     stored.traceparent.clone_from(&event.traceparent);
                 }
-                let result = saga::advance(stored.saga.clone(), Input::Claim(says));
+                let result = saga::advance(stored.saga.clone(), Input::Claim(update));
                 (stored, result)
             }
             None => {
-                let result = saga::begin(&says, now.marker.marker);
+                let result = saga::begin(&update, now.marker.marker);
                 let stored = StoredSaga {
                     saga: result.0.clone(),
                     content_hash: event.content_hash.clone(),
@@ -307,8 +284,8 @@ impl Executor {
                     cause_id: event.event_id.clone(),
                     traceparent: event.traceparent.clone(),
                     // A claim from before the database's marker may have been begun when it was accepted.
-                    started_at_us: if event.says.submitted_at_us < now.marker.marker.at_us {
-                        event.says.submitted_at_us
+                    started_at_us: if event.update.submitted_at_us < now.marker.marker.at_us {
+                        event.update.submitted_at_us
                     } else {
                         now.us
                     },
@@ -321,8 +298,8 @@ impl Executor {
         Ok(stored)
     }
 
-    /// Notes, once, that claim_process has asked anew since the database was restored.
-    fn note_requested(
+    /// Notes, once, that claim_process has reannounced its claims since the database was restored.
+    fn note_resynced(
         &self,
         connection: &mut Connection,
         events: &[Received],
@@ -330,18 +307,18 @@ impl Executor {
         out: &mut Outbound,
     ) -> Result<()> {
         let StoredMarker { marker, resynced } = now.marker;
-        let answers = |heard: &Received| matches!(heard, Received::Claim(event) if marker.is_answered_by(event.says.resync_epoch));
+        let answers = |received: &Received| matches!(received, Received::Claim(event) if marker.is_answered_by(event.update.resync_epoch));
         if marker.restored && !resynced && events.iter().any(answers) {
-            out.reports.push(Report::AskedAnew);
-            restore_marker::note_requested(connection)?;
+            out.reports.push(Report::Reannounced);
+            restore_marker::note_resynced(connection)?;
         }
         Ok(())
     }
 
     /// Whether the claim comes too late to be begun.
-    fn with_deadline(&self, says: &ClaimSays, now: Now) -> ClaimSays {
+    fn with_deadline(&self, update: &ClaimUpdate, now: Now) -> ClaimUpdate {
         let deadline_us = dual_db::micros(Duration::from_millis(self.settings.saga.deadline_ms));
-        ClaimSays { too_late: now.us.saturating_sub(says.submitted_at_us) > deadline_us, ..says.clone() }
+        ClaimUpdate { too_late: now.us.saturating_sub(update.submitted_at_us) > deadline_us, ..update.clone() }
     }
 
     /// Whether a payment that was looked up would be older than the gateway's memory of its key.

@@ -1,23 +1,23 @@
-//! What operators do: checked against where the payment stands, carried out and written down in one transaction.
+//! Operator actions: checked against where the payment stands, applied and recorded in one transaction.
 
-use super::{Executor, PlannedCall, held};
+use super::{Executor, held};
 use crate::db::operator_actions::{self, OperatorActionRow};
 use crate::db::sagas::StoredSaga;
-use crate::domain::saga::{self, Effect, Forced, Input, State, Waiting};
+use crate::domain::saga::{self, Effect, Forced, Input, PlannedCall, State, Waiting};
 use dual_db::Result;
 
-/// What an operator does about a payment.
+/// An operator action on a payment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Act {
-    /// Tries it again, now, and counts its tries anew.
+pub enum Action {
+    /// Tries it again, now, and counts its tries from zero.
     Retry,
-    /// Says what the gateway does not say, or, without a word, that it must end, if that can be meant.
+    /// Gives the answer that the gateway does not give; without one, the answer that is assumed here, if there is one.
     Force(Option<Forced>),
 }
 
-/// Who does it, and why.
+/// Who acts, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct By {
+pub struct Actor {
     /// Why.
     pub reason: String,
     /// Who, as they call themselves.
@@ -26,9 +26,9 @@ pub struct By {
     pub client: String,
 }
 
-/// What became of an operator's act.
+/// What became of an operator action.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Acted {
+pub enum ActionOutcome {
     /// It is done.
     Done(Vec<PlannedCall>),
     /// There is no such payment.
@@ -42,34 +42,34 @@ pub enum Acted {
     },
 }
 
-impl Act {
+impl Action {
     fn name(self) -> &'static str {
         match self {
-            Act::Retry => "retry",
-            Act::Force(_) => "force",
+            Action::Retry => "retry",
+            Action::Force(_) => "force",
         }
     }
 }
 
 impl Executor {
-    /// Does what an operator wants about a claim's payment.
+    /// Applies an operator action to a claim's payment.
     ///
     /// # Errors
     /// The database's; nothing was done then.
-    pub fn act(&self, claim_id: &str, act: Act, by: &By) -> Result<Acted> {
-        let mut acted = Acted::NoPayment;
+    pub fn act(&self, claim_id: &str, action: Action, actor: &Actor) -> Result<ActionOutcome> {
+        let mut outcome = ActionOutcome::NoPayment;
         let calls = self.commit(|connection, now, out| {
             let mut known = held(connection, [claim_id].into_iter(), now)?;
             let Some(stored) = known.get_mut(claim_id) else {
-                acted = Acted::NoPayment;
+                outcome = ActionOutcome::NoPayment;
                 return Ok(());
             };
             self.heed_age(stored, now);
             let state_before = stored.state_name();
-            let input = match allowed(act, stored) {
+            let input = match allowed(action, stored) {
                 Ok(input) => input,
                 Err(why) => {
-                    acted = Acted::Refused { state: state_before, why };
+                    outcome = ActionOutcome::Refused { state: state_before, why };
                     return Ok(());
                 }
             };
@@ -77,49 +77,49 @@ impl Executor {
             let result = saga::advance(stored.saga.clone(), input);
             if result.1.iter().any(|effect| matches!(effect, Effect::Stuck(_))) {
                 let why = "that contradicts what is known of this payment: look at its transfers".to_owned();
-                acted = Acted::Refused { state: state_before, why };
+                outcome = ActionOutcome::Refused { state: state_before, why };
                 return Ok(());
             }
             stored.stuck_reason = None;
             self.apply_effects(connection, stored, result, now, out)?;
             let row = OperatorActionRow {
                 claim_id: claim_id.to_owned(),
-                action: act.name().to_owned(),
+                action: action.name().to_owned(),
                 answer: answer.map(str::to_owned),
-                reason: by.reason.clone(),
-                operator: by.operator.clone(),
-                client: by.client.clone(),
+                reason: actor.reason.clone(),
+                operator: actor.operator.clone(),
+                client: actor.client.clone(),
                 state_before: state_before.to_owned(),
                 state_after: stored.state_name().to_owned(),
                 at_us: now.us,
             };
             operator_actions::insert(connection, &row)?;
             self.apply_waiting_returns(connection, &mut known, now, out)?;
-            acted = Acted::Done(Vec::new());
+            outcome = ActionOutcome::Done(Vec::new());
             Ok(())
         })?;
-        if let Acted::Done(_) = acted {
-            metrics::counter!("operator_acts_total", "act" => act.name()).increment(1);
-            tracing::warn!(claim_id, act = act.name(), client = by.client, "an operator acts on a payment");
-            acted = Acted::Done(calls);
+        if let ActionOutcome::Done(_) = outcome {
+            metrics::counter!("operator_actions_total", "action" => action.name()).increment(1);
+            tracing::warn!(claim_id, action = action.name(), client = actor.client, "operator action applied");
+            outcome = ActionOutcome::Done(calls);
         }
-        Ok(acted)
+        Ok(outcome)
     }
 }
 
-/// What the act is for this saga, or why it cannot be.
-fn allowed(act: Act, stored: &StoredSaga) -> std::result::Result<Input, String> {
+/// The input that the action is for this saga, or why it is refused.
+fn allowed(action: Action, stored: &StoredSaga) -> std::result::Result<Input, String> {
     let saga = &stored.saga;
     if saga.is_at_rest() {
         let state = stored.state_name();
         let next = if state == State::Unverified.name() {
-            "; it waits until claim_process asks anew: run 'claim_process reannounce'"
+            "; it waits until its claim is reannounced: run 'claim_process reannounce'"
         } else {
             "; nothing is left to do"
         };
         return Err(format!("the payment is {state}{next}"));
     }
-    let Act::Force(answer) = act else { return Ok(Input::Retried) };
+    let Action::Force(answer) = action else { return Ok(Input::Retried) };
     let Some(waiting) = saga.waiting().filter(|_| stored.stuck_reason.is_some()) else {
         return Err(format!(
             "the payment is {}, and only a stuck one that waits for the gateway can be forced: it goes on by itself",
@@ -135,5 +135,9 @@ fn allowed(act: Act, stored: &StoredSaga) -> std::result::Result<Input, String> 
 
 fn wrong_answer(waiting: Waiting) -> String {
     let names: Vec<&str> = waiting.answers().iter().map(|answer| answer.name()).collect();
-    format!("the payment is stuck, and waits to hear {}: answer must be one of {}", waiting.words(), names.join(", "))
+    format!(
+        "the payment is stuck, and waits to know {}: answer must be one of {}",
+        waiting.description(),
+        names.join(", ")
+    )
 }

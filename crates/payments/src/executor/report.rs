@@ -5,42 +5,42 @@
 #[derive(Debug)]
 pub(super) enum Report {
     /// A payment's outcome is published, perhaps not for the first time.
-    Outcome { claim_id: String, state: &'static str, said_again: bool },
+    Outcome { claim_id: String, state: &'static str, republished: bool },
     /// A payment came back.
     Returned { claim_id: String },
-    /// Somebody must look.
+    /// An operator must look.
     Alarm { claim_id: String, what: &'static str },
     /// A claim's event contradicts an earlier one.
     ClaimContradicts,
     /// An answer of the gateway came too late to count.
     StaleAnswer,
-    /// claim_process has asked anew since the database was restored.
-    AskedAnew,
+    /// claim_process has reannounced its claims since the database was restored.
+    Reannounced,
 }
 
 impl Report {
     /// Logs and counts it.
     pub(super) fn make(self) {
         match self {
-            Self::Outcome { claim_id, state, said_again } => {
-                metrics::counter!("payments_announced_total", "state" => state).increment(1);
-                tracing::info!(claim_id, state, said_again, "a payment's outcome goes out");
+            Self::Outcome { claim_id, state, republished } => {
+                metrics::counter!("payment_outcomes_published_total", "state" => state).increment(1);
+                tracing::info!(claim_id, state, republished, "payment outcome published");
             }
             Self::Returned { claim_id } => {
                 metrics::counter!("payments_returned_total").increment(1);
-                tracing::info!(claim_id, "a payment came back");
+                tracing::info!(claim_id, "payment returned");
             }
             Self::Alarm { claim_id, what } => alarm(&claim_id, what),
             Self::ClaimContradicts => metrics::counter!("claim_contradictions_total").increment(1),
             Self::StaleAnswer => metrics::counter!("stale_answers_total").increment(1),
-            Self::AskedAnew => tracing::info!(
-                "claim_process asks anew: what this restored database may lack is looked up at the gateway"
-            ),
+            Self::Reannounced => {
+                tracing::info!("claims reannounced; payments from before the restore are looked up at the gateway")
+            }
         }
     }
 }
 
-/// Says that somebody must look.
+/// Counts and logs that an operator must look.
 pub(super) fn alarm(claim_id: &str, what: &'static str) {
     metrics::counter!("payment_alarms_total").increment(1);
     tracing::error!(claim_id, "{what}");

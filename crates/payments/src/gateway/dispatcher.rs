@@ -1,33 +1,28 @@
 //! Makes gateway calls, so many at once, and hands their answers to the thread that writes them.
 
 use super::{Gateway, Limiter, PayRequest, RefundRequest, Reply, Snapshot};
-use crate::domain::saga::{Call, Input};
-use crate::executor::{Answer, PlannedCall};
+use crate::domain::saga::{Answer, Call, Input, PlannedCall};
 use crate::settings::Settings;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
-type Calling = Pin<Box<dyn Future<Output = Reply<Input>> + Send>>;
-
 /// Makes calls. Cheap to clone.
 #[derive(Clone)]
 pub struct Dispatcher {
     runtime: Handle,
-    call: Arc<dyn Fn(Call) -> Calling + Send + Sync>,
+    gateway: Arc<dyn Gateway>,
     limiter: Limiter,
     in_flight: Arc<AtomicUsize>,
     max_in_flight: usize,
-    /// Calls of sagas that were taken up, as long as they wait for their turn.
+    /// Calls of sagas that were taken up, as long as they wait for a permit.
     taken_up: Arc<AtomicUsize>,
     /// Calls that ended since sagas were last taken up.
     ended: Arc<AtomicUsize>,
-    /// A call that waited longer is not made any more: its answer could come after its saga's lease, when somebody else
-    /// has the saga, and would not be written.
+    /// A call that waited longer is not made any more: its answer could come after its saga's lease, when another
+    /// instance has the saga, and would not be written.
     start_within: Duration,
     /// Never holds more than what is in flight, which is bounded.
     answers: Sender<Answered>,
@@ -66,13 +61,10 @@ impl std::fmt::Debug for Dispatcher {
 
 impl Dispatcher {
     /// Makes calls of `gateway` on `runtime`; answers go to `answers`.
-    pub fn new(gateway: Arc<impl Gateway>, runtime: Handle, settings: &Settings, answers: Sender<Answered>) -> Self {
+    pub fn new(gateway: Arc<dyn Gateway>, runtime: Handle, settings: &Settings, answers: Sender<Answered>) -> Self {
         Self {
             runtime,
-            call: Arc::new(move |call| {
-                let gateway = Arc::clone(&gateway);
-                Box::pin(async move { ask(&*gateway, &call).await })
-            }),
+            gateway,
             limiter: Limiter::new(settings.gateway.concurrency_limits()),
             in_flight: Arc::new(AtomicUsize::new(0)),
             max_in_flight: settings.saga.max_in_flight,
@@ -95,18 +87,18 @@ impl Dispatcher {
         self.max_in_flight.saturating_sub(self.in_flight())
     }
 
-    /// How many waiting sagas to take up now: twice the calls that ended since this was last asked, or twice those that can be
+    /// How many waiting sagas to take up now: twice the calls that ended since the last call of this, or twice those that can be
     /// made at once where that is more, less those that wait already. Each costs a write, and one that waits too long for its
-    /// turn is not called.
+    /// permit is not called.
     pub fn room_to_take_up(&self) -> usize {
-        let soon_called = 2 * self.ended.swap(0, Ordering::SeqCst).max(self.limiter.size());
+        let soon_called = 2 * self.ended.swap(0, Ordering::SeqCst).max(self.limiter.limit());
         soon_called.saturating_sub(self.taken_up.load(Ordering::SeqCst)).min(self.room())
     }
 
     /// Whether all that are in flight wait for a gateway that answers nothing: no call is made just now, and none is under way.
-    pub fn waits_for_nobody(&self) -> bool {
+    pub fn is_paused_and_idle(&self) -> bool {
         let now = self.limiter.snapshot();
-        now.rest_left_us > 0 && now.load.in_use == 0
+        now.pause_left_us > 0 && now.load.in_use == 0
     }
 
     /// How many calls are made at once, and why.
@@ -114,7 +106,7 @@ impl Dispatcher {
         self.limiter.snapshot()
     }
 
-    /// Makes calls, each when its turn comes. Returns at once. To be called now and then, with no calls too.
+    /// Makes calls, each when it has a permit. Returns at once. To be called now and then, with no calls too.
     pub fn dispatch(&self, calls: Vec<PlannedCall>) {
         self.make(calls, |_| None);
     }
@@ -131,13 +123,13 @@ impl Dispatcher {
             let ended = Arc::clone(&self.ended);
             let limiter = self.limiter.clone();
             let answers = self.answers.clone();
-            let making = Arc::clone(&self.call);
+            let gateway = Arc::clone(&self.gateway);
             let (planned, start_within) = (Instant::now(), self.start_within);
             self.runtime.spawn(async move {
                 let until = planned + start_within;
-                let turn = match tokio::time::timeout_at(until.into(), limiter.turn()).await {
+                let permit = match tokio::time::timeout_at(until.into(), limiter.permit()).await {
                     Ok(None) => return,
-                    Ok(Some(turn)) if Instant::now() <= until => turn,
+                    Ok(Some(permit)) if Instant::now() <= until => permit,
                     Ok(Some(_)) | Err(_) => {
                         metrics::counter!("gateway_calls_not_in_time_total").increment(1);
                         return;
@@ -145,12 +137,12 @@ impl Dispatcher {
                 };
                 drop(waits);
                 let started = Instant::now();
-                let Reply { answer: input, sign } = making(call).await;
-                turn.end(sign, tries);
+                let Reply { answer: input, sign } = send(&*gateway, &call).await;
+                permit.end(sign, tries);
                 ended.fetch_add(1, Ordering::SeqCst);
                 metrics::histogram!("gateway_call_seconds").record(started.elapsed().as_secs_f64());
                 let answer = Answer { claim_id, revision, input };
-                // Nobody writes any more only when the service is stopping: others take the saga up.
+                // The writer is gone only when the service is stopping: another instance takes the saga up.
                 let _ = answers.send(Answered { answer, _in_flight: in_flight });
             });
         }
@@ -159,19 +151,19 @@ impl Dispatcher {
     }
 }
 
-async fn ask(gateway: &impl Gateway, call: &Call) -> Reply<Input> {
+async fn send(gateway: &dyn Gateway, call: &Call) -> Reply<Input> {
     match call {
         Call::Pay { key, reference, payee, amount_cents } => {
-            let asked = gateway.pay(PayRequest { key, reference, payee, amount_cents: *amount_cents });
-            asked.await.map(Input::PayAnswer)
+            let sent = gateway.pay(PayRequest { key, reference, payee, amount_cents: *amount_cents });
+            sent.await.map(Input::PayAnswer)
         }
         Call::LookUp { key, reference } => {
             // How old the payment is, the executor knows.
             gateway.look_up(key, reference).await.map(|answer| Input::LookedUp { answer, key_expired: false })
         }
         Call::Refund { key, reference, amount_cents } => {
-            let asked = gateway.refund(RefundRequest { key, reference, amount_cents: *amount_cents });
-            asked.await.map(Input::RefundAnswer)
+            let sent = gateway.refund(RefundRequest { key, reference, amount_cents: *amount_cents });
+            sent.await.map(Input::RefundAnswer)
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The counting semaphore under which gateway calls are made. Its size follows what the controller of
+//! The counting semaphore under which gateway calls are made. Its limit follows what the controller of
 //! [`concurrency`](crate::domain::concurrency) decides.
 
 use crate::domain::concurrency::{Controller, Decision, Ended, Limits, Load, Sign};
@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// How long a rest is slept before it is looked whether it is over.
+/// How long a pause is slept at most before the limiter looks whether an answer has ended it.
 const NAP: Duration = Duration::from_millis(50);
 
 /// The semaphore. Cheap to clone.
@@ -21,22 +21,22 @@ pub struct Limiter {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
     /// How many calls may be under way.
-    pub size: usize,
-    /// Between what the size moves.
+    pub limit: usize,
+    /// Between what the limit moves.
     pub limits: Limits,
-    /// Calls under way, and calls that wait for their turn.
+    /// Calls under way, and calls that wait for a permit.
     pub load: Load,
     /// For how long none is made, because the last ones were lost, in microseconds.
-    pub rest_left_us: i64,
+    pub pause_left_us: i64,
     /// The latency of a call with nothing queueing in the gateway, as far as it is known, in microseconds.
     pub baseline_us: Option<i64>,
     /// The last decisions, the latest first; their times are microseconds since 1970 (UTC).
     pub decisions: Vec<Decision>,
 }
 
-/// The right to make one call. Whoever has it says how the call ended; without a word, it says nothing of the load.
+/// The permit to make one call. Its holder reports how the call ended; dropped without a report, it says nothing of the load.
 #[derive(Debug)]
-pub struct Turn {
+pub struct Permit {
     limiter: Limiter,
     permit: Option<OwnedSemaphorePermit>,
     began_us: i64,
@@ -50,7 +50,7 @@ struct Waiting<'a>(&'a Limiter);
 #[derive(Debug)]
 struct State {
     controller: Controller,
-    /// The semaphore's permits, free or taken. After a decrease there may be more than the size until running calls end,
+    /// The semaphore's permits, free or taken. After a decrease there may be more than the limit until running calls end,
     /// whose permits are then not given back.
     permits: usize,
     load: Load,
@@ -68,30 +68,30 @@ impl Limiter {
     pub fn new(limits: Limits) -> Self {
         let clock = Clock::start();
         let controller = Controller::new(limits, clock.now_us());
-        let permits = controller.size();
+        let permits = controller.limit();
         let state = State { controller, permits, load: Load::default() };
         Self { semaphore: Arc::new(Semaphore::new(permits)), state: Arc::new(Mutex::new(state)), clock }
     }
 
-    /// Waits for a turn; first come, first served, and after a pause where calls are lost. None only when the semaphore is
+    /// Waits for a permit; first come, first served, and after a pause where calls are lost. None only when the semaphore is
     /// closed, which it never is.
-    pub async fn turn(&self) -> Option<Turn> {
+    pub async fn permit(&self) -> Option<Permit> {
         self.change(|state, _| state.load.waiting += 1);
         let waiting = Waiting(self);
         let permit = Arc::clone(&self.semaphore).acquire_owned().await.ok()?;
         // With the permit: the others wait behind. In short naps, for another call's answer may end it.
-        while let Some(rest) = self.rest_left() {
-            tokio::time::sleep(rest.min(NAP)).await;
+        while let Some(pause) = self.pause_left() {
+            tokio::time::sleep(pause.min(NAP)).await;
         }
         drop(waiting);
         let began_us = self.change(|state, now_us| {
             state.load.in_use += 1;
             now_us
         });
-        Some(Turn { limiter: self.clone(), permit: Some(permit), began_us, sign: Sign::Unclear, tries: 0 })
+        Some(Permit { limiter: self.clone(), permit: Some(permit), began_us, sign: Sign::Unclear, tries: 0 })
     }
 
-    /// Lets the time be noted: a size that is not used shrinks. How often it is called does not matter.
+    /// Lets the time be noted: a limit that is not used shrinks. How often it is called does not matter.
     pub fn tick(&self) {
         self.change(|state, now_us| {
             let decision = state.controller.tick(now_us, state.load);
@@ -100,24 +100,24 @@ impl Limiter {
         });
     }
 
-    fn rest_left(&self) -> Option<Duration> {
-        let left_us = self.change(|state, now_us| state.controller.rest_left_us(now_us));
+    fn pause_left(&self) -> Option<Duration> {
+        let left_us = self.change(|state, now_us| state.controller.pause_left_us(now_us));
         u64::try_from(left_us).ok().filter(|left_us| *left_us > 0).map(Duration::from_micros)
     }
 
     /// How many calls may be under way.
-    pub fn size(&self) -> usize {
-        self.change(|state, _| state.controller.size())
+    pub fn limit(&self) -> usize {
+        self.change(|state, _| state.controller.limit())
     }
 
     /// What it is like now.
     pub fn snapshot(&self) -> Snapshot {
         self.tick();
         self.change(|state, now_us| Snapshot {
-            size: state.controller.size(),
+            limit: state.controller.limit(),
             limits: state.controller.limits(),
             load: state.load,
-            rest_left_us: state.controller.rest_left_us(now_us),
+            pause_left_us: state.controller.pause_left_us(now_us),
             baseline_us: state.controller.baseline_us(),
             decisions: state.controller.decisions().rev().copied().collect(),
         })
@@ -126,7 +126,7 @@ impl Limiter {
     fn change<T>(&self, change: impl FnOnce(&mut State, i64) -> T) -> T {
         // Nothing in here panics, and numbers are right after each step.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        // Read under the lock: in the order in which the controller is told.
+        // Read under the lock: in the order in which the controller gets them.
         let now_us = self.clock.now_us();
         let result = change(&mut state, now_us);
         show(&state, now_us);
@@ -137,7 +137,7 @@ impl Limiter {
         self.change(|state, now_us| {
             report(state.controller.ended(Ended { began_us, now_us, sign, tries, load: state.load }));
             state.load.in_use -= 1;
-            if state.permits > state.controller.size() {
+            if state.permits > state.controller.limit() {
                 permit.forget();
                 state.permits -= 1;
             }
@@ -145,26 +145,26 @@ impl Limiter {
         });
     }
 
-    /// Brings the semaphore to the controller's size, as far as no permit that is to go is taken.
+    /// Brings the semaphore to the controller's limit, as far as no permit that is to go is taken.
     fn resize(&self, state: &mut State) {
-        let size = state.controller.size();
-        if size > state.permits {
-            self.semaphore.add_permits(size - state.permits);
-            state.permits = size;
+        let limit = state.controller.limit();
+        if limit > state.permits {
+            self.semaphore.add_permits(limit - state.permits);
+            state.permits = limit;
         } else {
-            state.permits -= self.semaphore.forget_permits(state.permits - size);
+            state.permits -= self.semaphore.forget_permits(state.permits - limit);
         }
     }
 }
 
-impl Turn {
+impl Permit {
     /// How the call ended, of a payment that was tried so often before.
     pub fn end(mut self, sign: Sign, tries: u32) {
         (self.sign, self.tries) = (sign, tries);
     }
 }
 
-impl Drop for Turn {
+impl Drop for Permit {
     fn drop(&mut self) {
         if let Some(permit) = self.permit.take() {
             self.limiter.ended(self.began_us, self.sign, self.tries, permit);
@@ -192,13 +192,13 @@ impl Clock {
 fn report(decision: Option<Decision>) {
     let Some(Decision { from, to, reason, .. }) = decision else { return };
     metrics::counter!("gateway_concurrency_decisions_total", "reason" => reason.name()).increment(1);
-    tracing::debug!(from, to, reason = reason.name(), "the number of gateway calls at once changes");
+    tracing::debug!(from, to, reason = reason.name(), "gateway concurrency limit changed");
 }
 
 fn show(state: &State, now_us: i64) {
     let shown = |calls: usize| f64::from(u32::try_from(calls).unwrap_or(u32::MAX));
-    metrics::gauge!("gateway_concurrency_size").set(shown(state.controller.size()));
+    metrics::gauge!("gateway_concurrency_limit").set(shown(state.controller.limit()));
     metrics::gauge!("gateway_concurrency_in_use").set(shown(state.load.in_use));
     metrics::gauge!("gateway_concurrency_waiting").set(shown(state.load.waiting));
-    metrics::gauge!("gateway_concurrency_rest_seconds").set(state.controller.rest_left_us(now_us) as f64 / 1e6);
+    metrics::gauge!("gateway_concurrency_pause_seconds").set(state.controller.pause_left_us(now_us) as f64 / 1e6);
 }

@@ -1,17 +1,19 @@
-//! The payment gateway: what is asked of it, the adapter that asks over HTTP, and the dispatcher, whose limiter bounds how
-//! much is asked at once.
+//! The payment gateway: [`Gateway`] is all that is requested of one and all that it reports, [`adapters`] has the one that
+//! the settings name, and the dispatcher makes the calls, whose number the limiter bounds.
 
+pub mod adapters;
 mod dispatcher;
-mod http;
+pub mod keyed_json;
 mod limiter;
+mod reply;
 
-use crate::domain::concurrency::Sign;
-use crate::domain::saga::{LookUpAnswer, PayAnswer, RefundAnswer};
+use crate::domain::gateway_call::{LookUpAnswer, PayAnswer, RefundAnswer};
 use std::future::Future;
+use std::pin::Pin;
 
 pub use dispatcher::{Answered, Dispatcher};
-pub use http::HttpGateway;
 pub use limiter::{Limiter, Snapshot};
+pub use reply::Reply;
 
 /// A request to pay.
 #[derive(Debug, Clone, Copy)]
@@ -20,7 +22,7 @@ pub struct PayRequest<'a> {
     pub key: &'a str,
     /// The claim id, by which the gateway's book knows the payment.
     pub reference: &'a str,
-    /// Who is paid.
+    /// The NPI of the provider that is paid.
     pub payee: &'a str,
     /// How much, in cents.
     pub amount_cents: i64,
@@ -37,38 +39,72 @@ pub struct RefundRequest<'a> {
     pub amount_cents: i64,
 }
 
-/// An answer, and what the call says of the gateway's load.
+/// A webhook as it was received.
+#[derive(Clone, Copy)]
+#[allow(missing_debug_implementations, reason = "the header is a function, and a body is never logged")]
+pub struct WebhookRequest<'a> {
+    /// The value of a header, by its lower-case name.
+    pub header: &'a dyn Fn(&str) -> Option<String>,
+    /// The whole body.
+    pub body: &'a [u8],
+    /// The time now, in seconds since 1970 (UTC).
+    pub now_s: i64,
+}
+
+/// What a gateway reports without having been called.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reply<A> {
-    /// The answer.
-    pub answer: A,
-    /// The sign. It decides nothing about the payment, only how many calls are made at once, and when none is.
-    pub sign: Sign,
+pub enum Notice {
+    /// A payment was returned by itself.
+    PaymentReturned {
+        /// The gateway's id of this notice: a repeat has the same one.
+        event_id: String,
+        /// The claim id.
+        reference: String,
+        /// How much, in cents; from 1 to [`MOST_CENTS`](crate::domain::ledger::MOST_CENTS).
+        amount_cents: i64,
+    },
 }
 
-impl<A> Reply<A> {
-    /// An answer of a gateway that had time for it.
-    pub fn answered(answer: A) -> Self {
-        Self { answer, sign: Sign::Answered }
-    }
-
-    /// The same sign, and what becomes of the answer.
-    pub fn map<B>(self, change: impl FnOnce(A) -> B) -> Reply<B> {
-        Reply { answer: change(self.answer), sign: self.sign }
-    }
+/// Why a webhook is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WebhookError {
+    /// No secret is set by which it could be verified, so none is accepted.
+    NoSecret,
+    /// It is not the gateway's, or too old.
+    NotVerified {
+        /// A label for metrics.
+        reason: &'static str,
+        /// A sentence for its sender.
+        why: &'static str,
+    },
+    /// Its body cannot be read.
+    Malformed(String),
+    /// It is of a type, currency or amount that is not understood.
+    NotUnderstood(String),
 }
+
+/// What a gateway's method returns once the gateway has answered.
+pub type Answering<'a, A> = Pin<Box<dyn Future<Output = A> + Send + 'a>>;
 
 /// A payment gateway. Whatever is not a definite answer to this very request is `Unknown`.
 pub trait Gateway: Send + Sync + 'static {
     /// Pays.
-    fn pay(&self, request: PayRequest<'_>) -> impl Future<Output = Reply<PayAnswer>> + Send;
+    fn pay<'a>(&'a self, request: PayRequest<'a>) -> Answering<'a, Reply<PayAnswer>>;
 
     /// Takes a payment back.
-    fn refund(&self, request: RefundRequest<'_>) -> impl Future<Output = Reply<RefundAnswer>> + Send;
+    fn refund<'a>(&'a self, request: RefundRequest<'a>) -> Answering<'a, Reply<RefundAnswer>>;
 
-    /// Looks a payment up by its key and its reference. That it is not found proves nothing: its request may still come.
-    fn look_up(&self, key: &str, reference: &str) -> impl Future<Output = Reply<LookUpAnswer>> + Send;
+    /// Looks a payment up by its key and its reference. That it is not found proves nothing: its request may still arrive.
+    fn look_up<'a>(&'a self, key: &'a str, reference: &'a str) -> Answering<'a, Reply<LookUpAnswer>>;
 
-    /// Whether it answers at all, in words fit for a health check.
-    fn check(&self) -> impl Future<Output = Result<(), String>> + Send;
+    /// Whether it answers at all; the error is a sentence for a health check.
+    fn check(&self) -> Answering<'_, Result<(), String>>;
+
+    /// Verifies a webhook, and reads what it reports. A gateway without webhooks accepts none.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    fn read_webhook(&self, _request: &WebhookRequest<'_>) -> Result<Notice, WebhookError> {
+        Err(WebhookError::NoSecret)
+    }
 }

@@ -1,7 +1,7 @@
 //! `GET /v1/ledger/audit`: debits and credits overall and claim by claim, and every claim whose money is not where its
 //! saga says. Computed in the database.
 
-use super::money;
+use super::money::money;
 use crate::queries::{self, Audit, ClaimBooks, Turnover};
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,6 @@
 //! `GET /v1/ledger/balances`: what stands on each account, computed in the database.
 
-use super::money;
+use super::money::money;
 use crate::queries::{Balance, balances};
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};

@@ -39,14 +39,14 @@ struct DecisionAnswer {
 #[utoipa::path(get, path = "/v1/concurrency", tag = "operation", operation_id = "get_concurrency",
     responses((status = 200, description = "The number of calls now.", body = ConcurrencyAnswer)))]
 pub(super) async fn now(dispatcher: web::Data<Dispatcher>) -> HttpResponse {
-    let Snapshot { size, limits, load, rest_left_us, baseline_us, decisions } = dispatcher.concurrency();
+    let Snapshot { limit, limits, load, pause_left_us, baseline_us, decisions } = dispatcher.concurrency();
     HttpResponse::Ok().json(ConcurrencyAnswer {
-        size,
+        size: limit,
         floor: limits.floor,
         ceiling: limits.ceiling,
         in_use: load.in_use,
         waiting: load.waiting,
-        rest_ms: (rest_left_us + 999) / 1_000,
+        rest_ms: (pause_left_us + 999) / 1_000,
         baseline_ms: baseline_us.map(|us| us / 1_000),
         decisions: decisions.into_iter().map(DecisionAnswer::from).collect(),
     })

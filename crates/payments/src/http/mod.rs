@@ -4,6 +4,7 @@
 mod audit;
 mod balances;
 mod concurrency;
+mod money;
 mod payment;
 mod payment_acts;
 mod payments;
@@ -11,21 +12,10 @@ mod returns;
 mod webhook;
 
 pub use payment_acts::PaymentOperations;
-use secrets::Secret;
 use service_runtime::api::Routes;
 use service_runtime::http_server::HttpSettings;
 use service_runtime::route;
-
-/// What taking a webhook needs.
-#[derive(Debug, Clone)]
-pub struct Webhooks {
-    /// The secret under which the gateway signs.
-    pub secret: Secret,
-    /// How far a signature's time may be from now, in seconds.
-    pub tolerance_s: i64,
-    /// The limits of a body.
-    pub http: HttpSettings,
-}
+pub use webhook::Webhooks;
 
 /// The routes, with their document.
 pub fn routes(http: &HttpSettings) -> Routes {
@@ -41,11 +31,4 @@ pub fn routes(http: &HttpSettings) -> Routes {
         .route(route!(concurrency::now))
         .route(route!(returns::list))
         .route(route!(webhook::post))
-}
-
-/// Cents as text with two decimals.
-fn money(cents: i64) -> String {
-    let sign = if cents < 0 { "-" } else { "" };
-    let absolute = cents.unsigned_abs();
-    format!("{sign}{}.{:02}", absolute / 100, absolute % 100)
 }

@@ -1,6 +1,6 @@
 //! `GET /v1/payments/{claim_id}`: where a claim's payment stands, step by step, with its transfers.
 
-use super::money;
+use super::money::money;
 use crate::domain::saga::{Disbursement, Reservation};
 use crate::queries::{OperatorActionRow, Payment, StoredSaga, TransferRow, find_payment};
 use actix_web::{HttpResponse, web};

@@ -4,7 +4,7 @@
 use super::payment::{self, PaymentAnswer, no_payment};
 use crate::domain::saga::Forced;
 use crate::executor::Executor;
-use crate::executor::operator::{Act, Acted, By};
+use crate::executor::operator::{Action, ActionOutcome, Actor};
 use crate::gateway::Dispatcher;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -63,7 +63,7 @@ pub(super) async fn retry(
     desk: web::Data<PaymentOperations>,
 ) -> Result<HttpResponse, Problem> {
     let said = desk.operators.read(&request, payload, Reason::Required).await?;
-    Ok(HttpResponse::Accepted().json(desk.act(claim_id.into_inner(), Act::Retry, said).await?))
+    Ok(HttpResponse::Accepted().json(desk.act(claim_id.into_inner(), Action::Retry, said).await?))
 }
 
 /// Say what the gateway does not say of a stuck payment.
@@ -88,19 +88,19 @@ pub(super) async fn force(
 ) -> Result<HttpResponse, Problem> {
     let answers = Forced::ALL.map(|answer| (answer.name(), answer));
     let (said, answer) = desk.operators.read_with_answer(&request, payload, Reason::Required, &answers).await?;
-    Ok(HttpResponse::Ok().json(desk.act(claim_id.into_inner(), Act::Force(answer), said).await?))
+    Ok(HttpResponse::Ok().json(desk.act(claim_id.into_inner(), Action::Force(answer), said).await?))
 }
 
 impl PaymentOperations {
     /// Does it, and says how the payment stands then.
-    async fn act(&self, claim_id: String, act: Act, said: OperatorAction) -> Result<PaymentAnswer, Problem> {
+    async fn act(&self, claim_id: String, act: Action, said: OperatorAction) -> Result<PaymentAnswer, Problem> {
         payment::may_be_there(&claim_id)?;
-        let by = By { reason: said.reason.unwrap_or_default(), operator: said.operator, client: said.client };
+        let by = Actor { reason: said.reason.unwrap_or_default(), operator: said.operator, client: said.client };
         let (executor, id) = (self.executor.clone(), claim_id.clone());
         match self.database.run(move |_| executor.act(&id, act, &by)).await? {
-            Acted::Done(calls) => self.dispatcher.dispatch(calls),
-            Acted::NoPayment => return Err(no_payment()),
-            Acted::Refused { state, why } => {
+            ActionOutcome::Done(calls) => self.dispatcher.dispatch(calls),
+            ActionOutcome::NoPayment => return Err(no_payment()),
+            ActionOutcome::Refused { state, why } => {
                 let title = "The payment stands where this cannot be done";
                 return Err(Problem::new(StatusCode::CONFLICT, "wrong-state", title, why).with("state", state));
             }

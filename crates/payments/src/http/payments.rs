@@ -1,6 +1,6 @@
 //! `GET /v1/payments`: payments by state, newest first, so that what is stuck can be found.
 
-use super::money;
+use super::money::money;
 use super::payment::StateName;
 use crate::domain::saga::State;
 use crate::queries::{ListFilter, Listed, list_payments};

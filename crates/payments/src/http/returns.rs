@@ -1,6 +1,6 @@
 //! `GET /v1/returns`: what the gateway told of payments that came back and that could not be booked yet.
 
-use super::money;
+use super::money::money;
 use crate::queries::{GatewayReturn, waiting_returns};
 use actix_web::{HttpResponse, web};
 use claim_events::rfc3339;

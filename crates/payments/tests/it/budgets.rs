@@ -6,8 +6,8 @@ use diesel::sql_types::BigInt;
 use diesel::{QueryableByName, RunQueryDsl, sql_query};
 use dual_db::{Database, on_each_backend};
 use payments::db::restore_marker;
-use payments::domain::saga::{Call, LookUpAnswer};
-use payments::executor::{ClaimEventRead, PlannedCall};
+use payments::domain::saga::{Call, LookUpAnswer, PlannedCall};
+use payments::executor::ClaimEventRead;
 use payments::settings::BudgetSettings;
 use test_support::{Tally, on_both_databases};
 
@@ -55,9 +55,9 @@ fn restore(database: &Database) {
 fn re_requested(instance: &Instance, claim_id: &str, amount_cents: i64, known: Option<KnownOutcome>) -> ClaimEventRead {
     let mut event = event(claim_id, amount_cents, 1);
     let now_us = instance.database.read(dual_db::Connection::now_us).expect("reads");
-    event.says.submitted_at_us = now_us - 60_000_000;
-    event.says.resync_epoch = LATER_EPOCH;
-    event.says.known = known;
+    event.update.submitted_at_us = now_us - 60_000_000;
+    event.update.resync_epoch = LATER_EPOCH;
+    event.update.known = known;
     event
 }
 
@@ -142,7 +142,7 @@ on_both_databases! {
         // What is given back fills the overdraft first.
         let calls = instance.receive(&{
             let mut void = event("paid", 900, 2);
-            void.says.resync_epoch = LATER_EPOCH;
+            void.update.resync_epoch = LATER_EPOCH;
             void
         });
         let refund = answer_look_up(&instance, &calls, LookUpAnswer::Paid { amount_cents: 900 });

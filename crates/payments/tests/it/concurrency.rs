@@ -1,11 +1,11 @@
-//! How many gateway calls are made at once: the semaphore follows its controller, and `GET /v1/concurrency` says so. What
-//! the controller decides is tested beside it, in virtual time; here it is that the dispatcher does as it says.
+//! How many gateway calls are made at once: the semaphore follows its controller, and `GET /v1/concurrency` shows it. What
+//! the controller decides is tested beside it, in virtual time; here it is that the dispatcher does as it decides.
 
 use crate::harness::{settings, with_application};
 use payments::domain::concurrency::{Reason, Sign};
+use payments::domain::gateway_call::PlannedCall;
 use payments::domain::saga::{Call, LookUpAnswer, PayAnswer, RefundAnswer};
-use payments::executor::PlannedCall;
-use payments::gateway::{Answered, Dispatcher, Gateway, PayRequest, RefundRequest, Reply, Snapshot};
+use payments::gateway::{Answered, Answering, Dispatcher, Gateway, PayRequest, RefundRequest, Reply, Snapshot};
 use payments::settings::Settings;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -26,29 +26,31 @@ struct Changing {
 }
 
 impl Gateway for Changing {
-    async fn pay(&self, request: PayRequest<'_>) -> Reply<PayAnswer> {
-        let inside = self.inside.fetch_add(1, Ordering::SeqCst) + 1;
-        self.calls.fetch_add(1, Ordering::SeqCst);
-        self.most_inside.fetch_max(inside, Ordering::SeqCst);
-        // The latency is what the controller measures.
-        tokio::time::sleep(Duration::from_millis(self.takes_ms.load(Ordering::SeqCst))).await;
-        self.inside.fetch_sub(1, Ordering::SeqCst);
-        if self.fails.load(Ordering::SeqCst) > 0 {
-            return Reply { answer: PayAnswer::Unknown { retry_after_ms: None }, sign: Sign::Failed };
-        }
-        Reply::answered(PayAnswer::Approved { amount_cents: request.amount_cents })
+    fn pay<'a>(&'a self, request: PayRequest<'a>) -> Answering<'a, Reply<PayAnswer>> {
+        Box::pin(async move {
+            let inside = self.inside.fetch_add(1, Ordering::SeqCst) + 1;
+            self.calls.fetch_add(1, Ordering::SeqCst);
+            self.most_inside.fetch_max(inside, Ordering::SeqCst);
+            // The latency is what the controller measures.
+            tokio::time::sleep(Duration::from_millis(self.takes_ms.load(Ordering::SeqCst))).await;
+            self.inside.fetch_sub(1, Ordering::SeqCst);
+            if self.fails.load(Ordering::SeqCst) > 0 {
+                return Reply { answer: PayAnswer::Unknown { retry_after_ms: None }, sign: Sign::Failed };
+            }
+            Reply::answered(PayAnswer::Approved { amount_cents: request.amount_cents })
+        })
     }
 
-    async fn refund(&self, _: RefundRequest<'_>) -> Reply<RefundAnswer> {
-        Reply::answered(RefundAnswer::Refunded)
+    fn refund<'a>(&'a self, _: RefundRequest<'a>) -> Answering<'a, Reply<RefundAnswer>> {
+        Box::pin(async move { Reply::answered(RefundAnswer::Refunded) })
     }
 
-    async fn look_up(&self, _: &str, _: &str) -> Reply<LookUpAnswer> {
-        Reply::answered(LookUpAnswer::NotFound)
+    fn look_up<'a>(&'a self, _: &'a str, _: &'a str) -> Answering<'a, Reply<LookUpAnswer>> {
+        Box::pin(async move { Reply::answered(LookUpAnswer::NotFound) })
     }
 
-    async fn check(&self) -> Result<(), String> {
-        Ok(())
+    fn check(&self) -> Answering<'_, Result<(), String>> {
+        Box::pin(async move { Ok(()) })
     }
 }
 
@@ -73,7 +75,8 @@ impl Calling {
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("starts");
         let gateway = Arc::new(Changing::default());
         let (answers, answered) = channel();
-        let dispatcher = Dispatcher::new(Arc::clone(&gateway), runtime.handle().clone(), &settings, answers);
+        let dispatcher =
+            Dispatcher::new(Arc::<Changing>::clone(&gateway), runtime.handle().clone(), &settings, answers);
         Self { gateway, dispatcher, answers: answered, _runtime: runtime }
     }
 
@@ -118,11 +121,11 @@ impl Calling {
 fn work_that_waits_for_a_healthy_gateway_lets_it_grow_up_to_the_ceiling() {
     let calling = Calling::new(|_| ());
     let began = calling.dispatcher.concurrency();
-    assert_eq!((began.size, began.load.in_use, began.load.waiting), (4, 0, 0));
+    assert_eq!((began.limit, began.load.in_use, began.load.waiting), (4, 0, 0));
     // Its own baseline is what a call takes: however slow the machine is, all take about as long.
     calling.gateway.takes_ms.store(20, Ordering::SeqCst);
     let grown = calling.make(800);
-    assert!(grown.size <= 20, "{grown:?}");
+    assert!(grown.limit <= 20, "{grown:?}");
     let most = calling.most_inside();
     assert!(most > 4 && most <= 20, "{most}");
     assert_eq!((grown.load.in_use, grown.load.waiting), (0, 0));
@@ -134,7 +137,7 @@ fn a_gateway_that_fails_makes_it_shrink_to_the_floor_and_one_that_is_back_makes_
     calling.gateway.takes_ms.store(5, Ordering::SeqCst);
     calling.gateway.fails.store(1, Ordering::SeqCst);
     let shrunk = calling.make(100);
-    assert_eq!(shrunk.size, 2);
+    assert_eq!(shrunk.limit, 2);
     assert_eq!(shrunk.decisions[0].reason, Reason::Failed);
     assert_eq!(calling.most_inside(), 4, "no more than at the start, and not none");
     calling.make(100);
@@ -151,16 +154,16 @@ fn a_gateway_that_refuses_at_once_is_called_now_and_then_until_it_answers() {
     let calling = Calling::new(|settings| settings.gateway.concurrency.longest_rest_ms = 200);
     calling.gateway.fails.store(1, Ordering::SeqCst);
     calling.start(1_000);
-    wait_until("it is no longer called again and again", || calling.dispatcher.concurrency().rest_left_us > 128_000);
+    wait_until("it is no longer called again and again", || calling.dispatcher.concurrency().pause_left_us > 128_000);
     // From here on each pause is of 200 ms, and after it there are as many calls as the floor.
     let (began, before) = (Instant::now(), calling.calls());
     wait_until("it is called now and then", || calling.calls() >= before + 20);
     let resting = calling.dispatcher.concurrency();
     let (made, most) = (calling.calls() - before, 2 * (began.elapsed().as_millis() / 200 + 1));
     assert!(made >= 1 && made as u128 <= most, "{made} of at most {most}");
-    assert!(resting.size == 2 && resting.load.waiting > 800, "{resting:?}");
+    assert!(resting.limit == 2 && resting.load.waiting > 800, "{resting:?}");
     calling.gateway.fails.store(0, Ordering::SeqCst);
-    assert_eq!(calling.answered(1_000).rest_left_us, 0);
+    assert_eq!(calling.answered(1_000).pause_left_us, 0);
 }
 
 #[test]
@@ -173,7 +176,7 @@ fn between_equal_limits_it_is_fixed_whatever_happens() {
     calling.make(100);
     calling.gateway.fails.store(1, Ordering::SeqCst);
     let still = calling.make(100);
-    assert_eq!((still.size, still.decisions.len(), calling.most_inside()), (3, 0, 3));
+    assert_eq!((still.limit, still.decisions.len(), calling.most_inside()), (3, 0, 3));
 }
 
 #[test]
@@ -181,15 +184,15 @@ fn what_is_not_used_shrinks_to_the_start() {
     let calling = Calling::new(|settings| settings.gateway.concurrency.idle_ms = 100);
     calling.gateway.takes_ms.store(20, Ordering::SeqCst);
     // A machine with other work looks like a gateway that is getting slow: then it takes some more.
-    let grown = (0..20).find(|_| calling.make(400).size > 4);
+    let grown = (0..20).find(|_| calling.make(400).limit > 4);
     assert!(grown.is_some(), "{:?}", calling.dispatcher.concurrency());
     // As the worker does, that looks for work a few times a second.
     wait_until("it is as at the start", || {
         calling.dispatcher.dispatch(Vec::new());
-        calling.dispatcher.concurrency().size <= 4
+        calling.dispatcher.concurrency().limit <= 4
     });
     let idle = calling.dispatcher.concurrency();
-    assert_eq!((idle.size, idle.decisions[0].reason), (4, Reason::Idle));
+    assert_eq!((idle.limit, idle.decisions[0].reason), (4, Reason::Idle));
 }
 
 on_both_databases! {
@@ -207,7 +210,7 @@ on_both_databases! {
             let wrong = reqwest::Client::new().post(format!("{base}/v1/concurrency")).send().await.expect("answers");
             assert_eq!(wrong.status(), 405);
             let metrics = reqwest::get(format!("{base}/metrics")).await.expect("answers").text().await.expect("text");
-            for named in ["gateway_concurrency_size", "gateway_concurrency_in_use", "gateway_concurrency_waiting", "gateway_concurrency_rest_seconds"] {
+            for named in ["gateway_concurrency_limit", "gateway_concurrency_in_use", "gateway_concurrency_waiting", "gateway_concurrency_pause_seconds"] {
                 assert!(metrics.contains(named), "{named} in {metrics}");
             }
         });

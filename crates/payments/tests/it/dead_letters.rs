@@ -1,5 +1,5 @@
-//! What an operator does with messages that were set aside: looks at one, sends it out again, discards it. None of it shows
-//! what the message says.
+//! What an operator does with dead letters: looks at one, redrives it, discards it. None of it shows the content of the
+//! message.
 
 use crate::harness::{Approving, CLAIM, Instance, settings, with_application};
 use crate::messages::submitted;
@@ -25,16 +25,16 @@ struct Id {
     id: i64,
 }
 
-/// Sets a message aside and returns the letter's id.
-fn set_aside(database: &Database, message: IncomingMessage) -> i64 {
-    let letter = DeadLetter { message, reason: "the database refuses it".to_owned() };
-    let set_aside = database.write(|connection| {
-        event_bus::insert_dead_letters(connection, std::slice::from_ref(&letter), 1_000_000)?.report();
+/// Dead-letters a message and returns the dead letter's id.
+fn dead_letter(database: &Database, message: IncomingMessage) -> i64 {
+    let dead_letter = DeadLetter { message, reason: "the database refuses it".to_owned() };
+    let stored = database.write(|connection| {
+        event_bus::insert_dead_letters(connection, std::slice::from_ref(&dead_letter), 1_000_000)?.report();
         let query = "SELECT CAST(MAX(id) AS BIGINT) AS id FROM dead_letters";
         let found: Id = on_each_backend!(connection, |c| sql_query(query).get_result(c))?;
         Ok(found.id)
     });
-    set_aside.expect("it is kept")
+    stored.expect("it is kept")
 }
 
 /// A service under test.
@@ -63,7 +63,12 @@ impl Service {
     async fn ids(&self, query: &str) -> Vec<i64> {
         let (status, page) = self.get(&format!("/v1/dead-letters{query}")).await;
         assert_eq!(status, 200, "{page}");
-        page["dead_letters"].as_array().expect("a list").iter().filter_map(|letter| letter["id"].as_i64()).collect()
+        page["dead_letters"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .filter_map(|dead_letter| dead_letter["id"].as_i64())
+            .collect()
     }
 }
 
@@ -72,11 +77,11 @@ fn because(reason: &str) -> Value {
 }
 
 on_both_databases! {
-    fn a_letter_is_sent_out_again_once_and_as_it_came_however_many_ask(test: &TestDatabase) {
+    fn a_dead_letter_is_redriven_once_and_unchanged_however_many_operators_try(test: &TestDatabase) {
         with_application(test, |settings| settings.proxies.trusted = vec!["127.0.0.1".to_owned()], async |base, instance| {
             let service = Service::of(base);
             let came = submitted(CLAIM, 7);
-            let id = set_aside(&instance.database, came.clone());
+            let id = dead_letter(&instance.database, came.clone());
             let path = format!("/v1/dead-letters/{id}/redrive");
             let asked = json!({"reason": "the database is well again", "operator": "A. Smith"});
             let answers = [(); 8].map(|()| service.post(&path, &asked));
@@ -84,15 +89,15 @@ on_both_databases! {
             let answers: [(u16, Value); 8] = tokio::join!(a, b, c, d, e, f, g, h).into();
             let (done, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|(status, _)| *status == 202);
             assert_eq!((done.len(), refused.len()), (1, 7));
-            let letter = &done[0].1;
-            assert_eq!((&letter["id"], &letter["state"]), (&json!(id), &json!("redriven")));
+            let dead_letter = &done[0].1;
+            assert_eq!((&dead_letter["id"], &dead_letter["state"]), (&json!(id), &json!("redriven")));
             assert_eq!(
-                (&letter["ended_reason"], &letter["ended_by"], &letter["ended_from"]),
+                (&dead_letter["ended_reason"], &dead_letter["ended_by"], &dead_letter["ended_from"]),
                 (&json!("the database is well again"), &json!("A. Smith"), &json!("198.51.100.1"))
             );
             for (status, problem) in &refused {
                 assert_eq!((*status, &problem["state"]), (409, &json!("redriven")), "{problem}");
-                assert_eq!(problem["ended_at"], letter["ended_at"]);
+                assert_eq!(problem["ended_at"], dead_letter["ended_at"]);
                 assert!(problem["detail"].as_str().expect("text").contains("redriven at 20"), "{problem}");
             }
 
@@ -110,15 +115,15 @@ on_both_databases! {
 
             assert_eq!(service.post(&format!("/v1/dead-letters/{id}/discard"), &because("no")).await.0, 409);
             let (_, read) = service.get(&format!("/v1/dead-letters/{id}")).await;
-            assert_eq!((&read["state"], &read["ended_at"]), (&json!("redriven"), &letter["ended_at"]));
+            assert_eq!((&read["state"], &read["ended_at"]), (&json!("redriven"), &dead_letter["ended_at"]));
         });
     }
 
-    fn a_letter_that_is_sent_again_is_applied_when_nothing_hinders_it_any_more(test: &TestDatabase) {
+    fn a_redriven_dead_letter_is_applied_when_nothing_hinders_it_any_more(test: &TestDatabase) {
         with_application(test, |_| (), async |base, instance| {
-            let id = set_aside(&instance.database, submitted(CLAIM, 7));
-            let (status, letter) = Service::of(base).post(&format!("/v1/dead-letters/{id}/redrive"), &Value::Null).await;
-            assert_eq!((status, &letter["ended_reason"], &letter["ended_from"]), (202, &Value::Null, &json!("127.0.0.1")));
+            let id = dead_letter(&instance.database, submitted(CLAIM, 7));
+            let (status, dead_letter) = Service::of(base).post(&format!("/v1/dead-letters/{id}/redrive"), &Value::Null).await;
+            assert_eq!((status, &dead_letter["ended_reason"], &dead_letter["ended_from"]), (202, &Value::Null, &json!("127.0.0.1")));
             let row = outbox(&instance.database).remove(0);
             let headers: Vec<(String, String)> = serde_json::from_str(&row.headers).expect("pairs");
             let again = IncomingMessage {
@@ -140,10 +145,10 @@ on_both_databases! {
         });
     }
 
-    fn a_discarded_letter_stays_with_its_reason(test: &TestDatabase) {
+    fn a_discarded_dead_letter_stays_with_its_reason(test: &TestDatabase) {
         with_application(test, |_| (), async |base, instance| {
             let service = Service::of(base);
-            let [one, two, three] = [1, 2, 3].map(|offset| set_aside(&instance.database, submitted(CLAIM, offset)));
+            let [one, two, three] = [1, 2, 3].map(|offset| dead_letter(&instance.database, submitted(CLAIM, offset)));
             let path = format!("/v1/dead-letters/{two}/discard");
             for (body, pointer) in [
                 (Value::Null, "/reason"),
@@ -157,14 +162,14 @@ on_both_databases! {
             assert_eq!(service.post(&path, &json!({"because": "r"})).await.0, 400);
             assert_eq!(service.ids("").await, [three, two, one], "nothing was changed");
 
-            let (status, letter) = service.post(&path, &because("sent by mistake")).await;
-            assert_eq!((status, &letter["state"], &letter["ended_reason"]), (200, &json!("discarded"), &json!("sent by mistake")));
+            let (status, dead_letter) = service.post(&path, &because("sent by mistake")).await;
+            assert_eq!((status, &dead_letter["state"], &dead_letter["ended_reason"]), (200, &json!("discarded"), &json!("sent by mistake")));
             // A header is believed from trusted proxies alone.
-            assert_eq!(letter["ended_from"], "127.0.0.1");
+            assert_eq!(dead_letter["ended_from"], "127.0.0.1");
             let again = service.post(&path, &because("another")).await;
-            assert_eq!(again, (200, letter.clone()), "the first reason stands");
+            assert_eq!(again, (200, dead_letter.clone()), "the first reason stands");
             let (status, problem) = service.post(&format!("/v1/dead-letters/{two}/redrive"), &because("but")).await;
-            assert_eq!((status, &problem["state"], &problem["ended_at"]), (409, &json!("discarded"), &letter["ended_at"]));
+            assert_eq!((status, &problem["state"], &problem["ended_at"]), (409, &json!("discarded"), &dead_letter["ended_at"]));
             assert!(outbox(&instance.database).is_empty());
 
             assert_eq!(service.post(&format!("/v1/dead-letters/{three}/redrive"), &Value::Null).await.0, 202);
@@ -196,7 +201,7 @@ on_both_databases! {
             let changed = |offset, change: fn(&mut IncomingMessage)| {
                 let mut message = submitted(CLAIM, offset);
                 change(&mut message);
-                set_aside(&instance.database, message)
+                dead_letter(&instance.database, message)
             };
             for (id, why) in [
                 (changed(1, |message| message.key = None), "no key"),
@@ -216,7 +221,7 @@ on_both_databases! {
         });
     }
 
-    fn a_letter_is_shown_with_its_shape_and_without_what_it_says(test: &TestDatabase) {
+    fn a_dead_letter_is_shown_with_its_structure_and_without_its_content(test: &TestDatabase) {
         let instance = Instance::new(test.database(), "by hand");
         let mut poison = submitted(CLAIM, 1);
         poison.body = json!({"claim_id": CLAIM, "plan_group": CANARY, "lines": [{CANARY: CANARY, "line": 1}], CANARY: 1})
@@ -228,7 +233,7 @@ on_both_databases! {
         (foreign.key, foreign.offset) = (Some(CANARY.as_bytes().to_vec()), 2);
         let mut unreadable = poison.clone();
         (unreadable.body, unreadable.offset) = (format!("{{\"subscriber\": {CANARY}").into_bytes(), 3);
-        let ids = [poison, foreign, unreadable].map(|message| set_aside(&instance.database, message));
+        let ids = [poison, foreign, unreadable].map(|message| dead_letter(&instance.database, message));
         drop(instance);
 
         let mut child = Command::new(env!("CARGO_BIN_EXE_payments"))
@@ -285,7 +290,7 @@ on_both_databases! {
             let (_, read) = service.get(&format!("/v1/dead-letters/{}", ids[2])).await;
             assert_eq!((&read["body"]["shape"], &read["body"]["problem"]), (&Value::Null, &json!("it is not JSON (line 1, column 16)")));
             said.push(read);
-            // What an operator says may name a patient, too: it is shown with the letter, and not logged.
+            // What an operator says may name a patient, too: it is shown with the dead letter, and not logged.
             let act = because("of J. Doe OPERATORCANARY");
             said.push(service.post(&format!("/v1/dead-letters/{}/redrive", ids[0]), &act).await.1);
             said.push(service.post(&format!("/v1/dead-letters/{}/redrive", ids[0]), &act).await.1);

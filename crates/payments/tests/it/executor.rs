@@ -6,7 +6,7 @@ use diesel::{RunQueryDsl, sql_query};
 use dual_db::{Connection, Database, Error, on_each_backend};
 use payments::db::sagas::{self, count_stuck};
 use payments::domain::saga::{Call, Disbursement, Input, PayAnswer, RefundAnswer, Reservation, State};
-use payments::executor::operator::{Act, Acted, By};
+use payments::executor::operator::{Action, ActionOutcome, Actor};
 use payments::gateway::Dispatcher;
 use payments::settings::BudgetSettings;
 use payments::worker::AnswerWriter;
@@ -29,7 +29,7 @@ fn spoil(database: &Database, claim_id: &str, facts: &str) {
 /// No program can read them.
 const UNREADABLE: &str = "'{\"of\": \"a newer version\"}'";
 
-/// What was set aside would be set aside once more, which the ledger refuses.
+/// What was reserved would be reserved once more, which the ledger refuses.
 const UNWRITABLE: &str = "REPLACE(REPLACE(facts, '\"reservation\":\"pending\"', '\"reservation\":\"none\"'), \
      '\"disbursement\":\"intended\"', '\"disbursement\":\"none\"')";
 
@@ -43,7 +43,7 @@ on_both_databases! {
         assert_eq!((stored.revision, calls[0].revision, stored.worker.as_deref()), (1, 1, Some("one")));
         assert_eq!(instance.transfer_kinds(CLAIM), ["reserve"]);
         assert!(matches!(&calls[0].call, Call::Pay { key, amount_cents: 11_685, .. } if *key == format!("{CLAIM}.disburse")));
-        assert_eq!(instance.announced(), 0);
+        assert_eq!(instance.published(), 0);
     }
 
     fn an_approval_settles_in_one_write(database: &Database) {
@@ -54,7 +54,7 @@ on_both_databases! {
         assert_eq!(outcome(&instance), Some((OutcomeKind::Settled, 1)));
         let stored = instance.saga(CLAIM);
         assert_eq!((stored.revision, stored.next_attempt_at_us, stored.worker), (2, None, None));
-        assert_eq!((instance.announced(), instance.books_off()), (1, 0));
+        assert_eq!((instance.published(), instance.books_off()), (1, 0));
         assert_eq!(instance.resume(), []);
     }
 
@@ -62,11 +62,11 @@ on_both_databases! {
         let instance = Instance::new(database, "one");
         let calls = instance.receive(&event(CLAIM, 100, 1));
         assert_eq!(instance.receive(&event(CLAIM, 100, 1)), []);
-        assert_eq!((instance.announced(), instance.saga(CLAIM).revision), (0, 1));
+        assert_eq!((instance.published(), instance.saga(CLAIM).revision), (0, 1));
         instance.answer(&calls[0], approved(100));
-        let said = instance.delivered();
+        let delivered = instance.delivered();
         assert_eq!(instance.receive(&event(CLAIM, 100, 1)), []);
-        assert_eq!((instance.delivered(), instance.saga(CLAIM).revision), (said, 2));
+        assert_eq!((instance.delivered(), instance.saga(CLAIM).revision), (delivered, 2));
     }
 
     fn a_stopped_worker_is_replaced_and_what_it_did_not_hear_is_not_written(database: &Database) {
@@ -111,9 +111,9 @@ on_both_databases! {
     fn a_payment_that_is_tried_again_faster_than_the_gateway_answers_is_written_all_the_same(database: &Database) {
         let instance = Instance::new(database, "one");
         let first = instance.receive(&event(CLAIM, 100, 1));
-        let by = By { reason: "in a hurry".into(), operator: None, client: "192.0.2.7".into() };
+        let by = Actor { reason: "in a hurry".into(), operator: None, client: "192.0.2.7".into() };
         for _ in 0..3 {
-            assert!(matches!(instance.executor.act(CLAIM, Act::Retry, &by).expect("acts"), Acted::Done(_)));
+            assert!(matches!(instance.executor.act(CLAIM, Action::Retry, &by).expect("acts"), ActionOutcome::Done(_)));
         }
         instance.answer(&first[0], approved(100));
         assert_eq!((outcome(&instance), instance.books_off()), (Some((OutcomeKind::Settled, 1)), 0));
@@ -128,7 +128,7 @@ on_both_databases! {
         assert!(matches!(refused, Err(Error::Conflict)), "{refused:?}");
     }
 
-    fn an_unknown_answer_is_asked_again_under_the_same_key(database: &Database) {
+    fn an_unknown_answer_is_retried_under_the_same_key(database: &Database) {
         let instance = Instance::new(database, "one");
         let first = instance.receive(&event(CLAIM, 100, 1));
         assert_eq!(instance.answer(&first[0], unknown()), []);
@@ -142,7 +142,7 @@ on_both_databases! {
         assert_eq!(outcome(&instance), Some((OutcomeKind::Settled, 1)));
     }
 
-    fn a_pause_that_the_gateway_asks_for_is_kept(database: &Database) {
+    fn a_pause_that_the_gateway_demands_is_kept(database: &Database) {
         let instance = Instance::new(database, "one");
         let calls = instance.receive(&event(CLAIM, 100, 1));
         instance.answer(&calls[0], Input::PayAnswer(PayAnswer::Unknown { retry_after_ms: Some(60_000) }));
@@ -178,7 +178,7 @@ on_both_databases! {
         }
         assert!(instance.saga(CLAIM).stuck_reason.is_some());
         let pay = instance.receive(&event(CLAIM, 100, 2));
-        assert!(instance.saga(CLAIM).stuck_reason.is_some(), "it still waits to hear whether it was paid");
+        assert!(instance.saga(CLAIM).stuck_reason.is_some(), "it still waits to know whether it was paid");
         let mut refund = instance.answer(&pay[0], approved(100));
         let lost = Input::RefundAnswer(RefundAnswer::Unknown { retry_after_ms: None });
         for _ in 0..2 {
@@ -186,7 +186,7 @@ on_both_databases! {
             instance.answer(&refund[0], lost.clone());
             refund = instance.resume();
         }
-        assert_eq!(instance.saga(CLAIM).state_name(), "stuck", "that is counted anew");
+        assert_eq!(instance.saga(CLAIM).state_name(), "stuck", "that is counted from zero");
     }
 
     fn a_void_after_settlement_reverses_and_refunds(database: &Database) {
@@ -211,7 +211,7 @@ on_both_databases! {
         assert_eq!((outcome(&instance), instance.books_off()), (Some((OutcomeKind::Unwound, 1)), 0));
     }
 
-    fn the_same_claim_with_other_content_is_set_aside(database: &Database) {
+    fn the_same_claim_with_other_content_is_dead_lettered(database: &Database) {
         let instance = Instance::new(database, "one");
         instance.receive(&event(CLAIM, 100, 1));
         assert_eq!(instance.receive(&event(CLAIM, 999, 2)), []);
@@ -414,7 +414,7 @@ on_both_databases! {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("starts");
         let (answers, answered) = channel();
         let gateway = Arc::new(Approving::default());
-        let dispatcher = Dispatcher::new(Arc::clone(&gateway), runtime.handle().clone(), &patient, answers);
+        let dispatcher = Dispatcher::new(Arc::<Approving>::clone(&gateway), runtime.handle().clone(), &patient, answers);
         dispatcher.dispatch(calls);
         wait_until("both are called", || gateway.payments() == 2);
         // Both answers wait, so that they come into one transaction.

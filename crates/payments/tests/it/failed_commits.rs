@@ -6,8 +6,8 @@ use crate::messages::submitted;
 use claim_events::{CLAIM_TOPIC, PAYMENT_TOPIC};
 use event_bus::{Consumer, DeadLetter, Handler, IncomingMessage, KafkaSettings};
 use local_broker::LocalBroker;
+use payments::domain::saga::Answer;
 use payments::domain::saga::Disbursement;
-use payments::executor::Answer;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use test_support::{PATIENCE, Tally, TestDatabase, fail_commits, let_commits_succeed, on_both_databases};
 
@@ -61,7 +61,7 @@ on_both_databases! {
 
         fail_commits(test.database(), "outbox", "true");
         let answer = |input| Answer { claim_id: CLAIM.into(), revision: pay.revision, input };
-        let announced = Tally::of("payments_announced_total");
+        let announced = Tally::of("payment_outcomes_published_total");
         let counting = metrics::set_default_local_recorder(&announced);
         let failed = instance.executor.apply_answers(&[answer(approved(100))]);
         assert!(failed.is_err(), "{failed:?}");
@@ -69,7 +69,7 @@ on_both_databases! {
         let_commits_succeed(test.database(), "outbox");
         let stored = instance.saga(CLAIM);
         assert_eq!((stored.saga.disbursement, stored.saga.outcome), (Disbursement::Intended, None));
-        assert_eq!((instance.transfer_kinds(CLAIM), instance.announced()), (vec!["reserve".to_owned()], 0));
+        assert_eq!((instance.transfer_kinds(CLAIM), instance.published()), (vec!["reserve".to_owned()], 0));
 
         // The same version with another end: both on the topic would be a contradiction.
         instance.executor.apply_answers(&[answer(declined())]).expect("writes");
@@ -87,26 +87,26 @@ on_both_databases! {
         settings.kafka.brokers = broker.address().to_string();
         let instance = Instance::with_settings(test.database(), "one", settings);
         fail_commits(test.database(), "outbox", "true");
-        let heard = |version| [payments::executor::Received::Claim(Box::new(event(CLAIM, 0, version)))];
-        assert!(instance.executor.apply_events(&heard(1), &[]).is_err());
+        let received = |version| [payments::executor::Received::Claim(Box::new(event(CLAIM, 0, version)))];
+        assert!(instance.executor.apply_events(&received(1), &[]).is_err());
         let_commits_succeed(test.database(), "outbox");
-        instance.executor.apply_events(&heard(2), &[]).expect("applies");
+        instance.executor.apply_events(&received(2), &[]).expect("applies");
         let first = witness.next();
         assert_eq!(first.header("ce_id"), Some(format!("{CLAIM}.payment.unwound.1").as_str()));
         witness.stop();
     }
 
-    fn a_redrive_whose_commit_fails_publishes_nothing_and_leaves_the_letter(test: &TestDatabase) {
+    fn a_redrive_whose_commit_fails_publishes_nothing_and_leaves_the_dead_letter(test: &TestDatabase) {
         let broker = broker();
         let witness = Witness::of(CLAIM_TOPIC, &broker);
         let change = |settings: &mut payments::settings::Settings| settings.kafka.brokers = broker.address().to_string();
         with_application(test, change, async |base, instance| {
-            let letters = [(1, "first"), (2, "second")].map(|(offset, name)| {
+            let dead_letters = [(1, "first"), (2, "second")].map(|(offset, name)| {
                 let mut message = submitted(CLAIM, offset);
                 message.headers.push(("letter".to_owned(), name.into()));
                 DeadLetter { message, reason: "the database refuses it".to_owned() }
             });
-            let kept = instance.database.write(|c| event_bus::insert_dead_letters(c, &letters, 1_000_000));
+            let kept = instance.database.write(|c| event_bus::insert_dead_letters(c, &dead_letters, 1_000_000));
             kept.expect("they are kept").report();
             let client = reqwest::Client::new();
             let redrive = async |id: i64| -> u16 {

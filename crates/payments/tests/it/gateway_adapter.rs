@@ -1,10 +1,11 @@
-//! The HTTP adapter against a gateway that says anything: only a well-formed answer to this very request is definite.
+//! The adapter `keyed_json` against a gateway that answers anything: only a well-formed answer to this very request is definite.
 
 use actix_web::{App, HttpResponse, HttpServer, web};
 use payments::domain::concurrency::Sign;
 use payments::domain::saga::{LookUpAnswer, PayAnswer, RefundAnswer};
-use payments::gateway::{Gateway, HttpGateway, PayRequest, RefundRequest};
-use payments::settings::{GatewaySettings, Settings};
+use payments::gateway::keyed_json::KeyedJsonGateway;
+use payments::gateway::{Gateway, PayRequest, RefundRequest};
+use payments::settings::{GatewayAdapter, GatewaySettings, PREFIX, Settings};
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -15,7 +16,7 @@ const PAY: PayRequest<'_> =
 const REFUND: RefundRequest<'_> = RefundRequest { key: "claim.refund", reference: "claim", amount_cents: 100 };
 
 /// A gateway that always answers like this.
-fn gateway(status: u16, body: &'static str, headers: &'static [(&'static str, &'static str)]) -> HttpGateway {
+fn gateway(status: u16, body: &'static str, headers: &'static [(&'static str, &'static str)]) -> KeyedJsonGateway {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("bound").port();
     let server = HttpServer::new(move || {
@@ -32,18 +33,18 @@ fn gateway(status: u16, body: &'static str, headers: &'static [(&'static str, &'
     adapter(&format!("http://127.0.0.1:{port}/"))
 }
 
-fn adapter(url: &str) -> HttpGateway {
-    HttpGateway::new(&GatewaySettings { url: url.to_owned(), ..Settings::default().gateway }).expect("a client")
+fn adapter(url: &str) -> KeyedJsonGateway {
+    KeyedJsonGateway::new(&GatewaySettings { url: url.to_owned(), ..Settings::default().gateway }).expect("a client")
 }
 
 /// One that does not wait long for who is silent.
-fn impatient_adapter(url: &str) -> HttpGateway {
+fn impatient_adapter(url: &str) -> KeyedJsonGateway {
     let settings = GatewaySettings { url: url.to_owned(), request_timeout_ms: 500, ..Settings::default().gateway };
-    HttpGateway::new(&settings).expect("a client")
+    KeyedJsonGateway::new(&settings).expect("a client")
 }
 
-/// A gateway that reads a request, says these bytes, and then breaks the connection or is silent.
-fn breaking_off(says: String, is_silent: bool) -> HttpGateway {
+/// A gateway that reads a request, sends these bytes, and then breaks the connection or is silent.
+fn breaking_off(sent: String, is_silent: bool) -> KeyedJsonGateway {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("bound"));
     std::thread::spawn(move || {
@@ -52,7 +53,7 @@ fn breaking_off(says: String, is_silent: bool) -> HttpGateway {
             let mut connection = connection.expect("connects");
             let mut request = [0; 4_096];
             let _ = connection.read(&mut request).expect("a request");
-            connection.write_all(says.as_bytes()).expect("takes it");
+            connection.write_all(sent.as_bytes()).expect("takes it");
             if is_silent {
                 connections.push(connection);
             }
@@ -62,7 +63,7 @@ fn breaking_off(says: String, is_silent: bool) -> HttpGateway {
 }
 
 /// How many alarms a payment and its refund raise, neither of which is answered definitely.
-async fn alarms_of(gateway: HttpGateway) -> u64 {
+async fn alarms_of(gateway: KeyedJsonGateway) -> u64 {
     let alarms = Tally::of("payment_alarms_total");
     let counting = metrics::set_default_local_recorder(&alarms);
     assert_eq!(gateway.pay(PAY).await.answer, unknown(None));
@@ -116,11 +117,11 @@ async fn whatever_is_not_a_definite_answer_to_this_request_is_unknown() {
             r#"{"status":"approved","reference":"claim","amount_cents":9223372036854775807,"currency":"USD"}"#,
             "more than any claim can be due",
         ),
-        (200, r#"{"status":"declined","reference":"claim"}"#, "a decline that says 200"),
+        (200, r#"{"status":"declined","reference":"claim"}"#, "a decline with 200"),
         (
             402,
             r#"{"status":"approved","reference":"claim","amount_cents":100,"currency":"USD"}"#,
-            "an approval that says 402",
+            "an approval with 402",
         ),
         (402, "payment required", "a 402 of some proxy"),
         (409, r#"{"status":409}"#, "a key used for something else"),
@@ -128,7 +129,7 @@ async fn whatever_is_not_a_definite_answer_to_this_request_is_unknown() {
         (302, "", "a redirect"),
     ];
     for (status, body, what) in cases {
-        assert_eq!(alarms_of(gateway(status, body, &[])).await, 2, "somebody must look: {what}");
+        assert_eq!(alarms_of(gateway(status, body, &[])).await, 2, "an operator must look: {what}");
     }
     // A gateway may have an error of its own. Nobody need look.
     let failing = gateway(500, r#"{"status":"declined","reference":"claim"}"#, &[]);
@@ -152,11 +153,11 @@ async fn a_refund_of_another_amount_is_unknown_and_an_alarm() {
 
 /// The half that came may be well-formed, as when a body has no length.
 #[actix_web::test]
-async fn half_an_answer_is_none() {
+async fn half_an_answer_is_unknown() {
     let approved = r#"{"status":"approved","payment_id":"p","reference":"claim","amount_cents":147,"currency":"USD"}"#;
     let length = approved.len();
     let half = &approved[..length / 2];
-    for says in [
+    for sent in [
         String::new(),
         "HTTP/1.1 200 OK\r\ncontent-".to_owned(),
         format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n"),
@@ -164,10 +165,10 @@ async fn half_an_answer_is_none() {
         format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{approved}", length + 1),
         format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{length:x}\r\n{approved}\r\n"),
     ] {
-        let broken = breaking_off(says.clone(), false).pay(PAY).await;
-        assert_eq!((broken.answer, broken.sign), (unknown(None), Sign::Failed), "{says}");
-        let silent = breaking_off(says.clone(), true).pay(PAY).await;
-        assert_eq!((silent.answer, silent.sign), (unknown(None), Sign::TimedOut), "{says}");
+        let broken = breaking_off(sent.clone(), false).pay(PAY).await;
+        assert_eq!((broken.answer, broken.sign), (unknown(None), Sign::Failed), "{sent}");
+        let silent = breaking_off(sent.clone(), true).pay(PAY).await;
+        assert_eq!((silent.answer, silent.sign), (unknown(None), Sign::TimedOut), "{sent}");
     }
     // A body that lasts until the connection ends: half of it is not the JSON it should be.
     let without_length = format!("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{half}");
@@ -181,7 +182,7 @@ async fn silence_in_a_call_is_bounded_by_itself() {
     let settings = Settings::default().gateway;
     let settings = GatewaySettings { url, read_timeout_ms: 200, request_timeout_ms: 60_000, ..settings };
     let started = Instant::now();
-    let silence = HttpGateway::new(&settings).expect("a client").pay(PAY).await;
+    let silence = KeyedJsonGateway::new(&settings).expect("a client").pay(PAY).await;
     assert_eq!((silence.answer, silence.sign), (unknown(None), Sign::TimedOut));
     assert!(started.elapsed() < Duration::from_secs(30));
 }
@@ -245,7 +246,7 @@ async fn a_look_up_finds_what_became_of_a_payment_or_knows_nothing() {
 }
 
 #[actix_web::test]
-async fn a_gateway_that_asks_to_be_left_alone_is_heard_within_reason() {
+async fn a_retry_after_is_respected_within_its_bound() {
     for status in [429, 503] {
         assert_eq!(gateway(status, "", &[("retry-after", "7")]).pay(PAY).await.answer, unknown(Some(7_000)));
         assert_eq!(gateway(status, "", &[("retry-after", "99999999")]).pay(PAY).await.answer, unknown(Some(300_000)));
@@ -268,12 +269,12 @@ async fn silence_and_absence_are_unknown_within_the_time_out() {
     assert!(started.elapsed() < Duration::from_millis(Settings::default().gateway.request_timeout_ms));
     drop(silent);
     assert_eq!(adapter(&url).pay(PAY).await.answer, unknown(None));
-    adapter(&url).check().await.expect_err("nobody is there");
-    gateway(200, "", &[]).check().await.expect("somebody is there");
+    adapter(&url).check().await.expect_err("nothing listens there");
+    gateway(200, "", &[]).check().await.expect("it answers");
 }
 
 #[actix_web::test]
-async fn every_call_says_what_it_can_of_the_gateways_load() {
+async fn every_call_shows_what_it_can_of_the_gateways_load() {
     let declined = r#"{"status":"declined","code":"insufficient_funds","reference":"claim"}"#;
     for (status, body, sign) in [
         (402, declined, Sign::Answered),
@@ -291,4 +292,17 @@ async fn every_call_says_what_it_can_of_the_gateways_load() {
     assert_eq!(adapter(&url).refund(REFUND).await.sign, Sign::TimedOut);
     drop(silent);
     assert_eq!(adapter(&url).look_up("claim.disburse", "claim").await.sign, Sign::Failed);
+}
+
+#[test]
+fn an_unknown_adapter_stops_the_start_and_the_known_ones_are_named() {
+    let load = |adapter: &str| {
+        let url = ("PAYMENTS__GATEWAY__URL".to_owned(), "http://127.0.0.1:1".to_owned());
+        let adapter = ("PAYMENTS__GATEWAY__ADAPTER".to_owned(), adapter.to_owned());
+        let loaded = service_runtime::settings::load::<Settings>(PREFIX, None, [url, adapter]).expect("reads them");
+        loaded.checked()
+    };
+    assert_eq!(load("keyed_json").expect("it is known").gateway.adapter, GatewayAdapter::KeyedJson);
+    let problem = load("telex").expect_err("there is none of this name").to_string();
+    assert!(problem.contains("PAYMENTS__GATEWAY__ADAPTER") && problem.contains("keyed_json"), "{problem}");
 }

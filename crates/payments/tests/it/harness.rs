@@ -7,9 +7,9 @@ use event_bus::{IncomingMessage, KafkaSettings, Relay};
 use payments::app::Application;
 use payments::db;
 use payments::db::sagas::StoredSaga;
-use payments::domain::saga::{ClaimSays, Input, LookUpAnswer, PayAnswer, RefundAnswer};
-use payments::executor::{Answer, ClaimEventRead, Executor, PlannedCall, Received};
-use payments::gateway::{Gateway, PayRequest, RefundRequest, Reply};
+use payments::domain::saga::{Answer, ClaimUpdate, Input, LookUpAnswer, PayAnswer, PlannedCall, RefundAnswer};
+use payments::executor::{ClaimEventRead, Executor, Received};
+use payments::gateway::{Answering, Gateway, PayRequest, RefundRequest, Reply};
 use payments::settings::Settings;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -56,8 +56,8 @@ impl Instance {
     }
 
     pub fn hear_all(&self, events: &[ClaimEventRead]) -> Vec<PlannedCall> {
-        let heard: Vec<Received> = events.iter().map(|event| Received::Claim(Box::new(event.clone()))).collect();
-        self.executor.apply_events(&heard, &[]).expect("applies")
+        let received: Vec<Received> = events.iter().map(|event| Received::Claim(Box::new(event.clone()))).collect();
+        self.executor.apply_events(&received, &[]).expect("applies")
     }
 
     pub fn answer(&self, call: &PlannedCall, input: Input) -> Vec<PlannedCall> {
@@ -98,7 +98,7 @@ impl Instance {
         take_outbox(&self.database).iter().map(read).collect()
     }
 
-    pub fn announced(&self) -> i64 {
+    pub fn published(&self) -> i64 {
         self.database.read(event_bus::pending_in_outbox).expect("counts")
     }
 
@@ -159,7 +159,7 @@ pub fn event(claim_id: &str, amount_cents: i64, version: i64) -> ClaimEventRead 
         body: vec![],
     };
     ClaimEventRead {
-        says: ClaimSays {
+        update: ClaimUpdate {
             claim_id: claim_id.into(),
             plan_group: "GRP-1000".into(),
             provider_npi: "1497775530".into(),
@@ -233,26 +233,28 @@ impl Approving {
 }
 
 impl Gateway for Approving {
-    async fn pay(&self, request: PayRequest<'_>) -> Reply<PayAnswer> {
-        self.asked.fetch_add(1, Ordering::SeqCst);
-        match self.answers {
-            Answers::AtOnce => {}
-            // The latency is what is tested.
-            Answers::After(takes) => tokio::time::sleep(takes).await,
-            Answers::Never => std::future::pending().await,
-        }
-        Reply::answered(PayAnswer::Approved { amount_cents: request.amount_cents })
+    fn pay<'a>(&'a self, request: PayRequest<'a>) -> Answering<'a, Reply<PayAnswer>> {
+        Box::pin(async move {
+            self.asked.fetch_add(1, Ordering::SeqCst);
+            match self.answers {
+                Answers::AtOnce => {}
+                // The latency is what is tested.
+                Answers::After(takes) => tokio::time::sleep(takes).await,
+                Answers::Never => std::future::pending().await,
+            }
+            Reply::answered(PayAnswer::Approved { amount_cents: request.amount_cents })
+        })
     }
 
-    async fn refund(&self, _: RefundRequest<'_>) -> Reply<RefundAnswer> {
-        Reply::answered(RefundAnswer::Refunded)
+    fn refund<'a>(&'a self, _: RefundRequest<'a>) -> Answering<'a, Reply<RefundAnswer>> {
+        Box::pin(async move { Reply::answered(RefundAnswer::Refunded) })
     }
 
-    async fn look_up(&self, _: &str, _: &str) -> Reply<LookUpAnswer> {
-        Reply::answered(LookUpAnswer::NotFound)
+    fn look_up<'a>(&'a self, _: &'a str, _: &'a str) -> Answering<'a, Reply<LookUpAnswer>> {
+        Box::pin(async move { Reply::answered(LookUpAnswer::NotFound) })
     }
 
-    async fn check(&self) -> Result<(), String> {
-        Ok(())
+    fn check(&self) -> Answering<'_, Result<(), String>> {
+        Box::pin(async move { Ok(()) })
     }
 }

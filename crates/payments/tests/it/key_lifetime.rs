@@ -7,7 +7,7 @@ use diesel::{RunQueryDsl, sql_query};
 use dual_db::{Database, on_each_backend};
 use payments::db::restore_marker;
 use payments::domain::saga::{Call, Forced, LookUpAnswer, Trust};
-use payments::executor::operator::{Act, Acted, By};
+use payments::executor::operator::{Action, ActionOutcome, Actor};
 use payments::executor::returns::ReturnOutcome;
 use test_support::on_both_databases;
 
@@ -33,9 +33,9 @@ fn old_intent(database: &Database) -> Instance {
     instance
 }
 
-fn act(instance: &Instance, act: Act) -> Acted {
-    let by = By { reason: "because".into(), operator: None, client: "192.0.2.7".into() };
-    instance.executor.act(CLAIM, act, &by).expect("acts")
+fn act(instance: &Instance, action: Action) -> ActionOutcome {
+    let by = Actor { reason: "because".into(), operator: None, client: "192.0.2.7".into() };
+    instance.executor.act(CLAIM, action, &by).expect("acts")
 }
 
 on_both_databases! {
@@ -94,7 +94,7 @@ on_both_databases! {
 
     fn neither_a_void_nor_an_operators_retry_sends_it(database: &Database) {
         let instance = old_intent(database);
-        let Acted::Done(calls) = act(&instance, Act::Retry) else { panic!("it is tried") };
+        let ActionOutcome::Done(calls) = act(&instance, Action::Retry) else { panic!("it is tried") };
         assert!(matches!(calls[0].call, Call::LookUp { .. }), "{calls:?}");
         let calls = instance.receive(&event(CLAIM, 100, 2));
         assert!(matches!(calls[0].call, Call::LookUp { .. }), "{calls:?}");
@@ -112,12 +112,12 @@ on_both_databases! {
         assert_eq!((outcome, instance.books_off()), (Some(OutcomeKind::Settled), 0));
     }
 
-    fn a_return_that_was_told_meanwhile_counts_once_an_operator_says_that_it_was_paid(database: &Database) {
+    fn a_return_reported_meanwhile_counts_once_an_operator_forces_paid(database: &Database) {
         let instance = old_intent(database);
         let calls = instance.resume();
         instance.answer(&calls[0], reconcile(LookUpAnswer::NotFound));
         assert_eq!(instance.executor.apply_return("evt-1", CLAIM, 100).expect("keeps").0, ReturnOutcome::Kept);
-        assert!(matches!(act(&instance, Act::Force(Some(Forced::Paid))), Acted::Done(_)));
+        assert!(matches!(act(&instance, Action::Force(Some(Forced::Paid))), ActionOutcome::Done(_)));
         assert_eq!(instance.transfer_kinds(CLAIM), ["disburse", "post", "reserve", "return", "reverse"]);
         let outcome = instance.saga(CLAIM).saga.outcome.map(|outcome| outcome.kind);
         assert_eq!((outcome, instance.books_off()), (Some(OutcomeKind::Unwound), 0));

@@ -1,4 +1,4 @@
-//! What an operator can list: payments by state, balances, and messages that were set aside.
+//! What an operator can list: payments by state, balances, and dead letters.
 
 use crate::harness::{CLAIM, Instance, approved, declined, event, settings, unknown, with_application};
 use event_bus::DeadLetter;
@@ -60,7 +60,7 @@ on_both_databases! {
         });
     }
 
-    fn balances_say_what_stands_and_what_is_set_aside(test: &TestDatabase) {
+    fn balances_show_what_is_posted_and_what_is_reserved(test: &TestDatabase) {
         three_payments(test);
         with_application(test, |_| (), async |base, _| {
             let (status, page) = get(&base, "/v1/ledger/balances").await;
@@ -80,21 +80,21 @@ on_both_databases! {
         });
     }
 
-    fn messages_set_aside_are_listed_without_their_bodies(test: &TestDatabase) {
+    fn dead_letters_are_listed_without_their_bodies(test: &TestDatabase) {
         let instance = Instance::new(test.database(), "one");
-        let letter = |offset: i64| {
+        let dead_letter = |offset: i64| {
             let mut message = event(CLAIM, 100, 1).message;
             message.offset = offset;
             message.body = b"patient data".to_vec();
             DeadLetter { message, reason: "it cannot be read".to_owned() }
         };
-        instance.executor.apply_events(&[], &[letter(1), letter(2)]).expect("keeps them");
+        instance.executor.apply_events(&[], &[dead_letter(1), dead_letter(2)]).expect("keeps them");
         with_application(test, |_| (), async |base, _| {
             let (status, page) = get(&base, "/v1/dead-letters").await;
-            let letters = page["dead_letters"].as_array().expect("a list");
-            assert_eq!((status, letters.len()), (200, 2));
-            assert_eq!((&letters[0]["offset"], &letters[0]["key"]), (&json!(2), &json!(CLAIM)));
-            assert_eq!((&letters[0]["reason"], &letters[0]["body_bytes"]), (&json!("it cannot be read"), &json!(12)));
+            let dead_letters = page["dead_letters"].as_array().expect("a list");
+            assert_eq!((status, dead_letters.len()), (200, 2));
+            assert_eq!((&dead_letters[0]["offset"], &dead_letters[0]["key"]), (&json!(2), &json!(CLAIM)));
+            assert_eq!((&dead_letters[0]["reason"], &dead_letters[0]["body_bytes"]), (&json!("it cannot be read"), &json!(12)));
             assert!(!page.to_string().contains("patient"));
             let (_, first) = get(&base, "/v1/dead-letters?limit=1").await;
             let cursor = first["next_cursor"].as_str().expect("there is more").to_owned();

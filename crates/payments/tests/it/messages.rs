@@ -1,4 +1,4 @@
-//! What comes from Kafka: events are applied, and what can never be applied is set aside while the rest goes on.
+//! What comes from Kafka: events are applied, and what can never be applied is dead-lettered while the rest goes on.
 
 use crate::harness::{Approving, CLAIM, Instance, settings};
 use claim_events::{ClaimBody, ClaimEvent, Event, KnownOutcome, OutcomeKind, OutcomeRecorded};
@@ -50,7 +50,7 @@ pub fn submitted(claim_id: &str, offset: i64) -> IncomingMessage {
 }
 
 on_both_databases! {
-    fn poison_is_set_aside_with_its_neighbours_applied(database: &Database) {
+    fn poison_is_dead_lettered_with_its_neighbours_applied(database: &Database) {
         let instance = Instance::new(database, "one");
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("starts");
         let (answers, answered) = channel();
@@ -83,13 +83,13 @@ on_both_databases! {
         claims.handle(&batch).expect("the batch is applied");
         assert_eq!(instance.dead_letters(), 7);
         claims.handle(&batch).expect("a batch that comes again is applied again");
-        assert_eq!(instance.dead_letters(), 7, "a message that comes again is set aside once");
+        assert_eq!(instance.dead_letters(), 7, "a message that comes again is dead-lettered once");
         for _ in 0..2 {
             let answered = answered.recv_timeout(Duration::from_secs(10)).expect("both neighbours are paid");
             instance.executor.apply_answers(std::slice::from_ref(&answered.answer)).expect("writes");
         }
         assert_eq!(instance.saga("neighbour").saga.state().name(), "settled");
-        assert_eq!(instance.announced(), 2);
+        assert_eq!(instance.published(), 2);
         assert_eq!(dispatcher.in_flight(), 0);
     }
 
@@ -104,13 +104,13 @@ on_both_databases! {
         claims.handle(&[submitted(CLAIM, 0), message(&ClaimEvent::Submitted(again), 1, 1)]).expect("applies");
         let saga = instance.saga(CLAIM).saga;
         assert_eq!((instance.dead_letters(), saga.resync_epoch, saga.known_version), (0, 7, 1));
-        for (letters, other) in [
+        for (dead_letters, other) in [
             (1, ClaimBody { net_fee_cents: 101, ..body(CLAIM) }),
             (2, ClaimBody { provider_npi: "1234567893".into(), ..body(CLAIM) }),
             (3, ClaimBody { plan_group: "GRP-2000".into(), ..body(CLAIM) }),
         ] {
-            claims.handle(&[message(&ClaimEvent::VoidRequested(other), 2, 1 + letters)]).expect("applies");
-            assert_eq!((instance.dead_letters(), instance.saga(CLAIM).saga.claim_version), (letters, 1));
+            claims.handle(&[message(&ClaimEvent::VoidRequested(other), 2, 1 + dead_letters)]).expect("applies");
+            assert_eq!((instance.dead_letters(), instance.saga(CLAIM).saga.claim_version), (dead_letters, 1));
         }
     }
 

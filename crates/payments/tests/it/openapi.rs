@@ -15,8 +15,8 @@ on_both_databases! {
         with_application(test, secret, async |base, instance| {
             let calls = instance.receive(&event(EXAMPLE_ID, 11_685, 1));
             instance.answer(&calls[0], approved(11_685));
-            let letters = [1, 2].map(|offset| DeadLetter { message: submitted(EXAMPLE_ID, offset), reason: "poison".to_owned() });
-            instance.executor.apply_events(&[], &letters).expect("keeps them");
+            let dead_letters = [1, 2].map(|offset| DeadLetter { message: submitted(EXAMPLE_ID, offset), reason: "poison".to_owned() });
+            instance.executor.apply_events(&[], &dead_letters).expect("keeps them");
             for claim_id in ["stuck0000000000000retry", "stuck0000000000000force"] {
                 let mut calls = instance.receive(&event(claim_id, 100, 1));
                 while instance.saga(claim_id).stuck_reason.is_none() {

@@ -4,9 +4,9 @@ use crate::harness::{CLAIM, Instance, approved, declined, event, refunded, setti
 use claim_events::{Cause, Compensation, OutcomeKind, PaymentEvent, Unwound};
 use dual_db::Database;
 use payments::db::operator_actions;
+use payments::domain::gateway_call::PlannedCall;
 use payments::domain::saga::{Forced, Input, RefundAnswer};
-use payments::executor::PlannedCall;
-use payments::executor::operator::{Act, Acted, By};
+use payments::executor::operator::{Action, ActionOutcome, Actor};
 use serde_json::{Value, json};
 use test_support::{TestDatabase, on_both_databases};
 
@@ -30,12 +30,12 @@ fn stuck_payment(instance: &Instance) -> PlannedCall {
     pay.remove(0)
 }
 
-fn by() -> By {
-    By { reason: "because".into(), operator: Some("A. Smith".into()), client: "192.0.2.7".into() }
+fn by() -> Actor {
+    Actor { reason: "because".into(), operator: Some("A. Smith".into()), client: "192.0.2.7".into() }
 }
 
-fn force(instance: &Instance, answer: Option<Forced>) -> Acted {
-    instance.executor.act(CLAIM, Act::Force(answer), &by()).expect("acts")
+fn force(instance: &Instance, answer: Option<Forced>) -> ActionOutcome {
+    instance.executor.act(CLAIM, Action::Force(answer), &by()).expect("acts")
 }
 
 fn end(instance: &Instance) -> (Option<OutcomeKind>, Option<String>) {
@@ -88,19 +88,19 @@ on_both_databases! {
         });
     }
 
-    fn the_last_acts_are_shown_however_many_there_were(test: &TestDatabase) {
+    fn the_last_operator_actions_are_shown_however_many_there_were(test: &TestDatabase) {
         with_application(test, |_| (), async |base, instance| {
             stuck_payment(&instance);
-            let retry = |n: usize| By { reason: format!("try {n}"), ..by() };
+            let retry = |n: usize| Actor { reason: format!("try {n}"), ..by() };
             for n in 0..100 {
-                assert!(matches!(instance.executor.act(CLAIM, Act::Retry, &retry(n)).expect("acts"), Acted::Done(_)));
+                assert!(matches!(instance.executor.act(CLAIM, Action::Retry, &retry(n)).expect("acts"), ActionOutcome::Done(_)));
             }
-            // Each retry begins to count anew.
+            // Each retry counts from zero.
             while instance.saga(CLAIM).stuck_reason.is_none() {
                 let calls = instance.resume();
                 instance.answer(&calls[0], unknown());
             }
-            assert!(matches!(force(&instance, Some(Forced::Declined)), Acted::Done(_)));
+            assert!(matches!(force(&instance, Some(Forced::Declined)), ActionOutcome::Done(_)));
             let shown: Value = reqwest::get(format!("{base}/v1/payments/{CLAIM}")).await.expect("answers").json().await.expect("JSON");
             let acts = shown["operator_acts"].as_array().expect("a list");
             assert_eq!((acts.len(), &acts[0]["reason"], &acts[98]["reason"]), (100, &json!("try 1"), &json!("try 99")));
@@ -108,7 +108,7 @@ on_both_databases! {
         });
     }
 
-    fn acts_on_payments_in_the_wrong_state_are_refused_and_say_which(test: &TestDatabase) {
+    fn operator_actions_in_the_wrong_state_are_refused_with_the_state(test: &TestDatabase) {
         with_application(test, |_| (), async |base, instance| {
             let why = json!({"reason": "because"});
             for act in ["retry", "force"] {
@@ -133,22 +133,22 @@ on_both_databases! {
     fn a_refund_that_cannot_be_had_is_owed_by_the_provider_and_cash_stays_the_gateways_book(database: &Database) {
         let instance = Instance::new(database, "one");
         let late = stuck_refund(&instance);
-        assert_eq!(force(&instance, None), Acted::Done(vec![]));
+        assert_eq!(force(&instance, None), ActionOutcome::Done(vec![]));
         assert_eq!(end(&instance), (Some(OutcomeKind::Unwound), None));
         assert_eq!(instance.transfer_kinds(CLAIM), ["disburse", "owe", "release", "reserve"]);
-        let said = unwound(&instance);
-        assert_eq!((said.version, said.compensations.as_slice(), said.unsolicited), (1, &[Compensation::Release][..], false));
-        assert!(said.code == "amount_mismatch" && said.words.ends_with("the provider owes it"), "{said:?}");
+        let unwound_event = unwound(&instance);
+        assert_eq!((unwound_event.version, unwound_event.compensations.as_slice(), unwound_event.unsolicited), (1, &[Compensation::Release][..], false));
+        assert!(unwound_event.code == "amount_mismatch" && unwound_event.words.ends_with("the provider owes it"), "{unwound_event:?}");
         assert_eq!(instance.books_off(), 0);
         let acts = instance.database.read(|c| operator_actions::last_of_claim(c, CLAIM, 10)).expect("reads");
         assert_eq!((acts[0].answer.as_deref(), acts[0].operator.as_deref()), (Some("owed"), Some("A. Smith")));
 
-        // The gateway gives it back after all: then it is not owed, which is another end, and nobody asked for it.
+        // The gateway refunds it after all: then it is not owed, which is another outcome, and an unsolicited one.
         instance.answer(&late, refunded());
-        let said = unwound(&instance);
+        let unwound_event = unwound(&instance);
         let compensations = [Compensation::Release, Compensation::Refund];
-        assert_eq!((said.version, said.compensations.as_slice(), said.unsolicited), (2, &compensations[..], true));
-        assert!(said.code == "amount_mismatch" && !said.words.contains("owes"), "{said:?}");
+        assert_eq!((unwound_event.version, unwound_event.compensations.as_slice(), unwound_event.unsolicited), (2, &compensations[..], true));
+        assert!(unwound_event.code == "amount_mismatch" && !unwound_event.words.contains("owes"), "{unwound_event:?}");
         assert_eq!(instance.transfer_kinds(CLAIM), ["acquit", "disburse", "owe", "refund", "release", "reserve"]);
         assert_eq!((end(&instance).0, instance.books_off()), (Some(OutcomeKind::Unwound), 0));
     }
@@ -159,28 +159,28 @@ on_both_databases! {
         force(&instance, Some(Forced::Owed));
         instance.executor.apply_return("evt-1", CLAIM, 150).expect("applies");
         assert_eq!(instance.transfer_kinds(CLAIM), ["acquit", "disburse", "owe", "release", "reserve", "return"]);
-        let said = unwound(&instance);
-        assert_eq!((said.version, said.compensations.as_slice(), said.unsolicited), (2, &[Compensation::Release][..], true));
-        assert!(!said.words.contains("owes"), "{said:?}");
-        // It is said again until claim_process has it.
+        let unwound_event = unwound(&instance);
+        assert_eq!((unwound_event.version, unwound_event.compensations.as_slice(), unwound_event.unsolicited), (2, &[Compensation::Release][..], true));
+        assert!(!unwound_event.words.contains("owes"), "{unwound_event:?}");
+        // It is republished until claim_process has it.
         instance.resume();
-        assert_eq!(unwound(&instance), said);
+        assert_eq!(unwound(&instance), unwound_event);
         assert_eq!(instance.books_off(), 0);
     }
 
-    fn what_an_operator_says_of_a_payment_counts_as_the_gateways_answer(database: &Database) {
+    fn a_forced_answer_counts_as_the_gateways_answer(database: &Database) {
         let instance = Instance::new(database, "one");
         stuck_payment(&instance);
-        assert!(matches!(force(&instance, None), Acted::Refused { state: "stuck", why } if why.contains("paid, declined")));
-        assert!(matches!(force(&instance, Some(Forced::Refunded)), Acted::Refused { .. }));
-        assert!(matches!(force(&instance, Some(Forced::Paid)), Acted::Done(_)));
+        assert!(matches!(force(&instance, None), ActionOutcome::Refused { state: "stuck", why } if why.contains("paid, declined")));
+        assert!(matches!(force(&instance, Some(Forced::Refunded)), ActionOutcome::Refused { .. }));
+        assert!(matches!(force(&instance, Some(Forced::Paid)), ActionOutcome::Done(_)));
         assert_eq!((end(&instance).0, instance.books_off()), (Some(OutcomeKind::Settled), 0));
     }
 
     fn a_payment_that_was_never_made_is_unwound_by_an_operators_word(database: &Database) {
         let instance = Instance::new(database, "one");
         let late = stuck_payment(&instance);
-        assert!(matches!(force(&instance, Some(Forced::Declined)), Acted::Done(_)));
+        assert!(matches!(force(&instance, Some(Forced::Declined)), ActionOutcome::Done(_)));
         let unwinding = instance.saga(CLAIM).saga.unwinding.expect("unwinds");
         assert_eq!((unwinding.cause, unwinding.reason.code.as_str()), (Cause::Operator, "forced"));
         // An answer that agrees changes nothing, and one that does not is an alarm and changes nothing either.
@@ -213,15 +213,15 @@ on_both_databases! {
             Ok(dual_db::on_each_backend!(c, |c| diesel::RunQueryDsl::execute(diesel::sql_query("UPDATE restore_marker SET at_us = 0"), c))?)
         });
         assert_eq!(before.expect("writes"), 1);
-        late.says.submitted_at_us = now_us - 2_000_000;
+        late.update.submitted_at_us = now_us - 2_000_000;
         assert_eq!(instance.receive(&late), []);
         let saga = instance.saga(CLAIM).saga;
         let unwinding = saga.unwinding.expect("unwinds");
         assert_eq!((unwinding.cause, unwinding.failed_step, unwinding.reason.code.as_str()), (Cause::Deadline, None, "too_late"));
-        assert_eq!((instance.announced(), instance.transfer_kinds(CLAIM), saga.compensations), (1, vec![], vec![]));
+        assert_eq!((instance.published(), instance.transfer_kinds(CLAIM), saga.compensations), (1, vec![], vec![]));
 
         let mut begun = event("begun0000000000000000a", 100, 1);
-        begun.says.submitted_at_us = late.says.submitted_at_us;
+        begun.update.submitted_at_us = late.update.submitted_at_us;
         let calls = Instance::new(database, "patient").receive(&begun);
         assert_eq!(calls.len(), 1);
         assert_eq!(instance.receive(&begun), [], "it is being asked for, so no deadline counts");

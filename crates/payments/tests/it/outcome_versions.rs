@@ -15,8 +15,8 @@ const LATER_EPOCH: i64 = 4_000_000_000;
 /// The claim's event, re-requested with this outcome.
 fn known(kind: OutcomeKind, version: i64) -> ClaimEventRead {
     let mut event = event(CLAIM, 100, 1);
-    event.says.resync_epoch = LATER_EPOCH;
-    event.says.known = Some(KnownOutcome { kind, version });
+    event.update.resync_epoch = LATER_EPOCH;
+    event.update.known = Some(KnownOutcome { kind, version });
     event
 }
 

@@ -1,13 +1,13 @@
-//! A database that was put back to an earlier state, or made anew: what it may lack is looked up at the gateway, and
-//! nothing is touched before claim_process has asked anew.
+//! A database that was restored to an earlier state, or created again: what it may lack is looked up at the gateway, and
+//! nothing is touched before claim_process has reannounced its claims.
 
 use crate::harness::{CLAIM, Instance, approved, declined, event, reconcile, refunded};
 use claim_events::{Cause, Compensation, KnownOutcome, OutcomeKind, OutcomeRecorded};
 use dual_db::Database;
 use payments::db::restore_marker;
-use payments::domain::saga::{Call, Disbursement, Forced, Input, LookUpAnswer, PayAnswer, State};
-use payments::executor::operator::{Act, Acted, By};
-use payments::executor::{ClaimEventRead, PlannedCall, Received};
+use payments::domain::saga::{Call, Disbursement, Forced, Input, LookUpAnswer, PayAnswer, PlannedCall, State};
+use payments::executor::operator::{Action, ActionOutcome, Actor};
+use payments::executor::{ClaimEventRead, Received};
 use test_support::on_both_databases;
 
 /// A second later than any marker that a test makes.
@@ -27,13 +27,13 @@ fn restore(database: &Database) {
 fn old_event(database: &Database, version: i64) -> ClaimEventRead {
     let now_us = database.read(|connection| connection.now_us()).expect("reads");
     let mut event = event(CLAIM, 100, version);
-    event.says.submitted_at_us = now_us - MINUTE_US;
+    event.update.submitted_at_us = now_us - MINUTE_US;
     event
 }
 
 fn asked(mut event: ClaimEventRead, known: Option<(OutcomeKind, i64)>) -> ClaimEventRead {
-    event.says.resync_epoch = LATER_EPOCH;
-    event.says.known = known.map(|(kind, version)| KnownOutcome { kind, version });
+    event.update.resync_epoch = LATER_EPOCH;
+    event.update.known = known.map(|(kind, version)| KnownOutcome { kind, version });
     event
 }
 
@@ -48,9 +48,9 @@ fn outcome(instance: &Instance) -> Option<(OutcomeKind, i64)> {
     instance.saga(CLAIM).saga.outcome.map(|outcome| (outcome.kind, outcome.version))
 }
 
-fn force(instance: &Instance, answer: Forced) -> Acted {
-    let by = By { reason: "the help desk said so".into(), operator: None, client: "192.0.2.7".into() };
-    instance.executor.act(CLAIM, Act::Force(Some(answer)), &by).expect("acts")
+fn force(instance: &Instance, answer: Forced) -> ActionOutcome {
+    let by = Actor { reason: "the help desk said so".into(), operator: None, client: "192.0.2.7".into() };
+    instance.executor.act(CLAIM, Action::Force(Some(answer)), &by).expect("acts")
 }
 
 fn settle(instance: &Instance, event: &ClaimEventRead) {
@@ -60,11 +60,11 @@ fn settle(instance: &Instance, event: &ClaimEventRead) {
 }
 
 on_both_databases! {
-    fn a_restored_saga_does_nothing_until_it_is_asked_for_anew(database: &Database) {
+    fn a_restored_saga_does_nothing_until_its_claim_is_reannounced(database: &Database) {
         let instance = Instance::new(database, "one");
         let working = instance.receive(&event(CLAIM, 100, 1));
         restore(database);
-        assert_eq!(instance.resume(), [], "its lease is over, and nobody takes it up");
+        assert_eq!(instance.resume(), [], "its lease is over, and it is not taken up");
         assert_eq!(instance.saga(CLAIM).next_attempt_at_us, None, "nor looks at it again and again");
         assert_eq!(instance.answer(&working[0], approved(100)), [], "an answer from before means nothing");
         assert_eq!(instance.receive(&event(CLAIM, 100, 1)), [], "a resync epoch from before neither");
@@ -83,14 +83,14 @@ on_both_databases! {
     fn what_was_paid_after_the_copy_is_adopted_and_not_paid_again(database: &Database) {
         let instance = Instance::new(database, "one");
         restore(database);
-        let heard = old_event(database, 1);
-        assert_eq!(instance.receive(&heard), []);
+        let received = old_event(database, 1);
+        assert_eq!(instance.receive(&received), []);
         assert_eq!(instance.saga(CLAIM).saga.state(), State::Unverified);
-        let calls = instance.receive(&asked(heard, Some((OutcomeKind::Settled, 1))));
+        let calls = instance.receive(&asked(received, Some((OutcomeKind::Settled, 1))));
         assert_eq!(answer_look_up(&instance, &calls, LookUpAnswer::Paid { amount_cents: 100 }), []);
         assert_eq!(instance.transfer_kinds(CLAIM), ["disburse", "post", "reserve"]);
         assert_eq!(outcome(&instance), Some((OutcomeKind::Settled, 2)), "a version above the known one");
-        assert_eq!((instance.announced(), instance.books_off()), (1, 0));
+        assert_eq!((instance.published(), instance.books_off()), (1, 0));
     }
 
     fn a_settled_saga_whose_payment_was_refunded_after_the_copy_is_unwound(database: &Database) {
@@ -114,13 +114,13 @@ on_both_databases! {
         assert_eq!((outcome(&instance), instance.books_off()), (Some((OutcomeKind::Unwound, 2)), 0));
     }
 
-    fn what_is_settled_here_and_at_the_gateway_is_only_said_again(database: &Database) {
+    fn what_is_settled_here_and_at_the_gateway_is_only_republished(database: &Database) {
         let instance = Instance::new(database, "one");
         settle(&instance, &event(CLAIM, 100, 1));
         restore(database);
         let calls = instance.receive(&asked(event(CLAIM, 100, 1), Some((OutcomeKind::Settled, 1))));
         assert_eq!(answer_look_up(&instance, &calls, LookUpAnswer::Paid { amount_cents: 100 }), []);
-        assert_eq!((outcome(&instance), instance.announced()), (Some((OutcomeKind::Settled, 1)), 2));
+        assert_eq!((outcome(&instance), instance.published()), (Some((OutcomeKind::Settled, 1)), 2));
         assert_eq!(instance.saga(CLAIM).saga.resync_epoch, LATER_EPOCH);
     }
 
@@ -146,8 +146,8 @@ on_both_databases! {
         let first = Instance::new(database, "two").receive(&intended);
         assert_eq!(first.len(), 1);
         restore(database);
-        intended.says.resync_epoch = LATER_EPOCH;
-        intended.says.known = Some(KnownOutcome { kind: OutcomeKind::Unwound, version: 1 });
+        intended.update.resync_epoch = LATER_EPOCH;
+        intended.update.known = Some(KnownOutcome { kind: OutcomeKind::Unwound, version: 1 });
         let calls = instance.receive(&intended);
         let pay = instance.answer(&calls[0], reconcile(LookUpAnswer::NotFound));
         assert!(matches!(&pay[0].call, Call::Pay { .. }), "a stored intent may still arrive: {pay:?}");
@@ -184,14 +184,14 @@ on_both_databases! {
         assert_eq!((outcome(&instance), instance.books_off()), (Some((OutcomeKind::Settled, 1)), 0));
     }
 
-    fn an_operator_can_say_what_became_of_a_payment_that_is_not_found_as_far_as_it_agrees_with_the_facts(database: &Database) {
+    fn an_operator_can_force_the_answer_of_a_look_up_as_far_as_it_agrees_with_the_facts(database: &Database) {
         let mut forgetful = crate::harness::settings();
         forgetful.gateway.key_lifetime_ms = 30_000;
         let instance = Instance::with_settings(database, "one", forgetful);
         restore(database);
         let calls = instance.receive(&asked(old_event(database, 1), None));
         answer_look_up(&instance, &calls, LookUpAnswer::NotFound);
-        assert_eq!(force(&instance, Forced::Declined), Acted::Done(vec![]));
+        assert_eq!(force(&instance, Forced::Declined), ActionOutcome::Done(vec![]));
         let saga = instance.saga(CLAIM).saga;
         assert_eq!(saga.unwinding.map(|why| (why.cause, why.reason.code)), Some((Cause::Operator, "forced".to_owned())));
         assert_eq!((outcome(&instance), instance.books_off()), (Some((OutcomeKind::Unwound, 1)), 0));
@@ -204,13 +204,13 @@ on_both_databases! {
         let calls = instance.receive(&asked(event(CLAIM, 100, 1), None));
         answer_look_up(&instance, &calls, LookUpAnswer::NotFound);
         let before = instance.saga(CLAIM);
-        assert!(matches!(force(&instance, Forced::Declined), Acted::Refused { state: "stuck", why } if why.contains("contradicts")));
+        assert!(matches!(force(&instance, Forced::Declined), ActionOutcome::Refused { state: "stuck", why } if why.contains("contradicts")));
         assert_eq!(instance.saga(CLAIM), before, "nothing was changed");
-        assert_eq!(force(&instance, Forced::Paid), Acted::Done(vec![]));
+        assert_eq!(force(&instance, Forced::Paid), ActionOutcome::Done(vec![]));
         assert_eq!((outcome(&instance), instance.books_off()), (Some((OutcomeKind::Settled, 1)), 0));
     }
 
-    fn a_claim_from_before_a_database_was_made_is_looked_up_without_being_asked_for(database: &Database) {
+    fn a_claim_from_before_a_database_was_created_is_looked_up_without_a_reannouncement(database: &Database) {
         let instance = Instance::new(database, "one");
         let calls = instance.receive(&old_event(database, 1));
         assert_eq!(answer_look_up(&instance, &calls, LookUpAnswer::Declined { code: "no".into() }), []);
@@ -226,7 +226,7 @@ on_both_databases! {
         assert_eq!(outcome(&instance), Some((OutcomeKind::Settled, 1)));
     }
 
-    fn an_unwinding_of_our_own_against_a_known_settlement_is_said_again_above_it(database: &Database) {
+    fn an_unwinding_of_our_own_against_a_known_settlement_is_republished_above_it(database: &Database) {
         let instance = Instance::new(database, "one");
         let calls = instance.receive(&event(CLAIM, 100, 1));
         instance.answer(&calls[0], Input::PayAnswer(PayAnswer::Declined { code: "no".into() }));
@@ -261,7 +261,7 @@ on_both_databases! {
         assert_eq!((outcome(&instance), instance.books_off()), (Some((OutcomeKind::Unwound, 2)), 0));
     }
 
-    fn an_outcome_nobody_asked_for_is_said_again_until_it_is_recorded(database: &Database) {
+    fn an_unsolicited_outcome_is_republished_until_it_is_recorded(database: &Database) {
         let instance = Instance::new(database, "one");
         settle(&instance, &event(CLAIM, 100, 1));
         let call_revision = instance.saga(CLAIM).call_revision;
@@ -289,7 +289,7 @@ on_both_databases! {
         assert_eq!(instance.delivered(), []);
     }
 
-    fn what_is_said_again_while_kafka_is_away_waits_once_and_tells_one_time(database: &Database) {
+    fn what_is_republished_while_kafka_is_away_waits_once_and_has_one_time(database: &Database) {
         let instance = Instance::new(database, "one");
         settle(&instance, &event(CLAIM, 100, 1));
         instance.executor.apply_return("evt-1", CLAIM, 100).expect("applies");
@@ -299,17 +299,17 @@ on_both_databases! {
             instance.receive(&event(CLAIM, 100, 1));
         }
         let stored = instance.saga(CLAIM);
-        assert_eq!((stored.saga.attempts.announce, stored.updated_at_us), (4, first.updated_at_us));
+        assert_eq!((stored.saga.attempts.republish, stored.updated_at_us), (4, first.updated_at_us));
         let delivered: Vec<String> = instance.delivered().into_iter().map(|(envelope, _)| envelope.id).collect();
         assert_eq!(delivered, [format!("{CLAIM}.payment.settled.1"), format!("{CLAIM}.payment.unwound.2")]);
-        // The same outcome, said under another ask, is not what was said before.
+        // The same outcome, published under another epoch, is not what was published before.
         instance.resume();
         instance.receive(&asked(event(CLAIM, 100, 1), None));
         let asks: Vec<i64> = instance.delivered().into_iter().map(|(_, event)| event.resync_epoch()).collect();
         assert_eq!(asks, [0, LATER_EPOCH]);
     }
 
-    fn what_comes_again_does_not_end_the_saying_of_an_outcome_nobody_asked_for(database: &Database) {
+    fn a_repeated_message_does_not_end_the_republishing_of_an_unsolicited_outcome(database: &Database) {
         let instance = Instance::new(database, "one");
         settle(&instance, &event(CLAIM, 100, 1));
         let call_revision = instance.saga(CLAIM).call_revision;
@@ -323,6 +323,6 @@ on_both_databases! {
         instance.executor.apply_events(&[recorded], &[]).expect("applies");
         instance.answer(&returned, Input::Returned { amount_cents: 100 });
         instance.resume();
-        assert_eq!(instance.delivered().len(), 1, "and the outcome is still said again");
+        assert_eq!(instance.delivered().len(), 1, "and the outcome is still republished");
     }
 }

@@ -4,10 +4,10 @@
 use crate::harness::{Instance, event};
 use claim_events::OutcomeKind;
 use dual_db::Database;
+use payments::domain::gateway_call::PlannedCall;
 use payments::domain::reasons::MEANINGS;
 use payments::domain::restore_marker::RestoreMarker;
 use payments::domain::saga::{self, Call, Effect, Input, PayAnswer, RefundAnswer, Saga};
-use payments::executor::PlannedCall;
 use payments::settings::BudgetSettings;
 use std::fmt::Write as _;
 use test_support::on_both_databases;
@@ -31,7 +31,7 @@ enum Case {
 /// When a claim is withdrawn, or its money comes back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Moment {
-    /// Before the submission is heard of.
+    /// Before the submission is received.
     First,
     BeforeThePayAnswer,
     BeforeTheRefundAnswer,
@@ -122,7 +122,7 @@ impl Case {
 impl Moment {
     fn words(self) -> &'static str {
         match self {
-            Moment::First => "before the submission is heard",
+            Moment::First => "before the submission is received",
             Moment::BeforeThePayAnswer => "before `disburse` is answered",
             Moment::BeforeTheRefundAnswer => "before `refund` is answered",
             Moment::AtTheEnd => "after the end",
@@ -272,7 +272,7 @@ impl Alone {
                         self.requests.push(if matches!(call, Call::Refund { .. }) { "refund" } else { "pay" });
                         self.call = Some(call);
                     }
-                    Effect::Announce(_) | Effect::RetryLater { .. } | Effect::Alarm(_) | Effect::Stuck(_) => {}
+                    Effect::Publish(_) | Effect::RetryLater { .. } | Effect::Alarm(_) | Effect::Stuck(_) => {}
                 }
             }
         }
@@ -281,17 +281,17 @@ impl Alone {
 
     fn input(&mut self, input: Input) {
         self.call = None;
-        let saga = self.saga.clone().expect("it was heard of");
+        let saga = self.saga.clone().expect("it was received");
         self.take(saga::advance(saga, input));
     }
 }
 
 impl Player for Alone {
     fn receive(&mut self, version: i64) {
-        let says = event("claim", self.case.due_cents(), version).says;
+        let update = event("claim", self.case.due_cents(), version).update;
         match self.saga.clone() {
-            None => self.take(saga::begin(&says, RestoreMarker::default())),
-            Some(saga) => self.take(saga::advance(saga, Input::Claim(says))),
+            None => self.take(saga::begin(&update, RestoreMarker::default())),
+            Some(saga) => self.take(saga::advance(saga, Input::Claim(update))),
         }
     }
 
@@ -322,11 +322,11 @@ struct Stored<'a> {
 
 impl Player for Stored<'_> {
     fn receive(&mut self, version: i64) {
-        let mut heard = event(&self.claim_id, self.case.due_cents(), version);
+        let mut received = event(&self.claim_id, self.case.due_cents(), version);
         if self.case == Case::NoBudget {
-            heard.says.plan_group = "POOR".into();
+            received.update.plan_group = "POOR".into();
         }
-        let calls = self.instance.receive(&heard);
+        let calls = self.instance.receive(&received);
         if !calls.is_empty() {
             self.calls = calls;
         }
@@ -382,7 +382,7 @@ fn rows() -> Vec<Row> {
                 continue;
             }
             let Alone { saga, transfers, requests, .. } = alone;
-            let saga = saga.expect("it was heard of");
+            let saga = saga.expect("it was received");
             let refund = refund_answered.then_some(refund);
             rows.push(Row { case, timing, happened, refund, saga, transfers, requests });
         }
@@ -447,7 +447,7 @@ fn the_table_is_what_the_saga_does() {
         std::fs::write(file, &made).expect("writes");
     }
     let stands = std::fs::read_to_string(file).expect("crates/payments/SAGA.md can be read");
-    assert_eq!(stands, made, "write it anew: UPDATE_SAGA=1 cargo test -p payments saga_md");
+    assert_eq!(stands, made, "write it again: UPDATE_SAGA=1 cargo test -p payments saga_md");
 }
 
 #[test]
@@ -477,14 +477,14 @@ on_both_databases! {
             let mut stored = Stored { instance: &instance, claim_id: claim_id.clone(), case: row.case, calls: Vec::new() };
             play(&mut stored, row.case, row.timing, row.refund.unwrap_or(Refund::Refunded));
             let saga = instance.saga(&claim_id).saga;
-            let told = format!("{:?}, {:?}, {:?}", row.case, row.timing, row.refund);
-            assert_eq!((&saga.unwinding, saga.outcome), (&row.saga.unwinding, row.saga.outcome), "{told}");
-            assert_eq!(saga.compensations, row.saga.compensations, "{told}");
+            let outcome = format!("{:?}, {:?}, {:?}", row.case, row.timing, row.refund);
+            assert_eq!((&saga.unwinding, saga.outcome), (&row.saga.unwinding, row.saga.outcome), "{outcome}");
+            assert_eq!(saga.compensations, row.saga.compensations, "{outcome}");
             let mut transfers = row.transfers.clone();
             transfers.sort();
-            assert_eq!(instance.transfer_kinds(&claim_id), transfers, "{told}");
-            // Nobody asked for the end of a late return: it is said until it is recorded.
-            assert_eq!(saga.unsolicited, row.saga.unsolicited, "{told}");
+            assert_eq!(instance.transfer_kinds(&claim_id), transfers, "{outcome}");
+            // The outcome of a late return is unsolicited: it is republished until it is recorded.
+            assert_eq!(saga.unsolicited, row.saga.unsolicited, "{outcome}");
             if let (true, Some(outcome)) = (saga.unsolicited, saga.outcome) {
                 let known_outcome = claim_events::KnownOutcome { kind: outcome.kind, version: outcome.version };
                 let recorded = claim_events::OutcomeRecorded { claim_id, known_outcome, resync_epoch: 0 };

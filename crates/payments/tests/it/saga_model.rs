@@ -6,7 +6,7 @@ use claim_events::{Cause, Compensation, KnownOutcome, OutcomeKind, PaymentEvent,
 use payments::domain::ledger::{Account, Kind, Transfer, Weight};
 use payments::domain::restore_marker::RestoreMarker;
 use payments::domain::saga::{
-    Call, ClaimSays, Disbursement, Effect, Input, LookUpAnswer, PayAnswer, RefundAnswer, Reservation, Saga, State,
+    Call, ClaimUpdate, Disbursement, Effect, Input, LookUpAnswer, PayAnswer, RefundAnswer, Reservation, Saga, State,
     advance, begin,
 };
 use proptest::prelude::*;
@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 enum Fate {
     Approve,
     Decline,
-    /// It pays this much more than it was asked to.
+    /// It pays this much more than was requested.
     Overpay(i64),
 }
 
@@ -117,8 +117,8 @@ impl World {
         }
     }
 
-    fn says(&self, version: i64) -> ClaimSays {
-        ClaimSays {
+    fn update(&self, version: i64) -> ClaimUpdate {
+        ClaimUpdate {
             claim_id: "claim".into(),
             plan_group: "plan".into(),
             provider_npi: "1497775530".into(),
@@ -133,10 +133,10 @@ impl World {
 
     fn receive(&mut self, version: i64) {
         self.voided |= version == 2;
-        let says = self.says(version);
+        let update = self.update(version);
         let result = match self.saga.clone() {
-            None => begin(&says, RestoreMarker::default()),
-            Some(saga) => advance(saga, Input::Claim(says)),
+            None => begin(&update, RestoreMarker::default()),
+            Some(saga) => advance(saga, Input::Claim(update)),
         };
         self.write(result);
     }
@@ -163,7 +163,7 @@ impl World {
                         effects.extend(more);
                     }
                     Effect::Book(transfer) | Effect::ReserveAnyway(transfer) => self.book(transfer),
-                    Effect::Announce(event) => self.announced.push(event),
+                    Effect::Publish(event) => self.announced.push(event),
                     Effect::Call(call) => calls.push(call),
                     Effect::RetryLater { .. } | Effect::Alarm(_) | Effect::Stuck(_) => {}
                 }
@@ -228,7 +228,7 @@ impl World {
             return;
         }
         let (revision, answer) = self.answers.remove(index % self.answers.len());
-        if revision == self.revision || self.saga().takes(&answer) {
+        if revision == self.revision || self.saga().accepts_late(&answer) {
             self.input(answer);
         }
     }
@@ -498,7 +498,7 @@ fn a_repeated_event_is_answered_with_the_outcome_and_met_with_silence_before_the
 #[test]
 fn an_ask_is_echoed_and_an_older_one_is_ignored() {
     let mut world = run(100, true, Fate::Approve);
-    let asked = ClaimSays { resync_epoch: 1_795_512_600, ..world.says(1) };
+    let asked = ClaimUpdate { resync_epoch: 1_795_512_600, ..world.update(1) };
     world.input(Input::Claim(asked));
     assert_eq!(world.announced.last().map(PaymentEvent::resync_epoch), Some(1_795_512_600));
     world.receive(1);
@@ -511,8 +511,8 @@ fn put_back(mut world: World, saga: Saga, known: Option<KnownOutcome>) -> World 
     // It echoes an older resync epoch, so claim_process ignores it from now on.
     world.announced.clear();
     world.saga = Some(saga.under(RestoreMarker { at_us: 1_000_000, restored: true }));
-    let says = ClaimSays { resync_epoch: 2, known, ..world.says(1) };
-    world.input(Input::Claim(says));
+    let update = ClaimUpdate { resync_epoch: 2, known, ..world.update(1) };
+    world.input(Input::Claim(update));
     world.finish();
     world
 }
@@ -549,7 +549,7 @@ fn an_own_end_without_a_payment_does_not_stand_against_a_payment_that_is_found()
 fn what_claim_process_knew_before_the_last_ask_does_not_count() {
     let mut world = run(100, false, Fate::Approve);
     let known = KnownOutcome { kind: OutcomeKind::Unwound, version: 1 };
-    world.input(Input::Claim(ClaimSays { known: Some(known), ..world.says(1) }));
+    world.input(Input::Claim(ClaimUpdate { known: Some(known), ..world.update(1) }));
     let copy = world.saga().clone();
     assert!(copy.known_unwound);
     let world = put_back(world, copy, None);
@@ -559,7 +559,7 @@ fn what_claim_process_knew_before_the_last_ask_does_not_count() {
 
 /// The same version must not tell two ends, and what was lost may have told this one otherwise.
 #[test]
-fn an_unwinding_of_facts_that_were_put_back_is_said_above_the_known_one() {
+fn an_unwinding_of_restored_facts_is_published_above_the_known_one() {
     let world = run(131, true, Fate::Decline);
     let copy = world.saga().clone();
     let world = put_back(world, copy, Some(KnownOutcome { kind: OutcomeKind::Unwound, version: 1 }));
@@ -572,13 +572,13 @@ fn an_unwinding_of_facts_that_were_put_back_is_said_above_the_known_one() {
 fn an_unwinding_for_what_claim_process_has_forgotten_is_not_gone_on_with() {
     let mut world = World::new(100, true, Fate::Approve);
     let known = KnownOutcome { kind: OutcomeKind::Unwound, version: 1 };
-    let says = ClaimSays { resync_epoch: 2, known: Some(known), submitted_at_us: 0, ..world.says(1) };
-    world.write(begin(&says, RestoreMarker { at_us: 1_000_000, restored: true }));
+    let update = ClaimUpdate { resync_epoch: 2, known: Some(known), submitted_at_us: 0, ..world.update(1) };
+    world.write(begin(&update, RestoreMarker { at_us: 1_000_000, restored: true }));
     let copy = world.saga().clone();
     assert!(copy.known_unwound && copy.unwinding.is_some() && copy.outcome.is_none());
     world.crash();
     world.saga = Some(copy.under(RestoreMarker { at_us: 3_000_000, restored: true }));
-    world.input(Input::Claim(ClaimSays { resync_epoch: 4, ..world.says(1) }));
+    world.input(Input::Claim(ClaimUpdate { resync_epoch: 4, ..world.update(1) }));
     world.finish();
     world.check();
     assert_eq!(end_of(&world), Some((OutcomeKind::Settled, 2)));

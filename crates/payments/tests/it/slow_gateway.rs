@@ -3,7 +3,8 @@
 use crate::harness::{Approving, Instance, event, settings};
 use dual_db::Database;
 use payments::domain::saga::State;
-use payments::gateway::{Dispatcher, HttpGateway};
+use payments::gateway::Dispatcher;
+use payments::gateway::keyed_json::KeyedJsonGateway;
 use payments::settings::Settings;
 use payments::worker::{AnswerWriter, start_resuming};
 use std::sync::Arc;
@@ -36,7 +37,7 @@ on_both_databases! {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("starts");
         let (answers, answered) = channel();
         let gateway = Arc::new(Approving::slow(CALL));
-        let dispatcher = Dispatcher::new(Arc::clone(&gateway), runtime.handle().clone(), &few, answers);
+        let dispatcher = Dispatcher::new(Arc::<Approving>::clone(&gateway), runtime.handle().clone(), &few, answers);
         let writer = AnswerWriter::start(instance.executor.clone(), dispatcher.clone(), answered, &few.saga);
         let resuming = start_resuming(instance.executor.clone(), dispatcher.clone(), &few.saga);
 
@@ -51,7 +52,7 @@ on_both_databases! {
         let made = gateway.payments();
         assert!(made <= CLAIMS + CLAIMS / 5, "{made} calls for {CLAIMS} claims");
         assert_eq!(instance.books_off(), 0);
-        // Each is written when its claim is heard, when it is taken up, and when it is answered, and a few are taken up in
+        // Each is written when its claim is received, when it is taken up, and when it is answered, and a few are taken up in
         // vain. Were all taken up that wait, whenever their leases are over, it would be more than six times for each.
         let written: i64 = ids.iter().map(|id| instance.saga(id).revision).sum();
         let claims = i64::try_from(CLAIMS).expect("few");
@@ -67,9 +68,9 @@ on_both_databases! {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("starts");
         let (answers, _answered) = channel();
         let hanging = Arc::new(Approving::hanging());
-        let dispatcher = Dispatcher::new(Arc::clone(&hanging), runtime.handle().clone(), &few, answers);
+        let dispatcher = Dispatcher::new(Arc::<Approving>::clone(&hanging), runtime.handle().clone(), &few, answers);
         let events: Vec<_> = (0..100).map(|n| event(&format!("claim{n:017}"), 100, 1)).collect();
-        // Whoever heard of them was stopped before it called.
+        // The instance that received them was stopped before it called.
         instance.hear_all(&events);
         let resuming = start_resuming(instance.executor.clone(), dispatcher.clone(), &few.saga);
         wait_until("one is taken up and called", || hanging.payments() > 0);
@@ -93,13 +94,13 @@ on_both_databases! {
         let instance = Instance::with_settings(database, "one", patient.clone());
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("starts");
         let (answers, answered) = channel();
-        let nobody = Arc::new(HttpGateway::new(&patient.gateway).expect("a client"));
-        let dispatcher = Dispatcher::new(nobody, runtime.handle().clone(), &patient, answers);
+        let refused = Arc::new(KeyedJsonGateway::new(&patient.gateway).expect("a client"));
+        let dispatcher = Dispatcher::new(refused, runtime.handle().clone(), &patient, answers);
         let writer = AnswerWriter::start(instance.executor.clone(), dispatcher.clone(), answered, &patient.saga);
         let events: Vec<_> = (0..CLAIMS).map(|n| event(&format!("claim{n:017}"), 100, 1)).collect();
         dispatcher.dispatch(instance.hear_all(&events));
         wait_until("calls pause, and are not made again and again", || {
-            dispatcher.concurrency().rest_left_us >= 200_000
+            dispatcher.concurrency().pause_left_us >= 200_000
         });
         let began = Instant::now();
         writer.drain(Duration::from_secs(60));

@@ -61,7 +61,7 @@ on_both_databases! {
         assert_eq!(timed.take_up(), []);
         timed.pass(1);
         assert_eq!(timed.take_up(), [first[0].call.clone()]);
-        assert_eq!(timed.left_alone(), 15 * SECOND, "its lease begins anew");
+        assert_eq!(timed.left_alone(), 15 * SECOND, "its lease begins again");
         assert_eq!(timed.take_up(), []);
     }
 
@@ -113,7 +113,7 @@ on_both_databases! {
         let timed = Timed::start(database, |settings| settings.saga.deadline_ms = 60_000);
         for (claim_id, age_us, begun) in [("in time", 60 * SECOND, true), ("too late", 60 * SECOND + 1, false)] {
             let mut submitted = event(claim_id, 100, 1);
-            submitted.says.submitted_at_us = timed.now() - age_us;
+            submitted.update.submitted_at_us = timed.now() - age_us;
             assert_eq!(timed.instance.receive(&submitted).len(), usize::from(begun), "{claim_id}");
         }
         let saga = timed.instance.saga("too late").saga;
@@ -150,7 +150,7 @@ on_both_databases! {
         let settled_us = timed.now();
         timed.pass(60 * SECOND);
         let mut asked = event(CLAIM, 100, 1);
-        asked.says.resync_epoch = 1;
+        asked.update.resync_epoch = 1;
         timed.instance.receive(&asked);
         let stored = timed.instance.saga(CLAIM);
         assert_eq!((stored.updated_at_us, stored.saga.resync_epoch), (settled_us, 1));

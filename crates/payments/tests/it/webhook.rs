@@ -1,4 +1,4 @@
-//! What the gateway tells: signed, of this time, kept once, and applied when its payment is known.
+//! What the gateway reports: signed, of this time, kept once, and applied when its payment is known.
 
 use crate::harness::{CLAIM, Instance, approved, event, with_application};
 use claim_events::OutcomeKind;
@@ -20,14 +20,14 @@ const SECRET: &str = "a secret";
 /// Well outside what is still of this time, however long a test takes. The bound itself is tested beside the check.
 const HOUR_S: i64 = 3_600;
 
-/// A service under test that takes webhooks, and the gateway that tells.
+/// A service under test that takes webhooks, and the gateway that reports.
 struct Gateway {
     client: Client,
     url: String,
 }
 
 impl Gateway {
-    async fn tell(&self, body: &Value, at_s: i64, secret: &str) -> (u16, Value) {
+    async fn report(&self, body: &Value, at_s: i64, secret: &str) -> (u16, Value) {
         let body = body.to_string();
         let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("any key");
         mac.update(format!("{at_s}.{body}").as_bytes());
@@ -46,8 +46,8 @@ impl Gateway {
         value.map_or(0, |value| value.parse().expect("a number"))
     }
 
-    async fn tell_now(&self, event_id: &str, amount_cents: i64) -> u16 {
-        self.tell(&returned(event_id, amount_cents), now_s(), SECRET).await.0
+    async fn report_now(&self, event_id: &str, amount_cents: i64) -> u16 {
+        self.report(&returned(event_id, amount_cents), now_s(), SECRET).await.0
     }
 }
 
@@ -77,16 +77,16 @@ fn outcome(instance: &Instance) -> Option<(OutcomeKind, i64)> {
 }
 
 on_both_databases! {
-    fn a_return_after_settlement_unwinds_once_however_often_it_is_told(test: &TestDatabase) {
+    fn a_return_after_settlement_unwinds_once_however_often_it_is_reported(test: &TestDatabase) {
         with_webhooks(test, SECRET, async |gateway, instance| {
             settle(&instance);
-            assert_eq!(gateway.tell_now("event-1", 100).await, 200);
+            assert_eq!(gateway.report_now("event-1", 100).await, 200);
             assert_eq!(outcome(&instance), Some((OutcomeKind::Unwound, 2)));
             assert!(instance.saga(CLAIM).saga.unsolicited);
             let transfers = instance.transfer_kinds(CLAIM);
             assert_eq!(transfers, ["disburse", "post", "reserve", "return", "reverse"]);
-            assert_eq!(gateway.tell_now("event-1", 100).await, 409);
-            assert_eq!(gateway.tell_now("another-id", 100).await, 200, "of another id, and nothing new");
+            assert_eq!(gateway.report_now("event-1", 100).await, 409);
+            assert_eq!(gateway.report_now("another-id", 100).await, 200, "of another id, and nothing new");
             assert_eq!((instance.transfer_kinds(CLAIM), instance.books_off()), (transfers, 0));
         });
     }
@@ -95,32 +95,32 @@ on_both_databases! {
         let instance = Instance::new(test.database(), "one");
         settle(&instance);
         let (returns, alarms) = (Tally::of("payments_returned_total"), Tally::of("payment_alarms_total"));
-        let tell = |tally: &Tally, event_id: &str, amount_cents| {
+        let report = |tally: &Tally, event_id: &str, amount_cents| {
             let _counting = metrics::set_default_local_recorder(tally);
             instance.executor.apply_return(event_id, CLAIM, amount_cents).expect("keeps").0
         };
-        assert_eq!(tell(&returns, "first", 100), ReturnOutcome::Applied);
-        assert_eq!(tell(&returns, "under-another-id", 100), ReturnOutcome::Applied, "and it is the same");
+        assert_eq!(report(&returns, "first", 100), ReturnOutcome::Applied);
+        assert_eq!(report(&returns, "under-another-id", 100), ReturnOutcome::Applied, "and it is the same");
         assert_eq!(returns.total(), 1);
-        assert_eq!(tell(&alarms, "more", 70), ReturnOutcome::Kept, "that is more than was paid");
+        assert_eq!(report(&alarms, "more", 70), ReturnOutcome::Kept, "that is more than was paid");
         assert_eq!((alarms.total(), test.database().read(count_waiting).expect("counts").0), (1, 1));
         assert_eq!(instance.transfer_kinds(CLAIM), ["disburse", "post", "reserve", "return", "reverse"]);
         assert_eq!(outcome(&instance), Some((OutcomeKind::Unwound, 2)));
     }
 
-    fn a_return_told_otherwise_under_the_same_id_is_an_alarm_and_changes_nothing(test: &TestDatabase) {
+    fn another_return_under_the_same_id_is_an_alarm_and_changes_nothing(test: &TestDatabase) {
         let instance = Instance::new(test.database(), "one");
         settle(&instance);
         let alarms = Tally::of("payment_alarms_total");
-        let tell = |claim_id: &str, amount_cents| {
+        let report = |claim_id: &str, amount_cents| {
             let _counting = metrics::set_default_local_recorder(&alarms);
-            let (told, _) = instance.executor.apply_return("evt-1", claim_id, amount_cents).expect("keeps");
-            (told, alarms.total())
+            let (reported, _) = instance.executor.apply_return("evt-1", claim_id, amount_cents).expect("keeps");
+            (reported, alarms.total())
         };
-        assert_eq!(tell(CLAIM, 100), (ReturnOutcome::Applied, 0));
-        assert_eq!(tell(CLAIM, 100), (ReturnOutcome::Repeated, 0));
-        assert_eq!(tell(CLAIM, 70), (ReturnOutcome::Repeated, 1));
-        assert_eq!(tell("another", 100), (ReturnOutcome::Repeated, 2));
+        assert_eq!(report(CLAIM, 100), (ReturnOutcome::Applied, 0));
+        assert_eq!(report(CLAIM, 100), (ReturnOutcome::Repeated, 0));
+        assert_eq!(report(CLAIM, 70), (ReturnOutcome::Repeated, 1));
+        assert_eq!(report("another", 100), (ReturnOutcome::Repeated, 2));
         assert_eq!(instance.transfer_kinds(CLAIM), ["disburse", "post", "reserve", "return", "reverse"]);
     }
 
@@ -129,7 +129,7 @@ on_both_databases! {
             settle(&instance);
             let event = returned("event-1", 100);
             for (at_s, secret) in [(now_s(), "guessed"), (now_s() - HOUR_S, SECRET), (now_s() + HOUR_S, SECRET)] {
-                let (status, body) = gateway.tell(&event, at_s, secret).await;
+                let (status, body) = gateway.report(&event, at_s, secret).await;
                 assert_eq!((status, &body["status"]), (401, &json!(401)), "{body}");
             }
             let unsigned = gateway.client.post(&gateway.url).body(event.to_string()).send().await.expect("answers");
@@ -144,10 +144,10 @@ on_both_databases! {
             ] {
                 let mut wrong = event.clone();
                 wrong.as_object_mut().expect("an object").extend(change.as_object().expect("an object").clone());
-                assert_eq!(gateway.tell(&wrong, now_s(), SECRET).await.0, status, "{change}");
+                assert_eq!(gateway.report(&wrong, now_s(), SECRET).await.0, status, "{change}");
             }
             assert_eq!(outcome(&instance), Some((OutcomeKind::Settled, 1)));
-            assert_eq!(gateway.tell_now("event-1", 100).await, 200, "and the event is not used up");
+            assert_eq!(gateway.report_now("event-1", 100).await, 200, "and the event is not used up");
         });
     }
 
@@ -159,12 +159,12 @@ on_both_databases! {
         with_application(test, change, async |base, instance| {
             let gateway = Gateway { client: Client::new(), url: format!("{base}/v1/webhooks/gateway") };
             settle(&instance);
-            assert_eq!(gateway.tell_now("kept", 100).await, 200);
+            assert_eq!(gateway.report_now("kept", 100).await, 200);
             let state = || {
                 let returns: dual_db::Result<i64> =
                     test.database().read(|c| Ok(on_each_backend!(c, |c| gateway_returns::table.count().get_result(c))?));
                 let transfers = instance.transfer_kinds(CLAIM);
-                (instance.saga(CLAIM), transfers, instance.announced(), returns.expect("counts"))
+                (instance.saga(CLAIM), transfers, instance.published(), returns.expect("counts"))
             };
             let before = state();
             let with = |change: Value| {
@@ -189,7 +189,7 @@ on_both_databases! {
                 (with(json!({"id": "x".repeat(1_000)})), now, SECRET, 413, "unreadable"),
             ] {
                 let counted = gateway.refused(reason).await;
-                let (answered, problem) = gateway.tell(&event, at_s, secret).await;
+                let (answered, problem) = gateway.report(&event, at_s, secret).await;
                 assert_eq!((answered, &problem["status"]), (status, &json!(status)), "{reason}: {problem}");
                 assert!(gateway.refused(reason).await > counted, "{reason} is counted");
                 assert_eq!(state(), before, "{reason} changes nothing");
@@ -206,7 +206,7 @@ on_both_databases! {
         with_webhooks(test, "", async |gateway, instance| {
             settle(&instance);
             let counted = gateway.refused("no_secret").await;
-            assert_eq!(gateway.tell_now("event-1", 100).await, 503);
+            assert_eq!(gateway.report_now("event-1", 100).await, 503);
             assert!(gateway.refused("no_secret").await > counted);
             assert_eq!(outcome(&instance), Some((OutcomeKind::Settled, 1)));
         });
@@ -214,8 +214,8 @@ on_both_databases! {
 
     fn a_return_of_a_payment_not_yet_known_waits_for_it(test: &TestDatabase) {
         with_webhooks(test, SECRET, async |gateway, instance| {
-            assert_eq!(gateway.tell_now("event-1", 100).await, 202);
-            assert_eq!(gateway.tell_now("event-1", 100).await, 409);
+            assert_eq!(gateway.report_now("event-1", 100).await, 202);
+            assert_eq!(gateway.report_now("event-1", 100).await, 409);
             // Its claim comes now; the return is the approval, too.
             assert_eq!(instance.receive(&event(CLAIM, 100, 1)).len(), 1);
             assert_eq!(outcome(&instance), Some((OutcomeKind::Unwound, 1)));
@@ -228,11 +228,11 @@ on_both_databases! {
         with_webhooks(test, SECRET, async |gateway, instance| {
             let waiting = || test.database().read(count_waiting).expect("counts").0;
             settle(&instance);
-            assert_eq!(gateway.tell_now("half", 50).await, 202, "another amount came back than was paid");
+            assert_eq!(gateway.report_now("half", 50).await, 202, "another amount came back than was paid");
             assert_eq!((outcome(&instance), waiting()), (Some((OutcomeKind::Settled, 1)), 1));
             let refund = instance.receive(&event(CLAIM, 100, 2));
             instance.answer(&refund[0], crate::harness::refunded());
-            assert_eq!(gateway.tell_now("late", 100).await, 202, "it was refunded before");
+            assert_eq!(gateway.report_now("late", 100).await, 202, "it was refunded before");
             assert_eq!(instance.transfer_kinds(CLAIM), ["disburse", "post", "refund", "reserve", "reverse"]);
             assert_eq!((waiting(), instance.books_off()), (2, 0));
 
@@ -240,9 +240,9 @@ on_both_databases! {
             instance.answer(&refused[0], crate::harness::declined());
             let mut never_paid = returned("never paid", 100);
             never_paid["reference"] = json!("declined");
-            assert_eq!(gateway.tell(&never_paid, now_s(), SECRET).await.0, 400, "an id has no blanks");
+            assert_eq!(gateway.report(&never_paid, now_s(), SECRET).await.0, 400, "an id has no blanks");
             never_paid["id"] = json!("never-paid");
-            assert_eq!(gateway.tell(&never_paid, now_s(), SECRET).await.0, 202);
+            assert_eq!(gateway.report(&never_paid, now_s(), SECRET).await.0, 202);
             assert_eq!((waiting(), instance.books_off()), (3, 0));
             let page = async |query: &str| -> Value {
                 let url = gateway.url.replace("/webhooks/gateway", &format!("/returns?limit=2{query}"));
@@ -260,7 +260,7 @@ on_both_databases! {
         with_webhooks(test, SECRET, async |gateway, instance| {
             settle(&instance);
             let refund = instance.receive(&event(CLAIM, 100, 2));
-            assert_eq!(gateway.tell_now("event-1", 100).await, 200);
+            assert_eq!(gateway.report_now("event-1", 100).await, 200);
             assert_eq!(instance.saga(CLAIM).saga.disbursement, Disbursement::Returned);
             instance.answer(&refund[0], crate::harness::refunded());
             assert_eq!(instance.transfer_kinds(CLAIM), ["disburse", "post", "reserve", "return", "reverse"]);
@@ -269,18 +269,18 @@ on_both_databases! {
         });
     }
 
-    fn two_tellings_at_once_are_one(test: &TestDatabase) {
+    fn two_reports_at_once_are_one(test: &TestDatabase) {
         let instances: Vec<Instance> = (0..4).map(|n| Instance::new(test.database(), &n.to_string())).collect();
         settle(&instances[0]);
-        let told: Vec<ReturnOutcome> = std::thread::scope(|scope| {
-            let telling: Vec<_> = instances
+        let reported: Vec<ReturnOutcome> = std::thread::scope(|scope| {
+            let reporting: Vec<_> = instances
                 .iter()
                 .map(|instance| scope.spawn(|| instance.executor.apply_return("event-1", CLAIM, 100).expect("applies").0))
                 .collect();
-            telling.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+            reporting.into_iter().map(|thread| thread.join().expect("no panic")).collect()
         });
-        assert_eq!(told.iter().filter(|told| **told == ReturnOutcome::Applied).count(), 1, "{told:?}");
-        assert_eq!(told.iter().filter(|told| **told == ReturnOutcome::Repeated).count(), 3, "{told:?}");
+        assert_eq!(reported.iter().filter(|outcome| **outcome == ReturnOutcome::Applied).count(), 1, "{reported:?}");
+        assert_eq!(reported.iter().filter(|outcome| **outcome == ReturnOutcome::Repeated).count(), 3, "{reported:?}");
     }
 
     fn the_ledger_is_append_only_by_the_database_itself(test: &TestDatabase) {

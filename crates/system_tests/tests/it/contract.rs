@@ -1,4 +1,4 @@
-//! What the services really say is what the published contract says, read by somebody who knows nothing else.
+//! The messages on both topics are checked against the published contract.
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Headers, Message};
@@ -13,7 +13,7 @@ use system_tests::stack::Stack;
 const WAIT: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_message_on_both_topics_is_one_of_the_contract() {
+async fn every_message_on_both_topics_fits_the_published_contract() {
     let stack = Stack::start(1).await;
     let mut accepted = Vec::new();
     for (fate, number) in ALL.into_iter().zip(0..) {
@@ -21,14 +21,14 @@ async fn every_message_on_both_topics_is_one_of_the_contract() {
         accepted.push(Accepted::new(claim["id"].as_str().unwrap().to_owned(), fate));
     }
     audit::check(&stack.api, &accepted, Duration::from_secs(60), Strictness::EndedOnce).await;
-    // One is withdrawn after it was paid, and all are asked for anew.
+    // One claim is voided after it was paid, and all are reannounced.
     accepted[0].voided = stack.api.void(&accepted[0].id).await;
     assert!(accepted[0].voided);
     stack.claim_process[0].command(&["reannounce"]);
     audit::check(&stack.api, &accepted, Duration::from_secs(60), Strictness::EndedOnce).await;
 
     let witness: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", &stack.ground.brokers)
+        .set("bootstrap.servers", &stack.infrastructure.brokers)
         .set("group.id", "witness")
         .set("fetch.wait.max.ms", "10")
         .create()
@@ -41,11 +41,11 @@ async fn every_message_on_both_topics_is_one_of_the_contract() {
         assert_eq!(metadata.topics()[0].partitions().len(), partitions, "partitions of {topic}");
         assert_eq!(partitions, 12);
         let about = read_all(&witness, &topic, partitions);
-        assert_eq!(about, ids, "{topic} tells of every claim");
+        assert_eq!(about, ids, "{topic} has messages of every claim");
     }
 }
 
-/// Checks every message of a topic, and returns the claims they are about.
+/// Checks every message of a topic, and returns the ids of their claims.
 fn read_all(witness: &BaseConsumer, topic: &str, partitions: usize) -> BTreeSet<String> {
     let mut all = TopicPartitionList::new();
     let mut wanted = 0;
@@ -60,7 +60,7 @@ fn read_all(witness: &BaseConsumer, topic: &str, partitions: usize) -> BTreeSet<
     let until = Instant::now() + WAIT;
     let mut seen = 0;
     while seen < wanted {
-        assert!(Instant::now() < until, "{seen} of {wanted} messages came on {topic}");
+        assert!(Instant::now() < until, "{seen} of {wanted} messages arrived on {topic}");
         let Some(message) = witness.poll(Duration::from_millis(100)) else { continue };
         let message = message.expect("a message");
         seen += 1;
@@ -71,7 +71,7 @@ fn read_all(witness: &BaseConsumer, topic: &str, partitions: usize) -> BTreeSet<
         let body = message.payload().expect("a body");
         assert_eq!(contract::check(topic, Some(&key), &headers, body), Ok(()), "{headers:?} {}", text(Some(body)));
 
-        // And it would be noticed if it were not so.
+        // The check finds violations.
         assert!(contract::check(topic, Some("another"), &headers, body).is_err());
         assert!(contract::check("another", Some(&key), &headers, body).is_err());
         assert!(contract::check(topic, Some(&key), &headers[1..], body).is_err());

@@ -1,4 +1,4 @@
-//! A claim goes in and its payment comes out, on a system that nobody disturbs.
+//! Claims and their payments on a system without faults.
 
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -7,17 +7,17 @@ use system_tests::fates::{ALL, Fate};
 use system_tests::stack::Stack;
 
 const REAL_CLAIM: &str = include_str!("../../../../scripts/claim_1234.csv");
-/// No subscriber is called this, unless a log line or an event shows one.
+/// A subscriber id that no log line and no event may contain.
 const CANARY: &str = "CANARY7714935028";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_real_claim_settles_within_two_seconds() {
     let stack = Stack::start(1).await;
-    // The first claim waits until the consumer groups have formed, and any may wait for a machine that has other work: the
-    // quickest shows what a claim takes.
+    // The first claim waits until the consumer groups have formed, and any claim may be slowed down by other work on the machine:
+    // the fastest one shows how long a claim takes.
     let mut took = Vec::new();
     while took.iter().min().is_none_or(|quickest| *quickest >= Duration::from_secs(2)) {
-        assert!(took.len() < 10, "none took less than two seconds: {took:?}");
+        assert!(took.len() < 10, "no claim took less than two seconds: {took:?}");
         let claim = post_csv(&stack, REAL_CLAIM).await;
         let posted = Instant::now();
         assert_eq!(claim["net_fee"], "116.85");
@@ -37,7 +37,7 @@ async fn post_csv(stack: &Stack, body: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_fate_ends_as_its_cents_say_over_two_consumers() {
+async fn every_fate_ends_as_its_cents_demand_with_two_consumers() {
     let mut stack = Stack::start(2).await;
     let mut accepted = Vec::new();
     for number in 0..40 {
@@ -55,7 +55,7 @@ async fn every_fate_ends_as_its_cents_say_over_two_consumers() {
 
     for service in stack.payments.iter_mut().chain(&mut stack.claim_process).chain([&mut stack.gateway]) {
         let status = service.stop();
-        assert!(status.success(), "{} ended with {status}: {}", service.name(), service.last_words());
+        assert!(status.success(), "{} ended with {status}: {}", service.name(), service.last_lines());
     }
 }
 
@@ -76,7 +76,7 @@ async fn no_log_line_and_no_error_shows_a_subscriber() {
         let answer = stack.api.post(kind, body.clone(), None).await.unwrap();
         assert!(answer.status().is_client_error());
         let text = answer.text().await.unwrap();
-        // The last one uses it as the name of a field, which the sender is told back.
+        // The last body uses it as a field name, which the answer to the sender repeats.
         assert!(!text.contains(CANARY) || body.ends_with("1}]"), "{text}");
     }
     let payment = stack.api.payment(accepted["id"].as_str().unwrap()).await.unwrap();
@@ -85,9 +85,6 @@ async fn no_log_line_and_no_error_shows_a_subscriber() {
     let payments_database = std::fs::read(stack.directory().join("payments.db")).unwrap();
     let wal = std::fs::read(stack.directory().join("payments.db-wal")).unwrap_or_default();
     for bytes in [payments_database, wal] {
-        assert!(
-            !bytes.windows(CANARY.len()).any(|window| window == CANARY.as_bytes()),
-            "an event carried it to payments"
-        );
+        assert!(!bytes.windows(CANARY.len()).any(|window| window == CANARY.as_bytes()), "an event contains it");
     }
 }

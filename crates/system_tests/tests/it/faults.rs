@@ -1,4 +1,4 @@
-//! A gateway that fails by chance, again and again: almost every second request is lost, refused, or answered by half.
+//! A gateway that fails at random: almost every second request is lost, refused, or answered incompletely.
 
 use std::time::Duration;
 use system_tests::audit::{self, Accepted, Strictness};
@@ -7,7 +7,7 @@ use system_tests::stack::Stack;
 use system_tests::watch::metric;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn claims_of_all_fates_end_as_they_should_with_a_gateway_that_fails_by_chance() {
+async fn claims_of_all_fates_end_correctly_with_a_gateway_that_fails_at_random() {
     let settings = [
         ("SIMULATED_GATEWAY__FAULTS__LOST_REQUEST_PERCENT", "10"),
         ("SIMULATED_GATEWAY__FAULTS__LOST_ANSWER_PERCENT", "10"),

@@ -1,4 +1,4 @@
-//! The whole system from outside.
+//! Tests of the whole system, as processes.
 
 mod contract;
 mod end_to_end;

@@ -1,5 +1,5 @@
-//! `runserver` with the real programs, in a directory of its own: what it prints, restarts, stops, refuses and leaves
-//! behind.
+//! Tests `runserver` with the real programs, in a directory of its own: its output, its restarts, its end, its refusals, and that no
+//! process is left.
 
 use launcher::process::{Output, Process, Program};
 use launcher::run_record::RunRecord;
@@ -11,7 +11,7 @@ use system_tests::binaries;
 use tempfile::TempDir;
 use test_support::{Running, free_address, run_to_end};
 
-/// An empty checkout whose programs are built, with ports that are free.
+/// An empty checkout with built programs and free ports.
 struct Checkout {
     directory: TempDir,
     claims_port: u16,
@@ -21,7 +21,7 @@ struct Checkout {
 impl Checkout {
     fn new() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        // In the place of cargo: what it would build is there.
+        // Replaces cargo, because the programs are already built.
         let cargo = directory.path().join("cargo");
         std::fs::write(&cargo, "#!/bin/sh\n").expect("writes");
         std::fs::set_permissions(cargo, std::fs::Permissions::from_mode(0o755)).expect("its own");
@@ -55,14 +55,14 @@ impl Checkout {
 }
 
 fn ready(running: &Running) {
-    running.wait_for("that everything is ready", |text| text.contains("Ready. Try:").then_some(()));
+    running.wait_for("everything to be ready", |text| text.contains("Ready. Try:").then_some(()));
 }
 
 fn signal(name: &str, id: &str) {
     assert!(Command::new("kill").args([&format!("-{name}"), id]).status().expect("kill can be run").success());
 }
 
-fn ends_in_a_sentence(mut command: Command, words: &[&str]) {
+fn ends_with_a_sentence(mut command: Command, words: &[&str]) {
     let (output, _, stderr) = run_to_end(&mut command);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
@@ -72,17 +72,16 @@ fn ends_in_a_sentence(mut command: Command, words: &[&str]) {
 }
 
 #[test]
-fn what_dies_is_named_and_started_again_and_ctrl_c_stops_everything_in_order() {
+fn a_process_that_dies_is_restarted_and_ctrl_c_stops_all_in_order() {
     let checkout = Checkout::new();
     let running = Running::start(&mut checkout.runserver());
     ready(&running);
     assert!(running.written().contains(&format!("claim_process is ready at 127.0.0.1:{}", checkout.claims_port)));
-    ends_in_a_sentence(checkout.runserver(), &["runs already in this checkout"]);
+    ends_with_a_sentence(checkout.runserver(), &["already running in this checkout"]);
 
     signal("KILL", &checkout.id_of("claim_process"));
-    running.wait_for("that claim_process is started again", |text| {
-        let (_, after) =
-            text.split_once("claim_process ended with exit status 137 (KILL): starting it again in 1 s")?;
+    running.wait_for("the restart of claim_process", |text| {
+        let (_, after) = text.split_once("claim_process ended with exit status 137 (KILL): restarting in 1 s")?;
         after.contains("listens on http://").then_some(())
     });
     running.signal("INT");
@@ -99,22 +98,22 @@ fn what_dies_is_named_and_started_again_and_ctrl_c_stops_everything_in_order() {
 }
 
 #[test]
-fn a_port_in_use_is_named_with_the_setting_that_moves_it_and_nothing_is_started() {
+fn a_port_in_use_stops_the_start_and_is_named_with_its_setting() {
     let checkout = Checkout::new();
     let _taken = TcpListener::bind(("127.0.0.1", checkout.claims_port)).expect("it is free");
     let taken = format!("127.0.0.1:{} is taken", checkout.claims_port);
-    ends_in_a_sentence(checkout.runserver(), &[&taken, "set CLAIM_PROCESS__HTTP__PORT to move claim_process"]);
+    ends_with_a_sentence(checkout.runserver(), &[&taken, "set CLAIM_PROCESS__HTTP__PORT to move claim_process"]);
     assert!(!checkout.path().join(".local/claims.db").exists());
 }
 
 #[test]
-fn nothing_is_left_of_a_run_whose_launcher_is_killed() {
+fn a_killed_launcher_leaves_no_process() {
     let checkout = Checkout::new();
     let running = Running::start(&mut checkout.runserver());
     ready(&running);
     running.signal("KILL");
     assert_eq!(running.ended().0.code(), None);
-    // The record of that run names all it had started; the next start reads it and waits until they have ended.
+    // The next start reads the record of that run and waits until its processes have ended.
     let again = Running::start(&mut checkout.runserver());
     ready(&again);
     again.signal("TERM");
@@ -122,7 +121,7 @@ fn nothing_is_left_of_a_run_whose_launcher_is_killed() {
 }
 
 #[test]
-fn what_is_left_of_a_killed_run_is_named_by_the_next_start() {
+fn the_next_start_names_the_processes_left_by_a_killed_run() {
     let checkout = Checkout::new();
     let (mut record, earlier) = RunRecord::take(&checkout.path().join(".local"), "runserver").unwrap();
     assert_eq!(earlier, []);
@@ -135,10 +134,10 @@ fn what_is_left_of_a_killed_run_is_named_by_the_next_start() {
     };
     let (left, _) = Process::start(&left, || ()).unwrap();
     record.started(&left);
-    // As when its launcher is killed: the record stays, the lock is free.
+    // As after a kill of the launcher: the record stays, the lock is free.
     drop(record);
     let mut hurried = checkout.runserver();
     hurried.env("RUNSERVER_STOP_SECONDS", "1");
     let id = left.id();
-    ends_in_a_sentence(hurried, &[&format!("payments-1 (process {id}; 'kill -KILL {id}' ends it)")]);
+    ends_with_a_sentence(hurried, &[&format!("payments-1 (process {id}; 'kill -KILL {id}' ends it)")]);
 }

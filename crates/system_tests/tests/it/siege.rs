@@ -1,7 +1,7 @@
-//! The short form of `siege`, on PostgreSQL and Kafka: two claim_process, three payments and one that comes and goes.
+//! The short form of `siege`, on PostgreSQL and Kafka: two claim_process, three payments, and one that is added and removed.
 
 use std::time::Duration;
-use system_tests::siege::{Plan, Scenario, lay};
+use system_tests::siege::{Plan, Scenario, run};
 use system_tests::stack::Stack;
 use test_support::{effort, on_postgres_and_kafka};
 
@@ -15,22 +15,22 @@ async fn short(scenario: Scenario, claims: i64) {
         seed: 20_261_125,
     };
     let stack = Stack::start_on_servers(2, 4).await;
-    eprintln!("{}", lay(stack, plan).await);
+    eprintln!("{}", run(stack, plan).await);
 }
 
 on_postgres_and_kafka! {
     #[tokio::test(flavor = "multi_thread")]
-    async fn whatever_is_killed_frozen_or_crashed_on_postgresql_and_kafka() {
+    async fn claims_survive_kills_freezes_and_crashes_on_postgresql_and_kafka() {
         short(Scenario::Kills, effort(600, 3_000)).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn whatever_kafka_forgets_or_says_again_on_postgresql_and_kafka() {
+    async fn claims_survive_wiped_topics_and_moved_offsets_on_postgresql_and_kafka() {
         short(Scenario::Kafka, effort(400, 2_000)).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_database_of_payments_that_was_put_back_on_postgresql_and_kafka() {
+    async fn claims_survive_a_restored_payments_database_on_postgresql_and_kafka() {
         short(Scenario::Restore, effort(400, 2_000)).await;
     }
 }

@@ -1,4 +1,4 @@
-//! A compensation that keeps failing is never given up and never hidden, and once the gateway can do it, it is done.
+//! A compensation that keeps failing is reported as stuck and retried until the gateway accepts it.
 
 use std::time::Duration;
 use system_tests::audit::{self, Accepted, Strictness};
@@ -9,7 +9,7 @@ use test_support::within;
 
 const REFUND_FAILURES: &str = "SIMULATED_GATEWAY__BEHAVIOUR__REFUND_FAILURES";
 
-/// How many payments are stuck, by their list and by the metric, and how many claims need attention.
+/// The number of stuck payments by their list and by the metric, and the number of claims that need attention.
 async fn troubles(stack: &Stack) -> (usize, f64, Option<u64>) {
     let listed = stack.api.stuck_payments().await.unwrap_or_default().len();
     let metrics = stack.api.payments_metrics().await.unwrap_or_default();
@@ -17,16 +17,16 @@ async fn troubles(stack: &Stack) -> (usize, f64, Option<u64>) {
     (listed, metric(&metrics, "payments_stuck"), attention)
 }
 
-async fn until_troubles_are(stack: &Stack, wanted: (usize, f64, Option<u64>)) {
+async fn wait_for_troubles(stack: &Stack, wanted: (usize, f64, Option<u64>)) {
     within(Duration::from_secs(60), async || {
         let found = troubles(stack).await;
-        if found == wanted { Ok(()) } else { Err(format!("{wanted:?}, and not {found:?}")) }
+        if found == wanted { Ok(()) } else { Err(format!("expected {wanted:?}, found {found:?}")) }
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refund_that_keeps_failing_is_stuck_for_all_to_see_and_goes_on_by_itself_when_it_can() {
+async fn a_refund_that_keeps_failing_is_reported_as_stuck_and_retried_until_it_succeeds() {
     let settings = [
         (REFUND_FAILURES, "1000000"),
         ("PAYMENTS__SAGA__STUCK_AFTER_ATTEMPTS", "4"),
@@ -40,20 +40,20 @@ async fn a_refund_that_keeps_failing_is_stuck_for_all_to_see_and_goes_on_by_itse
         let claim = stack.api.submit(&fate.claim(number), &format!("key-{number}")).await;
         accepted.push(Accepted::new(claim["id"].as_str().expect("an id").to_owned(), fate));
     }
-    until_troubles_are(&stack, (1, 1.0, Some(1))).await;
+    wait_for_troubles(&stack, (1, 1.0, Some(1))).await;
 
     let stuck = &stack.api.stuck_payments().await.expect("answers")[0];
     assert_eq!(stuck["claim_id"], accepted[0].id.as_str());
-    assert!(stuck["stuck_reason"].as_str().is_some_and(|reason| reason.contains("still being asked")), "{stuck}");
-    assert!(stuck["due_at"].is_string(), "it is tried again: {stuck}");
+    assert!(stuck["stuck_reason"].as_str().is_some_and(|reason| reason.contains("still being sent")), "{stuck}");
+    assert!(stuck["next_attempt_at"].is_string(), "it is retried: {stuck}");
     let claim = stack.api.claim(&accepted[0].id).await.expect("answers");
     assert_eq!((claim["status"].as_str(), &claim["needs_attention"]), (Some("submitted"), &true.into()), "{claim}");
     let book = stack.api.book_summary().await;
-    assert_eq!((&book["payments"], &book["refunds"]), (&2.into(), &0.into()), "paid, and not paid back: {book}");
+    assert_eq!((&book["payments"], &book["refunds"]), (&2.into(), &0.into()), "paid, and not refunded: {book}");
 
     stack.gateway.kill();
     stack.gateway.set(REFUND_FAILURES, "1");
     stack.gateway.start();
     audit::check(&stack.api, &accepted, Duration::from_secs(60), Strictness::EndedOnce).await;
-    until_troubles_are(&stack, (0, 0.0, Some(0))).await;
+    wait_for_troubles(&stack, (0, 0.0, Some(0))).await;
 }

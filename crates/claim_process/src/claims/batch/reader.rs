@@ -63,12 +63,12 @@ impl BatchReader {
             return Err(BatchError::TooManyClaims { max_claims }.into());
         }
         self.claims += 1;
-        let BatchClaim { location, file_line, form, hash } = claim;
+        let BatchClaim { location, file_line, raw_claim, hash } = claim;
         self.replay_guard.pass(index, &hash)?;
-        let result = match (form, self.context.mode) {
+        let result = match (raw_claim, self.context.mode) {
             (Err(refusal), _) => ClaimResult::refused(vec![refusal.finding()]),
-            (Ok(form), Mode::Store) => self.submit(index, &form, hash)?,
-            (Ok(form), Mode::Validate) => self.validate(&form),
+            (Ok(raw_claim), Mode::Store) => self.submit(index, &raw_claim, hash)?,
+            (Ok(raw_claim), Mode::Validate) => self.validate(&raw_claim),
         };
         let entry = BatchEntry::Claim { index, location, file_line, result };
         self.entries.blocking_send(entry).map_err(|_| Stopped::ResultsEnded)

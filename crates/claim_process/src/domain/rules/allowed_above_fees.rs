@@ -1,5 +1,5 @@
-//! A plan allows at most what the provider charges. Where more is allowed the net fee can fall below zero, and the
-//! provider owes the plan. Corrections are sent like that, too, so it warns.
+//! A plan allows at most what the provider charges. If more is allowed, the net fee can fall below zero, and the
+//! provider owes the plan. Corrections are sent like that, too, so the rule warns.
 
 use super::example::Example;
 use super::rule::{Check, Rule, Severity};

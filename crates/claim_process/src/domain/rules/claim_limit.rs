@@ -1,5 +1,5 @@
-//! A claim comes to no more than the deployment allows, whichever way the money goes. It cannot be turned off: what a
-//! gateway takes in one payment is bounded, too.
+//! The net fee of a claim is limited, due to the provider or owed by it. The rule cannot be turned off, because a gateway
+//! limits what it pays at once.
 
 use super::example::{Example, GOOD};
 use super::rule::{Check, Rule, Severity};
@@ -11,7 +11,7 @@ use crate::domain::partial_claim::PartialLine;
 
 pub(super) const RULE: Rule = Rule {
     code: "claim_limit",
-    description: "The net fee of a claim, due to the provider or owed by it, is at most what checks.max_claim_cents says, 99999999.99 where it is not set.",
+    description: "The net fee of a claim, due to the provider or owed by it, is at most checks.max_claim_cents (99999999.99 by default).",
     fields: &[Field::ProviderFees.name()],
     source: "this system",
     severity: Severity::Reject,
@@ -25,14 +25,14 @@ pub(super) const RULE: Rule = Rule {
     ),
     passes: GOOD,
     check: Check::Claim(|claim, context| {
-        // Lines that could not be read are refused anyway.
+        // Lines that could not be parsed are refused anyway.
         let net_fee: Cents = claim.lines.iter().filter_map(PartialLine::finish).map(|line: Line| line.net_fee()).sum();
         let most = context.limits.max_claim;
         if net_fee.0.abs() <= most.0 {
             return Vec::new();
         }
         let message = format!(
-            "come to a net fee beyond {most} for the whole claim: check the amounts, or send the lines as several claims"
+            "add up to a net fee above {most} for the claim: check the amounts, or send the lines as several claims"
         );
         vec![Violation { line: None, field: Field::ProviderFees, message }]
     }),

@@ -1,8 +1,8 @@
-//! Examples: the small claims that show what breaks a rule and what does not. Each can be posted as it is.
+//! Examples: small claims that break a rule, or pass it. Each can be posted as it is.
 
 use std::fmt::Write as _;
 
-/// What a sender sends. Members are pairs of a name and a value as JSON writes it.
+/// A request body. Members are pairs of a name and a value in JSON.
 #[derive(Debug, Clone, Copy)]
 pub enum Example {
     /// One flat line: the good one, with these members changed or added.
@@ -34,7 +34,7 @@ const GOOD_LINE: [Member; 9] = [
 ];
 
 impl Example {
-    /// What it is sent as.
+    /// Its content type.
     pub fn content_type(&self) -> &'static str {
         match self {
             Example::Csv(_) => "text/csv",

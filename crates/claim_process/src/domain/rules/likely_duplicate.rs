@@ -1,5 +1,5 @@
-//! A claim that was sent before is often sent again by mistake: same plan, subscriber, provider and lines, while the earlier
-//! one stands (it is not unwound, and nobody has withdrawn it). The same work may be done twice, so it warns.
+//! A claim is often sent twice by mistake: with the same plan, subscriber, provider and lines as an active claim, which is
+//! one that is neither voided nor unwound. The same work may also be done twice, so the rule warns.
 //!
 //! Only an `Idempotency-Key` or an `external_claim_id` makes a repeat impossible: two instances that store equal claims at
 //! the same moment do not see each other's.
@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 pub(super) const RULE: Rule = Rule {
     code: "likely_duplicate",
-    description: "No claim that stands has the same plan, subscriber, provider and lines, in whatever order. The example is one that was stored before.",
+    description: "No active claim, which is one that is neither voided nor unwound, has the same plan, subscriber, provider and lines, in any order. The example breaks the rule if it is stored already.",
     fields: &["lines"],
     source: "this system",
     severity: Severity::Warn,
@@ -22,13 +22,12 @@ pub(super) const RULE: Rule = Rule {
     check: Check::Stored(message),
 };
 
-/// By what a claim is compared with those that are stored, and what is done where one is found.
+/// How a claim is compared with stored claims, and what happens if one equals it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DuplicateCheck {
-    /// SHA-256 of plan, subscriber, provider and lines. Equal claims have equal ones. It stays in the database, in the row
-    /// whose content it is of.
+    /// SHA-256 of plan, subscriber, provider and lines, the same for equal claims. It is stored only in the claim's own row.
     pub digest: [u8; 32],
-    /// Whether an equal claim is refused; a warning otherwise.
+    /// Whether the claim is refused if one equals it; otherwise it gets a warning.
     pub refuse: bool,
 }
 
@@ -54,8 +53,8 @@ fn message(claim_id: &str) -> String {
     )
 }
 
-/// Each text is preceded by its length, so that no two claims are written alike; lines are sorted, because their order
-/// says nothing.
+/// Each text is preceded by its length, so that different claims have different bytes; lines are sorted, because their order
+/// does not matter.
 fn digest(claim: &Claim) -> [u8; 32] {
     let mut lines: Vec<Vec<u8>> = claim
         .lines

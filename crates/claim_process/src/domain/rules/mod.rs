@@ -1,4 +1,4 @@
-//! The rules: what makes a claim acceptable, and everything that the service can find wrong with one.
+//! The rules: everything that the service can find wrong with a claim.
 //!
 //! To add a rule, write a file beside this one with a `RULE` and name it in [`REGISTRY`]. Where it is `settable`, its
 //! severity can then be set per deployment (`rules.<code>`), and `GET /v1/rules` and `RULES.md` show it with its example.
@@ -48,7 +48,7 @@ pub fn all() -> impl Iterator<Item = &'static Rule> {
     parse_errors::RULES.iter().chain(REGISTRY)
 }
 
-/// The severity of every rule that can be set, where the settings do not say.
+/// The default severity of every rule whose severity can be set.
 pub fn default_severities() -> BTreeMap<String, Severity> {
     REGISTRY.iter().filter(|rule| rule.settable).map(|rule| (rule.code.to_owned(), rule.severity)).collect()
 }

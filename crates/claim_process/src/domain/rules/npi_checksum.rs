@@ -1,4 +1,4 @@
-//! The last digit of an NPI is a check digit (45 CFR 162.406). Most sample data fails it, so it warns.
+//! The last digit of an NPI is a check digit (45 CFR 162.406). Most sample data breaks the rule, so it warns.
 
 use super::example::{Example, GOOD};
 use super::rule::{Check, Rule, Severity};

@@ -1,4 +1,4 @@
-//! A CDT code is the letter D and four digits (American Dental Association). Silent where the prefix is wrong already.
+//! A CDT code is the letter D and four digits (American Dental Association). A wrong prefix is reported by `procedure_prefix` alone.
 
 use super::example::{Example, GOOD};
 use super::rule::{Check, Rule, Severity};

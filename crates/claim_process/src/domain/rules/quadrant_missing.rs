@@ -1,6 +1,6 @@
 //! Procedures that are defined per quadrant need one: the ADA's instructions for its claim form ask for the area of the
-//! oral cavity where the code's own words refer to a quadrant. The list is modest, gum surgery and deep scaling; more codes
-//! are one line here.
+//! oral cavity if the nomenclature of the code refers to a quadrant. The list covers gum surgery and deep scaling; another
+//! code is one line here.
 
 use super::example::Example;
 use super::rule::{Check, Rule, Severity};

@@ -1,5 +1,5 @@
-//! The same procedure in the same quadrant on the same day, twice in one claim, is often a slip: a warning. The same
-//! procedure on another day is fine.
+//! The same procedure in the same quadrant on the same day, twice in one claim, is often a mistake, so the rule warns. The
+//! same procedure on another day is fine.
 
 use super::example::Example;
 use super::rule::{Check, Rule, Severity};
@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 pub(super) const RULE: Rule = Rule {
     code: "repeated_line",
-    description: "No two lines of a claim have the same procedure, day and quadrant: that is often a slip.",
+    description: "No two lines of a claim have the same procedure, day and quadrant: that is often a mistake.",
     fields: &[Field::SubmittedProcedure.name()],
     source: "this system",
     severity: Severity::Warn,
@@ -26,8 +26,9 @@ pub(super) const RULE: Rule = Rule {
             let number = index + 1;
             let first = *first_seen.entry((date, procedure, line.quadrant)).or_insert(number);
             if first != number {
-                let message =
-                    format!("is the same procedure, day and quadrant as line {first}: check whether that is a slip");
+                let message = format!(
+                    "is the same procedure, day and quadrant as line {first}: check whether it was entered twice"
+                );
                 violations.push(Violation { line: Some(number), field: Field::SubmittedProcedure, message });
             }
         }

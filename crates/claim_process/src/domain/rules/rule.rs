@@ -1,4 +1,4 @@
-//! What a rule is: its code, what it demands and where that comes from, how it is checked and against what.
+//! What a rule is: its code, what it requires and the source of that, how it is checked and against what.
 
 use super::example::Example;
 use super::violation::Violation;
@@ -13,19 +13,19 @@ use serde::{Deserialize, Serialize};
 pub struct Rule {
     /// Its stable code, in findings and in the settings.
     pub code: &'static str,
-    /// What it demands, in a sentence or two for senders.
+    /// What it requires, in a sentence or two for senders.
     pub description: &'static str,
     /// The fields that its findings name.
     pub fields: &'static [&'static str],
-    /// Where it comes from.
+    /// The source of the requirement.
     pub source: &'static str,
-    /// What it does where the settings do not say.
+    /// Its default severity.
     pub severity: Severity,
-    /// Whether the settings may say otherwise: not where a claim that breaks it could not be paid rightly.
+    /// Whether the settings can change the severity. They cannot if a claim that breaks the rule could not be paid correctly.
     pub settable: bool,
-    /// What breaks it, with one finding of its code.
+    /// An example that breaks it, with one finding of its code.
     pub breaks: Example,
-    /// What does not.
+    /// An example that passes.
     pub passes: Example,
     /// How it is checked.
     pub check: Check,
@@ -38,7 +38,7 @@ pub enum Check {
     Parsing,
     /// On the parsed claim. A field that could not be parsed is `None`, and was reported.
     Claim(fn(&PartialClaim, &RuleContext<'_>) -> Vec<Violation>),
-    /// By comparing it with claims that are stored, where it is stored. Makes the message of the stored claim's id.
+    /// When the claim is stored, by comparison with stored claims. The function makes the message from a stored claim's id.
     Stored(fn(&str) -> String),
 }
 
@@ -48,18 +48,18 @@ pub enum Check {
 pub enum Severity {
     /// The claim is refused.
     Reject,
-    /// The claim is taken, with a warning in the answer.
+    /// The claim is accepted, with a warning in the response.
     Warn,
     /// The rule is not checked.
     Off,
 }
 
-/// What rules check a claim against.
+/// What rules check a claim against, besides the claim itself.
 #[derive(Debug, Clone, Copy)]
 pub struct RuleContext<'a> {
-    /// The deployment's numbers.
+    /// The numbers that the deployment sets.
     pub limits: Limits,
-    /// The procedure codes that the deployment knows, where it has a list.
+    /// The procedure codes that the deployment knows, if it has a list.
     pub procedures: Option<&'a CodeList>,
     /// The latest calendar day anywhere on Earth now.
     pub latest_day: ServiceDate,

@@ -1,4 +1,4 @@
-//! The rules as a deployment has them: validates a raw claim, which gives the claim or everything that is wrong with it.
+//! The rules as a deployment sets them. Validating a raw claim gives the claim, or everything that is wrong with it.
 
 use super::likely_duplicate::{self, DuplicateCheck};
 use super::rule::{Check, Rule, RuleContext, Severity};
@@ -14,10 +14,10 @@ use crate::domain::service_date::ServiceDate;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
-/// The day on which the examples of the rules are read: 1 April 2018, four days after the service in the good line.
+/// The day on which the examples of the rules are validated: 1 April 2018, four days after the service in the good line.
 const DAY_OF_EXAMPLES: Timestamp = Timestamp::constant(1_522_540_800, 0);
 
-/// The rules as a deployment has them.
+/// The rules as a deployment sets them.
 #[derive(Debug, Clone)]
 pub struct RuleSet {
     severities: BTreeMap<String, Severity>,
@@ -35,7 +35,7 @@ struct Examined {
 /// The result of validating a claim.
 #[derive(Debug)]
 pub struct Validation {
-    /// The claim, where it is accepted.
+    /// The claim, if it is accepted.
     pub claim: Option<Claim>,
     /// Why it is refused, line by line.
     pub refused: Vec<Finding>,
@@ -44,7 +44,7 @@ pub struct Validation {
 }
 
 impl RuleSet {
-    /// The rules with the given severities (by code), limits and, where there is one, list of procedure codes.
+    /// The rules with the given severities (by code), limits and, if the deployment has one, list of procedure codes.
     pub fn new(severities: BTreeMap<String, Severity>, limits: Limits, procedures: Option<CodeList>) -> Self {
         Self { severities, limits, procedures }
     }
@@ -58,8 +58,9 @@ impl RuleSet {
         claim.map(|claim| (claim, warnings)).ok_or(refused)
     }
 
-    /// Validates a claim that arrives at `now`. A refused claim has its warnings, too. There are up to
-    /// [`Limits::max_findings`] findings, the refusing ones first, and for each of the two kinds one that counts the rest.
+    /// Validates a claim that arrives at `now`. The warnings of a refused claim are returned as
+    /// well. There are up to [`Limits::max_findings`] findings, those that refuse first, and for each of the two kinds one that
+    /// counts the rest.
     pub fn validate(&self, raw: &RawClaim, now: Timestamp) -> Validation {
         let Examined { claim, refused, warnings } = self.examine(raw, now);
         let most = self.limits.max_findings;
@@ -70,8 +71,8 @@ impl RuleSet {
         Validation { claim, refused, warnings }
     }
 
-    /// The finding that an example of a rule gives on the day of the examples. A rule that is off warns, and the list of
-    /// procedure codes is that of the examples.
+    /// The finding that an example of a rule gives on the day of the examples. A rule that is off warns, and the procedure
+    /// codes are those of the examples.
     pub fn example_finding(&self, rule: &Rule, raw: &RawClaim) -> Option<Finding> {
         let mut shown = Self { procedures: Some(CodeList::of_examples()), ..self.clone() };
         if self.severity(rule) == Severity::Off {
@@ -82,12 +83,12 @@ impl RuleSet {
         found.into_iter().find(|finding| finding.code() == rule.code)
     }
 
-    /// What a rule does in this deployment.
+    /// The severity of a rule in this deployment.
     pub fn severity(&self, rule: &Rule) -> Severity {
         self.severities.get(rule.code).copied().filter(|_| rule.settable).unwrap_or(rule.severity)
     }
 
-    /// What a claim is compared with stored claims by, unless that rule is off.
+    /// How a claim is compared with stored claims; `None` if the rule is off.
     pub fn duplicate_check(&self, claim: &Claim) -> Option<DuplicateCheck> {
         DuplicateCheck::of(claim, self.severity(&likely_duplicate::RULE))
     }
@@ -95,11 +96,11 @@ impl RuleSet {
     fn examine(&self, raw: &RawClaim, now: Timestamp) -> Examined {
         let mut refused = raw.malformed.clone();
         let mut warnings = raw.ignored.clone();
-        // What is wrong with each of so many lines would fill an answer many times as long as what was sent.
+        // The findings of so many lines would be many times as long as the request.
         if raw.is_overfull() || raw.lines.len() > self.limits.max_lines {
             let found = line_count::too_many(&self.limits);
             let mut refused = Findings::from(raw.finding(found.line, found.field, &line_count::RULE, found.message));
-            // It may be why there are so many.
+            // A broken row may be the reason that there are so many.
             raw.malformed
                 .first_with_code(parse_errors::RAGGED_ROW.code)
                 .into_iter()

@@ -1,5 +1,5 @@
-//! A service is not longer ago than the deployment allows. By default that is twenty years, which no plan's filing limit
-//! reaches: a mistyped year, then, and refused. An office that knows its plans' limits sets fewer days.
+//! A service is not older than the deployment allows. The default is twenty years, longer than any plan's filing limit, so an
+//! older date is a mistyped year. A deployment that knows its plans' limits sets fewer days.
 
 use super::example::{Example, GOOD};
 use super::rule::{Check, Rule, Severity};
@@ -7,7 +7,7 @@ use crate::domain::field::Field;
 
 pub(super) const RULE: Rule = Rule {
     code: "service_date_age",
-    description: "A service date is not longer ago than checks.max_service_age_days says, 7305 days (twenty years) where it is not set.",
+    description: "A service date is at most checks.max_service_age_days days ago (7305 by default, twenty years).",
     fields: &[Field::ServiceDate.name()],
     source: "this system; how late a claim may be filed is in each plan's contract",
     severity: Severity::Reject,

@@ -1,5 +1,5 @@
-//! A claim is for a service that was rendered. A service date is a local calendar date and says nothing of its time zone,
-//! so the latest day that it is anywhere on Earth (UTC+14) is still today.
+//! A claim is for a service that was rendered. A service date is a local calendar date without a time zone, so the latest
+//! day anywhere on Earth (UTC+14) counts as today.
 
 use super::example::{Example, GOOD};
 use super::rule::{Check, Rule, Severity};
@@ -7,7 +7,7 @@ use crate::domain::field::Field;
 
 pub(super) const RULE: Rule = Rule {
     code: "service_date_future",
-    description: "A service date is not in the future. Today is the latest day that it is anywhere on Earth, UTC+14, since a date does not tell its time zone.",
+    description: "A service date is not in the future. Today is the latest day anywhere on Earth (UTC+14), because a date has no time zone.",
     fields: &[Field::ServiceDate.name()],
     source: "ADA Dental Claim Form, item 24 (Procedure Date): the day on which the service was rendered",
     severity: Severity::Reject,

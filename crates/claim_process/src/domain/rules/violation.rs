@@ -1,11 +1,11 @@
-//! Where a claim breaks a rule, as the rule says it; [`book`](super::book) makes a finding of it.
+//! Where a claim breaks a rule, as the rule reports it. [`rule_set`](super::rule_set) makes a finding of it.
 
 use crate::domain::field::Field;
 
-/// A broken rule: where, and what to write instead.
+/// A broken rule: the place, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// The line, from 1; none where the claim as a whole is meant.
+    /// The line, from 1; `None` if the violation is about the claim as a whole.
     pub line: Option<usize>,
     /// The field.
     pub field: Field,

@@ -1,4 +1,4 @@
-//! One claim of a batch as a reader hands it on, how much of a batch is read, and why reading ended.
+//! One claim of a batch as a reader passes it on, the limits on what is read, and why reading ended.
 
 use super::refusal::Refusal;
 use crate::domain::raw_claim::RawClaim;
@@ -11,28 +11,28 @@ use utoipa::ToSchema;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Grouping {
-    /// Those next to each other with the same external claim id, or without one the same plan, subscriber, provider and
-    /// service date. A row that does not tell is refused with the claims beside it, of which it may be a line.
+    /// Consecutive rows with the same external claim id, or without one the same plan, subscriber, provider and service date.
+    /// A row of an uncertain claim is refused together with the claims beside it, because it may be a line of them.
     #[default]
     Claim,
-    /// Each by itself.
+    /// Each row by itself.
     Row,
 }
 
-/// How much of a batch is read.
+/// Limits on what is read of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchLimits {
-    /// The most bytes of a claim, or of a row of a CSV, unpacked.
+    /// The most bytes of a claim, or of a row of a CSV, after decompression.
     pub max_claim_bytes: usize,
-    /// What holds of each claim.
+    /// The limits of each claim.
     pub read: ReadLimits,
 }
 
-/// Behind a claim that is too large, at most this many times the size that one may have is skipped to find its end; then the
-/// batch ends. A small packed file could otherwise unpack without end.
-pub(super) const LOOKED_FOR_BEHIND: usize = 16;
+/// To find the end of a claim that is too large, at most this many times the allowed size is skipped; then the batch ends.
+/// Otherwise a small compressed file could be decompressed without end.
+pub(super) const MOST_SKIPPED_CLAIM_SIZES: usize = 16;
 
-/// Where in the input of a batch a claim stands.
+/// The place of a claim in the input of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SourceLocation {
@@ -45,13 +45,13 @@ pub enum SourceLocation {
 /// One claim of a batch.
 #[derive(Debug)]
 pub struct BatchClaim {
-    /// Where it stands; in an array its index says that.
+    /// Its place; `None` in an array, where the index is the place.
     pub location: Option<SourceLocation>,
     /// The line of a CSV at which its first row begins, from 1: rows are not lines where there are blank lines or rows, or
     /// line breaks inside quotes.
     pub file_line: Option<u64>,
-    /// The claim as it was sent, or what is wrong with it where it is none.
-    pub form: Result<RawClaim, Refusal>,
+    /// The claim as it was sent, or why it cannot be read.
+    pub raw_claim: Result<RawClaim, Refusal>,
     /// SHA-256 of what was sent, in hex: the same claim sent again has the same.
     pub hash: String,
 }

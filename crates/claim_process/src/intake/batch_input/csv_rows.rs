@@ -1,4 +1,4 @@
-//! The rows of a CSV of many claims, one after another: blank ones are passed over, and a row that breaks the file off is the
+//! The rows of a CSV of many claims, one after another. Blank rows are skipped, and a row whose end cannot be found is the
 //! last. Which of them are one claim, `row_groups` decides.
 
 use super::claim::{BatchClaim, BatchLimits, Ended, Grouping};
@@ -10,7 +10,7 @@ use crate::intake::csv_watch::{CsvTrouble, CsvWatch};
 use ::csv::{ByteRecord, Reader};
 use std::io::{self, Read};
 
-/// The most blank rows next to each other: a spreadsheet has no more, and what is packed has no end of them.
+/// The most consecutive blank rows: a spreadsheet has no more, and a compressed file could hold them without end.
 const MOST_BLANK_ROWS: u32 = 1_048_576;
 
 pub(super) fn read<E>(
@@ -37,11 +37,11 @@ pub(super) fn read<E>(
     groups.finish().map_or(Ok(()), |last| take(last).map_err(Ended::Stopped))
 }
 
-/// What was read of a row.
+/// How much of a row was read.
 enum Row {
     /// All of it: it is in [`Rows::record`].
     Whole,
-    /// It cannot be told apart from what follows.
+    /// Its end cannot be found.
     Broken(CsvTrouble),
 }
 
@@ -56,7 +56,7 @@ struct Rows<R> {
 
 impl<R: Read> Rows<R> {
     fn open(input: R, max_row_bytes: usize) -> io::Result<Self> {
-        // The separator is told by the first record.
+        // The first record determines the separator.
         let (mut begun, mut quoted) = (false, false);
         let (head, input) = peek(input, |piece| {
             piece.iter().any(|byte| {
@@ -105,7 +105,7 @@ mod tests {
         let limits = BatchLimits { max_claim_bytes: 100, read: ReadLimits::default() };
         let ended = read_batch(text.as_bytes(), Some(BatchFormat::Csv), Grouping::Claim, limits, &mut |claim| {
             let Some(SourceLocation::Rows(first, last)) = claim.location else { panic!("a claim of no rows") };
-            claims.push((first, last, claim.form.map(|form| form.lines.len())));
+            claims.push((first, last, claim.raw_claim.map(|raw_claim| raw_claim.lines.len())));
             Ok(())
         });
         (claims, ended)

@@ -1,8 +1,8 @@
-//! The hash by which a claim that is sent again is known to be the same.
+//! The hash by which a repeated claim is recognised.
 
 use sha2::{Digest, Sha256};
 
-/// SHA-256 of parts that are told apart.
+/// SHA-256 of a sequence of parts; each part is preceded by its length, so that different sequences differ.
 #[derive(Default)]
 pub(super) struct Hash(Sha256);
 

@@ -1,4 +1,4 @@
-//! A JSON array of claims, read element by element. Broken JSON ends it: where the next claim begins cannot be found.
+//! A JSON array of claims, read element by element. Broken JSON ends the batch, because the next claim cannot be found.
 
 use super::claim::{BatchClaim, BatchLimits, Ended};
 use super::hash::Hash;
@@ -66,7 +66,7 @@ impl<'de, E> Visitor<'de> for Claims<'_, E> {
             let claim = BatchClaim {
                 location: None,
                 file_line: None,
-                form: read_json(text, self.limits).map_err(|malformed| Refusal::Malformed(malformed.0)),
+                raw_claim: read_json(text, self.limits).map_err(|malformed| Refusal::Malformed(malformed.0)),
                 hash: Hash::of(text),
             };
             if let Err(stopped) = (self.take)(claim) {

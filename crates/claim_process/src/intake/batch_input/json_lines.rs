@@ -1,6 +1,6 @@
 //! JSON Lines: a claim a line. A line that cannot be read is refused alone.
 
-use super::claim::{BatchClaim, BatchLimits, Ended, LOOKED_FOR_BEHIND, SourceLocation};
+use super::claim::{BatchClaim, BatchLimits, Ended, MOST_SKIPPED_CLAIM_SIZES, SourceLocation};
 use super::hash::Hash;
 use super::refusal::Refusal;
 use crate::intake::{Malformed, read_json};
@@ -22,8 +22,8 @@ pub(super) fn read<E>(
             return Ok(());
         }
         number += 1;
-        let form = if line.len() > max_claim_bytes && line.last() != Some(&b'\n') {
-            endless = !skip_line(&mut input, LOOKED_FOR_BEHIND * max_claim_bytes).map_err(Ended::Input)?;
+        let raw_claim = if line.len() > max_claim_bytes && line.last() != Some(&b'\n') {
+            endless = !skip_line(&mut input, MOST_SKIPPED_CLAIM_SIZES * max_claim_bytes).map_err(Ended::Input)?;
             Err(Refusal::TooLarge(max_claim_bytes))
         } else if line.iter().all(u8::is_ascii_whitespace) {
             blank_bytes += line.len();
@@ -34,12 +34,12 @@ pub(super) fn read<E>(
             continue;
         } else {
             blank_bytes = 0;
-            // Without its end: a line that breaks off does so in this line, and not at the begin of the next.
+            // Without its line end, so that the error of a line that breaks off is in this line and not in the next.
             read_json(line.trim_ascii_end(), limits).map_err(|malformed| Refusal::Malformed(malformed.0))
         };
-        // Trimmed, and with one and the same line end, so that line ends make no other claim of it.
+        // Trimmed, and with the same line end, so that a claim sent again with other line ends has the same hash.
         let hash = Hash::of(&[line.trim_ascii(), b"\n"].concat());
-        take(BatchClaim { location: Some(SourceLocation::InputLine(number)), file_line: None, form, hash })
+        take(BatchClaim { location: Some(SourceLocation::InputLine(number)), file_line: None, raw_claim, hash })
             .map_err(Ended::Stopped)?;
         if endless {
             let why = format!("line {number} has no end, and what follows it was not read");
@@ -48,7 +48,7 @@ pub(super) fn read<E>(
     }
 }
 
-/// Passes over the rest of a line; `false` where it has not ended after so many bytes.
+/// Skips the rest of a line; `false` if it has not ended after `most` bytes.
 fn skip_line(input: &mut impl BufRead, most: usize) -> std::io::Result<bool> {
     let mut skipped = 0;
     while skipped <= most {
@@ -79,7 +79,7 @@ mod tests {
         let limits = BatchLimits { max_claim_bytes: 100, read: ReadLimits::default() };
         let mut lines = Vec::new();
         let ended = read_batch(endless, Some(BatchFormat::JsonLines), Grouping::Claim, limits, &mut |claim| {
-            lines.push((claim.location, claim.form.err()));
+            lines.push((claim.location, claim.raw_claim.err()));
             Ok::<_, ()>(())
         });
         assert_eq!(lines[1], (Some(SourceLocation::InputLine(2)), Some(Refusal::TooLarge(100))));

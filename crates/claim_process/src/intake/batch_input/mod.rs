@@ -1,7 +1,7 @@
 //! Many claims, read one after another and handed on as soon as each is whole: CSV, a JSON array, or a JSON value a line.
 //!
-//! Whatever the size of what is sent, no more than one claim is in memory. Reading stops where the rest cannot be told
-//! apart any more; what was whole before that stands.
+//! At most one claim is in memory, however large the batch is. Reading stops where the next claim cannot be found any more;
+//! the complete claims before that are kept.
 
 mod claim;
 mod csv_rows;
@@ -20,19 +20,19 @@ use std::io::{BufReader, Read};
 pub use claim::{BatchClaim, BatchLimits, Ended, Grouping, SourceLocation};
 pub use refusal::Refusal;
 
-/// How a batch is written.
+/// The format of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BatchFormat {
     /// One array of claims.
     JsonArray,
     /// A claim a line.
     JsonLines,
-    /// Rows; those of a claim are next to each other.
+    /// Rows; the rows of a claim are consecutive.
     Csv,
 }
 
-/// Reads claims and hands each to `take`. Input that begins with gzip's magic number is unpacked. Without a format the
-/// first character tells.
+/// Reads claims and passes each to `take`. Input that begins with gzip's magic number is decompressed. Without a format, the
+/// first character decides.
 ///
 /// # Errors
 /// Why it ended before the end of the input.

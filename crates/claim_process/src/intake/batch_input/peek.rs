@@ -1,14 +1,14 @@
-//! Looks at the beginning of an input without taking it away.
+//! Reads the beginning of an input without consuming it.
 
 use std::io::{self, Cursor, Read};
 
-/// The most that is looked at ahead of reading it.
+/// The most bytes that are read ahead.
 const LONGEST_PEEK: usize = 64 * 1024;
 
-/// An input whose beginning was looked at.
+/// An input whose beginning was read ahead.
 pub(super) type Peeked<R> = io::Chain<Cursor<Vec<u8>>, R>;
 
-/// Looks at the beginning of an input, piece by piece, until that is enough, and gives back an input that still has it.
+/// Reads the beginning of an input, piece by piece, until `is_enough`, and returns it with an input that still has it.
 pub(super) fn peek<R: Read>(
     mut input: R,
     mut is_enough: impl FnMut(&[u8]) -> bool,

@@ -1,28 +1,28 @@
-//! Why a claim of a batch is refused for what has nothing to do with the rules: where one claim alone is answered with a
-//! status, its place in a batch has one of these codes. So has one alone that is only checked.
+//! Why a claim of a batch is refused without a rule. A claim that is sent alone gets a status for these reasons; in a batch, and
+//! when it is only validated, it gets a finding with one of these codes.
 
 use crate::domain::finding::{BatchCode, Finding};
 use crate::domain::identifiers::ClaimId;
 
-/// Why.
+/// Why a claim of a batch is refused without a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
-    /// It cannot be read as a claim; the text says where.
+    /// It cannot be read as a claim; the text gives the place of the error.
     Malformed(String),
-    /// It, or one of its rows, has more bytes than this.
+    /// The claim, or one of its rows, has more bytes than this.
     TooLarge(usize),
-    /// The row before it, this one, cannot be read and may be a line of it.
+    /// The row with this number, just before the claim, cannot be read and may be one of its lines.
     RowInDoubt(u64),
-    /// The `Idempotency-Key` came before with another claim in this place.
+    /// The `Idempotency-Key` was used before with another claim in this place.
     KeyReused,
     /// The claim with this id has its `external_claim_id`.
     ExternalIdTaken(String),
-    /// The database refuses it; the log has the reason.
+    /// The database refuses the claim; the log has the reason.
     NotStored,
 }
 
 impl Refusal {
-    /// One of each, for the table of rules: with the message about a text that is no claim, and the bytes that a claim may have.
+    /// One of each, for the table of rules: with the message about a text that is not a claim, and the most bytes of a claim.
     pub fn one_of_each(malformed: String, max_claim_bytes: usize) -> [Self; 6] {
         [
             Self::Malformed(malformed),
@@ -34,26 +34,26 @@ impl Refusal {
         ]
     }
 
-    /// What is demanded of a place in a batch, for senders of claims.
-    pub fn demand(&self) -> &'static str {
+    /// What is required of each claim of a batch, in a sentence for senders.
+    pub fn requirement(&self) -> &'static str {
         match self {
             Self::Malformed(_) => {
-                "Each place of a batch can be read as a claim. Where the rest cannot be told apart any more, the batch ends."
+                "Each claim of a batch can be read. If the next claim cannot be found after one that cannot be read, the batch ends."
             }
             Self::TooLarge(_) => {
-                "A claim has at most as many bytes as the setting batch.max_claim_bytes says, and so has each row of a CSV."
+                "A claim, and each row of a CSV, has at most batch.max_claim_bytes bytes (1048576 by default)."
             }
             Self::RowInDoubt(_) => {
-                "In a CSV, a claim does not follow a row that cannot be read and may be a line of it."
+                "In a CSV, a claim does not follow a row that cannot be read and may be a line of the claim."
             }
             Self::KeyReused => {
                 "A batch that is sent again with its Idempotency-Key has the same claim in the same place."
             }
             Self::ExternalIdTaken(_) => {
-                "No claim that is stored has the same external_claim_id. POST /v1/claims answers 409 with that claim's id."
+                "No stored claim has the same external_claim_id. POST /v1/claims answers 409 with that claim's id."
             }
             Self::NotStored => {
-                "The database takes the claim. Why it did not is in the service's log, by the request's id."
+                "The database accepts the claim. If it does not, the service's log has the reason, by the request's id."
             }
         }
     }
@@ -69,23 +69,23 @@ impl Refusal {
             }
             Self::RowInDoubt(row) => {
                 let message = format!(
-                    "row {row}, the one before this claim, cannot be read and may be a line of it: put that row right, \
+                    "row {row}, just before this claim, cannot be read and may be a line of it: correct that row, \
                      and send this claim with it or after it"
                 );
                 ("row", BatchCode::RowInDoubt, message)
             }
             Self::KeyReused => {
-                let message = "was another claim when the Idempotency-Key came before: send it in a batch of its own, with a key of its own";
+                let message = "differs from the claim that this Idempotency-Key was first used with: send it in another batch, with another key";
                 ("claim", BatchCode::KeyReused, message.to_owned())
             }
             Self::ExternalIdTaken(claim_id) => {
-                let message = format!("belongs to a claim that exists: it is /v1/claims/{claim_id}");
+                let message = format!("is already used by claim /v1/claims/{claim_id}");
                 ("external_claim_id", BatchCode::ExternalIdTaken, message)
             }
             Self::NotStored => (
                 "claim",
                 BatchCode::NotStored,
-                "could not be stored: quote the request's id when you ask about it".to_owned(),
+                "could not be stored: give the request's id when you report it".to_owned(),
             ),
         };
         Finding::of_place(code, field, message)

@@ -1,10 +1,10 @@
-//! Which rows of a CSV are one claim: rows next to each other, by their keys, or each row by itself.
+//! Which rows of a CSV are one claim: consecutive rows, by their keys, or each row by itself.
 //!
-//! A row may not tell to which claim it belongs: its number of cells is wrong, or what claims are told apart by cannot be
-//! read. It may be a line of the claim before it or of the claim after it, so both are refused, unless what can be read of
-//! it shows that it is not theirs: no claim is ever stored without a line that it may have had.
+//! The claim of a row is in doubt if its number of cells is wrong, or if its key cannot be read. The row may be a line of the
+//! claim before it or of the claim after it, so both are refused, unless the part of its key that can be read differs from
+//! theirs. So no claim is ever stored without a line that it may have had.
 
-use super::claim::{BatchClaim, Grouping, LOOKED_FOR_BEHIND, SourceLocation};
+use super::claim::{BatchClaim, Grouping, MOST_SKIPPED_CLAIM_SIZES, SourceLocation};
 use super::hash::Hash;
 use super::refusal::Refusal;
 use super::row_key::RowKey;
@@ -14,7 +14,7 @@ use crate::intake::csv::Columns;
 use crate::intake::csv_watch::CsvTrouble;
 use ::csv::ByteRecord;
 
-/// Where a row stands.
+/// The place of a row in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RowPlace {
     /// Its number, from 1, without the row of names and blank rows.
@@ -63,9 +63,9 @@ impl<'a> RowGroups<'a> {
         group.add(self.columns, record, place.row, key);
         let (max_claim_bytes, first_row) = (self.max_claim_bytes, group.first_row);
         if group.bytes > max_claim_bytes {
-            group.form = Err(Refusal::TooLarge(max_claim_bytes));
+            group.raw_claim = Err(Refusal::TooLarge(max_claim_bytes));
         }
-        if let Some(endless) = self.current.take_if(|group| group.bytes / LOOKED_FOR_BEHIND > max_claim_bytes) {
+        if let Some(endless) = self.current.take_if(|group| group.bytes / MOST_SKIPPED_CLAIM_SIZES > max_claim_bytes) {
             let why =
                 format!("rows {first_row} to {} are one claim without end, and what follows was not read", place.row);
             finished.claims.push(endless.finish());
@@ -74,7 +74,7 @@ impl<'a> RowGroups<'a> {
         finished
     }
 
-    /// Ends the claims at a row that cannot be told apart from what follows. The claim before it may not be whole.
+    /// Ends the claims at a row whose end cannot be found. The claim before it may not be whole.
     pub fn break_off(&mut self, place: RowPlace, trouble: CsvTrouble) -> Finished {
         let before = self.current.take();
         let (whole, broken) = match self.grouping {
@@ -86,13 +86,13 @@ impl<'a> RowGroups<'a> {
         let end = match trouble {
             CsvTrouble::UnclosedQuote => {
                 let line = usize::try_from(place.row + 1 - broken.first_row).ok();
-                if let Ok(form) = &mut broken.form {
-                    trouble.note_in(form, line);
+                if let Ok(raw_claim) = &mut broken.raw_claim {
+                    trouble.note_in(raw_claim, line);
                 }
                 Ok(())
             }
             CsvTrouble::TooLong(most) => {
-                broken.form = Err(Refusal::TooLarge(most));
+                broken.raw_claim = Err(Refusal::TooLarge(most));
                 let why = format!("row {} has more than {most} bytes, and what follows it was not read", place.row);
                 Err(Malformed(why))
             }
@@ -114,38 +114,47 @@ struct Group {
     doubtful: Option<RowKey>,
     first_row: u64,
     last_row: u64,
-    /// At which its first row begins.
+    /// The line of the file at which its first row begins.
     file_line: Option<u64>,
-    /// Those of its rows, unpacked.
+    /// The bytes of its rows, after decompression.
     bytes: usize,
-    form: Result<RawClaim, Refusal>,
+    raw_claim: Result<RawClaim, Refusal>,
     hash: Hash,
 }
 
 impl Group {
     fn begin(columns: &Columns, RowPlace { row, file_line }: RowPlace) -> Self {
-        let mut form = RawClaim::default();
-        columns.note_in(&mut form);
+        let mut raw_claim = RawClaim::default();
+        columns.note_in(&mut raw_claim);
         // The same cells under other names are another claim.
         let mut hash = Hash::default();
         columns.names().for_each(|name| hash.add(name.as_bytes()));
-        Self { key: None, doubtful: None, first_row: row, last_row: row, file_line, bytes: 0, form: Ok(form), hash }
+        Self {
+            key: None,
+            doubtful: None,
+            first_row: row,
+            last_row: row,
+            file_line,
+            bytes: 0,
+            raw_claim: Ok(raw_claim),
+            hash,
+        }
     }
 
-    /// Whether the row after its last is one of its own, or cannot be told from one.
+    /// Whether a row with this key is, or may be, a row of this claim.
     fn may_have(&self, key: &RowKey) -> bool {
         self.key.as_ref().or(self.doubtful.as_ref()).is_none_or(|own| own.may_be(key))
     }
 
-    /// Its last row, where that may be one of the next claim's.
+    /// The number of its last row, if that may be a row of the next claim.
     fn doubt_about(&self, next: &RowKey) -> Option<u64> {
         self.doubtful.as_ref().is_some_and(|doubtful| doubtful.may_be(next)).then_some(self.last_row)
     }
 
-    /// Refuses it for a row before it that may be its first.
+    /// Refuses the claim because the row before it may be its first row.
     fn refuse_with(&mut self, row: u64) {
-        if let Ok(form) = &mut self.form {
-            form.note_malformed(Refusal::RowInDoubt(row).finding());
+        if let Ok(raw_claim) = &mut self.raw_claim {
+            raw_claim.note_malformed(Refusal::RowInDoubt(row).finding());
         }
     }
 
@@ -161,10 +170,10 @@ impl Group {
             self.hash.add(cell);
         }
         self.bytes = self.bytes.saturating_add(record.as_slice().len());
-        if let Ok(form) = &mut self.form
-            && !form.is_overfull()
+        if let Ok(raw_claim) = &mut self.raw_claim
+            && !raw_claim.is_overfull()
         {
-            columns.add_row(form, record);
+            columns.add_row(raw_claim, record);
         }
     }
 
@@ -172,7 +181,7 @@ impl Group {
         BatchClaim {
             location: Some(SourceLocation::Rows(self.first_row, self.last_row)),
             file_line: self.file_line,
-            form: self.form,
+            raw_claim: self.raw_claim,
             hash: self.hash.in_hex(),
         }
     }
@@ -188,7 +197,7 @@ mod tests {
     use crate::intake::csv::reader;
     use jiff::Timestamp;
 
-    /// The columns of a CSV whose claims are told apart by their ids.
+    /// The columns of a CSV whose claims are distinguished by their ids.
     fn columns() -> Columns {
         let mut reader = reader("external_claim_id,quadrant\n".as_bytes(), b',', 1_000);
         Columns::read(&mut reader, ReadLimits::default()).expect("there are columns")
@@ -198,21 +207,21 @@ mod tests {
         RowPlace { row, file_line: Some(row + 1) }
     }
 
-    /// A finished claim: its rows, and how many lines it has or why it is refused. Findings in a form are not looked at.
+    /// A finished claim: its rows, and how many lines it has or why it is refused. Findings of a readable claim are ignored.
     type Seen = (SourceLocation, Result<usize, Refusal>);
 
     fn seen(finished: impl IntoIterator<Item = BatchClaim>) -> Vec<Seen> {
-        let seen = finished
-            .into_iter()
-            .map(|claim| (claim.location.expect("it has rows"), claim.form.map(|form| form.lines.len())));
+        let seen = finished.into_iter().map(|claim| {
+            (claim.location.expect("it has rows"), claim.raw_claim.map(|raw_claim| raw_claim.lines.len()))
+        });
         seen.collect()
     }
 
     /// The codes of what is found wrong with a claim.
     fn codes(claim: &BatchClaim) -> Vec<String> {
         let rules = RuleSet::new(default_severities(), Limits::default(), None);
-        let form = claim.form.as_ref().expect("it can be read");
-        let refused = rules.validate(form, Timestamp::now()).refused;
+        let raw_claim = claim.raw_claim.as_ref().expect("it can be read");
+        let refused = rules.validate(raw_claim, Timestamp::now()).refused;
         refused.iter().map(|finding| finding.code().to_owned()).collect()
     }
 

@@ -1,4 +1,4 @@
-//! The key that says to which claim a row of a CSV belongs, and how keys compare that could be read only in part.
+//! The key by which rows of a CSV are grouped into claims, and the comparison of keys that could be read only in part.
 
 use crate::domain::field::Field;
 use crate::domain::identifiers::{Identifier, Npi};
@@ -6,17 +6,17 @@ use crate::domain::service_date::ServiceDate;
 use crate::intake::csv::Columns;
 use ::csv::ByteRecord;
 
-/// The sender's own id of a row's claim, and what all rows of a claim have in common. A part that cannot be read may be
-/// anything.
+/// The sender's own id of a row's claim, and the fields that all rows of a claim share. A part that cannot be read may have
+/// any value.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct RowKey {
-    /// Empty where it was left out.
+    /// Empty if it was left out.
     own_id: Part,
-    /// Of a row with an own id they do not count, and are not kept.
+    /// Empty for a row with an own id, for which they do not count.
     shared: Vec<Part>,
 }
 
-/// None where it cannot be read.
+/// `None` if it cannot be read.
 type Part = Option<String>;
 
 const SHARED: [Field; 4] = [Field::ServiceDate, Field::PlanGroup, Field::SubscriberId, Field::ProviderNpi];
@@ -49,12 +49,12 @@ impl RowKey {
         }
     }
 
-    /// Whether all of it can be read. A claim with a row of which that is not so is refused.
+    /// Whether all parts can be read. A claim with a row whose key is not whole is refused.
     pub fn is_whole(&self) -> bool {
         self.own_id.is_some() && self.shared.iter().all(Option::is_some)
     }
 
-    /// Whether the rows may be of one claim, as far as both can be read. Of whole ones: whether they are.
+    /// Whether two rows may be of one claim, as far as both keys can be read. For whole keys: whether they are.
     pub fn may_be(&self, other: &Self) -> bool {
         let may_be = |(one, other): (&Part, &Part)| one.is_none() || other.is_none() || one == other;
         may_be((&self.own_id, &other.own_id)) && self.shared.iter().zip(&other.shared).all(may_be)

@@ -1,9 +1,9 @@
 //! How long calls take: means over windows of calls, and the baseline among them.
 
-use super::{Ended, as_real};
+use super::terms::Ended;
 use std::collections::VecDeque;
 
-/// How many windows the baseline looks back. A cycle of growing and draining takes fewer at every size up to 10,000.
+/// How many windows the baseline looks back. A cycle of growing and draining takes fewer at every limit up to 10,000.
 pub const BASELINE_WINDOWS: usize = 64;
 /// How many standard errors of its mean a latency may be off by chance.
 const STANDARD_ERRORS: f64 = 2.0;
@@ -13,7 +13,7 @@ const STANDARD_ERRORS: f64 = 2.0;
 pub(super) struct Window {
     pub(super) began_us: i64,
     pub(super) calls: usize,
-    /// Whether calls waited for their turn meanwhile.
+    /// Whether calls waited for a permit meanwhile.
     pub(super) work_waited: bool,
     sum_us: f64,
     sum_of_squares: f64,
@@ -84,6 +84,11 @@ impl Latencies {
     pub(super) fn forget(&mut self) {
         self.0.clear();
     }
+}
+
+/// Numbers of calls, which are small.
+pub(super) fn as_real(calls: usize) -> f64 {
+    u32::try_from(calls).map_or(f64::from(u32::MAX), f64::from)
 }
 
 /// Times, which are far below 2^52 microseconds.

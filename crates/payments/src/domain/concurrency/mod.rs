@@ -1,31 +1,31 @@
 //! How many gateway calls may be under way at once: a controller that follows what the gateway can take.
 //!
-//! Nobody says what a gateway can take, and it changes; but calls say it, by how long they take and how they end. The
-//! controller is told of each call that ends and moves one number, the size, between a floor and a ceiling. It has no
-//! clock, no threads and no chance in it: the same calls give the same sizes.
+//! What a gateway can take is not known, and it changes; but calls show it, by how long they take and how they end. The
+//! controller gets each call that ends and moves one number, the limit, between a floor and a ceiling. It has no
+//! clock, no threads and no chance in it: the same calls give the same limits.
 //!
 //! What it does is the classic *additive increase, multiplicative decrease* (Chiu and Jain, 1989), which settles near what
 //! is there without knowing it. The rest is taken from where it fits:
 //!
 //! - **Rising latency is a queue.** As in TCP Vegas (Brakmo, O'Malley and Peterson, 1994), a baseline is kept, the latency
 //!   with nothing queueing, and by Little's law `in use × (1 − baseline ÷ latency)` calls wait inside the gateway. Losses
-//!   alone would say it late: a call times out after seconds, and the gateway works on it all the same.
-//! - **That decrease is by the factor baseline ÷ latency, and the increase is the square root of the size**: both are the
+//!   alone would show it late: a call times out after seconds, and the gateway works on it all the same.
+//! - **That decrease is by the factor baseline ÷ latency, and the increase is the square root of the limit**: both are the
 //!   gradient of Netflix's concurrency-limits. The decrease goes a little further, so that the queue drains and the next
-//!   calls show the baseline anew; otherwise one that was taken while calls queued would hold itself up.
+//!   calls show the baseline again; otherwise one that was taken while calls queued would hold itself up.
 //! - **The baseline is the lowest mean latency of the last [`BASELINE_WINDOWS`] windows.** One of calls that take longer than
 //!   all calls under way would take one after the other cannot come from them: the gateway became slower by itself, and
-//!   the baseline begins anew. Means of few calls are off by chance, and count as different only beyond that.
-//! - **A loss cuts once.** Calls that began before the last decrease were made under the larger size, and what becomes of
+//!   a new baseline begins. Means of few calls are off by chance, and count as different only beyond that.
+//! - **A loss cuts once.** Calls that began before the last decrease were made under the larger limit, and what becomes of
 //!   them is no reason for another one (as in TCP's fast recovery, RFC 5681). Near where a call was last lost it grows by one.
-//! - **A call that fails is lost only where many fail.** A refusal or a time-out says that there was too much to do; a server's
-//!   error or a broken connection may be that call's own, and some of them happen at every size. Cutting for each would hold
-//!   the size at a few calls (as loss that is not congestion does to TCP: Padhye et al., 1998). And what failed or was
+//! - **A call that fails is lost only where many fail.** A refusal or a time-out means that there was too much to do; a server's
+//!   error or a broken connection may be that call's own, and some of them happen at every limit. Cutting for each would hold
+//!   the limit at a few calls (as loss that is not congestion does to TCP: Padhye et al., 1998). And what failed or was
 //!   refused before, and is again while most others are answered, is so for itself.
 //! - **At the floor, a call that is lost is followed by a pause**, which doubles with each lost one up to a bound and ends with
 //!   the first that is answered (the exponential backoff of RFC 6298, and the open state of what is called a circuit breaker): the
-//!   size bounds how many calls are made at once, and not how many a second, where a gateway refuses them at once.
-//! - **A size that was not needed proves nothing** (RFC 7661): it does not grow while no call waits for its turn, and it
+//!   limit bounds how many calls are made at once, and not how many a second, where a gateway refuses them at once.
+//! - **A limit that was not needed proves nothing** (RFC 7661): it does not grow while no call waits for a permit, and it
 //!   shrinks back towards the start while less than half of it is used.
 //!
 //! It decides *how many* calls are made at once and when none is, and nothing else: which call is made, under what key, and
@@ -33,12 +33,12 @@
 
 mod failing;
 mod latency;
-mod rest;
+mod pause;
 mod terms;
 
 use failing::Failing;
-use latency::{Latencies, Window};
-use rest::Rest;
+use latency::{Latencies, Window, as_real};
+use pause::Pause;
 use std::collections::VecDeque;
 
 pub use latency::BASELINE_WINDOWS;
@@ -56,7 +56,7 @@ const LOSS_FACTOR: f64 = 0.5;
 const BUSY_FACTOR: f64 = 0.9;
 /// The smallest factor of a decrease for rising latency.
 const MIN_LATENCY_FACTOR: f64 = 0.25;
-/// How much less than the computed size is allowed after a cut for latency, so that the queue at the gateway drains.
+/// How much less than the computed limit is allowed after a cut for latency, so that the queue at the gateway drains.
 const DRAIN: f64 = 0.9;
 /// How many decisions are kept to be shown.
 const KEPT_DECISIONS: usize = 50;
@@ -65,20 +65,20 @@ const KEPT_DECISIONS: usize = 50;
 #[derive(Debug, Clone)]
 pub struct Controller {
     limits: Limits,
-    size: usize,
-    /// Calls that began before this say nothing of the size as it is now.
+    limit: usize,
+    /// Calls that began before this show nothing of the limit as it is now.
     cut_us: i64,
-    /// The size at which a call was last lost.
+    /// The limit at which a call was last lost.
     lost_at: usize,
     window: Window,
     latencies: Latencies,
     failing: Failing,
     idle: Idle,
-    rest: Rest,
+    pause: Pause,
     decisions: VecDeque<Decision>,
 }
 
-/// How much of the size was used lately.
+/// How much of the limit was used lately.
 #[derive(Debug, Clone, Copy)]
 struct Idle {
     since_us: i64,
@@ -90,31 +90,31 @@ impl Controller {
     pub fn new(limits: Limits, now_us: i64) -> Self {
         Self {
             limits,
-            size: limits.start.min(limits.ceiling).max(limits.floor).max(1),
+            limit: limits.start.min(limits.ceiling).max(limits.floor).max(1),
             cut_us: now_us,
             lost_at: 0,
             window: Window::since(now_us),
             latencies: Latencies::default(),
             failing: Failing::default(),
             idle: Idle { since_us: now_us, most_in_use: 0 },
-            rest: Rest::up_to(limits.longest_rest_us),
+            pause: Pause::up_to(limits.longest_pause_us),
             decisions: VecDeque::new(),
         }
     }
 
     /// How many calls may be under way; at least 1.
-    pub fn size(&self) -> usize {
-        self.size
+    pub fn limit(&self) -> usize {
+        self.limit
     }
 
-    /// Between what the size moves.
+    /// Between what the limit moves.
     pub fn limits(&self) -> Limits {
         self.limits
     }
 
     /// For how long no call is to be made, because the last ones were lost at the floor, in microseconds; 0 where one may be.
-    pub fn rest_left_us(&self, now_us: i64) -> i64 {
-        self.rest.left_us(now_us)
+    pub fn pause_left_us(&self, now_us: i64) -> i64 {
+        self.pause.left_us(now_us)
     }
 
     /// The last decisions, the latest last.
@@ -156,12 +156,12 @@ impl Controller {
             return None;
         }
         let Idle { most_in_use, .. } = std::mem::replace(&mut self.idle, Idle { since_us: now_us, most_in_use: 0 });
-        let half = (self.size / 2).max(self.limits.start.min(self.size));
-        if most_in_use * 2 < self.size { self.change(now_us, half, Reason::Idle) } else { None }
+        let half = (self.limit / 2).max(self.limits.start.min(self.limit));
+        if most_in_use * 2 < self.limit { self.change(now_us, half, Reason::Idle) } else { None }
     }
 
     fn answered(&mut self, call: Ended) -> Option<Decision> {
-        self.rest.answered();
+        self.pause.answered();
         if call.now_us < self.window.began_us {
             return None;
         }
@@ -178,16 +178,16 @@ impl Controller {
         // In a queue of our own calls, one takes as long as all of them one after the other, and no longer.
         let not_ours = baseline
             .is_some_and(|baseline| latency.exceeds(&baseline, LATENCY_TOLERANCE * window.mean_in_use().max(1.0)));
-        if queues && !not_ours && self.size > self.limits.floor {
+        if queues && !not_ours && self.limit > self.limits.floor {
             let factor = (DRAIN * (1.0 - queue / window.mean_in_use())).max(MIN_LATENCY_FACTOR);
             self.latencies.note(latency);
-            let to = window.mean_in_use().min(as_real(self.size)) * factor;
+            let to = window.mean_in_use().min(as_real(self.limit)) * factor;
             let decision = self.cut(call.now_us, to, Reason::Latency);
             // What queued in the gateway is through by then, at whatever length it had while the mean was taken.
             self.window.began_us += 2 * latency.whole_us();
             return decision;
         }
-        if window.calls < self.size {
+        if window.calls < self.limit {
             return None;
         }
         if not_ours {
@@ -196,43 +196,43 @@ impl Controller {
         self.latencies.note(latency);
         self.window = Window::since(call.now_us);
         let may_grow = window.work_waited && (not_ours || !queues);
-        if may_grow { self.change(call.now_us, self.size + self.increase(), Reason::Demand) } else { None }
+        if may_grow { self.change(call.now_us, self.limit + self.increase(), Reason::Demand) } else { None }
     }
 
     /// By how much it grows: by one near where a call was last lost, so as not to be far beyond when that happens again.
     fn increase(&self) -> usize {
-        let root = self.size.isqrt();
-        if (self.size..=self.size + root).contains(&self.lost_at) { 1 } else { root }
+        let root = self.limit.isqrt();
+        if (self.limit..=self.limit + root).contains(&self.lost_at) { 1 } else { root }
     }
 
     fn lost(&mut self, call: Ended, factor: f64, reason: Reason) -> Option<Decision> {
         if call.began_us < self.cut_us {
             return None;
         }
-        self.lost_at = self.size;
-        if self.size <= self.limits.floor.max(1) {
-            self.rest.lost(call.now_us);
+        self.lost_at = self.limit;
+        if self.limit <= self.limits.floor.max(1) {
+            self.pause.lost(call.now_us);
         }
-        self.cut(call.now_us, as_real(self.size) * factor, reason)
+        self.cut(call.now_us, as_real(self.limit) * factor, reason)
     }
 
     /// Makes it smaller, by at least one.
     fn cut(&mut self, now_us: i64, to: f64, reason: Reason) -> Option<Decision> {
-        let to = (to as usize).min(self.size - 1);
+        let to = (to as usize).min(self.limit - 1);
         self.cut_us = now_us;
         self.window = Window::since(now_us);
         self.change(now_us, to, reason)
     }
 
-    /// Changes the size as far as the limits let it, and keeps the decision if there is one.
+    /// Changes the limit as far as the limits let it, and keeps the decision if there is one.
     fn change(&mut self, now_us: i64, to: usize, reason: Reason) -> Option<Decision> {
-        let from = self.size;
-        self.size = to.min(self.limits.ceiling).max(self.limits.floor).max(1);
-        if self.size == from {
+        let from = self.limit;
+        self.limit = to.min(self.limits.ceiling).max(self.limits.floor).max(1);
+        if self.limit == from {
             return None;
         }
         self.window = Window::since(now_us);
-        let decision = Decision { at_us: now_us, from, to: self.size, reason };
+        let decision = Decision { at_us: now_us, from, to: self.limit, reason };
         if self.decisions.len() == KEPT_DECISIONS {
             self.decisions.pop_front();
         }
@@ -241,16 +241,11 @@ impl Controller {
     }
 }
 
-/// Numbers of calls, which are small.
-fn as_real(calls: usize) -> f64 {
-    u32::try_from(calls).map_or(f64::from(u32::MAX), f64::from)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits { floor: 2, start: 8, ceiling: 64, idle_us: 1_000_000, longest_rest_us: 100_000 };
+    const LIMITS: Limits = Limits { floor: 2, start: 8, ceiling: 64, idle_us: 1_000_000, longest_pause_us: 100_000 };
     const CALL_US: i64 = 50_000;
 
     /// A controller and the time that passes while calls are made one round after the other.
@@ -267,7 +262,7 @@ mod tests {
 
         /// As many calls at once as may be, all ending alike after so long.
         fn round(&mut self, latency_us: i64, sign: Sign, waiting: usize) {
-            let (began_us, in_use) = (self.now_us, self.controller.size());
+            let (began_us, in_use) = (self.now_us, self.controller.limit());
             self.now_us += latency_us;
             for _ in 0..in_use {
                 let load = Load { in_use, waiting };
@@ -279,7 +274,7 @@ mod tests {
         fn call(&mut self, latency_us: i64, sign: Sign) {
             let began_us = self.now_us;
             self.now_us += latency_us;
-            let load = Load { in_use: self.controller.size(), waiting: 1 };
+            let load = Load { in_use: self.controller.limit(), waiting: 1 };
             self.controller.ended(Ended { began_us, now_us: self.now_us, sign, tries: self.tries, load });
         }
 
@@ -287,7 +282,7 @@ mod tests {
             for _ in 0..rounds {
                 self.round(latency_us, sign, waiting);
             }
-            self.controller.size()
+            self.controller.limit()
         }
 
         fn reasons(&self) -> Vec<Reason> {
@@ -313,7 +308,7 @@ mod tests {
         {
             let mut rounds = Rounds::new();
             rounds.round(CALL_US, sign, 1);
-            let cut = rounds.controller.size();
+            let cut = rounds.controller.limit();
             assert!((LIMITS.floor..LIMITS.start).contains(&cut), "one round is one loss: {cut}");
             assert_eq!(rounds.rounds(1_000, 1_000, sign, 1), LIMITS.floor);
             assert!(rounds.reasons().iter().all(|found| *found == reason), "{:?}", rounds.reasons());
@@ -340,9 +335,9 @@ mod tests {
                 rounds.call(CALL_US, sign);
             }
             assert!(rounds.reasons().iter().all(|reason| *reason == Reason::Demand), "{:?}", rounds.reasons());
-            assert!(rounds.controller.size() > LIMITS.start);
+            assert!(rounds.controller.limit() > LIMITS.start);
             assert_eq!(rounds.rounds(100, CALL_US, sign, 1), LIMITS.floor, "now all of them do");
-            assert!(rounds.controller.rest_left_us(rounds.now_us) > 0);
+            assert!(rounds.controller.pause_left_us(rounds.now_us) > 0);
         }
     }
 
@@ -372,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_understood_says_nothing() {
+    fn what_cannot_be_understood_shows_nothing() {
         let mut rounds = Rounds::new();
         assert_eq!(rounds.rounds(100, CALL_US, Sign::Unclear, 1), LIMITS.start);
         assert!(rounds.reasons().is_empty());
@@ -385,9 +380,9 @@ mod tests {
         assert_eq!(rounds.rounds(1_000, 1_000, Sign::Failed, 1), LIMITS.floor);
         let back = rounds.now_us;
         let mut before = LIMITS.floor;
-        while rounds.controller.size() < LIMITS.ceiling / 2 {
+        while rounds.controller.limit() < LIMITS.ceiling / 2 {
             rounds.round(CALL_US, Sign::Answered, 1);
-            let size = rounds.controller.size();
+            let size = rounds.controller.limit();
             assert!(size <= before + before.isqrt(), "{before} to {size}");
             before = size;
         }
@@ -402,56 +397,56 @@ mod tests {
             (0..lost)
                 .map(|_| {
                     rounds.round(10, sign, 1);
-                    rounds.controller.rest_left_us(rounds.now_us)
+                    rounds.controller.pause_left_us(rounds.now_us)
                 })
                 .collect()
         };
         assert_eq!(rests(Sign::Failed, 4), [0, 0, 1_000, 2_000], "8 and 4 are above the floor");
         assert_eq!(rests(Sign::TimedOut, 2), [4_000, 8_000]);
         assert_eq!(rests(Sign::Busy, 5), [16_000, 32_000, 64_000, 100_000, 100_000]);
-        assert_eq!(rests(Sign::Unclear, 1), [99_990], "it says nothing");
+        assert_eq!(rests(Sign::Unclear, 1), [99_990], "it shows nothing");
         assert_eq!(rests(Sign::Answered, 1), [0]);
         assert_eq!(rests(Sign::Failed, 2), [1_000, 2_000]);
     }
 
     #[test]
-    fn a_size_that_is_not_used_goes_back_to_the_start_and_no_further() {
+    fn a_limit_that_is_not_used_goes_back_to_the_start_and_no_further() {
         let mut rounds = Rounds::new();
         assert_eq!(rounds.rounds(200, CALL_US, Sign::Answered, 1), LIMITS.ceiling);
         let mut sizes = Vec::new();
         for _ in 0..6 {
             rounds.now_us += LIMITS.idle_us;
             rounds.controller.tick(rounds.now_us, Load { in_use: 3, waiting: 0 });
-            sizes.push(rounds.controller.size());
+            sizes.push(rounds.controller.limit());
         }
         assert_eq!(sizes, [64, 32, 16, 8, 8, 8], "in the first period all of it was used");
         assert_eq!(rounds.reasons().last(), Some(&Reason::Idle));
 
         assert_eq!(rounds.rounds(1_000, 1_000, Sign::Failed, 1), LIMITS.floor);
         rounds.controller.tick(rounds.now_us + 10 * LIMITS.idle_us, Load::default());
-        assert_eq!(rounds.controller.size(), LIMITS.floor, "idleness makes nothing larger");
+        assert_eq!(rounds.controller.limit(), LIMITS.floor, "idleness makes nothing larger");
     }
 
     #[test]
-    fn a_size_that_is_used_is_kept() {
+    fn a_limit_that_is_used_is_kept() {
         let mut rounds = Rounds::new();
         let grown = rounds.rounds(200, CALL_US, Sign::Answered, 1);
         for _ in 0..10 {
             rounds.now_us += LIMITS.idle_us;
             rounds.controller.tick(rounds.now_us, Load { in_use: grown / 2, waiting: 0 });
         }
-        assert_eq!(rounds.controller.size(), grown);
+        assert_eq!(rounds.controller.limit(), grown);
     }
 
     #[test]
     fn it_is_never_zero_and_keeps_so_many_decisions() {
         let mut controller =
-            Controller::new(Limits { floor: 0, start: 0, ceiling: 3, idle_us: 1, longest_rest_us: 0 }, 0);
+            Controller::new(Limits { floor: 0, start: 0, ceiling: 3, idle_us: 1, longest_pause_us: 0 }, 0);
         for now_us in 1..10_000 {
             let sign = if now_us % 50 < 30 { Sign::Answered } else { Sign::TimedOut };
-            let load = Load { in_use: controller.size(), waiting: 1 };
+            let load = Load { in_use: controller.limit(), waiting: 1 };
             controller.ended(Ended { began_us: now_us - 1, now_us, sign, tries: 0, load });
-            assert!((1..=3).contains(&controller.size()));
+            assert!((1..=3).contains(&controller.limit()));
         }
         assert_eq!(controller.decisions().count(), KEPT_DECISIONS);
         assert!(controller.decisions().all(|decision| decision.from != decision.to));

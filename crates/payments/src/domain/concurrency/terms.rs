@@ -1,21 +1,21 @@
-//! What the controller is told, and what it says.
+//! What the controller gets, and what it decides.
 
 /// Between what, and from where. `1 <= floor <= start <= ceiling`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// The size is never below this.
+    /// The limit is never below this.
     pub floor: usize,
-    /// The size at the beginning, and where it goes back to when it is not used.
+    /// The limit at the beginning, and where it goes back to when it is not used.
     pub start: usize,
-    /// The size is never above this.
+    /// The limit is never above this.
     pub ceiling: usize,
-    /// For how long less than half of the size is used before it shrinks, in microseconds.
+    /// For how long less than half of the limit is used before it shrinks, in microseconds.
     pub idle_us: i64,
     /// The longest pause between calls that are lost at the floor, in microseconds; 0 for none.
-    pub longest_rest_us: i64,
+    pub longest_pause_us: i64,
 }
 
-/// What the end of a call says of the gateway's load.
+/// What the end of a call shows of the gateway's load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sign {
     /// It was answered, however: the gateway had time for it.
@@ -30,10 +30,10 @@ pub enum Sign {
     Unclear,
 }
 
-/// Why the size changed.
+/// Why the limit changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
-    /// Calls waited for their turn while the latency held.
+    /// Calls waited for a permit while the latency held.
     Demand,
     /// The latency rose: calls queue in the gateway.
     Latency,
@@ -47,14 +47,14 @@ pub enum Reason {
     Idle,
 }
 
-/// A change of the size.
+/// A change of the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Decision {
-    /// When, on the clock that the controller is told.
+    /// When, on the controller's clock.
     pub at_us: i64,
-    /// The size before.
+    /// The limit before.
     pub from: usize,
-    /// The size since.
+    /// The limit since.
     pub to: usize,
     /// Why.
     pub reason: Reason,
@@ -65,7 +65,7 @@ pub struct Decision {
 pub struct Load {
     /// Calls under way.
     pub in_use: usize,
-    /// Calls that wait for their turn.
+    /// Calls that wait for a permit.
     pub waiting: usize,
 }
 

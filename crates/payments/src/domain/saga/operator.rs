@@ -1,9 +1,11 @@
 //! What an operator does about a payment that does not get on: try it again at once, or, once it is stuck, give the answer
 //! that the gateway does not give.
 //!
-//! The money rule holds for whoever forces: what they say of the gateway must be so. It is written who said it, and why.
+//! The money rule holds for a forced answer too: the operator is responsible for its truth. Who gave it, and why, is recorded.
 
-use super::{Disbursement, Effect, LookUpAnswer, PayAnswer, RefundAnswer, Saga, Trust};
+use super::facts::{Attempts, Disbursement, Saga, Trust};
+use super::input::{Effect, Forced};
+use crate::domain::gateway_call::{LookUpAnswer, PayAnswer, RefundAnswer};
 use crate::domain::ledger::Kind;
 use crate::domain::reasons::Reason;
 use claim_events::{Cause, Step};
@@ -19,40 +21,9 @@ pub enum Waiting {
     ForLookUp,
 }
 
-/// What an operator says of a payment in the gateway's stead.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Forced {
-    /// It was paid, as was asked.
-    Paid,
-    /// It was not paid, and never will be.
-    Declined,
-    /// It was taken back.
-    Refunded,
-    /// It came back by itself.
-    Returned,
-    /// It was paid, and the gateway will not give it back: the provider owes it.
-    Owed,
-}
-
-impl Forced {
-    /// All there are.
-    pub const ALL: [Forced; 5] = [Forced::Paid, Forced::Declined, Forced::Refunded, Forced::Returned, Forced::Owed];
-
-    /// Its name in the API and in the database.
-    pub fn name(self) -> &'static str {
-        match self {
-            Forced::Paid => "paid",
-            Forced::Declined => "declined",
-            Forced::Refunded => "refunded",
-            Forced::Returned => "returned",
-            Forced::Owed => "owed",
-        }
-    }
-}
-
 impl Waiting {
-    /// In words.
-    pub fn words(self) -> &'static str {
+    /// What it is, in an error message.
+    pub fn description(self) -> &'static str {
         match self {
             Waiting::ForPayment => "whether it was paid",
             Waiting::ForRefund => "whether it was taken back",
@@ -69,8 +40,8 @@ impl Waiting {
         }
     }
 
-    /// What is meant where an operator only says that it must end: what is paid stays paid, and is owed. Of what may or may
-    /// not have been paid, nothing can be meant.
+    /// The answer that is assumed where an operator gives none: what is paid stays paid, and is owed. Of what may or may not
+    /// have been paid, nothing is assumed.
     pub fn assumed(self) -> Option<Forced> {
         (self == Waiting::ForRefund).then_some(Forced::Owed)
     }
@@ -88,9 +59,9 @@ impl Saga {
         }
     }
 
-    /// Begins to count its tries anew, and tries.
+    /// Counts its tries from zero, and tries.
     pub(super) fn retried(&mut self, effects: &mut Vec<Effect>) {
-        self.attempts = super::Attempts::default();
+        self.attempts = Attempts::default();
         self.resume(effects);
     }
 
@@ -114,7 +85,7 @@ impl Saga {
             (_, Forced::Returned) => self.refund_answered(&RefundAnswer::AlreadyReturned, effects),
             (_, Forced::Owed) => {
                 if let Disbursement::RefundIntended { amount_cents } = self.disbursement {
-                    effects.push(Effect::Book(self.parties().transfer(Kind::Owe, amount_cents)));
+                    effects.push(Effect::Book(self.parties().transfer(Kind::OpenReceivable, amount_cents)));
                     self.disbursement = Disbursement::Owed { amount_cents };
                 }
                 self.proceed(effects);

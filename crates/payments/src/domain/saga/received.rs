@@ -1,47 +1,25 @@
 //! What a claim's event does to its saga, and where the memories of the two services differ.
 //!
-//! - A claim that comes too late is not begun: it is unwound. Once the gateway may have been asked, no deadline counts.
+//! - A claim that comes too late is not begun: it is unwound. Once the gateway may have been called, no deadline counts.
 //! - A resync epoch below the highest one seen is ignored; the highest one is echoed in every outcome.
 //! - An event whose outcome is there is answered with it; while the saga works, with silence.
 //! - An outcome that claim_process has as *unwound* always wins: whatever stands here is undone.
 //! - Where we have *unwound* and claim_process knows *settled* under the same or a higher version, *unwound* is sent again,
 //!   one version higher. After a restore also where it knows *unwound*, since the details may differ.
 
-use super::{Disbursement, Effect, Outcome, Reservation, Saga, Trust};
+use super::facts::{Disbursement, Outcome, Reservation, Saga, Trust};
+use super::input::{ClaimUpdate, Effect};
 use crate::domain::reasons::Reason;
 use claim_events::{Cause, KnownOutcome, OutcomeKind};
 
-/// What a claim's event says to its saga.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct ClaimSays {
-    /// The claim.
-    pub claim_id: String,
-    /// The plan that pays.
-    pub plan_group: String,
-    /// The provider that is paid.
-    pub provider_npi: String,
-    /// What is due, in cents.
-    pub amount_cents: i64,
-    /// When the claim was accepted, in microseconds since 1970 (UTC).
-    pub submitted_at_us: i64,
-    /// 1 submitted, 2 void requested.
-    pub version: i64,
-    /// The resync epoch.
-    pub resync_epoch: i64,
-    /// The outcome that claim_process has.
-    pub known: Option<KnownOutcome>,
-    /// Whether the claim was accepted so long ago that it is not begun to be paid any more.
-    pub too_late: bool,
-}
-
 impl Saga {
-    pub(super) fn receive(&mut self, says: &ClaimSays, effects: &mut Vec<Effect>) {
-        if says.resync_epoch < self.resync_epoch {
+    pub(super) fn receive(&mut self, update: &ClaimUpdate, effects: &mut Vec<Effect>) {
+        if update.resync_epoch < self.resync_epoch {
             return;
         }
         let was_unverified = self.trust == Trust::Unverified;
         if was_unverified {
-            if !self.restore_marker.is_answered_by(says.resync_epoch) {
+            if !self.restore_marker.is_answered_by(update.resync_epoch) {
                 return;
             }
             // Only the gateway can know more than the facts, and it knows nothing of what was not due.
@@ -49,28 +27,28 @@ impl Saga {
             // claim_process may have been put back as well: only what it knows now counts.
             self.known_unwound = false;
         }
-        let is_news = says.version > self.claim_version;
-        if is_news || says.resync_epoch > self.resync_epoch {
+        let is_news = update.version > self.claim_version;
+        if is_news || update.resync_epoch > self.resync_epoch {
             self.unsolicited = false;
         }
-        self.resync_epoch = says.resync_epoch;
-        self.claim_version = self.claim_version.max(says.version);
+        self.resync_epoch = update.resync_epoch;
+        self.claim_version = self.claim_version.max(update.version);
         let was_unwinding = self.unwinding.is_some();
-        if says.version >= 2 && !self.has_unwound_outcome() {
+        if update.version >= 2 && !self.has_unwound_outcome() {
             self.unwind(Cause::VoidRequested, None, Reason::voided());
         }
-        self.note_known(says.known, was_unverified);
-        if says.too_late && self.has_not_begun() {
+        self.note_known(update.known, was_unverified);
+        if update.too_late && self.has_not_begun() {
             self.unwind(Cause::Deadline, None, Reason::too_late());
         }
         if self.has_ended() {
-            effects.extend(self.announcement());
+            effects.extend(self.publication());
         } else if is_news || was_unverified || was_unwinding != self.unwinding.is_some() {
             self.proceed(effects);
         }
     }
 
-    /// Whether nothing was done, and nothing was asked of the gateway, as far as can be known.
+    /// Whether nothing was done, and nothing was requested of the gateway, as far as can be known.
     fn has_not_begun(&self) -> bool {
         let Self { trust, reservation, disbursement, outcome, .. } = self;
         let untouched = (*trust, *reservation, *disbursement) == (Trust::Sure, Reservation::None, Disbursement::None);
@@ -84,7 +62,7 @@ impl Saga {
             self.known_unwound = true;
             self.unwind(Cause::Operator, None, Reason::known_unwound());
         }
-        // After a restore our unwinding may differ in detail from the one that was announced under the same version.
+        // After a restore our unwinding may differ in detail from the one that was published under the same version.
         let may_contradict = known.kind == OutcomeKind::Settled || was_unverified;
         if let Some(Outcome { kind: OutcomeKind::Unwound, version }) = &mut self.outcome
             && may_contradict
@@ -93,7 +71,7 @@ impl Saga {
         }
     }
 
-    /// claim_process has an outcome: if it is ours, it need not be said again.
+    /// claim_process has an outcome: if it is ours, it need not be republished.
     pub(super) fn recorded(&mut self, known: KnownOutcome, resync_epoch: i64) {
         let it_is_ours = self.outcome.is_some_and(|outcome| known.version >= outcome.version);
         if resync_epoch >= self.resync_epoch && self.trust == Trust::Sure && it_is_ours {
@@ -101,30 +79,25 @@ impl Saga {
         }
     }
 
-    /// Whether its outcome has to be said again until claim_process has recorded it.
-    pub fn waits_for_record(&self) -> bool {
-        self.unsolicited && self.has_ended()
-    }
-
     pub(super) fn resume(&mut self, effects: &mut Vec<Effect>) {
         if self.waits_for_record() {
-            effects.extend(self.announcement());
-            self.say_again_later(effects);
+            effects.extend(self.publication());
+            self.republish_later(effects);
         } else {
             self.proceed(effects);
         }
     }
 
-    pub(super) fn say_again_later(&mut self, effects: &mut Vec<Effect>) {
-        self.attempts.announce = self.attempts.announce.saturating_add(1);
-        effects.push(Effect::RetryLater { attempts: self.attempts.announce, retry_after_ms: None });
+    pub(super) fn republish_later(&mut self, effects: &mut Vec<Effect>) {
+        self.attempts.republish = self.attempts.republish.saturating_add(1);
+        effects.push(Effect::RetryLater { attempts: self.attempts.republish, retry_after_ms: None });
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::saga::fixture::{intended, says};
+    use crate::domain::saga::fixture::{intended, update};
     use crate::domain::saga::{Input, PayAnswer, RefundAnswer, State, advance};
     use OutcomeKind::{Settled, Unwound};
 
@@ -141,7 +114,7 @@ mod tests {
     }
 
     fn receive(saga: Saga, known: (OutcomeKind, i64)) -> (Saga, Vec<Effect>) {
-        advance(saga, Input::Claim(says(Some(known))))
+        advance(saga, Input::Claim(update(Some(known))))
     }
 
     fn end(saga: &Saga) -> Option<(OutcomeKind, i64)> {
@@ -186,7 +159,7 @@ mod tests {
         ] {
             let (saga, effects) = receive(ended(Unwound, own), known);
             assert_eq!(end(&saga), Some((Unwound, raised)), "{own}, {known:?}");
-            assert!(matches!(effects[..], [Effect::Announce(_)]), "it is published again: {effects:?}");
+            assert!(matches!(effects[..], [Effect::Publish(_)]), "it is published again: {effects:?}");
         }
     }
 

@@ -1,15 +1,17 @@
-//! What is made of facts that may be older than the world, once the gateway has said what it knows of the payment.
+//! What is made of facts that may be older than the world, once the gateway has answered what it knows of the payment.
 //!
 //! What is found is adopted. Where nothing is found, that proves nothing: a request may still be on its way from a
 //! process that was stopped. So an intent is *presumed*, and the money rule holds for it. Only where claim_process has the
 //! payment as unwound and no intent is stored does "not found" mean that nothing will come.
 
-use super::{Disbursement, Effect, LookUpAnswer, PayAnswer, Reservation, Saga, Trust};
+use super::facts::{Disbursement, Reservation, Saga, Trust};
+use super::input::Effect;
+use crate::domain::gateway_call::{LookUpAnswer, PayAnswer};
 use crate::domain::ledger::Kind;
 use crate::domain::reasons::Reason;
 use claim_events::{Cause, Step};
 
-/// What cannot be: the gateway's book says other things than ours.
+/// What cannot be: the gateway's book contradicts ours.
 struct Contradiction;
 
 impl Saga {
@@ -33,12 +35,12 @@ impl Saga {
             LookUpAnswer::Returned { amount_cents } => self.adopt_return(amount_cents, effects),
         };
         if adopted.is_err() {
-            effects.push(Effect::Alarm("the gateway's book says other things of a payment than the facts do"));
+            effects.push(Effect::Alarm("the gateway's book contradicts the facts of a payment"));
             effects.push(Effect::Stuck("the gateway's book contradicts what is known of this payment"));
             return self.look_up_later(None, effects);
         }
         self.trust = Trust::Sure;
-        if self.has_ended() { effects.extend(self.announcement()) } else { self.proceed(effects) }
+        if self.has_ended() { effects.extend(self.publication()) } else { self.proceed(effects) }
     }
 
     fn look_up_later(&mut self, retry_after_ms: Option<u64>, effects: &mut Vec<Effect>) {
@@ -47,7 +49,7 @@ impl Saga {
     }
 
     /// Whether a payment that is not found may still come, so that its key has to be sent. That it was unwound by these
-    /// facts proves nothing: they may be a copy from before the database was lost and made anew, and the new one may have
+    /// facts proves nothing: they may be a copy from before the database was lost and created again, and the new one may have
     /// had an intent.
     fn must_presume(&self) -> bool {
         match self.disbursement {
@@ -76,7 +78,7 @@ impl Saga {
     }
 
     /// A restored copy may say that a claim ended unpaid although it was paid later, so its end is dropped. Unwinding goes on
-    /// only where claim_process itself has a reason for it: after the next restore nobody might know of a refund whose reason
+    /// only where claim_process itself has a reason for it: after the next restore a refund might be unknown whose reason
     /// stands only in this copy.
     fn reopen(&mut self) {
         self.drop_outcome();
@@ -102,7 +104,7 @@ impl Saga {
                 if !self.has_unwound_outcome() {
                     self.reserve_anyway(effects);
                 }
-                self.take_pay_answer(PayAnswer::Declined { code: code.to_owned() }, effects);
+                self.note_pay_answer(PayAnswer::Declined { code: code.to_owned() }, effects);
                 Ok(())
             }
             Disbursement::Declined => Ok(()),
@@ -116,7 +118,7 @@ impl Saga {
             Disbursement::None | Disbursement::Intended => {
                 self.reopen();
                 self.reserve_anyway(effects);
-                self.take_pay_answer(PayAnswer::Approved { amount_cents }, effects);
+                self.note_pay_answer(PayAnswer::Approved { amount_cents }, effects);
                 Ok(amount_cents)
             }
             known if known.paid_cents() == Some(amount_cents) => Ok(amount_cents),
@@ -144,8 +146,8 @@ impl Saga {
         Ok(())
     }
 
-    /// Why this amount cannot be what came back of this payment, where it cannot. `returned_cents` is what the ledger says came
-    /// back of it before.
+    /// Why this amount cannot be what came back of this payment, where it cannot. `returned_cents` is what the ledger has as
+    /// returned of it before.
     pub fn cannot_have_returned(&self, amount_cents: i64, returned_cents: Option<i64>) -> Option<&'static str> {
         match self.disbursement {
             Disbursement::None | Disbursement::Declined => Some("money came back that was never paid"),
@@ -162,13 +164,13 @@ impl Saga {
 
     /// The money came back by itself. One that comes before the approval was recorded *is* the approval: both are booked.
     pub(super) fn returned(&mut self, amount_cents: i64, effects: &mut Vec<Effect>) {
-        // A suspect saga hears of it by its look-up.
+        // An unverified saga learns of it by its look-up.
         if self.trust != Trust::Sure {
             return;
         }
-        let nobody_asks = self.has_ended();
+        let is_unsolicited = self.has_ended();
         if self.disbursement == Disbursement::Intended {
-            self.take_pay_answer(PayAnswer::Approved { amount_cents }, effects);
+            self.note_pay_answer(PayAnswer::Approved { amount_cents }, effects);
         }
         let paid_cents = match self.disbursement {
             Disbursement::Paid { amount_cents }
@@ -180,7 +182,7 @@ impl Saga {
             }
         };
         self.take_back(Kind::Return, paid_cents, effects);
-        self.unsolicited |= nobody_asks;
+        self.unsolicited |= is_unsolicited;
         self.unwind(Cause::LateReturn, None, Reason::returned());
         self.proceed(effects);
     }
@@ -190,14 +192,14 @@ impl Saga {
 mod tests {
     use super::*;
     use crate::domain::restore_marker::RestoreMarker;
-    use crate::domain::saga::fixture::{intended, says};
-    use crate::domain::saga::{Call, ClaimSays, Input, PaymentEvent, State, advance};
-    use claim_events::OutcomeKind;
+    use crate::domain::saga::fixture::{intended, update};
+    use crate::domain::saga::{Call, ClaimUpdate, Input, State, advance};
+    use claim_events::{OutcomeKind, PaymentEvent};
 
     /// A saga with an intent that was restored, and whose claim is re-requested with this outcome.
     fn looking_up(known: Option<(OutcomeKind, i64)>) -> Saga {
         let restored = intended(None).under(RestoreMarker { at_us: 1_000_000, restored: true });
-        let (saga, effects) = advance(restored, Input::Claim(ClaimSays { resync_epoch: 2, ..says(known) }));
+        let (saga, effects) = advance(restored, Input::Claim(ClaimUpdate { resync_epoch: 2, ..update(known) }));
         assert!(matches!(effects[..], [Effect::Call(Call::LookUp { .. })]), "{effects:?}");
         saga
     }
@@ -209,7 +211,7 @@ mod tests {
     fn published(effects: &[Effect]) -> Vec<&PaymentEvent> {
         effects
             .iter()
-            .filter_map(|effect| if let Effect::Announce(event) = effect { Some(event) } else { None })
+            .filter_map(|effect| if let Effect::Publish(event) = effect { Some(event) } else { None })
             .collect()
     }
 
@@ -241,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_payment_found_otherwise_than_the_facts_say_stops_the_saga() {
+    fn a_payment_found_against_the_facts_stops_the_saga() {
         let paid = Disbursement::Paid { amount_cents: 100 };
         for (disbursement, found_cents, agrees) in [
             (paid, 100, true),

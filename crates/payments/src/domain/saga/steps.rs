@@ -1,6 +1,8 @@
 //! The steps of a saga, forward and back, the gateway's answers to them, and the end they lead to.
 
-use super::{Call, Disbursement, Effect, Input, Outcome, PayAnswer, RefundAnswer, Reservation, Saga, Trust};
+use super::facts::{Disbursement, Outcome, Reservation, Saga, Trust};
+use super::input::{Effect, Input};
+use crate::domain::gateway_call::{Call, PayAnswer, RefundAnswer};
 use crate::domain::ledger::{Kind, transfer_id};
 use crate::domain::reasons::Reason;
 use claim_events::{Cause, Compensation, OutcomeKind, PaymentEvent, Settled, Step, Unwound};
@@ -29,18 +31,18 @@ impl Saga {
             effects.push(Effect::RetryLater { attempts: self.attempts.disburse, retry_after_ms });
             return;
         }
-        self.take_pay_answer(answer, effects);
+        self.note_pay_answer(answer, effects);
         self.proceed(effects);
     }
 
     /// Notes a definite answer to an intent.
-    pub(super) fn take_pay_answer(&mut self, answer: PayAnswer, effects: &mut Vec<Effect>) {
+    pub(super) fn note_pay_answer(&mut self, answer: PayAnswer, effects: &mut Vec<Effect>) {
         match answer {
             PayAnswer::Approved { amount_cents } => {
                 effects.push(Effect::Book(self.parties().transfer(Kind::Disburse, amount_cents)));
                 self.disbursement = Disbursement::Paid { amount_cents };
                 if amount_cents != self.amount_cents {
-                    effects.push(Effect::Alarm("the gateway paid another amount than it was asked to"));
+                    effects.push(Effect::Alarm("the gateway paid another amount than was requested"));
                     self.unwind(Cause::StepFailed, Some(Step::Disburse), Reason::amount_mismatch());
                 }
             }
@@ -53,7 +55,7 @@ impl Saga {
     }
 
     pub(super) fn refund_answered(&mut self, answer: &RefundAnswer, effects: &mut Vec<Effect>) {
-        let nobody_asks = self.has_ended();
+        let is_unsolicited = self.has_ended();
         let (Disbursement::RefundIntended { amount_cents } | Disbursement::Owed { amount_cents }, Trust::Sure) =
             (self.disbursement, self.trust)
         else {
@@ -70,16 +72,16 @@ impl Saga {
                 return;
             }
         }
-        self.unsolicited |= nobody_asks;
+        self.unsolicited |= is_unsolicited;
         self.proceed(effects);
     }
 
-    /// Books that the money is back, by a refund or by a return. What the provider owed for it, it does not owe any more, so that
-    /// what was said of the end is not so any more either.
+    /// Books that the money is back, by a refund or by a return. That closes a receivable from the provider, so the
+    /// outcome that named it no longer holds.
     pub(super) fn take_back(&mut self, kind: Kind, amount_cents: i64, effects: &mut Vec<Effect>) {
         effects.push(Effect::Book(self.parties().transfer(kind, amount_cents)));
         if matches!(self.disbursement, Disbursement::Owed { .. }) {
-            effects.push(Effect::Book(self.parties().transfer(Kind::Acquit, amount_cents)));
+            effects.push(Effect::Book(self.parties().transfer(Kind::CloseReceivable, amount_cents)));
             self.drop_outcome();
         }
         if kind == Kind::Refund {
@@ -90,9 +92,9 @@ impl Saga {
         }
     }
 
-    /// Whether this is what the saga waits to hear, to whichever of its calls the gateway gave the answer: a key has one fate, so
-    /// that what was said of it once stays true. What a look-up finds was true only when it was asked.
-    pub fn takes(&self, late: &Input) -> bool {
+    /// Whether a late answer is what the saga waits for, to whichever of its calls the gateway gave it: a key has one fate, so
+    /// that a definite answer stays true. What a look-up finds was true only at its time.
+    pub fn accepts_late(&self, late: &Input) -> bool {
         let waits = match late {
             Input::PayAnswer(PayAnswer::Approved { .. } | PayAnswer::Declined { .. }) => {
                 self.disbursement == Disbursement::Intended
@@ -105,8 +107,8 @@ impl Saga {
         waits && self.trust == Trust::Sure
     }
 
-    /// What is wrong when the gateway answers so to a question that is not open any more; nothing where it says what it said
-    /// before, or nothing definite.
+    /// What is wrong with an answer that the saga does not wait for any more; nothing where it repeats what is known, or is not
+    /// definite.
     pub fn contradiction(&self, late: &Input) -> Option<&'static str> {
         use Disbursement::{Declined, Intended, None as Nothing, Refunded, Returned};
         let is_wrong = match (late, self.disbursement) {
@@ -121,7 +123,7 @@ impl Saga {
             (Input::RefundAnswer(RefundAnswer::AlreadyReturned), before) => matches!(before, Refunded | Declined),
             _ => false,
         };
-        is_wrong.then_some("the gateway says other things of a payment than it did before, or than was forced")
+        is_wrong.then_some("the gateway's answer contradicts an earlier one, or one that was forced")
     }
 
     /// Does whatever can be done without waiting, up to the next answer or the end.
@@ -199,9 +201,9 @@ impl Saga {
     fn end(&mut self, kind: OutcomeKind, effects: &mut Vec<Effect>) {
         let own_version = self.outcome.map_or(0, |outcome| outcome.version);
         self.outcome = Some(Outcome { kind, version: own_version.max(self.known_version) + 1 });
-        effects.extend(self.announcement());
+        effects.extend(self.publication());
         if self.waits_for_record() {
-            self.say_again_later(effects);
+            self.republish_later(effects);
         }
     }
 
@@ -212,8 +214,8 @@ impl Saga {
         }
     }
 
-    /// The outcome as an event; the saga says it again whenever it is asked.
-    pub(super) fn announcement(&self) -> Option<Effect> {
+    /// The effect that publishes the outcome, for the first time or again.
+    pub(super) fn publication(&self) -> Option<Effect> {
         let event = match (self.outcome?.kind, &self.unwinding) {
             (OutcomeKind::Settled, _) => PaymentEvent::Settled(Settled {
                 claim_id: self.claim_id.clone(),
@@ -235,7 +237,7 @@ impl Saga {
                 compensations: self.compensations.clone(),
             }),
         };
-        Some(Effect::Announce(event))
+        Some(Effect::Publish(event))
     }
 
     fn standing_transfers(&self) -> Vec<String> {
@@ -312,7 +314,7 @@ mod tests {
         {
             let mut saga = Saga { amount_cents, ..intended(None) };
             saga.outcome = Some(Outcome { kind: OutcomeKind::Settled, version: 1 });
-            let Some(Effect::Announce(PaymentEvent::Settled(settled))) = saga.announcement() else { panic!("settled") };
+            let Some(Effect::Publish(PaymentEvent::Settled(settled))) = saga.publication() else { panic!("settled") };
             assert_eq!(
                 (settled.amount_cents, settled.transfer_ids),
                 (amount_cents, transfer_ids.iter().map(|id| (*id).to_owned()).collect())

@@ -21,10 +21,10 @@ impl ClaimSide {
     /// Its current event.
     pub fn event(&self) -> Received {
         let mut event = crate::harness::event(&self.claim_id, self.amount_cents, self.version);
-        event.says.plan_group.clone_from(&self.plan_group);
-        event.says.submitted_at_us = self.submitted_at_us;
-        event.says.resync_epoch = self.resync_epoch;
-        event.says.known = self.known;
+        event.update.plan_group.clone_from(&self.plan_group);
+        event.update.submitted_at_us = self.submitted_at_us;
+        event.update.resync_epoch = self.resync_epoch;
+        event.update.known = self.known;
         Received::Claim(Box::new(ClaimEventRead { content_hash: self.claim_id.clone(), ..event }))
     }
 

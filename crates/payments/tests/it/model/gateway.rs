@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 pub enum Fate {
     Approved,
     Declined,
-    /// It pays this much more than it was asked to.
+    /// It pays this much more than was requested.
     OtherAmount(i64),
     /// It never answers a request to pay, and does not pay.
     SilentOnPay,

@@ -7,11 +7,11 @@ use crate::harness::{Instance, settings};
 use claim_events::{Envelope, Event, OutcomeKind, PaymentEvent};
 use dual_db::Database;
 use fastrand::Rng;
-use payments::domain::saga::Forced;
+use payments::domain::saga::{Answer, Forced, PlannedCall};
+use payments::executor::Received;
 use payments::executor::clock::Clock;
-use payments::executor::operator::{Act, Acted, By};
+use payments::executor::operator::{Action, ActionOutcome, Actor};
 use payments::executor::returns::ReturnOutcome;
-use payments::executor::{Answer, PlannedCall, Received};
 use payments::settings::{BudgetSettings, Settings};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -249,8 +249,8 @@ impl<'a> World<'a> {
     fn happens(&mut self, happening: Happening) {
         let instance = self.rng.usize(0..2);
         match happening {
-            Happening::Message(heard) => {
-                let calls = self.stage.instances[instance].executor.apply_events(&[heard], &[]).expect("applies");
+            Happening::Message(received) => {
+                let calls = self.stage.instances[instance].executor.apply_events(&[received], &[]).expect("applies");
                 self.written(instance, calls);
             }
             Happening::Asks { claim_id, anew } => self.asks(claim_id, anew),
@@ -302,7 +302,7 @@ impl<'a> World<'a> {
                 }
             }
             Happening::OperatorRetries { claim_id } => {
-                self.acts(&claim_id, Act::Retry);
+                self.acts(&claim_id, Action::Retry);
             }
         }
     }
@@ -393,10 +393,10 @@ impl<'a> World<'a> {
         }
     }
 
-    fn acts(&mut self, claim_id: &str, act: Act) -> Acted {
-        let by = By { reason: "the model wants it".into(), operator: None, client: "127.0.0.1".into() };
-        let acted = self.stage.instances[0].executor.act(claim_id, act, &by).expect("acts");
-        if let Acted::Done(calls) = &acted {
+    fn acts(&mut self, claim_id: &str, action: Action) -> ActionOutcome {
+        let by = Actor { reason: "the model wants it".into(), operator: None, client: "127.0.0.1".into() };
+        let acted = self.stage.instances[0].executor.act(claim_id, action, &by).expect("acts");
+        if let ActionOutcome::Done(calls) = &acted {
             self.written(0, calls.clone());
         }
         acted
@@ -413,12 +413,12 @@ impl<'a> World<'a> {
             }
             stuck += 1;
             let act = match self.gateway.fates[&claim_id] {
-                _ if self.gateway.is_healed => Act::Retry,
-                Fate::SilentOnPay => Act::Force(Some(Forced::Declined)),
-                _ => Act::Force(None),
+                _ if self.gateway.is_healed => Action::Retry,
+                Fate::SilentOnPay => Action::Force(Some(Forced::Declined)),
+                _ => Action::Force(None),
             };
             let acted = self.acts(&claim_id, act);
-            assert!(matches!(acted, Acted::Done(_)), "{claim_id}: {acted:?}");
+            assert!(matches!(acted, ActionOutcome::Done(_)), "{claim_id}: {acted:?}");
             self.after(60 * SECOND, Happening::Asks { claim_id, anew: false });
         }
         stuck

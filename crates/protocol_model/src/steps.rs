@@ -1,72 +1,72 @@
-//! What can happen in a world, and the worlds that come of it.
+//! The steps that can be taken from a world, and the worlds they lead to.
 
 use crate::gateway::{Answer, Book, Request};
 use crate::params::{Mutant, Params};
-use crate::payments_side::heard_late;
+use crate::payments_side::accepts_late;
 use crate::tables::{Incoming, Tables};
 use crate::world::{Call, Payments, SUBMITTED_AT_S, Snapshot, World};
 use payments::domain::restore_marker::RestoreMarker;
 use payments::domain::saga::{Disbursement, Trust};
 
-/// Something that happens.
+/// One step of the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Happening {
-    /// payments reads a message, by its number.
+pub enum Step {
+    /// payments consumes a message, given by its number.
     PaymentsReads(u32),
-    /// payments reads a message after the claim's deadline, by its number.
+    /// payments consumes a message after the claim's deadline, given by its number.
     PaymentsReadsLate(u32),
-    /// claim_process reads a message, by its number.
+    /// claim_process consumes a message, given by its number.
     ClaimProcessReads(u32),
-    /// The call in hand reaches the gateway, and its answer sets out.
+    /// The current call reaches the gateway, which sends its answer.
     CallIsServed,
-    /// The answer to the call in hand is written.
+    /// payments writes the answer to the current call.
     AnswerIsWritten,
-    /// The call in hand is given up as unanswered; the request may still arrive.
+    /// The current call times out; its request may still arrive.
     CallTimesOut,
-    /// payments stops: the answer to the call in hand is lost, and the request may still arrive.
+    /// payments crashes: the answer to the current call is lost, and its request may still arrive.
     PaymentsCrashes,
-    /// The saga's pause or lease is over.
-    SagaIsTakenUp,
-    /// A request that nobody waits for arrives at the gateway.
+    /// The saga's pause or lease has expired, and a worker resumes it.
+    SagaResumes,
+    /// A request whose sender no longer waits arrives at the gateway.
     StrayArrives(Request),
-    /// An answer to an older call is written (only where a rule is left out).
+    /// payments writes an answer to an older call (only where a rule is left out).
     StaleAnswerIsWritten,
-    /// A definite answer to an older call comes, and is written if it is what the saga waits for.
-    LateAnswerComes(Answer),
-    /// The watchdog says the claim's current event again.
-    WatchdogAsks,
-    /// The gateway tells payments of a return.
-    ReturnIsTold,
-    /// The operator asks anew after a restore of payments, as is a must.
+    /// A definite answer to an older call arrives; payments writes it if the saga waits for such an answer.
+    LateAnswerArrives(Answer),
+    /// The watchdog re-publishes the claim's current event.
+    WatchdogRepublishes,
+    /// The gateway's webhook reports a return to payments.
+    ReturnIsReported,
+    /// The operator runs `reannounce` after a restore of payments, which is mandatory.
     Reannounced,
-    /// The operator asks anew without need.
-    AskedWithoutNeed,
-    /// The sender withdraws the claim.
+    /// The operator runs `reannounce` without need.
+    ReannouncedWithoutNeed,
+    /// The sender voids the claim.
     Voided,
     /// The bank returns the payment.
     BankReturns,
-    /// Kafka forgets the first or the second topic, or both.
+    /// Kafka loses the claims topic, the payments topic, or both.
     Wiped(bool, bool),
-    /// A copy of payments' database is made.
+    /// A copy of payments' database is taken.
     PaymentsCopied,
-    /// A copy of claim_process's database is made.
+    /// A copy of claim_process's database is taken.
     ClaimCopied,
-    /// payments' database is put back to a copy.
+    /// payments' database is restored from a copy.
     PaymentsRestored,
-    /// payments' database is lost and made anew.
+    /// payments' database is lost and created again, empty.
     PaymentsLost,
-    /// claim_process's database is put back to its copy; its journal brings back all but outcomes.
+    /// claim_process's database is restored from its copy; the journal replays everything but outcomes.
     ClaimRestored,
 }
 
-/// A world that can come next.
+/// A step from a world, and where it leads.
 #[derive(Debug)]
 pub struct Next {
-    /// What happened.
-    pub happening: Happening,
-    /// Whether it happens without anybody's doing and without a fault: such steps alone must lead to rest.
+    /// The step.
+    pub step: Step,
+    /// Whether the step needs neither a person nor a fault: such steps alone must lead to a world at rest.
     pub is_free: bool,
-    /// The world after it, or what must never be.
+    /// The world after it, or the violated property.
     pub world: Result<World, String>,
 }
 
@@ -77,7 +77,7 @@ struct Collector<'a> {
     next: Vec<Next>,
 }
 
-/// Every world that can come after `from`.
+/// Every step that can be taken from `from`.
 pub fn after(from: &World, params: &Params, tables: &mut Tables) -> Vec<Next> {
     let mut collector = Collector { from, params, tables, next: Vec::new() };
     collector.messages();
@@ -93,14 +93,14 @@ pub fn after(from: &World, params: &Params, tables: &mut Tables) -> Vec<Next> {
 }
 
 impl Collector<'_> {
-    fn add(&mut self, happening: Happening, is_free: bool, world: Result<World, String>) {
-        self.next.push(Next { happening, is_free, world });
+    fn add(&mut self, step: Step, is_free: bool, world: Result<World, String>) {
+        self.next.push(Next { step, is_free, world });
     }
 
-    fn comes(&mut self, happening: Happening, is_free: bool, world: &World, incoming: Incoming) {
-        match world.comes_to_payments(incoming, self.params, self.tables) {
-            Ok(worlds) => worlds.into_iter().for_each(|world| self.add(happening, is_free, Ok(world))),
-            Err(what) => self.add(happening, is_free, Err(what)),
+    fn input(&mut self, step: Step, is_free: bool, world: &World, incoming: Incoming) {
+        match world.apply_to_payments(incoming, self.params, self.tables) {
+            Ok(worlds) => worlds.into_iter().for_each(|world| self.add(step, is_free, Ok(world))),
+            Err(what) => self.add(step, is_free, Err(what)),
         }
     }
 
@@ -110,121 +110,121 @@ impl Collector<'_> {
             let message = *self.tables.claims_topic.messages.value(number);
             let is_record = matches!(message, crate::messages::ClaimMessage::Recorded { .. });
             if !(is_record && from.payments.saga == 0) {
-                self.comes(Happening::PaymentsReads(number), true, &from, Incoming::Message(message));
+                self.input(Step::PaymentsReads(number), true, &from, Incoming::Message(message));
                 if self.params.late_messages {
-                    self.comes(Happening::PaymentsReadsLate(number), false, &from, Incoming::LateMessage(message));
+                    self.input(Step::PaymentsReadsLate(number), false, &from, Incoming::LateMessage(message));
                 }
             }
         }
         for number in self.tables.payments_topic.numbers(from.payments_topic) {
             let message = *self.tables.payments_topic.messages.value(number);
             let mut world = from;
-            let read = world.outcome_arrives(message, self.params, self.tables);
-            self.add(Happening::ClaimProcessReads(number), true, read.map(|()| world).map_err(str::to_owned));
+            let read = world.apply_outcome(message, self.params, self.tables);
+            self.add(Step::ClaimProcessReads(number), true, read.map(|()| world).map_err(str::to_owned));
         }
     }
 
     fn gateway(&mut self) {
         let from = *self.from;
         match from.call {
-            Some(Call::Asked(request)) => {
-                self.serve(Happening::CallIsServed, request, |world, answer| world.call = Some(Call::Answered(answer)));
+            Some(Call::Sent(request)) => {
+                self.serve(Step::CallIsServed, request, |world, answer| world.call = Some(Call::Answered(answer)));
                 let mut world = from;
                 world.abandon_call(self.params);
-                self.comes(Happening::CallTimesOut, false, &world, Incoming::Answer(Answer::Unknown(request)));
+                self.input(Step::CallTimesOut, false, &world, Incoming::Answer(Answer::Unknown(request)));
             }
             Some(Call::Answered(answer)) => {
                 let world = World { call: None, ..from };
-                self.comes(Happening::AnswerIsWritten, true, &world, Incoming::Answer(answer));
+                self.input(Step::AnswerIsWritten, true, &world, Incoming::Answer(answer));
             }
             None => {}
         }
         if from.call.is_some() {
             let mut world = from;
             world.abandon_call(self.params);
-            self.add(Happening::PaymentsCrashes, false, Ok(world));
+            self.add(Step::PaymentsCrashes, false, Ok(world));
         }
         if from.strays.pay {
-            self.serve(Happening::StrayArrives(Request::Pay), Request::Pay, |world, _| world.strays.pay = false);
+            self.serve(Step::StrayArrives(Request::Pay), Request::Pay, |world, _| world.strays.pay = false);
         }
         if from.strays.refund {
             let request = Request::Refund;
-            self.serve(Happening::StrayArrives(request), request, |world, _| world.strays.refund = false);
+            self.serve(Step::StrayArrives(request), request, |world, _| world.strays.refund = false);
         }
         if let Some(answer) = from.strays.answer {
             let mut world = from;
             world.strays.answer = None;
             if from.payments.saga == 0 {
-                self.add(Happening::StaleAnswerIsWritten, true, Ok(world));
+                self.add(Step::StaleAnswerIsWritten, true, Ok(world));
             } else {
-                self.comes(Happening::StaleAnswerIsWritten, true, &world, Incoming::Answer(answer));
+                self.input(Step::StaleAnswerIsWritten, true, &world, Incoming::Answer(answer));
             }
         }
         if from.webhook {
-            self.tell_return();
+            self.report_return();
         }
         self.late_answers();
     }
 
-    /// Of whatever the gateway said, some call may hear only now, as often as it likes.
+    /// Any definite answer that the gateway has sent may arrive at any later time, and more than once.
     fn late_answers(&mut self) {
         let from = *self.from;
-        for answer in from.book.said() {
+        for answer in from.book.answers_sent() {
             let Some(saga) = self.tables.memory.sagas.get(from.payments.saga) else { return };
-            let happening = Happening::LateAnswerComes(answer);
-            match heard_late(saga, answer, from.marker(), self.params) {
-                Ok(true) => self.comes(happening, false, &from, Incoming::Answer(answer)),
+            let step = Step::LateAnswerArrives(answer);
+            match accepts_late(saga, answer, from.marker(), self.params) {
+                Ok(true) => self.input(step, false, &from, Incoming::Answer(answer)),
                 Ok(false) => {}
-                Err(what) => self.add(happening, false, Err(what.to_owned())),
+                Err(what) => self.add(step, false, Err(what.to_owned())),
             }
         }
     }
 
-    fn serve(&mut self, happening: Happening, request: Request, then: impl Fn(&mut World, Answer)) {
+    fn serve(&mut self, step: Step, request: Request, then: impl Fn(&mut World, Answer)) {
         let from = *self.from;
         match from.book.serve(request, self.params.verdicts) {
             Ok(served) => {
                 for (book, answer) in served {
                     let mut world = World { book, ..from };
                     then(&mut world, answer);
-                    self.add(happening, true, Ok(world));
+                    self.add(step, true, Ok(world));
                 }
             }
-            Err(what) => self.add(happening, true, Err(what.to_owned())),
+            Err(what) => self.add(step, true, Err(what.to_owned())),
         }
     }
 
-    /// A return that cannot be placed is not acknowledged, so the gateway tells of it again: while there is no saga, and
-    /// while the saga's facts may be older than the world.
-    fn tell_return(&mut self) {
+    /// payments does not acknowledge a return that it cannot place, so the gateway sends the webhook again: as long as there is
+    /// no saga, or the saga is unverified.
+    fn report_return(&mut self) {
         let (from, Book::Returned { other }) = (*self.from, self.from.book) else { return };
         let Some(saga) = self.tables.memory.sagas.get(from.payments.saga) else { return };
         let saga = saga.clone().under(from.marker());
-        let told = World { webhook: false, ..from };
+        let reported = World { webhook: false, ..from };
         if saga.trust != Trust::Sure {
             return;
         }
         if self.params.lacks(Mutant::EarlyReturnIgnored) && saga.disbursement == Disbursement::Intended {
-            return self.add(Happening::ReturnIsTold, true, Ok(told));
+            return self.add(Step::ReturnIsReported, true, Ok(reported));
         }
-        self.comes(Happening::ReturnIsTold, true, &told, Incoming::Returned { other });
+        self.input(Step::ReturnIsReported, true, &reported, Incoming::Returned { other });
     }
 
     fn background(&mut self) {
         let from = *self.from;
         if from.may_resume(self.params, self.tables) {
-            self.comes(Happening::SagaIsTakenUp, true, &from, Incoming::Resume);
+            self.input(Step::SagaResumes, true, &from, Incoming::Resume);
         }
-        if from.claim.due && !self.params.lacks(Mutant::NobodyAsksAgain) {
+        if from.claim.due && !self.params.lacks(Mutant::NoRepublishing) {
             let mut world = from;
-            world.say_current(self.tables);
-            self.add(Happening::WatchdogAsks, true, Ok(world));
+            world.publish_current(self.tables);
+            self.add(Step::WatchdogRepublishes, true, Ok(world));
         }
         let is_unsolicited = from.restored && from.claim.resync_epoch <= from.marker_s;
         if is_unsolicited && !self.params.lacks(Mutant::NotReannounced) {
             let mut world = from;
-            world.ask_anew();
-            self.add(Happening::Reannounced, true, Ok(world));
+            world.raise_epoch();
+            self.add(Step::Reannounced, true, Ok(world));
         }
     }
 
@@ -233,20 +233,20 @@ impl Collector<'_> {
         if from.left.extra_resyncs > 0 {
             let mut world = from;
             world.left.extra_resyncs -= 1;
-            world.ask_anew();
-            self.add(Happening::AskedWithoutNeed, false, Ok(world));
+            world.raise_epoch();
+            self.add(Step::ReannouncedWithoutNeed, false, Ok(world));
         }
         if from.left.voids > 0 {
             let mut world = from;
             world.left.voids -= 1;
             if world.void(self.tables) {
-                self.add(Happening::Voided, false, Ok(world));
+                self.add(Step::Voided, false, Ok(world));
             }
         }
         if let (1.., Book::Paid { other }) = (from.left.returns, from.book) {
             let mut world = World { book: Book::Returned { other }, webhook: true, ..from };
             world.left.returns -= 1;
-            self.add(Happening::BankReturns, false, Ok(world));
+            self.add(Step::BankReturns, false, Ok(world));
         }
     }
 
@@ -260,7 +260,7 @@ impl Collector<'_> {
                 world.payments_topic = if payments { 0 } else { world.payments_topic };
                 let forgets = world.claims_topic != from.claims_topic || world.payments_topic != from.payments_topic;
                 if forgets {
-                    self.add(Happening::Wiped(claims, payments), false, Ok(world));
+                    self.add(Step::Wiped(claims, payments), false, Ok(world));
                 }
             }
         }
@@ -272,50 +272,50 @@ impl Collector<'_> {
             if let (Some(slot), true, 1..) = (free, is_new, from.payments.saga) {
                 let mut world = from;
                 world.payments_copies[slot] = Some(Snapshot { copy: from.payments, was_used: false });
-                self.add(Happening::PaymentsCopied, false, Ok(world));
+                self.add(Step::PaymentsCopied, false, Ok(world));
             }
             for (slot, snapshot) in copies.into_iter().enumerate().filter_map(|(slot, copy)| Some((slot, copy?))) {
                 let mut world = self.restored(snapshot.copy);
                 world.payments_copies[slot] = Some(Snapshot { was_used: true, ..snapshot });
-                self.add(Happening::PaymentsRestored, false, Ok(world));
+                self.add(Step::PaymentsRestored, false, Ok(world));
             }
             let world = self.restored(Payments::default());
-            self.add(Happening::PaymentsLost, false, Ok(world));
+            self.add(Step::PaymentsLost, false, Ok(world));
         }
         if from.left.claim_restores > 0 {
             let may_copy = from.claim_copy.is_none_or(|snapshot| snapshot.was_used);
             if may_copy {
                 let copy = Snapshot { copy: from.claim, was_used: false };
-                self.add(Happening::ClaimCopied, false, Ok(World { claim_copy: Some(copy), ..from }));
+                self.add(Step::ClaimCopied, false, Ok(World { claim_copy: Some(copy), ..from }));
             }
             if let Some(snapshot) = from.claim_copy {
                 let mut world = World { claim_copy: Some(Snapshot { was_used: true, ..snapshot }), ..from };
                 world.left.claim_restores -= 1;
                 let restored = world.restore_claim(snapshot.copy);
-                self.add(Happening::ClaimRestored, false, restored.map(|()| world).map_err(str::to_owned));
+                self.add(Step::ClaimRestored, false, restored.map(|()| world).map_err(str::to_owned));
             }
         }
     }
 
-    /// payments is stopped, its database is put back to `copy`, and the marker is set.
+    /// payments stops, its database is restored to `copy`, and the restore marker is set.
     fn restored(&mut self, copy: Payments) -> World {
         let mut world = *self.from;
         world.abandon_call(self.params);
         world.left.payments_restores -= 1;
         world.payments = copy;
-        if self.params.lacks(Mutant::RestoreUnmarked) {
+        if self.params.lacks(Mutant::RestoreWithoutMarker) {
             return world;
         }
         world.marker_s = world.later();
-        if self.params.lacks(Mutant::MarkNotLater) {
-            // Later than the claim was submitted and than the marker before, and no later than the claim's resync epoch.
+        if self.params.lacks(Mutant::MarkerNotLater) {
+            // Later than the claim's submission and the previous marker, but not later than the claim's resync epoch.
             let earliest = (self.from.marker_s + 1).max(SUBMITTED_AT_S + 1);
             world.marker_s = world.claim.resync_epoch.saturating_sub(1).max(earliest);
         }
-        world.restored = !self.params.lacks(Mutant::ActsBeforeAsked);
+        world.restored = !self.params.lacks(Mutant::ActsBeforeReannounced);
         let marker: RestoreMarker = world.marker();
         if let Some(saga) = self.tables.memory.sagas.get(copy.saga) {
-            // The saga is read as it is to be taken under the marker each time; that it is so at once saves states.
+            // Every read converts the saga to the current marker; converting it here saves states.
             let saga = saga.clone().under(marker);
             world.payments.saga = self.tables.memory.sagas.number(&saga);
         }
@@ -323,15 +323,15 @@ impl Collector<'_> {
     }
 }
 
-impl Happening {
-    /// In words, with the message it is about.
+impl Step {
+    /// The step in words, with the message that it consumes.
     pub fn describe(self, tables: &Tables) -> String {
         match self {
-            Happening::PaymentsReads(number) => {
-                format!("payments reads {:?}", tables.claims_topic.messages.value(number))
+            Step::PaymentsReads(number) => {
+                format!("payments consumes {:?}", tables.claims_topic.messages.value(number))
             }
-            Happening::ClaimProcessReads(number) => {
-                format!("claim_process reads {:?}", tables.payments_topic.messages.value(number))
+            Step::ClaimProcessReads(number) => {
+                format!("claim_process consumes {:?}", tables.payments_topic.messages.value(number))
             }
             other => format!("{other:?}"),
         }

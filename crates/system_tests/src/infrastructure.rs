@@ -1,5 +1,5 @@
-//! What the system stands on: the embedded default (SQLite files and the local broker), or real servers (PostgreSQL and
-//! Kafka), fresh for each test.
+//! The databases and the broker of the system: the embedded default (SQLite files and the local broker), or real servers
+//! (PostgreSQL and Kafka), fresh for each test.
 
 use crate::process::Process;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
@@ -13,26 +13,26 @@ use test_support::kafka::{brokers_of_services, services};
 use test_support::{TestDatabase, free_address, within};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-/// There is one Kafka, and topics have fixed names: tests on it take turns.
+/// There is one Kafka, and the topics have fixed names, so tests on it run one at a time.
 static TURN: LazyLock<std::sync::Arc<Mutex<()>>> = LazyLock::new(std::sync::Arc::default);
 
-/// What the system stands on.
+/// The databases and the broker of a system.
 #[derive(Debug)]
-pub struct Ground {
-    /// How Kafka is reached.
+pub struct Infrastructure {
+    /// The bootstrap servers of Kafka.
     pub brokers: String,
     /// claim_process's database.
     pub claims_url: String,
     /// payments' database.
     pub payments_url: String,
-    /// The embedded broker; none on real servers.
+    /// The embedded broker; `None` on real servers.
     pub local_broker: Option<Process>,
     _databases: Vec<TestDatabase>,
     _turn: Option<OwnedMutexGuard<()>>,
 }
 
-impl Ground {
-    /// SQLite files in `directory` and a local broker that is not started yet.
+impl Infrastructure {
+    /// SQLite files in `directory` and a local broker that is not yet started.
     pub fn embedded(directory: &Path) -> Self {
         let brokers = free_address().to_string();
         let arguments = vec!["--listen".to_owned(), brokers.clone()];
@@ -49,7 +49,7 @@ impl Ground {
     /// Fresh PostgreSQL databases and an empty Kafka.
     ///
     /// # Panics
-    /// Where there are no such servers: a test on them is written in `on_postgres_and_kafka!`.
+    /// If the servers are not available: a test that needs them is written in `on_postgres_and_kafka!`.
     pub async fn servers() -> Self {
         let (claims, payments) = (TestDatabase::postgres(), TestDatabase::postgres());
         let brokers = brokers_of_services();
@@ -66,7 +66,7 @@ impl Ground {
         }
     }
 
-    /// Stops the broker as hard as it can be stopped.
+    /// Kills the broker.
     pub fn stop_broker(&mut self) {
         match &mut self.local_broker {
             Some(broker) => broker.kill(),
@@ -74,7 +74,7 @@ impl Ground {
         }
     }
 
-    /// Starts the broker. The embedded one has forgotten everything.
+    /// Starts the broker. The embedded one has lost all its data.
     pub fn start_broker(&mut self) {
         match &mut self.local_broker {
             Some(broker) => broker.start(),
@@ -82,7 +82,7 @@ impl Ground {
         }
     }
 
-    /// Stops Kafka as hard as it can be stopped, deletes all that it kept, and starts it again without a topic.
+    /// Kills Kafka, deletes its data, and starts it again without a topic.
     pub fn wipe_broker(&mut self) {
         self.stop_broker();
         if self.local_broker.is_none() {
@@ -91,7 +91,7 @@ impl Ground {
         self.start_broker();
     }
 
-    /// Has PostgreSQL crash. A server that the script does not run is nobody's to crash: then `false`.
+    /// Crashes PostgreSQL. Returns `false` if `scripts/services.sh` does not run the server, which must then not be crashed.
     pub fn stop_postgres(&self) -> bool {
         let own = services(&["env", "postgres"]);
         let (server, _) = self.claims_url.rsplit_once('/').expect("the URL ends in /database");
@@ -110,7 +110,7 @@ impl Ground {
     /// Moves the offsets of a consumer group whose members have all left, for every partition of a topic.
     ///
     /// # Panics
-    /// When the group has members or Kafka refuses.
+    /// If the group has members or Kafka refuses.
     pub async fn reset_offsets(&self, group: &str, topic: &str, to: Offset) {
         let consumer: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", &self.brokers)
@@ -125,23 +125,23 @@ impl Ground {
             let offset = Offset::Offset(if to == Offset::Beginning { low } else { high });
             offsets.add_partition_offset(topic, partition.id(), offset).expect("an offset");
         }
-        // A member that could not say goodbye is missed only after its session time-out.
+        // A member that did not leave the group is removed only after its session timeout.
         let refused = |error: KafkaError| format!("the offsets of the group {group} can be moved: {error}");
         within(wait, async || consumer.commit(&offsets, CommitMode::Sync).map_err(refused)).await;
     }
 
-    /// A copy of payments' database as it is now.
+    /// Copies payments' database to a file.
     ///
     /// # Panics
-    /// When it is not on PostgreSQL, or cannot be copied.
+    /// If it is not on PostgreSQL, or cannot be copied.
     pub fn dump_payments(&self, to: &Path) {
         run(Command::new("pg_dump").args(["--format=custom", "--file"]).arg(to).arg(&self.payments_url));
     }
 
-    /// Puts payments' database back to a copy of it. No payments may be running.
+    /// Restores payments' database from a copy. No payments may be running.
     ///
     /// # Panics
-    /// When it cannot be put back.
+    /// If it cannot be restored.
     pub fn restore_payments(&self, from: &Path) {
         let clean = ["--clean", "--if-exists", "--single-transaction", "--dbname"];
         run(Command::new("pg_restore").args(clean).arg(&self.payments_url).arg(from));

@@ -1,10 +1,10 @@
-//! From a saga's outcome to the event that says it.
+//! From a saga's outcome to the message that publishes it.
 
 use crate::db::sagas::StoredSaga;
 use claim_events::{Encoded, Event, PaymentEvent, rfc3339};
 use event_bus::OutgoingMessage;
 
-/// The message that says a saga's outcome; none while it has none.
+/// The message that publishes a saga's outcome; none while the saga has no outcome.
 pub fn outcome(stored: &StoredSaga, event: &PaymentEvent) -> Option<OutgoingMessage> {
     let version = stored.saga.outcome?.version;
     let at = rfc3339(stored.updated_at_us);

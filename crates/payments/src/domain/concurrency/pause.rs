@@ -1,4 +1,4 @@
-//! A pause before the next call, where the size cannot fall any further: a gateway that is down and refuses at once would
+//! A pause before the next call, where the limit cannot fall any further: a gateway that is down and refuses at once would
 //! otherwise be called as fast as it refuses.
 
 /// The first pause after a call that was lost; it doubles from there, so that one among many costs next to nothing.
@@ -6,13 +6,13 @@ const FIRST_US: i64 = 1_000;
 
 /// The pause.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Rest {
+pub(super) struct Pause {
     longest_us: i64,
     last_us: i64,
     until_us: i64,
 }
 
-impl Rest {
+impl Pause {
     /// None yet, and never longer than this.
     pub(super) fn up_to(longest_us: i64) -> Self {
         Self { longest_us, last_us: 0, until_us: 0 }
@@ -24,7 +24,7 @@ impl Rest {
         self.until_us = now_us + self.last_us;
     }
 
-    /// A call was answered: somebody is there.
+    /// A call was answered: the gateway is there.
     pub(super) fn answered(&mut self) {
         *self = Self::up_to(self.longest_us);
     }

@@ -1,7 +1,12 @@
-//! The HTTP adapter. It decides what counts as a definite answer: only a well-formed one, to this request, in the right
-//! currency. Everything else is unknown, and asked again under the same key.
+//! The dialect `keyed_json`: JSON over HTTP, each request under an `Idempotency-Key`, and webhooks signed in the header
+//! `Gateway-Signature`. The simulated gateway speaks it.
+//!
+//! The adapter decides what counts as a definite answer: only a well-formed one, to this request, in the right currency.
+//! Everything else is unknown, and is requested again under the same key.
 
-use super::{Gateway, PayRequest, RefundRequest, Reply};
+mod webhook;
+
+use super::{Answering, Gateway, Notice, PayRequest, RefundRequest, Reply, WebhookError, WebhookRequest};
 use crate::domain::concurrency::Sign;
 use crate::domain::ledger::is_amount;
 use crate::domain::saga::{LookUpAnswer, PayAnswer, RefundAnswer};
@@ -14,18 +19,22 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use std::time::Duration;
+use webhook::WebhookReader;
+
+pub(crate) use webhook::Event as WebhookEvent;
 
 const CURRENCY: &str = "USD";
 /// The longest answer that is read.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
-/// The longest pause a gateway may ask for.
+/// The longest pause a gateway may demand.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
 
-/// A gateway reached over HTTP.
+/// A gateway that speaks this dialect.
 #[derive(Debug, Clone)]
-pub struct HttpGateway {
+pub struct KeyedJsonGateway {
     client: Client,
     url: String,
+    webhooks: WebhookReader,
 }
 
 /// The fields of every answer; which are there depends on the status.
@@ -56,15 +65,15 @@ struct FoundPayment {
     code: Option<String>,
 }
 
-/// An answer that is not definite, when to ask again, and what it says of the gateway's load.
+/// An answer that is not definite, when to send the request again, and what it shows of the gateway's load.
 struct Indefinite {
     retry_after_ms: Option<u64>,
     sign: Sign,
-    /// What somebody must look at, where it is something that a gateway should never say.
+    /// What an operator must look at, where it is something that a gateway should never answer.
     alarm: Option<&'static str>,
 }
 
-impl HttpGateway {
+impl KeyedJsonGateway {
     /// The gateway that the settings name.
     ///
     /// # Errors
@@ -78,7 +87,12 @@ impl HttpGateway {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .context("the gateway's HTTP client could not be made")?;
-        Ok(Self { client, url: settings.url.trim_end_matches('/').to_owned() })
+        let webhooks = WebhookReader {
+            secret: settings.webhook_secret.clone(),
+            tolerance_s: settings.webhook_tolerance_s.into(),
+            currency: CURRENCY,
+        };
+        Ok(Self { client, url: settings.url.trim_end_matches('/').to_owned(), webhooks })
     }
 
     async fn post(
@@ -87,11 +101,11 @@ impl HttpGateway {
         key: &str,
         body: serde_json::Value,
     ) -> Result<(StatusCode, AnswerBody), Indefinite> {
-        self.ask(self.client.post(format!("{}{path}", self.url)).header("Idempotency-Key", key).json(&body)).await
+        self.send(self.client.post(format!("{}{path}", self.url)).header("Idempotency-Key", key).json(&body)).await
     }
 
     /// Sends a request and reads what may be a definite answer.
-    async fn ask<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<(StatusCode, T), Indefinite> {
+    async fn send<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<(StatusCode, T), Indefinite> {
         let sent = request.send().await;
         let response = sent.map_err(|error| broken(&error))?;
         let status = response.status();
@@ -114,9 +128,9 @@ impl HttpGateway {
 
     async fn find(&self, key: &str, reference: &str) -> Result<LookUpAnswer, Indefinite> {
         let request = self.client.get(format!("{}/payments", self.url)).query(&[("reference", reference)]);
-        let (status, found): (_, FoundPayments) = self.ask(request).await?;
+        let (status, found): (_, FoundPayments) = self.send(request).await?;
         if status != StatusCode::OK {
-            return Err(alarming("its answer to a look-up is none that it may give"));
+            return Err(alarming("its answer to a look-up is not one that it may give"));
         }
         let mut payments = found.payments.into_iter();
         let Some(payment) = payments.next() else { return Ok(LookUpAnswer::NotFound) };
@@ -134,7 +148,7 @@ impl HttpGateway {
             ("approved", false, false) if is_amount(amount_cents) => Ok(LookUpAnswer::Paid { amount_cents }),
             ("approved", true, false) if is_amount(amount_cents) => Ok(LookUpAnswer::Refunded { amount_cents }),
             ("approved", false, true) if is_amount(amount_cents) => Ok(LookUpAnswer::Returned { amount_cents }),
-            _ => Err(alarming("its answer to a look-up is none that it may give")),
+            _ => Err(alarming("its answer to a look-up is not one that it may give")),
         }
     }
 }
@@ -153,8 +167,8 @@ impl AnswerBody {
     }
 }
 
-impl Gateway for HttpGateway {
-    async fn pay(&self, request: PayRequest<'_>) -> Reply<PayAnswer> {
+impl KeyedJsonGateway {
+    async fn send_payment(&self, request: PayRequest<'_>) -> Reply<PayAnswer> {
         let body = json!({
             "reference": request.reference,
             "amount_cents": request.amount_cents,
@@ -171,35 +185,31 @@ impl Gateway for HttpGateway {
                 (StatusCode::PAYMENT_REQUIRED, "declined", _) => {
                     Ok(PayAnswer::Declined { code: answer.code.unwrap_or_else(|| "declined".to_owned()) })
                 }
-                _ => Err(alarming("its answer to a payment is none that it may give")),
+                _ => Err(alarming("its answer to a payment is not one that it may give")),
             }
         });
         reply(request.reference, definite, |retry_after_ms| PayAnswer::Unknown { retry_after_ms })
     }
 
-    async fn refund(&self, request: RefundRequest<'_>) -> Reply<RefundAnswer> {
+    async fn send_refund(&self, request: RefundRequest<'_>) -> Reply<RefundAnswer> {
         let body = json!({"reference": request.reference, "amount_cents": request.amount_cents, "currency": CURRENCY});
         let answered = self.post("/refunds", request.key, body).await;
         let definite = answered.and_then(|(status, answer)| {
             answer.check(request.reference)?;
             if answer.amount_cents.is_some_and(|amount_cents| amount_cents != request.amount_cents) {
-                return Err(alarming("it paid back another amount than was asked for"));
+                return Err(alarming("it refunded another amount than was requested"));
             }
             match (status, answer.status.as_str()) {
                 // Already refunded under another key is the same fact: the money is back, once.
                 (StatusCode::OK, "refunded" | "already_refunded") => Ok(RefundAnswer::Refunded),
                 (StatusCode::OK, "already_returned") => Ok(RefundAnswer::AlreadyReturned),
-                _ => Err(alarming("its answer to a refund is none that it may give")),
+                _ => Err(alarming("its answer to a refund is not one that it may give")),
             }
         });
         reply(request.reference, definite, |retry_after_ms| RefundAnswer::Unknown { retry_after_ms })
     }
 
-    async fn look_up(&self, key: &str, reference: &str) -> Reply<LookUpAnswer> {
-        reply(reference, self.find(key, reference).await, |retry_after_ms| LookUpAnswer::Unknown { retry_after_ms })
-    }
-
-    async fn check(&self) -> Result<(), String> {
+    async fn health(&self) -> Result<(), String> {
         let unreachable = "the payment gateway does not answer: check the setting gateway.url";
         let answered = self.client.get(format!("{}/healthz", self.url)).send().await;
         match answered {
@@ -209,7 +219,31 @@ impl Gateway for HttpGateway {
     }
 }
 
-/// A whole answer: one that breaks off tells nothing, however much of it came.
+impl Gateway for KeyedJsonGateway {
+    fn pay<'a>(&'a self, request: PayRequest<'a>) -> Answering<'a, Reply<PayAnswer>> {
+        Box::pin(self.send_payment(request))
+    }
+
+    fn refund<'a>(&'a self, request: RefundRequest<'a>) -> Answering<'a, Reply<RefundAnswer>> {
+        Box::pin(self.send_refund(request))
+    }
+
+    fn look_up<'a>(&'a self, key: &'a str, reference: &'a str) -> Answering<'a, Reply<LookUpAnswer>> {
+        Box::pin(async move {
+            reply(reference, self.find(key, reference).await, |retry_after_ms| LookUpAnswer::Unknown { retry_after_ms })
+        })
+    }
+
+    fn check(&self) -> Answering<'_, Result<(), String>> {
+        Box::pin(self.health())
+    }
+
+    fn read_webhook(&self, request: &WebhookRequest<'_>) -> Result<Notice, WebhookError> {
+        self.webhooks.read(request)
+    }
+}
+
+/// A whole answer: one that breaks off proves nothing, however much of it came.
 async fn read(mut response: Response) -> Result<Vec<u8>, Indefinite> {
     let mut whole = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| broken(&error))? {
@@ -221,7 +255,7 @@ async fn read(mut response: Response) -> Result<Vec<u8>, Indefinite> {
     Ok(whole)
 }
 
-/// What is definite, or else that it is unknown; with an alarm, where somebody must look.
+/// What is definite, or else that it is unknown; with an alarm, where an operator must look.
 fn reply<A>(claim_id: &str, definite: Result<A, Indefinite>, unknown: impl FnOnce(Option<u64>) -> A) -> Reply<A> {
     match definite {
         Ok(answer) => Reply::answered(answer),
@@ -244,19 +278,19 @@ fn indefinite(reason: &'static str, sign: Sign) -> Indefinite {
     Indefinite { retry_after_ms: None, sign, alarm: None }
 }
 
-/// An answer that a gateway should never give: somebody must look, and nothing is concluded from it.
+/// An answer that a gateway should never give: an operator must look, and nothing is concluded from it.
 fn alarming(what: &'static str) -> Indefinite {
     Indefinite { alarm: Some(what), ..indefinite("nonsense", Sign::Unclear) }
 }
 
-/// How long the gateway asks to be left alone, in milliseconds: `Retry-After` in seconds, or as a time of its own clock.
+/// How long the gateway demands to be left alone, in milliseconds: `Retry-After` in seconds, or as a time of its own clock.
 fn retry_after_ms(response: &Response) -> Option<u64> {
     let header = |name| Some(response.headers().get(name)?.to_str().ok()?.trim());
-    let asked = header("retry-after")?;
-    let seconds = asked.parse().ok().or_else(|| {
+    let demanded = header("retry-after")?;
+    let seconds = demanded.parse().ok().or_else(|| {
         let time = |text: &str| DateTimeParser::new().parse_timestamp(text).ok();
         let now = header("date").and_then(time).unwrap_or_else(Timestamp::now);
-        u64::try_from(time(asked)?.duration_since(now).as_secs()).ok()
+        u64::try_from(time(demanded)?.duration_since(now).as_secs()).ok()
     })?;
     u64::try_from(Duration::from_secs(seconds).min(MAX_RETRY_AFTER).as_millis()).ok()
 }

@@ -1,0 +1,104 @@
+//! Which claims are pending and when their outcome is re-requested: `next_attempt_at_us` is NULL for a claim whose current
+//! event is answered.
+
+use super::claims::{ClaimRow, StoredClaim, with_details};
+use super::schema::claims;
+use diesel::prelude::*;
+use dual_db::{Connection, Result, load_skipping_locked, on_each_backend};
+
+/// Locks and loads up to `limit` claims whose re-request is due at `now_us`, the longest overdue first. Claims that another
+/// instance has locked are skipped.
+pub fn lock_overdue(connection: &mut Connection, now_us: i64, limit: i64) -> Result<Vec<StoredClaim>> {
+    let rows: Vec<ClaimRow> = load_skipping_locked!(
+        connection,
+        claims::table
+            .filter(claims::next_attempt_at_us.le(now_us))
+            .order(claims::next_attempt_at_us)
+            .limit(limit)
+            .select(ClaimRow::as_select())
+    )?;
+    with_details(connection, rows)
+}
+
+/// Whether [`lock_overdue`] would find a claim. It takes no lock.
+pub fn any_overdue(connection: &mut Connection, now_us: i64) -> Result<bool> {
+    let first: Option<i64> = on_each_backend!(connection, |c| {
+        claims::table.filter(claims::next_attempt_at_us.le(now_us)).select(claims::id).first(c).optional()
+    })?;
+    Ok(first.is_some())
+}
+
+/// Records that a claim's outcome was re-requested: for the `request_count`th time, and next at `next_attempt_at_us`.
+pub fn record_request(
+    connection: &mut Connection,
+    id: i64,
+    next_attempt_at_us: i64,
+    request_count: i64,
+    needs_attention: bool,
+) -> Result<()> {
+    on_each_backend!(connection, |c| {
+        diesel::update(claims::table.find(id))
+            .set((
+                claims::next_attempt_at_us.eq(next_attempt_at_us),
+                claims::request_count.eq(request_count),
+                claims::needs_attention.eq(needs_attention),
+            ))
+            .execute(c)
+    })?;
+    Ok(())
+}
+
+/// The highest resync epoch of any claim; 0 if there are no claims.
+pub fn highest_resync_epoch(connection: &mut Connection) -> Result<i64> {
+    let highest: Option<i64> =
+        on_each_backend!(connection, |c| claims::table.select(diesel::dsl::max(claims::resync_epoch)).first(c))?;
+    Ok(highest.unwrap_or(0))
+}
+
+/// Raises the resync epoch of up to `limit` claims whose key is above `after`, and schedules their re-request for `now_us`.
+/// With `since_us` only of claims that were submitted, voided or given an outcome at that time or later. Returns the keys,
+/// in order.
+pub fn raise_resync_epoch(
+    connection: &mut Connection,
+    resync_epoch: i64,
+    since_us: Option<i64>,
+    after: i64,
+    limit: i64,
+    now_us: i64,
+) -> Result<Vec<i64>> {
+    let keys: Vec<i64> = on_each_backend!(connection, |c| {
+        let mut query =
+            claims::table.filter(claims::id.gt(after)).order(claims::id).limit(limit).select(claims::id).into_boxed();
+        if let Some(since_us) = since_us {
+            query = query.filter(
+                claims::submitted_at_us
+                    .nullable()
+                    .ge(since_us)
+                    .or(claims::outcome_at_us.ge(since_us))
+                    .or(claims::voided_at_us.ge(since_us)),
+            );
+        }
+        query.load(c)
+    })?;
+    on_each_backend!(connection, |c| {
+        diesel::update(claims::table.filter(claims::id.eq_any(&keys).and(claims::resync_epoch.lt(resync_epoch))))
+            .set((
+                claims::resync_epoch.eq(resync_epoch),
+                claims::next_attempt_at_us.eq(now_us),
+                claims::request_count.eq(0),
+                claims::needs_attention.eq(false),
+            ))
+            .execute(c)
+    })?;
+    Ok(keys)
+}
+
+/// Records that a claim's current event is answered: its outcome is no longer re-requested.
+pub fn record_answered(connection: &mut Connection, id: i64) -> Result<()> {
+    on_each_backend!(connection, |c| {
+        diesel::update(claims::table.find(id).filter(claims::next_attempt_at_us.is_not_null()))
+            .set((claims::next_attempt_at_us.eq(None::<i64>), claims::needs_attention.eq(false)))
+            .execute(c)
+    })?;
+    Ok(())
+}
