@@ -6,36 +6,44 @@ use actix_web::{HttpResponse, web};
 use claim_events::rfc3339;
 use event_bus::{DeadLetterState, KeptDeadLetter};
 use serde::{Deserialize, Serialize};
-use service_runtime::api::Time;
+use service_runtime::api::{Time, one_of};
 use service_runtime::page;
 use service_runtime::problem::Problem;
 use service_runtime::query::Query;
-use utoipa::{IntoParams, ToSchema};
+use std::borrow::Cow;
+use utoipa::openapi::schema::Object;
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 const DEFAULT_LIMIT: i64 = 50;
 const MOST: i64 = 500;
-/// Not a state: letters in any of them.
+/// Not a state: dead letters in any of them.
 const ALL: &str = "all";
 
-/// The state of a dead letter.
-#[derive(ToSchema)]
-#[schema(as = DeadLetterState, rename_all = "snake_case")]
-#[allow(dead_code, reason = "it stands for the names of `DeadLetterState` in the document")]
-enum DocumentedState {
-    Waiting,
-    Redriven,
-    Discarded,
+/// The schema of a dead letter's state: the names of [`DeadLetterState`]. There are no values of this type.
+enum StateName {}
+
+impl ToSchema for StateName {
+    fn name() -> Cow<'static, str> {
+        "DeadLetterState".into()
+    }
 }
 
-/// Which messages to list.
-#[derive(ToSchema)]
-#[schema(rename_all = "snake_case")]
-#[allow(dead_code, reason = "it stands for the names that are read in the document")]
-enum DeadLetterFilter {
-    Waiting,
-    Redriven,
-    Discarded,
-    All,
+impl PartialSchema for StateName {
+    fn schema() -> RefOr<Schema> {
+        let mut names = one_of(state_names());
+        names.description = Some("The state of a dead letter.".to_owned());
+        names.into()
+    }
+}
+
+/// The schema of what `state` may be.
+fn filter_names() -> Object {
+    one_of(state_names().chain([ALL]))
+}
+
+fn state_names() -> impl Iterator<Item = &'static str> {
+    DeadLetterState::ALL.into_iter().map(DeadLetterState::name)
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -43,7 +51,7 @@ enum DeadLetterFilter {
 pub(crate) struct ListQuery {
     /// Messages in this state: waiting (for an operator), redriven or discarded; or all. Where it is not said, those that
     /// wait.
-    #[param(inline, value_type = Option<DeadLetterFilter>)]
+    #[param(schema_with = filter_names)]
     state: Option<String>,
     /// How many messages a page has: 1 to 500; 50 where it is not said.
     #[param(minimum = 1, maximum = 500, example = 50)]
@@ -64,7 +72,7 @@ pub(crate) struct Page {
 #[schema(as = DeadLetter)]
 pub(crate) struct DeadLetterResponse {
     id: i64,
-    #[schema(value_type = DocumentedState)]
+    #[schema(value_type = StateName)]
     state: String,
     /// Why it was set aside.
     reason: String,
@@ -122,7 +130,7 @@ fn read_state(name: Option<&str>) -> Result<Option<DeadLetterState>, Problem> {
     let Some(name) = name else { return Ok(Some(DeadLetterState::Waiting)) };
     let found = DeadLetterState::ALL.into_iter().find(|state| state.name() == name);
     if found.is_none() && name != ALL {
-        let names: Vec<&str> = DeadLetterState::ALL.into_iter().map(DeadLetterState::name).chain([ALL]).collect();
+        let names: Vec<&str> = state_names().chain([ALL]).collect();
         return Err(Problem::malformed(format!("state must be one of {}", names.join(", "))));
     }
     Ok(found)

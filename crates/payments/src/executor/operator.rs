@@ -3,7 +3,7 @@
 use super::{Executor, PlannedCall, held};
 use crate::db::operator_actions::{self, OperatorActionRow};
 use crate::db::sagas::StoredSaga;
-use crate::domain::saga::{self, Effect, Forced, Input, State, Waiting};
+use crate::domain::saga::{self, Effect, Forced, Input, State};
 use dual_db::Result;
 
 /// What an operator does about a payment.
@@ -11,7 +11,7 @@ use dual_db::Result;
 pub enum Act {
     /// Tries it again, now, and counts its tries anew.
     Retry,
-    /// Says what the gateway does not say, or, without a word, that it must end, if that can be meant.
+    /// Gives the answer that the gateway does not give. Without one it is refused with those that are possible.
     Force(Option<Forced>),
 }
 
@@ -40,6 +40,16 @@ pub enum Acted {
         /// Why, and what can be done.
         why: String,
     },
+    /// It can be forced, by one of these answers, and none was given.
+    AnswerMissing(&'static [Forced]),
+}
+
+/// Why an operator's action is refused.
+enum Refusal {
+    /// The payment stands where this cannot be done, in words.
+    WrongState(String),
+    /// It can be forced, by one of these answers, and none was given.
+    AnswerMissing(&'static [Forced]),
 }
 
 impl Act {
@@ -68,8 +78,12 @@ impl Executor {
             let state_before = stored.state_name();
             let input = match allowed(act, stored) {
                 Ok(input) => input,
-                Err(why) => {
+                Err(Refusal::WrongState(why)) => {
                     acted = Acted::Refused { state: state_before, why };
+                    return Ok(());
+                }
+                Err(Refusal::AnswerMissing(possible)) => {
+                    acted = Acted::AnswerMissing(possible);
                     return Ok(());
                 }
             };
@@ -107,9 +121,10 @@ impl Executor {
     }
 }
 
-/// What the act is for this saga, or why it cannot be.
-fn allowed(act: Act, stored: &StoredSaga) -> std::result::Result<Input, String> {
+/// What the action is for this saga, or why it cannot be.
+fn allowed(act: Act, stored: &StoredSaga) -> std::result::Result<Input, Refusal> {
     let saga = &stored.saga;
+    let is_stuck = stored.stuck_reason.is_some();
     if saga.is_at_rest() {
         let state = stored.state_name();
         let next = if state == State::Unverified.name() {
@@ -117,23 +132,33 @@ fn allowed(act: Act, stored: &StoredSaga) -> std::result::Result<Input, String> 
         } else {
             "; nothing is left to do"
         };
-        return Err(format!("the payment is {state}{next}"));
+        return Err(Refusal::WrongState(format!("the payment is {state}{next}")));
     }
-    let Act::Force(answer) = act else { return Ok(Input::Retried) };
-    let Some(waiting) = saga.waiting().filter(|_| stored.stuck_reason.is_some()) else {
-        return Err(format!(
-            "the payment is {}, and only a stuck one that waits for the gateway can be forced: it goes on by itself",
+    let Act::Force(answer) = act else { return Ok(Input::Retried { is_stuck }) };
+    let Some(waiting) = saga.waiting().filter(|_| saga.may_be_forced(is_stuck)) else {
+        return Err(Refusal::WrongState(format!(
+            "the payment is {}, and only one that is stuck, or was retried while it was, and waits for the gateway can be \
+             forced: it goes on by itself",
             stored.state_name()
-        ));
+        )));
     };
-    let allowed = waiting.answers();
-    match answer.or_else(|| waiting.assumed()) {
-        Some(answer) if allowed.contains(&answer) => Ok(Input::Forced(answer)),
-        _ => Err(wrong_answer(waiting)),
+    // The retry may succeed: an operator's answer does not compete with the gateway's.
+    if !is_stuck && stored.has_call_in_hand() {
+        return Err(Refusal::WrongState(format!(
+            "the payment is {}, and a call to the gateway is in progress after the retry: force it once that call has ended \
+             without a definite answer",
+            stored.state_name()
+        )));
     }
-}
-
-fn wrong_answer(waiting: Waiting) -> String {
-    let names: Vec<&str> = waiting.answers().iter().map(|answer| answer.name()).collect();
-    format!("the payment is stuck, and waits to hear {}: answer must be one of {}", waiting.words(), names.join(", "))
+    let possible = waiting.answers();
+    match answer {
+        None => Err(Refusal::AnswerMissing(possible)),
+        Some(answer) if possible.contains(&answer) => Ok(Input::Forced(answer)),
+        Some(_) => Err(Refusal::WrongState(format!(
+            "the payment is {}, and waits to hear {}: answer must be one of {}",
+            stored.state_name(),
+            waiting.words(),
+            Forced::names(possible)
+        ))),
+    }
 }

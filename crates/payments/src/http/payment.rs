@@ -5,30 +5,34 @@ use crate::db::ledger::TransferRow;
 use crate::db::operator_actions::OperatorActionRow;
 use crate::db::sagas::StoredSaga;
 use crate::db::{ledger, operator_actions, sagas};
-use crate::domain::saga::{Disbursement, Reservation};
+use crate::domain::saga::{Disbursement, Reservation, State};
 use actix_web::{HttpResponse, web};
 use claim_events::{Cause, Compensation, OutcomeKind, Step, rfc3339};
 use serde::Serialize;
-use service_runtime::api::{Money, Time};
+use service_runtime::api::{Money, Time, one_of};
 use service_runtime::database_gate::DatabaseGate;
 use service_runtime::problem::Problem;
-use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 /// The most acts of operators that are shown.
 const MOST_ACTS: i64 = 100;
 
-/// Where a payment stands. `stuck` is suspect, working or unwinding, and not getting on; or settled or unwound, where
-/// `claim_process` has not recorded an outcome that nobody asked for, although it was said again and again.
-#[derive(ToSchema)]
-#[schema(rename_all = "snake_case")]
-#[allow(dead_code, reason = "it stands for the names of `State` in the document")]
-pub(super) enum StateName {
-    Unverified,
-    Working,
-    Unwinding,
-    Settled,
-    Unwound,
-    Stuck,
+/// The schema of where a payment stands: the names of [`State`], and `stuck`. There are no values of this type.
+pub(super) enum StateName {}
+
+impl ToSchema for StateName {}
+
+impl PartialSchema for StateName {
+    fn schema() -> RefOr<Schema> {
+        let mut names = one_of(State::ALL.into_iter().map(State::name).chain([State::STUCK]));
+        names.description = Some(
+            "Where a payment stands. `stuck` is suspect, working or unwinding, and not getting on; or settled or unwound, where \
+             claim_process has not recorded an unsolicited outcome although it was published again and again."
+                .to_owned(),
+        );
+        names.into()
+    }
 }
 
 /// A payment with its steps and transfers.

@@ -63,6 +63,9 @@ pub struct Saga {
     pub unsolicited: bool,
     /// How often the gateway was asked.
     pub attempts: Attempts,
+    /// What it waited for when an operator retried it while it was stuck, as long as it waits for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retried_wait: Option<Waiting>,
     /// The database's marker under which `trust` is meant.
     #[serde(default)]
     pub restore_marker: RestoreMarker,
@@ -225,7 +228,10 @@ pub enum Input {
         amount_cents: i64,
     },
     /// An operator wants it tried again, now.
-    Retried,
+    Retried {
+        /// Whether it was stuck.
+        is_stuck: bool,
+    },
     /// An operator says what the gateway does not say.
     Forced(Forced),
 }
@@ -302,8 +308,11 @@ pub fn advance(mut saga: Saga, input: Input) -> (Saga, Vec<Effect>) {
         Input::RefundAnswer(answer) => saga.refund_answered(&answer, &mut effects),
         Input::LookedUp { answer, key_expired } => saga.reconcile(answer, key_expired, &mut effects),
         Input::Returned { amount_cents } => saga.returned(amount_cents, &mut effects),
-        Input::Retried => saga.retried(&mut effects),
+        Input::Retried { is_stuck } => saga.retried(is_stuck, &mut effects),
         Input::Forced(answer) => saga.forced(answer, &mut effects),
+    }
+    if saga.retried_wait != saga.waiting() {
+        saga.retried_wait = None;
     }
     (saga, effects)
 }
@@ -326,6 +335,7 @@ pub fn begin(says: &ClaimSays, marker: RestoreMarker) -> (Saga, Vec<Effect>) {
         outcome: None,
         unsolicited: false,
         attempts: Attempts::default(),
+        retried_wait: None,
         restore_marker: marker,
         trust: if says.submitted_at_us < marker.at_us { Trust::Unverified } else { Trust::Sure },
     };

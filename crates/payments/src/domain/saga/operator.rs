@@ -7,9 +7,11 @@ use super::{Disbursement, Effect, LookUpAnswer, PayAnswer, RefundAnswer, Saga, T
 use crate::domain::ledger::Kind;
 use crate::domain::reasons::Reason;
 use claim_events::{Cause, Step};
+use serde::{Deserialize, Serialize};
 
 /// What the saga of a payment waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Waiting {
     /// Whether it was paid.
     ForPayment,
@@ -48,6 +50,16 @@ impl Forced {
             Forced::Owed => "owed",
         }
     }
+
+    /// The answer with this name.
+    pub fn of_name(name: &str) -> Option<Forced> {
+        Forced::ALL.into_iter().find(|answer| answer.name() == name)
+    }
+
+    /// The names of these answers, in one line.
+    pub fn names(answers: &[Forced]) -> String {
+        answers.iter().map(|answer| answer.name()).collect::<Vec<_>>().join(", ")
+    }
 }
 
 impl Waiting {
@@ -68,12 +80,6 @@ impl Waiting {
             Waiting::ForLookUp => &[Forced::Paid, Forced::Declined, Forced::Refunded, Forced::Returned],
         }
     }
-
-    /// What is meant where an operator only says that it must end: what is paid stays paid, and is owed. Of what may or may
-    /// not have been paid, nothing can be meant.
-    pub fn assumed(self) -> Option<Forced> {
-        (self == Waiting::ForRefund).then_some(Forced::Owed)
-    }
 }
 
 impl Saga {
@@ -88,9 +94,18 @@ impl Saga {
         }
     }
 
-    /// Begins to count its tries anew, and tries.
-    pub(super) fn retried(&mut self, effects: &mut Vec<Effect>) {
+    /// Whether an operator may force it: it is stuck, or an operator retried it while it was stuck and it still waits for the
+    /// same answer. One that was never stuck there goes on by itself.
+    pub fn may_be_forced(&self, is_stuck: bool) -> bool {
+        self.waiting().is_some_and(|waiting| is_stuck || self.retried_wait == Some(waiting))
+    }
+
+    /// Counts its tries from zero again, and tries. What it was stuck at may be forced until it gets past it.
+    pub(super) fn retried(&mut self, is_stuck: bool, effects: &mut Vec<Effect>) {
         self.attempts = super::Attempts::default();
+        if is_stuck {
+            self.retried_wait = self.waiting();
+        }
         self.resume(effects);
     }
 
@@ -131,5 +146,33 @@ impl Saga {
             Forced::Refunded => LookUpAnswer::Refunded { amount_cents },
             Forced::Returned => LookUpAnswer::Returned { amount_cents },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::saga::fixture::intended;
+    use crate::domain::saga::{Input, advance};
+
+    #[test]
+    fn what_a_retry_allows_to_force_ends_when_the_payment_gets_past_it() {
+        let saga = intended(None);
+        assert!(saga.may_be_forced(true) && !saga.may_be_forced(false));
+        let (going_on, _) = advance(saga.clone(), Input::Retried { is_stuck: false });
+        assert!(!going_on.may_be_forced(false));
+        let (retried, _) = advance(saga.clone(), Input::Retried { is_stuck: true });
+        assert!(retried.may_be_forced(false));
+        let (unknown, _) = advance(retried.clone(), Input::PayAnswer(PayAnswer::Unknown { retry_after_ms: None }));
+        assert!(unknown.may_be_forced(false));
+        let (refund, _) = advance(retried.clone(), Input::PayAnswer(PayAnswer::Approved { amount_cents: 150 }));
+        assert_eq!((refund.waiting(), refund.may_be_forced(false)), (Some(Waiting::ForRefund), false));
+
+        // Facts of a payment that no operator retried are written as they always were.
+        let before = serde_json::to_value(&saga).unwrap();
+        assert!(before.get("retried_wait").is_none(), "{before}");
+        let after = serde_json::to_value(&retried).unwrap();
+        assert_eq!(after["retried_wait"], "for_payment");
+        assert_eq!(serde_json::from_value::<Saga>(after).unwrap(), retried);
     }
 }

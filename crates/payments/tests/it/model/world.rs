@@ -415,7 +415,7 @@ impl<'a> World<'a> {
             let act = match self.gateway.fates[&claim_id] {
                 _ if self.gateway.is_healed => Act::Retry,
                 Fate::SilentOnPay => Act::Force(Some(Forced::Declined)),
-                _ => Act::Force(None),
+                _ => Act::Force(Some(Forced::Owed)),
             };
             let acted = self.acts(&claim_id, act);
             assert!(matches!(acted, Acted::Done(_)), "{claim_id}: {acted:?}");
