@@ -7,7 +7,7 @@ use claim_events::rfc3339;
 use event_bus::{DeadLetterState, KeptDeadLetter};
 use serde::{Deserialize, Serialize};
 use service_runtime::api::{Time, one_of};
-use service_runtime::page;
+use service_runtime::page::{self, Cursors};
 use service_runtime::problem::Problem;
 use service_runtime::query::Query;
 use std::borrow::Cow;
@@ -16,6 +16,7 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 const DEFAULT_LIMIT: i64 = 50;
+const CURSORS: Cursors = Cursors::of("dead_letters");
 const MOST: i64 = 500;
 /// Not a state: dead letters in any of them.
 const ALL: &str = "all";
@@ -57,13 +58,14 @@ pub(crate) struct ListQuery {
     #[param(minimum = 1, maximum = 500, example = 50)]
     limit: Option<i64>,
     /// Where the page begins: the `next_cursor` of the page before, with the same state.
-    cursor: Option<i64>,
+    cursor: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = DeadLetterPage)]
 pub(crate) struct Page {
     dead_letters: Vec<DeadLetterResponse>,
+    /// Where the next page begins; null on the last one.
     next_cursor: Option<String>,
 }
 
@@ -117,11 +119,12 @@ pub(crate) async fn list(
     let ListQuery { state, limit, cursor } = query.0;
     let limit = page::limit(limit, DEFAULT_LIMIT, MOST)?;
     let state = read_state(state.as_deref())?;
+    let before = CURSORS.read(cursor.as_deref())?;
     let mut found = desk
         .database
-        .read(move |connection| event_bus::list_dead_letters(connection, state, cursor, limit + 1))
+        .read(move |connection| event_bus::list_dead_letters(connection, state, before, limit + 1))
         .await?;
-    let next_cursor = page::cut(&mut found, limit, |last| last.id.to_string());
+    let next_cursor = page::cut(&mut found, limit, |last| CURSORS.write(&last.id));
     let dead_letters = found.into_iter().map(DeadLetterResponse::from).collect();
     Ok(HttpResponse::Ok().json(Page { dead_letters, next_cursor }))
 }

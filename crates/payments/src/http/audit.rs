@@ -8,13 +8,14 @@ use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use service_runtime::api::Money;
 use service_runtime::database_gate::DatabaseGate;
-use service_runtime::page;
+use service_runtime::page::{self, Cursors};
 use service_runtime::problem::Problem;
 use service_runtime::query::Query;
 use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
 
 const DEFAULT_LIMIT: i64 = 100;
+const CURSORS: Cursors = Cursors::of("audit");
 const MOST: i64 = 1_000;
 
 #[derive(Deserialize, IntoParams)]
@@ -23,8 +24,8 @@ pub(super) struct AuditQuery {
     /// How many claims `claims` has: 1 to 1000; 100 where it is not said.
     #[param(minimum = 1, maximum = 1000, example = 100)]
     limit: Option<i64>,
-    /// Where `claims` begins: the `next_after` of the page before.
-    after: Option<String>,
+    /// Where `claims` begins: the `next_cursor` of the page before.
+    cursor: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -42,7 +43,8 @@ pub(super) struct AuditAnswer {
     payments: BTreeMap<String, i64>,
     off: Vec<BooksAnswer>,
     claims: Vec<BooksAnswer>,
-    next_after: Option<String>,
+    /// Where the next page of `claims` begins; null on the last one.
+    next_cursor: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -81,8 +83,9 @@ pub(super) async fn audit(
     query: Query<AuditQuery>,
     database: web::Data<DatabaseGate>,
 ) -> Result<HttpResponse, Problem> {
-    let AuditQuery { limit, after } = query.0;
+    let AuditQuery { limit, cursor } = query.0;
     let limit = page::limit(limit, DEFAULT_LIMIT, MOST)?;
+    let after: String = CURSORS.read(cursor.as_deref())?.unwrap_or_default();
     let (turnovers, counts, off, mut claims) = database
         .read(move |connection| {
             connection.snapshot(|connection| {
@@ -90,7 +93,7 @@ pub(super) async fn audit(
                     ledger::turnovers(connection)?,
                     sagas::counts(connection)?,
                     ledger::books_that_are_off(connection, MOST)?,
-                    ledger::books(connection, after.as_deref().unwrap_or(""), limit + 1)?,
+                    ledger::books(connection, &after, limit + 1)?,
                 ))
             })
         })
@@ -99,7 +102,7 @@ pub(super) async fn audit(
     let credits: i64 = turnovers.iter().map(|turnover| turnover.credits_cents).sum();
     let cash = turnovers.iter().find(|turnover| turnover.account == "cash");
     let cash_out_cents = cash.map_or(0, |cash| cash.credits_cents - cash.debits_cents);
-    let next_after = page::cut(&mut claims, limit, |books| books.claim_id.clone());
+    let next_cursor = page::cut(&mut claims, limit, |books| CURSORS.write(&books.claim_id));
     Ok(HttpResponse::Ok().json(AuditAnswer {
         balanced: debits == credits && off.is_empty(),
         debits: money(debits),
@@ -110,7 +113,7 @@ pub(super) async fn audit(
         payments: counts.into_iter().collect(),
         off: off.into_iter().map(BooksAnswer::from).collect(),
         claims: claims.into_iter().map(BooksAnswer::from).collect(),
-        next_after,
+        next_cursor,
     }))
 }
 

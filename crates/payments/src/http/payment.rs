@@ -67,7 +67,7 @@ pub(super) struct PaymentAnswer {
 #[derive(Serialize, ToSchema)]
 struct StepAnswer {
     step: Step,
-    status: &'static str,
+    state: &'static str,
     /// Requests that had no definite answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     attempts_without_answer: Option<u32>,
@@ -182,15 +182,15 @@ impl PaymentAnswer {
             steps: vec![
                 StepAnswer {
                     step: Step::Reserve,
-                    status: reserve_status(saga.reservation),
+                    state: reserve_state(saga.reservation),
                     attempts_without_answer: None,
                 },
                 StepAnswer {
                     step: Step::Disburse,
-                    status: disburse_status(saga.disbursement),
+                    state: disburse_state(saga.disbursement),
                     attempts_without_answer: Some(saga.attempts.disburse),
                 },
-                StepAnswer { step: Step::Post, status: post_status(saga.reservation), attempts_without_answer: None },
+                StepAnswer { step: Step::Post, state: post_state(saga.reservation), attempts_without_answer: None },
             ],
             unwinding: saga.unwinding.zip(reason).map(|(unwinding, reason)| UnwindingAnswer {
                 cause: unwinding.cause,
@@ -246,7 +246,7 @@ impl From<OperatorActionRow> for OperatorActionResponse {
     }
 }
 
-fn reserve_status(reservation: Reservation) -> &'static str {
+fn reserve_state(reservation: Reservation) -> &'static str {
     match reservation {
         Reservation::None => "not_done",
         Reservation::Refused => "failed",
@@ -255,7 +255,7 @@ fn reserve_status(reservation: Reservation) -> &'static str {
     }
 }
 
-fn disburse_status(disbursement: Disbursement) -> &'static str {
+fn disburse_state(disbursement: Disbursement) -> &'static str {
     match disbursement {
         Disbursement::None => "not_done",
         Disbursement::Intended => "under_way",
@@ -267,7 +267,7 @@ fn disburse_status(disbursement: Disbursement) -> &'static str {
     }
 }
 
-fn post_status(reservation: Reservation) -> &'static str {
+fn post_state(reservation: Reservation) -> &'static str {
     match reservation {
         Reservation::Posted => "done",
         Reservation::Reversed => "undone",

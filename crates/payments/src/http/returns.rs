@@ -7,12 +7,13 @@ use claim_events::rfc3339;
 use serde::{Deserialize, Serialize};
 use service_runtime::api::{Money, Time};
 use service_runtime::database_gate::DatabaseGate;
-use service_runtime::page;
+use service_runtime::page::{self, Cursors};
 use service_runtime::problem::Problem;
 use service_runtime::query::Query;
 use utoipa::{IntoParams, ToSchema};
 
 const DEFAULT_LIMIT: i64 = 50;
+const CURSORS: Cursors = Cursors::of("returns");
 const MOST: i64 = 500;
 
 #[derive(Deserialize, IntoParams)]
@@ -21,15 +22,16 @@ pub(super) struct ReturnsQuery {
     /// How many returns a page has: 1 to 500; 50 where it is not said.
     #[param(minimum = 1, maximum = 500, example = 50)]
     limit: Option<i64>,
-    /// Where the page begins: the `next_after` of the page before.
-    after: Option<String>,
+    /// Where the page begins: the `next_cursor` of the page before.
+    cursor: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = ReturnPage)]
 pub(super) struct Page {
     returns: Vec<ReturnLine>,
-    next_after: Option<String>,
+    /// Where the next page begins; null on the last one.
+    next_cursor: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -53,13 +55,13 @@ pub(super) async fn list(
     query: Query<ReturnsQuery>,
     database: web::Data<DatabaseGate>,
 ) -> Result<HttpResponse, Problem> {
-    let ReturnsQuery { limit, after } = query.0;
+    let ReturnsQuery { limit, cursor } = query.0;
     let limit = page::limit(limit, DEFAULT_LIMIT, MOST)?;
-    let after = after.unwrap_or_default();
-    // One more than asked for tells whether there is a next page.
+    let after: String = CURSORS.read(cursor.as_deref())?.unwrap_or_default();
+    // One more than the limit shows whether there is a next page.
     let mut found = database.read(move |connection| returns::list_waiting(connection, &after, limit + 1)).await?;
-    let next_after = page::cut(&mut found, limit, |last| last.event_id.clone());
-    Ok(HttpResponse::Ok().json(Page { returns: found.into_iter().map(ReturnLine::from).collect(), next_after }))
+    let next_cursor = page::cut(&mut found, limit, |last| CURSORS.write(&last.event_id));
+    Ok(HttpResponse::Ok().json(Page { returns: found.into_iter().map(ReturnLine::from).collect(), next_cursor }))
 }
 
 impl From<GatewayReturn> for ReturnLine {

@@ -81,6 +81,7 @@ on_both_databases! {
 
             let (status, shown) = post(&base, "retry", &json!({"reason": "it is back", "operator": "A. Smith"})).await;
             assert_eq!((status, &shown["state"], &shown["stuck_reason"]), (202, &json!("unwinding"), &Value::Null), "{shown}");
+            assert_eq!((&shown["steps"][1]["step"], &shown["steps"][1]["state"]), (&json!("disburse"), &json!("being_undone")));
             let act = &shown["operator_acts"][0];
             let told = ["act", "answer", "reason", "operator", "client", "state_before", "state_after"].map(|name| act[name].clone());
             assert_eq!(json!(told), json!(["retry", null, "it is back", "A. Smith", "127.0.0.1", "stuck", "unwinding"]));
