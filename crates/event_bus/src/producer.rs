@@ -90,15 +90,13 @@ pub(crate) struct Producer {
     alone: OnceLock<ThreadedProducer<Deliveries>>,
     settings: KafkaSettings,
     reports: Sender<Report>,
-    metadata_timeout: Duration,
 }
 
 impl Producer {
     /// What becomes of the rows goes to `reports`.
     pub(crate) fn new(settings: &KafkaSettings, reports: Sender<Report>) -> Result<Self, KafkaError> {
         let inner = Self::client(settings, reports.clone(), false)?;
-        let metadata_timeout = Duration::from_millis(settings.health_interval_ms);
-        Ok(Self { inner, alone: OnceLock::new(), settings: settings.clone(), reports, metadata_timeout })
+        Ok(Self { inner, alone: OnceLock::new(), settings: settings.clone(), reports })
     }
 
     fn client(
@@ -176,9 +174,9 @@ impl Producer {
     }
 
     /// What the cluster says of itself. All topics are asked for: some brokers make one that is asked for by its name.
-    pub(crate) fn metadata(&self) -> Result<Metadata, String> {
+    pub(crate) fn metadata(&self, timeout: Duration) -> Result<Metadata, String> {
         let trouble = &self.inner.context().trouble;
-        match self.inner.client().fetch_metadata(None, self.metadata_timeout) {
+        match self.inner.client().fetch_metadata(None, timeout) {
             Ok(metadata) => {
                 trouble.forget();
                 Ok(metadata)

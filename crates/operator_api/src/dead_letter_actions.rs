@@ -30,15 +30,15 @@ pub(crate) async fn redrive(
     request: HttpRequest,
     id: web::Path<String>,
     payload: web::Payload,
-    desk: web::Data<DeadLetterOperations>,
+    operations: web::Data<DeadLetterOperations>,
 ) -> Result<HttpResponse, Problem> {
-    let action = read(&desk, &request, payload).await?;
+    let action = read(&operations, &request, payload).await?;
     let id = read_id(&id)?;
-    let relay = Arc::clone(&desk.relay);
+    let relay = Arc::clone(&operations.relay);
     let redrive = move || {
         relay.commit(|connection, publications| event_bus::redrive_dead_letter(connection, publications, id, &action))
     };
-    match desk.database.run(move |_| redrive()).await? {
+    match operations.database.run(move |_| redrive()).await? {
         Disposition::Done(letter) => {
             metrics::counter!("dead_letters_redriven_total", "topic" => letter.topic.clone()).increment(1);
             tracing::info!(dead_letter_id = id, topic = letter.topic, "a dead letter was sent out again");
@@ -70,11 +70,11 @@ pub(crate) async fn discard(
     request: HttpRequest,
     id: web::Path<String>,
     payload: web::Payload,
-    desk: web::Data<DeadLetterOperations>,
+    operations: web::Data<DeadLetterOperations>,
 ) -> Result<HttpResponse, Problem> {
-    let action = read(&desk, &request, payload).await?;
+    let action = read(&operations, &request, payload).await?;
     let id = read_id(&id)?;
-    let end = desk
+    let end = operations
         .database
         .write(move |connection| {
             let now_us = connection.now_us()?;
@@ -108,11 +108,11 @@ fn ended_before(letter: &KeptDeadLetter) -> Problem {
 }
 
 async fn read(
-    desk: &DeadLetterOperations,
+    operations: &DeadLetterOperations,
     request: &HttpRequest,
     payload: web::Payload,
 ) -> Result<DeadLetterAction, Problem> {
     let (OperatorAction { reason, operator, client }, ReasonedBody { .. }) =
-        desk.operators.read(request, payload).await?;
+        operations.operators.read(request, payload).await?;
     Ok(DeadLetterAction { reason: Some(reason), operator, client })
 }

@@ -1,4 +1,4 @@
-//! `GET /v1/dead-letters`: messages that could not be applied, without their bodies, newest first, and what became of them.
+//! `GET /v1/dead-letters`: dead letters without the bodies of their messages, newest first, and how each has ended.
 
 use crate::masked;
 use crate::operations::DeadLetterOperations;
@@ -50,11 +50,10 @@ fn state_names() -> impl Iterator<Item = &'static str> {
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
-    /// Messages in this state: waiting (for an operator), redriven or discarded; or all. Where it is not said, those that
-    /// wait.
+    /// Dead letters in this state: waiting (for an operator), redriven or discarded; or all. By default those that wait.
     #[param(schema_with = filter_names)]
     state: Option<String>,
-    /// How many messages a page has: 1 to 500; 50 where it is not said.
+    /// How many dead letters a page has: 1 to 500, by default 50.
     #[param(minimum = 1, maximum = 500, example = 50)]
     limit: Option<i64>,
     /// Where the page begins: the `next_cursor` of the page before, with the same state.
@@ -69,14 +68,14 @@ pub(crate) struct Page {
     next_cursor: Option<String>,
 }
 
-/// A message that was set aside, and what became of it.
+/// A message that could not be applied, and how it has ended.
 #[derive(Serialize, ToSchema)]
 #[schema(as = DeadLetter)]
 pub(crate) struct DeadLetterResponse {
     id: i64,
     #[schema(value_type = StateName)]
     state: String,
-    /// Why it was set aside.
+    /// Why it became a dead letter.
     reason: String,
     topic: String,
     /// -1 for an event of this service that could not be published.
@@ -85,42 +84,42 @@ pub(crate) struct DeadLetterResponse {
     offset: i64,
     /// The id of an event of this service that could not be published.
     event_id: Option<String>,
-    /// The message's own time.
+    /// When the message was published.
     #[schema(value_type = Option<Time>)]
     sent_at: Option<String>,
     #[schema(value_type = Time)]
     received_at: String,
     /// The key where it is a claim's id, or else its size.
     key: Option<String>,
-    /// Pairs of name and value. Values of headers that the contract does not know are replaced by their size.
+    /// Pairs of name and value. The values of headers that the contract does not define are replaced by their size.
     #[schema(value_type = Vec<Vec<String>>)]
     headers: Vec<(String, String)>,
     body_bytes: i32,
     /// When it was redriven or discarded.
     #[schema(value_type = Option<Time>)]
     ended_at: Option<String>,
-    /// Why, in the operator's words.
+    /// The operator's reason.
     ended_reason: Option<String>,
-    /// Who did it, in their own words.
+    /// Who did it, as they call themselves.
     ended_by: Option<String>,
-    /// The address they did it from.
+    /// The address of the client.
     ended_from: Option<String>,
 }
 
-/// Messages that were set aside, newest first.
+/// Dead letters, newest first.
 ///
-/// With the reason, and without their bodies. Those that wait for an operator, unless `state` says otherwise.
+/// With the reason of each, and without the bodies of their messages. By default those that wait for an operator.
 #[utoipa::path(get, path = "/v1/dead-letters", tag = "dead letters", operation_id = "list_dead_letters", params(ListQuery),
-    responses((status = 200, description = "A page of messages.", body = Page)))]
+    responses((status = 200, description = "A page of dead letters.", body = Page)))]
 pub(crate) async fn list(
     query: Query<ListQuery>,
-    desk: web::Data<DeadLetterOperations>,
+    operations: web::Data<DeadLetterOperations>,
 ) -> Result<HttpResponse, Problem> {
     let ListQuery { state, limit, cursor } = query.0;
     let limit = page::limit(limit, DEFAULT_LIMIT, MOST)?;
     let state = read_state(state.as_deref())?;
     let before = CURSORS.read(cursor.as_deref())?;
-    let mut found = desk
+    let mut found = operations
         .database
         .read(move |connection| event_bus::list_dead_letters(connection, state, before, limit + 1))
         .await?;

@@ -8,10 +8,10 @@ use std::sync::Arc;
 /// What the routes of dead letters need, as application data.
 #[derive(Debug, Clone)]
 pub struct DeadLetterOperations {
-    /// Reads what an operator says.
+    /// Reads the actions of operators.
     pub operators: Operators,
-    /// The database that keeps the letters.
+    /// The database that keeps the dead letters.
     pub database: DatabaseGate,
-    /// The way out for those that are sent again.
+    /// Publishes the messages of those that are redriven.
     pub relay: Arc<Relay>,
 }

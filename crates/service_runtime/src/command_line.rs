@@ -64,6 +64,9 @@ pub struct Service<Migrate, Do, Run> {
 
 /// What is among the settings of every service.
 pub trait ProcessSettings {
+    /// The older name and the present one of each setting that had another name: under the older one it stops the start.
+    const RENAMED: &[(&str, &str)] = &[];
+
     /// How to log.
     fn log(&self) -> &LogSettings;
     /// Where it listens.
@@ -85,8 +88,8 @@ where
 {
     // Whoever asks for health is told yes or no.
     let refused = if matches!(arguments.command, Some(Command::Health { .. })) { 1 } else { 2 };
-    let loaded: Loaded<T> = match settings::load(service.settings_prefix, arguments.config.as_deref(), std::env::vars())
-    {
+    let file = arguments.config.as_deref();
+    let loaded: Loaded<T> = match settings::load(service.settings_prefix, T::RENAMED, file, std::env::vars()) {
         Ok(loaded) => loaded,
         Err(SettingsError(problems)) => return refuse(service.name, &problems, refused),
     };

@@ -55,7 +55,7 @@ fn errors_are_answered_as_the_document_says() {
     let database = TestDatabase::sqlite();
     let tight = |settings: &mut claim_process::settings::Settings| {
         settings.http.max_body_bytes = 2_000;
-        settings.query.top_providers_per_minute = 2;
+        settings.rate_limit.top_providers_per_minute = 2;
     };
     with_settings(&database, tight, async |service| {
         let document = document(&service.base()).await;

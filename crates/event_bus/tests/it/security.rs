@@ -18,8 +18,6 @@ fn settings_of(listener: &str) -> KafkaSettings {
     let told = services(&["env", "kafka", listener]);
     let value = |name: &str| told.lines().find_map(|line| line.strip_prefix(&format!("{name}="))).unwrap_or_default();
     let mut settings = settings_for(value("KAFKA__BROKERS"), &unique("security_group"));
-    // A JVM that has just begun takes its time.
-    settings.health_interval_ms = 5_000;
     settings.security.protocol = match value("KAFKA__SECURITY__PROTOCOL") {
         "sasl_ssl" => Protocol::SaslSsl,
         _ => Protocol::SaslPlaintext,
@@ -42,7 +40,11 @@ fn a_message_goes_round(settings: &KafkaSettings) {
     let database = test.database();
     let topic = unique("security_topic");
     let relay = Relay::start(database, settings).unwrap();
-    wait_until("the topic is there", || relay.check(&[&topic]).inspect_err(|said| eprintln!("{said}")).is_ok());
+    // A JVM that has just begun takes its time.
+    let timeout = Duration::from_secs(5);
+    wait_until("the topic is there", || {
+        relay.check(&[&topic], timeout).inspect_err(|said| eprintln!("{said}")).is_ok()
+    });
     let recorder = Recorder::new();
     let consumer = Consumer::start(settings, &topic, database.clone(), recorder.clone()).unwrap();
     let messages: Vec<OutgoingMessage> =
@@ -55,11 +57,10 @@ fn a_message_goes_round(settings: &KafkaSettings) {
 
 /// What readiness says, once it knows why.
 fn refusal(database: &Database, settings: &KafkaSettings, awaited: &str) -> String {
-    let settings = KafkaSettings { health_interval_ms: 500, ..settings.clone() };
-    let relay = Relay::start(database, &settings).unwrap();
+    let relay = Relay::start(database, settings).unwrap();
     let until = Instant::now() + PATIENCE;
     let said = loop {
-        let said = relay.check(&["any"]).expect_err("nobody gets in like this");
+        let said = relay.check(&["any"], Duration::from_millis(500)).expect_err("nobody gets in like this");
         if said.contains(awaited) || Instant::now() > until {
             break said;
         }

@@ -1,5 +1,5 @@
 //! `GET /v1/ledger/audit`: debits and credits overall and claim by claim, and every claim whose money is not where its
-//! saga says. Computed in the database.
+//! saga requires it. Computed in the database.
 
 use super::money;
 use crate::db::ledger::{self, ClaimBooks, Turnover};
@@ -21,7 +21,7 @@ const MOST: i64 = 1_000;
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct AuditQuery {
-    /// How many claims `claims` has: 1 to 1000; 100 where it is not said.
+    /// How many claims `claims` has: 1 to 1000, by default 100.
     #[param(minimum = 1, maximum = 1000, example = 100)]
     limit: Option<i64>,
     /// Where `claims` begins: the `next_cursor` of the page before.
@@ -35,7 +35,7 @@ pub(super) struct AuditAnswer {
     debits: String,
     #[schema(value_type = Money)]
     credits: String,
-    /// Money out less money back: what the gateway's own book must say.
+    /// Money out less money back: what the gateway's own book must show.
     #[schema(value_type = Money)]
     cash_out: String,
     cash_out_cents: i64,
@@ -76,7 +76,7 @@ struct BooksAnswer {
 
 /// Debits and credits, overall and claim by claim.
 ///
-/// `off` has every claim whose money is not where its end says, 1000 of them at most.
+/// `off` lists the claims whose money is not where their state requires it, at most 1000.
 #[utoipa::path(get, path = "/v1/ledger/audit", tag = "ledger", operation_id = "audit", params(AuditQuery),
     responses((status = 200, description = "The audit.", body = AuditAnswer)))]
 pub(super) async fn audit(

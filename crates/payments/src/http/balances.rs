@@ -1,4 +1,4 @@
-//! `GET /v1/ledger/balances`: what stands on each account, computed in the database.
+//! `GET /v1/ledger/balances`: the balance of each account, computed in the database.
 
 use super::money;
 use crate::db::ledger::{self, Balance};
@@ -18,7 +18,7 @@ const MOST: i64 = 1_000;
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct BalancesQuery {
-    /// How many accounts a page has: 1 to 1000; 100 where it is not said.
+    /// How many accounts a page has: 1 to 1000, by default 100.
     #[param(minimum = 1, maximum = 1000, example = 100)]
     limit: Option<i64>,
     /// Where the page begins: the `next_cursor` of the page before.
@@ -43,12 +43,12 @@ struct BalanceAnswer {
     /// Credits less debits.
     #[schema(value_type = Money)]
     balance: String,
-    /// What is set aside to be credited, and not posted or voided yet.
+    /// What is reserved to be credited, and not posted or voided yet.
     #[schema(value_type = Money)]
     pending: String,
 }
 
-/// What stands on each account.
+/// Balances of the ledger's accounts.
 ///
 /// In the order of the accounts' names, a page at a time.
 #[utoipa::path(get, path = "/v1/ledger/balances", tag = "ledger", operation_id = "list_balances", params(BalancesQuery),

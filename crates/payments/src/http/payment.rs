@@ -1,4 +1,4 @@
-//! `GET /v1/payments/{claim_id}`: where a claim's payment stands, step by step, with its transfers.
+//! `GET /v1/payments/{claim_id}`: the state of a claim's payment, step by step, with its transfers.
 
 use super::money;
 use crate::db::ledger::TransferRow;
@@ -15,10 +15,10 @@ use service_runtime::problem::Problem;
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-/// The most acts of operators that are shown.
-const MOST_ACTS: i64 = 100;
+/// The most operator actions that are shown.
+const MOST_ACTIONS: i64 = 100;
 
-/// The schema of where a payment stands: the names of [`State`], and `stuck`. There are no values of this type.
+/// The schema of the state of a payment: the names of [`State`], and `stuck`. There are no values of this type.
 pub(super) enum StateName {}
 
 impl ToSchema for StateName {}
@@ -27,7 +27,7 @@ impl PartialSchema for StateName {
     fn schema() -> RefOr<Schema> {
         let mut names = one_of(State::ALL.into_iter().map(State::name).chain([State::STUCK]));
         names.description = Some(
-            "Where a payment stands. `stuck` is suspect, working or unwinding, and not getting on; or settled or unwound, where \
+            "The state of a payment. `stuck` is suspect, working or unwinding without progress; or settled or unwound, where \
              claim_process has not recorded an unsolicited outcome although it was published again and again."
                 .to_owned(),
         );
@@ -60,7 +60,7 @@ pub(super) struct PaymentAnswer {
     #[schema(value_type = Time)]
     updated_at: String,
     transfers: Vec<TransferAnswer>,
-    /// The last 100 things that operators did about it, the first of them first.
+    /// The last 100 operator actions on it, the oldest first.
     operator_acts: Vec<OperatorActionResponse>,
 }
 
@@ -68,7 +68,7 @@ pub(super) struct PaymentAnswer {
 struct StepAnswer {
     step: Step,
     state: &'static str,
-    /// Requests that had no definite answer.
+    /// Requests that got no definite answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     attempts_without_answer: Option<u32>,
 }
@@ -108,12 +108,12 @@ struct TransferAnswer {
 struct OperatorActionResponse {
     /// `retry` or `force`.
     act: String,
-    /// What was said in the gateway's stead, where it was forced.
+    /// The answer given in the gateway's stead, where it was forced.
     answer: Option<String>,
     reason: String,
     /// Who, as they call themselves.
     operator: Option<String>,
-    /// The address it came from.
+    /// The address of the client.
     client: String,
     state_before: String,
     state_after: String,
@@ -123,7 +123,7 @@ struct OperatorActionResponse {
 
 /// A claim's payment.
 ///
-/// Where it stands, step by step, with its transfers in the ledger.
+/// Its state, step by step, and its transfers in the ledger.
 #[utoipa::path(get, path = "/v1/payments/{claim_id}", tag = "payments", operation_id = "get_payment",
     params(("claim_id" = String, Path, description = "The claim's id.", example = "4fXk0aV1StGXR8Z5jdHi6B")),
     responses(
@@ -137,7 +137,7 @@ pub(super) async fn one(
     Ok(HttpResponse::Ok().json(find(&database, claim_id).await?))
 }
 
-/// A claim's payment, to be shown.
+/// Reads a claim's payment.
 ///
 /// # Errors
 /// 404 where there is none.
@@ -147,14 +147,14 @@ pub(super) async fn find(database: &DatabaseGate, claim_id: String) -> Result<Pa
         .read(move |connection| {
             let Some(stored) = sagas::find(connection, &claim_id)? else { return Ok(None) };
             let transfers = ledger::of_claim(connection, &claim_id)?;
-            let acts = operator_actions::last_of_claim(connection, &claim_id, MOST_ACTS)?;
-            Ok(Some(PaymentAnswer::new(stored, transfers, acts)))
+            let actions = operator_actions::last_of_claim(connection, &claim_id, MOST_ACTIONS)?;
+            Ok(Some(PaymentAnswer::new(stored, transfers, actions)))
         })
         .await?;
     found.ok_or_else(no_payment)
 }
 
-/// No database is asked for what none can hold: PostgreSQL refuses a NUL in a text.
+/// Refuses an id that no database can hold: PostgreSQL refuses a NUL in a text.
 ///
 /// # Errors
 /// 404 for such an id.
@@ -167,7 +167,7 @@ pub(super) fn no_payment() -> Problem {
 }
 
 impl PaymentAnswer {
-    fn new(stored: StoredSaga, transfers: Vec<TransferRow>, acts: Vec<OperatorActionRow>) -> Self {
+    fn new(stored: StoredSaga, transfers: Vec<TransferRow>, actions: Vec<OperatorActionRow>) -> Self {
         let state = stored.state_name();
         let reason = stored.saga.reason();
         let StoredSaga {
@@ -210,7 +210,7 @@ impl PaymentAnswer {
             started_at: rfc3339(started_at_us),
             updated_at: rfc3339(updated_at_us),
             transfers: transfers.into_iter().map(TransferAnswer::from).collect(),
-            operator_acts: acts.into_iter().map(OperatorActionResponse::from).collect(),
+            operator_acts: actions.into_iter().map(OperatorActionResponse::from).collect(),
         }
     }
 }

@@ -82,10 +82,10 @@ pub(super) async fn retry(
     request: HttpRequest,
     claim_id: web::Path<String>,
     payload: web::Payload,
-    desk: web::Data<PaymentOperations>,
+    operations: web::Data<PaymentOperations>,
 ) -> Result<HttpResponse, Problem> {
-    let (action, ReasonedBody { .. }) = desk.operators.read(&request, payload).await?;
-    Ok(HttpResponse::Accepted().json(desk.act(claim_id.into_inner(), Act::Retry, action).await?))
+    let (action, ReasonedBody { .. }) = operations.operators.read(&request, payload).await?;
+    Ok(HttpResponse::Accepted().json(operations.act(claim_id.into_inner(), Act::Retry, action).await?))
 }
 
 /// Answer in the gateway's stead for a stuck payment.
@@ -107,11 +107,11 @@ pub(super) async fn force(
     request: HttpRequest,
     claim_id: web::Path<String>,
     payload: web::Payload,
-    desk: web::Data<PaymentOperations>,
+    operations: web::Data<PaymentOperations>,
 ) -> Result<HttpResponse, Problem> {
-    let (action, body) = desk.operators.read::<ForceBody>(&request, payload).await?;
+    let (action, body) = operations.operators.read::<ForceBody>(&request, payload).await?;
     let answer = body.answer.as_deref().and_then(Forced::of_name);
-    Ok(HttpResponse::Ok().json(desk.act(claim_id.into_inner(), Act::Force(answer), action).await?))
+    Ok(HttpResponse::Ok().json(operations.act(claim_id.into_inner(), Act::Force(answer), action).await?))
 }
 
 impl PaymentOperations {

@@ -21,11 +21,11 @@ const MOST: i64 = 500;
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ListQuery {
-    /// Payments in this state: suspect, working, unwinding, settled or unwound; or stuck, which is any of the first three and
-    /// not getting on.
+    /// Payments in this state: suspect, working, unwinding, settled or unwound; or stuck, which is any of the first three
+    /// without progress.
     #[param(inline, value_type = Option<StateName>)]
     state: Option<String>,
-    /// How many payments a page has: 1 to 500; 50 where it is not said.
+    /// How many payments a page has: 1 to 500, by default 50.
     #[param(minimum = 1, maximum = 500, example = 50)]
     limit: Option<i64>,
     /// Where the page begins: the `next_cursor` of the page before, with the same state.

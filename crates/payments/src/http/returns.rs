@@ -1,4 +1,4 @@
-//! `GET /v1/returns`: what the gateway told of payments that came back and that could not be booked yet.
+//! `GET /v1/returns`: returns that the gateway reported and that could not be booked yet.
 
 use super::money;
 use crate::db::returns::{self, GatewayReturn};
@@ -19,7 +19,7 @@ const MOST: i64 = 500;
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ReturnsQuery {
-    /// How many returns a page has: 1 to 500; 50 where it is not said.
+    /// How many returns a page has: 1 to 500, by default 50.
     #[param(minimum = 1, maximum = 500, example = 50)]
     limit: Option<i64>,
     /// Where the page begins: the `next_cursor` of the page before.
@@ -36,7 +36,7 @@ pub(super) struct Page {
 
 #[derive(Serialize, ToSchema)]
 struct ReturnLine {
-    /// The gateway's id of what it told.
+    /// The gateway's id of the event that reported it.
     event_id: String,
     claim_id: String,
     #[schema(value_type = Money)]
@@ -47,8 +47,8 @@ struct ReturnLine {
 
 /// Returns that wait.
 ///
-/// Those whose payment is not known yet, and those that cannot be of their payment: of another amount, or of one that was
-/// declined or refunded. In the order of their ids.
+/// Those whose payment is not known yet, and those that cannot belong to their payment: of another amount, or of a payment that
+/// was declined or refunded. In the order of their ids.
 #[utoipa::path(get, path = "/v1/returns", tag = "gateway", operation_id = "list_waiting_returns", params(ReturnsQuery),
     responses((status = 200, description = "A page of returns.", body = Page)))]
 pub(super) async fn list(
@@ -65,12 +65,12 @@ pub(super) async fn list(
 }
 
 impl From<GatewayReturn> for ReturnLine {
-    fn from(told: GatewayReturn) -> Self {
+    fn from(kept: GatewayReturn) -> Self {
         Self {
-            event_id: told.event_id,
-            claim_id: told.claim_id,
-            amount: money(told.amount_cents),
-            received_at: rfc3339(told.received_at_us),
+            event_id: kept.event_id,
+            claim_id: kept.claim_id,
+            amount: money(kept.amount_cents),
+            received_at: rfc3339(kept.received_at_us),
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::domain::limits::Limits;
 
 pub(super) const RULE: Rule = Rule {
     code: "line_count",
-    description: "A claim has at least one line, and at most as many as ingest.max_lines says, 100 where it is not set.",
+    description: "A claim has at least one line, and at most as many as checks.max_lines says, 100 where it is not set.",
     fields: &[Field::SubmittedProcedure.name()],
     source: "this system",
     severity: Severity::Reject,
