@@ -2,7 +2,7 @@
 
 use crate::db;
 use crate::domain::code_list::CodeList;
-use crate::domain::rules::book::RuleBook;
+use crate::domain::rules::rule_set::RuleSet;
 use crate::events::{outcomes::Outcomes, watchdog};
 use crate::http::api::Api;
 use crate::http::{self, Limits};
@@ -60,7 +60,7 @@ pub fn open_database(settings: &DatabaseSettings) -> Result<Database, String> {
 ///
 /// # Errors
 /// One sentence for the operator.
-pub fn rule_book(settings: &Settings) -> Result<RuleBook, String> {
+pub fn rule_set(settings: &Settings) -> Result<RuleSet, String> {
     let file = &settings.checks.procedure_codes_file;
     let procedures = if file.is_empty() {
         None
@@ -72,7 +72,7 @@ pub fn rule_book(settings: &Settings) -> Result<RuleBook, String> {
         })?;
         Some(codes)
     };
-    Ok(RuleBook::new(settings.rules.clone(), settings.limits(), procedures))
+    Ok(RuleSet::new(settings.rules.clone(), settings.limits(), procedures))
 }
 
 /// The text of a file, or a byte more than any list of codes may have.
@@ -91,7 +91,7 @@ impl Application {
     /// One sentence for the operator.
     pub fn build(settings: Settings) -> Result<Self, String> {
         metrics::install();
-        let rules = rule_book(&settings)?;
+        let rules = rule_set(&settings)?;
         let bound = http_server::bind(&settings.http)?;
         let database = open_database(&settings.database)?;
         let relay = Relay::start(&database, &settings.kafka)?;

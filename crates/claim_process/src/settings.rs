@@ -1,8 +1,8 @@
 //! Settings of claim_process. Defaults here, then a TOML file, then `CLAIM_PROCESS__SECTION__FIELD`.
 
 use crate::domain::cents::{Cents, MOST_CENTS};
-use crate::domain::form::MOST_LINES;
 use crate::domain::limits::Limits;
+use crate::domain::raw_claim::MOST_LINES;
 use crate::domain::rules::default_severities;
 use crate::domain::rules::rule::Severity;
 use crate::intake::ReadLimits;

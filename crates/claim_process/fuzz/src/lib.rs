@@ -3,10 +3,10 @@
 pub mod memory;
 
 use claim_process::domain::field::Field;
-use claim_process::domain::form::ClaimForm;
+use claim_process::domain::raw_claim::RawClaim;
 use claim_process::domain::limits::Limits;
-use claim_process::domain::rules::book::RuleBook;
-use claim_process::domain::rules::{default_severities, reading};
+use claim_process::domain::rules::rule_set::RuleSet;
+use claim_process::domain::rules::{default_severities, parse_errors};
 use jiff::Timestamp;
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -27,9 +27,9 @@ const LONGEST_MESSAGE: usize = 1024;
 const LONG_RUN: usize = 24;
 
 /// Puts a claim before the rules: it is taken or refused with a reason, and nothing that is said shows what it holds.
-pub fn judge(form: &ClaimForm) {
+pub fn judge(form: &RawClaim) {
     let limits = Limits::default();
-    let findings = match RuleBook::new(default_severities(), limits, None).read(form, NOW) {
+    let findings = match RuleSet::new(default_severities(), limits, None).accept(form, NOW) {
         Ok((claim, warnings)) => {
             assert_eq!(claim.lines.len(), form.lines.len());
             warnings
@@ -56,7 +56,7 @@ pub fn judge(form: &ClaimForm) {
         );
         let shows_a_value = finding.message.as_bytes().windows(LONG_RUN).any(|run| values.contains(&hash(run)));
         // The names under which a field was sent are said, and may be what a value is, too.
-        let says_names = finding.code() == reading::SENT_TWICE.code;
+        let says_names = finding.code() == parse_errors::SENT_TWICE.code;
         assert!(says_names || !shows_a_value, "{} shows a value", finding.code());
     }
 }

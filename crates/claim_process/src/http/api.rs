@@ -1,6 +1,6 @@
 //! What the handlers share: the way in, the rules, the settings, and the permits that keep what waits bounded.
 
-use crate::domain::rules::book::RuleBook;
+use crate::domain::rules::rule_set::RuleSet;
 use crate::ingest::IngestQueue;
 use crate::settings::Settings;
 use dual_db::Database;
@@ -17,7 +17,7 @@ pub struct Api {
     /// The way in.
     pub ingest: IngestQueue,
     /// The rules as this deployment has them.
-    pub rules: Arc<RuleBook>,
+    pub rules: Arc<RuleSet>,
     /// The settings.
     pub settings: Arc<Settings>,
     /// The way out.
@@ -44,13 +44,7 @@ impl Api {
     }
 
     /// What the handlers share. Called inside the process's own async runtime.
-    pub fn new(
-        ingest: IngestQueue,
-        rules: RuleBook,
-        settings: Settings,
-        database: Database,
-        relay: Arc<Relay>,
-    ) -> Self {
+    pub fn new(ingest: IngestQueue, rules: RuleSet, settings: Settings, database: Database, relay: Arc<Relay>) -> Self {
         let database = DatabaseGate::new(database, settings.query.max_waiting_reads);
         let batches = Arc::new(Semaphore::new(settings.batch.max_concurrent));
         let batch_claims = Arc::new(Semaphore::new(settings.batch.max_waiting_claims));

@@ -3,8 +3,8 @@
 use crate::db::duplicates;
 use crate::domain::claim::Claim;
 use crate::domain::finding::Finding;
-use crate::domain::rules::book::RuleBook;
 use crate::domain::rules::likely_duplicate::{DuplicateCheck, finding as likely_duplicate};
+use crate::domain::rules::rule_set::RuleSet;
 use crate::intake::batch::Refusal;
 use dual_db::{Database, Result};
 
@@ -16,7 +16,7 @@ pub(super) struct Checked {
 }
 
 impl Checked {
-    pub(super) fn new(rules: &RuleBook, claim: &Claim) -> Self {
+    pub(super) fn new(rules: &RuleSet, claim: &Claim) -> Self {
         let external_claim_id = claim.external_claim_id.as_ref().map(|id| id.as_str().to_owned());
         Self { external_claim_id, duplicate_check: rules.duplicate_check(claim) }
     }

@@ -6,10 +6,10 @@ use super::sent::{ONE_LINE_CSV, Refusal, SentClaim, SentCsv};
 use crate::db::known_key;
 use crate::db::submit::{IdempotencyKey, Submission, Submitted};
 use crate::domain::finding::Finding;
-use crate::domain::form::ClaimForm;
 use crate::domain::identifiers::ClaimId;
+use crate::domain::raw_claim::RawClaim;
 use crate::domain::rules::likely_duplicate::finding as likely_duplicate;
-use crate::domain::rules::reading::MORE_FINDINGS;
+use crate::domain::rules::parse_errors::MORE_FINDINGS;
 use crate::ingest::NotStored;
 use crate::intake::{Malformed, ReadLimits, read_csv, read_json};
 use actix_web::http::StatusCode;
@@ -66,7 +66,7 @@ pub(super) async fn post(
     let form =
         format.read(&body, api.settings.read_limits()).map_err(|Malformed(detail)| Problem::malformed(detail))?;
     let idempotency = key.map(|key| IdempotencyKey { key, body_hash: format!("{:x}", Sha256::digest(&body)) });
-    let (claim, warnings) = match api.rules.read(&form, jiff::Timestamp::now()) {
+    let (claim, warnings) = match api.rules.accept(&form, jiff::Timestamp::now()) {
         Ok(read) => read,
         Err(findings) => {
             // The rules and the day may be other ones than when the same request was taken.
@@ -140,7 +140,7 @@ impl Format {
         }
     }
 
-    pub(super) fn read(&self, body: &[u8], limits: ReadLimits) -> Result<ClaimForm, Malformed> {
+    pub(super) fn read(&self, body: &[u8], limits: ReadLimits) -> Result<RawClaim, Malformed> {
         match self {
             Format::Json => read_json(body, limits),
             Format::Csv => read_csv(body, limits),

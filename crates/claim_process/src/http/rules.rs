@@ -4,10 +4,10 @@ use super::api::Api;
 use crate::domain::finding::Finding;
 use crate::domain::identifiers::ClaimId;
 use crate::domain::rules;
-use crate::domain::rules::book::RuleBook;
 use crate::domain::rules::example::Example;
 use crate::domain::rules::likely_duplicate::finding as likely_duplicate;
 use crate::domain::rules::rule::{Check, Rule, Severity};
+use crate::domain::rules::rule_set::RuleSet;
 use crate::intake::batch::Refusal;
 use crate::intake::{Malformed, ReadLimits, read_csv, read_json};
 use actix_web::{HttpResponse, web};
@@ -84,7 +84,7 @@ fn batch_rules(limits: ReadLimits, max_claim_bytes: usize) -> Vec<BatchRuleAnswe
     each.collect()
 }
 
-fn answer(rule: &Rule, book: &RuleBook, limits: ReadLimits) -> RuleAnswer {
+fn answer(rule: &Rule, book: &RuleSet, limits: ReadLimits) -> RuleAnswer {
     RuleAnswer {
         code: rule.code,
         description: rule.description,
@@ -100,7 +100,7 @@ fn answer(rule: &Rule, book: &RuleBook, limits: ReadLimits) -> RuleAnswer {
 }
 
 /// What the example gives, by reading it like a claim that is sent.
-fn finding(rule: &Rule, book: &RuleBook, limits: ReadLimits) -> Option<Finding> {
+fn finding(rule: &Rule, book: &RuleSet, limits: ReadLimits) -> Option<Finding> {
     if let Check::Stored(_) = rule.check {
         return Some(likely_duplicate(ClaimId::EXAMPLE));
     }

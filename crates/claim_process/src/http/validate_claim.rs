@@ -8,8 +8,8 @@ use super::foreseen::{Checked, foresee};
 use super::post_claim::{Format, content_type};
 use super::sent::{BatchLine, ONE_LINE_CSV, SentClaim, SentCsv, SentForm, SentLines};
 use crate::domain::finding::Finding;
-use crate::domain::rules::book::Judgement;
 use crate::domain::rules::rule::Severity;
+use crate::domain::rules::rule_set::Validation;
 use crate::intake::Malformed;
 use crate::intake::batch::Grouping;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -82,7 +82,7 @@ pub(super) async fn post(
     let body = read_body(payload, &api.settings.http).await?;
     let form =
         format.read(&body, api.settings.read_limits()).map_err(|Malformed(detail)| Problem::malformed(detail))?;
-    let Judgement { mut claim, mut refused, mut warnings } = api.rules.judge(&form, jiff::Timestamp::now());
+    let Validation { mut claim, mut refused, mut warnings } = api.rules.validate(&form, jiff::Timestamp::now());
     if let Some(valid) = &claim {
         let checked = [Checked::new(&api.rules, valid)];
         for foreseen in api.database.run(move |database| foresee(database, &checked)).await? {

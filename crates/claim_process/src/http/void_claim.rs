@@ -5,7 +5,7 @@ use super::api::Api;
 use super::sent::Refusal;
 use crate::db::claims::{self, StoredClaim};
 use crate::domain::identifiers::ClaimId;
-use crate::domain::rules::reading::{LENGTH, REQUIRED};
+use crate::domain::rules::parse_errors::{LENGTH, REQUIRED};
 use crate::domain::transition::{self, Void};
 use crate::events::outgoing;
 use actix_web::http::StatusCode;

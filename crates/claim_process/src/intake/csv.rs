@@ -5,8 +5,8 @@ use super::csv_watch::{CsvTrouble, CsvWatch};
 use super::{Malformed, Place, ReadLimits, note_repeated, note_unknown, printable, take_external_claim_id};
 use crate::domain::field::Field;
 use crate::domain::finding::SentAs;
-use crate::domain::form::{ClaimForm, LineForm};
-use crate::domain::rules::reading;
+use crate::domain::raw_claim::{RawClaim, RawLine};
+use crate::domain::rules::parse_errors;
 use ::csv::{ByteRecord, Reader, ReaderBuilder};
 use std::io::Read;
 
@@ -14,7 +14,7 @@ use std::io::Read;
 ///
 /// # Errors
 /// When the body is not UTF-8 or has no row of names.
-pub fn read_csv(body: &[u8], limits: ReadLimits) -> Result<ClaimForm, Malformed> {
+pub fn read_csv(body: &[u8], limits: ReadLimits) -> Result<RawClaim, Malformed> {
     std::str::from_utf8(body).map_err(|error| {
         let line = body[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
         Malformed(format!("the CSV cannot be read near line {line}: it must be UTF-8 text"))
@@ -22,22 +22,22 @@ pub fn read_csv(body: &[u8], limits: ReadLimits) -> Result<ClaimForm, Malformed>
     let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
     let mut reader = reader(body, separator(body), usize::MAX);
     let columns = Columns::read(&mut reader, limits)?;
-    let mut form = ClaimForm::default();
-    columns.note_in(&mut form);
+    let mut raw_claim = RawClaim::default();
+    columns.note_in(&mut raw_claim);
     let mut record = ByteRecord::new();
     loop {
         let read = reader.read_byte_record(&mut record);
         reader.get_mut().next_line();
         match read {
-            Ok(false) => return Ok(form),
+            Ok(false) => return Ok(raw_claim),
             Ok(true) if is_blank(&record) => {}
-            Ok(true) if form.is_overfull() => return Ok(form),
-            Ok(true) => columns.add_row(&mut form, &record),
+            Ok(true) if raw_claim.is_overfull() => return Ok(raw_claim),
+            Ok(true) => columns.add_row(&mut raw_claim, &record),
             Err(error) => {
                 let trouble = CsvTrouble::of(error).map_err(|_| Malformed("the CSV cannot be read".to_owned()))?;
-                let line = Some(form.lines.len() + 1);
-                trouble.note_in(&mut form, line);
-                return Ok(form);
+                let line = Some(raw_claim.lines.len() + 1);
+                trouble.note_in(&mut raw_claim, line);
+                return Ok(raw_claim);
             }
         }
     }
@@ -138,18 +138,23 @@ impl Columns {
     }
 
     /// Notes in a claim what there is to say of the columns.
-    pub fn note_in(&self, form: &mut ClaimForm) {
+    pub fn note_in(&self, raw_claim: &mut RawClaim) {
         let place = Place { line: None, pointer: None };
         for note in &self.notes {
             match note {
                 Note::Unknown(number, name) if name.is_empty() => {
-                    note_unknown(form, &place, &format!("column {number}"), "has no name");
+                    note_unknown(raw_claim, &place, &format!("column {number}"), "has no name");
                 }
                 Note::Unknown(number, name) => {
-                    note_unknown(form, &place, name, &format!("is column {number}, which is not a field of a claim,"));
+                    note_unknown(
+                        raw_claim,
+                        &place,
+                        name,
+                        &format!("is column {number}, which is not a field of a claim,"),
+                    );
                 }
                 Note::Repeated(field, [first, second], columns) => {
-                    note_repeated(form, &place, *field, [first, second], Some(*columns));
+                    note_repeated(raw_claim, &place, *field, [first, second], Some(*columns));
                 }
             }
         }
@@ -182,17 +187,17 @@ impl Columns {
     }
 
     /// Adds a row to a claim, as its next line. One that is ragged stays empty.
-    pub fn add_row(&self, form: &mut ClaimForm, record: &ByteRecord) {
-        let mut line = LineForm::at(None);
-        let place = Place { line: Some(form.lines.len() + 1), pointer: None };
+    pub fn add_row(&self, raw_claim: &mut RawClaim, record: &ByteRecord) {
+        let mut line = RawLine::at(None);
+        let place = Place { line: Some(raw_claim.lines.len() + 1), pointer: None };
         if self.is_ragged(record) {
             let message = format!(
                 "has {} columns where the first row names {}: check its separators and quotes",
                 record.len(),
                 self.count
             );
-            form.note_misread(place.finding("row", "row", &reading::RAGGED_ROW, message));
-            form.lines.push(line);
+            raw_claim.note_malformed(place.finding("row", "row", &parse_errors::RAGGED_ROW, message));
+            raw_claim.lines.push(line);
             return;
         }
         for (cell, column) in record.iter().zip(&self.fields) {
@@ -200,19 +205,19 @@ impl Columns {
             let sent_as = SentAs { name: name.clone(), pointer: None };
             let Ok(cell) = std::str::from_utf8(cell) else {
                 let message = "is not UTF-8 text: save the file as UTF-8".to_owned();
-                form.note_misread(place.finding(field.name(), name, &reading::NOT_TEXT, message));
+                raw_claim.note_malformed(place.finding(field.name(), name, &parse_errors::NOT_TEXT, message));
                 continue;
             };
-            if self.limits.refuse_long(form, &place, *field, name, cell) {
+            if self.limits.refuse_long(raw_claim, &place, *field, name, cell) {
                 continue;
             }
             if *field == Field::ExternalClaimId {
-                take_external_claim_id(form, &place, cell, sent_as);
+                take_external_claim_id(raw_claim, &place, cell, sent_as);
             } else {
-                line.set(*field, cell, sent_as);
+                line.fields.set(*field, cell, sent_as);
             }
         }
-        form.lines.push(line);
+        raw_claim.lines.push(line);
     }
 }
 

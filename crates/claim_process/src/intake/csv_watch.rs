@@ -2,8 +2,8 @@
 //! the line at which a record begins. (Its own count takes the blank lines before a record as part of it.)
 
 use super::Place;
-use crate::domain::form::ClaimForm;
-use crate::domain::rules::reading;
+use crate::domain::raw_claim::RawClaim;
+use crate::domain::rules::parse_errors;
 use std::collections::VecDeque;
 use std::io::{self, Read};
 
@@ -20,9 +20,9 @@ pub(super) enum CsvTrouble {
 
 impl CsvTrouble {
     /// Notes a quote that is not closed in the claim it broke, at its `line`.
-    pub fn note_in(self, form: &mut ClaimForm, line: Option<usize>) {
+    pub fn note_in(self, raw_claim: &mut RawClaim, line: Option<usize>) {
         let place = Place { line, pointer: None };
-        form.note_misread(place.finding("row", "row", &reading::UNCLOSED_QUOTE, self.to_string()));
+        raw_claim.note_malformed(place.finding("row", "row", &parse_errors::UNCLOSED_QUOTE, self.to_string()));
     }
 
     /// The trouble behind an error of the csv crate.

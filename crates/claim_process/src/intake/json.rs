@@ -9,8 +9,8 @@ use super::{
 };
 use crate::domain::field::{Field, means_lines};
 use crate::domain::finding::SentAs;
-use crate::domain::form::{ClaimForm, LineForm};
-use crate::domain::rules::reading;
+use crate::domain::raw_claim::{RawClaim, RawLine};
+use crate::domain::rules::parse_errors;
 use serde::Deserialize;
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -25,7 +25,7 @@ const SHARED: [Field; 4] = [Field::ServiceDate, Field::PlanGroup, Field::Subscri
 ///
 /// # Errors
 /// When the body is not JSON, or neither an object nor an array of objects.
-pub fn read_json(body: &[u8], limits: ReadLimits) -> Result<ClaimForm, Malformed> {
+pub fn read_json(body: &[u8], limits: ReadLimits) -> Result<RawClaim, Malformed> {
     let text = std::str::from_utf8(body).map_err(|error| {
         Malformed(format!("the body is not UTF-8: byte {} cannot be read", error.valid_up_to() + 1))
     })?;
@@ -37,24 +37,24 @@ pub fn read_json(body: &[u8], limits: ReadLimits) -> Result<ClaimForm, Malformed
         )));
     }
     let root: &RawValue = serde_json::from_str(text).map_err(|error| broken(&error))?;
-    let mut form = ClaimForm::default();
+    let mut raw_claim = RawClaim::default();
     match parse(root)? {
         Json::Object(members) if members.iter().any(|(name, _)| means_lines(name)) => {
-            read_claim_object(&mut form, members, limits)?;
+            read_claim_object(&mut raw_claim, members, limits)?;
         }
         Json::Object(members) => {
             read_line(
-                &mut form,
+                &mut raw_claim,
                 Place { line: Some(1), pointer: Some(String::new()) },
                 members,
                 &BTreeMap::new(),
                 limits,
             );
         }
-        Json::Array(items) => read_lines(&mut form, "", items, &BTreeMap::new(), limits)?,
+        Json::Array(items) => read_lines(&mut raw_claim, "", items, &BTreeMap::new(), limits)?,
         _ => return Err(Malformed("the body must be a claim: a JSON object, or an array of lines".to_owned())),
     }
-    Ok(form)
+    Ok(raw_claim)
 }
 
 /// serde_json's own texts for broken syntax name what was expected and where, and nothing of the input.
@@ -89,7 +89,7 @@ fn parse(raw: &RawValue) -> Result<Json<'_>, Malformed> {
 }
 
 fn read_claim_object(
-    form: &mut ClaimForm,
+    raw_claim: &mut RawClaim,
     members: Vec<(String, &RawValue)>,
     limits: ReadLimits,
 ) -> Result<(), Malformed> {
@@ -100,38 +100,38 @@ fn read_claim_object(
         let place = Place { line: None, pointer: Some(pointer.clone()) };
         if means_lines(&name) {
             if lines.replace((pointer, raw)).is_some() {
-                form.note_misread(place.finding(
+                raw_claim.note_malformed(place.finding(
                     "lines",
                     &name,
-                    &reading::SENT_TWICE,
+                    &parse_errors::SENT_TWICE,
                     "is sent twice: send it once".to_owned(),
                 ));
             }
             continue;
         }
         let Some(field) = Field::from_sent(&name) else {
-            note_unknown(form, &place, &name, NOT_A_FIELD);
+            note_unknown(raw_claim, &place, &name, NOT_A_FIELD);
             continue;
         };
-        let Some(text) = scalar(form, &place, field, &name, raw, limits)? else { continue };
+        let Some(text) = scalar(raw_claim, &place, field, &name, raw, limits)? else { continue };
         let sent_as = SentAs { name: name.clone(), pointer: Some(pointer) };
         if field == Field::ExternalClaimId {
-            if let Some(first) = form.header.sent_as(field).map(|sent| sent.name.clone()) {
-                note_repeated(form, &place, field, [&first, &name], None);
+            if let Some(first) = raw_claim.header.sent_as(field).map(|sent| sent.name.clone()) {
+                note_repeated(raw_claim, &place, field, [&first, &name], None);
             }
-            take_external_claim_id(form, &place, &text, sent_as);
+            take_external_claim_id(raw_claim, &place, &text, sent_as);
         } else if SHARED.contains(&field) {
             if let Some(first) = shared.insert(field, Shared { text: text.trim().into(), sent_as }) {
-                note_repeated(form, &place, field, [&first.sent_as.name, &name], None);
+                note_repeated(raw_claim, &place, field, [&first.sent_as.name, &name], None);
             }
         } else {
             let message = "belongs into each line, beside 'lines' it says nothing and was ignored".to_owned();
-            form.note_ignored(|| place.finding(field.name(), &name, &reading::IGNORED_FIELD, message));
+            raw_claim.note_ignored(|| place.finding(field.name(), &name, &parse_errors::IGNORED_FIELD, message));
         }
     }
     let Some((pointer, raw)) = lines else { return Ok(()) };
     match parse(raw)? {
-        Json::Array(items) => read_lines(form, &pointer, items, &shared, limits),
+        Json::Array(items) => read_lines(raw_claim, &pointer, items, &shared, limits),
         _ => Err(Malformed("'lines' must be an array of objects, one for each line of the claim".to_owned())),
     }
 }
@@ -143,19 +143,19 @@ struct Shared {
 }
 
 fn read_lines(
-    form: &mut ClaimForm,
+    raw_claim: &mut RawClaim,
     base: &str,
     items: Vec<&RawValue>,
     shared: &BTreeMap<Field, Shared>,
     limits: ReadLimits,
 ) -> Result<(), Malformed> {
     for (index, raw) in items.into_iter().enumerate() {
-        if form.is_overfull() {
+        if raw_claim.is_overfull() {
             break;
         }
         let place = Place { line: Some(index + 1), pointer: Some(format!("{base}/{index}")) };
         match parse(raw)? {
-            Json::Object(members) => read_line(form, place, members, shared, limits),
+            Json::Object(members) => read_line(raw_claim, place, members, shared, limits),
             _ => {
                 return Err(Malformed(format!(
                     "line {} must be a JSON object with the fields of a claim line",
@@ -168,50 +168,50 @@ fn read_lines(
 }
 
 fn read_line(
-    form: &mut ClaimForm,
+    raw_claim: &mut RawClaim,
     place: Place,
     members: Vec<(String, &RawValue)>,
     shared: &BTreeMap<Field, Shared>,
     limits: ReadLimits,
 ) {
     let base = place.pointer.clone().unwrap_or_default();
-    let mut line = LineForm::at(Some(base.clone()));
+    let mut line = RawLine::at(Some(base.clone()));
     for (field, shared) in shared {
-        line.set(*field, Arc::clone(&shared.text), shared.sent_as.clone());
+        line.fields.set(*field, Arc::clone(&shared.text), shared.sent_as.clone());
     }
     let mut seen: BTreeMap<Field, String> = BTreeMap::new();
     for (name, raw) in members {
         let pointer = member(&base, &name);
         let place = Place { line: place.line, pointer: Some(pointer.clone()) };
         let Some(field) = Field::from_sent(&name) else {
-            note_unknown(form, &place, &name, NOT_A_FIELD);
+            note_unknown(raw_claim, &place, &name, NOT_A_FIELD);
             continue;
         };
         if let Some(first) = seen.insert(field, name.clone()) {
-            note_repeated(form, &place, field, [&first, &name], None);
+            note_repeated(raw_claim, &place, field, [&first, &name], None);
             continue;
         }
-        let Ok(Some(text)) = scalar(form, &place, field, &name, raw, limits) else { continue };
+        let Ok(Some(text)) = scalar(raw_claim, &place, field, &name, raw, limits) else { continue };
         let sent_as = SentAs { name, pointer: Some(pointer) };
         if field == Field::ExternalClaimId {
-            take_external_claim_id(form, &place, &text, sent_as);
+            take_external_claim_id(raw_claim, &place, &text, sent_as);
             continue;
         }
         let contradicts =
             shared.get(&field).is_some_and(|shared| !text.trim().is_empty() && *shared.text != *text.trim());
         if contradicts {
-            form.note_misread(place.finding(
+            raw_claim.note_malformed(place.finding(
                 field.name(),
                 &sent_as.name,
-                &reading::CONTRADICTION,
+                &parse_errors::CONTRADICTION,
                 CONTRADICTS.to_owned(),
             ));
         }
         if !shared.contains_key(&field) || !text.trim().is_empty() {
-            line.set(field, text, sent_as);
+            line.fields.set(field, text, sent_as);
         }
     }
-    form.lines.push(line);
+    raw_claim.lines.push(line);
 }
 
 /// The pointer of an object's member; where its name is too long to be shown, that of the object.
@@ -221,7 +221,7 @@ fn member(object: &str, name: &str) -> String {
 
 /// A value as text; a list, an object or a truth value is a finding.
 fn scalar(
-    form: &mut ClaimForm,
+    raw_claim: &mut RawClaim,
     place: &Place,
     field: Field,
     name: &str,
@@ -234,22 +234,22 @@ fn scalar(
         // A number such as 1e400 or 3.730189502e9 is nobody's number, and would be kept as it is written.
         Ok(Json::Number(number)) if field.takes_any_text() && !number.bytes().all(|byte| byte.is_ascii_digit()) => {
             let message = "must be text, or a number of digits alone".to_owned();
-            form.note_misread(place.finding(field.name(), name, &reading::NOT_TEXT, message));
+            raw_claim.note_malformed(place.finding(field.name(), name, &parse_errors::NOT_TEXT, message));
             return Ok(None);
         }
         Ok(Json::Number(number)) => number.to_owned(),
         Ok(Json::Other | Json::Array(_) | Json::Object(_)) => {
             let message = "must be text or a number".to_owned();
-            form.note_misread(place.finding(field.name(), name, &reading::NOT_TEXT, message));
+            raw_claim.note_malformed(place.finding(field.name(), name, &parse_errors::NOT_TEXT, message));
             return Ok(None);
         }
         Err(_) => {
             let message = "must be text of whole Unicode characters".to_owned();
-            form.note_misread(place.finding(field.name(), name, &reading::NOT_TEXT, message));
+            raw_claim.note_malformed(place.finding(field.name(), name, &parse_errors::NOT_TEXT, message));
             return Ok(None);
         }
     };
-    Ok((!limits.refuse_long(form, place, field, name, &text)).then_some(text))
+    Ok((!limits.refuse_long(raw_claim, place, field, name, &text)).then_some(text))
 }
 
 /// Whether brackets are nested deeper than `most`, wherever they stand outside of texts.
@@ -325,19 +325,19 @@ mod tests {
 
     #[test]
     fn a_text_for_all_lines_is_in_memory_once() {
-        let form =
+        let raw_claim =
             read_json(br#"{"member_id": " 3730189502 ", "lines": [{}, {"subscriber": ""}]}"#, ReadLimits::default())
                 .unwrap();
-        let [first, second] = [0, 1].map(|line| form.lines[line].text(Field::SubscriberId).unwrap());
+        let [first, second] = [0, 1].map(|line| raw_claim.lines[line].fields.text(Field::SubscriberId).unwrap());
         assert_eq!(first, "3730189502");
         assert!(std::ptr::eq(first, second));
     }
 
     #[test]
     fn a_long_name_is_not_that_of_the_lines_and_is_not_repeated_with_each() {
-        let form =
+        let raw_claim =
             read_json(format!(r#"{{"lines{}": [{{}}, {{}}]}}"#, " ".repeat(100)).as_bytes(), ReadLimits::default())
                 .unwrap();
-        assert_eq!(form.lines.len(), 1);
+        assert_eq!(raw_claim.lines.len(), 1);
     }
 }

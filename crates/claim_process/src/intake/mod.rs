@@ -1,4 +1,4 @@
-//! From what a sender sends to a [`ClaimForm`]: JSON in its three shapes, or CSV. No value is interpreted here.
+//! From what a sender sends to a [`RawClaim`]: JSON in its three shapes, or CSV. No value is interpreted here.
 
 pub mod batch;
 mod csv;
@@ -7,8 +7,8 @@ mod json;
 
 use crate::domain::field::Field;
 use crate::domain::finding::{Finding, SentAs};
-use crate::domain::form::ClaimForm;
-use crate::domain::rules::reading;
+use crate::domain::raw_claim::RawClaim;
+use crate::domain::rules::parse_errors;
 use crate::domain::rules::rule::Rule;
 
 pub use csv::read_csv;
@@ -38,11 +38,11 @@ impl Default for ReadLimits {
 
 impl ReadLimits {
     /// Notes a value that is too long, in a field of a claim that is being read.
-    fn refuse_long(&self, form: &mut ClaimForm, place: &Place, field: Field, name: &str, value: &str) -> bool {
+    fn refuse_long(&self, raw_claim: &mut RawClaim, place: &Place, field: Field, name: &str, value: &str) -> bool {
         let is_long = value.len() > self.max_value_bytes;
         if is_long {
             let message = format!("has more than {} bytes: send its beginning, or leave it out", self.max_value_bytes);
-            form.note_misread(place.finding(field.name(), name, &reading::VALUE_LENGTH, message));
+            raw_claim.note_malformed(place.finding(field.name(), name, &parse_errors::VALUE_LENGTH, message));
         }
         is_long
     }
@@ -67,12 +67,17 @@ impl Place {
 
 /// Takes the sender's own id for the claim, which may stand in any of its lines. A blank one says nothing, and one that
 /// differs from what was sent before contradicts it.
-fn take_external_claim_id(form: &mut ClaimForm, place: &Place, text: &str, sent_as: SentAs) {
+fn take_external_claim_id(raw_claim: &mut RawClaim, place: &Place, text: &str, sent_as: SentAs) {
     let field = Field::ExternalClaimId;
-    if form.header.contradicts_external_claim_id(text) {
-        form.note_misread(place.finding(field.name(), &sent_as.name, &reading::CONTRADICTION, CONTRADICTS.to_owned()));
-    } else if !text.trim().is_empty() || form.header.sent_as(field).is_none() {
-        form.header.set_external_claim_id(text, sent_as);
+    if raw_claim.header.contradicts(field, text) {
+        raw_claim.note_malformed(place.finding(
+            field.name(),
+            &sent_as.name,
+            &parse_errors::CONTRADICTION,
+            CONTRADICTS.to_owned(),
+        ));
+    } else if !text.trim().is_empty() || raw_claim.header.sent_as(field).is_none() {
+        raw_claim.header.set(field, text, sent_as);
     }
 }
 
@@ -84,27 +89,27 @@ const NOT_A_FIELD: &str = "is not a field of a claim";
 
 /// Notes a field that nobody knows: it is ignored, with a warning that says why. The first of a claim names the fields
 /// there are: an export may have many columns besides.
-fn note_unknown(form: &mut ClaimForm, place: &Place, name: &str, why: &str) {
-    let is_first = !form.has_unknown_field();
-    form.note_ignored(|| {
+fn note_unknown(raw_claim: &mut RawClaim, place: &Place, name: &str, why: &str) {
+    let is_first = !raw_claim.has_unknown_field();
+    raw_claim.note_ignored(|| {
         let mut message = format!("{why} and was ignored");
         if is_first {
             let known: Vec<&str> = Field::ALL.into_iter().map(Field::name).collect();
             message = format!("{message}; the fields are {}", known.join(", "));
         }
-        place.finding(&printable(name), &printable(name), &reading::UNKNOWN_FIELD, message)
+        place.finding(&printable(name), &printable(name), &parse_errors::UNKNOWN_FIELD, message)
     });
 }
 
 /// Notes a field that was sent twice under names that mean the same, of a CSV with the numbers of its columns.
-fn note_repeated(form: &mut ClaimForm, place: &Place, field: Field, names: [&str; 2], columns: Option<[usize; 2]>) {
+fn note_repeated(raw_claim: &mut RawClaim, place: &Place, field: Field, names: [&str; 2], columns: Option<[usize; 2]>) {
     let [first, second] = names.map(printable);
     let twice = match columns {
         Some([one, other]) => format!("as '{first}' in column {one} and as '{second}' in column {other}"),
         None => format!("as '{first}' and as '{second}'"),
     };
     let message = format!("is sent twice, {twice}: send it once");
-    form.note_misread(place.finding(field.name(), names[1], &reading::SENT_TWICE, message));
+    raw_claim.note_malformed(place.finding(field.name(), names[1], &parse_errors::SENT_TWICE, message));
 }
 
 /// A sender's name for a field, short and without control characters.

@@ -3,8 +3,8 @@
 
 use crate::service::{Answer, PROVIDERS, Service, assert_totals_agree, with_service};
 use claim_process::domain::limits::Limits;
-use claim_process::domain::rules::book::RuleBook;
 use claim_process::domain::rules::default_severities;
+use claim_process::domain::rules::rule_set::RuleSet;
 use claim_process::intake::ReadLimits;
 use claim_process::intake::batch::{BatchFormat, BatchLimits, Grouping, StandsIn, read_batch};
 use jiff::Timestamp;
@@ -247,7 +247,7 @@ impl Row {
 
 #[test]
 fn whatever_the_order_of_rows_a_claim_is_accepted_just_where_no_row_beside_it_may_be_its_own() {
-    let rules = RuleBook::new(default_severities(), Limits::default(), None);
+    let rules = RuleSet::new(default_severities(), Limits::default(), None);
     for length in 1..=5 {
         for number in 0..Row::ALL.len().pow(length) {
             let rows: Vec<Row> =
@@ -265,7 +265,7 @@ fn whatever_the_order_of_rows_a_claim_is_accepted_just_where_no_row_beside_it_ma
                 let is_sure = own[0].is_whole()
                     && own.iter().all(|row| *row == own[0])
                     && !beside.iter().flatten().any(|row| row.may_be(own[0]));
-                let is_accepted = rules.read(&claim.form.unwrap(), Timestamp::now()).is_ok();
+                let is_accepted = rules.accept(&claim.form.unwrap(), Timestamp::now()).is_ok();
                 assert_eq!(is_accepted, is_sure, "{own:?} of {rows:?}");
                 Ok::<(), Infallible>(())
             })

@@ -5,28 +5,28 @@ use claim_process::db;
 use claim_process::db::submit::{Submission, Submitted, store};
 use claim_process::domain::identifiers::ClaimId;
 use claim_process::domain::limits::Limits;
-use claim_process::domain::rules::book::RuleBook;
 use claim_process::domain::rules::default_severities;
 use claim_process::domain::rules::rule::Severity;
+use claim_process::domain::rules::rule_set::RuleSet;
 use claim_process::intake::{ReadLimits, read_json};
 use claim_process::settings::Settings;
 use dual_db::Database;
 use serde_json::{Value, json};
 use test_support::{TestDatabase, count, execute, on_both_databases};
 
-fn book(severity: Severity) -> RuleBook {
+fn rule_set(severity: Severity) -> RuleSet {
     let mut severities = default_severities();
     severities.insert("likely_duplicate".to_owned(), severity);
-    RuleBook::new(severities, Limits::default(), None)
+    RuleSet::new(severities, Limits::default(), None)
 }
 
 fn submission(severity: Severity, body: &Value) -> Submission {
     let form = read_json(body.to_string().as_bytes(), ReadLimits::default()).unwrap();
-    let book = book(severity);
-    let (claim, warnings) = book.read(&form, jiff::Timestamp::now()).unwrap();
+    let rule_set = rule_set(severity);
+    let (claim, warnings) = rule_set.accept(&form, jiff::Timestamp::now()).unwrap();
     Submission {
         claim_id: ClaimId::random(),
-        duplicate_check: book.duplicate_check(&claim),
+        duplicate_check: rule_set.duplicate_check(&claim),
         claim,
         warnings,
         idempotency: None,

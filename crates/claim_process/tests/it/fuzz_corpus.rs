@@ -2,10 +2,10 @@
 
 use claim_process::domain::cents::Cents;
 use claim_process::domain::field::fold;
-use claim_process::domain::form::ClaimForm;
 use claim_process::domain::limits::Limits;
-use claim_process::domain::rules::book::RuleBook;
+use claim_process::domain::raw_claim::RawClaim;
 use claim_process::domain::rules::default_severities;
+use claim_process::domain::rules::rule_set::RuleSet;
 use claim_process::domain::service_date::ServiceDate;
 use claim_process::intake::batch::{BatchFormat, BatchLimits, Grouping, StandsIn, read_batch};
 use claim_process::intake::{ReadLimits, read_csv, read_json};
@@ -31,9 +31,9 @@ fn every_input_of_the_corpus_is_read_or_refused() {
 }
 
 fn read_by_all(input: &[u8]) {
-    let rules = RuleBook::new(default_severities(), Limits::default(), None);
-    let judge = |form: &ClaimForm| {
-        let _ = rules.read(form, Timestamp::now());
+    let rules = RuleSet::new(default_severities(), Limits::default(), None);
+    let judge = |form: &RawClaim| {
+        let _ = rules.accept(form, Timestamp::now());
     };
     [read_json(input, ReadLimits::default()), read_csv(input, ReadLimits::default())].iter().flatten().for_each(judge);
     // In the inputs of the target `batch` the first byte says how it reads the others.

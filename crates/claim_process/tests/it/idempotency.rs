@@ -7,9 +7,9 @@ use claim_process::db::idempotency::{NewKey, claim_keys, forget};
 use claim_process::db::submit::{IdempotencyKey, Submission, store};
 use claim_process::domain::identifiers::ClaimId;
 use claim_process::domain::limits::Limits;
-use claim_process::domain::rules::book::RuleBook;
 use claim_process::domain::rules::default_severities;
 use claim_process::domain::rules::rule::Severity;
+use claim_process::domain::rules::rule_set::RuleSet;
 use claim_process::intake::{ReadLimits, read_json};
 use claim_process::key_purge::purge;
 use claim_process::settings::{IdempotencySettings, Settings};
@@ -26,8 +26,8 @@ use tokio::task::JoinSet;
 fn submission(body: &Value, key: Option<&str>) -> Submission {
     let body = body.to_string();
     let form = read_json(body.as_bytes(), ReadLimits::default()).unwrap();
-    let rules = RuleBook::new(default_severities(), Limits::default(), None);
-    let (claim, warnings) = rules.read(&form, jiff::Timestamp::now()).unwrap();
+    let rules = RuleSet::new(default_severities(), Limits::default(), None);
+    let (claim, warnings) = rules.accept(&form, jiff::Timestamp::now()).unwrap();
     let body_hash = format!("{:x}", Sha256::digest(&body));
     Submission {
         claim_id: ClaimId::random(),

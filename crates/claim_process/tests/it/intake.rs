@@ -2,31 +2,31 @@
 
 use claim_process::domain::claim::Claim;
 use claim_process::domain::finding::Finding;
-use claim_process::domain::form::ClaimForm;
 use claim_process::domain::limits::Limits;
-use claim_process::domain::rules::book::RuleBook;
+use claim_process::domain::raw_claim::RawClaim;
 use claim_process::domain::rules::default_severities;
 use claim_process::domain::rules::rule::Severity;
+use claim_process::domain::rules::rule_set::RuleSet;
 use claim_process::intake::{Malformed, ReadLimits, read_csv, read_json};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 const REAL_CLAIM: &[u8] = include_bytes!("../../../../scripts/claim_1234.csv");
 
-fn rules() -> RuleBook {
-    RuleBook::new(default_severities(), Limits::default(), None)
+fn rules() -> RuleSet {
+    RuleSet::new(default_severities(), Limits::default(), None)
 }
 
-fn accepted(form: Result<ClaimForm, Malformed>) -> (Claim, Vec<Finding>) {
-    rules().read(&form.expect("well-formed"), Timestamp::now()).expect("acceptable")
+fn accepted(form: Result<RawClaim, Malformed>) -> (Claim, Vec<Finding>) {
+    rules().accept(&form.expect("well-formed"), Timestamp::now()).expect("acceptable")
 }
 
-fn from_json(value: &Value) -> Result<ClaimForm, Malformed> {
+fn from_json(value: &Value) -> Result<RawClaim, Malformed> {
     read_json(value.to_string().as_bytes(), ReadLimits::default())
 }
 
 fn refused(value: &Value) -> Vec<Finding> {
-    rules().read(&from_json(value).expect("well-formed"), Timestamp::now()).expect_err("refused")
+    rules().accept(&from_json(value).expect("well-formed"), Timestamp::now()).expect_err("refused")
 }
 
 /// One line with the canonical names; `changes` replace or add members.
@@ -162,7 +162,7 @@ fn all_findings_come_at_once_and_say_how_the_field_was_spelt() {
 fn a_field_sent_twice_is_refused_and_an_unknown_one_is_a_warning() {
     let twice = r#"{"npi": "1497775530", "Provider NPI": "1497775530"}"#;
     let findings =
-        rules().read(&read_json(twice.as_bytes(), ReadLimits::default()).unwrap(), Timestamp::now()).unwrap_err();
+        rules().accept(&read_json(twice.as_bytes(), ReadLimits::default()).unwrap(), Timestamp::now()).unwrap_err();
     assert!(findings.iter().any(|finding| finding.code() == "sent_twice" && finding.field == "provider_npi"));
     let (_, warnings) = accepted(from_json(&line(&[("tooth", json!("14"))])));
     assert_eq!((warnings[0].field.as_str(), warnings[0].code()), ("tooth", "unknown_field"));
@@ -202,7 +202,11 @@ fn broken_input_says_where_and_echoes_nothing() {
     read_csv(b"apples,pears\n1,2", ReadLimits::default()).unwrap_err();
     let (half_surrogate, _) = (read_json(br#"{"plan_group": "\ud800"}"#, ReadLimits::default()).unwrap(), ());
     assert!(
-        rules().read(&half_surrogate, Timestamp::now()).unwrap_err().iter().any(|finding| finding.code() == "not_text")
+        rules()
+            .accept(&half_surrogate, Timestamp::now())
+            .unwrap_err()
+            .iter()
+            .any(|finding| finding.code() == "not_text")
     );
 }
 
@@ -210,7 +214,7 @@ fn broken_input_says_where_and_echoes_nothing() {
 fn a_csv_row_with_the_wrong_number_of_columns_is_named() {
     let text = String::from_utf8(REAL_CLAIM.to_vec()).unwrap().replace("D0210,,", "D0210,");
     let findings =
-        rules().read(&read_csv(text.as_bytes(), ReadLimits::default()).unwrap(), Timestamp::now()).unwrap_err();
+        rules().accept(&read_csv(text.as_bytes(), ReadLimits::default()).unwrap(), Timestamp::now()).unwrap_err();
     let found: Vec<_> = findings.iter().map(|finding| (finding.line, finding.code())).collect();
     assert_eq!(found, [(Some(2), "ragged_row")], "what its cells would say is not said besides");
     let (claim, _) = accepted(read_csv(&[b"\xef\xbb\xbf", REAL_CLAIM, b"\r\n"].concat(), ReadLimits::default()));
@@ -220,14 +224,14 @@ fn a_csv_row_with_the_wrong_number_of_columns_is_named() {
 #[test]
 fn no_deployment_can_turn_off_a_rule_without_which_a_claim_cannot_be_paid_rightly() {
     let severities = ["lines_disagree", "line_count"].map(|code| (code.to_owned(), Severity::Off));
-    let careless = RuleBook::new(severities.into(), Limits::default(), None);
+    let careless = RuleSet::new(severities.into(), Limits::default(), None);
     let two_plans = json!([line(&[]), line(&[("plan_group", json!("another plan"))])]);
     assert_eq!(
-        careless.read(&from_json(&two_plans).unwrap(), Timestamp::now()).unwrap_err()[0].code(),
+        careless.accept(&from_json(&two_plans).unwrap(), Timestamp::now()).unwrap_err()[0].code(),
         "lines_disagree"
     );
     assert_eq!(
-        careless.read(&from_json(&json!({"lines": []})).unwrap(), Timestamp::now()).unwrap_err()[0].code(),
+        careless.accept(&from_json(&json!({"lines": []})).unwrap(), Timestamp::now()).unwrap_err()[0].code(),
         "line_count"
     );
     assert!(!default_severities().contains_key("lines_disagree"), "it is not offered as a setting");
@@ -238,10 +242,10 @@ fn a_deployment_chooses_what_a_rule_does() {
     let mut severities = default_severities();
     severities.insert("procedure_format".into(), Severity::Warn);
     severities.insert("npi_checksum".into(), Severity::Off);
-    let lenient = RuleBook::new(severities, Limits::default(), None);
+    let lenient = RuleSet::new(severities, Limits::default(), None);
     let form =
         from_json(&line(&[("submitted_procedure", json!("D12")), ("provider_npi", json!("1234567890"))])).unwrap();
-    let (_, warnings) = lenient.read(&form, Timestamp::now()).unwrap();
+    let (_, warnings) = lenient.accept(&form, Timestamp::now()).unwrap();
     assert_eq!(warnings.iter().map(|warning| warning.code()).collect::<Vec<_>>(), ["procedure_format"]);
     let repeated = json!([line(&[]), line(&[]), line(&[("service_date", json!("2018-03-30"))])]);
     let (_, warnings) = accepted(from_json(&repeated));
@@ -265,6 +269,6 @@ fn a_name_without_end_is_cut_wherever_it_is_told() {
 }
 
 fn refused_and_warned(value: &Value) -> Vec<Finding> {
-    let judgement = rules().judge(&from_json(value).expect("well-formed"), Timestamp::now());
+    let judgement = rules().validate(&from_json(value).expect("well-formed"), Timestamp::now());
     [judgement.refused, judgement.warnings].concat()
 }

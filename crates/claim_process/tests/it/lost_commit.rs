@@ -6,8 +6,8 @@ use claim_process::db;
 use claim_process::db::submit::{IdempotencyKey, Submission, Submitted, store};
 use claim_process::domain::identifiers::ClaimId;
 use claim_process::domain::limits::Limits;
-use claim_process::domain::rules::book::RuleBook;
 use claim_process::domain::rules::default_severities;
+use claim_process::domain::rules::rule_set::RuleSet;
 use claim_process::events::outgoing;
 use claim_process::intake::{ReadLimits, read_json};
 use claim_process::settings::Settings;
@@ -24,8 +24,8 @@ fn submission(provider_npi: &str, net_fee: &str, key: &str, external_id: &str) -
         body["external_claim_id"] = json!(external_id);
     }
     let form = read_json(body.to_string().as_bytes(), ReadLimits::default()).unwrap();
-    let rules = RuleBook::new(default_severities(), Limits::default(), None);
-    let (claim, warnings) = rules.read(&form, jiff::Timestamp::now()).unwrap();
+    let rules = RuleSet::new(default_severities(), Limits::default(), None);
+    let (claim, warnings) = rules.accept(&form, jiff::Timestamp::now()).unwrap();
     let idempotency =
         (!key.is_empty()).then(|| IdempotencyKey { key: key.to_owned(), body_hash: format!("hash of {net_fee}") });
     Submission {

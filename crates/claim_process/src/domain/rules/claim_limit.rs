@@ -1,13 +1,13 @@
 //! A claim comes to no more than the deployment allows, whichever way the money goes. It cannot be turned off: what a
 //! gateway takes in one payment is bounded, too.
 
-use super::draft::DraftLine;
 use super::example::{Example, GOOD};
 use super::rule::{Check, Rule, Severity};
 use super::violation::Violation;
 use crate::domain::cents::Cents;
 use crate::domain::claim::Line;
 use crate::domain::field::Field;
+use crate::domain::partial_claim::PartialLine;
 
 pub(super) const RULE: Rule = Rule {
     code: "claim_limit",
@@ -24,10 +24,10 @@ pub(super) const RULE: Rule = Rule {
         ],
     ),
     passes: GOOD,
-    check: Check::Claim(|claim, given| {
+    check: Check::Claim(|claim, context| {
         // Lines that could not be read are refused anyway.
-        let net_fee: Cents = claim.lines.iter().filter_map(DraftLine::finish).map(|line: Line| line.net_fee()).sum();
-        let most = given.limits.max_claim;
+        let net_fee: Cents = claim.lines.iter().filter_map(PartialLine::finish).map(|line: Line| line.net_fee()).sum();
+        let most = context.limits.max_claim;
         if net_fee.0.abs() <= most.0 {
             return Vec::new();
         }

@@ -15,9 +15,9 @@ pub(super) const RULE: Rule = Rule {
     settable: false,
     breaks: Example::Json("{\"lines\": []}"),
     passes: GOOD,
-    check: Check::Claim(|claim, given| match claim.lines.len() {
+    check: Check::Claim(|claim, context| match claim.lines.len() {
         0 => vec![violation("a claim needs at least one line".to_owned())],
-        count if count > given.limits.max_lines => vec![too_many(&given.limits)],
+        count if count > context.limits.max_lines => vec![too_many(&context.limits)],
         _ => Vec::new(),
     }),
 };

@@ -2,32 +2,31 @@
 //!
 //! To add a rule, write a file beside this one with a `RULE` and name it in [`REGISTRY`]. Where it is `settable`, its
 //! severity can then be set per deployment (`rules.<code>`), and `GET /v1/rules` and `RULES.md` show it with its example.
-//! What is found while a claim is read, before it has a shape that could be checked, is in [`reading`].
+//! Errors of reading and parsing, which come before the rules, are in [`parse_errors`].
 
 use rule::{Rule, Severity};
 use std::collections::BTreeMap;
 
 mod allowed_above_fees;
-pub mod book;
 mod claim_limit;
-pub mod draft;
 pub mod example;
 pub mod likely_duplicate;
 mod line_count;
 mod npi_checksum;
 mod one_claim;
+pub mod parse_errors;
 mod procedure_format;
 mod procedure_prefix;
 mod procedure_unknown;
 mod quadrant_missing;
-pub mod reading;
 mod repeated_line;
 pub mod rule;
+pub mod rule_set;
 mod service_date_age;
 mod service_date_future;
 pub mod violation;
 
-/// The rules of a claim that could be read, in the order in which their findings are listed.
+/// The rules of a parsed claim, in the order in which their findings are listed.
 pub const REGISTRY: &[Rule] = &[
     line_count::RULE,
     one_claim::RULE,
@@ -44,9 +43,9 @@ pub const REGISTRY: &[Rule] = &[
     likely_duplicate::RULE,
 ];
 
-/// Everything that the service can find: whatever code a finding has, it is one of these.
+/// Every rule: the code of each finding of a claim is one of these.
 pub fn all() -> impl Iterator<Item = &'static Rule> {
-    reading::RULES.iter().chain(REGISTRY)
+    parse_errors::RULES.iter().chain(REGISTRY)
 }
 
 /// The severity of every rule that can be set, where the settings do not say.

@@ -1,10 +1,10 @@
 //! The lines of one claim agree on plan, subscriber and provider; the service dates may differ.
 
-use super::draft::{Draft, DraftLine};
 use super::example::Example;
 use super::rule::{Check, Rule, Severity};
 use super::violation::Violation;
 use crate::domain::field::Field;
+use crate::domain::partial_claim::{PartialClaim, PartialLine};
 
 pub(super) const RULE: Rule = Rule {
     code: "lines_disagree",
@@ -23,7 +23,11 @@ pub(super) const RULE: Rule = Rule {
     }),
 };
 
-fn disagreeing<T: PartialEq>(claim: &Draft, field: Field, value: impl Fn(&DraftLine) -> Option<&T>) -> Vec<Violation> {
+fn disagreeing<T: PartialEq>(
+    claim: &PartialClaim,
+    field: Field,
+    value: impl Fn(&PartialLine) -> Option<&T>,
+) -> Vec<Violation> {
     let Some(first) = claim.lines.iter().find_map(&value) else { return Vec::new() };
     let other = claim.lines.iter().position(|line| value(line).is_some_and(|value| value != first));
     let message = "must be the same in all lines of a claim: send another claim for the others, in a request of its own or in a batch";

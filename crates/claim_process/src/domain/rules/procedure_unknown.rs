@@ -14,8 +14,8 @@ pub(super) const RULE: Rule = Rule {
     settable: true,
     breaks: Example::Line(&[("submitted_procedure", "\"D0001\"")]),
     passes: GOOD,
-    check: Check::Claim(|claim, given| {
-        let Some(known) = given.procedures else { return Vec::new() };
+    check: Check::Claim(|claim, context| {
+        let Some(known) = context.procedures else { return Vec::new() };
         claim.each_line(Field::SubmittedProcedure, |line| {
             let code = line.submitted_procedure.as_ref()?;
             (!known.contains(code)).then_some("is not in this deployment's list of procedure codes: check for a slip")

@@ -1,10 +1,10 @@
 //! What a rule is: its code, what it demands and where that comes from, how it is checked and against what.
 
-use super::draft::Draft;
 use super::example::Example;
 use super::violation::Violation;
 use crate::domain::code_list::CodeList;
 use crate::domain::limits::Limits;
+use crate::domain::partial_claim::PartialClaim;
 use crate::domain::service_date::ServiceDate;
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 pub struct Rule {
     /// Its stable code, in findings and in the settings.
     pub code: &'static str,
-    /// What it demands, in a sentence or two for whoever sends claims.
+    /// What it demands, in a sentence or two for senders.
     pub description: &'static str,
     /// The fields that its findings name.
     pub fields: &'static [&'static str],
@@ -34,10 +34,10 @@ pub struct Rule {
 /// How a rule is checked.
 #[derive(Debug, Clone, Copy)]
 pub enum Check {
-    /// While the claim is read: by `intake` and by the shape of its fields.
-    Reading,
-    /// By looking at the claim. A field whose shape is wrong is `None`: that was found already.
-    Claim(fn(&Draft, &Given<'_>) -> Vec<Violation>),
+    /// While the claim is read and parsed.
+    Parsing,
+    /// On the parsed claim. A field that could not be parsed is `None`, and was reported.
+    Claim(fn(&PartialClaim, &RuleContext<'_>) -> Vec<Violation>),
     /// By comparing it with claims that are stored, where it is stored. Makes the message of the stored claim's id.
     Stored(fn(&str) -> String),
 }
@@ -50,17 +50,17 @@ pub enum Severity {
     Reject,
     /// The claim is taken, with a warning in the answer.
     Warn,
-    /// The rule is not looked at.
+    /// The rule is not checked.
     Off,
 }
 
-/// What rules compare a claim with.
+/// What rules check a claim against.
 #[derive(Debug, Clone, Copy)]
-pub struct Given<'a> {
+pub struct RuleContext<'a> {
     /// The deployment's numbers.
     pub limits: Limits,
     /// The procedure codes that the deployment knows, where it has a list.
     pub procedures: Option<&'a CodeList>,
-    /// The latest day that it is anywhere now.
+    /// The latest calendar day anywhere on Earth now.
     pub latest_day: ServiceDate,
 }

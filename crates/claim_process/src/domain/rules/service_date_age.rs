@@ -14,10 +14,10 @@ pub(super) const RULE: Rule = Rule {
     settable: true,
     breaks: Example::Line(&[("service_date", "\"1818-03-28\"")]),
     passes: GOOD,
-    check: Check::Claim(|claim, given| {
-        let most = given.limits.max_service_age_days;
+    check: Check::Claim(|claim, context| {
+        let most = context.limits.max_service_age_days;
         claim.each_line(Field::ServiceDate, |line| {
-            let age_days = line.service_date?.days_until(given.latest_day);
+            let age_days = line.service_date?.days_until(context.latest_day);
             (age_days > i64::from(most)).then(|| format!("must be at most {most} days ago: check the year"))
         })
     }),

@@ -14,9 +14,9 @@ pub(super) const RULE: Rule = Rule {
     settable: true,
     breaks: Example::Line(&[("service_date", "\"2999-03-28\"")]),
     passes: GOOD,
-    check: Check::Claim(|claim, given| {
+    check: Check::Claim(|claim, context| {
         claim.each_line(Field::ServiceDate, |line| {
-            (line.service_date? > given.latest_day)
+            (line.service_date? > context.latest_day)
                 .then_some("must not be in the future: write the day on which the service was rendered")
         })
     }),

@@ -7,9 +7,9 @@ use super::lookups::Lookups;
 use crate::db::known_key;
 use crate::db::submit::{IdempotencyKey, Submission, Submitted};
 use crate::domain::finding::Finding;
-use crate::domain::form::ClaimForm;
 use crate::domain::identifiers::ClaimId;
-use crate::domain::rules::book::{Judgement, RuleBook};
+use crate::domain::raw_claim::RawClaim;
+use crate::domain::rules::rule_set::{RuleSet, Validation};
 use crate::http::foreseen::Checked;
 use crate::ingest::{Answer, IngestQueue};
 use crate::intake::batch::{BatchClaim, BatchFormat, BatchLimits, Ended, Grouping, StandsIn, read_batch};
@@ -52,7 +52,7 @@ impl Fate {
 
 /// What reading a batch needs.
 pub(super) struct Reading {
-    pub rules: Arc<RuleBook>,
+    pub rules: Arc<RuleSet>,
     pub ingest: IngestQueue,
     pub lookups: Lookups,
     /// A place for each claim of any batch that waits to be stored.
@@ -110,8 +110,8 @@ impl Reading {
         self.results.blocking_send(Read::Claim { index, stands_in, file_line, fate }).map_err(|_| Stopped::ResultsEnded)
     }
 
-    fn check(&self, index: u64, form: &ClaimForm, hash: String) -> Result<Fate, Stopped> {
-        let Judgement { claim, refused, warnings } = self.rules.judge(form, jiff::Timestamp::now());
+    fn check(&self, index: u64, form: &RawClaim, hash: String) -> Result<Fate, Stopped> {
+        let Validation { claim, refused, warnings } = self.rules.validate(form, jiff::Timestamp::now());
         if self.intent.purpose == Purpose::Validate {
             return Ok(match claim {
                 Some(claim) => Fate::Valid { checked: Checked::new(&self.rules, &claim), warnings },

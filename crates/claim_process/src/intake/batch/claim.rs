@@ -1,7 +1,7 @@
 //! One claim of a batch as a reader hands it on, how much of a batch is read, and why reading ended.
 
 use super::refusal::Refusal;
-use crate::domain::form::ClaimForm;
+use crate::domain::raw_claim::RawClaim;
 use crate::intake::{Malformed, ReadLimits};
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -51,7 +51,7 @@ pub struct BatchClaim {
     /// line breaks inside quotes.
     pub file_line: Option<u64>,
     /// The claim as it was sent, or what is wrong with it where it is none.
-    pub form: Result<ClaimForm, Refusal>,
+    pub form: Result<RawClaim, Refusal>,
     /// SHA-256 of what was sent, in hex: the same claim sent again has the same.
     pub hash: String,
 }

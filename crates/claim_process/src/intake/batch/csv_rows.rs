@@ -8,7 +8,7 @@ use super::claim::{BatchClaim, BatchLimits, Ended, Grouping, LOOKED_FOR_BEHIND, 
 use super::peek::peek;
 use super::refusal::Refusal;
 use super::row_key::RowKey;
-use crate::domain::form::ClaimForm;
+use crate::domain::raw_claim::RawClaim;
 use crate::intake::Malformed;
 use crate::intake::csv::{Columns, ends_line, is_blank, reader, separator};
 use crate::intake::csv_watch::CsvTrouble;
@@ -122,13 +122,13 @@ struct Group {
     file_line: Option<u64>,
     /// Those of its rows, unpacked.
     bytes: usize,
-    form: Result<ClaimForm, Refusal>,
+    form: Result<RawClaim, Refusal>,
     hash: super::hash::Hash,
 }
 
 impl Group {
     fn begin(columns: &Columns, row: u64, file_line: Option<u64>) -> Self {
-        let mut form = ClaimForm::default();
+        let mut form = RawClaim::default();
         columns.note_in(&mut form);
         // The same cells under other names are another claim.
         let mut hash = super::hash::Hash::default();
@@ -149,7 +149,7 @@ impl Group {
     /// Refuses it for a row before it that may be its first.
     fn refuse_with(&mut self, row: u64) {
         if let Ok(form) = &mut self.form {
-            form.note_misread(Refusal::RowInDoubt(row).finding());
+            form.note_malformed(Refusal::RowInDoubt(row).finding());
         }
     }
 

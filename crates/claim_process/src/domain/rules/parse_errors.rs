@@ -1,7 +1,7 @@
-//! What is found while a claim is read: how it was written (by `intake`) and the shape of its fields (by
-//! [`shape`](crate::domain::shape)). None of it can be set: what it refuses could not be stored.
+//! Errors of how a claim was written (reported by `intake`) and of fields that cannot be parsed (by
+//! [`parse`](crate::domain::parse)). Their severity cannot be set: a claim with one could not be stored.
 //!
-//! `rules!` makes each a constant and an entry of [`RULES`], so that nothing can be found that is not in the table.
+//! `rules!` makes each a constant and an entry of [`RULES`], so that every finding has its row in the table.
 
 use super::example::{Example, GOOD};
 use super::rule::{Check, Rule, Severity};
@@ -45,7 +45,7 @@ macro_rules! rules {
                 settable: false,
                 breaks: $breaks,
                 passes: $passes,
-                check: Check::Reading,
+                check: Check::Parsing,
             };
         )*
         /// All of them.
@@ -90,11 +90,11 @@ rules! {
                          2018-03-28,\"D0180\",GRP-1000,3730189502,1497775530,100.00,100.00,0.00,0.00\n");
 
     UNKNOWN_FIELD: Warn, "unknown_field", ANY, "this system",
-    "A name that is no field of a claim is ignored, and said.",
+    "A name that is no field of a claim is ignored, with a warning.",
     breaks Example::Line(&[("tooth", "\"14\"")]), passes GOOD;
 
     IGNORED_FIELD: Warn, "ignored_field", ANY, "this system",
-    "Beside 'lines' a claim gives what all its lines share: service date, plan, subscriber and provider. What belongs into each line is ignored there, and said.",
+    "Beside 'lines' a claim gives what all its lines share: service date, plan, subscriber and provider. What belongs into each line is ignored there, with a warning.",
     breaks Example::Claim(&[("quadrant", "\"UR\"")], &[&[]]), passes Example::Claim(&[], &[&[("quadrant", "\"UR\"")]]);
 
     DATE_FORMAT: Reject, "date_format", &[Field::ServiceDate.name()], "this system",
@@ -137,11 +137,6 @@ rules! {
     MORE_FINDINGS: Warn, "more_findings", &["lines"], "this system",
     "Only so many findings of a claim are listed, 100 where checks.max_findings is not set. The last one counts the others; they refuse the claim, or warn, like those before it.",
     breaks Example::Json("[{}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}]"), passes GOOD;
-}
-
-/// The rule with a code.
-pub(in crate::domain) fn with_code(code: &str) -> Option<&'static Rule> {
-    RULES.iter().find(|rule| rule.code == code)
 }
 
 /// The last finding of a claim that has more than are listed.

@@ -1,23 +1,25 @@
-//! A claim as far as it could be read, which is what rules look at, and how it becomes a [`Claim`].
+//! A claim as far as it could be parsed, which is what rules check, and how it becomes a [`Claim`].
 
-use super::violation::Violation;
-use crate::domain::cents::Cents;
-use crate::domain::claim::{Claim, Line};
-use crate::domain::field::Field;
-use crate::domain::identifiers::{Identifier, Npi, ProcedureCode, Quadrant};
-use crate::domain::service_date::ServiceDate;
+use super::cents::Cents;
+use super::claim::{Claim, Line};
+use super::field::Field;
+use super::identifiers::{Identifier, Npi, ProcedureCode, Quadrant};
+use super::rules::violation::Violation;
+use super::service_date::ServiceDate;
 
-/// A claim as far as it could be read.
+/// A claim as far as it could be parsed.
 #[derive(Debug, Default)]
-pub struct Draft {
+pub struct PartialClaim {
+    /// The sender's own id for the claim.
+    pub external_claim_id: Option<Identifier>,
     /// The lines, in the order sent.
-    pub lines: Vec<DraftLine>,
+    pub lines: Vec<PartialLine>,
 }
 
-/// A line as far as it could be read.
+/// A line as far as it could be parsed.
 #[derive(Debug, Default)]
 #[allow(missing_docs)]
-pub struct DraftLine {
+pub struct PartialLine {
     pub service_date: Option<ServiceDate>,
     pub submitted_procedure: Option<ProcedureCode>,
     pub quadrant: Option<Quadrant>,
@@ -30,12 +32,12 @@ pub struct DraftLine {
     pub member_copay: Option<Cents>,
 }
 
-impl Draft {
+impl PartialClaim {
     /// Checks each line by itself: `check` returns what to write instead.
     pub fn each_line<Message: Into<String>>(
         &self,
         field: Field,
-        check: impl Fn(&DraftLine) -> Option<Message>,
+        check: impl Fn(&PartialLine) -> Option<Message>,
     ) -> Vec<Violation> {
         self.lines
             .iter()
@@ -48,19 +50,19 @@ impl Draft {
     }
 
     /// The claim, where nothing is missing of it.
-    pub(super) fn finish(self, external_claim_id: Option<Identifier>) -> Option<Claim> {
+    pub(super) fn finish(self) -> Option<Claim> {
         let first = self.lines.first()?;
         Some(Claim {
-            external_claim_id,
+            external_claim_id: self.external_claim_id,
             plan_group: first.plan_group.clone()?,
             subscriber_id: first.subscriber_id.clone()?,
             provider_npi: first.provider_npi.clone()?,
-            lines: self.lines.iter().map(DraftLine::finish).collect::<Option<_>>()?,
+            lines: self.lines.iter().map(PartialLine::finish).collect::<Option<_>>()?,
         })
     }
 }
 
-impl DraftLine {
+impl PartialLine {
     /// The line, where nothing is missing of it.
     pub fn finish(&self) -> Option<Line> {
         Some(Line {
