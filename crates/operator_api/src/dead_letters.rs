@@ -11,7 +11,6 @@ use service_runtime::page::{self, Cursors};
 use service_runtime::problem::Problem;
 use service_runtime::query::Query;
 use std::borrow::Cow;
-use utoipa::openapi::schema::Object;
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 
@@ -38,9 +37,15 @@ impl PartialSchema for StateName {
     }
 }
 
-/// The schema of what `state` may be.
-fn filter_names() -> Object {
-    one_of(state_names().chain([ALL]))
+/// The schema of what `state` may be in the query. There are no values of this type.
+enum FilterName {}
+
+impl ToSchema for FilterName {}
+
+impl PartialSchema for FilterName {
+    fn schema() -> RefOr<Schema> {
+        one_of(state_names().chain([ALL])).into()
+    }
 }
 
 fn state_names() -> impl Iterator<Item = &'static str> {
@@ -51,7 +56,7 @@ fn state_names() -> impl Iterator<Item = &'static str> {
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
     /// Dead letters in this state: waiting (for an operator), redriven or discarded; or all. By default those that wait.
-    #[param(schema_with = filter_names)]
+    #[param(inline, value_type = Option<FilterName>)]
     state: Option<String>,
     /// How many dead letters a page has: 1 to 500, by default 50.
     #[param(minimum = 1, maximum = 500, example = 50)]

@@ -7,7 +7,7 @@ use event_bus::{
     Consumer, KafkaSettings, MIGRATIONS, OutgoingMessage, Protocol, Relay, SaslMechanism, SecuritySettings,
 };
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use test_support::kafka::{brokers_of_services, services};
 use test_support::{PATIENCE, TestDatabase, on_kafka, unique, wait_until};
 

@@ -44,14 +44,6 @@ pub enum Acted {
     AnswerMissing(&'static [Forced]),
 }
 
-/// Why an operator's action is refused.
-enum Refusal {
-    /// The payment stands where this cannot be done, in words.
-    WrongState(String),
-    /// It can be forced, by one of these answers, and none was given.
-    AnswerMissing(&'static [Forced]),
-}
-
 impl Act {
     fn name(self) -> &'static str {
         match self {
@@ -78,12 +70,8 @@ impl Executor {
             let state_before = stored.state_name();
             let input = match allowed(act, stored) {
                 Ok(input) => input,
-                Err(Refusal::WrongState(why)) => {
-                    acted = Acted::Refused { state: state_before, why };
-                    return Ok(());
-                }
-                Err(Refusal::AnswerMissing(possible)) => {
-                    acted = Acted::AnswerMissing(possible);
+                Err(refusal) => {
+                    acted = refusal;
                     return Ok(());
                 }
             };
@@ -121,44 +109,40 @@ impl Executor {
     }
 }
 
-/// What the action is for this saga, or why it cannot be.
-fn allowed(act: Act, stored: &StoredSaga) -> std::result::Result<Input, Refusal> {
+/// What the action is for this saga, or the refusal of it.
+fn allowed(act: Act, stored: &StoredSaga) -> std::result::Result<Input, Acted> {
     let saga = &stored.saga;
+    let state = stored.state_name();
+    let refused = |why: String| Err(Acted::Refused { state, why: format!("the payment is {state}{why}") });
     let is_stuck = stored.stuck_reason.is_some();
     if saga.is_at_rest() {
-        let state = stored.state_name();
         let next = if state == State::Unverified.name() {
             "; it waits until claim_process asks anew: run 'claim_process reannounce'"
         } else {
             "; nothing is left to do"
         };
-        return Err(Refusal::WrongState(format!("the payment is {state}{next}")));
+        return refused(next.to_owned());
     }
     let Act::Force(answer) = act else { return Ok(Input::Retried { is_stuck }) };
     let Some(waiting) = saga.waiting().filter(|_| saga.may_be_forced(is_stuck)) else {
-        return Err(Refusal::WrongState(format!(
-            "the payment is {}, and only one that is stuck, or was retried while it was, and waits for the gateway can be \
-             forced: it goes on by itself",
-            stored.state_name()
-        )));
+        let why = ", and only one that is stuck, or was retried while it was, and waits for the gateway can be forced: it goes on \
+                   by itself";
+        return refused(why.to_owned());
     };
     // The retry may succeed: an operator's answer does not compete with the gateway's.
     if !is_stuck && stored.has_call_in_hand() {
-        return Err(Refusal::WrongState(format!(
-            "the payment is {}, and a call to the gateway is in progress after the retry: force it once that call has ended \
-             without a definite answer",
-            stored.state_name()
-        )));
+        let why = ", and a call to the gateway is in progress after the retry: force it once that call has ended without a \
+                   definite answer";
+        return refused(why.to_owned());
     }
     let possible = waiting.answers();
     match answer {
-        None => Err(Refusal::AnswerMissing(possible)),
+        None => Err(Acted::AnswerMissing(possible)),
         Some(answer) if possible.contains(&answer) => Ok(Input::Forced(answer)),
-        Some(_) => Err(Refusal::WrongState(format!(
-            "the payment is {}, and waits to hear {}: answer must be one of {}",
-            stored.state_name(),
+        Some(_) => refused(format!(
+            ", and waits to learn {}: answer must be one of {}",
             waiting.words(),
             Forced::names(possible)
-        ))),
+        )),
     }
 }

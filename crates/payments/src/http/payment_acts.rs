@@ -13,8 +13,8 @@ use serde::Deserialize;
 use service_runtime::api::one_of;
 use service_runtime::database_gate::DatabaseGate;
 use service_runtime::problem::Problem;
-use utoipa::ToSchema;
-use utoipa::openapi::schema::Object;
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 /// What operators' actions on payments need, as application data.
 #[derive(Debug, Clone)]
@@ -41,12 +41,19 @@ pub(super) struct ForceBody {
     operator: Option<String>,
     /// What the gateway would answer: paid, declined, refunded, returned; or owed, where it was paid and the gateway will not
     /// give it back, so that the provider owes it. Which of these are possible depends on what the payment waits for.
-    #[schema(required, schema_with = answers)]
+    #[schema(required, value_type = ForceAnswer)]
     answer: Option<String>,
 }
 
-fn answers() -> Object {
-    one_of(Forced::ALL.map(Forced::name))
+/// The schema of what `answer` may be: the names of [`Forced`]. There are no values of this type.
+enum ForceAnswer {}
+
+impl ToSchema for ForceAnswer {}
+
+impl PartialSchema for ForceAnswer {
+    fn schema() -> RefOr<Schema> {
+        one_of(Forced::ALL.map(Forced::name)).into()
+    }
 }
 
 impl ActionBody for ForceBody {
