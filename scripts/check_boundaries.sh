@@ -38,6 +38,9 @@ by_events="the services talk only through events, and neither knows how the othe
 must_not_depend claim_events normal "the contract does no I/O" tokio actix-web diesel rdkafka reqwest
 must_not_depend dual_db normal "$no_claims" claim_events claim_process payments
 must_not_depend event_bus normal "$no_claims" claim_events claim_process payments
+must_not_depend event_bus normal "it is Kafka, and no server and no command line" service_runtime actix-web utoipa clap figment
+must_not_depend worker_threads normal "it is threads and pauses only, so that any crate may use it" tokio diesel rdkafka serde actix-web
+must_not_depend secrets normal "$no_claims" claim_events claim_process payments
 must_not_depend service_runtime normal "$no_claims" claim_events claim_process payments
 must_not_depend operator_api normal "it is the same in both services" claim_process payments
 must_not_depend claim_process normal "$by_events" payments simulated_gateway local_broker
@@ -78,6 +81,23 @@ while read -r file; do
     violation "$file: the domain is pure; it uses fs, net, thread, process or env of std, which belong into an adapter folder."
   fi
 done <<<"$domain"
+
+# --- the layers of the services -----------------------------------------------------------------------------------
+
+# not_in_layer FOLDER PATTERN WHY: no code of a folder in crates has the pattern. Both are regular expressions.
+not_in_layer() {
+  local found
+  while read -r found; do
+    [ -z "$found" ] || violation "$found: $3."
+  done < <(files_like "^crates/$1(/.*)?\.rs$" | in_code "$2")
+}
+not_in_layer '(claim_process|payments)/src/http' '\b(diesel[a-z_]*|db|[Cc]onnection|transaction)\b' \
+  "http reads requests and renders responses; what touches the database belongs into a use case or into queries"
+not_in_layer claim_process/src/claims '\b(actix[a-z_]*|utoipa[a-z_]*|http|http_server|Problem)\b' \
+  "claims holds the use cases and knows no HTTP; return a type that http can render"
+not_in_layer claim_process/src/claims '\bdiesel[a-z_]*\b' "claims runs no query of its own; queries belong into db"
+not_in_layer 'claim_process/src/(db|domain|events|intake)' '\bcrate::(claims|http)\b' \
+  "it is below the use cases and does not know them; decide in claims, over what it returns"
 
 # --- names, sizes, first lines ------------------------------------------------------------------------------------
 

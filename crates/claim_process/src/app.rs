@@ -1,28 +1,27 @@
 //! Puts the service together, runs it, and stops it in order.
 
+use crate::claims::{key_purge, writer};
 use crate::db;
 use crate::domain::code_list::CodeList;
 use crate::domain::rules::rule_set::RuleSet;
 use crate::events::{outcomes::Outcomes, watchdog};
+use crate::http::Limits;
 use crate::http::api::Api;
-use crate::http::{self, Limits};
-use crate::ingest;
-use crate::key_purge;
 use crate::settings::Settings;
 use actix_web::dev::Server;
-use actix_web::web;
+use anyhow::Context;
 use claim_events::{CLAIM_TOPIC, PAYMENT_TOPIC};
 use dual_db::{Database, DatabaseSettings};
 use event_bus::{Consumer, Relay};
-use service_runtime::background::{self, Pace, Periodic};
 use service_runtime::health::Health;
 use service_runtime::{http_server, metrics};
 use std::fs::File;
 use std::future::Future;
-use std::io::Read;
+use std::io::{self, Read};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
+use worker_threads::{Pace, Periodic};
 
 /// How often the rate limiter forgets idle clients.
 const FORGET_CLIENTS_EVERY: Duration = Duration::from_secs(60);
@@ -42,8 +41,8 @@ pub struct Application {
 /// Applies what is missing of the database's migrations.
 ///
 /// # Errors
-/// One sentence for the operator.
-pub fn migrate(settings: &Settings) -> Result<(), String> {
+/// What hinders it, for the operator.
+pub fn migrate(settings: &Settings) -> anyhow::Result<()> {
     let database = DatabaseSettings { migrate_at_start: true, ..settings.database.clone() };
     open_database(&database).map(drop)
 }
@@ -51,36 +50,35 @@ pub fn migrate(settings: &Settings) -> Result<(), String> {
 /// Opens the database, with its tables as the settings allow.
 ///
 /// # Errors
-/// One sentence for the operator.
-pub fn open_database(settings: &DatabaseSettings) -> Result<Database, String> {
-    Database::open_migrated(settings, &[&event_bus::MIGRATIONS, &db::MIGRATIONS]).map_err(|error| error.to_string())
+/// What hinders it, for the operator.
+pub fn open_database(settings: &DatabaseSettings) -> anyhow::Result<Database> {
+    Ok(Database::open_migrated(settings, &[&event_bus::MIGRATIONS, &db::MIGRATIONS])?)
 }
 
 /// The rules as the settings have them, with the list of procedure codes that they name.
 ///
 /// # Errors
-/// One sentence for the operator.
-pub fn rule_set(settings: &Settings) -> Result<RuleSet, String> {
+/// What hinders it, for the operator.
+pub fn rule_set(settings: &Settings) -> anyhow::Result<RuleSet> {
     let file = &settings.checks.procedure_codes_file;
     let procedures = if file.is_empty() {
         None
     } else {
-        let codes = read_bounded(file).and_then(|text| CodeList::parse(&text)).map_err(|problem| {
-            format!(
-                "the list of procedure codes {file}, which checks.procedure_codes_file names, cannot be used: {problem}"
-            )
-        })?;
-        Some(codes)
+        let codes = read_bounded(file).map_err(anyhow::Error::new);
+        let codes = codes.and_then(|text| CodeList::parse(&text).map_err(anyhow::Error::msg));
+        Some(codes.with_context(|| {
+            format!("the list of procedure codes {file}, which checks.procedure_codes_file names, cannot be used")
+        })?)
     };
     Ok(RuleSet::new(settings.rules.clone(), settings.limits(), procedures))
 }
 
 /// The text of a file, or a byte more than any list of codes may have.
-fn read_bounded(file: &str) -> Result<String, String> {
+fn read_bounded(file: &str) -> io::Result<String> {
     let mut text = String::new();
     let most = CodeList::MOST_BYTES as u64 + 1;
-    let read = File::open(file).and_then(|file| file.take(most).read_to_string(&mut text));
-    read.map(|_| text).map_err(|error| error.to_string())
+    File::open(file)?.take(most).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 impl Application {
@@ -88,14 +86,14 @@ impl Application {
     /// service is not ready. Called inside an async runtime.
     ///
     /// # Errors
-    /// One sentence for the operator.
-    pub fn build(settings: Settings) -> Result<Self, String> {
+    /// What hinders it, for the operator.
+    pub fn build(settings: Settings) -> anyhow::Result<Self> {
         metrics::install();
         let rules = rule_set(&settings)?;
         let bound = http_server::bind(&settings.http)?;
         let database = open_database(&settings.database)?;
         let relay = Relay::start(&database, &settings.kafka)?;
-        let (ingest, ingest_writer) = ingest::start(Arc::clone(&relay), &settings.ingest, &settings.watchdog);
+        let (ingest, ingest_writer) = writer::start(Arc::clone(&relay), &settings.ingest, &settings.watchdog);
         let outcomes = Outcomes::new(Arc::clone(&relay));
         let consumer = Consumer::start(&settings.kafka, PAYMENT_TOPIC, database.clone(), outcomes)?;
 
@@ -112,13 +110,8 @@ impl Application {
         ];
 
         let api = Api::new(ingest, rules, settings, database, Arc::clone(&relay));
-        let letters = web::Data::new(api.dead_letter_operations());
         let port = bound.port();
-        let server = bound.serve(&health, move |config| {
-            config.app_data(web::Data::new(api.clone()));
-            config.app_data(letters.clone());
-            http::routes(&api.settings, &limits).serve(config);
-        })?;
+        let server = bound.serve(&health, move |config| api.serve(&limits, config))?;
         Ok(Self { port, server, health, ingest_writer, consumer, relay, periodic })
     }
 
@@ -130,12 +123,12 @@ impl Application {
     /// Runs until `stop` is there, then stops in order: requests in hand, the consumer, the writer, messages on their way.
     ///
     /// # Errors
-    /// One sentence when the server broke or the consumer did not leave its group in time.
-    pub async fn run_until(self, stop: impl Future<Output = ()>) -> Result<(), String> {
+    /// When the server broke or the consumer did not leave its group in time.
+    pub async fn run_until(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let Self { server, health, ingest_writer, consumer, relay, periodic, .. } = self;
         http_server::run_until(server, &health, stop, move || {
             let left = consumer.stop();
-            background::stop_all(periodic);
+            worker_threads::stop_all(periodic);
             // The server's workers and the batches in hand hold the only ways to the writer. It ends when they have, batches
             // within the time that each of their waits may take.
             let _ = ingest_writer.join();

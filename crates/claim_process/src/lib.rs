@@ -1,14 +1,13 @@
 //! claim_process: takes dental claims in over HTTP, stores them, tells payments, and applies what became of them.
 //!
-//! `intake` reads what senders send, `domain` decides, `ingest` stores in groups, `db` holds the queries, `events` speaks
-//! with Kafka, `http` answers. `app` puts it together.
+//! `http` answers, `intake` reads what senders send, `claims` holds the use cases, `domain` decides, `db` holds the queries,
+//! `events` speaks with Kafka. `app` puts it together.
 
 pub mod app;
+pub mod claims;
 pub mod db;
 pub mod domain;
 pub mod events;
 pub mod http;
-pub mod ingest;
 pub mod intake;
-pub mod key_purge;
 pub mod settings;

@@ -1,5 +1,6 @@
 //! The claim_process command: reads its settings, builds the service and runs it.
 
+use anyhow::Context;
 use claim_process::app::{Application, migrate, open_database};
 use claim_process::events::reannounce::{Reannounced, reannounce};
 use claim_process::settings::{PREFIX, Settings};
@@ -30,24 +31,35 @@ fn report_progress(claims: usize) {
     eprintln!("{claims} claims …");
 }
 
+struct ClaimProcess;
+
+impl Service for ClaimProcess {
+    const NAME: &'static str = "claim_process";
+    const SETTINGS_PREFIX: &'static str = PREFIX;
+    type Settings = Settings;
+    type Command = OwnCommand;
+
+    fn migrate(settings: &Settings) -> anyhow::Result<()> {
+        migrate(settings)
+    }
+
+    fn command(settings: &Settings, OwnCommand::Reannounce { since }: OwnCommand) -> anyhow::Result<String> {
+        let database = open_database(&settings.database)?;
+        let Reannounced { claims, resync_epoch } =
+            reannounce(&database, since.map(jiff::Timestamp::as_microsecond), report_progress)
+                .context("not every claim could be made due (run it again, which does no harm)")?;
+        Ok(format!(
+            "{claims} claims are reannounced with resync epoch {resync_epoch}; a running claim_process re-publishes up to {} of them every {} ms\n",
+            settings.watchdog.max_claims, settings.watchdog.interval_ms
+        ))
+    }
+
+    async fn run(settings: Settings) -> anyhow::Result<()> {
+        Application::build(settings)?.run_until(stop_signal()).await
+    }
+}
+
 #[actix_web::main]
 async fn main() -> ExitCode {
-    let service = Service {
-        name: "claim_process",
-        settings_prefix: PREFIX,
-        migrate,
-        own: |settings: &Settings, OwnCommand::Reannounce { since }: OwnCommand| {
-            let database = open_database(&settings.database)?;
-            let done = reannounce(&database, since.map(jiff::Timestamp::as_microsecond), report_progress);
-            let Reannounced { claims, resync_epoch } = done.map_err(|error| {
-                format!("not every claim could be made due ({error}): run it again, which does no harm")
-            })?;
-            Ok(format!(
-                "{claims} claims are reannounced with resync epoch {resync_epoch}; a running claim_process re-publishes up to {} of them every {} ms\n",
-                settings.watchdog.max_claims, settings.watchdog.interval_ms
-            ))
-        },
-        run: |settings: Settings| async { Application::build(settings)?.run_until(stop_signal()).await },
-    };
-    execute(Arguments::parse().common, service).await
+    execute::<ClaimProcess>(Arguments::parse().common).await
 }

@@ -9,7 +9,6 @@ use crate::intake::ReadLimits;
 use dual_db::DatabaseSettings;
 use event_bus::KafkaSettings;
 use serde::{Deserialize, Serialize};
-use service_runtime::backoff;
 use service_runtime::client_address::ProxySettings;
 use service_runtime::command_line::ProcessSettings;
 use service_runtime::health::HealthSettings;
@@ -293,7 +292,7 @@ impl Settings {
 impl WatchdogSettings {
     /// How long an outcome may take before it is asked for, in microseconds.
     pub fn first_pause_us(&self) -> i64 {
-        backoff::micros(Duration::from_millis(self.first_pause_ms))
+        dual_db::micros(Duration::from_millis(self.first_pause_ms))
     }
 }
 
@@ -340,6 +339,25 @@ mod tests {
             assert!(loaded.problems.contains(&said), "{:?}", loaded.problems);
             assert!(names.lines().any(|line| line.starts_with(&format!("{now} = "))), "{now}");
             assert!(!names.contains(older), "{older}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_read_and_never_shown() {
+        let mut set = vec![("DATABASE__URL", "postgres://claims:hunter2@db/claims?password=hunter2")];
+        set.extend(
+            ["KAFKA__SECURITY__SASL_PASSWORD", "KAFKA__SECURITY__KEY_PASSWORD"].map(|secret| (secret, "hunter2")),
+        );
+        let environment = set.iter().map(|(name, value)| (format!("{PREFIX}__{name}"), (*value).to_owned()));
+        let loaded = load::<Settings>(PREFIX, Settings::RENAMED, None, environment).expect("settings");
+        let Settings { database, kafka, .. } = &loaded.settings;
+        for read in [database.url.expose(), kafka.security.sasl_password.expose(), kafka.security.key_password.expose()]
+        {
+            assert!(read.contains("hunter2"));
+        }
+        for shown in [loaded.describe(), format!("{loaded:?}")] {
+            assert_eq!(shown.matches("********").count(), set.len() + 1, "{shown}");
+            assert!(!shown.contains("hunter2"), "{shown}");
         }
     }
 }

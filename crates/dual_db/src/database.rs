@@ -5,6 +5,7 @@ use crate::{Connection, DatabaseSettings, Error, Migrations, OpenError, Result, 
 use r2d2::{Pool, PooledConnection};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use worker_threads::Backoff;
 
 /// How long no connection can be opened before that is an outage, and no longer one that broke by itself.
 const OUTAGE: Duration = Duration::from_secs(1);
@@ -12,10 +13,11 @@ const OUTAGE: Duration = Duration::from_secs(1);
 /// How often a caller that waits for a connection looks whether the database can be reached at all.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// The first pause of a start that cannot reach its database; it doubles from there.
-const FIRST_PAUSE_AT_START: Duration = Duration::from_secs(1);
-/// The longest such pause.
-const LONGEST_PAUSE_AT_START: Duration = Duration::from_secs(8);
+/// Between the attempts of a start that cannot reach its database.
+const AT_START: Backoff = Backoff::from_millis(1_000, 8_000);
+
+/// Before a transaction that lost a race is run again: races are short.
+const AFTER_A_RACE: Backoff = Backoff::from_millis(1, 128);
 
 /// A pool of connections to one database. Cheap to clone.
 ///
@@ -104,13 +106,13 @@ impl Database {
     /// A transaction that lost a race ([`Error::is_transient`]) is run again from its start, a bounded number of times,
     /// so `body` must change nothing outside the database; what it logs and counts may be said more than once.
     pub fn write<T>(&self, mut body: impl FnMut(&mut Connection) -> Result<T>) -> Result<T> {
-        let mut attempt = 0;
+        let mut attempt = 1;
         loop {
             let result = self.check_out(&self.writers)?.transaction(&mut body);
             match result {
-                Err(error) if error.is_transient() && attempt < self.max_retries => {
+                Err(error) if error.is_transient() && attempt <= self.max_retries => {
                     tracing::debug!(attempt, error = &error as &dyn std::error::Error, "a transaction is run again");
-                    std::thread::sleep(pause_before_retry(attempt));
+                    std::thread::sleep(AFTER_A_RACE.pause(attempt));
                     attempt += 1;
                 }
                 other => return other,
@@ -148,23 +150,19 @@ impl Database {
 /// starts the process again and again would neither pause nor say why.
 fn first_connection(manager: &Manager) -> std::result::Result<(), OpenError> {
     let until = Instant::now() + Duration::from_millis(manager.settings.start_timeout_ms);
-    let mut pause = FIRST_PAUSE_AT_START;
+    let mut attempt = 1;
     loop {
+        let pause = AT_START.pause(attempt);
         match manager.connect_to_write() {
             Ok(_) => return Ok(()),
             Err(error) if matches!(manager.target, Target::Postgres(_)) && Instant::now() + pause < until => {
                 tracing::warn!("{error}; trying again in {} s", pause.as_secs());
                 std::thread::sleep(pause);
-                pause = (pause * 2).min(LONGEST_PAUSE_AT_START);
+                attempt += 1;
             }
             Err(error) => return Err(error),
         }
     }
-}
-
-/// 1 ms, 2 ms, 4 ms … at most 128 ms: races are short.
-fn pause_before_retry(attempt: u32) -> Duration {
-    Duration::from_millis(1 << attempt.min(7))
 }
 
 /// The pool retries by itself and reports here; the reason may name hosts and users, never a password.
@@ -191,7 +189,7 @@ mod tests {
         let started = Instant::now();
         let error = Database::open(&patient).expect_err("nobody came").to_string();
         let waited = started.elapsed();
-        assert!(at_once < waited && waited >= FIRST_PAUSE_AT_START, "{at_once:?}, and then {waited:?}");
+        assert!(at_once < waited && waited >= AT_START.pause(1), "{at_once:?}, and then {waited:?}");
         assert!(error.contains("cannot be reached"), "{error}");
     }
 

@@ -7,11 +7,15 @@ mod connection;
 mod database;
 mod error;
 mod manager;
+mod micros;
 mod migrations;
 mod settings;
+mod url;
 
 pub use connection::Connection;
 pub use database::Database;
 pub use error::{Error, OpenError, Result};
+pub use micros::micros;
 pub use migrations::Migrations;
 pub use settings::DatabaseSettings;
+pub use url::DatabaseUrl;

@@ -1,7 +1,7 @@
 //! Opens connections for the pool. The backend is chosen by the URL's scheme, so that an error says what is wrong with
 //! that one database instead of what every backend thought of it.
 
-use crate::{Connection, DatabaseSettings, OpenError, on_each_backend};
+use crate::{Connection, DatabaseSettings, DatabaseUrl, OpenError, on_each_backend};
 use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
 use diesel::sql_types::Text;
 use diesel::{Connection as _, QueryableByName, RunQueryDsl};
@@ -14,24 +14,15 @@ use std::time::Instant;
 const OLDEST_SAFE_SQLITE: (u32, u32, u32) = (3, 51, 3);
 
 /// Where a URL points.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(crate) enum Target {
     Sqlite(PathBuf),
-    Postgres(String),
-}
-
-/// Without the URL, which may hold a password.
-impl std::fmt::Debug for Target {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Target::Sqlite(_) => "SQLite",
-            Target::Postgres(_) => "PostgreSQL",
-        })
-    }
+    Postgres(DatabaseUrl),
 }
 
 impl Target {
-    pub(crate) fn parse(url: &str) -> Result<Self, OpenError> {
+    pub(crate) fn parse(database: &DatabaseUrl) -> Result<Self, OpenError> {
+        let url = database.expose();
         if let Some(path) = url.strip_prefix("sqlite://") {
             if path.is_empty() {
                 return Err(OpenError(
@@ -41,7 +32,7 @@ impl Target {
             return Ok(Target::Sqlite(PathBuf::from(path)));
         }
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            return Ok(Target::Postgres(url.to_owned()));
+            return Ok(Target::Postgres(database.clone()));
         }
         Err(OpenError(
             "the database URL must begin with sqlite:// or postgres://, for example sqlite://.local/claims.db".into(),
@@ -87,7 +78,7 @@ impl r2d2::ManageConnection for Manager {
     fn connect(&self) -> Result<Connection, OpenError> {
         let connected = match &self.target {
             Target::Sqlite(path) => open_sqlite(path, &self.settings).map(Connection::Sqlite),
-            Target::Postgres(url) => open_postgres(url, &self.settings).map(Connection::Postgres),
+            Target::Postgres(url) => open_postgres(url.expose(), &self.settings).map(Connection::Postgres),
         };
         let mut unreached_since = self.unreached_since.lock().unwrap_or_else(PoisonError::into_inner);
         *unreached_since = if connected.is_ok() { None } else { unreached_since.or_else(|| Some(Instant::now())) };

@@ -6,18 +6,19 @@
 
 use crate::dead_letters::{self, DeadLetter};
 use crate::{ConsumerSettings, IncomingMessage, KafkaSettings, client};
+use anyhow::{Context as _, bail};
 use dual_db::Database;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
-use service_runtime::{background, backoff};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use worker_threads::Backoff;
 
 /// How long a poll waits for the first message of a batch.
 const POLL: Duration = Duration::from_millis(100);
@@ -49,16 +50,15 @@ impl Consumer {
     /// Joins the group and starts handling. Kafka need not be there yet.
     ///
     /// # Errors
-    /// A sentence when librdkafka refuses the settings.
+    /// When librdkafka refuses the settings.
     pub fn start(
         settings: &KafkaSettings,
         topic: &str,
         database: Database,
         handler: impl Handler,
-    ) -> Result<Self, String> {
+    ) -> anyhow::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
-        let refused = |error: KafkaError| format!("Kafka's client refuses the kafka settings ({error})");
-        let member = Member::join(settings, topic).map_err(refused)?;
+        let member = Member::join(settings, topic).context("Kafka's client refuses the kafka settings")?;
         let mut consuming = Loop {
             member,
             settings: settings.consumer.clone(),
@@ -67,21 +67,21 @@ impl Consumer {
             handler: Box::new(handler),
             stop: Arc::clone(&stop),
         };
-        let thread = background::spawn("consumer", move || consuming.run());
+        let thread = worker_threads::spawn("consumer", move || consuming.run());
         Ok(Self { stop, thread, close_timeout: Duration::from_millis(settings.consumer.close_timeout_ms) })
     }
 
     /// Finishes the batch in hand, commits the stored offsets and leaves the group, within the close time-out.
     ///
     /// # Errors
-    /// A sentence when it took longer: the process should end without it, and its partitions wait for the session
+    /// When it took longer: the process should end without it, and its partitions wait for the session
     /// time-out.
-    pub fn stop(self) -> Result<(), String> {
+    pub fn stop(self) -> anyhow::Result<()> {
         self.stop.store(true, Ordering::SeqCst);
         let until = Instant::now() + self.close_timeout;
         while !self.thread.is_finished() {
             if Instant::now() >= until {
-                return Err("the consumer did not leave its group in time".to_owned());
+                bail!("the consumer did not leave its group in time");
             }
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -379,9 +379,8 @@ impl Loop {
 
     /// A growing pause in which the member keeps polling, with its partitions paused.
     fn wait_while_polling(&mut self, attempt: u32) {
-        let longest = Duration::from_millis(self.settings.max_retry_pause_ms);
-        let first = Duration::from_millis(self.settings.retry_pause_ms);
-        let until = Instant::now() + backoff::doubling(first, longest, attempt.saturating_sub(1));
+        let backoff = Backoff::from_millis(self.settings.retry_pause_ms, self.settings.max_retry_pause_ms);
+        let until = Instant::now() + backoff.pause(attempt);
         while Instant::now() < until && !self.stopping() {
             self.member.set_paused(true);
             self.member.hold_back(POLL.min(until.saturating_duration_since(Instant::now())));

@@ -28,7 +28,7 @@ pub use outbox::{OutboxRow, pending as pending_in_outbox};
 pub use publications::Publications;
 pub use redrive::{DeadLetterAction, Disposition, discard as discard_dead_letter, redrive as redrive_dead_letter};
 pub use relay::{BeforePublish, Relay};
-pub use security::{Password, Protocol, SaslMechanism, SecuritySettings};
+pub use security::{Protocol, SaslMechanism, SecuritySettings};
 pub use settings::{ConsumerSettings, KafkaSettings, OutboxSettings, ProducerSettings, TopicSettings};
 pub use waiting_keys::for_each_waiting_key;
 

@@ -6,13 +6,13 @@ use crate::outbox::{self, OutboxRow};
 use crate::producer::{Producer, Report};
 use crate::publications::Publications;
 use crate::{KafkaSettings, topics};
+use anyhow::Context;
 use dual_db::{Connection, Database};
-use service_runtime::background::{self, Pace, Periodic};
-use service_runtime::backoff;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use worker_threads::{Pace, Periodic};
 
 /// How much longer than a delivery may take a row is left alone.
 const GRACE_BEYOND_DELIVERY: Duration = Duration::from_secs(2);
@@ -72,8 +72,8 @@ impl Relay {
     /// Starts the producer, the sweeper and the keeper of the outbox. Kafka need not be there yet.
     ///
     /// # Errors
-    /// A sentence when librdkafka refuses the settings.
-    pub fn start(database: &Database, settings: &KafkaSettings) -> Result<Arc<Self>, String> {
+    /// When librdkafka refuses the settings.
+    pub fn start(database: &Database, settings: &KafkaSettings) -> anyhow::Result<Arc<Self>> {
         Self::start_with(database, settings, None)
     }
 
@@ -85,13 +85,12 @@ impl Relay {
         database: &Database,
         settings: &KafkaSettings,
         hook: Option<Arc<dyn BeforePublish>>,
-    ) -> Result<Arc<Self>, String> {
+    ) -> anyhow::Result<Arc<Self>> {
         let (reports, reported) = channel();
-        let producer = Producer::new(settings, reports)
-            .map_err(|error| format!("Kafka's client refuses the kafka settings ({error})"))?;
+        let producer = Producer::new(settings, reports).context("Kafka's client refuses the kafka settings")?;
         let publisher = Arc::new(Publisher { producer, hook });
         let delivery = Duration::from_millis(settings.producer.delivery_timeout_ms);
-        let grace_us = backoff::micros(delivery + GRACE_BEYOND_DELIVERY);
+        let grace_us = dual_db::micros(delivery + GRACE_BEYOND_DELIVERY);
         let threads = Threads {
             sweeper: start_sweeper(database.clone(), settings, Arc::clone(&publisher), grace_us),
             keeper: start_keeper(database.clone(), settings, Arc::downgrade(&publisher), reported),
@@ -200,7 +199,7 @@ fn start_keeper(
 ) -> JoinHandle<()> {
     let most = settings.outbox.delete_batch;
     let linger = Duration::from_millis(settings.outbox.delete_linger_ms);
-    background::spawn("outbox keeper", move || {
+    worker_threads::spawn("outbox keeper", move || {
         while let Ok(first) = reported.recv() {
             let mut reports = vec![first];
             let until = Instant::now() + linger;

@@ -1,6 +1,7 @@
 //! Who we are to Kafka and how we know that it is Kafka: SASL and TLS, by settings. Nothing here shows a password.
 
 use rdkafka::ClientConfig;
+use secrets::Secret;
 use serde::{Deserialize, Serialize};
 use validator::{Validate, ValidationError, ValidationErrors};
 
@@ -15,7 +16,7 @@ pub struct SecuritySettings {
     /// The user, with `sasl_plaintext` and `sasl_ssl`.
     pub sasl_username: String,
     /// The user's password.
-    pub sasl_password: Password,
+    pub sasl_password: Secret,
     /// A PEM file with the authorities that may vouch for the brokers; the system's where it is empty.
     pub ca_file: String,
     /// A PEM file with this client's own certificate, for brokers that ask for one.
@@ -23,7 +24,7 @@ pub struct SecuritySettings {
     /// A PEM file with that certificate's key.
     pub key_file: String,
     /// What the key is encrypted with, if it is.
-    pub key_password: Password,
+    pub key_password: Secret,
 }
 
 /// What a connection to Kafka is.
@@ -54,11 +55,6 @@ pub enum SaslMechanism {
     ScramSha512,
 }
 
-/// A password, which `Debug` does not show.
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Password(String);
-
 impl Protocol {
     fn has_user(self) -> bool {
         matches!(self, Protocol::SaslPlaintext | Protocol::SaslSsl)
@@ -88,29 +84,17 @@ impl SaslMechanism {
     }
 }
 
-impl From<&str> for Password {
-    fn from(text: &str) -> Self {
-        Self(text.to_owned())
-    }
-}
-
-impl std::fmt::Debug for Password {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(if self.0.is_empty() { "none" } else { "********" })
-    }
-}
-
 impl Default for SecuritySettings {
     fn default() -> Self {
         Self {
             protocol: Protocol::Plaintext,
             sasl_mechanism: SaslMechanism::ScramSha512,
             sasl_username: String::new(),
-            sasl_password: Password::default(),
+            sasl_password: Secret::default(),
             ca_file: String::new(),
             certificate_file: String::new(),
             key_file: String::new(),
-            key_password: Password::default(),
+            key_password: Secret::default(),
         }
     }
 }
@@ -127,10 +111,10 @@ impl Validate for SecuritySettings {
             if self.sasl_username.is_empty() {
                 refuse("sasl_username", "name the user, which sasl_plaintext and sasl_ssl need");
             }
-            if self.sasl_password.0.is_empty() {
+            if self.sasl_password.is_empty() {
                 refuse("sasl_password", "give the user's password, which sasl_plaintext and sasl_ssl need");
             }
-        } else if !self.sasl_username.is_empty() || !self.sasl_password.0.is_empty() {
+        } else if !self.sasl_username.is_empty() || !self.sasl_password.is_empty() {
             refuse("protocol", "must be sasl_ssl or sasl_plaintext where sasl_username or sasl_password is set");
         }
         let files = [&self.ca_file, &self.certificate_file, &self.key_file];
@@ -140,7 +124,7 @@ impl Validate for SecuritySettings {
         if self.certificate_file.is_empty() != self.key_file.is_empty() {
             refuse("certificate_file", "goes with key_file: name both files or neither");
         }
-        if self.key_file.is_empty() && !self.key_password.0.is_empty() {
+        if self.key_file.is_empty() && !self.key_password.is_empty() {
             refuse("key_password", "goes with key_file: name that file too, or leave the password out");
         }
         if errors.is_empty() { Ok(()) } else { Err(errors) }
@@ -155,14 +139,14 @@ impl SecuritySettings {
             configuration
                 .set("sasl.mechanism", self.sasl_mechanism.name())
                 .set("sasl.username", &self.sasl_username)
-                .set("sasl.password", &self.sasl_password.0);
+                .set("sasl.password", self.sasl_password.expose());
         }
         if self.protocol.has_tls() {
             let given = [
-                ("ssl.ca.location", &self.ca_file),
+                ("ssl.ca.location", self.ca_file.as_str()),
                 ("ssl.certificate.location", &self.certificate_file),
                 ("ssl.key.location", &self.key_file),
-                ("ssl.key.password", &self.key_password.0),
+                ("ssl.key.password", self.key_password.expose()),
             ];
             for (name, value) in given.into_iter().filter(|(_, value)| !value.is_empty()) {
                 configuration.set(name, value);
@@ -253,7 +237,7 @@ mod tests {
                 "ssl.key.password=[sanitized for safety]",
             ]
         );
-        let shown = format!("{all:?}");
+        let shown = format!("{all:?} {}", serde_json::to_string(&all).unwrap());
         assert!(shown.contains("claims") && !shown.contains("hunter"), "{shown}");
     }
 }

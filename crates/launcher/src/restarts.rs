@@ -3,12 +3,13 @@
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
+use worker_threads::Backoff;
 
 /// Restarts older than this no longer count.
 pub const WINDOW: Duration = Duration::from_secs(60);
 
-/// The longest pause before a restart.
-const LONGEST_PAUSE: Duration = Duration::from_secs(16);
+/// Before the restarts of a process.
+const BEFORE_RESTARTS: Backoff = Backoff::from_millis(1_000, 16_000);
 
 /// The restarts of one process.
 #[derive(Debug, Default)]
@@ -44,10 +45,10 @@ impl Restarts {
         if recent >= most {
             return Next::GiveUp { restarts: recent };
         }
-        let doubled = 1_u32.checked_shl(u32::try_from(recent).unwrap_or(u32::MAX)).unwrap_or(u32::MAX);
-        let pause = Duration::from_secs(u64::from(doubled)).min(LONGEST_PAUSE);
+        let number = recent + 1;
+        let pause = BEFORE_RESTARTS.pause(u32::try_from(number).unwrap_or(u32::MAX));
         self.at.push_back(now + pause);
-        Next::Again { pause, number: recent + 1 }
+        Next::Again { pause, number }
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Two plain threads a connection; the number of connections is bounded. It reads nothing of what it copies.
 
+use anyhow::Context;
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -40,7 +41,7 @@ struct Shared {
 
 impl Forwarder {
     /// Forwards what `listener`, bound to `address`, accepts to `target`.
-    pub(crate) fn start(listener: TcpListener, address: SocketAddr, target: SocketAddr) -> Result<Self, String> {
+    pub(crate) fn start(listener: TcpListener, address: SocketAddr, target: SocketAddr) -> anyhow::Result<Self> {
         let shared = Arc::new(Shared { target, stopping: AtomicBool::new(false), connections: Mutex::default() });
         let accepting = Builder::new()
             .name("accept".to_owned())
@@ -48,7 +49,7 @@ impl Forwarder {
                 let shared = Arc::clone(&shared);
                 move || accept(&listener, &shared)
             })
-            .map_err(|error| format!("the forwarder got no thread ({error})"))?;
+            .context("the forwarder got no thread")?;
         Ok(Self { address, shared, accepting: Some(accepting) })
     }
 

@@ -20,6 +20,7 @@ mod forward;
 #[allow(unsafe_code, reason = "two settings of the in-memory cluster have no safe wrapper in rdkafka")]
 mod mock;
 
+use anyhow::{Context, bail};
 use claim_events::{CLAIM_TOPIC, PARTITIONS, PAYMENT_TOPIC};
 use forward::Forwarder;
 use mock::Mock;
@@ -40,12 +41,10 @@ impl LocalBroker {
     /// Starts a broker on `listen`, a loopback address with a port such as `127.0.0.1:9092`; port 0 takes a free one.
     ///
     /// # Errors
-    /// One sentence that says what to do when the address is not one of loopback, is in use, or the cluster does not
-    /// start.
-    pub fn start(listen: &str) -> Result<Self, String> {
+    /// When the address is not one of loopback, is in use, or the cluster does not start, with what to do.
+    pub fn start(listen: &str) -> anyhow::Result<Self> {
         let listener = bind(loopback_address(listen)?)?;
-        let address =
-            listener.local_addr().map_err(|error| format!("the port that was bound cannot be told ({error})"))?;
+        let address = listener.local_addr().context("the bound port is not known")?;
         let mock = Mock::start(address, &TOPICS, PARTITIONS)?;
         let forwarder = Forwarder::start(listener, address, mock.address())?;
         Ok(Self { forwarder, _mock: mock })
@@ -57,29 +56,32 @@ impl LocalBroker {
     }
 }
 
-fn loopback_address(listen: &str) -> Result<SocketAddr, String> {
+fn loopback_address(listen: &str) -> anyhow::Result<SocketAddr> {
     let addresses: Vec<SocketAddr> = listen
         .to_socket_addrs()
-        .map_err(|_| format!("'{listen}' is not an address: give a host and a port, as in 127.0.0.1:9092"))?
+        .with_context(|| format!("'{listen}' is not an address (give a host and a port, as in 127.0.0.1:9092)"))?
         .collect();
     if addresses.iter().any(|address| !address.ip().is_loopback()) {
-        return Err(format!(
+        bail!(
             "{listen} can be reached from other machines, and this broker lets everyone in: listen on 127.0.0.1, or use a real Kafka"
-        ));
+        );
     }
     // The cluster behind knows only IPv4.
     addresses
         .into_iter()
         .find(SocketAddr::is_ipv4)
-        .ok_or_else(|| format!("{listen} is no IPv4 address: give one, as in 127.0.0.1:9092"))
+        .with_context(|| format!("{listen} is no IPv4 address: give one, as in 127.0.0.1:9092"))
 }
 
-fn bind(address: SocketAddr) -> Result<TcpListener, String> {
-    TcpListener::bind(address).map_err(|error| match error.kind() {
-        std::io::ErrorKind::AddrInUse => {
-            format!("{address} is in use: stop what listens there or choose another address with --listen")
-        }
-        _ => format!("{address} cannot be bound ({error}): choose another address with --listen"),
+fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).map_err(|error| {
+        let what = match error.kind() {
+            std::io::ErrorKind::AddrInUse => {
+                "is in use (stop what listens there or choose another address with --listen)"
+            }
+            _ => "cannot be bound (choose another address with --listen)",
+        };
+        anyhow::Error::new(error).context(format!("{address} {what}"))
     })
 }
 
@@ -91,11 +93,11 @@ mod tests {
     fn only_loopback_addresses_are_taken() {
         assert_eq!(loopback_address("127.0.0.1:9092").unwrap().to_string(), "127.0.0.1:9092");
         assert!(loopback_address("localhost:9092").unwrap().ip().is_loopback());
-        assert!(loopback_address("0.0.0.0:9092").unwrap_err().contains("listen on 127.0.0.1"));
-        assert!(loopback_address("192.0.2.1:9092").unwrap_err().contains("listen on 127.0.0.1"));
-        assert!(loopback_address("[::1]:9092").unwrap_err().contains("IPv4"));
+        assert!(loopback_address("0.0.0.0:9092").unwrap_err().to_string().contains("listen on 127.0.0.1"));
+        assert!(loopback_address("192.0.2.1:9092").unwrap_err().to_string().contains("listen on 127.0.0.1"));
+        assert!(loopback_address("[::1]:9092").unwrap_err().to_string().contains("IPv4"));
         for wrong in ["", "9092", "127.0.0.1", "127.0.0.1:", "127.0.0.1:99999"] {
-            assert!(loopback_address(wrong).unwrap_err().contains("as in 127.0.0.1:9092"), "{wrong}");
+            assert!(loopback_address(wrong).unwrap_err().to_string().contains("as in 127.0.0.1:9092"), "{wrong}");
         }
     }
 }

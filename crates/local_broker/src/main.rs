@@ -24,7 +24,7 @@ fn main() -> ExitCode {
             }
         }
         Err(problem) => {
-            eprintln!("local_broker: {problem}");
+            eprintln!("local_broker: {problem:#}");
             ExitCode::FAILURE
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! The only module with `unsafe` code: two of the cluster's settings have no safe wrapper.
 
+use anyhow::Context;
 use rdkafka::ClientConfig;
 use rdkafka::bindings::{
     rd_kafka_handle_mock_cluster, rd_kafka_mock_broker_set_host_port, rd_kafka_mock_group_initial_rebalance_delay_ms,
@@ -37,14 +38,18 @@ impl Mock {
         advertised: SocketAddr,
         topics: &'static [&'static str],
         partitions: i32,
-    ) -> Result<Self, String> {
+    ) -> anyhow::Result<Self> {
         let (started, start) = channel();
         let (stop, stopped) = channel();
         let thread = std::thread::Builder::new()
             .name("mock cluster".to_owned())
             .spawn(move || run(advertised, topics, partitions, &started, &stopped))
-            .map_err(|error| format!("the in-memory cluster got no thread ({error})"))?;
-        let address = start.recv().map_err(|_| "the in-memory cluster ended while it was starting".to_owned())??;
+            .context("the in-memory cluster got no thread")?;
+        let address = start
+            .recv()
+            .context("it ended while it was starting")
+            .flatten()
+            .context("the in-memory cluster could not be started")?;
         Ok(Self { address, stop: Some(stop), thread: Some(thread) })
     }
 
@@ -68,7 +73,7 @@ fn run(
     advertised: SocketAddr,
     topics: &[&str],
     partitions: i32,
-    started: &Sender<Result<SocketAddr, String>>,
+    started: &Sender<anyhow::Result<SocketAddr>>,
     stopped: &Receiver<()>,
 ) {
     let (producer, address) = match set_up(advertised, topics, partitions) {
@@ -90,18 +95,17 @@ fn set_up(
     advertised: SocketAddr,
     topics: &[&str],
     partitions: i32,
-) -> Result<(BaseProducer<DefaultProducerContext>, SocketAddr), String> {
-    let failed = |what: &str| format!("the in-memory cluster could not be started: {what}");
+) -> anyhow::Result<(BaseProducer<DefaultProducerContext>, SocketAddr)> {
     let producer: BaseProducer<DefaultProducerContext> =
-        ClientConfig::new().set("test.mock.num.brokers", "1").create().map_err(|error| failed(&error.to_string()))?;
+        ClientConfig::new().set("test.mock.num.brokers", "1").create()?;
     let address = {
-        let cluster = producer.client().mock_cluster().ok_or_else(|| failed("librdkafka made none"))?;
+        let cluster = producer.client().mock_cluster().context("librdkafka made none")?;
         for topic in topics {
-            cluster.create_topic(topic, partitions, 1).map_err(|error| failed(&format!("topic {topic}: {error}")))?;
+            cluster.create_topic(topic, partitions, 1).with_context(|| format!("topic {topic}"))?;
         }
-        cluster.bootstrap_servers().parse().map_err(|_| failed("librdkafka did not say where it listens"))?
+        cluster.bootstrap_servers().parse().context("librdkafka did not say where it listens")?
     };
-    adjust(&producer, advertised).ok_or_else(|| failed("it took no settings"))?;
+    adjust(&producer, advertised).context("it took no settings")?;
     Ok((producer, address))
 }
 

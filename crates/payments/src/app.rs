@@ -10,11 +10,11 @@ use crate::settings::Settings;
 use crate::worker::{self, AnswerWriter};
 use actix_web::dev::Server;
 use actix_web::web;
+use anyhow::Context;
 use claim_events::{CLAIM_TOPIC, PAYMENT_TOPIC, rfc3339};
 use dual_db::{Database, DatabaseSettings};
 use event_bus::{Consumer, Relay};
 use operator_api::{DeadLetterOperations, Operators};
-use service_runtime::background::{self, Periodic};
 use service_runtime::database_gate::DatabaseGate;
 use service_runtime::health::Health;
 use service_runtime::{http_server, metrics};
@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 use tokio::runtime::{Handle, Runtime};
+use worker_threads::Periodic;
 
 /// Threads that make gateway calls; a call costs them little but waiting.
 const CALLING_THREADS: usize = 2;
@@ -34,13 +35,13 @@ struct CallThreads {
 }
 
 impl CallThreads {
-    fn start() -> Result<Self, String> {
+    fn start() -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(CALLING_THREADS)
             .thread_name("gateway calls")
             .enable_all()
             .build()
-            .map_err(|error| format!("the threads for gateway calls could not be started ({error})"))?;
+            .context("the threads for gateway calls could not be started")?;
         let handle = runtime.handle().clone();
         Ok(Self { runtime: Some(runtime), handle })
     }
@@ -72,35 +73,33 @@ pub struct Application {
 /// Applies what is missing of the database's migrations.
 ///
 /// # Errors
-/// One sentence for the operator.
-pub fn migrate(settings: &Settings) -> Result<(), String> {
+/// What hinders it, for the operator.
+pub fn migrate(settings: &Settings) -> anyhow::Result<()> {
     let database = DatabaseSettings { migrate_at_start: true, ..settings.database.clone() };
     open_database(&database).map(drop)
 }
 
-fn open_database(settings: &DatabaseSettings) -> Result<Database, String> {
-    let database = Database::open_migrated(settings, &[&event_bus::MIGRATIONS, &db::MIGRATIONS])
-        .map_err(|error| error.to_string())?;
+fn open_database(settings: &DatabaseSettings) -> anyhow::Result<Database> {
+    let database = Database::open_migrated(settings, &[&event_bus::MIGRATIONS, &db::MIGRATIONS])?;
     let marked = database.write(|connection| {
         let now_us = connection.now_us()?;
         restore_marker::ensure(connection, now_us)
     });
-    marked.map_err(|error| format!("the database could not be marked as made now ({error}): try again"))?;
+    marked.context("the database could not be marked as made now (try again)")?;
     Ok(database)
 }
 
 /// Marks the database as restored from a copy, and returns what to do next.
 ///
 /// # Errors
-/// One sentence for the operator.
-pub fn mark_restored(settings: &Settings) -> Result<String, String> {
+/// What hinders it, for the operator.
+pub fn mark_restored(settings: &Settings) -> anyhow::Result<String> {
     let marked = open_database(&settings.database)?.write(|connection| {
         let now_us = connection.now_us()?;
         restore_marker::restored(connection, now_us)?;
         Ok(now_us)
     });
-    let now_us =
-        marked.map_err(|error| format!("the database could not be marked as restored ({error}): try again"))?;
+    let now_us = marked.context("the database could not be marked as restored (try again)")?;
     // Asks count seconds: one that is made after this returns is later than the marker.
     std::thread::sleep(Duration::from_millis(1_000));
     Ok(format!(
@@ -127,8 +126,8 @@ impl Application {
     /// they answer, the service is not ready.
     ///
     /// # Errors
-    /// One sentence for the operator.
-    pub fn build(settings: Settings) -> Result<Self, String> {
+    /// What hinders it, for the operator.
+    pub fn build(settings: Settings) -> anyhow::Result<Self> {
         metrics::install();
         let bound = http_server::bind(&settings.http)?;
         let database = open_database(&settings.database)?;
@@ -201,12 +200,12 @@ impl Application {
     /// way.
     ///
     /// # Errors
-    /// One sentence when the server broke or the consumer did not leave its group in time.
-    pub async fn run_until(self, stop: impl Future<Output = ()>) -> Result<(), String> {
+    /// When the server broke or the consumer did not leave its group in time.
+    pub async fn run_until(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let Self { server, health, consumer, answer_writer, relay, periodic, calls, drain_timeout, .. } = self;
         http_server::run_until(server, &health, stop, move || {
             let left = consumer.stop();
-            background::stop_all(periodic);
+            worker_threads::stop_all(periodic);
             answer_writer.drain(drain_timeout);
             drop(calls);
             relay.stop();

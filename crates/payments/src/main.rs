@@ -21,14 +21,28 @@ enum OwnCommand {
     Recover,
 }
 
+struct Payments;
+
+impl Service for Payments {
+    const NAME: &'static str = "payments";
+    const SETTINGS_PREFIX: &'static str = PREFIX;
+    type Settings = Settings;
+    type Command = OwnCommand;
+
+    fn migrate(settings: &Settings) -> anyhow::Result<()> {
+        migrate(settings)
+    }
+
+    fn command(settings: &Settings, OwnCommand::Recover: OwnCommand) -> anyhow::Result<String> {
+        mark_restored(settings)
+    }
+
+    async fn run(settings: Settings) -> anyhow::Result<()> {
+        Application::build(settings)?.run_until(stop_signal()).await
+    }
+}
+
 #[actix_web::main]
 async fn main() -> ExitCode {
-    let service = Service {
-        name: "payments",
-        settings_prefix: PREFIX,
-        migrate,
-        own: |settings: &Settings, OwnCommand::Recover: OwnCommand| mark_restored(settings),
-        run: |settings: Settings| async { Application::build(settings)?.run_until(stop_signal()).await },
-    };
-    execute(Arguments::parse().common, service).await
+    execute::<Payments>(Arguments::parse().common).await
 }

@@ -3,8 +3,8 @@
 use crate::domain::concurrency::Limits;
 use dual_db::DatabaseSettings;
 use event_bus::KafkaSettings;
+use secrets::Secret;
 use serde::{Deserialize, Serialize};
-use service_runtime::backoff;
 use service_runtime::client_address::ProxySettings;
 use service_runtime::command_line::ProcessSettings;
 use service_runtime::health::HealthSettings;
@@ -84,7 +84,7 @@ pub struct GatewaySettings {
     #[validate(range(min = 1, max = 31_622_400_000_u64, message = "must be 1 to 31622400000"))]
     pub key_lifetime_ms: u64,
     /// The secret under which the gateway signs its webhooks; without one, none are taken.
-    pub webhook_secret: String,
+    pub webhook_secret: Secret,
     /// How far the time of a webhook's signature may be from now, in seconds.
     #[validate(range(min = 1, max = 86_400, message = "must be 1 to 86400"))]
     pub webhook_tolerance_s: u32,
@@ -122,7 +122,7 @@ impl GatewaySettings {
     pub fn concurrency_limits(&self) -> Limits {
         let ConcurrencySettings { floor, start, idle_ms, longest_rest_ms } = self.concurrency;
         let [idle_us, longest_rest_us] =
-            [idle_ms, longest_rest_ms].map(|ms| backoff::micros(Duration::from_millis(ms)));
+            [idle_ms, longest_rest_ms].map(|ms| dual_db::micros(Duration::from_millis(ms)));
         Limits { floor, start, ceiling: self.max_concurrent_calls, idle_us, longest_rest_us }
     }
 }
@@ -192,7 +192,7 @@ impl Default for Settings {
                 read_timeout_ms: 5_000,
                 request_timeout_ms: 5_000,
                 key_lifetime_ms: 24 * 3_600 * 1_000,
-                webhook_secret: String::new(),
+                webhook_secret: Secret::default(),
                 webhook_tolerance_s: 300,
                 max_concurrent_calls: 256,
                 concurrency: ConcurrencySettings { floor: 1, start: 8, idle_ms: 10_000, longest_rest_ms: 1_000 },
@@ -282,6 +282,30 @@ mod tests {
             assert!(loaded.problems.contains(&said), "{:?}", loaded.problems);
             assert!(names.lines().any(|line| line.starts_with(&format!("{now} = "))), "{now}");
             assert!(!names.contains(older), "{older}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_read_and_never_shown() {
+        let mut set = vec![("DATABASE__URL", "postgres://payments:hunter2@db/payments?password=hunter2")];
+        set.extend(
+            ["KAFKA__SECURITY__SASL_PASSWORD", "KAFKA__SECURITY__KEY_PASSWORD", "GATEWAY__WEBHOOK_SECRET"]
+                .map(|secret| (secret, "hunter2")),
+        );
+        let environment = set.iter().map(|(name, value)| (format!("{PREFIX}__{name}"), (*value).to_owned()));
+        let loaded = load::<Settings>(PREFIX, Settings::RENAMED, None, environment).expect("settings");
+        let Settings { database, kafka, gateway, .. } = &loaded.settings;
+        for read in [
+            database.url.expose(),
+            kafka.security.sasl_password.expose(),
+            kafka.security.key_password.expose(),
+            gateway.webhook_secret.expose(),
+        ] {
+            assert!(read.contains("hunter2"));
+        }
+        for shown in [loaded.describe(), format!("{loaded:?}")] {
+            assert_eq!(shown.matches("********").count(), set.len() + 1, "{shown}");
+            assert!(!shown.contains("hunter2"), "{shown}");
         }
     }
 }

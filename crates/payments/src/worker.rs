@@ -6,15 +6,17 @@ use crate::executor::{Answer, Executor};
 use crate::gateway::{Answered, Dispatcher};
 use crate::settings::SagaSettings;
 use dual_db::Database;
-use service_runtime::background::{self, Pace, Periodic};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use worker_threads::{Backoff, Pace, Periodic};
 
 /// How often writing answers is tried before they are left to whoever takes the sagas up next.
 const WRITE_ATTEMPTS: u32 = 5;
+/// Between the attempts to write answers.
+const BETWEEN_WRITES: Backoff = Backoff::from_millis(200, 1_600);
 /// How often the writer looks whether it should stop.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -38,7 +40,7 @@ impl AnswerWriter {
         let stop = Arc::new(AtomicBool::new(false));
         let stopping = Arc::clone(&stop);
         let making = dispatcher.clone();
-        let thread = background::spawn("answer writer", move || {
+        let thread = worker_threads::spawn("answer writer", move || {
             while !stopping.load(Ordering::SeqCst) {
                 let first = match answers.recv_timeout(LOOK_EVERY) {
                     Ok(first) => first,
@@ -84,7 +86,7 @@ fn write(executor: &Executor, dispatcher: &Dispatcher, answers: &[Answer]) {
                     attempt,
                     "answers could not be written; trying again"
                 );
-                std::thread::sleep(Duration::from_millis(100 << attempt));
+                std::thread::sleep(BETWEEN_WRITES.pause(attempt));
             }
             Err(error) => {
                 return tracing::error!(

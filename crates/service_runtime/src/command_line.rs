@@ -48,18 +48,34 @@ pub enum Command<Own: Subcommand> {
 #[derive(Debug, Clone, Copy, Subcommand)]
 pub enum NoOwnCommand {}
 
-/// What the command line needs to know of a service.
-pub struct Service<Migrate, Do, Run> {
-    /// Its name, in its logs and traces.
-    pub name: &'static str,
+/// A service as its command line knows it.
+pub trait Service {
+    /// Its name, in its logs, traces and complaints.
+    const NAME: &'static str;
     /// What its environment variables begin with.
-    pub settings_prefix: &'static str,
+    const SETTINGS_PREFIX: &'static str;
+    /// What can be set.
+    type Settings: Default + Serialize + DeserializeOwned + Validate + ProcessSettings;
+    /// Its own commands.
+    type Command: Subcommand;
+
     /// Opens and migrates its database.
-    pub migrate: Migrate,
-    /// Does one of its own commands and returns what to print.
-    pub own: Do,
-    /// Runs it until it is told to stop.
-    pub run: Run,
+    ///
+    /// # Errors
+    /// What hinders it.
+    fn migrate(settings: &Self::Settings) -> anyhow::Result<()>;
+
+    /// Executes one of its own commands and returns what to print.
+    ///
+    /// # Errors
+    /// What hinders it.
+    fn command(settings: &Self::Settings, command: Self::Command) -> anyhow::Result<String>;
+
+    /// Runs it until a signal stops it.
+    ///
+    /// # Errors
+    /// What hinders its start, or went wrong in its stop.
+    fn run(settings: Self::Settings) -> impl Future<Output = anyhow::Result<()>>;
 }
 
 /// What is among the settings of every service.
@@ -74,61 +90,55 @@ pub trait ProcessSettings {
 }
 
 /// Does what the command line says.
-pub async fn execute<T, Own, Migrate, Do, Run, Running>(
-    arguments: CommandLine<Own>,
-    service: Service<Migrate, Do, Run>,
-) -> ExitCode
-where
-    Own: Subcommand,
-    Do: FnOnce(&T, Own) -> Result<String, String>,
-    T: Default + Serialize + DeserializeOwned + Validate + ProcessSettings,
-    Migrate: FnOnce(&T) -> Result<(), String>,
-    Run: FnOnce(T) -> Running,
-    Running: Future<Output = Result<(), String>>,
-{
-    // Whoever asks for health is told yes or no.
+pub async fn execute<S: Service>(arguments: CommandLine<S::Command>) -> ExitCode {
+    // A health check knows two exit codes only.
     let refused = if matches!(arguments.command, Some(Command::Health { .. })) { 1 } else { 2 };
     let file = arguments.config.as_deref();
-    let loaded: Loaded<T> = match settings::load(service.settings_prefix, T::RENAMED, file, std::env::vars()) {
-        Ok(loaded) => loaded,
-        Err(SettingsError(problems)) => return refuse(service.name, &problems, refused),
-    };
+    let loaded: Loaded<S::Settings> =
+        match settings::load(S::SETTINGS_PREFIX, S::Settings::RENAMED, file, std::env::vars()) {
+            Ok(loaded) => loaded,
+            Err(SettingsError(problems)) => return refuse(S::NAME, &problems, refused),
+        };
     if let Some(Command::Settings) = arguments.command {
         print(&loaded.describe());
     }
     let settings = match loaded.checked() {
         Ok(settings) => settings,
-        Err(SettingsError(problems)) => return refuse(service.name, &problems, refused),
+        Err(SettingsError(problems)) => return refuse(S::NAME, &problems, refused),
     };
-    let result = match arguments.command {
-        Some(Command::Settings) => Ok(()),
-        Some(Command::Migrate) => (service.migrate)(&settings).map(|()| print("the database is up to date\n")),
-        Some(Command::Health { ready }) => {
-            let question = if ready { Question::Ready } else { Question::Alive };
-            probe::ask(settings.http(), question).map(|answer| print(&format!("{}: {answer}\n", service.name)))
-        }
-        Some(Command::Own(command)) => (service.own)(&settings, command).map(|text| print(&text)),
-        None => match telemetry::start(service.name, settings.log()) {
-            Ok(()) => {
-                let for_machines = settings.log().format == "json";
-                match (service.run)(settings).await {
-                    Err(error) if for_machines => {
-                        tracing::error!("the service ends: {error}");
-                        return ExitCode::FAILURE;
-                    }
-                    result => result,
-                }
-            }
-            Err(error) => Err(error),
-        },
-    };
-    match result {
+    let for_machines = arguments.command.is_none() && settings.log().format == "json";
+    match run_command::<S>(arguments.command, settings).await {
         Ok(()) => ExitCode::SUCCESS,
+        // Once its logs are for machines, so is the reason of its end.
+        Err(error) if for_machines && tracing::enabled!(tracing::Level::ERROR) => {
+            tracing::error!("the service ends: {error:#}");
+            ExitCode::FAILURE
+        }
         Err(error) => {
-            complain(&format!("{}: {error}", service.name));
+            complain(&format!("{}: {error:#}", S::NAME));
             ExitCode::FAILURE
         }
     }
+}
+
+async fn run_command<S: Service>(command: Option<Command<S::Command>>, settings: S::Settings) -> anyhow::Result<()> {
+    match command {
+        Some(Command::Settings) => {}
+        Some(Command::Migrate) => {
+            S::migrate(&settings)?;
+            print("the database is up to date\n");
+        }
+        Some(Command::Health { ready }) => {
+            let question = if ready { Question::Ready } else { Question::Alive };
+            print(&format!("{}: {}\n", S::NAME, probe::ask(settings.http(), question)?));
+        }
+        Some(Command::Own(command)) => print(&S::command(&settings, command)?),
+        None => {
+            telemetry::start(S::NAME, settings.log())?;
+            S::run(settings).await?;
+        }
+    }
+    Ok(())
 }
 
 fn refuse(name: &str, problems: &[String], code: u8) -> ExitCode {

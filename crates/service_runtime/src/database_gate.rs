@@ -9,6 +9,31 @@ use tokio::sync::Semaphore;
 /// How soon a client should come back, in seconds.
 const RETRY_AFTER_S: u64 = 1;
 
+/// Why work behind the gate was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum GateError {
+    /// As much as may waits already, or the process stops.
+    #[error("too many requests wait for the database")]
+    Busy,
+    /// The database's. It is logged.
+    #[error(transparent)]
+    Database(#[from] Error),
+}
+
+impl From<GateError> for Problem {
+    fn from(error: GateError) -> Self {
+        match error {
+            GateError::Busy => {
+                Self::unavailable("too many requests are being answered: try again shortly", RETRY_AFTER_S)
+            }
+            GateError::Database(error) if error.is_refusal() => Self::internal(),
+            GateError::Database(Error::Unavailable(_) | Error::Conflict | Error::Query(_)) => {
+                Self::unavailable("the database is not available: try again shortly", RETRY_AFTER_S)
+            }
+        }
+    }
+}
+
 /// A way to the database for requests. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct DatabaseGate {
@@ -52,23 +77,28 @@ impl DatabaseGate {
         &self,
         work: impl FnOnce(&Database) -> Result<T> + Send + 'static,
     ) -> std::result::Result<T, Problem> {
-        let busy = || Problem::unavailable("too many requests are being answered: try again shortly", RETRY_AFTER_S);
-        let permit = Arc::clone(&self.gate).try_acquire_owned().map_err(|_| busy())?;
+        self.try_run(work).await.map_err(Problem::from)
+    }
+
+    /// As [`DatabaseGate::run`], for those who do not answer over HTTP.
+    ///
+    /// # Errors
+    /// [`GateError`].
+    pub async fn try_run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Database) -> Result<T> + Send + 'static,
+    ) -> std::result::Result<T, GateError> {
+        let permit = Arc::clone(&self.gate).try_acquire_owned().map_err(|_| GateError::Busy)?;
         let database = self.database.clone();
         let result = web::block(move || {
             let _permit = permit;
             work(&database)
         })
         .await
-        .map_err(|_| busy())?;
+        .map_err(|_| GateError::Busy)?;
         result.map_err(|error| {
             tracing::error!(error = &error as &dyn std::error::Error, "a query failed");
-            match error {
-                _ if error.is_refusal() => Problem::internal(),
-                Error::Unavailable(_) | Error::Conflict | Error::Query(_) => {
-                    Problem::unavailable("the database is not available: try again shortly", RETRY_AFTER_S)
-                }
-            }
+            GateError::Database(error)
         })
     }
 }

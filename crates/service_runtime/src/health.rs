@@ -1,6 +1,5 @@
 //! Alive and ready: `/healthz` says that the process answers, `/readyz` whether each dependency, by name, does.
 
-use crate::background::{Pace, Periodic};
 use actix_web::{HttpResponse, web};
 use dual_db::Database;
 use serde::{Deserialize, Serialize};
@@ -9,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use utoipa::ToSchema;
 use validator::Validate;
+use worker_threads::{Pace, Periodic};
 
 /// How often it is said again that a dependency is still not ready.
 const SAY_AGAIN_EVERY: Duration = Duration::from_secs(30);

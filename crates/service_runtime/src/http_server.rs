@@ -1,13 +1,14 @@
 //! The HTTP server of a service: its settings, its port, its life, and reading a body within its limits.
 
-use crate::health::{self, Health};
+use crate::health::Health;
 use crate::problem::{self, Problem};
-use crate::{metrics, request_context};
+use crate::request_context;
 use actix_web::dev::Server;
 use actix_web::http::StatusCode;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Bytes, BytesMut, Payload};
 use actix_web::{App, HttpServer};
+use anyhow::{Context, anyhow};
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 use std::future::Future;
@@ -71,19 +72,19 @@ pub struct Bound {
 /// Binds the port.
 ///
 /// # Errors
-/// One sentence that says what to do.
-pub fn bind(settings: &HttpSettings) -> Result<Bound, String> {
-    let listener = TcpListener::bind((settings.host.as_str(), settings.port)).map_err(|error| match error.kind() {
-        std::io::ErrorKind::AddrInUse => format!(
-            "port {} on {} is in use: stop what uses it or choose another port with the setting http.port",
-            settings.port, settings.host
-        ),
-        _ => format!(
-            "{}:{} cannot be bound ({error}): check the settings http.host and http.port",
-            settings.host, settings.port
-        ),
+/// When the port is in use or cannot be bound, with what to do.
+pub fn bind(settings: &HttpSettings) -> anyhow::Result<Bound> {
+    let (host, port) = (settings.host.as_str(), settings.port);
+    let listener = TcpListener::bind((host, port)).map_err(|error| {
+        let what = match error.kind() {
+            std::io::ErrorKind::AddrInUse => format!(
+                "port {port} on {host} is in use (stop what uses it or choose another port with the setting http.port)"
+            ),
+            _ => format!("{host}:{port} cannot be bound (check the settings http.host and http.port)"),
+        };
+        anyhow::Error::new(error).context(what)
     })?;
-    let port = listener.local_addr().map_err(|error| format!("the bound port is not known ({error})"))?.port();
+    let port = listener.local_addr().context("the bound port is not known")?.port();
     Ok(Bound { listener, port, settings: settings.clone() })
 }
 
@@ -93,15 +94,15 @@ impl Bound {
         self.port
     }
 
-    /// Serves `routes` beside health and metrics. The server runs once it is awaited, as [`run_until`] does.
+    /// Serves `routes`, to whose health routes it gives `health`. The server runs once it is awaited, as [`run_until`] does.
     ///
     /// # Errors
-    /// A sentence when the server cannot be started.
+    /// When the server cannot be started.
     pub fn serve(
         self,
         health: &Health,
         routes: impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
-    ) -> Result<Server, String> {
+    ) -> anyhow::Result<Server> {
         let Self { listener, port, settings } = self;
         let health = web::Data::new(health.clone());
         let server = HttpServer::new(move || {
@@ -109,8 +110,6 @@ impl Bound {
                 .wrap(from_fn(request_context::track))
                 .app_data(health.clone())
                 .configure(routes.clone())
-                .configure(health::routes)
-                .configure(metrics::routes)
                 .default_service(web::to(problem::no_such_route))
         })
         .workers(settings.workers)
@@ -119,7 +118,7 @@ impl Bound {
         .shutdown_timeout(settings.shutdown_timeout_s)
         .disable_signals()
         .listen(listener)
-        .map_err(|error| format!("the HTTP server could not be started ({error})"))?
+        .context("the HTTP server could not be started")?
         .run();
         tracing::info!("listens on http://{}:{port}", settings.host);
         Ok(server)
@@ -130,13 +129,13 @@ impl Bound {
 /// `wind_down`, on a thread that may block: whatever the requests were handed to.
 ///
 /// # Errors
-/// One sentence when the server broke or winding down failed.
+/// When the server broke or winding down failed.
 pub async fn run_until(
     server: Server,
     health: &Health,
     stop: impl Future<Output = ()>,
-    wind_down: impl FnOnce() -> Result<(), String> + Send + 'static,
-) -> Result<(), String> {
+    wind_down: impl FnOnce() -> anyhow::Result<()> + Send + 'static,
+) -> anyhow::Result<()> {
     let handle = server.handle();
     let mut serving = tokio::spawn(server);
     let broke = tokio::select! {
@@ -150,9 +149,9 @@ pub async fn run_until(
         // It was told to stop, so how it ended says nothing.
         let _ = serving.await;
     }
-    web::block(wind_down).await.map_err(|error| format!("stopping broke off ({error})"))??;
+    web::block(wind_down).await.context("stopping broke off")??;
     tracing::info!("stopped");
-    if broke { Err("the HTTP server broke off: the log may say why".to_owned()) } else { Ok(()) }
+    if broke { Err(anyhow!("the HTTP server broke off: the log may say why")) } else { Ok(()) }
 }
 
 /// How long the rest of a body that was refused is held unread, so that its connection is closed behind the answer.

@@ -1,11 +1,9 @@
-//! The edges of a process: settings, telemetry, problem+json, request ids, health, background threads and the HTTP server.
+//! The edges of a process: settings, telemetry, problem+json, request ids, health and the HTTP server.
 //!
 //! Everything a long-running service needs whatever it is about; it knows nothing of claims.
 
 pub mod api;
 mod api_viewer;
-pub mod background;
-pub mod backoff;
 pub mod client_address;
 pub mod command_line;
 pub mod database_gate;

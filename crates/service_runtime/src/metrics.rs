@@ -1,10 +1,10 @@
 //! Prometheus metrics: one recorder for the process, read at `/metrics`.
 
-use crate::background::{Pace, Periodic};
 use actix_web::{HttpResponse, web};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use std::sync::OnceLock;
 use std::time::Duration;
+use worker_threads::{Pace, Periodic};
 
 static RECORDER: OnceLock<(PrometheusHandle, Periodic)> = OnceLock::new();
 

@@ -2,6 +2,7 @@
 //! could. Plain sockets and a bounded wait; no client, no runtime.
 
 use crate::http_server::HttpSettings;
+use anyhow::{Context, bail};
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
@@ -23,30 +24,30 @@ pub enum Question {
 /// Asks the service that listens where `settings` say. Blocks for a bounded time.
 ///
 /// # Errors
-/// One sentence when there is no answer, or it is no.
-pub fn ask(settings: &HttpSettings, question: Question) -> Result<String, String> {
+/// When there is no answer, or it is no.
+pub fn ask(settings: &HttpSettings, question: Question) -> anyhow::Result<String> {
     let path = match question {
         Question::Alive => "/healthz",
         Question::Ready => "/readyz",
     };
     let address = reached_at(settings)?;
     let url = format!("http://{address}{path}");
-    let answer = exchange(address, path).map_err(|error| format!("there is no answer from {url} ({error})"))?;
-    let (status, body) = parse(&answer).ok_or_else(|| format!("what answers at {url} does not speak HTTP"))?;
+    let answer = exchange(address, path).with_context(|| format!("there is no answer from {url}"))?;
+    let (status, body) = parse(&answer).with_context(|| format!("what answers at {url} does not speak HTTP"))?;
     match (status, question) {
         (200, Question::Alive) => Ok(format!("alive at {url}")),
         (200, Question::Ready) => Ok(format!("ready at {url}")),
-        _ => Err(format!("{url} answers {status}{}", missing(body))),
+        _ => bail!("{url} answers {status}{}", missing(body)),
     }
 }
 
 /// Where a client on this machine reaches what is bound as the settings say.
-fn reached_at(settings: &HttpSettings) -> Result<SocketAddr, String> {
+fn reached_at(settings: &HttpSettings) -> anyhow::Result<SocketAddr> {
     let mut address = (settings.host.as_str(), settings.port)
         .to_socket_addrs()
-        .ok()
-        .and_then(|mut addresses| addresses.next())
-        .ok_or_else(|| format!("'{}' is no address: check the setting http.host", settings.host))?;
+        .with_context(|| format!("'{}' is not an address (check the setting http.host)", settings.host))?
+        .next()
+        .with_context(|| format!("'{}' has no address: check the setting http.host", settings.host))?;
     if address.ip().is_unspecified() {
         address.set_ip(match address {
             SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -108,7 +109,7 @@ fn missing(body: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::health::Health;
+    use crate::health::{self, Health};
     use crate::http_server::{bind, run_until};
     use std::net::TcpListener;
 
@@ -118,7 +119,8 @@ mod tests {
 
     /// Asks from another thread, as another process does.
     async fn asked(host: &'static str, port: u16, question: Question) -> Result<String, String> {
-        tokio::task::spawn_blocking(move || ask(&on(host, port), question)).await.unwrap()
+        let answer = tokio::task::spawn_blocking(move || ask(&on(host, port), question)).await.unwrap();
+        answer.map_err(|error| format!("{error:#}"))
     }
 
     #[actix_web::test]
@@ -128,7 +130,7 @@ mod tests {
         health.set("kafka", Err("the brokers do not answer".to_owned()));
         let bound = bind(&on("0.0.0.0", 0)).unwrap();
         let port = bound.port();
-        let server = bound.serve(&health, |_| {}).unwrap();
+        let server = bound.serve(&health, health::routes).unwrap();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let running = actix_web::rt::spawn({
             let health = health.clone();
@@ -153,7 +155,7 @@ mod tests {
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
         let started = Instant::now();
         let answer = ask(&on("127.0.0.1", silent.local_addr().unwrap().port()), Question::Alive).unwrap_err();
-        assert!(answer.contains("timed out"), "{answer}");
+        assert!(format!("{answer:#}").contains("timed out"), "{answer:#}");
         assert!(started.elapsed() < PATIENCE * 2);
 
         let nonsense = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -164,7 +166,7 @@ mod tests {
             stream.write_all(b"220 welcome\r\n\r\n").unwrap();
         });
         let answer = ask(&on("127.0.0.1", port), Question::Alive).unwrap_err();
-        assert!(answer.contains("does not speak HTTP"), "{answer}");
+        assert!(answer.to_string().contains("does not speak HTTP"), "{answer}");
         speaking.join().unwrap();
     }
 }

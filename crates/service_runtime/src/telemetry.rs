@@ -1,6 +1,7 @@
 //! Logs and traces. Every span has a W3C trace id, so that a claim can be followed through both services' logs and
 //! through the `traceparent` header of its events.
 
+use anyhow::Context;
 use opentelemetry::trace::{TraceContextExt, TracerProvider};
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use serde::{Deserialize, Serialize};
@@ -20,7 +21,7 @@ pub struct LogSettings {
     /// `text` for people, `json` for collectors.
     #[validate(custom(function = "known_format"))]
     pub format: String,
-    /// What to log, as in `info` or `warn,claim_process=debug`.
+    /// What to log, as in `info` or `warn,event_bus=debug`.
     pub filter: String,
 }
 
@@ -41,10 +42,10 @@ fn known_format(format: &str) -> Result<(), validator::ValidationError> {
 /// Starts logging to standard output. Called once, by `main`.
 ///
 /// # Errors
-/// A sentence when the filter cannot be read.
-pub fn start(service: &'static str, settings: &LogSettings) -> Result<(), String> {
+/// When the filter cannot be read, or logging was started before.
+pub fn start(service: &'static str, settings: &LogSettings) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&settings.filter)
-        .map_err(|error| format!("the log filter cannot be read ({error}): write info, or warn,claim_process=debug"))?;
+        .with_context(|| format!("the log filter cannot be read (write info, or warn,{service}=debug)"))?;
     let lines = if settings.format == "json" {
         tracing_subscriber::fmt::layer().json().flatten_event(true).with_current_span(true).boxed()
     } else {
@@ -57,7 +58,7 @@ pub fn start(service: &'static str, settings: &LogSettings) -> Result<(), String
         .with(lines)
         .with(tracing_opentelemetry::layer().with_tracer(traces))
         .try_init()
-        .map_err(|error| format!("logging could not be started ({error})"))
+        .context("logging could not be started")
 }
 
 /// Makes `span` a child of the caller's span that `traceparent` names; a malformed value is ignored, as W3C asks.

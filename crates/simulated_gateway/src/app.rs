@@ -9,12 +9,12 @@ use crate::webhooks;
 use actix_web::dev::Server;
 use actix_web::web;
 use dual_db::{Database, DatabaseSettings};
-use service_runtime::background::Periodic;
 use service_runtime::health::Health;
 use service_runtime::{http_server, metrics};
 use std::future::Future;
 use std::time::Duration;
 use tokio::task::JoinHandle;
+use worker_threads::Periodic;
 
 /// How often readiness asks the database.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(2);
@@ -33,8 +33,8 @@ impl Application {
     /// Opens the book, brings its tables up to date and binds the port. Called inside an async runtime.
     ///
     /// # Errors
-    /// One sentence that says what to do.
-    pub fn build(settings: Settings) -> Result<Self, String> {
+    /// What hinders it, for the operator.
+    pub fn build(settings: Settings) -> anyhow::Result<Self> {
         metrics::install();
         let bound = http_server::bind(&settings.http)?;
         let database = open_book(&settings.database)?;
@@ -66,8 +66,8 @@ impl Application {
     /// Serves until `stop` is there; requests in hand are finished first.
     ///
     /// # Errors
-    /// A sentence when the server broke.
-    pub async fn run_until(self, stop: impl Future<Output = ()>) -> Result<(), String> {
+    /// When the server broke.
+    pub async fn run_until(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let Self { server, health, database_health, telling, .. } = self;
         http_server::run_until(server, &health, stop, move || {
             drop(database_health);
@@ -83,7 +83,7 @@ impl Application {
 /// Opens the database and brings its tables up to date.
 ///
 /// # Errors
-/// One sentence that says what to do.
-pub fn open_book(settings: &DatabaseSettings) -> Result<Database, String> {
-    Database::open_migrated(settings, &[&MIGRATIONS]).map_err(|error| error.to_string())
+/// What hinders it, for the operator.
+pub fn open_book(settings: &DatabaseSettings) -> anyhow::Result<Database> {
+    Ok(Database::open_migrated(settings, &[&MIGRATIONS])?)
 }

@@ -15,16 +15,28 @@ struct Arguments {
     common: CommandLine<NoOwnCommand>,
 }
 
+struct SimulatedGateway;
+
+impl Service for SimulatedGateway {
+    const NAME: &'static str = "simulated_gateway";
+    const SETTINGS_PREFIX: &'static str = PREFIX;
+    type Settings = Settings;
+    type Command = NoOwnCommand;
+
+    fn migrate(settings: &Settings) -> anyhow::Result<()> {
+        open_book(&DatabaseSettings { migrate_at_start: true, ..settings.database.clone() }).map(drop)
+    }
+
+    fn command(_: &Settings, command: NoOwnCommand) -> anyhow::Result<String> {
+        match command {}
+    }
+
+    async fn run(settings: Settings) -> anyhow::Result<()> {
+        Application::build(settings)?.run_until(stop_signal()).await
+    }
+}
+
 #[actix_web::main]
 async fn main() -> ExitCode {
-    let service = Service {
-        name: "simulated_gateway",
-        settings_prefix: PREFIX,
-        migrate: |settings: &Settings| {
-            open_book(&DatabaseSettings { migrate_at_start: true, ..settings.database.clone() }).map(drop)
-        },
-        own: |_: &Settings, command: NoOwnCommand| match command {},
-        run: |settings: Settings| async { Application::build(settings)?.run_until(stop_signal()).await },
-    };
-    execute(Arguments::parse().common, service).await
+    execute::<SimulatedGateway>(Arguments::parse().common).await
 }

@@ -4,8 +4,8 @@ pub use crate::domain::faults::Faults;
 use crate::domain::rules::Rules;
 use crate::domain::throughput::{Schedule, Throughput};
 use dual_db::DatabaseSettings;
+use secrets::Secret;
 use serde::{Deserialize, Serialize};
-use service_runtime::backoff;
 use service_runtime::command_line::ProcessSettings;
 use service_runtime::http_server::HttpSettings;
 use service_runtime::telemetry::LogSettings;
@@ -102,7 +102,7 @@ pub struct WebhookSettings {
     /// Where they are told; empty: nobody is, and nothing comes back.
     pub url: String,
     /// The secret that signs what they are told; they must know it.
-    pub secret: String,
+    pub secret: Secret,
     /// How long after its payment an amount that ends in `.53` comes back, in milliseconds; 2000.
     #[validate(range(max = 86_400_000, message = "must be at most 86400000"))]
     pub return_after_ms: u64,
@@ -123,7 +123,7 @@ pub struct WebhookSettings {
 impl WebhookSettings {
     /// How long after its payment an amount comes back whose fate that is, in microseconds; none where nobody is told.
     pub fn returned_after_us(&self) -> Option<i64> {
-        (!self.url.is_empty()).then(|| backoff::micros(Duration::from_millis(self.return_after_ms)))
+        (!self.url.is_empty()).then(|| dual_db::micros(Duration::from_millis(self.return_after_ms)))
     }
 }
 
@@ -179,7 +179,7 @@ impl Default for Settings {
             },
             webhook: WebhookSettings {
                 url: String::new(),
-                secret: String::new(),
+                secret: Secret::default(),
                 return_after_ms: 2_000,
                 interval_ms: 200,
                 timeout_ms: 5_000,
@@ -197,5 +197,27 @@ impl ProcessSettings for Settings {
 
     fn http(&self) -> &HttpSettings {
         &self.http
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use service_runtime::settings::load;
+
+    #[test]
+    fn secrets_are_read_and_never_shown() {
+        let mut set = vec![("DATABASE__URL", "postgres://gateway:hunter2@db/gateway?password=hunter2")];
+        set.extend(["WEBHOOK__SECRET"].map(|secret| (secret, "hunter2")));
+        let environment = set.iter().map(|(name, value)| (format!("{PREFIX}__{name}"), (*value).to_owned()));
+        let loaded = load::<Settings>(PREFIX, Settings::RENAMED, None, environment).expect("settings");
+        let Settings { database, webhook, .. } = &loaded.settings;
+        for read in [database.url.expose(), webhook.secret.expose()] {
+            assert!(read.contains("hunter2"));
+        }
+        for shown in [loaded.describe(), format!("{loaded:?}")] {
+            assert_eq!(shown.matches("********").count(), set.len() + 1, "{shown}");
+            assert!(!shown.contains("hunter2"), "{shown}");
+        }
     }
 }

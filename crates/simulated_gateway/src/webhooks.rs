@@ -4,11 +4,12 @@ use crate::db::returns;
 use crate::domain::webhook::{Returned, SIGNATURE_HEADER, signature};
 use crate::settings::WebhookSettings;
 use actix_web::web;
+use anyhow::Context;
 use dual_db::Database;
 use reqwest::{Client, StatusCode};
-use service_runtime::backoff;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::task::JoinHandle;
+use worker_threads::Backoff;
 
 /// Told in one go.
 const MOST_AT_ONCE: i64 = 100;
@@ -16,15 +17,15 @@ const MOST_AT_ONCE: i64 = 100;
 /// Starts telling; aborting the task ends it. None where nobody is to be told.
 ///
 /// # Errors
-/// A sentence when the HTTP client cannot be made.
-pub fn start(database: Database, settings: &WebhookSettings) -> Result<Option<JoinHandle<()>>, String> {
+/// When the HTTP client cannot be made.
+pub fn start(database: Database, settings: &WebhookSettings) -> anyhow::Result<Option<JoinHandle<()>>> {
     if settings.url.is_empty() {
         return Ok(None);
     }
     let client = Client::builder()
         .timeout(Duration::from_millis(settings.timeout_ms))
         .build()
-        .map_err(|error| format!("the HTTP client for webhooks could not be made ({error})"))?;
+        .context("the HTTP client for webhooks could not be made")?;
     let settings = settings.clone();
     Ok(Some(tokio::spawn(async move {
         loop {
@@ -38,15 +39,12 @@ pub fn start(database: Database, settings: &WebhookSettings) -> Result<Option<Jo
 
 async fn take_due(database: &Database, settings: &WebhookSettings) -> Vec<Returned> {
     let database = database.clone();
-    let first = Duration::from_millis(settings.retry_pause_ms);
-    let longest = Duration::from_millis(settings.max_retry_pause_ms);
+    let backoff = Backoff::from_millis(settings.retry_pause_ms, settings.max_retry_pause_ms);
     let taken = web::block(move || {
         database.write(|connection| {
             let now_us = connection.now_us()?;
-            let again_at_us = |attempts: i64| {
-                let tried_before = u32::try_from(attempts - 1).unwrap_or(0);
-                now_us + backoff::micros(backoff::doubling(first, longest, tried_before))
-            };
+            let again_at_us =
+                |attempts: i64| now_us + dual_db::micros(backoff.pause(u32::try_from(attempts).unwrap_or(0)));
             returns::take_due(connection, now_us, again_at_us, MOST_AT_ONCE)
         })
     });
@@ -63,7 +61,7 @@ async fn take_due(database: &Database, settings: &WebhookSettings) -> Vec<Return
 async fn tell(client: &Client, database: &Database, settings: &WebhookSettings, returned: &Returned) {
     let body = returned.body();
     let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let signed = signature(&settings.secret, i64::try_from(now_s).unwrap_or(0), &body);
+    let signed = signature(settings.secret.expose(), i64::try_from(now_s).unwrap_or(0), &body);
     let sent = client
         .post(&settings.url)
         .header(SIGNATURE_HEADER, signed)

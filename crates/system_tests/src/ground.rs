@@ -58,8 +58,8 @@ impl Ground {
         services(&["start", "kafka"]);
         Self {
             brokers,
-            claims_url: claims.settings().url.clone(),
-            payments_url: payments.settings().url.clone(),
+            claims_url: claims.settings().url.expose().to_owned(),
+            payments_url: payments.settings().url.expose().to_owned(),
             local_broker: None,
             _databases: vec![claims, payments],
             _turn: Some(turn),

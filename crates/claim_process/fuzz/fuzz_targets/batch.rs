@@ -4,7 +4,7 @@
 #![no_main]
 
 use claim_process::intake::ReadLimits;
-use claim_process::intake::batch::{BatchFormat, BatchLimits, Ended, Grouping, StandsIn, read_batch};
+use claim_process::intake::batch_input::{BatchFormat, BatchLimits, Ended, Grouping, SourceLocation, read_batch};
 use claim_process_fuzz::{is_short, judge, memory};
 use flate2::Compression;
 use flate2::read::GzEncoder;
@@ -58,7 +58,7 @@ fn read(input: impl Read, format: Option<BatchFormat>, grouping: Grouping) -> Ve
         let mut next_row = 1;
         let limits = BatchLimits { max_claim_bytes: MAX_CLAIM_BYTES, read: ReadLimits::default() };
         let ended = read_batch(input, format, grouping, limits, &mut |claim| {
-            if let Some(StandsIn::Rows(first, last)) = claim.stands_in {
+            if let Some(SourceLocation::Rows(first, last)) = claim.location {
                 assert!(first == next_row && first <= last, "rows {first} to {last} come where {next_row} is the next");
                 next_row = last + 1;
             }
@@ -66,7 +66,7 @@ fn read(input: impl Read, format: Option<BatchFormat>, grouping: Grouping) -> Ve
                 Ok(form) => judge(form),
                 Err(refusal) => is_short(&refusal.finding().message),
             }
-            said.push(format!("{:?} {} {}", claim.stands_in, &claim.hash[..16], claim.form.is_ok()));
+            said.push(format!("{:?} {} {}", claim.location, &claim.hash[..16], claim.form.is_ok()));
             if said.len() < ENOUGH_CLAIMS { Ok(()) } else { Err(()) }
         });
         said.push(match ended {

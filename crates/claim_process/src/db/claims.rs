@@ -1,6 +1,7 @@
 //! Claims with their lines and timeline: reading them, noting outcomes, and finding those that are due to be asked for.
 
 use super::schema::{claim_lines, claim_timeline, claims};
+use crate::domain::claim::Claim;
 use crate::domain::finding::Finding;
 use crate::domain::transition::{State, Status};
 use claim_events::{Event, KnownOutcome, OutcomeKind, PaymentEvent};
@@ -54,6 +55,27 @@ pub struct LineRow {
     pub member_coinsurance_cents: i64,
     pub member_copay_cents: i64,
     pub net_fee_cents: i64,
+}
+
+/// The rows of a claim's lines, before the claim has a key.
+pub fn line_rows(claim: &Claim) -> Vec<LineRow> {
+    claim
+        .lines
+        .iter()
+        .zip(1_i64..)
+        .map(|(line, number)| LineRow {
+            claim_key: 0,
+            line: number,
+            service_date: line.service_date.to_string(),
+            submitted_procedure: line.submitted_procedure.as_str().to_owned(),
+            quadrant: line.quadrant.map(|quadrant| quadrant.as_str().to_owned()),
+            provider_fees_cents: line.provider_fees.0,
+            allowed_fees_cents: line.allowed_fees.0,
+            member_coinsurance_cents: line.member_coinsurance.0,
+            member_copay_cents: line.member_copay.0,
+            net_fee_cents: line.net_fee().0,
+        })
+        .collect()
 }
 
 /// Something that happened to a claim.
@@ -153,6 +175,17 @@ pub fn find(connection: &mut Connection, claim_id: &str) -> Result<Option<Stored
         claims::table.filter(claims::claim_id.eq(claim_id)).select(ClaimRow::as_select()).load(c)
     })?;
     Ok(with_details(connection, rows)?.pop())
+}
+
+/// Claims by their public ids, in no particular order.
+pub fn find_many(connection: &mut Connection, claim_ids: &[&str]) -> Result<Vec<StoredClaim>> {
+    if claim_ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = on_each_backend!(connection, |c| {
+        claims::table.filter(claims::claim_id.eq_any(claim_ids)).select(ClaimRow::as_select()).load(c)
+    })?;
+    with_details(connection, rows)
 }
 
 /// A page of claims, newest first.

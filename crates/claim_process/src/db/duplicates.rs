@@ -11,16 +11,16 @@ use std::collections::{HashMap, HashSet};
 pub type ContentDigest = [u8; 32];
 
 #[derive(QueryableByName)]
-struct Standing {
+struct ActiveClaim {
     #[diesel(sql_type = Text)]
     digest: String,
     #[diesel(sql_type = Text)]
     claim_id: String,
 }
 
-/// The public id of the oldest claim that stands for each of the digests, where there is one. One query, and one step
+/// The public id of the oldest active claim (submitted or settled) for each of the digests, where there is one. One query, and one step
 /// into the index for each digest, however many equal claims there are.
-pub fn standing(
+pub fn active_claims(
     connection: &mut Connection,
     digests: &HashSet<ContentDigest>,
 ) -> Result<HashMap<ContentDigest, String>> {
@@ -28,7 +28,7 @@ pub fn standing(
         return Ok(HashMap::new());
     }
     let by_name: HashMap<String, ContentDigest> = digests.iter().map(|digest| (hex(digest), *digest)).collect();
-    let found: Vec<Standing> = match connection {
+    let found: Vec<ActiveClaim> = match connection {
         Connection::Sqlite(c) => {
             let names: Vec<String> = by_name.keys().map(|name| format!("\"{name}\"")).collect();
             diesel::sql_query(
@@ -54,7 +54,7 @@ pub fn standing(
 }
 
 /// The public id of the claim that holds each `external_claim_id`, where one does.
-pub fn holders(connection: &mut Connection, external_ids: &[&str]) -> Result<HashMap<String, String>> {
+pub fn external_id_holders(connection: &mut Connection, external_ids: &[&str]) -> Result<HashMap<String, String>> {
     if external_ids.is_empty() {
         return Ok(HashMap::new());
     }
@@ -69,6 +69,9 @@ pub fn holders(connection: &mut Connection, external_ids: &[&str]) -> Result<Has
 
 /// Those of the claims that are stored.
 pub fn stored_of(connection: &mut Connection, claim_ids: &[&str]) -> Result<HashSet<String>> {
+    if claim_ids.is_empty() {
+        return Ok(HashSet::new());
+    }
     let found: Vec<String> = on_each_backend!(connection, |c| {
         claims::table.filter(claims::claim_id.eq_any(claim_ids)).select(claims::claim_id).load(c)
     })?;

@@ -3,8 +3,10 @@
 use super::ROWS_PER_INSERT;
 use super::schema::idempotency_keys;
 use diesel::prelude::*;
-use dual_db::{Connection, Result, on_each_backend};
+use diesel::result::Error as DieselError;
+use dual_db::{Connection, Database, Error, Result, on_each_backend};
 use std::collections::HashMap;
+use std::slice;
 
 /// A key as it is written.
 #[derive(Debug, Clone, Insertable)]
@@ -51,6 +53,22 @@ pub fn holders(connection: &mut Connection, keys: &[&str]) -> Result<HashMap<Str
             .load(c)
     })?;
     Ok(rows.into_iter().map(|(key, body_hash, claim_id)| (key, Holder { body_hash, claim_id })).collect())
+}
+
+/// The holder of a key, after any transaction that is taking the key has ended. It takes the key itself and rolls that
+/// back, so a key that is free stays free.
+pub fn wait_for_holder(database: &Database, key: &str) -> Result<Option<Holder>> {
+    let probe =
+        NewKey { idempotency_key: key.to_owned(), body_hash: String::new(), claim_id: String::new(), created_at_us: 0 };
+    let holder = database.write(|connection| {
+        let holder = claim_keys(connection, slice::from_ref(&probe))?.remove(key);
+        holder.filter(|holder| !holder.claim_id.is_empty()).ok_or(Error::Query(DieselError::RollbackTransaction))
+    });
+    match holder {
+        Ok(holder) => Ok(Some(holder)),
+        Err(Error::Query(DieselError::RollbackTransaction)) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Forgets keys from before a time, the oldest first and at most `most` of them. Returns how many.

@@ -1,15 +1,15 @@
-//! The database: one file an aggregate, its queries beside its table. Nothing here decides anything; `domain` does.
+//! The database: one file an aggregate, its queries beside its table. Nothing here decides anything:
+//! it reads facts and writes what `domain` and `claims` decided.
 
 pub mod agreement;
 pub mod claims;
 pub mod duplicates;
 pub mod idempotency;
-pub mod known_key;
+pub mod insert;
 pub mod provider_totals;
 pub mod reconciliation;
 #[allow(missing_docs, reason = "what a column means is said in the struct of its row")]
 pub mod schema;
-pub mod submit;
 
 use diesel_migrations::embed_migrations;
 use dual_db::Migrations;

@@ -6,10 +6,9 @@ use crate::events::outgoing;
 use crate::settings::WatchdogSettings;
 use dual_db::{Database, Result};
 use event_bus::Relay;
-use service_runtime::background::{Pace, Periodic};
-use service_runtime::backoff;
 use std::sync::Arc;
 use std::time::Duration;
+use worker_threads::{Backoff, Pace, Periodic};
 
 /// Starts the watchdog.
 pub fn start(database: Database, relay: Arc<Relay>, settings: WatchdogSettings) -> Periodic {
@@ -38,15 +37,15 @@ pub fn request_overdue_outcomes(database: &Database, relay: &Relay, settings: &W
     if !any {
         return Ok(0);
     }
-    let first = Duration::from_millis(settings.first_pause_ms);
-    let longest = Duration::from_millis(settings.max_pause_ms);
+    let backoff = Backoff::from_millis(settings.first_pause_ms, settings.max_pause_ms);
     let (asked, newly_marked) = relay.commit(|connection, publications| {
         let now_us = publications.now_us();
         let due = claims::take_due(connection, now_us, settings.max_claims)?;
         let mut newly_marked = Vec::new();
         for claim in &due {
             let request_count = claim.row.request_count + 1;
-            let pause = backoff::doubling(first, longest, u32::try_from(request_count).unwrap_or(u32::MAX));
+            // The first pause was that after its submission.
+            let pause = backoff.pause(u32::try_from(request_count + 1).unwrap_or(u32::MAX));
             let needs_attention = request_count >= settings.attention_after;
             if needs_attention && !claim.row.needs_attention {
                 newly_marked.push((claim.row.claim_id.clone(), request_count));
@@ -54,7 +53,7 @@ pub fn request_overdue_outcomes(database: &Database, relay: &Relay, settings: &W
             claims::note_requested(
                 connection,
                 claim.row.id,
-                now_us + backoff::micros(pause),
+                now_us + dual_db::micros(pause),
                 request_count,
                 needs_attention,
             )?;

@@ -1,56 +1,87 @@
-//! What the handlers share: the way in, the rules, the settings, and the permits that keep what waits bounded.
+//! What the handlers need, made once: each is application data of its own, and a handler names what it uses.
 
+use super::{Limits, routes};
+use crate::claims::batch::Batches;
+use crate::claims::batch::context::BatchResources;
+use crate::claims::submit::Submitter;
+use crate::claims::void::Voider;
+use crate::claims::writer::IngestQueue;
 use crate::domain::rules::rule_set::RuleSet;
-use crate::ingest::IngestQueue;
+use crate::intake::batch_input::BatchLimits;
 use crate::settings::Settings;
+use actix_web::web::{Data, ServiceConfig};
 use dual_db::Database;
 use event_bus::Relay;
 use operator_api::{DeadLetterOperations, Operators};
 use service_runtime::database_gate::DatabaseGate;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
-/// What the handlers share.
-#[derive(Debug, Clone)]
-pub struct Api {
-    /// The way in.
-    pub ingest: IngestQueue,
-    /// The rules as this deployment has them.
-    pub rules: Arc<RuleSet>,
-    /// The settings.
-    pub settings: Arc<Settings>,
-    /// The way out.
-    pub relay: Arc<Relay>,
-    pub(super) database: DatabaseGate,
-    /// That of the whole process: it goes on when the server's workers have ended.
-    pub(super) runtime: Handle,
-    /// A place for each batch that is taken at the same time.
-    pub(super) batches: Arc<Semaphore>,
-    /// A place for each claim of any batch that waits to be stored: the queue has room for single claims beside them.
-    pub(super) batch_claims: Arc<Semaphore>,
-    /// A place for each question of any batch: the way to the database has room for others beside them.
-    pub(super) batch_lookups: Arc<Semaphore>,
-}
-
-/// Which part of those that may wait for the database at once questions of batches may be.
+/// Which part of those that may wait for the database at once look-ups of batches may be.
 const BATCH_SHARE_OF_READS: usize = 4;
 
+/// What the handlers need. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Api {
+    settings: Data<Settings>,
+    rules: Data<RuleSet>,
+    database: Data<DatabaseGate>,
+    submitter: Data<Submitter>,
+    voider: Data<Voider>,
+    batches: Data<Batches>,
+    dead_letters: Data<DeadLetterOperations>,
+}
+
 impl Api {
-    /// What the routes of messages that were set aside need.
-    pub fn dead_letter_operations(&self) -> DeadLetterOperations {
-        let operators = Operators::new(&self.settings.http, &self.settings.proxies);
-        DeadLetterOperations { operators, database: self.database.clone(), relay: Arc::clone(&self.relay) }
+    /// Makes what the handlers need. Called inside the process's own async runtime.
+    pub fn new(queue: IngestQueue, rules: RuleSet, settings: Settings, database: Database, relay: Arc<Relay>) -> Self {
+        let rules = Arc::new(rules);
+        let database = DatabaseGate::new(database, settings.query.max_waiting_reads);
+        let operators = Operators::new(&settings.http, &settings.proxies);
+        let dead_letters = DeadLetterOperations { operators, database: database.clone(), relay: Arc::clone(&relay) };
+        let batches = batches(queue.clone(), Arc::clone(&rules), &settings, database.clone());
+        Self {
+            submitter: Data::new(Submitter::new(Arc::clone(&rules), database.clone(), queue)),
+            voider: Data::new(Voider::new(relay, settings.watchdog.first_pause_us())),
+            batches: Data::new(batches),
+            dead_letters: Data::new(dead_letters),
+            rules: Data::from(rules),
+            database: Data::new(database),
+            settings: Data::new(settings),
+        }
     }
 
-    /// What the handlers share. Called inside the process's own async runtime.
-    pub fn new(ingest: IngestQueue, rules: RuleSet, settings: Settings, database: Database, relay: Arc<Relay>) -> Self {
-        let database = DatabaseGate::new(database, settings.query.max_waiting_reads);
-        let batches = Arc::new(Semaphore::new(settings.batch.max_concurrent));
-        let batch_claims = Arc::new(Semaphore::new(settings.batch.max_waiting_claims));
-        let batch_lookups = Arc::new(Semaphore::new((settings.query.max_waiting_reads / BATCH_SHARE_OF_READS).max(1)));
-        let (rules, settings) = (Arc::new(rules), Arc::new(settings));
-        let runtime = Handle::current();
-        Self { ingest, rules, settings, relay, database, runtime, batches, batch_claims, batch_lookups }
+    /// Registers the routes and what their handlers need.
+    pub fn serve(&self, limits: &Limits, config: &mut ServiceConfig) {
+        config
+            .app_data(self.settings.clone())
+            .app_data(self.rules.clone())
+            .app_data(self.database.clone())
+            .app_data(self.submitter.clone())
+            .app_data(self.voider.clone())
+            .app_data(self.batches.clone())
+            .app_data(self.dead_letters.clone());
+        routes(&self.settings, limits).serve(config);
     }
+}
+
+fn batches(queue: IngestQueue, rules: Arc<RuleSet>, settings: &Settings, database: DatabaseGate) -> Batches {
+    let Settings { batch, query, ingest, .. } = settings;
+    let resources = BatchResources {
+        rules,
+        queue,
+        database,
+        runtime: Handle::current(),
+        claim_permits: Arc::new(Semaphore::new(batch.max_waiting_claims)),
+        max_waiting_claims: batch.max_waiting_claims,
+        look_up_permits: Semaphore::new((query.max_waiting_reads / BATCH_SHARE_OF_READS).max(1)),
+        limits: BatchLimits { max_claim_bytes: batch.max_claim_bytes, read: settings.read_limits() },
+        max_claims: batch.max_claims,
+        max_unread_bytes: batch.max_unread_bytes,
+        answer_timeout: Duration::from_millis(ingest.answer_timeout_ms),
+        stall_timeout: Duration::from_millis(batch.stall_timeout_ms),
+    };
+    Batches::new(batch.max_concurrent, resources)
 }

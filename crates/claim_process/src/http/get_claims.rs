@@ -1,8 +1,7 @@
 //! `GET /v1/claims/{id}` and `GET /v1/claims`.
 
-use super::answer::{ClaimAnswer, StatusName};
-use super::api::Api;
-use crate::db::claims::{self, ListFilter};
+use super::claim_response::{ClaimResponse, StatusName};
+use crate::claims::queries::{ListFilter, find_claim, list_claims};
 use crate::domain::identifiers::{ClaimId, Identifier, Npi};
 use crate::domain::transition::Status;
 use actix_web::{HttpResponse, web};
@@ -10,6 +9,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
+use service_runtime::database_gate::DatabaseGate;
 use service_runtime::page::{self, Cursors};
 use service_runtime::problem::Problem;
 use service_runtime::query::Query;
@@ -25,13 +25,13 @@ const MOST: i64 = 500;
 #[utoipa::path(get, path = "/v1/claims/{id}", tag = "claims", operation_id = "get_claim",
     params(("id" = String, Path, description = "The claim's id.", example = "4fXk0aV1StGXR8Z5jdHi6B")),
     responses(
-        (status = 200, description = "The claim.", body = ClaimAnswer),
+        (status = 200, description = "The claim.", body = ClaimResponse),
         (status = 404, description = "There is no claim with this id.")))]
-pub(super) async fn one(id: web::Path<String>, api: web::Data<Api>) -> Result<HttpResponse, Problem> {
+pub(super) async fn one(id: web::Path<String>, database: web::Data<DatabaseGate>) -> Result<HttpResponse, Problem> {
     let not_found = || Problem::not_found("there is no claim with this id");
     let id = ClaimId::parse(&id).ok_or_else(not_found)?;
-    let claim = api.database.read(move |connection| claims::find(connection, id.as_str())).await?;
-    Ok(HttpResponse::Ok().json(ClaimAnswer::from(claim.ok_or_else(not_found)?)))
+    let claim = database.run(move |database| find_claim(database, &id)).await?;
+    Ok(HttpResponse::Ok().json(ClaimResponse::from(claim.ok_or_else(not_found)?)))
 }
 
 /// Which claims to list: those that every parameter fits.
@@ -68,7 +68,7 @@ pub(super) struct ListQuery {
 #[derive(Serialize, ToSchema)]
 #[schema(as = ClaimPage)]
 pub(super) struct Page {
-    claims: Vec<ClaimAnswer>,
+    claims: Vec<ClaimResponse>,
     /// Where the next page begins; null on the last one.
     next_cursor: Option<String>,
 }
@@ -78,14 +78,14 @@ pub(super) struct Page {
 /// A page at a time. Each claim is on one page, however many come in while the pages are read.
 #[utoipa::path(get, path = "/v1/claims", tag = "claims", operation_id = "list_claims", params(ListQuery),
     responses((status = 200, description = "A page of claims.", body = Page)))]
-pub(super) async fn list(query: Query<ListQuery>, api: web::Data<Api>) -> Result<HttpResponse, Problem> {
+pub(super) async fn list(query: Query<ListQuery>, database: web::Data<DatabaseGate>) -> Result<HttpResponse, Problem> {
     let Query(query) = query;
     let limit = page::limit(query.limit, DEFAULT_LIMIT, MOST)?;
     let filter = query.filter()?;
     // One more than asked for tells whether there is a next page.
-    let mut found = api.database.read(move |connection| claims::list(connection, &filter, limit + 1)).await?;
+    let mut found = database.run(move |database| list_claims(database, &filter, limit + 1)).await?;
     let next_cursor = page::cut(&mut found, limit, |claim| CURSORS.write(&claim.row.id));
-    Ok(HttpResponse::Ok().json(Page { claims: found.into_iter().map(ClaimAnswer::from).collect(), next_cursor }))
+    Ok(HttpResponse::Ok().json(Page { claims: found.into_iter().map(ClaimResponse::from).collect(), next_cursor }))
 }
 
 impl ListQuery {
@@ -113,7 +113,7 @@ impl ListQuery {
     }
 }
 
-/// Reads a parameter that may be missing; `wanted` says what it must be.
+/// Reads a parameter that may be missing; `wanted` describes what it must be.
 fn parsed<T>(
     text: Option<String>,
     read: impl FnOnce(&str) -> Option<T>,

@@ -1,16 +1,19 @@
-//! The HTTP API. Handlers read the request, call what does the work, and turn its result into an answer. The routes of
-//! messages that were set aside come from `operator_api`.
+//! The HTTP API. Handlers read the request, call a use case of `claims`, and turn its result into a response: they know no
+//! database. The routes of dead letters come from `operator_api`.
 
-mod answer;
 pub mod api;
-mod batch;
-mod foreseen;
+mod batch_body;
+mod claim_response;
 mod get_claims;
+mod idempotency_key;
+mod media_type;
+mod origin;
+mod post_batch;
 mod post_claim;
 mod rate_limit;
 mod reconciliation;
+mod request_schema;
 mod rules;
-mod sent;
 mod top_providers;
 mod validate_claim;
 mod void_claim;
@@ -67,7 +70,7 @@ pub fn routes(settings: &Settings, limits: &Limits) -> Routes {
         .route(route!(get_claims::list))
         .route(route!(get_claims::one))
         .route(route!(rules::list))
-        .route(limit_writes(route!(batch::post)))
+        .route(limit_writes(route!(post_batch::post)))
         .route(limit_writes(route!(validate_claim::post)))
         .route(limit_writes(route!(void_claim::post)))
         .route(route!(top_providers::top).limited(tops, |route| limits.top_providers.around(route)))

@@ -1,29 +1,26 @@
 //! `POST /v1/claims`: one claim, as JSON or CSV.
 
-use super::answer::ClaimAnswer;
-use super::api::Api;
-use super::sent::{ONE_LINE_CSV, Refusal, SentClaim, SentCsv};
-use crate::db::known_key;
-use crate::db::submit::{IdempotencyKey, Submission, Submitted};
+use super::claim_response::ClaimResponse;
+use super::idempotency_key::{idempotency_key, key_reused};
+use super::media_type::Format;
+use super::origin::current_origin;
+use super::request_schema::{ONE_LINE_CSV, Refusal, SentClaim, SentCsv};
+use crate::claims::submission::{IdempotencyKey, Submitted};
+use crate::claims::submit::{SubmitError, Submitter};
+use crate::claims::writer::NotStored;
 use crate::domain::finding::Finding;
-use crate::domain::identifiers::ClaimId;
-use crate::domain::raw_claim::RawClaim;
 use crate::domain::rules::likely_duplicate::finding as likely_duplicate;
 use crate::domain::rules::parse_errors::MORE_FINDINGS;
-use crate::ingest::NotStored;
-use crate::intake::{Malformed, ReadLimits, read_csv, read_json};
+use crate::settings::Settings;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CONTENT_ENCODING, CONTENT_TYPE, LOCATION};
+use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
 use service_runtime::http_server::read_body;
 use service_runtime::problem::Problem;
-use service_runtime::{request_context, telemetry};
-use sha2::{Digest, Sha256};
 
 /// How soon a sender that found the queue full should try again, in seconds.
 const RETRY_AFTER_S: u64 = 1;
-const LONGEST_KEY: usize = 255;
 
 /// Send a claim.
 ///
@@ -46,10 +43,10 @@ const LONGEST_KEY: usize = 255;
                 "member coinsurance": "$0.00", "member copay": "$0.00"}))))),
         (SentCsv = "text/csv", example = json!(ONE_LINE_CSV)))),
     responses(
-        (status = 201, description = "It is stored and will be paid.", body = ClaimAnswer,
+        (status = 201, description = "It is stored and will be paid.", body = ClaimResponse,
          headers(("Location" = String, description = "Where the claim is."))),
         (status = 200, description = "It was sent before with this Idempotency-Key: the first answer again, also where the \
-            rules would refuse it now.", body = ClaimAnswer,
+            rules would refuse it now.", body = ClaimResponse,
          headers(("Idempotency-Replayed" = bool, description = "true"))),
         (status = 409, description = "There is another claim with this external_claim_id; `claim_id` names it."),
         (status = 415, description = "The body is neither JSON nor CSV."),
@@ -58,48 +55,31 @@ const LONGEST_KEY: usize = 255;
 pub(super) async fn post(
     request: HttpRequest,
     payload: web::Payload,
-    api: web::Data<Api>,
+    settings: web::Data<Settings>,
+    submitter: web::Data<Submitter>,
 ) -> Result<HttpResponse, Problem> {
     let key = idempotency_key(&request)?;
     let format = Format::of(&request)?;
-    let body = read_body(payload, &api.settings.http).await?;
-    let form =
-        format.read(&body, api.settings.read_limits()).map_err(|Malformed(detail)| Problem::malformed(detail))?;
-    let idempotency = key.map(|key| IdempotencyKey { key, body_hash: format!("{:x}", Sha256::digest(&body)) });
-    let (claim, warnings) = match api.rules.accept(&form, jiff::Timestamp::now()) {
-        Ok(read) => read,
-        Err(findings) => {
-            // The rules and the day may be other ones than when the same request was taken.
-            let before = match idempotency {
-                Some(key) => api.database.run(move |database| known_key::find(database, &key)).await?,
-                None => None,
-            };
-            return before.map_or_else(|| Err(refused(findings)), answer);
-        }
-    };
-    let keyed = idempotency.is_some();
-    let submission = Submission {
-        claim_id: ClaimId::random(),
-        duplicate_check: api.rules.duplicate_check(&claim),
-        claim,
-        warnings,
-        idempotency,
-        correlation_id: request_context::current_request_id().unwrap_or_default(),
-        traceparent: telemetry::current_traceparent(),
-    };
-    answer(api.ingest.submit(submission).await.map_err(|error| not_stored(error, keyed))?)
+    let body = read_body(payload, &settings.http).await?;
+    let form = format.read(&body, settings.read_limits())?;
+    let key = key.map(|key| IdempotencyKey::of_body(key, &body));
+    let has_key = key.is_some();
+    match submitter.submit(&form, key, &current_origin()).await {
+        Ok(submitted) => response(submitted),
+        Err(SubmitError::Refused(findings)) => Err(refused(findings)),
+        Err(SubmitError::LookUp(error)) => Err(error.into()),
+        Err(SubmitError::NotStored(error)) => Err(not_stored(error, has_key)),
+    }
 }
 
-fn answer(submitted: Submitted) -> Result<HttpResponse, Problem> {
+fn response(submitted: Submitted) -> Result<HttpResponse, Problem> {
     match submitted {
         Submitted::Accepted(claim) => {
-            tracing::info!(claim_id = claim.row.claim_id, lines = claim.lines.len(), "a claim was accepted");
-            metrics::counter!("claims_accepted_total").increment(1);
             let location = format!("/v1/claims/{}", claim.row.claim_id);
-            Ok(HttpResponse::Created().insert_header((LOCATION, location)).json(ClaimAnswer::from(*claim)))
+            Ok(HttpResponse::Created().insert_header((LOCATION, location)).json(ClaimResponse::from(*claim)))
         }
         Submitted::Replayed(claim) => {
-            Ok(HttpResponse::Ok().insert_header(("idempotency-replayed", "true")).json(ClaimAnswer::from(*claim)))
+            Ok(HttpResponse::Ok().insert_header(("idempotency-replayed", "true")).json(ClaimResponse::from(*claim)))
         }
         Submitted::KeyReused => {
             Err(key_reused("the same Idempotency-Key came with another body: use a new key for a new claim"))
@@ -115,89 +95,7 @@ fn answer(submitted: Submitted) -> Result<HttpResponse, Problem> {
     }
 }
 
-pub(super) enum Format {
-    Json,
-    Csv,
-    /// Not said, or what `curl --data` says by itself: the first character tells.
-    Unsaid,
-}
-
-impl Format {
-    pub(super) fn of(request: &HttpRequest) -> Result<Self, Problem> {
-        if content_encoding(request).is_some_and(|encoding| encoding != "identity") {
-            return Err(unsupported(
-                "send the claim as it is; POST /v1/claims/batch also takes what is packed with gzip",
-            ));
-        }
-        match content_type(request).as_deref() {
-            Some("application/json") => Ok(Format::Json),
-            Some("text/csv") => Ok(Format::Csv),
-            None | Some("application/x-www-form-urlencoded") => Ok(Format::Unsaid),
-            Some(_) => Err(unsupported(
-                "send application/json or text/csv, and say so in Content-Type; POST /v1/claims/batch also takes JSON Lines \
-                 and forms",
-            )),
-        }
-    }
-
-    pub(super) fn read(&self, body: &[u8], limits: ReadLimits) -> Result<RawClaim, Malformed> {
-        match self {
-            Format::Json => read_json(body, limits),
-            Format::Csv => read_csv(body, limits),
-            Format::Unsaid => match body
-                .strip_prefix("\u{feff}".as_bytes())
-                .unwrap_or(body)
-                .iter()
-                .find(|byte| !byte.is_ascii_whitespace())
-            {
-                Some(b'{' | b'[') => read_json(body, limits),
-                _ => read_csv(body, limits),
-            },
-        }
-    }
-}
-
-/// A kind of body that is not read.
-pub(super) fn unsupported(detail: &str) -> Problem {
-    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", "This kind of body is not read here", detail)
-}
-
-/// The kind of body, in lower case and without its parameters.
-pub(super) fn content_type(request: &HttpRequest) -> Option<String> {
-    let said = request.headers().get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?"));
-    said.map(|said| said.split(';').next().unwrap_or("").trim().to_ascii_lowercase())
-}
-
-/// How the body is packed, in lower case.
-pub(super) fn content_encoding(request: &HttpRequest) -> Option<String> {
-    let said = request.headers().get(CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("?"));
-    said.map(|said| said.trim().to_ascii_lowercase())
-}
-
-pub(super) fn idempotency_key(request: &HttpRequest) -> Result<Option<String>, Problem> {
-    let mut values = request.headers().get_all("idempotency-key");
-    let Some(value) = values.next() else { return Ok(None) };
-    if values.next().is_some() {
-        return Err(Problem::malformed("the Idempotency-Key was sent more than once: send one"));
-    }
-    let key = value.to_str().ok().map(str::trim);
-    let key =
-        key.filter(|key| (1..=LONGEST_KEY).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic()));
-    key.map(|key| Some(key.to_owned())).ok_or_else(|| {
-        Problem::malformed(format!(
-            "the Idempotency-Key must be 1 to {LONGEST_KEY} printable ASCII characters, and none of them a blank or a tab"
-        ))
-    })
-}
-
-/// What came before with the same `Idempotency-Key` was something else.
-pub(super) fn key_reused(detail: impl Into<String>) -> Problem {
-    let title = "The Idempotency-Key was used before";
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key-reused", title, detail)
-}
-
 fn refused(findings: Vec<Finding>) -> Problem {
-    metrics::counter!("claims_refused_total").increment(1);
     let listed = findings.iter().filter(|finding| finding.code() != MORE_FINDINGS.code).count();
     let detail = match listed {
         _ if listed < findings.len() => format!("more than {listed} things have to be put right; nothing was stored"),
@@ -208,13 +106,13 @@ fn refused(findings: Vec<Finding>) -> Problem {
         .with("errors", json!(findings))
 }
 
-/// `keyed`: whether there is a key with which it can be sent again without a second claim.
-fn not_stored(error: NotStored, keyed: bool) -> Problem {
+/// `has_key`: whether there is a key with which it can be sent again without a second claim.
+fn not_stored(error: NotStored, has_key: bool) -> Problem {
     match error {
         NotStored::QueueFull => {
             Problem::unavailable("too many claims are waiting: send this one again shortly", RETRY_AFTER_S)
         }
-        NotStored::Unavailable if keyed => Problem::unavailable(
+        NotStored::Unavailable if has_key => Problem::unavailable(
             "the claim could not be stored for certain: send it again with the same Idempotency-Key",
             RETRY_AFTER_S,
         ),

@@ -1,36 +1,35 @@
 //! `GET /v1/reconciliation`: what was submitted against what became of it, and what does not agree, by name and number.
 
-use super::api::Api;
-use crate::db::agreement::{self, Agreement, Each, Pair};
-use crate::db::reconciliation::{self, Reconciliation, Sum, Waiting};
+use crate::claims::queries::{self, Agreement, AsOf, Each, Pair, Reconciliation, Sum, Waiting};
 use crate::domain::cents::Cents;
 use actix_web::{HttpResponse, web};
 use claim_events::rfc3339;
 use serde::Serialize;
 use service_runtime::api::{Money, Time};
+use service_runtime::database_gate::DatabaseGate;
 use service_runtime::problem::Problem;
 use utoipa::ToSchema;
 
 #[derive(Serialize, ToSchema)]
-pub(super) struct ReconciliationAnswer {
+pub(super) struct ReconciliationResponse {
     #[schema(value_type = Time)]
     as_of: String,
-    submitted: SumAnswer,
+    submitted: SumResponse,
     /// Of these, those whose `claim.submitted` Kafka has acknowledged. Whether Kafka still has it is not known.
-    published: SumAnswer,
+    published: SumResponse,
     /// Of these, the others: the event waits in the outbox. It is sent in a moment, or as soon as Kafka is there. A claim that is
     /// said again, since its outcome is overdue, is one of them until Kafka has acknowledged that, too.
-    unpublished: SumAnswer,
+    unpublished: SumResponse,
     /// How long the oldest event of these has waited.
     oldest_unpublished_age_s: Option<i64>,
-    settled: SumAnswer,
-    unwound: SumAnswer,
-    pending: SumAnswer,
+    settled: SumResponse,
+    unwound: SumResponse,
+    pending: SumResponse,
     oldest_pending_age_s: Option<i64>,
-    needs_attention: SumAnswer,
+    needs_attention: SumResponse,
     oldest_needs_attention_age_s: Option<i64>,
     /// The 20 of these that wait the longest, longest first; `GET /v1/claims?needs_attention=true` has all.
-    needing_attention: Vec<WaitingAnswer>,
+    needing_attention: Vec<WaitingResponse>,
     /// Whether all of `checks` do.
     agrees: bool,
     /// What does not agree, in words and numbers.
@@ -40,7 +39,7 @@ pub(super) struct ReconciliationAnswer {
 }
 
 #[derive(Serialize, ToSchema)]
-struct SumAnswer {
+struct SumResponse {
     claims: i64,
     #[schema(value_type = Money)]
     net_fee: String,
@@ -49,7 +48,7 @@ struct SumAnswer {
 
 /// A claim that was asked for so often that somebody should look.
 #[derive(Serialize, ToSchema)]
-struct WaitingAnswer {
+struct WaitingResponse {
     id: String,
     status: String,
     #[schema(value_type = Money)]
@@ -63,33 +62,33 @@ struct WaitingAnswer {
 #[derive(Serialize, ToSchema)]
 struct Check {
     name: &'static str,
-    expected: SumAnswer,
-    found: SumAnswer,
+    expected: SumResponse,
+    found: SumResponse,
     agrees: bool,
     /// How many claims or providers are off. They may cancel each other out in the sums.
     off: i64,
     /// The first 20 of them.
-    named: Vec<OffAnswer>,
+    named: Vec<OffResponse>,
 }
 
 /// A claim, by its id, or a provider, by its NPI, that is off.
 #[derive(Serialize, ToSchema)]
-struct OffAnswer {
+struct OffResponse {
     #[serde(skip_serializing_if = "Option::is_none")]
     claim_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     provider_npi: Option<String>,
-    expected: SumAnswer,
-    found: SumAnswer,
+    expected: SumResponse,
+    found: SumResponse,
 }
 
-impl From<Sum> for SumAnswer {
+impl From<Sum> for SumResponse {
     fn from(Sum { claims, cents }: Sum) -> Self {
         Self { claims, net_fee: Cents(cents).to_string(), net_fee_cents: cents }
     }
 }
 
-impl WaitingAnswer {
+impl WaitingResponse {
     fn of(waiting: Waiting, now_us: i64) -> Self {
         Self {
             id: waiting.claim_id,
@@ -109,12 +108,12 @@ impl From<Agreement> for Check {
             found: agreement.found.into(),
             agrees: agreement.off == 0,
             off: agreement.off,
-            named: agreement.named.into_iter().map(|pair| OffAnswer::of(pair, agreement.each)).collect(),
+            named: agreement.named.into_iter().map(|pair| OffResponse::of(pair, agreement.each)).collect(),
         }
     }
 }
 
-impl OffAnswer {
+impl OffResponse {
     fn of(Pair { id, expected, found }: Pair, each: Each) -> Self {
         let (claim_id, provider_npi) = match each {
             Each::Claim => (Some(id), None),
@@ -128,24 +127,16 @@ impl OffAnswer {
 ///
 /// Counts and sums at one moment, and what does not agree: which sums, by how much, and which claims or providers.
 #[utoipa::path(get, path = "/v1/reconciliation", tag = "claims", operation_id = "reconcile",
-    responses((status = 200, description = "Counts and sums at one moment.", body = ReconciliationAnswer)))]
-pub(super) async fn reconcile(api: web::Data<Api>) -> Result<HttpResponse, Problem> {
-    let (found, agreements, now_us) = api
-        .database
-        .read(|connection| {
-            connection.snapshot(|connection| {
-                let now_us = connection.now_us()?;
-                Ok((reconciliation::compute(connection)?, agreement::compare(connection)?, now_us))
-            })
-        })
-        .await?;
-    Ok(HttpResponse::Ok().json(answer(found, agreements, now_us)))
+    responses((status = 200, description = "Counts and sums at one moment.", body = ReconciliationResponse)))]
+pub(super) async fn reconcile(database: web::Data<DatabaseGate>) -> Result<HttpResponse, Problem> {
+    let AsOf { value: (found, agreements), now_us } = database.run(queries::reconcile).await?;
+    Ok(HttpResponse::Ok().json(response(found, agreements, now_us)))
 }
 
-fn answer(found: Reconciliation, agreements: Vec<Agreement>, now_us: i64) -> ReconciliationAnswer {
+fn response(found: Reconciliation, agreements: Vec<Agreement>, now_us: i64) -> ReconciliationResponse {
     let age = |since_us: Option<i64>| since_us.map(|since_us| age_s(since_us, now_us));
     let disagreements: Vec<String> = agreements.iter().filter(|one| one.off > 0).map(in_words).collect();
-    ReconciliationAnswer {
+    ReconciliationResponse {
         as_of: rfc3339(now_us),
         submitted: found.submitted.into(),
         published: found.published.into(),
@@ -157,7 +148,7 @@ fn answer(found: Reconciliation, agreements: Vec<Agreement>, now_us: i64) -> Rec
         oldest_pending_age_s: age(found.pending_since_us),
         needs_attention: found.needs_attention.into(),
         oldest_needs_attention_age_s: age(found.needing_attention.first().map(|oldest| oldest.since_us)),
-        needing_attention: found.needing_attention.into_iter().map(|one| WaitingAnswer::of(one, now_us)).collect(),
+        needing_attention: found.needing_attention.into_iter().map(|one| WaitingResponse::of(one, now_us)).collect(),
         agrees: disagreements.is_empty(),
         disagreements,
         checks: agreements.into_iter().map(Check::from).collect(),

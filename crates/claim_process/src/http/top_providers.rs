@@ -1,12 +1,12 @@
 //! `GET /v1/providers/top`: the providers with the highest net fees, aggregated in the database.
 
-use super::api::Api;
-use crate::db::provider_totals;
+use crate::claims::queries::{AsOf, top_providers};
 use crate::domain::cents::Cents;
 use actix_web::{HttpResponse, web};
 use claim_events::rfc3339;
 use serde::{Deserialize, Serialize};
 use service_runtime::api::{Money, Time};
+use service_runtime::database_gate::DatabaseGate;
 use service_runtime::page;
 use service_runtime::problem::Problem;
 use service_runtime::query::Query;
@@ -44,12 +44,9 @@ struct Provider {
 /// Of claims that are not unwound; of equal sums the lower NPI comes first.
 #[utoipa::path(get, path = "/v1/providers/top", tag = "claims", operation_id = "top_providers", params(TopQuery),
     responses((status = 200, description = "The providers, highest first.", body = TopProviders)))]
-pub(super) async fn top(query: Query<TopQuery>, api: web::Data<Api>) -> Result<HttpResponse, Problem> {
+pub(super) async fn top(query: Query<TopQuery>, database: web::Data<DatabaseGate>) -> Result<HttpResponse, Problem> {
     let limit = page::limit(query.0.limit, DEFAULT_LIMIT, MOST)?;
-    let (totals, now_us) = api
-        .database
-        .read(move |connection| Ok((provider_totals::top(connection, limit)?, connection.now_us()?)))
-        .await?;
+    let AsOf { value: totals, now_us } = database.run(move |database| top_providers(database, limit)).await?;
     let providers = totals
         .into_iter()
         .zip(1..)

@@ -1,19 +1,21 @@
 //! `POST /v1/claims/validate`: the same checks as for storing, and nothing is stored. One claim, or with `?batch=true` (or a
 //! kind of body that is always a batch) many.
 
-use super::answer::ClaimPreview;
-use super::api::Api;
-use super::batch::{Purpose, is_always_a_batch, take};
-use super::foreseen::{Checked, foresee};
-use super::post_claim::{Format, content_type};
-use super::sent::{BatchLine, ONE_LINE_CSV, SentClaim, SentCsv, SentForm, SentLines};
+use super::claim_response::ClaimPreview;
+use super::media_type::{Format, is_always_a_batch};
+use super::post_batch::take;
+use super::request_schema::{BatchLine, ONE_LINE_CSV, SentClaim, SentCsv, SentForm, SentLines};
+use crate::claims::batch::Batches;
+use crate::claims::batch::context::Mode;
+use crate::claims::preflight::validate;
 use crate::domain::finding::Finding;
 use crate::domain::rules::rule::Severity;
-use crate::domain::rules::rule_set::Validation;
-use crate::intake::Malformed;
-use crate::intake::batch::Grouping;
+use crate::domain::rules::rule_set::{RuleSet, Validation};
+use crate::intake::batch_input::Grouping;
+use crate::settings::Settings;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
+use service_runtime::database_gate::DatabaseGate;
 use service_runtime::http_server::read_body;
 use service_runtime::problem::Problem;
 use service_runtime::query::Query;
@@ -73,24 +75,18 @@ pub(super) async fn post(
     request: HttpRequest,
     payload: web::Payload,
     Query(query): Query<ValidateQuery>,
-    api: web::Data<Api>,
+    settings: web::Data<Settings>,
+    rules: web::Data<RuleSet>,
+    database: web::Data<DatabaseGate>,
+    batches: web::Data<Batches>,
 ) -> Result<HttpResponse, Problem> {
-    if query.batch || content_type(&request).is_some_and(|kind| is_always_a_batch(&kind)) {
-        return take(&request, payload, query.group, &api, Purpose::Validate).await;
+    if query.batch || is_always_a_batch(&request) {
+        return take(&request, payload, query.group, &settings, &batches, Mode::Validate).await;
     }
     let format = Format::of(&request)?;
-    let body = read_body(payload, &api.settings.http).await?;
-    let form =
-        format.read(&body, api.settings.read_limits()).map_err(|Malformed(detail)| Problem::malformed(detail))?;
-    let Validation { mut claim, mut refused, mut warnings } = api.rules.validate(&form, jiff::Timestamp::now());
-    if let Some(valid) = &claim {
-        let checked = [Checked::new(&api.rules, valid)];
-        for foreseen in api.database.run(move |database| foresee(database, &checked)).await? {
-            warnings.splice(0..0, foreseen.warning);
-            refused.extend(foreseen.refused);
-        }
-        claim = claim.filter(|_| refused.is_empty());
-    }
+    let body = read_body(payload, &settings.http).await?;
+    let form = format.read(&body, settings.read_limits())?;
+    let Validation { claim, refused, warnings } = validate(&rules, &database, &form).await?;
     let refused = refused.into_iter().map(|finding| Judged { severity: Severity::Reject, finding });
     let warned = warnings.into_iter().map(|finding| Judged { severity: Severity::Warn, finding });
     let claim = claim.as_ref().map(ClaimPreview::from);

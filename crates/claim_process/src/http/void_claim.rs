@@ -1,19 +1,16 @@
 //! `POST /v1/claims/{id}/void`: withdraws a claim, at any time. What was paid is paid back.
 
-use super::answer::ClaimAnswer;
-use super::api::Api;
-use super::sent::Refusal;
-use crate::db::claims::{self, StoredClaim};
+use super::claim_response::ClaimResponse;
+use super::request_schema::Refusal;
+use crate::claims::void::{Voided, Voider};
 use crate::domain::identifiers::ClaimId;
 use crate::domain::rules::parse_errors::{LENGTH, REQUIRED};
-use crate::domain::transition::{self, Void};
-use crate::events::outgoing;
+use crate::settings::Settings;
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
-use dual_db::Connection;
-use event_bus::Publications;
 use serde::Deserialize;
 use serde_json::json;
+use service_runtime::database_gate::DatabaseGate;
 use service_runtime::http_server::read_body;
 use service_runtime::problem::Problem;
 use utoipa::ToSchema;
@@ -29,13 +26,6 @@ pub(super) struct VoidBody {
     reason: Option<String>,
 }
 
-/// What became of a request to withdraw.
-enum Outcome {
-    NoSuchClaim,
-    Unwound,
-    Voided { claim: Box<StoredClaim>, is_news: bool },
-}
-
 /// Withdraw a claim.
 ///
 /// At any time, and as often as one likes: what was paid is paid back, and the claim ends unwound.
@@ -43,7 +33,7 @@ enum Outcome {
     params(("id" = String, Path, description = "The claim's id.", example = "4fXk0aV1StGXR8Z5jdHi6B")),
     request_body(content = VoidBody, example = json!({"reason": "sent by mistake"})),
     responses(
-        (status = 202, description = "It is being withdrawn, or was before.", body = ClaimAnswer),
+        (status = 202, description = "It is being withdrawn, or was before.", body = ClaimResponse),
         (status = 404, description = "There is no claim with this id."),
         (status = 409, description = "It is unwound already, for another cause."),
         (status = 422, description = "The reason is missing or too long.", body = Refusal,
@@ -51,52 +41,22 @@ enum Outcome {
 pub(super) async fn post(
     id: web::Path<String>,
     payload: web::Payload,
-    api: web::Data<Api>,
+    settings: web::Data<Settings>,
+    database: web::Data<DatabaseGate>,
+    voider: web::Data<Voider>,
 ) -> Result<HttpResponse, Problem> {
-    let reason = read_reason(&read_body(payload, &api.settings.http).await?)?;
+    let reason = read_reason(&read_body(payload, &settings.http).await?)?;
     let not_found = || Problem::not_found("there is no claim with this id");
     let id = ClaimId::parse(&id).ok_or_else(not_found)?;
-    let relay = api.relay.clone();
-    let due_after_us = api.settings.watchdog.first_pause_us();
-    let void = move |connection: &mut Connection, publications: &mut Publications| {
-        let now_us = publications.now_us();
-        let Some(mut row) = claims::find_for_update(connection, &[id.as_str()])?.pop() else {
-            return Ok(Outcome::NoSuchClaim);
-        };
-        let is_news = match transition::void(row.state()?) {
-            Void::Refused => return Ok(Outcome::Unwound),
-            Void::Already => false,
-            Void::Accepted(status) => {
-                row.status = status.name().to_owned();
-                row.version = 2;
-                row.voided_at_us = Some(now_us);
-                row.void_reason = Some(reason.clone());
-                claims::note_void(connection, &row, now_us + due_after_us)?;
-                true
-            }
-        };
-        let voided = claims::with_details(connection, vec![row])?;
-        if is_news {
-            publications.publish(voided.iter().map(outgoing::current_event));
-        }
-        let claim = voided.into_iter().next().map(Box::new);
-        Ok(claim.map_or(Outcome::NoSuchClaim, |claim| Outcome::Voided { claim, is_news }))
-    };
-    match api.database.run(move |_| relay.commit(void)).await? {
-        Outcome::NoSuchClaim => Err(not_found()),
-        Outcome::Unwound => Err(Problem::new(
+    match database.run(move |_| voider.void(&id, &reason)).await? {
+        Voided::Accepted(claim) => Ok(HttpResponse::Accepted().json(ClaimResponse::from(*claim))),
+        Voided::NoSuchClaim => Err(not_found()),
+        Voided::AlreadyUnwound => Err(Problem::new(
             StatusCode::CONFLICT,
             "already-unwound",
             "The claim is unwound already",
             "the claim was unwound for another cause, which its outcome names: nothing is left to withdraw",
         )),
-        Outcome::Voided { claim, is_news } => {
-            if is_news {
-                tracing::info!(claim_id = claim.row.claim_id, "a claim was withdrawn");
-                metrics::counter!("claims_voided_total").increment(1);
-            }
-            Ok(HttpResponse::Accepted().json(ClaimAnswer::from(*claim)))
-        }
     }
 }
 

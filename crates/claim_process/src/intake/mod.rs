@@ -1,6 +1,6 @@
 //! From what a sender sends to a [`RawClaim`]: JSON in its three shapes, or CSV. No value is interpreted here.
 
-pub mod batch;
+pub mod batch_input;
 mod csv;
 mod csv_watch;
 mod json;

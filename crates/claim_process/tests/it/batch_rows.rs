@@ -6,7 +6,7 @@ use claim_process::domain::limits::Limits;
 use claim_process::domain::rules::default_severities;
 use claim_process::domain::rules::rule_set::RuleSet;
 use claim_process::intake::ReadLimits;
-use claim_process::intake::batch::{BatchFormat, BatchLimits, Grouping, StandsIn, read_batch};
+use claim_process::intake::batch_input::{BatchFormat, BatchLimits, Grouping, SourceLocation, read_batch};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::convert::Infallible;
@@ -256,7 +256,7 @@ fn whatever_the_order_of_rows_a_claim_is_accepted_just_where_no_row_beside_it_ma
             let limits = BatchLimits { max_claim_bytes: 10_000, read: ReadLimits::default() };
             let mut next = 0;
             read_batch(csv.as_bytes(), Some(BatchFormat::Csv), Grouping::Claim, limits, &mut |claim| {
-                let Some(StandsIn::Rows(first, last)) = claim.stands_in else { panic!("a claim of no rows") };
+                let Some(SourceLocation::Rows(first, last)) = claim.location else { panic!("a claim of no rows") };
                 let (first, last) = (usize::try_from(first).unwrap() - 1, usize::try_from(last).unwrap());
                 assert_eq!(first, next, "{rows:?}");
                 next = last;

@@ -85,7 +85,7 @@ on_both_databases! {
         let directory = tempfile::tempdir().unwrap();
         let mut command = program(directory.path());
         command
-            .env("CLAIM_PROCESS__DATABASE__URL", &database.settings().url)
+            .env("CLAIM_PROCESS__DATABASE__URL", database.settings().url.expose())
             .env("CLAIM_PROCESS__KAFKA__BROKERS", kafka.address())
             .env("CLAIM_PROCESS__LOG__FILTER", "debug")
             .env("CLAIM_PROCESS__RATE_LIMIT__TOP_PROVIDERS_PER_MINUTE", "1000")

@@ -65,8 +65,9 @@ fn a_service_is_as_long_ago_as_the_setting_says_and_the_real_claim_is_not_too_ol
     for (now, expected) in [("2038-03-27T23:00:00Z", ""), ("2038-03-29T00:00:00Z", "service_date_age")] {
         assert_eq!(code(&twenty_years, &[], now), expected, "{now}");
     }
-    let (_, warnings) =
-        twenty_years.accept(&read_csv(REAL_CLAIM.as_bytes(), ReadLimits::default()).unwrap(), Timestamp::now()).unwrap();
+    let (_, warnings) = twenty_years
+        .accept(&read_csv(REAL_CLAIM.as_bytes(), ReadLimits::default()).unwrap(), Timestamp::now())
+        .unwrap();
     assert_eq!(warnings, []);
 }
 

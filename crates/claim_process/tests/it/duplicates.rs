@@ -1,8 +1,9 @@
 //! A claim that equals one that stands: it warns with the earlier claim's id, or is refused, and its neighbours are stored.
 
 use crate::service::{PROVIDERS, assert_totals_agree, claim, line, with_service, with_settings};
+use claim_process::claims::store::store;
+use claim_process::claims::submission::{Origin, Submission, Submitted};
 use claim_process::db;
-use claim_process::db::submit::{Submission, Submitted, store};
 use claim_process::domain::identifiers::ClaimId;
 use claim_process::domain::limits::Limits;
 use claim_process::domain::rules::default_severities;
@@ -30,8 +31,7 @@ fn submission(severity: Severity, body: &Value) -> Submission {
         claim,
         warnings,
         idempotency: None,
-        correlation_id: "request".to_owned(),
-        traceparent: None,
+        origin: Origin { correlation_id: "request".to_owned(), traceparent: None },
     }
 }
 

@@ -7,7 +7,7 @@ use claim_process::domain::raw_claim::RawClaim;
 use claim_process::domain::rules::default_severities;
 use claim_process::domain::rules::rule_set::RuleSet;
 use claim_process::domain::service_date::ServiceDate;
-use claim_process::intake::batch::{BatchFormat, BatchLimits, Grouping, StandsIn, read_batch};
+use claim_process::intake::batch_input::{BatchFormat, BatchLimits, Grouping, SourceLocation, read_batch};
 use claim_process::intake::{ReadLimits, read_csv, read_json};
 use jiff::Timestamp;
 use std::convert::Infallible;
@@ -44,7 +44,7 @@ fn read_by_all(input: &[u8]) {
                 let mut before = 0;
                 let _ = read_batch(batch, format, grouping, limits, &mut |claim| {
                     claim.form.iter().for_each(judge);
-                    if let Some(StandsIn::Rows(..)) = claim.stands_in {
+                    if let Some(SourceLocation::Rows(..)) = claim.location {
                         let line = claim.file_line.unwrap();
                         assert!(line > before, "a claim at line {line} behind one at {before}");
                         before = line;

@@ -3,23 +3,26 @@
 use crate::service::Second;
 use crate::service::with_settings;
 use crate::service::{Answer, PROVIDERS, REAL_CLAIM, assert_totals_agree, claim, line, with_service};
+use claim_process::claims::key_purge::purge;
+use claim_process::claims::store::store;
+use claim_process::claims::submission::{IdempotencyKey, Origin, Submission, Submitted};
+use claim_process::db;
 use claim_process::db::idempotency::{NewKey, claim_keys, forget};
-use claim_process::db::submit::{IdempotencyKey, Submission, store};
 use claim_process::domain::identifiers::ClaimId;
 use claim_process::domain::limits::Limits;
 use claim_process::domain::rules::default_severities;
 use claim_process::domain::rules::rule::Severity;
 use claim_process::domain::rules::rule_set::RuleSet;
 use claim_process::intake::{ReadLimits, read_json};
-use claim_process::key_purge::purge;
 use claim_process::settings::{IdempotencySettings, Settings};
+use dual_db::Connection;
 use reqwest::Method;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use test_support::{PATIENCE, TestDatabase, count, eventually, execute, on_both_databases};
+use test_support::{PATIENCE, TestDatabase, count, eventually, execute, number, on_both_databases, wait_until};
 use tokio::task::JoinSet;
 
 /// What another instance hands to the database, by the default rules.
@@ -35,8 +38,7 @@ fn submission(body: &Value, key: Option<&str>) -> Submission {
         claim,
         warnings,
         idempotency: key.map(|key| IdempotencyKey { key: key.to_owned(), body_hash }),
-        correlation_id: "request".to_owned(),
-        traceparent: None,
+        origin: Origin { correlation_id: "request".to_owned(), traceparent: None },
     }
 }
 
@@ -406,6 +408,43 @@ on_both_databases! {
         });
         assert_eq!(count(database.database(), "claims"), 2);
         assert_eq!(assert_totals_agree(database.database())[PROVIDERS[0]], (300, 2));
+    }
+
+    fn an_external_id_that_another_instance_takes_meanwhile_refuses_one_claim_of_its_group(database: &TestDatabase) {
+        let tables = database.database();
+        tables.migrate(&[&event_bus::MIGRATIONS, &db::MIGRATIONS]).expect("the tables are made");
+        let mut named = claim(PROVIDERS[0], "1.00");
+        named["external_claim_id"] = json!("A-17");
+        let first = submission(&named, None);
+        let first_id = first.claim_id.as_str().to_owned();
+        let (commit, stored) = store_slowly(database, first);
+
+        let group = [submission(&named, Some("key")), submission(&claim(PROVIDERS[1], "2.00"), None)];
+        let (other, mut runs) = (tables.clone(), 0);
+        let second = std::thread::spawn(move || {
+            let results = other.write(|connection| {
+                runs += 1;
+                store(connection, &group, 1_000_000, 2_000_000).map(|group| group.results)
+            });
+            (runs, results)
+        });
+        // SQLite lets one write at a time, so that nothing can happen meanwhile.
+        if tables.read(|connection| Ok(matches!(connection, Connection::Postgres(_)))).expect("it answers") {
+            let waiting = "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database() \
+                           AND wait_event_type = 'Lock'";
+            wait_until("the group waits for the id", || number(tables, waiting) == 1);
+        }
+        commit.send(()).expect("it is open");
+        stored.join().expect("no panic").expect("is stored");
+        let (runs, results) = second.join().expect("no panic");
+        let results = results.expect("the group is stored");
+        assert!(
+            matches!(&results[..], [Submitted::ExternalIdTaken { claim_id }, Submitted::Accepted(_)] if *claim_id == first_id),
+            "{results:?}"
+        );
+        assert_eq!(runs, 1, "its neighbours are not stored again");
+        assert_eq!((count(tables, "claims"), count(tables, "idempotency_keys")), (2, 0));
+        assert_totals_agree(tables);
     }
 
     fn an_external_id_in_lines_is_one_for_the_claim_and_blanks_do_not_take_it_away(database: &TestDatabase) {

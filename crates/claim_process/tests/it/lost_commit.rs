@@ -2,8 +2,9 @@
 //! Whoever posted must be told the same as if the answer had come, and nothing may be there twice.
 
 use crate::service::{PROVIDERS, assert_totals_agree, claim};
+use claim_process::claims::store::store;
+use claim_process::claims::submission::{IdempotencyKey, Origin, Submission, Submitted};
 use claim_process::db;
-use claim_process::db::submit::{IdempotencyKey, Submission, Submitted, store};
 use claim_process::domain::identifiers::ClaimId;
 use claim_process::domain::limits::Limits;
 use claim_process::domain::rules::default_severities;
@@ -34,8 +35,7 @@ fn submission(provider_npi: &str, net_fee: &str, key: &str, external_id: &str) -
         claim,
         warnings,
         idempotency,
-        correlation_id: "request".to_owned(),
-        traceparent: None,
+        origin: Origin { correlation_id: "request".to_owned(), traceparent: None },
     }
 }
 

@@ -130,7 +130,7 @@ on_both_databases! {
     fn what_was_acknowledged_outlives_a_kill(database: &TestDatabase) {
         let directory = tempfile::tempdir().unwrap();
         let mut command = program(directory.path());
-        command.env("CLAIM_PROCESS__DATABASE__URL", &database.settings().url);
+        command.env("CLAIM_PROCESS__DATABASE__URL", database.settings().url.expose());
         let running = Program::start(&mut command);
         let acknowledged = block_on(async {
             let mut posts = tokio::task::JoinSet::new();
@@ -172,7 +172,7 @@ on_both_databases! {
         let directory = tempfile::tempdir().unwrap();
         for _ in 0..2 {
             let (output, _, stderr) = run_to_end(
-                program(directory.path()).env("CLAIM_PROCESS__DATABASE__URL", &database.settings().url).arg("migrate"),
+                program(directory.path()).env("CLAIM_PROCESS__DATABASE__URL", database.settings().url.expose()).arg("migrate"),
             );
             assert!(output.status.success(), "{stderr}");
             crate::service::assert_empty(database.database());
@@ -186,7 +186,7 @@ on_both_databases! {
             .unwrap();
         for arguments in [&["migrate"][..], &[]] {
             let (output, _, stderr) = run_to_end(
-                program(directory.path()).env("CLAIM_PROCESS__DATABASE__URL", &database.settings().url).args(arguments),
+                program(directory.path()).env("CLAIM_PROCESS__DATABASE__URL", database.settings().url.expose()).args(arguments),
             );
             assert_eq!(output.status.code(), Some(1));
             assert!(stderr.contains("newer version of this program"), "{stderr}");
@@ -197,7 +197,7 @@ on_both_databases! {
         let directory = tempfile::tempdir().unwrap();
         let run = |arguments: &[&str]| {
             let mut program = program(directory.path());
-            program.env("CLAIM_PROCESS__DATABASE__URL", &database.settings().url);
+            program.env("CLAIM_PROCESS__DATABASE__URL", database.settings().url.expose());
             run_to_end(program.env("CLAIM_PROCESS__DATABASE__MIGRATE_AT_START", "false").args(arguments))
         };
         let (output, _, stderr) = run(&[]);

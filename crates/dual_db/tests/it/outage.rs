@@ -11,11 +11,11 @@ on_postgres! {
     #[test]
     fn an_outage_is_said_at_once_and_is_over_when_the_server_is_back() {
         let test = TestDatabase::postgres();
-        let (user, host) = test.settings().url.rsplit_once('@').expect("a user");
+        let (user, host) = test.settings().url.expose().rsplit_once('@').expect("a user");
         let (server, name) = host.split_once('/').expect("a name");
         let proxy = ChaosProxy::open(server);
         let settings = DatabaseSettings {
-            url: format!("{user}@{}/{name}", proxy.address()),
+            url: format!("{user}@{}/{name}", proxy.address()).into(),
             checkout_timeout_ms: 30_000,
             ..test.settings().clone()
         };

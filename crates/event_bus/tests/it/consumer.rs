@@ -159,7 +159,7 @@ fn a_member_that_died_loses_nothing() {
     let dead = Consumer::start(&impatient, TOPIC, test.database().clone(), hanging.clone()).unwrap();
     wait_until("it hangs", || !hanging.tried().is_empty());
     let began = Instant::now();
-    let said = dead.stop().unwrap_err();
+    let said = dead.stop().unwrap_err().to_string();
     assert!(said.contains("did not leave its group in time"), "{said}");
     assert!(began.elapsed() < Duration::from_secs(30), "whoever stops it is not held up: {:?}", began.elapsed());
     let alive = Recorder::new();

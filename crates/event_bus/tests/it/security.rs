@@ -126,7 +126,8 @@ on_kafka! {
         settings.security.ca_file = String::new();
         refusal(test.database(), &settings, "kafka.security.protocol, ca_file");
         settings.security.ca_file = "/nowhere/ca.pem".to_owned();
-        let said = Relay::start(test.database(), &settings).expect_err("there is no such file");
+        let refused = Relay::start(test.database(), &settings).expect_err("there is no such file");
+        let said = format!("{refused:#}");
         assert!(said.contains("ssl.ca.location") && !said.contains('\n'), "{said}");
     }
 }

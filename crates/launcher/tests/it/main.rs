@@ -2,5 +2,7 @@
 //! all crates, which is checked here because this crate is built first and fast.
 
 mod all_in_one;
+mod boundaries;
+mod dependencies;
 mod documents;
 mod import_circles;

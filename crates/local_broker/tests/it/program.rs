@@ -23,7 +23,7 @@ fn says_when_it_is_ready_and_that_it_forgets() {
 fn a_port_in_use_and_an_address_that_is_not_loopback_end_it_with_one_sentence() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let in_use = taken.local_addr().unwrap().to_string();
-    for (listen, said) in [(in_use.as_str(), "is in use: stop what"), ("0.0.0.0:9092", "lets everyone in")] {
+    for (listen, said) in [(in_use.as_str(), "is in use (stop what"), ("0.0.0.0:9092", "lets everyone in")] {
         let output = program(listen).output().unwrap();
         let text = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{text}");

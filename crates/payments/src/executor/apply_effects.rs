@@ -8,8 +8,8 @@ use crate::domain::ledger::{Account, Kind, Transfer};
 use crate::domain::saga::{self, Effect, Input, Saga};
 use crate::events::outgoing;
 use dual_db::{Connection, Result};
-use service_runtime::backoff;
 use std::time::Duration;
+use worker_threads::Backoff;
 
 impl Executor {
     /// One write of a saga with everything it brings. The saga's row comes before its bookings: of two instances that
@@ -74,12 +74,12 @@ impl Executor {
                     stored.stuck_reason = None;
                 }
                 stored.next_attempt_at_us =
-                    Some(now.us + backoff::micros(Duration::from_millis(self.settings.saga.lease_ms)));
+                    Some(now.us + dual_db::micros(Duration::from_millis(self.settings.saga.lease_ms)));
                 stored.worker = Some(self.worker.clone());
                 stored.call_revision = stored.revision + 1;
             } else if let Some(reason) = stuck {
                 stored.next_attempt_at_us =
-                    Some(now.us + backoff::micros(Duration::from_millis(self.settings.saga.max_retry_pause_ms)));
+                    Some(now.us + dual_db::micros(Duration::from_millis(self.settings.saga.max_retry_pause_ms)));
                 stored.stuck_reason = Some(reason.to_owned());
             } else if retry_at_us.is_some() {
                 stored.next_attempt_at_us = retry_at_us;
@@ -163,16 +163,11 @@ impl Executor {
         })
     }
 
-    /// The first pause, doubled each time up to the longest, spread by up to a quarter so that many sagas that failed
-    /// together do not come back together; and never shorter than the gateway asked for.
+    /// The pause before the next attempt, with jitter; never shorter than the gateway requested.
     fn pause_us(&self, claim_id: &str, attempts: u32, retry_after_ms: Option<u64>) -> i64 {
         let settings = &self.settings.saga;
-        let first = Duration::from_millis(settings.retry_pause_ms);
-        let longest = Duration::from_millis(settings.max_retry_pause_ms);
-        let pause = backoff::doubling(first, longest, attempts.saturating_sub(1));
-        let seed =
-            claim_id.bytes().fold(u64::from(attempts), |seed, byte| seed.wrapping_mul(31).wrapping_add(byte.into()));
-        let spread = pause / 4 * u32::try_from(seed % 1_000).unwrap_or(0) / 1_000;
-        backoff::micros((pause + spread).max(Duration::from_millis(retry_after_ms.unwrap_or(0))))
+        let pause = Backoff::from_millis(settings.retry_pause_ms, settings.max_retry_pause_ms)
+            .pause_with_jitter(attempts, claim_id);
+        dual_db::micros(pause.max(Duration::from_millis(retry_after_ms.unwrap_or(0))))
     }
 }

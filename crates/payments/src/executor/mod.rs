@@ -19,7 +19,6 @@ use clock::Clock;
 use dual_db::{Connection, Database, Result};
 use event_bus::{DeadLetter, NewDeadLetters, OutgoingMessage, Relay};
 use report::{Report, alarm};
-use service_runtime::backoff;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -254,7 +253,7 @@ impl Executor {
     /// Shows a saga that is due as stuck, and leaves it alone for the longest pause.
     fn set_aside(&self, connection: &mut Connection, claim_id: &str, reason: &str, now: Now) -> Result<()> {
         let pause = Duration::from_millis(self.settings.saga.max_retry_pause_ms);
-        sagas::set_aside(connection, claim_id, now.us, now.us + backoff::micros(pause), reason)
+        sagas::set_aside(connection, claim_id, now.us, now.us + dual_db::micros(pause), reason)
     }
 
     fn commit(
@@ -341,7 +340,7 @@ impl Executor {
 
     /// Whether the claim comes too late to be begun.
     fn with_deadline(&self, says: &ClaimSays, now: Now) -> ClaimSays {
-        let deadline_us = backoff::micros(Duration::from_millis(self.settings.saga.deadline_ms));
+        let deadline_us = dual_db::micros(Duration::from_millis(self.settings.saga.deadline_ms));
         ClaimSays { too_late: now.us.saturating_sub(says.submitted_at_us) > deadline_us, ..says.clone() }
     }
 
@@ -366,8 +365,8 @@ impl Executor {
     fn key_expired(&self, stored: &StoredSaga, now: Now) -> bool {
         let lifetime = Duration::from_millis(self.settings.gateway.key_lifetime_ms);
         let lease = Duration::from_millis(self.settings.saga.lease_ms);
-        let sent_until_us = now.us.saturating_add(backoff::micros(lease));
-        sent_until_us.saturating_sub(stored.started_at_us) > backoff::micros(lifetime)
+        let sent_until_us = now.us.saturating_add(dual_db::micros(lease));
+        sent_until_us.saturating_sub(stored.started_at_us) > dual_db::micros(lifetime)
     }
 }
 

@@ -6,6 +6,7 @@ use crate::domain::concurrency::Sign;
 use crate::domain::ledger::is_amount;
 use crate::domain::saga::{LookUpAnswer, PayAnswer, RefundAnswer};
 use crate::settings::GatewaySettings;
+use anyhow::Context;
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
@@ -67,8 +68,8 @@ impl HttpGateway {
     /// The gateway that the settings name.
     ///
     /// # Errors
-    /// A sentence when the client cannot be made.
-    pub fn new(settings: &GatewaySettings) -> Result<Self, String> {
+    /// When the client cannot be made.
+    pub fn new(settings: &GatewaySettings) -> anyhow::Result<Self> {
         let client = Client::builder()
             .connect_timeout(Duration::from_millis(settings.connect_timeout_ms))
             .read_timeout(Duration::from_millis(settings.read_timeout_ms))
@@ -76,7 +77,7 @@ impl HttpGateway {
             .pool_max_idle_per_host(settings.max_concurrent_calls)
             .redirect(reqwest::redirect::Policy::none())
             .build()
-            .map_err(|error| format!("the gateway's HTTP client could not be made ({error})"))?;
+            .context("the gateway's HTTP client could not be made")?;
         Ok(Self { client, url: settings.url.trim_end_matches('/').to_owned() })
     }
 

@@ -2,8 +2,7 @@
 //! saga requires it. Computed in the database.
 
 use super::money;
-use crate::db::ledger::{self, ClaimBooks, Turnover};
-use crate::db::sagas;
+use crate::queries::{self, Audit, ClaimBooks, Turnover};
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use service_runtime::api::Money;
@@ -86,18 +85,8 @@ pub(super) async fn audit(
     let AuditQuery { limit, cursor } = query.0;
     let limit = page::limit(limit, DEFAULT_LIMIT, MOST)?;
     let after: String = CURSORS.read(cursor.as_deref())?.unwrap_or_default();
-    let (turnovers, counts, off, mut claims) = database
-        .read(move |connection| {
-            connection.snapshot(|connection| {
-                Ok((
-                    ledger::turnovers(connection)?,
-                    sagas::counts(connection)?,
-                    ledger::books_that_are_off(connection, MOST)?,
-                    ledger::books(connection, &after, limit + 1)?,
-                ))
-            })
-        })
-        .await?;
+    let found = database.run(move |database| queries::audit(database, MOST, &after, limit + 1)).await?;
+    let Audit { turnovers, payments, off, mut claims } = found;
     let debits: i64 = turnovers.iter().map(|turnover| turnover.debits_cents).sum();
     let credits: i64 = turnovers.iter().map(|turnover| turnover.credits_cents).sum();
     let cash = turnovers.iter().find(|turnover| turnover.account == "cash");
@@ -110,7 +99,7 @@ pub(super) async fn audit(
         cash_out: money(cash_out_cents),
         cash_out_cents,
         accounts: turnovers.into_iter().map(AccountAnswer::from).collect(),
-        payments: counts.into_iter().collect(),
+        payments: payments.into_iter().collect(),
         off: off.into_iter().map(BooksAnswer::from).collect(),
         claims: claims.into_iter().map(BooksAnswer::from).collect(),
         next_cursor,

@@ -1,7 +1,7 @@
 //! `GET /v1/ledger/balances`: the balance of each account, computed in the database.
 
 use super::money;
-use crate::db::ledger::{self, Balance};
+use crate::queries::{Balance, balances};
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use service_runtime::api::Money;
@@ -60,7 +60,7 @@ pub(super) async fn list(
     let BalancesQuery { limit, cursor } = query.0;
     let limit = page::limit(limit, DEFAULT_LIMIT, MOST)?;
     let after: String = CURSORS.read(cursor.as_deref())?.unwrap_or_default();
-    let mut found = database.read(move |connection| ledger::balances(connection, &after, limit + 1)).await?;
+    let mut found = database.run(move |database| balances(database, &after, limit + 1)).await?;
     let next_cursor = page::cut(&mut found, limit, |balance| CURSORS.write(&balance.account));
     Ok(HttpResponse::Ok().json(Page { balances: found.into_iter().map(BalanceAnswer::from).collect(), next_cursor }))
 }

@@ -11,6 +11,7 @@ mod returns;
 mod webhook;
 
 pub use payment_acts::PaymentOperations;
+use secrets::Secret;
 use service_runtime::api::Routes;
 use service_runtime::http_server::HttpSettings;
 use service_runtime::route;
@@ -19,7 +20,7 @@ use service_runtime::route;
 #[derive(Debug, Clone)]
 pub struct Webhooks {
     /// The secret under which the gateway signs.
-    pub secret: String,
+    pub secret: Secret,
     /// How far a signature's time may be from now, in seconds.
     pub tolerance_s: i64,
     /// The limits of a body.

@@ -1,11 +1,8 @@
 //! `GET /v1/payments/{claim_id}`: the state of a claim's payment, step by step, with its transfers.
 
 use super::money;
-use crate::db::ledger::TransferRow;
-use crate::db::operator_actions::OperatorActionRow;
-use crate::db::sagas::StoredSaga;
-use crate::db::{ledger, operator_actions, sagas};
 use crate::domain::saga::{Disbursement, Reservation, State};
+use crate::queries::{OperatorActionRow, Payment, StoredSaga, TransferRow, find_payment};
 use actix_web::{HttpResponse, web};
 use claim_events::{Cause, Compensation, OutcomeKind, Step, rfc3339};
 use serde::Serialize;
@@ -143,15 +140,8 @@ pub(super) async fn one(
 /// 404 where there is none.
 pub(super) async fn find(database: &DatabaseGate, claim_id: String) -> Result<PaymentAnswer, Problem> {
     may_be_there(&claim_id)?;
-    let found = database
-        .read(move |connection| {
-            let Some(stored) = sagas::find(connection, &claim_id)? else { return Ok(None) };
-            let transfers = ledger::of_claim(connection, &claim_id)?;
-            let actions = operator_actions::last_of_claim(connection, &claim_id, MOST_ACTIONS)?;
-            Ok(Some(PaymentAnswer::new(stored, transfers, actions)))
-        })
-        .await?;
-    found.ok_or_else(no_payment)
+    let found = database.run(move |database| find_payment(database, &claim_id, MOST_ACTIONS)).await?;
+    found.map(PaymentAnswer::from).ok_or_else(no_payment)
 }
 
 /// Refuses an id that no database can hold: PostgreSQL refuses a NUL in a text.
@@ -166,8 +156,8 @@ pub(super) fn no_payment() -> Problem {
     Problem::not_found("there is no payment for a claim with this id")
 }
 
-impl PaymentAnswer {
-    fn new(stored: StoredSaga, transfers: Vec<TransferRow>, actions: Vec<OperatorActionRow>) -> Self {
+impl From<Payment> for PaymentAnswer {
+    fn from(Payment { saga: stored, transfers, operator_actions }: Payment) -> Self {
         let state = stored.state_name();
         let reason = stored.saga.reason();
         let StoredSaga {
@@ -210,7 +200,7 @@ impl PaymentAnswer {
             started_at: rfc3339(started_at_us),
             updated_at: rfc3339(updated_at_us),
             transfers: transfers.into_iter().map(TransferAnswer::from).collect(),
-            operator_acts: actions.into_iter().map(OperatorActionResponse::from).collect(),
+            operator_acts: operator_actions.into_iter().map(OperatorActionResponse::from).collect(),
         }
     }
 }

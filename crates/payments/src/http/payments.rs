@@ -2,8 +2,8 @@
 
 use super::money;
 use super::payment::StateName;
-use crate::db::sagas::{self, ListFilter, Listed};
 use crate::domain::saga::State;
+use crate::queries::{ListFilter, Listed, list_payments};
 use actix_web::{HttpResponse, web};
 use claim_events::rfc3339;
 use serde::{Deserialize, Serialize};
@@ -77,7 +77,7 @@ pub(super) async fn list(query: Query<ListQuery>, database: web::Data<DatabaseGa
     };
     let filter = ListFilter { state, stuck, before: CURSORS.read(cursor.as_deref())? };
     // One more than the limit shows whether there is a next page.
-    let mut found = database.read(move |connection| sagas::list(connection, &filter, limit + 1)).await?;
+    let mut found = database.run(move |database| list_payments(database, &filter, limit + 1)).await?;
     let next_cursor = page::cut(&mut found, limit, |last| CURSORS.write(&last.id));
     Ok(HttpResponse::Ok().json(Page { payments: found.into_iter().map(PaymentLine::from).collect(), next_cursor }))
 }

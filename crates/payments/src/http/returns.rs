@@ -1,7 +1,7 @@
 //! `GET /v1/returns`: returns that the gateway reported and that could not be booked yet.
 
 use super::money;
-use crate::db::returns::{self, GatewayReturn};
+use crate::queries::{GatewayReturn, waiting_returns};
 use actix_web::{HttpResponse, web};
 use claim_events::rfc3339;
 use serde::{Deserialize, Serialize};
@@ -59,7 +59,7 @@ pub(super) async fn list(
     let limit = page::limit(limit, DEFAULT_LIMIT, MOST)?;
     let after: String = CURSORS.read(cursor.as_deref())?.unwrap_or_default();
     // One more than the limit shows whether there is a next page.
-    let mut found = database.read(move |connection| returns::list_waiting(connection, &after, limit + 1)).await?;
+    let mut found = database.run(move |database| waiting_returns(database, &after, limit + 1)).await?;
     let next_cursor = page::cut(&mut found, limit, |last| CURSORS.write(&last.event_id));
     Ok(HttpResponse::Ok().json(Page { returns: found.into_iter().map(ReturnLine::from).collect(), next_cursor }))
 }

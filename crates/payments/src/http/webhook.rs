@@ -12,6 +12,7 @@ use crate::gateway::Dispatcher;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use hmac::{Hmac, Mac};
+use secrets::Secret;
 use serde::{Deserialize, Serialize};
 use service_runtime::database_gate::DatabaseGate;
 use service_runtime::http_server::read_body;
@@ -126,7 +127,7 @@ fn refused(reason: &'static str, problem: Problem) -> Problem {
 fn check(
     signature: &str,
     body: &[u8],
-    secret: &str,
+    secret: &Secret,
     now_s: i64,
     tolerance_s: i64,
 ) -> Result<(), (&'static str, &'static str)> {
@@ -135,7 +136,7 @@ fn check(
     let time = part("t=").ok_or(malformed)?;
     let at_s: i64 = time.parse().map_err(|_| malformed)?;
     let mac = part("v1=").and_then(from_hex).ok_or(malformed)?;
-    let mut expected = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).map_err(|_| malformed)?;
+    let mut expected = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes()).map_err(|_| malformed)?;
     expected.update(time.as_bytes());
     expected.update(b".");
     expected.update(body);
@@ -166,7 +167,7 @@ mod tests {
     #[test]
     fn only_the_gateways_own_words_of_this_time_are_taken() {
         let check = |signature: &str, body: &str, secret: &str, now_s| {
-            check(signature, body.as_bytes(), secret, now_s, 300).map_err(|(reason, _)| reason)
+            check(signature, body.as_bytes(), &secret.into(), now_s, 300).map_err(|(reason, _)| reason)
         };
         assert_eq!(check(SIGNED, "{}", "secret", 1), Ok(()));
         assert_eq!(check(SIGNED, "{}", "secret", 301), Ok(()));

@@ -240,7 +240,7 @@ on_both_databases! {
         let mut child = Command::new(env!("CARGO_BIN_EXE_payments"))
             .env_clear()
             .env("PAYMENTS__HTTP__PORT", "0")
-            .env("PAYMENTS__DATABASE__URL", &test.settings().url)
+            .env("PAYMENTS__DATABASE__URL", test.settings().url.expose())
             .env("PAYMENTS__KAFKA__BROKERS", "127.0.0.1:1")
             .env("PAYMENTS__KAFKA__PRODUCER__FLUSH_TIMEOUT_MS", "100")
             .env("PAYMENTS__GATEWAY__URL", "http://127.0.0.1:1")

@@ -13,7 +13,7 @@ const EXAMPLE_ID: &str = "4fXk0aV1StGXR8Z5jdHi6B";
 
 on_both_databases! {
     fn every_example_is_answered_as_the_document_says(test: &TestDatabase) {
-        let secret = |settings: &mut payments::settings::Settings| settings.gateway.webhook_secret = "secret".to_owned();
+        let secret = |settings: &mut payments::settings::Settings| settings.gateway.webhook_secret = "secret".into();
         with_application(test, secret, async |base, instance| {
             let calls = instance.receive(&event(EXAMPLE_ID, 11_685, 1));
             instance.answer(&calls[0], approved(11_685));

@@ -61,7 +61,7 @@ fn returned(event_id: &str, amount_cents: i64) -> Value {
 }
 
 fn with_webhooks(test: &TestDatabase, secret: &str, run: impl AsyncFnOnce(Gateway, Instance)) {
-    let with_secret = |settings: &mut Settings| settings.gateway.webhook_secret = secret.to_owned();
+    let with_secret = |settings: &mut Settings| settings.gateway.webhook_secret = secret.into();
     with_application(test, with_secret, async |base, instance| {
         run(Gateway { client: Client::new(), url: format!("{base}/v1/webhooks/gateway") }, instance).await;
     });
@@ -153,7 +153,7 @@ on_both_databases! {
 
     fn every_refusal_is_counted_by_its_reason_and_changes_nothing(test: &TestDatabase) {
         let change = |settings: &mut Settings| {
-            settings.gateway.webhook_secret = SECRET.to_owned();
+            settings.gateway.webhook_secret = SECRET.into();
             settings.http.max_body_bytes = 1_000;
         };
         with_application(test, change, async |base, instance| {

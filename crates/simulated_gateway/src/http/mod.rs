@@ -13,8 +13,9 @@ use actix_web::http::StatusCode;
 use actix_web::web::{QueryConfig, ServiceConfig};
 use actix_web::{HttpResponse, Route, web};
 use service_runtime::problem::Problem;
+use service_runtime::{health, metrics};
 
-/// Adds the gateway's own routes.
+/// Adds the gateway's routes. It has no document, and so none of the routes that come with one.
 pub fn routes(config: &mut ServiceConfig) {
     config
         .app_data(QueryConfig::default().error_handler(|_, _| {
@@ -33,6 +34,8 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(web::resource("/book").route(web::get().to(book::entries)).default_service(takes_only("GET")))
         .service(web::resource("/book/summary").route(web::get().to(book::summary)).default_service(takes_only("GET")))
         .service(web::resource("/book/claims").route(web::get().to(book::claims)).default_service(takes_only("GET")))
+        .configure(health::routes)
+        .configure(metrics::routes)
         .default_service(web::to(no_such_route));
 }
 

@@ -37,7 +37,7 @@ fn somebody(answers: &'static [u16]) -> (String, ReturnOutcome) {
 fn hurried(url: String) -> impl FnOnce(&mut Settings) {
     move |settings| {
         settings.webhook.url = url;
-        settings.webhook.secret = "a secret".to_owned();
+        settings.webhook.secret = "a secret".into();
         settings.webhook.return_after_ms = 2_000;
         settings.webhook.interval_ms = 20;
         settings.webhook.retry_pause_ms = 50;

@@ -1,0 +1,14 @@
+//! The use cases: submitting, checking, withdrawing and reading claims, alone and in batches. They know the domain, the
+//! database and the outbox, and know no HTTP: any other way in can call them as `http` does.
+
+pub mod batch;
+pub mod decision;
+mod idempotency;
+pub mod key_purge;
+pub mod preflight;
+pub mod queries;
+pub mod store;
+pub mod submission;
+pub mod submit;
+pub mod void;
+pub mod writer;

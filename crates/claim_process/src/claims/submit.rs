@@ -1,0 +1,113 @@
+//! Submitting a claim: it is checked and, where nothing speaks against it, stored. The way is the same for a claim that comes
+//! alone and for one of a batch; what differs is how long each waits for the writer and for the database.
+
+use super::idempotency::answered_before;
+use super::submission::{IdempotencyKey, Origin, Submission, Submitted};
+use super::writer::{IngestQueue, NotStored};
+use crate::domain::finding::Finding;
+use crate::domain::identifiers::ClaimId;
+use crate::domain::raw_claim::RawClaim;
+use crate::domain::rules::rule_set::{RuleSet, Validation};
+use jiff::Timestamp;
+use service_runtime::database_gate::{DatabaseGate, GateError};
+use std::sync::Arc;
+
+/// A claim that cannot be stored as it is.
+#[derive(Debug)]
+pub struct Refused {
+    /// Everything that speaks against it.
+    pub findings: Vec<Finding>,
+    /// Its key. The rules and the day may have been other ones when the same request was taken, so
+    /// [`answered_before`] comes first.
+    pub key: Option<IdempotencyKey>,
+}
+
+/// Why a claim that is submitted has no result.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// The rules refuse it.
+    #[error("the rules refuse the claim")]
+    Refused(Vec<Finding>),
+    /// Its key could not be looked up.
+    #[error(transparent)]
+    LookUp(#[from] GateError),
+    /// It was not stored.
+    #[error(transparent)]
+    NotStored(#[from] NotStored),
+}
+
+/// Checks a claim that comes now, and makes of it what the writer stores.
+///
+/// # Errors
+/// [`Refused`].
+pub fn prepare(
+    rules: &RuleSet,
+    raw: &RawClaim,
+    key: Option<IdempotencyKey>,
+    origin: &Origin,
+) -> Result<Submission, Refused> {
+    let Validation { claim, refused, warnings } = rules.validate(raw, Timestamp::now());
+    match claim {
+        Some(claim) => Ok(Submission {
+            claim_id: ClaimId::random(),
+            duplicate_check: rules.duplicate_check(&claim),
+            claim,
+            warnings,
+            idempotency: key,
+            origin: origin.clone(),
+        }),
+        None => Err(Refused { findings: refused, key }),
+    }
+}
+
+/// Submits claims that come alone. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Submitter {
+    rules: Arc<RuleSet>,
+    database: DatabaseGate,
+    queue: IngestQueue,
+}
+
+impl Submitter {
+    /// Submits claims to the writer behind `queue`, and looks up known keys in `database`.
+    pub fn new(rules: Arc<RuleSet>, database: DatabaseGate, queue: IngestQueue) -> Self {
+        Self { rules, database, queue }
+    }
+
+    /// Submits a claim and waits for what becomes of it. A request that was answered before has the same result again, also
+    /// where the rules would refuse it now.
+    ///
+    /// # Errors
+    /// [`SubmitError`].
+    pub async fn submit(
+        &self,
+        raw: &RawClaim,
+        key: Option<IdempotencyKey>,
+        origin: &Origin,
+    ) -> Result<Submitted, SubmitError> {
+        let result = match prepare(&self.rules, raw, key, origin) {
+            Ok(submission) => self.queue.submit(submission).await.map_err(SubmitError::from),
+            Err(refused) => self.refuse(refused).await,
+        };
+        match &result {
+            Ok(Submitted::Accepted(claim)) => {
+                tracing::info!(claim_id = claim.row.claim_id, lines = claim.lines.len(), "a claim was accepted");
+                metrics::counter!("claims_accepted_total").increment(1);
+            }
+            Ok(Submitted::LikelyDuplicate { .. }) | Err(SubmitError::Refused(_)) => {
+                metrics::counter!("claims_refused_total").increment(1);
+            }
+            Ok(Submitted::Replayed(_) | Submitted::KeyReused | Submitted::ExternalIdTaken { .. })
+            | Err(SubmitError::LookUp(_) | SubmitError::NotStored(_)) => {}
+        }
+        result
+    }
+
+    async fn refuse(&self, Refused { findings, key }: Refused) -> Result<Submitted, SubmitError> {
+        let before = match key {
+            Some(key) => self.database.try_run(move |database| answered_before(database, &key)).await?,
+            None => None,
+        };
+        before.ok_or(SubmitError::Refused(findings))
+    }
+}

@@ -1,0 +1,178 @@
+//! The bounded queue in front of the database and the writer that empties it: group commit.
+//!
+//! The writer takes whatever waits, up to a bound and without waiting for more, and stores it in one transaction, so the
+//! cost of the commit is shared and no request blocks the event loop.
+
+use super::store;
+use super::submission::{Submission, Submitted};
+use crate::events::outgoing;
+use crate::settings::{IngestSettings, WatchdogSettings};
+use dual_db::Error;
+use event_bus::Relay;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use worker_threads::Backoff;
+
+/// Between the attempts to store a group while the database is not available.
+const WHILE_UNAVAILABLE: Backoff = Backoff::from_millis(100, 800);
+
+/// Why a claim was not stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotStored {
+    /// Too many claims wait already.
+    #[error("too many claims are waiting to be stored")]
+    QueueFull,
+    /// The database is not available, or did not answer in time. The claim may be stored or not; its sender finds out by
+    /// sending the request again with the same `Idempotency-Key`.
+    #[error("the database is not available")]
+    Unavailable,
+    /// The database refuses the claim; the log has the reason.
+    #[error("the claim could not be stored")]
+    Refused,
+}
+
+/// The way to the writer. Cheap to clone; the writer ends when all clones are gone.
+#[derive(Debug, Clone)]
+pub struct IngestQueue {
+    sender: mpsc::Sender<Waiting>,
+    answer_timeout: Duration,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    submission: Submission,
+    answer: oneshot::Sender<Result<Submitted, NotStored>>,
+    /// Its permit among the claims of batches, which is free once it is stored.
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl IngestQueue {
+    /// Hands a claim to the writer and waits until it is stored and its event published.
+    ///
+    /// # Errors
+    /// [`NotStored`].
+    pub async fn submit(&self, submission: Submission) -> Result<Submitted, NotStored> {
+        let (answer, answered) = oneshot::channel();
+        self.sender.try_send(Waiting { submission, answer, permit: None }).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => NotStored::QueueFull,
+            mpsc::error::TrySendError::Closed(_) => NotStored::Unavailable,
+        })?;
+        PendingResult { answered, within: self.answer_timeout }.get().await
+    }
+
+    /// Hands a claim to the writer, waits until there is room for it, and returns without waiting for more. Its `permit` is
+    /// one of those that claims of batches have, fewer than the queue: single claims find room beside them.
+    ///
+    /// # Errors
+    /// [`NotStored::Unavailable`] when there was no room within the time of an answer.
+    pub async fn submit_one_of_many(
+        &self,
+        submission: Submission,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<PendingResult, NotStored> {
+        let (answer, answered) = oneshot::channel();
+        let waiting = Waiting { submission, answer, permit: Some(permit) };
+        let sent = tokio::time::timeout(self.answer_timeout, self.sender.send(waiting)).await;
+        match sent {
+            Ok(Ok(())) => Ok(PendingResult { answered, within: self.answer_timeout }),
+            Ok(Err(_)) | Err(_) => Err(NotStored::Unavailable),
+        }
+    }
+}
+
+/// The result of a claim that the writer has not stored yet.
+#[derive(Debug)]
+pub struct PendingResult {
+    answered: oneshot::Receiver<Result<Submitted, NotStored>>,
+    within: Duration,
+}
+
+impl PendingResult {
+    /// Waits for it, for a bounded time.
+    ///
+    /// # Errors
+    /// [`NotStored`].
+    pub async fn get(self) -> Result<Submitted, NotStored> {
+        match tokio::time::timeout(self.within, self.answered).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) | Err(_) => Err(NotStored::Unavailable),
+        }
+    }
+}
+
+/// Starts the writer.
+pub fn start(relay: Arc<Relay>, ingest: &IngestSettings, watchdog: &WatchdogSettings) -> (IngestQueue, JoinHandle<()>) {
+    let (sender, mut queue) = mpsc::channel(ingest.max_queued_claims);
+    let most = ingest.max_group_claims;
+    let writer = Writer { relay, max_attempts: ingest.max_attempts, due_after_us: watchdog.first_pause_us() };
+    let thread = worker_threads::spawn("ingest writer", move || {
+        let mut group = Vec::with_capacity(most);
+        while queue.blocking_recv_many(&mut group, most) > 0 {
+            metrics::histogram!("ingest_group_claims").record(u32::try_from(group.len()).unwrap_or(u32::MAX));
+            writer.store_and_answer(std::mem::take(&mut group));
+        }
+    });
+    let queue = IngestQueue { sender, answer_timeout: Duration::from_millis(ingest.answer_timeout_ms) };
+    (queue, thread)
+}
+
+struct Writer {
+    relay: Arc<Relay>,
+    max_attempts: u32,
+    due_after_us: i64,
+}
+
+impl Writer {
+    fn store_and_answer(&self, group: Vec<Waiting>) {
+        let (submissions, answers): (Vec<_>, Vec<_>) =
+            group.into_iter().map(|waiting| (waiting.submission, (waiting.answer, waiting.permit))).unzip();
+        let results = match self.store(&submissions) {
+            Ok(results) => results.into_iter().map(Ok).collect(),
+            // One claim must not fail its neighbours.
+            Err(NotStored::Refused) if submissions.len() > 1 => submissions
+                .chunks(1)
+                .map(|one| self.store(one).and_then(|mut results| results.pop().ok_or(NotStored::Refused)))
+                .collect(),
+            Err(error) => vec![Err(error); submissions.len()],
+        };
+        for ((answer, _permit), result) in answers.into_iter().zip(results) {
+            // A sender that is gone does not need its answer.
+            let _ = answer.send(result);
+        }
+    }
+
+    /// Commits a group with its events. A failed COMMIT may have happened, which is why the same submissions can be tried
+    /// again.
+    fn store(&self, submissions: &[Submission]) -> Result<Vec<Submitted>, NotStored> {
+        let mut attempt = 1;
+        loop {
+            let result = self.relay.commit(|connection, publications| {
+                let now_us = publications.now_us();
+                let group = store::store(connection, submissions, now_us, now_us + self.due_after_us)?;
+                publications.publish(group.inserted.iter().map(outgoing::current_event));
+                Ok(group.results)
+            });
+            match result {
+                Ok(results) => return Ok(results),
+                Err(Error::Unavailable(_)) if attempt < self.max_attempts => {
+                    std::thread::sleep(WHILE_UNAVAILABLE.pause(attempt));
+                    attempt += 1;
+                }
+                Err(error) => {
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        claims = submissions.len(),
+                        "claims could not be stored"
+                    );
+                    return Err(match error {
+                        // A lock that others held too long is no fault of the claims.
+                        _ if error.is_refusal() => NotStored::Refused,
+                        Error::Query(_) | Error::Unavailable(_) | Error::Conflict => NotStored::Unavailable,
+                    });
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! A stored claim as the API shows it: money as text with two decimals, times as RFC 3339.
+
+use crate::claims::queries::{LineRow, StoredClaim};
+use crate::domain::cents::Cents;
+use crate::domain::claim::{Claim, Line};
+use crate::domain::finding::Finding;
+use claim_events::{Cause, Compensation, OutcomeKind, PaymentEvent, Step, rfc3339};
+use serde::Serialize;
+use service_runtime::api::{Money, Time};
+use utoipa::ToSchema;
+
+/// A claim as it is stored.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ClaimResponse {
+    /// 22 letters and digits.
+    #[schema(examples("4fXk0aV1StGXR8Z5jdHi6B"), pattern = "^[0-9A-Za-z]{22}$")]
+    id: String,
+    /// The sender's own id.
+    external_claim_id: Option<String>,
+    /// Where it stands.
+    #[schema(value_type = StatusName)]
+    status: String,
+    /// Whether it was asked for so often in vain that somebody should look.
+    needs_attention: bool,
+    plan_group: String,
+    subscriber_id: String,
+    provider_npi: String,
+    #[schema(value_type = Money)]
+    net_fee: String,
+    #[schema(value_type = Time)]
+    submitted_at: String,
+    lines: Vec<LineResponse>,
+    /// What was noticed and does not hinder it.
+    warnings: Vec<Finding>,
+    /// What became of its payment; null while that is pending.
+    outcome: Option<OutcomeResponse>,
+    /// What happened to it, oldest first.
+    timeline: Vec<TimelineResponse>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct LineResponse {
+    line: i64,
+    #[schema(format = Date)]
+    service_date: String,
+    submitted_procedure: String,
+    quadrant: Option<String>,
+    #[schema(value_type = Money)]
+    provider_fees: String,
+    #[schema(value_type = Money)]
+    allowed_fees: String,
+    #[schema(value_type = Money)]
+    member_coinsurance: String,
+    #[schema(value_type = Money)]
+    member_copay: String,
+    #[schema(value_type = Money)]
+    net_fee: String,
+}
+
+/// A claim as it would be stored.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ClaimPreview {
+    external_claim_id: Option<String>,
+    plan_group: String,
+    subscriber_id: String,
+    provider_npi: String,
+    net_fee: String,
+    lines: Vec<LineResponse>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct TimelineResponse {
+    #[schema(value_type = Time)]
+    at: String,
+    event: String,
+    /// Why the claim was withdrawn, where this is when it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+/// Where a claim stands.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[allow(dead_code, reason = "it stands for the names of `Status` in the document")]
+pub(super) enum StatusName {
+    Submitted,
+    VoidRequested,
+    Settled,
+    Unwound,
+}
+
+/// What became of a claim's payment.
+#[derive(Serialize, ToSchema)]
+struct OutcomeResponse {
+    #[serde(rename = "type")]
+    kind: OutcomeKind,
+    version: i64,
+    #[schema(value_type = Time)]
+    at: String,
+    #[serde(flatten)]
+    detail: Detail,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+enum Detail {
+    Settled {
+        #[schema(value_type = Money)]
+        amount: String,
+    },
+    Unwound {
+        cause: Cause,
+        failed_step: Option<Step>,
+        reason_code: Option<String>,
+        reason: Option<String>,
+        compensations: Vec<Compensation>,
+    },
+}
+
+impl From<StoredClaim> for ClaimResponse {
+    fn from(claim: StoredClaim) -> Self {
+        let outcome = outcome(&claim);
+        let warnings = claim.warnings();
+        let StoredClaim { row, lines, timeline } = claim;
+        let submitted_at = rfc3339(row.submitted_at_us);
+        let submitted =
+            TimelineResponse { at: submitted_at.clone(), event: "claim.submitted".to_owned(), reason: None };
+        let later = timeline.into_iter().map(|entry| TimelineResponse {
+            at: rfc3339(entry.at_us),
+            reason: row.void_reason.clone().filter(|_| entry.event == "claim.void_requested"),
+            event: entry.event,
+        });
+        let timeline = std::iter::once(submitted).chain(later).collect();
+        Self {
+            id: row.claim_id,
+            external_claim_id: row.external_claim_id,
+            status: row.status,
+            needs_attention: row.needs_attention,
+            plan_group: row.plan_group,
+            subscriber_id: row.subscriber_id,
+            provider_npi: row.provider_npi,
+            net_fee: Cents(row.net_fee_cents).to_string(),
+            submitted_at,
+            lines: lines.into_iter().map(LineResponse::from).collect(),
+            warnings,
+            outcome,
+            timeline,
+        }
+    }
+}
+
+impl From<&Claim> for ClaimPreview {
+    fn from(claim: &Claim) -> Self {
+        Self {
+            external_claim_id: claim.external_claim_id.as_ref().map(|id| id.as_str().to_owned()),
+            plan_group: claim.plan_group.as_str().to_owned(),
+            subscriber_id: claim.subscriber_id.as_str().to_owned(),
+            provider_npi: claim.provider_npi.as_str().to_owned(),
+            net_fee: claim.net_fee().to_string(),
+            lines: claim.lines.iter().zip(1..).map(|(line, number)| LineResponse::of(line, number)).collect(),
+        }
+    }
+}
+
+impl LineResponse {
+    /// A line that is not stored.
+    fn of(line: &Line, number: i64) -> Self {
+        Self {
+            line: number,
+            service_date: line.service_date.to_string(),
+            submitted_procedure: line.submitted_procedure.as_str().to_owned(),
+            quadrant: line.quadrant.map(|quadrant| quadrant.as_str().to_owned()),
+            provider_fees: line.provider_fees.to_string(),
+            allowed_fees: line.allowed_fees.to_string(),
+            member_coinsurance: line.member_coinsurance.to_string(),
+            member_copay: line.member_copay.to_string(),
+            net_fee: line.net_fee().to_string(),
+        }
+    }
+}
+
+impl From<LineRow> for LineResponse {
+    fn from(row: LineRow) -> Self {
+        Self {
+            line: row.line,
+            service_date: row.service_date,
+            submitted_procedure: row.submitted_procedure,
+            quadrant: row.quadrant,
+            provider_fees: Cents(row.provider_fees_cents).to_string(),
+            allowed_fees: Cents(row.allowed_fees_cents).to_string(),
+            member_coinsurance: Cents(row.member_coinsurance_cents).to_string(),
+            member_copay: Cents(row.member_copay_cents).to_string(),
+            net_fee: Cents(row.net_fee_cents).to_string(),
+        }
+    }
+}
+
+fn outcome(claim: &StoredClaim) -> Option<OutcomeResponse> {
+    let row = &claim.row;
+    let event = row.outcome_event()?;
+    let kind = event.kind();
+    let detail = match event {
+        PaymentEvent::Settled(settled) => Detail::Settled { amount: Cents(settled.amount_cents).to_string() },
+        PaymentEvent::Unwound(unwound) => Detail::Unwound {
+            cause: unwound.cause,
+            failed_step: unwound.failed_step,
+            reason_code: unwound.reason_code,
+            reason: unwound.reason,
+            compensations: unwound.compensations,
+        },
+    };
+    Some(OutcomeResponse { kind, version: row.outcome_version?, at: rfc3339(row.outcome_at_us?), detail })
+}
