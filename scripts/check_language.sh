@@ -12,8 +12,6 @@ readonly not_yet=(
   CHANGELOG.md
   crates/README.md # It names tests of the crates below.
   crates/claim_process/
-  crates/dual_db/
-  crates/operator_api/
   crates/payments/
   crates/service_runtime/
 )

@@ -89,6 +89,7 @@ impl Application {
     /// What hinders it, for the operator.
     pub fn build(settings: Settings) -> anyhow::Result<Self> {
         metrics::install();
+        crate::metrics::describe();
         let rules = rule_set(&settings)?;
         let bound = http_server::bind(&settings.http)?;
         let database = open_database(&settings.database)?;
@@ -98,13 +99,13 @@ impl Application {
         let consumer = Consumer::start(&settings.kafka, PAYMENT_TOPIC, database.clone(), outcomes)?;
 
         let health = Health::default();
-        let every = Duration::from_millis(settings.kafka.health_interval_ms);
+        let every = settings.health.interval();
         let limits = Limits::new(&settings);
         let kafka = Arc::clone(&relay);
         let periodic = vec![
             watchdog::start(database.clone(), Arc::clone(&relay), settings.watchdog.clone()),
             health.watch_database(&database, every),
-            health.watch("kafka", every, move || kafka.check(&[CLAIM_TOPIC, PAYMENT_TOPIC])),
+            health.watch("kafka", every, move || kafka.check(&[CLAIM_TOPIC, PAYMENT_TOPIC], every)),
             forget_idle_clients(&limits),
             key_purge::start(database.clone(), settings.idempotency.clone()),
         ];

@@ -10,4 +10,5 @@ pub mod domain;
 pub mod events;
 pub mod http;
 pub mod intake;
+pub mod metrics;
 pub mod settings;

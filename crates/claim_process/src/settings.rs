@@ -12,6 +12,7 @@ use event_bus::KafkaSettings;
 use serde::{Deserialize, Serialize};
 use service_runtime::client_address::ProxySettings;
 use service_runtime::command_line::ProcessSettings;
+use service_runtime::health::HealthSettings;
 use service_runtime::http_server::HttpSettings;
 use service_runtime::telemetry::LogSettings;
 use std::collections::BTreeMap;
@@ -35,6 +36,9 @@ pub struct Settings {
     /// Kafka.
     #[validate(nested)]
     pub kafka: KafkaSettings,
+    /// Checking what it depends on.
+    #[validate(nested)]
+    pub health: HealthSettings,
     /// Logging.
     #[validate(nested)]
     pub log: LogSettings,
@@ -53,6 +57,9 @@ pub struct Settings {
     /// Reading claims and totals.
     #[validate(nested)]
     pub query: QuerySettings,
+    /// How many requests one client may make.
+    #[validate(nested)]
+    pub rate_limit: RateLimitSettings,
     /// The trusted proxies, whose headers name the client of a request.
     #[validate(nested)]
     pub proxies: ProxySettings,
@@ -70,6 +77,9 @@ pub struct Settings {
 #[derive(Debug, Clone, Serialize, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
 pub struct ChecksSettings {
+    /// The most lines of a claim. Default: 100.
+    #[validate(range(min = 1, max = MOST_LINES, message = "must be 1 to 1000"))]
+    pub max_lines: usize,
     /// The highest amount of a money field, in cents. Default: 9,999,999,999.
     #[validate(range(min = 1, max = MOST_CENTS, message = "must be 1 to 9999999999"))]
     pub max_amount_cents: i64,
@@ -91,9 +101,6 @@ pub struct ChecksSettings {
 #[derive(Debug, Clone, Serialize, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
 pub struct IngestSettings {
-    /// The most lines of a claim. Default: 100.
-    #[validate(range(min = 1, max = MOST_LINES, message = "must be 1 to 1000"))]
-    pub max_lines: usize,
     /// The most claims that wait to be stored; more are answered with 503. Default: 4,096.
     #[validate(range(min = 1, max = 1_000_000, message = "must be 1 to 1000000"))]
     pub max_queued_claims: usize,
@@ -106,10 +113,6 @@ pub struct IngestSettings {
     /// How long a request waits for its claim to be stored, in milliseconds. Default: 30,000.
     #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
     pub answer_timeout_ms: u64,
-    /// Requests a minute of one client that submit, validate or void claims, or redrive or discard dead letters. They may come
-    /// all at once. Default: 60,000.
-    #[validate(range(min = 1, max = 6_000_000, message = "must be 1 to 6000000"))]
-    pub writes_per_minute: u32,
 }
 
 /// Limits on the syntax of what is sent.
@@ -179,6 +182,16 @@ pub struct QuerySettings {
     /// The most reads that wait for or use a connection; more are answered with 503. Default: 64.
     #[validate(range(min = 1, max = 100_000, message = "must be 1 to 100000"))]
     pub max_waiting_reads: usize,
+}
+
+/// How many requests one client may make.
+#[derive(Debug, Clone, Serialize, Deserialize, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct RateLimitSettings {
+    /// Requests a minute of one client that submit, validate or void claims, or redrive or discard dead letters. They may come
+    /// all at once. Default: 60,000.
+    #[validate(range(min = 1, max = 6_000_000, message = "must be 1 to 6000000"))]
+    pub writes_per_minute: u32,
     /// Requests a minute of one client for the top providers. Default: 10.
     #[validate(range(min = 1, max = 60_000, message = "must be 1 to 60000"))]
     pub top_providers_per_minute: u32,
@@ -214,14 +227,13 @@ impl Default for Settings {
             http: HttpSettings::on_port(8000),
             database: DatabaseSettings::at("sqlite://.local/claims.db"),
             kafka: KafkaSettings::for_group("claim_process"),
+            health: HealthSettings::default(),
             log: LogSettings::default(),
             ingest: IngestSettings {
-                max_lines: limits.max_lines,
                 max_queued_claims: 4_096,
                 max_group_claims: 256,
                 max_attempts: 3,
                 answer_timeout_ms: 30_000,
-                writes_per_minute: 60_000,
             },
             intake: IntakeSettings {
                 max_columns: read.max_columns,
@@ -238,7 +250,8 @@ impl Default for Settings {
                 max_unread_bytes: 256 * 1024 * 1024,
             },
             idempotency: IdempotencySettings { keep_hours: 168, purge_interval_s: 300, max_keys_a_purge: 1_000 },
-            query: QuerySettings { max_waiting_reads: 64, top_providers_per_minute: 10 },
+            query: QuerySettings { max_waiting_reads: 64 },
+            rate_limit: RateLimitSettings { writes_per_minute: 60_000, top_providers_per_minute: 10 },
             proxies: ProxySettings::default(),
             watchdog: WatchdogSettings {
                 interval_ms: 1_000,
@@ -248,6 +261,7 @@ impl Default for Settings {
                 attention_after: 10,
             },
             checks: ChecksSettings {
+                max_lines: limits.max_lines,
                 max_amount_cents: limits.max_amount.0,
                 max_claim_cents: limits.max_claim.0,
                 max_service_age_days: limits.max_service_age_days,
@@ -269,7 +283,7 @@ impl Settings {
     /// The numbers that rules compare with.
     pub fn limits(&self) -> Limits {
         Limits {
-            max_lines: self.ingest.max_lines,
+            max_lines: self.checks.max_lines,
             max_amount: Cents(self.checks.max_amount_cents),
             max_claim: Cents(self.checks.max_claim_cents),
             max_service_age_days: self.checks.max_service_age_days,
@@ -286,6 +300,13 @@ impl WatchdogSettings {
 }
 
 impl ProcessSettings for Settings {
+    const RENAMED: &[(&str, &str)] = &[
+        ("ingest.max_lines", "checks.max_lines"),
+        ("ingest.writes_per_minute", "rate_limit.writes_per_minute"),
+        ("query.top_providers_per_minute", "rate_limit.top_providers_per_minute"),
+        ("kafka.health_interval_ms", "health.interval_ms"),
+    ];
+
     fn log(&self) -> &LogSettings {
         &self.log
     }
@@ -307,7 +328,22 @@ fn batches_leave_room(settings: &Settings) -> Result<(), ValidationError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use service_runtime::settings::load;
+    use service_runtime::settings::{Loaded, load};
+
+    #[test]
+    fn each_older_name_stops_the_start_and_names_a_setting_there_is() {
+        let names = load::<Settings>(PREFIX, &[], None, []).unwrap().describe();
+        for (older, now) in Settings::RENAMED {
+            let [variable, new_variable] =
+                [older, now].map(|path| format!("{PREFIX}__{}", path.to_uppercase().replace('.', "__")));
+            let set = [(variable.clone(), "1000".to_owned())];
+            let loaded: Loaded<Settings> = load(PREFIX, Settings::RENAMED, None, set).unwrap();
+            let problem = format!("{variable}: this setting is called {new_variable} now");
+            assert!(loaded.problems.contains(&problem), "{:?}", loaded.problems);
+            assert!(names.lines().any(|line| line.starts_with(&format!("{now} = "))), "{now}");
+            assert!(!names.contains(older), "{older}");
+        }
+    }
 
     #[test]
     fn secrets_are_read_and_never_shown() {
@@ -316,7 +352,7 @@ mod tests {
             ["KAFKA__SECURITY__SASL_PASSWORD", "KAFKA__SECURITY__KEY_PASSWORD"].map(|secret| (secret, "hunter2")),
         );
         let environment = set.iter().map(|(name, value)| (format!("{PREFIX}__{name}"), (*value).to_owned()));
-        let loaded = load::<Settings>(PREFIX, None, environment).expect("settings");
+        let loaded = load::<Settings>(PREFIX, Settings::RENAMED, None, environment).expect("settings");
         let Settings { database, kafka, .. } = &loaded.settings;
         for read in [database.url.expose(), kafka.security.sasl_password.expose(), kafka.security.key_password.expose()]
         {

@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn a_start_retries_to_connect_for_the_start_timeout() {
-        let nowhere = DatabaseSettings::at("postgres://nobody@127.0.0.1:1/nothing");
+        let nowhere = DatabaseSettings::at("postgres://user@127.0.0.1:1/nothing");
         let started = Instant::now();
         Database::open(&nowhere).expect_err("no server listens");
         let at_once = started.elapsed();

@@ -8,6 +8,7 @@ mod consumer;
 mod dead_letters;
 mod member;
 mod message;
+pub mod metrics;
 mod outbox;
 mod producer;
 mod publications;

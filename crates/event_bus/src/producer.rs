@@ -90,15 +90,13 @@ pub(crate) struct Producer {
     alone: OnceLock<ThreadedProducer<Deliveries>>,
     settings: KafkaSettings,
     reports: Sender<Report>,
-    metadata_timeout: Duration,
 }
 
 impl Producer {
     /// Creates a producer that sends the result of each row to `reports`.
     pub(crate) fn new(settings: &KafkaSettings, reports: Sender<Report>) -> Result<Self, KafkaError> {
         let inner = Self::client(settings, reports.clone(), false)?;
-        let metadata_timeout = Duration::from_millis(settings.health_interval_ms);
-        Ok(Self { inner, alone: OnceLock::new(), settings: settings.clone(), reports, metadata_timeout })
+        Ok(Self { inner, alone: OnceLock::new(), settings: settings.clone(), reports })
     }
 
     fn client(
@@ -177,10 +175,11 @@ impl Producer {
         }
     }
 
-    /// Fetches the metadata of the cluster, for all topics: some brokers create a topic that is requested by name.
-    pub(crate) fn metadata(&self) -> Result<Metadata, String> {
+    /// Fetches the metadata of the cluster within `timeout`, for all topics: some brokers create a topic that is requested by
+    /// name.
+    pub(crate) fn metadata(&self, timeout: Duration) -> Result<Metadata, String> {
         let last_error = &self.inner.context().last_error;
-        match self.inner.client().fetch_metadata(None, self.metadata_timeout) {
+        match self.inner.client().fetch_metadata(None, timeout) {
             Ok(metadata) => {
                 last_error.forget();
                 Ok(metadata)

@@ -128,12 +128,13 @@ impl Relay {
         Ok(value)
     }
 
-    /// Checks that Kafka answers and has `topics`, for health checks. Creates missing topics. Blocks for a bounded time.
+    /// Checks that Kafka answers within `timeout` and has `topics`, for health checks. Creates missing topics. Blocks for a
+    /// bounded time.
     ///
     /// # Errors
     /// A sentence that says what to check.
-    pub fn check(&self, topics: &[&str]) -> Result<(), String> {
-        let missing = topics::missing(&self.publisher.producer.metadata()?, &self.settings, topics)?;
+    pub fn check(&self, topics: &[&str], timeout: Duration) -> Result<(), String> {
+        let missing = topics::missing(&self.publisher.producer.metadata(timeout)?, &self.settings, topics)?;
         if missing.is_empty() { Ok(()) } else { topics::create(&self.settings, &missing) }
     }
 

@@ -14,9 +14,6 @@ pub struct KafkaSettings {
     /// The largest message that is consumed or published, in bytes.
     #[validate(range(min = 1_000, max = 1_000_000_000, message = "must be 1000 to 1000000000"))]
     pub max_message_bytes: usize,
-    /// How often readiness checks each dependency, in milliseconds, and how long it waits for the cluster's metadata.
-    #[validate(range(min = 100, max = 86_400_000, message = "must be 100 to 86400000"))]
-    pub health_interval_ms: u64,
     /// TLS and SASL.
     #[validate(nested)]
     pub security: SecuritySettings,
@@ -132,7 +129,6 @@ impl KafkaSettings {
         Self {
             brokers: "127.0.0.1:9092".to_owned(),
             max_message_bytes: 1_000_000,
-            health_interval_ms: 2_000,
             security: SecuritySettings::default(),
             topics: TopicSettings {
                 partitions: 12,

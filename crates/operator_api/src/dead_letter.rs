@@ -1,4 +1,4 @@
-//! `GET /v1/dead-letters/{id}`: one message that could not be applied, with its body masked.
+//! `GET /v1/dead-letters/{id}`: one dead letter, with its body masked.
 
 use crate::dead_letters::DeadLetterResponse;
 use crate::masked::MaskedBody;
@@ -8,7 +8,7 @@ use serde::Serialize;
 use service_runtime::problem::Problem;
 use utoipa::ToSchema;
 
-/// A message that was set aside, with its body masked.
+/// A dead letter, with its body masked.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct DeadLetterWithBody {
     #[serde(flatten)]
@@ -16,18 +16,21 @@ pub(crate) struct DeadLetterWithBody {
     body: MaskedBody,
 }
 
-/// A message that was set aside.
+/// A dead letter.
 ///
-/// Its body may hold anything, patient data too, so it is shown masked: names and their places, and of values their kind and
-/// size.
+/// The body of its message may hold anything, patient data too, so it is shown masked: names and their places, and of values
+/// their kind and size.
 #[utoipa::path(get, path = "/v1/dead-letters/{id}", tag = "dead letters", operation_id = "get_dead_letter",
-    params(("id" = i64, Path, description = "The message's id in the list.", example = 1)),
+    params(("id" = i64, Path, description = "The dead letter's id in the list.", example = 1)),
     responses(
-        (status = 200, description = "The message.", body = DeadLetterWithBody),
-        (status = 404, description = "No message with this id was set aside.")))]
-pub(crate) async fn one(id: web::Path<String>, desk: web::Data<DeadLetterOperations>) -> Result<HttpResponse, Problem> {
+        (status = 200, description = "The dead letter.", body = DeadLetterWithBody),
+        (status = 404, description = "There is no dead letter with this id.")))]
+pub(crate) async fn one(
+    id: web::Path<String>,
+    operations: web::Data<DeadLetterOperations>,
+) -> Result<HttpResponse, Problem> {
     let id = read_id(&id)?;
-    let found = desk
+    let found = operations
         .database
         .read(move |connection| {
             let found = event_bus::find_dead_letter(connection, id)?;
@@ -45,7 +48,7 @@ pub(crate) fn read_id(text: &str) -> Result<i64, Problem> {
     text.parse().map_err(|_| not_found())
 }
 
-/// There is no such message.
+/// There is no such dead letter.
 pub(crate) fn not_found() -> Problem {
-    Problem::not_found("no message with this id was set aside")
+    Problem::not_found("there is no dead letter with this id")
 }

@@ -1,10 +1,10 @@
-//! `POST /v1/dead-letters/{id}/redrive` and `/discard`: what an operator does with a message that was set aside. Once: a
-//! message that was redriven or discarded before stays so.
+//! `POST /v1/dead-letters/{id}/redrive` and `/discard`: what an operator does with a dead letter. Once: one that was redriven
+//! or discarded before stays so.
 
 use crate::dead_letter::{not_found, read_id};
 use crate::dead_letters::DeadLetterResponse;
 use crate::operations::DeadLetterOperations;
-use crate::operator_action::{OperatorAction, OperatorBody, Reason, ReasonedBody};
+use crate::operator_action::{OperatorAction, ReasonedBody};
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use claim_events::rfc3339;
@@ -13,31 +13,32 @@ use serde_json::json;
 use service_runtime::problem::Problem;
 use std::sync::Arc;
 
-/// Send a message out again.
+/// Redrive a dead letter.
 ///
-/// To its own topic, with its own key, headers and body, once. If it still cannot be applied, it is set aside anew.
+/// Its message is published again, once, to the topic it came from, with its own key, headers and body. If it still cannot be
+/// applied, it becomes a new dead letter.
 #[utoipa::path(post, path = "/v1/dead-letters/{id}/redrive", tag = "dead letters", operation_id = "redrive_dead_letter",
-    params(("id" = i64, Path, description = "The message's id in the list.", example = 2)),
-    request_body(content = Option<OperatorBody>, example = json!({"reason": "the provider is known now", "operator": "A. Smith"})),
+    params(("id" = i64, Path, description = "The dead letter's id in the list.", example = 2)),
+    request_body(content = ReasonedBody, example = json!({"reason": "the provider is known now", "operator": "A. Smith"})),
     responses(
-        (status = 202, description = "It is on its way.", body = DeadLetterResponse),
-        (status = 404, description = "No message with this id was set aside."),
-        (status = 409, description = "It was redriven or discarded before, which `state` and `ended_at` tell; or it cannot be \
-            sent as it came, because it is no text or too large."),
-        (status = 422, description = "The reason or the operator is too long; `errors` says which.")))]
+        (status = 202, description = "It is being published.", body = DeadLetterResponse),
+        (status = 404, description = "There is no dead letter with this id."),
+        (status = 409, description = "It was redriven or discarded before, as `state` and `ended_at` show; or its message cannot \
+            be published as it came, because it is not text or is too large."),
+        (status = 422, description = "The reason is missing, or it or the operator is too long; `errors` names the field.")))]
 pub(crate) async fn redrive(
     request: HttpRequest,
     id: web::Path<String>,
     payload: web::Payload,
-    desk: web::Data<DeadLetterOperations>,
+    operations: web::Data<DeadLetterOperations>,
 ) -> Result<HttpResponse, Problem> {
-    let act = DeadLetterAction::from(desk.operators.read(&request, payload, Reason::Optional).await?);
+    let action = read(&operations, &request, payload).await?;
     let id = read_id(&id)?;
-    let relay = Arc::clone(&desk.relay);
+    let relay = Arc::clone(&operations.relay);
     let redrive = move || {
-        relay.commit(|connection, publications| event_bus::redrive_dead_letter(connection, publications, id, &act))
+        relay.commit(|connection, publications| event_bus::redrive_dead_letter(connection, publications, id, &action))
     };
-    match desk.database.run(move |_| redrive()).await? {
+    match operations.database.run(move |_| redrive()).await? {
         Disposition::Done(dead_letter) => {
             metrics::counter!("dead_letters_redriven_total", "topic" => dead_letter.topic.clone()).increment(1);
             tracing::info!(dead_letter_id = id, topic = dead_letter.topic, "dead letter redriven");
@@ -47,37 +48,37 @@ pub(crate) async fn redrive(
         Disposition::Unsendable(why) => Err(Problem::new(
             StatusCode::CONFLICT,
             "not-sendable",
-            "The message cannot be sent as it came",
-            format!("{why}: nothing was changed; discard it"),
+            "The message cannot be published as it came",
+            format!("{why}: nothing was changed; discard the dead letter"),
         )),
         Disposition::Unknown => Err(not_found()),
     }
 }
 
-/// Discard a message.
+/// Discard a dead letter.
 ///
-/// It is kept, and never sent again. Again, it changes nothing: the first reason stands.
+/// It is kept, and its message is never published again. Discarding it again changes nothing: the first reason stands.
 #[utoipa::path(post, path = "/v1/dead-letters/{id}/discard", tag = "dead letters", operation_id = "discard_dead_letter",
-    params(("id" = i64, Path, description = "The message's id in the list.", example = 1)),
+    params(("id" = i64, Path, description = "The dead letter's id in the list.", example = 1)),
     request_body(content = ReasonedBody, example = json!({"reason": "a test of the sender's", "operator": "A. Smith"})),
     responses(
         (status = 200, description = "It is discarded, or was before.", body = DeadLetterResponse),
-        (status = 404, description = "No message with this id was set aside."),
-        (status = 409, description = "It was redriven before, which `state` and `ended_at` tell."),
-        (status = 422, description = "The reason is missing, or it or the operator is too long; `errors` says which.")))]
+        (status = 404, description = "There is no dead letter with this id."),
+        (status = 409, description = "It was redriven before, as `state` and `ended_at` show."),
+        (status = 422, description = "The reason is missing, or it or the operator is too long; `errors` names the field.")))]
 pub(crate) async fn discard(
     request: HttpRequest,
     id: web::Path<String>,
     payload: web::Payload,
-    desk: web::Data<DeadLetterOperations>,
+    operations: web::Data<DeadLetterOperations>,
 ) -> Result<HttpResponse, Problem> {
-    let act = DeadLetterAction::from(desk.operators.read(&request, payload, Reason::Required).await?);
+    let action = read(&operations, &request, payload).await?;
     let id = read_id(&id)?;
-    let end = desk
+    let end = operations
         .database
         .write(move |connection| {
             let now_us = connection.now_us()?;
-            event_bus::discard_dead_letter(connection, id, &act, now_us)
+            event_bus::discard_dead_letter(connection, id, &action, now_us)
         })
         .await?;
     match end {
@@ -99,15 +100,19 @@ fn ended_before(dead_letter: &KeptDeadLetter) -> Problem {
     Problem::new(
         StatusCode::CONFLICT,
         "ended-before",
-        "Something became of the message before",
+        "The dead letter has ended before",
         format!("it was {} at {at}: nothing was changed", dead_letter.state),
     )
     .with("state", dead_letter.state.as_str())
     .with("ended_at", json!(at))
 }
 
-impl From<OperatorAction> for DeadLetterAction {
-    fn from(OperatorAction { reason, operator, client }: OperatorAction) -> Self {
-        Self { reason, operator, client }
-    }
+async fn read(
+    operations: &DeadLetterOperations,
+    request: &HttpRequest,
+    payload: web::Payload,
+) -> Result<DeadLetterAction, Problem> {
+    let (OperatorAction { reason, operator, client }, ReasonedBody { .. }) =
+        operations.operators.read(request, payload).await?;
+    Ok(DeadLetterAction { reason: Some(reason), operator, client })
 }

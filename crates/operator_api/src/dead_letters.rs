@@ -1,4 +1,4 @@
-//! `GET /v1/dead-letters`: messages that could not be applied, without their bodies, newest first, and what became of them.
+//! `GET /v1/dead-letters`: dead letters without the bodies of their messages, newest first, and how each has ended.
 
 use crate::masked;
 use crate::operations::DeadLetterOperations;
@@ -6,67 +6,81 @@ use actix_web::{HttpResponse, web};
 use claim_events::rfc3339;
 use event_bus::{DeadLetterState, KeptDeadLetter};
 use serde::{Deserialize, Serialize};
-use service_runtime::api::Time;
-use service_runtime::page;
+use service_runtime::api::{Time, one_of};
+use service_runtime::page::{self, Cursors};
 use service_runtime::problem::Problem;
 use service_runtime::query::Query;
-use utoipa::{IntoParams, ToSchema};
+use std::borrow::Cow;
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 const DEFAULT_LIMIT: i64 = 50;
+const CURSORS: Cursors = Cursors::of("dead_letters");
 const MOST: i64 = 500;
-/// Not a state: letters in any of them.
+/// Not a state: dead letters in any of them.
 const ALL: &str = "all";
 
-/// The state of a dead letter.
-#[derive(ToSchema)]
-#[schema(as = DeadLetterState, rename_all = "snake_case")]
-#[allow(dead_code, reason = "it stands for the names of `DeadLetterState` in the document")]
-enum DocumentedState {
-    Waiting,
-    Redriven,
-    Discarded,
+/// The schema of a dead letter's state: the names of [`DeadLetterState`]. There are no values of this type.
+enum StateName {}
+
+impl ToSchema for StateName {
+    fn name() -> Cow<'static, str> {
+        "DeadLetterState".into()
+    }
 }
 
-/// Which messages to list.
-#[derive(ToSchema)]
-#[schema(rename_all = "snake_case")]
-#[allow(dead_code, reason = "it stands for the names that are read in the document")]
-enum DeadLetterFilter {
-    Waiting,
-    Redriven,
-    Discarded,
-    All,
+impl PartialSchema for StateName {
+    fn schema() -> RefOr<Schema> {
+        let mut names = one_of(state_names());
+        names.description = Some("The state of a dead letter.".to_owned());
+        names.into()
+    }
+}
+
+/// The schema of what `state` may be in the query. There are no values of this type.
+enum FilterName {}
+
+impl ToSchema for FilterName {}
+
+impl PartialSchema for FilterName {
+    fn schema() -> RefOr<Schema> {
+        one_of(state_names().chain([ALL])).into()
+    }
+}
+
+fn state_names() -> impl Iterator<Item = &'static str> {
+    DeadLetterState::ALL.into_iter().map(DeadLetterState::name)
 }
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
-    /// Messages in this state: waiting (for an operator), redriven or discarded; or all. Where it is not said, those that
-    /// wait.
-    #[param(inline, value_type = Option<DeadLetterFilter>)]
+    /// Dead letters in this state: waiting (for an operator), redriven or discarded; or all. By default those that wait.
+    #[param(inline, value_type = Option<FilterName>)]
     state: Option<String>,
-    /// How many messages a page has: 1 to 500; 50 where it is not said.
+    /// How many dead letters a page has: 1 to 500, by default 50.
     #[param(minimum = 1, maximum = 500, example = 50)]
     limit: Option<i64>,
     /// Where the page begins: the `next_cursor` of the page before, with the same state.
-    cursor: Option<i64>,
+    cursor: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = DeadLetterPage)]
 pub(crate) struct Page {
     dead_letters: Vec<DeadLetterResponse>,
+    /// Where the next page begins; null on the last one.
     next_cursor: Option<String>,
 }
 
-/// A message that was set aside, and what became of it.
+/// A message that could not be applied, and how it has ended.
 #[derive(Serialize, ToSchema)]
 #[schema(as = DeadLetter)]
 pub(crate) struct DeadLetterResponse {
     id: i64,
-    #[schema(value_type = DocumentedState)]
+    #[schema(value_type = StateName)]
     state: String,
-    /// Why it was set aside.
+    /// Why it became a dead letter.
     reason: String,
     topic: String,
     /// -1 for an event of this service that could not be published.
@@ -75,45 +89,46 @@ pub(crate) struct DeadLetterResponse {
     offset: i64,
     /// The id of an event of this service that could not be published.
     event_id: Option<String>,
-    /// The message's own time.
+    /// When the message was published.
     #[schema(value_type = Option<Time>)]
     sent_at: Option<String>,
     #[schema(value_type = Time)]
     received_at: String,
     /// The key where it is a claim's id, or else its size.
     key: Option<String>,
-    /// Pairs of name and value. Values of headers that the contract does not know are replaced by their size.
+    /// Pairs of name and value. The values of headers that the contract does not define are replaced by their size.
     #[schema(value_type = Vec<Vec<String>>)]
     headers: Vec<(String, String)>,
     body_bytes: i32,
     /// When it was redriven or discarded.
     #[schema(value_type = Option<Time>)]
     ended_at: Option<String>,
-    /// Why, in the operator's words.
+    /// The operator's reason.
     ended_reason: Option<String>,
-    /// Who did it, in their own words.
+    /// Who did it, as they call themselves.
     ended_by: Option<String>,
-    /// The address they did it from.
+    /// The address of the client.
     ended_from: Option<String>,
 }
 
-/// Messages that were set aside, newest first.
+/// Dead letters, newest first.
 ///
-/// With the reason, and without their bodies. Those that wait for an operator, unless `state` says otherwise.
+/// With the reason of each, and without the bodies of their messages. By default those that wait for an operator.
 #[utoipa::path(get, path = "/v1/dead-letters", tag = "dead letters", operation_id = "list_dead_letters", params(ListQuery),
-    responses((status = 200, description = "A page of messages.", body = Page)))]
+    responses((status = 200, description = "A page of dead letters.", body = Page)))]
 pub(crate) async fn list(
     query: Query<ListQuery>,
-    desk: web::Data<DeadLetterOperations>,
+    operations: web::Data<DeadLetterOperations>,
 ) -> Result<HttpResponse, Problem> {
     let ListQuery { state, limit, cursor } = query.0;
     let limit = page::limit(limit, DEFAULT_LIMIT, MOST)?;
     let state = read_state(state.as_deref())?;
-    let mut found = desk
+    let before = CURSORS.read(cursor.as_deref())?;
+    let mut found = operations
         .database
-        .read(move |connection| event_bus::list_dead_letters(connection, state, cursor, limit + 1))
+        .read(move |connection| event_bus::list_dead_letters(connection, state, before, limit + 1))
         .await?;
-    let next_cursor = page::cut(&mut found, limit, |last| last.id.to_string());
+    let next_cursor = page::cut(&mut found, limit, |last| CURSORS.write(&last.id));
     let dead_letters = found.into_iter().map(DeadLetterResponse::from).collect();
     Ok(HttpResponse::Ok().json(Page { dead_letters, next_cursor }))
 }
@@ -122,7 +137,7 @@ fn read_state(name: Option<&str>) -> Result<Option<DeadLetterState>, Problem> {
     let Some(name) = name else { return Ok(Some(DeadLetterState::Waiting)) };
     let found = DeadLetterState::ALL.into_iter().find(|state| state.name() == name);
     if found.is_none() && name != ALL {
-        let names: Vec<&str> = DeadLetterState::ALL.into_iter().map(DeadLetterState::name).chain([ALL]).collect();
+        let names: Vec<&str> = state_names().chain([ALL]).collect();
         return Err(Problem::malformed(format!("state must be one of {}", names.join(", "))));
     }
     Ok(found)

@@ -1,10 +1,11 @@
-//! What an operator says with an act: why it is done and by whom. The address it came from is added here.
+//! What an operator sends with an action: why it is done and by whom. The address of the client is added here.
 //!
-//! A reason may say anything, of a patient too: it is kept with what was acted on, shown there, and never logged.
+//! A reason may hold anything, patient data too: it is kept with what was acted on, shown there, and never logged.
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, web};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use service_runtime::client_address::{Clients, ProxySettings};
 use service_runtime::http_server::{HttpSettings, read_body};
@@ -16,59 +17,68 @@ const LONGEST_REASON: usize = 500;
 /// The longest name of an operator, in characters.
 const LONGEST_OPERATOR: usize = 100;
 
-/// What reading an operator's act needs.
+/// Reads the actions of operators.
 #[derive(Debug, Clone)]
 pub struct Operators {
     http: HttpSettings,
     clients: Clients,
 }
 
-/// Whether an act is done without a reason.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
-    /// It is refused with 422.
-    Required,
-    /// It is done.
-    Optional,
+/// The body of an action: a reason, an operator, and perhaps fields of its own. Each is optional to the reader, so that a
+/// missing one is refused by its name; a body that is empty or `null` is one without any field.
+pub trait ActionBody: Default + DeserializeOwned {
+    /// The fields, as a refusal of an unreadable body shows them.
+    const FORM: &str;
+
+    /// The reason and the operator, as sent.
+    fn reason_and_operator(&self) -> (Option<&str>, Option<&str>);
+
+    /// What is wrong with the fields of its own, where the payment or message need not be looked at to know it.
+    fn own_findings(&self) -> Vec<Finding> {
+        Vec::new()
+    }
 }
 
-/// The body of an act that may be done without a reason; all of it may be missing.
+/// The body of an action that has no fields of its own.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct OperatorBody {
+pub struct ReasonedBody {
     /// Why it is done. It is kept and shown with what was acted on.
-    #[schema(max_length = 500, examples("the provider is known now"))]
+    #[schema(required, value_type = String, min_length = 1, max_length = 500, examples("sent by mistake"))]
     reason: Option<String>,
     /// Who does it.
     #[schema(max_length = 100, examples("A. Smith"))]
     operator: Option<String>,
-    /// What is answered with the act; only where it takes an answer.
-    #[schema(ignore)]
-    answer: Option<String>,
 }
 
-/// The body of an act that needs a reason.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[allow(dead_code, reason = "it stands for `OperatorBody` in the document of the routes that need a reason")]
-pub struct ReasonedBody {
-    /// Why it is done. It is kept and shown with what was acted on.
-    #[schema(min_length = 1, max_length = 500, examples("sent by mistake"))]
-    reason: String,
-    /// Who does it.
-    #[schema(max_length = 100, examples("A. Smith"))]
-    operator: Option<String>,
+/// What is wrong with a field of an action's body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The field.
+    pub field: &'static str,
+    /// The kind of fault.
+    pub code: &'static str,
+    /// What the field must be.
+    pub message: String,
 }
 
-/// An act of an operator: its reason, who does it and where from.
+/// An action of an operator: its reason, who does it and where from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OperatorAction {
-    /// Why; there and not blank where it is [`Reason::Required`].
-    pub reason: Option<String>,
-    /// Who, in their own words.
+    /// Why; not blank.
+    pub reason: String,
+    /// Who, as they call themselves.
     pub operator: Option<String>,
     /// The address of the client.
     pub client: String,
+}
+
+impl ActionBody for ReasonedBody {
+    const FORM: &str = r#"{"reason": "why it is done", "operator": "who does it"}"#;
+
+    fn reason_and_operator(&self) -> (Option<&str>, Option<&str>) {
+        (self.reason.as_deref(), self.operator.as_deref())
+    }
 }
 
 impl Operators {
@@ -77,152 +87,158 @@ impl Operators {
         Self { http: http.clone(), clients: Clients::behind(proxies) }
     }
 
-    /// Reads the act that a request asks for.
+    /// Reads the action that a request wants done, and its body.
     ///
     /// # Errors
-    /// 400 where the body is not as it must be, 422 where a field is too long or the reason is missing; and those of
+    /// 400 where the body is not as it must be, 422 where the reason is missing or a field is wrong; and those of
     /// [`read_body`].
-    pub async fn read(
+    pub async fn read<B: ActionBody>(
         &self,
         request: &HttpRequest,
         payload: web::Payload,
-        reason: Reason,
-    ) -> Result<OperatorAction, Problem> {
-        self.read_with_answer::<()>(request, payload, reason, &[]).await.map(|(act, _)| act)
-    }
-
-    /// The same for an act that takes an answer, which is one of these, by its name.
-    ///
-    /// # Errors
-    /// As [`read`](Self::read), and 422 where the answer is none of them.
-    pub async fn read_with_answer<A: Copy>(
-        &self,
-        request: &HttpRequest,
-        payload: web::Payload,
-        reason: Reason,
-        answers: &[(&str, A)],
-    ) -> Result<(OperatorAction, Option<A>), Problem> {
+    ) -> Result<(OperatorAction, B), Problem> {
         let client = self.clients.address_of(request)?.to_string();
-        let (OperatorBody { reason, operator, .. }, answer) =
-            read(&read_body(payload, &self.http).await?, reason, answers)?;
-        Ok((OperatorAction { reason, operator, client }, answer))
+        read(&read_body(payload, &self.http).await?, client)
     }
 }
 
-fn read<A: Copy>(body: &[u8], needed: Reason, answers: &[(&str, A)]) -> Result<(OperatorBody, Option<A>), Problem> {
-    let sent = if body.trim_ascii().is_empty() {
-        OperatorBody::default()
+fn read<B: ActionBody>(body: &[u8], client: String) -> Result<(OperatorAction, B), Problem> {
+    let body: B = if body.trim_ascii().is_empty() {
+        B::default()
     } else {
-        let sent: Option<OperatorBody> = serde_json::from_slice(body).map_err(|_| malformed(answers))?;
+        let sent: Option<B> = serde_json::from_slice(body).map_err(|_| malformed(B::FORM))?;
         sent.unwrap_or_default()
     };
-    if sent.answer.is_some() && answers.is_empty() {
-        return Err(malformed(answers));
-    }
-    let meant = |name: &str| answers.iter().find(|(known, _)| *known == name).map(|(_, answer)| *answer);
-    let answer = sent.answer.as_deref().map(meant);
-    let not_blank = |text: Option<String>| text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
-    let said = OperatorBody { reason: not_blank(sent.reason), operator: not_blank(sent.operator), ..sent };
+    let (reason, operator) = body.reason_and_operator();
+    let [reason, operator] = [reason, operator].map(|text| text.map(str::trim).filter(|text| !text.is_empty()));
     let mut findings = Vec::new();
-    if said.reason.is_none() && needed == Reason::Required {
-        findings.push(finding("reason", "required", "must say why it is done"));
+    if reason.is_none() {
+        findings.push(Finding { field: "reason", code: "required", message: "must say why it is done".to_owned() });
     }
-    findings.extend(too_long("reason", said.reason.as_deref(), LONGEST_REASON));
-    findings.extend(too_long("operator", said.operator.as_deref(), LONGEST_OPERATOR));
-    if answer.is_some_and(|meant| meant.is_none()) {
-        findings.push(finding("answer", "unknown", &format!("must be one of {}", names(answers))));
+    findings.extend(too_long("reason", reason, LONGEST_REASON));
+    findings.extend(too_long("operator", operator, LONGEST_OPERATOR));
+    findings.extend(body.own_findings());
+    match reason {
+        Some(reason) if findings.is_empty() => {
+            let operator = operator.map(str::to_owned);
+            Ok((OperatorAction { reason: reason.to_owned(), operator, client }, body))
+        }
+        _ => Err(refused(&findings)),
     }
-    if findings.is_empty() {
-        return Ok((said, answer.flatten()));
-    }
-    Err(Problem::new(
+}
+
+/// The refusal of an action for fields of its body: 422.
+pub fn refused(findings: &[Finding]) -> Problem {
+    Problem::new(
         StatusCode::UNPROCESSABLE_ENTITY,
         "act-refused",
         "This cannot be done like this",
         "each of the errors names a field that has to be put right; nothing was changed",
     )
-    .with("errors", findings))
+    .with("errors", findings.iter().map(Finding::to_json).collect::<Vec<_>>())
 }
 
-fn malformed<A>(answers: &[(&str, A)]) -> Problem {
-    let answer = match names(answers) {
-        none if none.is_empty() => String::new(),
-        names => format!(", \"answer\": \"one of {names}\""),
-    };
-    Problem::malformed(format!(
-        "the body must be JSON with no other fields than {{\"reason\": \"why it is done\", \"operator\": \"who does it\"{answer}}}"
-    ))
-}
-
-fn names<A>(answers: &[(&str, A)]) -> String {
-    answers.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
-}
-
-fn too_long(field: &str, text: Option<&str>, most: usize) -> Option<Value> {
-    let text = text?;
-    if text.chars().count() > most {
-        return Some(finding(field, "length", &format!("must have at most {most} characters")));
+impl Finding {
+    fn to_json(&self) -> Value {
+        let Self { field, code, message } = self;
+        json!({"field": field, "pointer": format!("/{field}"), "code": code, "message": message})
     }
-    text.contains('\0').then(|| finding(field, "length", "must have no NUL character"))
 }
 
-fn finding(field: &str, code: &str, message: &str) -> Value {
-    json!({"field": field, "pointer": format!("/{field}"), "code": code, "message": message})
+fn malformed(form: &str) -> Problem {
+    Problem::malformed(format!("the body must be JSON with no other fields than {form}"))
+}
+
+fn too_long(field: &'static str, text: Option<&str>, most: usize) -> Option<Finding> {
+    let text = text?;
+    let message = if text.chars().count() > most {
+        format!("must have at most {most} characters")
+    } else if text.contains('\0') {
+        "must have no NUL character".to_owned()
+    } else {
+        return None;
+    };
+    Some(Finding { field, code: "length", message })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn read_reasoned(body: &str) -> Result<OperatorAction, Value> {
+        read::<ReasonedBody>(body.as_bytes(), "192.0.2.7".to_owned())
+            .map(|(action, _)| action)
+            .map_err(|problem| problem.to_json(None))
+    }
+
     #[test]
-    fn an_act_is_read_and_what_is_wrong_is_named_without_what_was_sent() {
+    fn an_action_is_read_and_what_is_wrong_is_named_without_what_was_sent() {
         let long =
             |field: &str, length: usize| format!("{{\"{field}\": \"{}\", \"reason\": \"r\"}}", "x".repeat(length));
-        for (body, needed, wanted) in [
-            ("", Reason::Optional, Ok((None, None))),
-            ("null", Reason::Optional, Ok((None, None))),
-            ("null", Reason::Required, Err((422, "/reason"))),
-            ("", Reason::Required, Err((422, "/reason"))),
-            ("{}", Reason::Required, Err((422, "/reason"))),
-            (r#"{"reason": " \t"}"#, Reason::Required, Err((422, "/reason"))),
-            (r#"{"reason": " why ", "operator": " "}"#, Reason::Required, Ok((Some("why"), None))),
-            (r#"{"operator": "who"}"#, Reason::Optional, Ok((None, Some("who")))),
-            (r#"{"reason": "a\u0000b"}"#, Reason::Optional, Err((422, "/reason"))),
-            (&long("operator", 100), Reason::Required, Ok((Some("r"), Some("x".repeat(100).as_str())))),
-            (&long("operator", 101), Reason::Required, Err((422, "/operator"))),
-            (&format!(r#"{{"reason": "{}"}}"#, "\u{fc}".repeat(501)), Reason::Optional, Err((422, "/reason"))),
-            (r#"{"answer": "CANARY"}"#, Reason::Optional, Err((422, "/answer"))),
-            (r#"{"answer": "owed"}"#, Reason::Optional, Ok((None, None))),
-            (r#"{"reason": 5}"#, Reason::Optional, Err((400, ""))),
-            (r#"{"why": "CANARY"}"#, Reason::Optional, Err((400, ""))),
-            ("CANARY", Reason::Optional, Err((400, ""))),
+        let longest = "x".repeat(100);
+        for (body, wanted) in [
+            ("", Err((422, "/reason"))),
+            ("null", Err((422, "/reason"))),
+            ("{}", Err((422, "/reason"))),
+            (r#"{"operator": "who"}"#, Err((422, "/reason"))),
+            (r#"{"reason": " \t"}"#, Err((422, "/reason"))),
+            (r#"{"reason": " why ", "operator": " "}"#, Ok(("why", None))),
+            (r#"{"reason": "why", "operator": "who "}"#, Ok(("why", Some("who")))),
+            (r#"{"reason": "a\u0000b"}"#, Err((422, "/reason"))),
+            (&long("operator", 100), Ok(("r", Some(longest.as_str())))),
+            (&long("operator", 101), Err((422, "/operator"))),
+            (&format!(r#"{{"reason": "{}"}}"#, "\u{fc}".repeat(501)), Err((422, "/reason"))),
+            (r#"{"reason": 5}"#, Err((400, ""))),
+            (r#"{"why": "CANARY"}"#, Err((400, ""))),
+            (r#"{"reason": "why", "answer": "paid"}"#, Err((400, ""))),
+            ("CANARY", Err((400, ""))),
         ] {
-            let read = read(body.as_bytes(), needed, &[("owed", 7)]);
-            let said = read.as_ref().map(|(body, _)| (body.reason.as_deref(), body.operator.as_deref()));
-            let told = said.map_err(|problem| problem.to_json(None));
-            match wanted {
-                Ok(wanted) => assert_eq!(told, Ok(wanted), "{body}"),
-                Err((status, pointer)) => {
-                    let problem = told.expect_err(body);
+            match (read_reasoned(body), wanted) {
+                (Ok(action), wanted) => {
+                    assert_eq!(Ok((action.reason.as_str(), action.operator.as_deref())), wanted, "{body}");
+                    assert_eq!(action.client, "192.0.2.7");
+                }
+                (Err(problem), Err((status, pointer))) => {
                     assert_eq!(problem["status"], status, "{body}");
                     assert_eq!(problem["errors"][0]["pointer"].as_str().unwrap_or_default(), pointer, "{body}");
                     assert!(!problem.to_string().contains("CANARY"));
                 }
+                (Err(problem), Ok(_)) => panic!("{body}: {problem}"),
             }
         }
     }
 
     #[test]
-    fn an_answer_is_one_of_those_that_the_act_takes() {
-        let body = br#"{"answer": "owed", "reason": "r"}"#;
-        let answers = [("paid", 1), ("owed", 2)];
-        assert_eq!(read(body, Reason::Required, &answers).unwrap().1, Some(2));
-        assert_eq!(read(b"", Reason::Optional, &answers).unwrap().1, None);
-        let refused = read(body, Reason::Required, &answers[..1]).unwrap_err().to_json(None);
-        assert_eq!(refused["errors"][0]["message"], "must be one of paid");
-        assert_eq!(read::<()>(body, Reason::Required, &[]).unwrap_err().to_json(None)["status"], 400);
-        let named_otherwise = br#"{"reason": "r", "outcome": "paid"}"#;
-        let refused = read(named_otherwise, Reason::Required, &answers).unwrap_err().to_json(None);
-        assert!(refused["detail"].as_str().unwrap().contains("\"answer\": \"one of paid, owed\""), "{refused}");
+    fn fields_of_an_actions_own_are_read_with_it_and_their_faults_are_listed_with_its_own() {
+        #[derive(Debug, Default, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Example {
+            reason: Option<String>,
+            answer: Option<String>,
+        }
+        impl ActionBody for Example {
+            const FORM: &str = r#"{"reason": "why", "answer": "yes"}"#;
+
+            fn reason_and_operator(&self) -> (Option<&str>, Option<&str>) {
+                (self.reason.as_deref(), None)
+            }
+
+            fn own_findings(&self) -> Vec<Finding> {
+                let wrong = self.answer.as_deref() != Some("yes");
+                wrong
+                    .then(|| Finding { field: "answer", code: "unknown", message: "must be yes".to_owned() })
+                    .into_iter()
+                    .collect()
+            }
+        }
+        let read =
+            |body: &str| read::<Example>(body.as_bytes(), String::new()).map_err(|problem| problem.to_json(None));
+        let (_, body) = read(r#"{"reason": "why", "answer": "yes"}"#).unwrap();
+        assert_eq!(body.answer.as_deref(), Some("yes"));
+        let refused = read(r#"{"answer": "no"}"#).unwrap_err();
+        let fields: Vec<&Value> = refused["errors"].as_array().unwrap().iter().map(|error| &error["field"]).collect();
+        assert_eq!(fields, ["reason", "answer"]);
+        let malformed = read(r#"{"operator": "who"}"#).unwrap_err();
+        assert!(malformed["detail"].as_str().unwrap().contains(Example::FORM), "{malformed}");
     }
 }

@@ -25,8 +25,6 @@ use std::time::Duration;
 use tokio::runtime::{Handle, Runtime};
 use worker_threads::Periodic;
 
-/// Reads that may wait for the database at once.
-const MAX_WAITING_READS: usize = 64;
 /// Threads that make gateway calls; a call costs them little but waiting.
 const CALLING_THREADS: usize = 2;
 
@@ -131,6 +129,7 @@ impl Application {
     /// What hinders it, for the operator.
     pub fn build(settings: Settings) -> anyhow::Result<Self> {
         metrics::install();
+        crate::metrics::describe();
         let bound = http_server::bind(&settings.http)?;
         let database = open_database(&settings.database)?;
         let relay = Relay::start(&database, &settings.kafka)?;
@@ -147,7 +146,7 @@ impl Application {
         let consumer = Consumer::start(&settings.kafka, CLAIM_TOPIC, database.clone(), claims)?;
 
         let health = Health::default();
-        let every = Duration::from_millis(settings.kafka.health_interval_ms);
+        let every = settings.health.interval();
         let kafka = Arc::clone(&relay);
         let checking = calls.handle.clone();
         let marked = database.clone();
@@ -156,12 +155,12 @@ impl Application {
             worker::start_resuming(executor.clone(), dispatcher.clone(), &settings.saga),
             worker::start_counting_stuck(database.clone(), every),
             health.watch_database(&database, every),
-            health.watch("kafka", every, move || kafka.check(&[CLAIM_TOPIC, PAYMENT_TOPIC])),
+            health.watch("kafka", every, move || kafka.check(&[CLAIM_TOPIC, PAYMENT_TOPIC], every)),
             health.watch("reannounced", every, move || check_marker(&marked)),
             health.watch("gateway", every, move || checking.block_on(gateway.check())),
         ];
 
-        let database = DatabaseGate::new(database, MAX_WAITING_READS);
+        let database = DatabaseGate::new(database, settings.query.max_waiting_reads);
         let operators = Operators::new(&settings.http, &settings.proxies);
         let dead_letters = DeadLetterOperations {
             operators: operators.clone(),

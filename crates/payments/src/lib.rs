@@ -11,6 +11,7 @@ pub mod executor;
 pub mod gateway;
 pub mod http;
 pub mod messages;
+pub mod metrics;
 pub mod queries;
 pub mod settings;
 pub mod worker;

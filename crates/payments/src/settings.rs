@@ -7,6 +7,7 @@ use secrets::Secret;
 use serde::{Deserialize, Serialize};
 use service_runtime::client_address::ProxySettings;
 use service_runtime::command_line::ProcessSettings;
+use service_runtime::health::HealthSettings;
 use service_runtime::http_server::HttpSettings;
 use service_runtime::telemetry::LogSettings;
 use std::time::Duration;
@@ -33,9 +34,15 @@ pub struct Settings {
     /// Kafka.
     #[validate(nested)]
     pub kafka: KafkaSettings,
+    /// Checking what it depends on.
+    #[validate(nested)]
+    pub health: HealthSettings,
     /// Logging.
     #[validate(nested)]
     pub log: LogSettings,
+    /// Reading payments and the ledger.
+    #[validate(nested)]
+    pub query: QuerySettings,
     /// The payment gateway.
     #[validate(nested)]
     pub gateway: GatewaySettings,
@@ -45,6 +52,15 @@ pub struct Settings {
     /// Plans whose budget can run out; all others have none.
     #[validate(nested)]
     pub budgets: Vec<BudgetSettings>,
+}
+
+/// Reading payments and the ledger.
+#[derive(Debug, Clone, Serialize, Deserialize, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct QuerySettings {
+    /// Reads waiting for or using a connection; more are answered with 503.
+    #[validate(range(min = 1, max = 100_000, message = "must be 1 to 100000"))]
+    pub max_waiting_reads: usize,
 }
 
 /// The payment gateway.
@@ -177,7 +193,9 @@ impl Default for Settings {
             proxies: ProxySettings::default(),
             database: DatabaseSettings::at("sqlite://.local/payments.db"),
             kafka: KafkaSettings::for_group("payments"),
+            health: HealthSettings::default(),
             log: LogSettings::default(),
+            query: QuerySettings { max_waiting_reads: 64 },
             gateway: GatewaySettings {
                 adapter: GatewayAdapter::KeyedJson,
                 url: String::new(),
@@ -219,6 +237,8 @@ impl Settings {
 }
 
 impl ProcessSettings for Settings {
+    const RENAMED: &[(&str, &str)] = &[("kafka.health_interval_ms", "health.interval_ms")];
+
     fn log(&self) -> &LogSettings {
         &self.log
     }
@@ -259,7 +279,22 @@ fn floor_to_ceiling(settings: &Settings) -> Result<(), ValidationError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use service_runtime::settings::load;
+    use service_runtime::settings::{Loaded, load};
+
+    #[test]
+    fn each_older_name_stops_the_start_and_names_a_setting_there_is() {
+        let names = load::<Settings>(PREFIX, &[], None, []).unwrap().describe();
+        for (older, now) in Settings::RENAMED {
+            let [variable, new_variable] =
+                [older, now].map(|path| format!("{PREFIX}__{}", path.to_uppercase().replace('.', "__")));
+            let set = [(variable.clone(), "1000".to_owned())];
+            let loaded: Loaded<Settings> = load(PREFIX, Settings::RENAMED, None, set).unwrap();
+            let problem = format!("{variable}: this setting is called {new_variable} now");
+            assert!(loaded.problems.contains(&problem), "{:?}", loaded.problems);
+            assert!(names.lines().any(|line| line.starts_with(&format!("{now} = "))), "{now}");
+            assert!(!names.contains(older), "{older}");
+        }
+    }
 
     #[test]
     fn secrets_are_read_and_never_shown() {
@@ -269,7 +304,7 @@ mod tests {
                 .map(|secret| (secret, "hunter2")),
         );
         let environment = set.iter().map(|(name, value)| (format!("{PREFIX}__{name}"), (*value).to_owned()));
-        let loaded = load::<Settings>(PREFIX, None, environment).expect("settings");
+        let loaded = load::<Settings>(PREFIX, Settings::RENAMED, None, environment).expect("settings");
         let Settings { database, kafka, gateway, .. } = &loaded.settings;
         for read in [
             database.url.expose(),

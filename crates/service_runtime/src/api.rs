@@ -13,30 +13,50 @@ use actix_web::web::{self, ServiceConfig};
 use std::collections::BTreeMap;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{HttpMethod, Operation, ParameterIn, Paths};
-use utoipa::openapi::schema::{Schema, SchemaType, Type};
+use utoipa::openapi::schema::{KnownFormat, Object, Schema, SchemaFormat, SchemaType, Type};
 use utoipa::openapi::{
     ComponentsBuilder, ContentBuilder, InfoBuilder, LicenseBuilder, ObjectBuilder, OpenApi, OpenApiBuilder, Ref, RefOr,
     Response, ResponseBuilder,
 };
 use utoipa::{
     __dev::{SchemaReferences, Tags},
-    PartialSchema as _, Path, ToSchema,
+    PartialSchema, Path, ToSchema,
 };
 
 #[doc(hidden)]
 pub use pastey;
 
-/// An amount of money: text with two decimals.
-#[derive(ToSchema)]
-#[schema(value_type = String, pattern = r"^-?[0-9]+\.[0-9]{2}$", examples("116.85"))]
-#[allow(dead_code, reason = "it stands for texts in the document")]
-pub struct Money(String);
+/// The schema of an amount of money: text with two decimals. There are no values of this type.
+pub enum Money {}
 
-/// A time in UTC as in RFC 3339, with six decimals.
-#[derive(ToSchema)]
-#[schema(value_type = String, format = DateTime, examples("2026-11-22T09:30:00.123456Z"))]
-#[allow(dead_code, reason = "it stands for texts in the document")]
-pub struct Time(String);
+/// The schema of a time in UTC as in RFC 3339, with six decimals. There are no values of this type.
+pub enum Time {}
+
+impl ToSchema for Money {}
+
+impl PartialSchema for Money {
+    fn schema() -> RefOr<Schema> {
+        let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some(r"^-?[0-9]+\.[0-9]{2}$"));
+        text.description(Some("An amount of money: text with two decimals.")).examples(["116.85"]).into()
+    }
+}
+
+impl ToSchema for Time {}
+
+impl PartialSchema for Time {
+    fn schema() -> RefOr<Schema> {
+        let format = SchemaFormat::KnownFormat(KnownFormat::DateTime);
+        let text = ObjectBuilder::new().schema_type(Type::String).format(Some(format));
+        text.description(Some("A time in UTC as in RFC 3339, with six decimals."))
+            .examples(["2026-11-22T09:30:00.123456Z"])
+            .into()
+    }
+}
+
+/// The schema of a text that is one of these names.
+pub fn one_of<'a>(names: impl IntoIterator<Item = &'a str>) -> Object {
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names)).build()
+}
 
 type Schemas = Vec<(String, RefOr<Schema>)>;
 

@@ -80,6 +80,9 @@ pub trait Service {
 
 /// What is among the settings of every service.
 pub trait ProcessSettings {
+    /// The older name and the present one of each setting that had another name: under the older one it stops the start.
+    const RENAMED: &[(&str, &str)] = &[];
+
     /// How to log.
     fn log(&self) -> &LogSettings;
     /// Where it listens.
@@ -90,8 +93,9 @@ pub trait ProcessSettings {
 pub async fn execute<S: Service>(arguments: CommandLine<S::Command>) -> ExitCode {
     // A health check knows two exit codes only.
     let refused = if matches!(arguments.command, Some(Command::Health { .. })) { 1 } else { 2 };
+    let file = arguments.config.as_deref();
     let loaded: Loaded<S::Settings> =
-        match settings::load(S::SETTINGS_PREFIX, arguments.config.as_deref(), std::env::vars()) {
+        match settings::load(S::SETTINGS_PREFIX, S::Settings::RENAMED, file, std::env::vars()) {
             Ok(loaded) => loaded,
             Err(SettingsError(problems)) => return refuse(S::NAME, &problems, refused),
         };

@@ -2,17 +2,40 @@
 
 use actix_web::{HttpResponse, web};
 use dual_db::Database;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use utoipa::ToSchema;
+use validator::Validate;
 use worker_threads::{Pace, Periodic};
 
 /// How often it is said again that a dependency is still not ready.
 const SAY_AGAIN_EVERY: Duration = Duration::from_secs(30);
 /// What is said of a dependency that was not checked yet.
 const NOT_REACHED_YET: &str = "not reached yet";
+
+/// How the dependencies of a process are checked.
+#[derive(Debug, Clone, Serialize, Deserialize, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct HealthSettings {
+    /// How often readiness checks each dependency, in milliseconds, and how long it waits for Kafka's answer.
+    #[validate(range(min = 100, max = 86_400_000, message = "must be 100 to 86400000"))]
+    pub interval_ms: u64,
+}
+
+impl Default for HealthSettings {
+    fn default() -> Self {
+        Self { interval_ms: 2_000 }
+    }
+}
+
+impl HealthSettings {
+    /// How often each dependency is checked.
+    pub fn interval(&self) -> Duration {
+        Duration::from_millis(self.interval_ms)
+    }
+}
 
 /// What is known of each dependency. Cheap to clone.
 #[derive(Debug, Clone, Default)]

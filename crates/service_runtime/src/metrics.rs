@@ -1,6 +1,7 @@
 //! Prometheus metrics: one recorder for the process, read at `/metrics`.
 
 use actix_web::{HttpResponse, web};
+use metrics::{Unit, describe_histogram};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -17,6 +18,7 @@ pub fn install() {
         let recorder = PrometheusBuilder::new()
             .install_recorder()
             .expect("no other metrics recorder is installed in this process");
+        describe_histogram!("http_request_seconds", Unit::Seconds, "The duration of HTTP requests.");
         let upkept = recorder.clone();
         let upkeep = Periodic::spawn("metrics upkeep", UPKEEP_EVERY, move || {
             upkept.run_upkeep();

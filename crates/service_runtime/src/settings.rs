@@ -40,12 +40,14 @@ pub struct SettingsError(pub Vec<String>);
 /// Loads settings of the type `T`, whose `Default` names every field.
 ///
 /// What is wrong with a value (an unknown name, a wrong type, out of range) is among [`Loaded::problems`], and the default
-/// stands in its place.
+/// stands in its place. `renamed` holds the older name and the present one of each setting that had another name, as in
+/// `("kafka.health_interval_ms", "health.interval_ms")`: a setting under its older name is a problem that names the present one.
 ///
 /// # Errors
 /// When the file cannot be read.
 pub fn load<T>(
     prefix: &str,
+    renamed: &[(&str, &str)],
     file: Option<&Path>,
     environment: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Loaded<T>, SettingsError>
@@ -58,7 +60,14 @@ where
     let mut origins: BTreeMap<String, Origin> = defaults.keys().map(|path| (path.clone(), Origin::Default)).collect();
     let mut apply = |path: &str, value: Value, origin: Origin, shown: &str| {
         if !defaults.contains_key(path) {
-            problems.push(format!("{shown}: there is no such setting; `settings` lists all there are"));
+            let now = renamed.iter().find(|(older, _)| *older == path).map(|(_, now)| match &origin {
+                Origin::Environment(_) => format!("{prefix}__{}", now.to_uppercase().replace('.', "__")),
+                Origin::File | Origin::Default => (*now).to_owned(),
+            });
+            problems.push(match now {
+                Some(now) => format!("{shown}: this setting is called {now} now"),
+                None => format!("{shown}: there is no such setting; `settings` lists all there are"),
+            });
             return;
         }
         let candidate = figment.clone().merge(Serialized::default(path, value));
@@ -208,7 +217,8 @@ mod tests {
         let file = directory.path().join("settings.toml");
         std::fs::write(&file, "[http]\nport = 9000\nworkers = 4\n").unwrap();
         let loaded: Loaded<Example> =
-            load("EXAMPLE", Some(&file), environment(&[("EXAMPLE__HTTP__PORT", "9100"), ("OTHER__X", "1")])).unwrap();
+            load("EXAMPLE", &[], Some(&file), environment(&[("EXAMPLE__HTTP__PORT", "9100"), ("OTHER__X", "1")]))
+                .unwrap();
         assert_eq!((loaded.settings.http.port, loaded.settings.http.workers), (9100, 4));
         let text = loaded.describe();
         assert!(text.contains("http.port = 9100  # environment EXAMPLE__HTTP__PORT"), "{text}");
@@ -224,7 +234,7 @@ mod tests {
             ("EXAMPLE__LOG__FORMAT", "xml"),
             ("EXAMPLE__HTTP__POTR", "1"),
         ]);
-        let SettingsError(problems) = load::<Example>("EXAMPLE", None, wrong).unwrap().checked().unwrap_err();
+        let SettingsError(problems) = load::<Example>("EXAMPLE", &[], None, wrong).unwrap().checked().unwrap_err();
         assert_eq!(problems.len(), 4, "{problems:#?}");
         for named in ["EXAMPLE__HTTP__PORT", "http.workers", "log.format", "EXAMPLE__HTTP__POTR"] {
             assert!(problems.iter().any(|problem| problem.starts_with(named)), "{named} in {problems:#?}");
@@ -232,12 +242,33 @@ mod tests {
     }
 
     #[test]
+    fn a_setting_under_its_older_name_is_a_problem_that_names_the_present_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("settings.toml");
+        std::fs::write(&file, "[server]\nport = 9000\nports = 1\n").unwrap();
+        let renamed = [("server.port", "http.port"), ("web.workers", "http.workers")];
+        let set = environment(&[("EXAMPLE__WEB__WORKERS", "4"), ("EXAMPLE__SERVER__WORKERS", "4")]);
+        let loaded: Loaded<Example> = load("EXAMPLE", &renamed, Some(&file), set).unwrap();
+        assert_eq!((loaded.settings.http.port, loaded.settings.http.workers), (8000, HttpSettings::on_port(0).workers));
+        let in_file = |name: &str| format!("{name} in {}", file.display());
+        assert_eq!(
+            loaded.checked().unwrap_err().0,
+            [
+                format!("{}: this setting is called http.port now", in_file("server.port")),
+                format!("{}: there is no such setting; `settings` lists all there are", in_file("server.ports")),
+                "EXAMPLE__WEB__WORKERS: this setting is called EXAMPLE__HTTP__WORKERS now".to_owned(),
+                "EXAMPLE__SERVER__WORKERS: there is no such setting; `settings` lists all there are".to_owned(),
+            ]
+        );
+    }
+
+    #[test]
     fn a_number_where_text_is_wanted_is_text_and_passwords_are_masked() {
         let set = environment(&[("EXAMPLE__URL", "12345")]);
-        let loaded: Loaded<Example> = load("EXAMPLE", None, set).unwrap();
+        let loaded: Loaded<Example> = load("EXAMPLE", &[], None, set).unwrap();
         assert_eq!(loaded.settings.url, "12345");
         let set = environment(&[("EXAMPLE__URL", "postgres://claims:hunter2@db:5432/claims")]);
-        let text = load::<Example>("EXAMPLE", None, set).unwrap().describe();
+        let text = load::<Example>("EXAMPLE", &[], None, set).unwrap().describe();
         assert!(text.contains("postgres://claims:********@db:5432/claims") && !text.contains("hunter2"), "{text}");
     }
 }

@@ -36,6 +36,7 @@ impl Application {
     /// What hinders it, for the operator.
     pub fn build(settings: Settings) -> anyhow::Result<Self> {
         metrics::install();
+        crate::metrics::describe();
         let bound = http_server::bind(&settings.http)?;
         let database = open_book(&settings.database)?;
         let health = Health::default();

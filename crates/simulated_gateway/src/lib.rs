@@ -8,5 +8,6 @@ pub mod app;
 mod db;
 mod domain;
 mod http;
+pub mod metrics;
 pub mod settings;
 pub mod webhooks;

@@ -210,7 +210,7 @@ mod tests {
         let mut set = vec![("DATABASE__URL", "postgres://gateway:hunter2@db/gateway?password=hunter2")];
         set.extend(["WEBHOOK__SECRET"].map(|secret| (secret, "hunter2")));
         let environment = set.iter().map(|(name, value)| (format!("{PREFIX}__{name}"), (*value).to_owned()));
-        let loaded = load::<Settings>(PREFIX, None, environment).expect("settings");
+        let loaded = load::<Settings>(PREFIX, Settings::RENAMED, None, environment).expect("settings");
         let Settings { database, webhook, .. } = &loaded.settings;
         for read in [database.url.expose(), webhook.secret.expose()] {
             assert!(read.contains("hunter2"));

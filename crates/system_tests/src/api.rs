@@ -207,7 +207,7 @@ impl Api {
     /// # Panics
     /// If a page is not answered.
     pub async fn all_claims(&self) -> Vec<Value> {
-        self.pages(&self.claims_urls, "/v1/claims?limit=200", "claims", ("cursor", "next_cursor")).await
+        self.pages(&self.claims_urls, "/v1/claims?limit=200", "claims").await
     }
 
     /// The ledger's audit, without its claims.
@@ -223,7 +223,7 @@ impl Api {
     /// # Panics
     /// If a page is not answered.
     pub async fn ledger_claims(&self) -> Vec<Value> {
-        self.pages(&self.payments_urls, "/v1/ledger/audit?limit=500", "claims", ("after", "next_after")).await
+        self.pages(&self.payments_urls, "/v1/ledger/audit?limit=500", "claims").await
     }
 
     /// The totals of the gateway's own book.
@@ -241,7 +241,7 @@ impl Api {
     /// If a page is not answered.
     pub async fn book_claims(&self) -> Vec<Value> {
         let gateway = std::slice::from_ref(&self.gateway_url);
-        self.pages(gateway, "/book/claims?limit=500", "claims", ("after", "next_after")).await
+        self.pages(gateway, "/book/claims?limit=500", "claims").await
     }
 
     async fn of_claims(&self, path: &str) -> Option<Value> {
@@ -266,20 +266,14 @@ impl Api {
         None
     }
 
-    async fn pages(
-        &self,
-        instances: &[String],
-        path: &str,
-        items: &str,
-        (parameter, next): (&str, &str),
-    ) -> Vec<Value> {
+    async fn pages(&self, instances: &[String], path: &str, items: &str) -> Vec<Value> {
         let mut all = Vec::new();
         let mut page_path = path.to_owned();
         loop {
             let page = self.get(instances, &page_path).await.expect("the page answers");
             all.extend(page[items].as_array().cloned().unwrap_or_default());
-            let Some(cursor) = page[next].as_str() else { return all };
-            page_path = format!("{path}&{parameter}={cursor}");
+            let Some(cursor) = page["next_cursor"].as_str() else { return all };
+            page_path = format!("{path}&cursor={cursor}");
         }
     }
 }

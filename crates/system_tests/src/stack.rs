@@ -44,13 +44,13 @@ impl Drop for Stack {
 const SHARED: [(&str, &str); 4] = [
     ("KAFKA__CONSUMER__SESSION_TIMEOUT_MS", "3000"),
     ("KAFKA__PRODUCER__DELIVERY_TIMEOUT_MS", "3000"),
-    ("KAFKA__HEALTH_INTERVAL_MS", "500"),
+    ("HEALTH__INTERVAL_MS", "500"),
     ("LOG__FILTER", "info,actix_server=warn"),
 ];
 const CLAIM_PROCESS: [(&str, &str); 3] = [
     ("WATCHDOG__FIRST_PAUSE_MS", "4000"),
     ("WATCHDOG__MAX_PAUSE_MS", "8000"),
-    ("QUERY__TOP_PROVIDERS_PER_MINUTE", "60000"),
+    ("RATE_LIMIT__TOP_PROVIDERS_PER_MINUTE", "60000"),
 ];
 const PAYMENTS: [(&str, &str); 4] = [
     ("GATEWAY__REQUEST_TIMEOUT_MS", "2000"),

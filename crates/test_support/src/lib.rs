@@ -11,6 +11,7 @@
 //! - [`Running`]: a program under test as a process. [`effort`]: few cases in a local run, many in CI.
 //! - [`Tally`]: how much a test increments one counter.
 //! - [`openapi_walk`]: compares a service with its OpenAPI document.
+//! - [`reference`]: compares a service with its reference page.
 //!
 //! Of the workspace it depends only on `dual_db`, `local_broker` and `claim_events`, so that the unit tests of all other crates can
 //! use it.
@@ -25,6 +26,7 @@ pub mod kafka;
 mod needs;
 pub mod openapi_walk;
 mod outbox;
+pub mod reference;
 mod requirement;
 mod running;
 pub mod schema_drift;

@@ -11,8 +11,8 @@ use jiff::Timestamp;
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// What a claim of so many bytes may take in memory: a list of findings, and for each empty line of two bytes, or name that
-/// nobody knows, what is kept of it.
+/// What a claim of so many bytes may take in memory: a list of findings, and for each empty line of two bytes, or unknown
+/// name, what is kept of it.
 pub const fn memory_of_claim(bytes: usize) -> usize {
     2 * 1024 * 1024 + 256 * bytes
 }

@@ -20,7 +20,7 @@ impl ServiceDate {
     /// digits is 1969 to 2068, as in POSIX.
     ///
     /// # Errors
-    /// When the text is none of these or no day of the calendar.
+    /// When the text has another form or is not a day of the calendar.
     pub fn parse(text: &str) -> Result<Self, NotADate> {
         let text = text.trim();
         let split = text.find(|character: char| character == 'T' || character.is_whitespace());

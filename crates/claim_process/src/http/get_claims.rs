@@ -10,12 +10,13 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use service_runtime::database_gate::DatabaseGate;
-use service_runtime::page;
+use service_runtime::page::{self, Cursors};
 use service_runtime::problem::Problem;
 use service_runtime::query::Query;
 use utoipa::{IntoParams, ToSchema};
 
 const DEFAULT_LIMIT: i64 = 50;
+const CURSORS: Cursors = Cursors::of("claims");
 const MOST: i64 = 500;
 
 /// A claim.
@@ -61,7 +62,6 @@ pub(super) struct ListQuery {
     #[param(minimum = 1, maximum = 500, example = 50)]
     limit: Option<i64>,
     /// Where the page begins: the `next_cursor` of the page before, with the same filters.
-    #[param(pattern = "^c[0-9a-f]{1,15}$")]
     cursor: Option<String>,
 }
 
@@ -84,7 +84,7 @@ pub(super) async fn list(query: Query<ListQuery>, database: web::Data<DatabaseGa
     let filter = query.filter()?;
     // One more than asked for tells whether there is a next page.
     let mut found = database.run(move |database| list_claims(database, &filter, limit + 1)).await?;
-    let next_cursor = page::cut(&mut found, limit, |claim| write_cursor(claim.row.id));
+    let next_cursor = page::cut(&mut found, limit, |claim| CURSORS.write(&claim.row.id));
     Ok(HttpResponse::Ok().json(Page { claims: found.into_iter().map(ClaimResponse::from).collect(), next_cursor }))
 }
 
@@ -108,7 +108,7 @@ impl ListQuery {
             needs_attention: self.needs_attention,
             submitted_from_us,
             submitted_before_us,
-            before: parsed(self.cursor, read_cursor, || "the cursor must be one that this route returned".to_owned())?,
+            before: CURSORS.read(self.cursor.as_deref())?,
         })
     }
 }
@@ -159,14 +159,4 @@ fn date(text: &str) -> Option<Date> {
 
 fn midnight_us(date: Date) -> Option<i64> {
     TimeZone::UTC.to_timestamp(date.at(0, 0, 0, 0)).ok().map(Timestamp::as_microsecond)
-}
-
-/// A cursor names where a page ended. What is in it may change: clients pass it on as it is.
-fn write_cursor(key: i64) -> String {
-    format!("c{key:x}")
-}
-
-fn read_cursor(cursor: &str) -> Option<i64> {
-    let digits = cursor.strip_prefix('c').filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
-    i64::from_str_radix(digits, 16).ok()
 }

@@ -36,8 +36,8 @@ impl Limits {
     pub fn new(settings: &Settings) -> Self {
         let clients = Clients::behind(&settings.proxies);
         Self {
-            top_providers: ClientLimit::per_minute(settings.query.top_providers_per_minute, &clients),
-            writes: ClientLimit::per_minute(settings.ingest.writes_per_minute, &clients),
+            top_providers: ClientLimit::per_minute(settings.rate_limit.top_providers_per_minute, &clients),
+            writes: ClientLimit::per_minute(settings.rate_limit.writes_per_minute, &clients),
         }
     }
 
@@ -50,12 +50,12 @@ impl Limits {
 
 /// The routes, with their document.
 pub fn routes(settings: &Settings, limits: &Limits) -> Routes {
-    let (writes, tops) = (settings.ingest.writes_per_minute, settings.query.top_providers_per_minute);
+    let (writes, tops) = (settings.rate_limit.writes_per_minute, settings.rate_limit.top_providers_per_minute);
     let description = format!(
         "Takes dental claims, and says what became of each. A claim may have {} lines, a value {} bytes, a CSV {} columns, JSON {} \
          levels; {} findings are listed, and the others counted. A batch may have {} bytes as it is sent, {} claims, and {} bytes \
          in a claim. Every error is a problem as in RFC 9457.",
-        settings.ingest.max_lines,
+        settings.checks.max_lines,
         settings.intake.max_value_bytes,
         settings.intake.max_columns,
         settings.intake.max_depth,

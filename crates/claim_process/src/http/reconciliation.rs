@@ -49,7 +49,7 @@ struct SumResponse {
 /// A claim that was asked for so often that somebody should look.
 #[derive(Serialize, ToSchema)]
 struct WaitingResponse {
-    claim_id: String,
+    id: String,
     status: String,
     #[schema(value_type = Money)]
     net_fee: String,
@@ -91,7 +91,7 @@ impl From<Sum> for SumResponse {
 impl WaitingResponse {
     fn of(waiting: Waiting, now_us: i64) -> Self {
         Self {
-            claim_id: waiting.claim_id,
+            id: waiting.claim_id,
             status: waiting.status,
             net_fee: Cents(waiting.net_fee_cents).to_string(),
             age_s: age_s(waiting.since_us, now_us),

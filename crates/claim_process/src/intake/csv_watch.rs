@@ -28,7 +28,7 @@ impl CsvTrouble {
     /// The trouble behind an error of the csv crate.
     ///
     /// # Errors
-    /// The error itself, if it is none of these: the input failed.
+    /// The error itself, if it is another one: the input failed.
     pub fn of(error: ::csv::Error) -> io::Result<Self> {
         match error.into_kind() {
             ::csv::ErrorKind::Io(error) => error.downcast(),

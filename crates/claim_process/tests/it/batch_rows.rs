@@ -213,13 +213,13 @@ enum Row {
     /// It may be of either.
     Ragged,
     /// It may be of either.
-    Nobody,
+    NoSubscriber,
     /// It may be of A.
     ANoDate,
 }
 
 impl Row {
-    const ALL: [Self; 5] = [Self::A, Self::B, Self::Ragged, Self::Nobody, Self::ANoDate];
+    const ALL: [Self; 5] = [Self::A, Self::B, Self::Ragged, Self::NoSubscriber, Self::ANoDate];
 
     fn is_whole(self) -> bool {
         matches!(self, Self::A | Self::B)
@@ -229,7 +229,7 @@ impl Row {
     fn may_be(self, claim: Self) -> bool {
         match self {
             Self::A | Self::B => self == claim,
-            Self::Ragged | Self::Nobody => true,
+            Self::Ragged | Self::NoSubscriber => true,
             Self::ANoDate => claim == Self::A,
         }
     }
@@ -239,7 +239,7 @@ impl Row {
             Self::A => row("1"),
             Self::B => row("2"),
             Self::Ragged => LONG.to_owned(),
-            Self::Nobody => row(""),
+            Self::NoSubscriber => row(""),
             Self::ANoDate => row_of("2/30/18", "1", "5.00"),
         }
     }

@@ -88,7 +88,7 @@ on_both_databases! {
             .env("CLAIM_PROCESS__DATABASE__URL", database.settings().url.expose())
             .env("CLAIM_PROCESS__KAFKA__BROKERS", kafka.address())
             .env("CLAIM_PROCESS__LOG__FILTER", "debug")
-            .env("CLAIM_PROCESS__QUERY__TOP_PROVIDERS_PER_MINUTE", "1000")
+            .env("CLAIM_PROCESS__RATE_LIMIT__TOP_PROVIDERS_PER_MINUTE", "1000")
             .env("CLAIM_PROCESS__WATCHDOG__FIRST_PAUSE_MS", "50")
             .env("CLAIM_PROCESS__WATCHDOG__MAX_PAUSE_MS", "100")
             .env("CLAIM_PROCESS__WATCHDOG__INTERVAL_MS", "20");
@@ -130,7 +130,7 @@ on_both_databases! {
 
             let ids: Vec<String> =
                 [&accepted, &csv].map(|answer| answer.body["id"].as_str().unwrap().to_owned()).into();
-            // Asked for again, too.
+            // Re-requests included.
             for published in kafka.published(6).await {
                 published.decode();
                 assert!(!format!("{published:?}").contains(CANARY), "{published:?}");

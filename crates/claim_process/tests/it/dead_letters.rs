@@ -38,7 +38,7 @@ on_both_databases! {
                     Some(waiting(&service).await).filter(|letters| !letters.is_empty())
                 })
                 .await;
-                let [letter] = &letters[..] else { panic!("one letter: {letters:?}") };
+                let [letter] = &letters[..] else { panic!("one dead letter: {letters:?}") };
                 assert_eq!(
                     (&letter["reason"], &letter["key"], &letter["topic"]),
                     (&json!("there is no such claim in this database"), &json!(id), &json!("payments.payment.v1"))

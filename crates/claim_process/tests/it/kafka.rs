@@ -27,7 +27,7 @@ pub fn connect_to(address: &str, settings: &mut Settings) {
     settings.kafka.brokers = address.to_owned();
     settings.kafka.consumer.session_timeout_ms = 2_000;
     settings.kafka.producer.flush_timeout_ms = 5_000;
-    settings.kafka.health_interval_ms = 500;
+    settings.health.interval_ms = 500;
 }
 
 impl Kafka {

@@ -30,6 +30,7 @@ mod rate_limits;
 mod readme;
 mod reannounce;
 mod reconciliation;
+mod reference;
 mod refusals;
 mod rules;
 mod service;

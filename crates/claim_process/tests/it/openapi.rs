@@ -55,7 +55,7 @@ fn errors_are_answered_as_the_document_says() {
     let database = TestDatabase::sqlite();
     let tight = |settings: &mut claim_process::settings::Settings| {
         settings.http.max_body_bytes = 2_000;
-        settings.query.top_providers_per_minute = 2;
+        settings.rate_limit.top_providers_per_minute = 2;
     };
     with_settings(&database, tight, async |service| {
         let document = document(&service.base()).await;
@@ -82,8 +82,9 @@ fn errors_are_answered_as_the_document_says() {
             (Method::GET, "/v1/dead-letters", "?state=x", "", "", 400),
             (Method::GET, "/v1/dead-letters/{id}", "", "", "", 404),
             (Method::POST, redrive, "", "{", "application/json", 400),
-            (Method::POST, redrive, "", "", "", 202),
-            (Method::POST, redrive, "", "", "", 409),
+            (Method::POST, redrive, "", "", "", 422),
+            (Method::POST, redrive, "", "{\"reason\": \"x\"}", "application/json", 202),
+            (Method::POST, redrive, "", "{\"reason\": \"x\"}", "application/json", 409),
             (Method::POST, discard, "", "{}", "application/json", 422),
             (Method::POST, discard, "", "{\"reason\": \"x\"}", "application/json", 409),
         ] {

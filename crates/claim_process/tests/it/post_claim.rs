@@ -159,7 +159,7 @@ on_both_databases! {
 
     fn a_deployment_chooses_its_limits_and_rules(database: &TestDatabase) {
         let change = |settings: &mut claim_process::settings::Settings| {
-            settings.ingest.max_lines = 2;
+            settings.checks.max_lines = 2;
             settings.rules.insert("procedure_prefix".into(), claim_process::domain::rules::rule::Severity::Warn);
             settings.rules.insert("procedure_format".into(), claim_process::domain::rules::rule::Severity::Off);
         };

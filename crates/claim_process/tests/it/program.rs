@@ -213,7 +213,7 @@ on_both_databases! {
 fn wrong_settings_are_all_listed_with_exit_code_2() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("settings.toml");
-    std::fs::write(&file, "[watchdog]\nmax_claims = 0\n[ingest]\nmax_lines = 1001\n").unwrap();
+    std::fs::write(&file, "[watchdog]\nmax_claims = 0\n[checks]\nmax_lines = 1001\n[ingest]\nmax_lines = 5\n").unwrap();
     let (output, stdout, stderr) = run_to_end(
         program(directory.path())
             .args(["--config", "settings.toml"])
@@ -227,12 +227,14 @@ fn wrong_settings_are_all_listed_with_exit_code_2() {
             .env("CLAIM_PROCESS__CHECKS__MAX_CLAIM_CENTS", "0")
             .env("CLAIM_PROCESS__CHECKS__MAX_SERVICE_AGE_DAYS", "36526")
             .env("CLAIM_PROCESS__CHECKS__MAX_FINDINGS", "1001")
-            .env("CLAIM_PROCESS__HTTP__PROT", "1"),
+            .env("CLAIM_PROCESS__HTTP__PROT", "1")
+            .env("CLAIM_PROCESS__INGEST__WRITES_PER_MINUTE", "5"),
     );
     assert_eq!((output.status.code(), stdout.as_str()), (Some(2), ""), "{stderr}");
     for named in [
         "watchdog.max_claims",
-        "ingest.max_lines",
+        "checks.max_lines",
+        "ingest.max_lines in settings.toml: this setting is called checks.max_lines now",
         "http.workers",
         "CLAIM_PROCESS__HTTP__PORT",
         "database.url",
@@ -244,10 +246,11 @@ fn wrong_settings_are_all_listed_with_exit_code_2() {
         "checks.max_service_age_days",
         "checks.max_findings",
         "CLAIM_PROCESS__HTTP__PROT",
+        "CLAIM_PROCESS__INGEST__WRITES_PER_MINUTE: this setting is called CLAIM_PROCESS__RATE_LIMIT__WRITES_PER_MINUTE now",
     ] {
         assert_eq!(stderr.lines().filter(|line| line.trim().starts_with(named)).count(), 1, "{named} in {stderr}");
     }
-    assert_eq!(stderr.lines().count(), 14, "a first line and one for each: {stderr}");
+    assert_eq!(stderr.lines().count(), 16, "a first line and one for each: {stderr}");
     assert!(!directory.path().join(".local").exists(), "nothing was begun");
 
     std::fs::write(&file, "[http\n").unwrap();

@@ -52,7 +52,7 @@ fn a_client_that_waits_for_retry_after_is_served() {
     let database = TestDatabase::sqlite();
     with_settings(
         &database,
-        |settings| settings.query.top_providers_per_minute = 60,
+        |settings| settings.rate_limit.top_providers_per_minute = 60,
         async |service| {
             let refused = loop {
                 let answer = service.get("/v1/providers/top").await;
@@ -74,7 +74,7 @@ fn all_that_changes_something_shares_a_limit_and_refusals_count() {
     let database = TestDatabase::sqlite();
     with_settings(
         &database,
-        |settings| settings.ingest.writes_per_minute = 4,
+        |settings| settings.rate_limit.writes_per_minute = 4,
         async |service| {
             let id = service.accepted(&claim(PROVIDERS[0], "1.00")).await;
             let refused = service.post(&json!({"lines": []})).await;
@@ -108,7 +108,7 @@ fn all_that_changes_something_shares_a_limit_and_refusals_count() {
 fn clients_behind_a_trusted_proxy_are_distinguished_and_cannot_spoof() {
     let database = TestDatabase::sqlite();
     let trusting = |settings: &mut Settings| {
-        settings.query.top_providers_per_minute = 1;
+        settings.rate_limit.top_providers_per_minute = 1;
         settings.proxies.trusted = vec!["127.0.0.0/8".to_owned(), "10.0.0.0/8".to_owned()];
     };
     with_settings(&database, trusting, async |service| {
@@ -135,7 +135,7 @@ fn clients_behind_a_trusted_proxy_are_distinguished_and_cannot_spoof() {
 #[test]
 fn where_no_proxy_is_trusted_a_header_changes_nothing() {
     let database = TestDatabase::sqlite();
-    let strict = |settings: &mut Settings| settings.query.top_providers_per_minute = 1;
+    let strict = |settings: &mut Settings| settings.rate_limit.top_providers_per_minute = 1;
     with_settings(&database, strict, async |service| {
         assert_eq!(top_with(&service, "x-forwarded-for", "198.51.100.1").await.status, 200);
         assert_eq!(top_with(&service, "x-forwarded-for", "198.51.100.2").await.problem(429), "rate-limited");

@@ -346,7 +346,7 @@ on_both_databases! {
             let sums = reconciled(&service).await;
             assert_eq!((&sums["needs_attention"], &sums["agrees"]), (&sum(2, "21.00"), &json!(true)));
             let waiting = sums["needing_attention"].as_array().unwrap();
-            let named: Vec<&str> = waiting.iter().filter_map(|one| one["claim_id"].as_str()).collect();
+            let named: Vec<&str> = waiting.iter().filter_map(|one| one["id"].as_str()).collect();
             assert_eq!(named, [ids[1].as_str(), ids[0].as_str()], "the oldest first");
             assert_eq!(
                 (&waiting[0]["net_fee"], &waiting[0]["request_count"], &waiting[0]["status"]),

@@ -64,7 +64,7 @@ fn settings_for(database: &TestDatabase) -> Settings {
     // Nothing listens there, and the service does not wait long for it when it stops.
     settings.kafka.brokers = "127.0.0.1:1".to_owned();
     settings.kafka.producer.flush_timeout_ms = 100;
-    settings.kafka.health_interval_ms = 100;
+    settings.health.interval_ms = 100;
     // On the embedded broker a group takes about as long to form and to leave.
     settings.kafka.consumer.session_timeout_ms = 2_000;
     settings

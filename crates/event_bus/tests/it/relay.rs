@@ -173,10 +173,9 @@ on_both_databases! {
         let address = free_address().to_string();
         let mut settings = settings_for(&address, "group");
         settings.producer.flush_timeout_ms = 200;
-        settings.health_interval_ms = 200;
         let relay = Relay::start(database, &settings).unwrap();
         publish(&relay, 0..20);
-        let error = relay.check(&[TOPIC]).unwrap_err();
+        let error = relay.check(&[TOPIC], Duration::from_millis(200)).unwrap_err();
         assert!(error.contains("check the setting kafka.brokers"), "{error}");
         let began = Instant::now();
         relay.stop();
@@ -246,11 +245,11 @@ fn topics_are_checked_and_never_altered() {
     let broker = Broker::start();
     let mut settings = broker.settings("group");
     let relay = Relay::start(test.database(), &settings).unwrap();
-    assert_eq!(relay.check(&[TOPIC]), Ok(()));
+    assert_eq!(relay.check(&[TOPIC], Duration::from_secs(2)), Ok(()));
     relay.stop();
     settings.topics.partitions = 24;
     let relay = Relay::start(test.database(), &settings).unwrap();
-    let error = relay.check(&[TOPIC]).unwrap_err();
+    let error = relay.check(&[TOPIC], Duration::from_secs(2)).unwrap_err();
     for named in [TOPIC, "12 partitions", "kafka.topics.partitions says 24", "never altered"] {
         assert!(error.contains(named), "{named} in {error}");
     }

@@ -7,7 +7,7 @@ use event_bus::{
     Consumer, KafkaSettings, MIGRATIONS, OutgoingMessage, Protocol, Relay, SaslMechanism, SecuritySettings,
 };
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use test_support::kafka::{brokers_of_services, services};
 use test_support::{PATIENCE, TestDatabase, on_kafka, unique, wait_until};
 
@@ -19,8 +19,6 @@ fn settings_of(listener: &str) -> KafkaSettings {
     let value =
         |name: &str| environment.lines().find_map(|line| line.strip_prefix(&format!("{name}="))).unwrap_or_default();
     let mut settings = settings_for(value("KAFKA__BROKERS"), &unique("security_group"));
-    // A JVM that has just started is slow.
-    settings.health_interval_ms = 5_000;
     settings.security.protocol = match value("KAFKA__SECURITY__PROTOCOL") {
         "sasl_ssl" => Protocol::SaslSsl,
         _ => Protocol::SaslPlaintext,
@@ -43,7 +41,11 @@ fn publish_and_consume(settings: &KafkaSettings) {
     let database = test.database();
     let topic = unique("security_topic");
     let relay = Relay::start(database, settings).unwrap();
-    wait_until("the topic is there", || relay.check(&[&topic]).inspect_err(|error| eprintln!("{error}")).is_ok());
+    // A JVM that has just started is slow.
+    let timeout = Duration::from_secs(5);
+    wait_until("the topic is there", || {
+        relay.check(&[&topic], timeout).inspect_err(|error| eprintln!("{error}")).is_ok()
+    });
     let recorder = Recorder::new();
     let consumer = Consumer::start(settings, &topic, database.clone(), recorder.clone()).unwrap();
     let messages: Vec<OutgoingMessage> =
@@ -56,11 +58,10 @@ fn publish_and_consume(settings: &KafkaSettings) {
 
 /// The error of the health check, once it contains `awaited`.
 fn refusal(database: &Database, settings: &KafkaSettings, awaited: &str) -> String {
-    let settings = KafkaSettings { health_interval_ms: 500, ..settings.clone() };
-    let relay = Relay::start(database, &settings).unwrap();
+    let relay = Relay::start(database, settings).unwrap();
     let until = Instant::now() + PATIENCE;
     let error = loop {
-        let error = relay.check(&["any"]).expect_err("the connection is refused");
+        let error = relay.check(&["any"], Duration::from_millis(500)).expect_err("the connection is refused");
         if error.contains(awaited) || Instant::now() > until {
             break error;
         }

@@ -40,6 +40,11 @@ impl StoredSaga {
     pub fn state_name(&self) -> &'static str {
         if self.stuck_reason.is_some() { State::STUCK } else { self.saga.state().name() }
     }
+
+    /// Whether nothing was written since a gateway call was planned: its answer is still to come.
+    pub fn has_call_in_hand(&self) -> bool {
+        self.call_revision == self.revision
+    }
 }
 
 #[derive(Queryable, Selectable)]

@@ -3,7 +3,7 @@
 use super::{Executor, held};
 use crate::db::operator_actions::{self, OperatorActionRow};
 use crate::db::sagas::StoredSaga;
-use crate::domain::saga::{self, Effect, Forced, Input, PlannedCall, State, Waiting};
+use crate::domain::saga::{self, Effect, Forced, Input, PlannedCall, State};
 use dual_db::Result;
 
 /// An operator action on a payment.
@@ -11,7 +11,7 @@ use dual_db::Result;
 pub enum Action {
     /// Tries it again, now, and counts its tries from zero.
     Retry,
-    /// Gives the answer that the gateway does not give; without one, the answer that is assumed here, if there is one.
+    /// Gives the answer that the gateway does not give. Without one it is refused with those that are possible.
     Force(Option<Forced>),
 }
 
@@ -40,6 +40,8 @@ pub enum ActionOutcome {
         /// Why, and what can be done.
         why: String,
     },
+    /// It can be forced, by one of these answers, and none was given.
+    AnswerMissing(&'static [Forced]),
 }
 
 impl Action {
@@ -68,8 +70,8 @@ impl Executor {
             let state_before = stored.state_name();
             let input = match allowed(action, stored) {
                 Ok(input) => input,
-                Err(why) => {
-                    outcome = ActionOutcome::Refused { state: state_before, why };
+                Err(refusal) => {
+                    outcome = refusal;
                     return Ok(());
                 }
             };
@@ -107,37 +109,40 @@ impl Executor {
     }
 }
 
-/// The input that the action is for this saga, or why it is refused.
-fn allowed(action: Action, stored: &StoredSaga) -> std::result::Result<Input, String> {
+/// The input that the action is for this saga, or its refusal.
+fn allowed(action: Action, stored: &StoredSaga) -> std::result::Result<Input, ActionOutcome> {
     let saga = &stored.saga;
+    let state = stored.state_name();
+    let refused = |why: String| Err(ActionOutcome::Refused { state, why: format!("the payment is {state}{why}") });
+    let is_stuck = stored.stuck_reason.is_some();
     if saga.is_at_rest() {
-        let state = stored.state_name();
         let next = if state == State::Unverified.name() {
             "; it waits until its claim is reannounced: run 'claim_process reannounce'"
         } else {
             "; nothing is left to do"
         };
-        return Err(format!("the payment is {state}{next}"));
+        return refused(next.to_owned());
     }
-    let Action::Force(answer) = action else { return Ok(Input::Retried) };
-    let Some(waiting) = saga.waiting().filter(|_| stored.stuck_reason.is_some()) else {
-        return Err(format!(
-            "the payment is {}, and only a stuck one that waits for the gateway can be forced: it goes on by itself",
-            stored.state_name()
-        ));
+    let Action::Force(answer) = action else { return Ok(Input::Retried { is_stuck }) };
+    let Some(waiting) = saga.waiting().filter(|_| saga.may_be_forced(is_stuck)) else {
+        let why = ", and only one that is stuck, or was retried while it was, and waits for the gateway can be forced: it goes on \
+                   by itself";
+        return refused(why.to_owned());
     };
-    let allowed = waiting.answers();
-    match answer.or_else(|| waiting.assumed()) {
-        Some(answer) if allowed.contains(&answer) => Ok(Input::Forced(answer)),
-        _ => Err(wrong_answer(waiting)),
+    // The retry may succeed: an operator's answer does not compete with the gateway's.
+    if !is_stuck && stored.has_call_in_hand() {
+        let why = ", and a call to the gateway is in progress after the retry: force it once that call has ended without a \
+                   definite answer";
+        return refused(why.to_owned());
     }
-}
-
-fn wrong_answer(waiting: Waiting) -> String {
-    let names: Vec<&str> = waiting.answers().iter().map(|answer| answer.name()).collect();
-    format!(
-        "the payment is stuck, and waits to know {}: answer must be one of {}",
-        waiting.description(),
-        names.join(", ")
-    )
+    let possible = waiting.answers();
+    match answer {
+        None => Err(ActionOutcome::AnswerMissing(possible)),
+        Some(answer) if possible.contains(&answer) => Ok(Input::Forced(answer)),
+        Some(_) => refused(format!(
+            ", and waits to learn {}: answer must be one of {}",
+            waiting.description(),
+            Forced::names(possible)
+        )),
+    }
 }

@@ -1,5 +1,5 @@
 //! `GET /v1/ledger/audit`: debits and credits overall and claim by claim, and every claim whose money is not where its
-//! saga says. Computed in the database.
+//! saga requires it. Computed in the database.
 
 use super::money::money;
 use crate::queries::{self, Audit, ClaimBooks, Turnover};
@@ -7,23 +7,24 @@ use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use service_runtime::api::Money;
 use service_runtime::database_gate::DatabaseGate;
-use service_runtime::page;
+use service_runtime::page::{self, Cursors};
 use service_runtime::problem::Problem;
 use service_runtime::query::Query;
 use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
 
 const DEFAULT_LIMIT: i64 = 100;
+const CURSORS: Cursors = Cursors::of("audit");
 const MOST: i64 = 1_000;
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct AuditQuery {
-    /// How many claims `claims` has: 1 to 1000; 100 where it is not said.
+    /// How many claims `claims` has: 1 to 1000, by default 100.
     #[param(minimum = 1, maximum = 1000, example = 100)]
     limit: Option<i64>,
-    /// Where `claims` begins: the `next_after` of the page before.
-    after: Option<String>,
+    /// Where `claims` begins: the `next_cursor` of the page before.
+    cursor: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -33,7 +34,7 @@ pub(super) struct AuditAnswer {
     debits: String,
     #[schema(value_type = Money)]
     credits: String,
-    /// Money out less money back: what the gateway's own book must say.
+    /// Money out less money back: what the gateway's own book must show.
     #[schema(value_type = Money)]
     cash_out: String,
     cash_out_cents: i64,
@@ -41,7 +42,8 @@ pub(super) struct AuditAnswer {
     payments: BTreeMap<String, i64>,
     off: Vec<BooksAnswer>,
     claims: Vec<BooksAnswer>,
-    next_after: Option<String>,
+    /// Where the next page of `claims` begins; null on the last one.
+    next_cursor: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -73,23 +75,23 @@ struct BooksAnswer {
 
 /// Debits and credits, overall and claim by claim.
 ///
-/// `off` has every claim whose money is not where its end says, 1000 of them at most.
+/// `off` lists the claims whose money is not where their state requires it, at most 1000.
 #[utoipa::path(get, path = "/v1/ledger/audit", tag = "ledger", operation_id = "audit", params(AuditQuery),
     responses((status = 200, description = "The audit.", body = AuditAnswer)))]
 pub(super) async fn audit(
     query: Query<AuditQuery>,
     database: web::Data<DatabaseGate>,
 ) -> Result<HttpResponse, Problem> {
-    let AuditQuery { limit, after } = query.0;
+    let AuditQuery { limit, cursor } = query.0;
     let limit = page::limit(limit, DEFAULT_LIMIT, MOST)?;
-    let after = after.unwrap_or_default();
+    let after: String = CURSORS.read(cursor.as_deref())?.unwrap_or_default();
     let found = database.run(move |database| queries::audit(database, MOST, &after, limit + 1)).await?;
     let Audit { turnovers, payments, off, mut claims } = found;
     let debits: i64 = turnovers.iter().map(|turnover| turnover.debits_cents).sum();
     let credits: i64 = turnovers.iter().map(|turnover| turnover.credits_cents).sum();
     let cash = turnovers.iter().find(|turnover| turnover.account == "cash");
     let cash_out_cents = cash.map_or(0, |cash| cash.credits_cents - cash.debits_cents);
-    let next_after = page::cut(&mut claims, limit, |books| books.claim_id.clone());
+    let next_cursor = page::cut(&mut claims, limit, |books| CURSORS.write(&books.claim_id));
     Ok(HttpResponse::Ok().json(AuditAnswer {
         balanced: debits == credits && off.is_empty(),
         debits: money(debits),
@@ -100,7 +102,7 @@ pub(super) async fn audit(
         payments: payments.into_iter().collect(),
         off: off.into_iter().map(BooksAnswer::from).collect(),
         claims: claims.into_iter().map(BooksAnswer::from).collect(),
-        next_after,
+        next_cursor,
     }))
 }
 

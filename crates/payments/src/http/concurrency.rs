@@ -16,11 +16,11 @@ pub(super) struct ConcurrencyAnswer {
     ceiling: usize,
     in_use: usize,
     waiting: usize,
-    /// For how long no call is made, because the gateway answered none of the last; 0 where one may be.
+    /// How long calls are still paused, because the gateway answered none of the last ones; 0 while they are not.
     rest_ms: i64,
-    /// How long a call takes with nothing queueing in the gateway; null until calls were answered.
+    /// How long a call takes while nothing queues in the gateway; null until calls have been answered.
     baseline_ms: Option<i64>,
-    /// The latest first.
+    /// The newest first.
     decisions: Vec<DecisionAnswer>,
 }
 
@@ -35,9 +35,9 @@ struct DecisionAnswer {
 
 /// How many gateway calls this instance makes at once.
 ///
-/// The number, between what it moves, what is under way and what waits, and the last decisions.
+/// The limit and its bounds, the calls in progress and waiting, and the last decisions about the limit.
 #[utoipa::path(get, path = "/v1/concurrency", tag = "operation", operation_id = "get_concurrency",
-    responses((status = 200, description = "The number of calls now.", body = ConcurrencyAnswer)))]
+    responses((status = 200, description = "The limit now.", body = ConcurrencyAnswer)))]
 pub(super) async fn now(dispatcher: web::Data<Dispatcher>) -> HttpResponse {
     let Snapshot { limit, limits, load, pause_left_us, baseline_us, decisions } = dispatcher.concurrency();
     HttpResponse::Ok().json(ConcurrencyAnswer {

@@ -1,5 +1,5 @@
-//! The HTTP API: payments, the ledger, how many gateway calls are made at once, and what the gateway tells. The routes of
-//! messages that were set aside come from `operator_api`.
+//! The HTTP API: payments, the ledger, how many gateway calls are made at once, and the gateway's webhooks. The routes of dead
+//! letters come from `operator_api`.
 
 mod audit;
 mod balances;
@@ -19,7 +19,7 @@ pub use webhook::Webhooks;
 
 /// The routes, with their document.
 pub fn routes(http: &HttpSettings) -> Routes {
-    let description = "Pays claims, and says where each payment stands. Every error is a problem as in RFC 9457.";
+    let description = "Pays claims, and shows the state of each payment. Every error is a problem as in RFC 9457.";
     let routes = Routes::new("Payments", description, http)
         .route(route!(payments::list))
         .route(route!(payment::one))

@@ -1,31 +1,35 @@
-//! `GET /v1/payments/{claim_id}`: where a claim's payment stands, step by step, with its transfers.
+//! `GET /v1/payments/{claim_id}`: the state of a claim's payment, step by step, with its transfers.
 
 use super::money::money;
-use crate::domain::saga::{Disbursement, Reservation};
+use crate::domain::saga::{Disbursement, Reservation, State};
 use crate::queries::{OperatorActionRow, Payment, StoredSaga, TransferRow, find_payment};
 use actix_web::{HttpResponse, web};
 use claim_events::{Cause, Compensation, OutcomeKind, Step, rfc3339};
 use serde::Serialize;
-use service_runtime::api::{Money, Time};
+use service_runtime::api::{Money, Time, one_of};
 use service_runtime::database_gate::DatabaseGate;
 use service_runtime::problem::Problem;
-use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
-/// The most acts of operators that are shown.
-const MOST_ACTS: i64 = 100;
+/// The most operator actions that are shown.
+const MOST_ACTIONS: i64 = 100;
 
-/// Where a payment stands. `stuck` is suspect, working or unwinding, and not getting on; or settled or unwound, where
-/// `claim_process` has not recorded an outcome that nobody asked for, although it was said again and again.
-#[derive(ToSchema)]
-#[schema(rename_all = "snake_case")]
-#[allow(dead_code, reason = "it stands for the names of `State` in the document")]
-pub(super) enum StateName {
-    Unverified,
-    Working,
-    Unwinding,
-    Settled,
-    Unwound,
-    Stuck,
+/// The schema of the state of a payment: the names of [`State`], and `stuck`. There are no values of this type.
+pub(super) enum StateName {}
+
+impl ToSchema for StateName {}
+
+impl PartialSchema for StateName {
+    fn schema() -> RefOr<Schema> {
+        let mut names = one_of(State::ALL.into_iter().map(State::name).chain([State::STUCK]));
+        names.description = Some(
+            "The state of a payment. `stuck` is suspect, working or unwinding without progress; or settled or unwound, where \
+             claim_process has not recorded an unsolicited outcome although it was published again and again."
+                .to_owned(),
+        );
+        names.into()
+    }
 }
 
 /// A payment with its steps and transfers.
@@ -53,15 +57,15 @@ pub(super) struct PaymentAnswer {
     #[schema(value_type = Time)]
     updated_at: String,
     transfers: Vec<TransferAnswer>,
-    /// The last 100 things that operators did about it, the first of them first.
+    /// The last 100 operator actions on it, the oldest first.
     operator_acts: Vec<OperatorActionResponse>,
 }
 
 #[derive(Serialize, ToSchema)]
 struct StepAnswer {
     step: Step,
-    status: &'static str,
-    /// Requests that had no definite answer.
+    state: &'static str,
+    /// Requests that got no definite answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     attempts_without_answer: Option<u32>,
 }
@@ -101,12 +105,12 @@ struct TransferAnswer {
 struct OperatorActionResponse {
     /// `retry` or `force`.
     act: String,
-    /// What was said in the gateway's stead, where it was forced.
+    /// The answer given in the gateway's stead, where it was forced.
     answer: Option<String>,
     reason: String,
     /// Who, as they call themselves.
     operator: Option<String>,
-    /// The address it came from.
+    /// The address of the client.
     client: String,
     state_before: String,
     state_after: String,
@@ -116,7 +120,7 @@ struct OperatorActionResponse {
 
 /// A claim's payment.
 ///
-/// Where it stands, step by step, with its transfers in the ledger.
+/// Its state, step by step, and its transfers in the ledger.
 #[utoipa::path(get, path = "/v1/payments/{claim_id}", tag = "payments", operation_id = "get_payment",
     params(("claim_id" = String, Path, description = "The claim's id.", example = "4fXk0aV1StGXR8Z5jdHi6B")),
     responses(
@@ -130,17 +134,17 @@ pub(super) async fn one(
     Ok(HttpResponse::Ok().json(find(&database, claim_id).await?))
 }
 
-/// A claim's payment, to be shown.
+/// Reads a claim's payment.
 ///
 /// # Errors
 /// 404 where there is none.
 pub(super) async fn find(database: &DatabaseGate, claim_id: String) -> Result<PaymentAnswer, Problem> {
     may_be_there(&claim_id)?;
-    let found = database.run(move |database| find_payment(database, &claim_id, MOST_ACTS)).await?;
+    let found = database.run(move |database| find_payment(database, &claim_id, MOST_ACTIONS)).await?;
     found.map(PaymentAnswer::from).ok_or_else(no_payment)
 }
 
-/// No database is asked for what none can hold: PostgreSQL refuses a NUL in a text.
+/// Refuses an id that no database can hold: PostgreSQL refuses a NUL in a text.
 ///
 /// # Errors
 /// 404 for such an id.
@@ -168,15 +172,15 @@ impl From<Payment> for PaymentAnswer {
             steps: vec![
                 StepAnswer {
                     step: Step::Reserve,
-                    status: reserve_status(saga.reservation),
+                    state: reserve_state(saga.reservation),
                     attempts_without_answer: None,
                 },
                 StepAnswer {
                     step: Step::Disburse,
-                    status: disburse_status(saga.disbursement),
+                    state: disburse_state(saga.disbursement),
                     attempts_without_answer: Some(saga.attempts.disburse),
                 },
-                StepAnswer { step: Step::Post, status: post_status(saga.reservation), attempts_without_answer: None },
+                StepAnswer { step: Step::Post, state: post_state(saga.reservation), attempts_without_answer: None },
             ],
             unwinding: saga.unwinding.zip(reason).map(|(unwinding, reason)| UnwindingAnswer {
                 cause: unwinding.cause,
@@ -232,7 +236,7 @@ impl From<OperatorActionRow> for OperatorActionResponse {
     }
 }
 
-fn reserve_status(reservation: Reservation) -> &'static str {
+fn reserve_state(reservation: Reservation) -> &'static str {
     match reservation {
         Reservation::None => "not_done",
         Reservation::Refused => "failed",
@@ -241,7 +245,7 @@ fn reserve_status(reservation: Reservation) -> &'static str {
     }
 }
 
-fn disburse_status(disbursement: Disbursement) -> &'static str {
+fn disburse_state(disbursement: Disbursement) -> &'static str {
     match disbursement {
         Disbursement::None => "not_done",
         Disbursement::Intended => "under_way",
@@ -253,7 +257,7 @@ fn disburse_status(disbursement: Disbursement) -> &'static str {
     }
 }
 
-fn post_status(reservation: Reservation) -> &'static str {
+fn post_state(reservation: Reservation) -> &'static str {
     match reservation {
         Reservation::Posted => "done",
         Reservation::Reversed => "undone",

@@ -9,32 +9,34 @@ use claim_events::rfc3339;
 use serde::{Deserialize, Serialize};
 use service_runtime::api::{Money, Time};
 use service_runtime::database_gate::DatabaseGate;
-use service_runtime::page;
+use service_runtime::page::{self, Cursors};
 use service_runtime::problem::Problem;
 use service_runtime::query::Query;
 use utoipa::{IntoParams, ToSchema};
 
 const DEFAULT_LIMIT: i64 = 50;
+const CURSORS: Cursors = Cursors::of("payments");
 const MOST: i64 = 500;
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ListQuery {
-    /// Payments in this state: suspect, working, unwinding, settled or unwound; or stuck, which is any of the first three and
-    /// not getting on.
+    /// Payments in this state: suspect, working, unwinding, settled or unwound; or stuck, which is any of the first three
+    /// without progress.
     #[param(inline, value_type = Option<StateName>)]
     state: Option<String>,
-    /// How many payments a page has: 1 to 500; 50 where it is not said.
+    /// How many payments a page has: 1 to 500, by default 50.
     #[param(minimum = 1, maximum = 500, example = 50)]
     limit: Option<i64>,
     /// Where the page begins: the `next_cursor` of the page before, with the same state.
-    cursor: Option<i64>,
+    cursor: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = PaymentPage)]
 pub(super) struct Page {
     payments: Vec<PaymentLine>,
+    /// Where the next page begins; null on the last one.
     next_cursor: Option<String>,
 }
 
@@ -73,10 +75,10 @@ pub(super) async fn list(query: Query<ListQuery>, database: web::Data<DatabaseGa
             }
         },
     };
-    let filter = ListFilter { state, stuck, before: cursor };
-    // One more than asked for tells whether there is a next page.
+    let filter = ListFilter { state, stuck, before: CURSORS.read(cursor.as_deref())? };
+    // One more than the limit shows whether there is a next page.
     let mut found = database.run(move |database| list_payments(database, &filter, limit + 1)).await?;
-    let next_cursor = page::cut(&mut found, limit, |last| last.id.to_string());
+    let next_cursor = page::cut(&mut found, limit, |last| CURSORS.write(&last.id));
     Ok(HttpResponse::Ok().json(Page { payments: found.into_iter().map(PaymentLine::from).collect(), next_cursor }))
 }
 

@@ -1,4 +1,4 @@
-//! `GET /v1/returns`: what the gateway told of payments that came back and that could not be booked yet.
+//! `GET /v1/returns`: returns that the gateway reported and that could not be booked yet.
 
 use super::money::money;
 use crate::queries::{GatewayReturn, waiting_returns};
@@ -7,34 +7,36 @@ use claim_events::rfc3339;
 use serde::{Deserialize, Serialize};
 use service_runtime::api::{Money, Time};
 use service_runtime::database_gate::DatabaseGate;
-use service_runtime::page;
+use service_runtime::page::{self, Cursors};
 use service_runtime::problem::Problem;
 use service_runtime::query::Query;
 use utoipa::{IntoParams, ToSchema};
 
 const DEFAULT_LIMIT: i64 = 50;
+const CURSORS: Cursors = Cursors::of("returns");
 const MOST: i64 = 500;
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ReturnsQuery {
-    /// How many returns a page has: 1 to 500; 50 where it is not said.
+    /// How many returns a page has: 1 to 500, by default 50.
     #[param(minimum = 1, maximum = 500, example = 50)]
     limit: Option<i64>,
-    /// Where the page begins: the `next_after` of the page before.
-    after: Option<String>,
+    /// Where the page begins: the `next_cursor` of the page before.
+    cursor: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = ReturnPage)]
 pub(super) struct Page {
     returns: Vec<ReturnLine>,
-    next_after: Option<String>,
+    /// Where the next page begins; null on the last one.
+    next_cursor: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
 struct ReturnLine {
-    /// The gateway's id of what it told.
+    /// The gateway's id of the event that reported it.
     event_id: String,
     claim_id: String,
     #[schema(value_type = Money)]
@@ -45,30 +47,30 @@ struct ReturnLine {
 
 /// Returns that wait.
 ///
-/// Those whose payment is not known yet, and those that cannot be of their payment: of another amount, or of one that was
-/// declined or refunded. In the order of their ids.
+/// Those whose payment is not known yet, and those that cannot belong to their payment: of another amount, or of a payment that
+/// was declined or refunded. In the order of their ids.
 #[utoipa::path(get, path = "/v1/returns", tag = "gateway", operation_id = "list_waiting_returns", params(ReturnsQuery),
     responses((status = 200, description = "A page of returns.", body = Page)))]
 pub(super) async fn list(
     query: Query<ReturnsQuery>,
     database: web::Data<DatabaseGate>,
 ) -> Result<HttpResponse, Problem> {
-    let ReturnsQuery { limit, after } = query.0;
+    let ReturnsQuery { limit, cursor } = query.0;
     let limit = page::limit(limit, DEFAULT_LIMIT, MOST)?;
-    let after = after.unwrap_or_default();
-    // One more than asked for tells whether there is a next page.
+    let after: String = CURSORS.read(cursor.as_deref())?.unwrap_or_default();
+    // One more than the limit shows whether there is a next page.
     let mut found = database.run(move |database| waiting_returns(database, &after, limit + 1)).await?;
-    let next_after = page::cut(&mut found, limit, |last| last.event_id.clone());
-    Ok(HttpResponse::Ok().json(Page { returns: found.into_iter().map(ReturnLine::from).collect(), next_after }))
+    let next_cursor = page::cut(&mut found, limit, |last| CURSORS.write(&last.event_id));
+    Ok(HttpResponse::Ok().json(Page { returns: found.into_iter().map(ReturnLine::from).collect(), next_cursor }))
 }
 
 impl From<GatewayReturn> for ReturnLine {
-    fn from(told: GatewayReturn) -> Self {
+    fn from(kept: GatewayReturn) -> Self {
         Self {
-            event_id: told.event_id,
-            claim_id: told.claim_id,
-            amount: money(told.amount_cents),
-            received_at: rfc3339(told.received_at_us),
+            event_id: kept.event_id,
+            claim_id: kept.claim_id,
+            amount: money(kept.amount_cents),
+            received_at: rfc3339(kept.received_at_us),
         }
     }
 }

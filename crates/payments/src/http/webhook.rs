@@ -32,7 +32,7 @@ impl std::fmt::Debug for Webhooks {
     }
 }
 
-/// What became of a word of the gateway.
+/// What became of an event of the gateway.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Taken {
     /// `applied`, or `kept` until the payment it is about is known.
@@ -40,9 +40,9 @@ pub(super) struct Taken {
     status: &'static str,
 }
 
-/// What the gateway tells.
+/// An event of the gateway.
 ///
-/// A payment came back. Signed by the gateway under the secret of the setting `gateway.webhook_secret`.
+/// A payment was returned. Signed by the gateway under the secret of the setting `gateway.webhook_secret`.
 #[utoipa::path(post, path = "/v1/webhooks/gateway", tag = "gateway", operation_id = "gateway_webhook",
     params(("Gateway-Signature" = String, Header, example = "t=1764100000,v1=00",
         description = "`t=<unix seconds>,v1=<hex>`: the HMAC-SHA256 of `<unix seconds>.<body>`.")),
@@ -52,8 +52,8 @@ pub(super) struct Taken {
         (status = 200, description = "It is applied.", body = Taken),
         (status = 202, description = "It is kept until its payment is known.", body = Taken),
         (status = 401, description = "The signature is missing, wrong or old."),
-        (status = 409, description = "It was told before."),
-        (status = 422, description = "It is of a kind that is not understood.")))]
+        (status = 409, description = "It was delivered before."),
+        (status = 422, description = "Its type is unknown.")))]
 pub(super) async fn post(
     request: HttpRequest,
     payload: web::Payload,
@@ -81,8 +81,8 @@ pub(super) async fn post(
             Problem::new(
                 StatusCode::CONFLICT,
                 "told-before",
-                "This was told before",
-                "an event with this id is kept already: it need not be told again",
+                "The event was delivered before",
+                "an event with this id is stored already: it need not be sent again",
             ),
         )),
     }

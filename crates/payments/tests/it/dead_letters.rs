@@ -122,8 +122,8 @@ on_both_databases! {
     fn a_redriven_dead_letter_is_applied_when_nothing_hinders_it_any_more(test: &TestDatabase) {
         with_application(test, |_| (), async |base, instance| {
             let id = dead_letter(&instance.database, submitted(CLAIM, 7));
-            let (status, dead_letter) = Service::of(base).post(&format!("/v1/dead-letters/{id}/redrive"), &Value::Null).await;
-            assert_eq!((status, &dead_letter["ended_reason"], &dead_letter["ended_from"]), (202, &Value::Null, &json!("127.0.0.1")));
+            let (status, dead_letter) = Service::of(base).post(&format!("/v1/dead-letters/{id}/redrive"), &because("again")).await;
+            assert_eq!((status, &dead_letter["ended_reason"], &dead_letter["ended_from"]), (202, &json!("again"), &json!("127.0.0.1")));
             let row = outbox(&instance.database).remove(0);
             let headers: Vec<(String, String)> = serde_json::from_str(&row.headers).expect("pairs");
             let again = IncomingMessage {
@@ -149,18 +149,22 @@ on_both_databases! {
         with_application(test, |_| (), async |base, instance| {
             let service = Service::of(base);
             let [one, two, three] = [1, 2, 3].map(|offset| dead_letter(&instance.database, submitted(CLAIM, offset)));
-            let path = format!("/v1/dead-letters/{two}/discard");
-            for (body, pointer) in [
-                (Value::Null, "/reason"),
-                (because(" "), "/reason"),
-                (because(&"x".repeat(501)), "/reason"),
-                (json!({"reason": "r", "operator": "x".repeat(101)}), "/operator"),
-            ] {
-                let (status, problem) = service.post(&path, &body).await;
-                assert_eq!((status, &problem["errors"][0]["pointer"]), (422, &json!(pointer)), "{problem}");
+            for action in ["discard", "redrive"] {
+                let path = format!("/v1/dead-letters/{two}/{action}");
+                for (body, pointer) in [
+                    (Value::Null, "/reason"),
+                    (json!({}), "/reason"),
+                    (because(" "), "/reason"),
+                    (because(&"x".repeat(501)), "/reason"),
+                    (json!({"reason": "r", "operator": "x".repeat(101)}), "/operator"),
+                ] {
+                    let (status, problem) = service.post(&path, &body).await;
+                    assert_eq!((status, &problem["errors"][0]["pointer"]), (422, &json!(pointer)), "{action}: {problem}");
+                }
+                assert_eq!(service.post(&path, &json!({"because": "r"})).await.0, 400);
             }
-            assert_eq!(service.post(&path, &json!({"because": "r"})).await.0, 400);
-            assert_eq!(service.ids("").await, [three, two, one], "nothing was changed");
+            assert_eq!((service.ids("").await, outbox(&instance.database).len()), (vec![three, two, one], 0), "nothing was changed");
+            let path = format!("/v1/dead-letters/{two}/discard");
 
             let (status, dead_letter) = service.post(&path, &because("sent by mistake")).await;
             assert_eq!((status, &dead_letter["state"], &dead_letter["ended_reason"]), (200, &json!("discarded"), &json!("sent by mistake")));
@@ -172,13 +176,15 @@ on_both_databases! {
             assert_eq!((status, &problem["state"], &problem["ended_at"]), (409, &json!("discarded"), &dead_letter["ended_at"]));
             assert!(outbox(&instance.database).is_empty());
 
-            assert_eq!(service.post(&format!("/v1/dead-letters/{three}/redrive"), &Value::Null).await.0, 202);
+            assert_eq!(service.post(&format!("/v1/dead-letters/{three}/redrive"), &because("r")).await.0, 202);
             assert_eq!(service.ids("").await, [one], "those that wait");
             assert_eq!(service.ids("?state=waiting").await, [one]);
             assert_eq!(service.ids("?state=discarded").await, [two]);
             assert_eq!(service.ids("?state=redriven").await, [three]);
             assert_eq!(service.ids("?state=all").await, [three, two, one]);
-            assert_eq!(service.ids("?state=all&limit=1&cursor=3").await, [two]);
+            let (_, first) = service.get("/v1/dead-letters?state=all&limit=1").await;
+            let cursor = first["next_cursor"].as_str().expect("there is more");
+            assert_eq!(service.ids(&format!("?state=all&limit=1&cursor={cursor}")).await, [two]);
             assert_eq!(service.get("/v1/dead-letters?state=lost").await.0, 400);
             for wrong in ["4711", "0", "-1", "x", "99999999999999999999"] {
                 assert_eq!(service.get(&format!("/v1/dead-letters/{wrong}")).await.0, 404, "{wrong}");
@@ -211,9 +217,9 @@ on_both_databases! {
                 (changed(5, |message| message.headers.push(("x".to_owned(), b"\xff".to_vec()))), "a header of it is not text"),
                 (changed(6, |message| message.body = vec![b'x'; 1_000_000]), "larger than the setting"),
             ] {
-                let (status, problem) = service.post(&format!("/v1/dead-letters/{id}/redrive"), &Value::Null).await;
+                let (status, problem) = service.post(&format!("/v1/dead-letters/{id}/redrive"), &because("r")).await;
                 let detail = problem["detail"].as_str().expect("text");
-                assert!(status == 409 && detail.contains(why) && detail.contains("discard it"), "{status} {problem}");
+                assert!(status == 409 && detail.contains(why) && detail.contains("discard the dead letter"), "{status} {problem}");
                 assert_eq!(service.get(&format!("/v1/dead-letters/{id}")).await.1["state"], "waiting");
                 assert_eq!(service.post(&format!("/v1/dead-letters/{id}/discard"), &because("no text")).await.0, 200);
             }

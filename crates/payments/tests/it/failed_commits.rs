@@ -110,7 +110,8 @@ on_both_databases! {
             kept.expect("they are kept").report();
             let client = reqwest::Client::new();
             let redrive = async |id: i64| -> u16 {
-                let answer = client.post(format!("{base}/v1/dead-letters/{id}/redrive")).send().await;
+                let body = r#"{"reason": "the table is back"}"#;
+                let answer = client.post(format!("{base}/v1/dead-letters/{id}/redrive")).body(body).send().await;
                 answer.expect("answers").status().as_u16()
             };
             fail_commits(&instance.database, "outbox", "true");

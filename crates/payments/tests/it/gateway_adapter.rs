@@ -299,7 +299,8 @@ fn an_unknown_adapter_stops_the_start_and_the_known_ones_are_named() {
     let load = |adapter: &str| {
         let url = ("PAYMENTS__GATEWAY__URL".to_owned(), "http://127.0.0.1:1".to_owned());
         let adapter = ("PAYMENTS__GATEWAY__ADAPTER".to_owned(), adapter.to_owned());
-        let loaded = service_runtime::settings::load::<Settings>(PREFIX, None, [url, adapter]).expect("reads them");
+        let loaded =
+            service_runtime::settings::load::<Settings>(PREFIX, &[], None, [url, adapter]).expect("reads them");
         loaded.checked()
     };
     assert_eq!(load("keyed_json").expect("it is known").gateway.adapter, GatewayAdapter::KeyedJson);

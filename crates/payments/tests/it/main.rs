@@ -18,6 +18,7 @@ mod model;
 mod openapi;
 mod operator;
 mod outcome_versions;
+mod reference;
 mod restored;
 mod saga_md;
 mod saga_model;

@@ -2,7 +2,9 @@
 
 use crate::harness::{approved, event, unknown, with_application};
 use crate::messages::submitted;
-use event_bus::DeadLetter;
+use event_bus::{DeadLetter, DeadLetterState};
+use payments::domain::saga::{Forced, State};
+use serde_json::json;
 use test_support::openapi_walk::{document, operations, send_examples};
 use test_support::{TestDatabase, on_both_databases};
 
@@ -39,6 +41,24 @@ on_both_databases! {
                 assert!(statuses.iter().all(wanted), "{operation}: {statuses:?}");
             }
             assert_eq!(statuses.len(), operations(&document).len());
+        });
+    }
+
+    fn the_document_has_the_names_and_the_fields_that_are_read(test: &TestDatabase) {
+        with_application(test, |_| (), async |base, _| {
+            let document = document(&base).await;
+            let schemas = &document["components"]["schemas"];
+            let mut names: Vec<&str> = State::ALL.into_iter().map(State::name).collect();
+            names.push(State::STUCK);
+            assert_eq!(schemas["StateName"]["enum"], json!(names));
+            assert_eq!(schemas["ForceAnswer"]["enum"], json!(Forced::ALL.map(Forced::name)));
+            assert_eq!(schemas["ForceBody"]["required"], json!(["reason", "answer"]));
+            assert_eq!(schemas["ReasonedBody"]["required"], json!(["reason"]));
+            assert_eq!(schemas["DeadLetterState"]["enum"], json!(DeadLetterState::ALL.map(DeadLetterState::name)));
+            let state = &document["paths"]["/v1/dead-letters"]["get"]["parameters"][0];
+            assert_eq!((&state["name"], &state["required"]), (&json!("state"), &json!(false)), "{state}");
+            assert_eq!(state["schema"]["enum"], json!(["waiting", "redriven", "discarded", "all"]), "{state}");
+            assert!(state["description"].as_str().is_some_and(|text| text.contains("By default those that wait")), "{state}");
         });
     }
 }

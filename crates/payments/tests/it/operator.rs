@@ -38,6 +38,10 @@ fn force(instance: &Instance, answer: Option<Forced>) -> ActionOutcome {
     instance.executor.act(CLAIM, Action::Force(answer), &by()).expect("acts")
 }
 
+fn retry(instance: &Instance) -> ActionOutcome {
+    instance.executor.act(CLAIM, Action::Retry, &by()).expect("acts")
+}
+
 fn end(instance: &Instance) -> (Option<OutcomeKind>, Option<String>) {
     let stored = instance.saga(CLAIM);
     (stored.saga.outcome.map(|outcome| outcome.kind), stored.stuck_reason)
@@ -77,6 +81,7 @@ on_both_databases! {
 
             let (status, shown) = post(&base, "retry", &json!({"reason": "it is back", "operator": "A. Smith"})).await;
             assert_eq!((status, &shown["state"], &shown["stuck_reason"]), (202, &json!("unwinding"), &Value::Null), "{shown}");
+            assert_eq!((&shown["steps"][1]["step"], &shown["steps"][1]["state"]), (&json!("disburse"), &json!("being_undone")));
             let act = &shown["operator_acts"][0];
             let told = ["act", "answer", "reason", "operator", "client", "state_before", "state_after"].map(|name| act[name].clone());
             assert_eq!(json!(told), json!(["retry", null, "it is back", "A. Smith", "127.0.0.1", "stuck", "unwinding"]));
@@ -130,10 +135,64 @@ on_both_databases! {
         });
     }
 
+    fn a_force_without_an_answer_changes_nothing_and_names_those_that_are_possible_now(test: &TestDatabase) {
+        with_application(test, |_| (), async |base, instance| {
+            stuck_refund(&instance);
+            let before = (instance.saga(CLAIM), instance.transfer_kinds(CLAIM));
+            let (status, refused) = post(&base, "force", &json!({"reason": "because"})).await;
+            assert_eq!((status, &refused["errors"]), (422, &json!([{"field": "answer", "pointer": "/answer",
+                "code": "required", "message": "must be one of owed, refunded, returned"}])), "{refused}");
+            let (status, refused) = post(&base, "force", &json!({"reason": "because", "answer": "gone"})).await;
+            assert_eq!((status, &refused["errors"][0]["code"]), (422, &json!("unknown")), "{refused}");
+            let (status, refused) = post(&base, "force", &json!({"reason": "because", "answer": "paid"})).await;
+            assert!(status == 409 && refused["detail"].as_str().is_some_and(|why| why.contains("owed, refunded, returned")), "{refused}");
+            assert_eq!((instance.saga(CLAIM), instance.transfer_kinds(CLAIM)), before);
+            let acts = instance.database.read(|c| operator_actions::last_of_claim(c, CLAIM, 10)).expect("reads");
+            assert_eq!(acts, []);
+            let (status, forced) = post(&base, "force", &json!({"reason": "because", "answer": "owed"})).await;
+            assert_eq!((status, &forced["state"]), (200, &json!("unwound")), "{forced}");
+        });
+    }
+
+    fn what_was_retried_while_stuck_can_be_forced_between_its_calls(database: &Database) {
+        let instance = Instance::new(database, "one");
+        stuck_refund(&instance);
+        for _ in 0..2 {
+            let ActionOutcome::Done(calls) = retry(&instance) else { panic!("it is tried") };
+            // Its answer may come at any moment, so the operator's does not compete with it.
+            assert!(
+                matches!(force(&instance, Some(Forced::Owed)), ActionOutcome::Refused { state: "unwinding", why } if why.contains("in progress"))
+            );
+            instance.answer(&calls[0], Input::RefundAnswer(RefundAnswer::Unknown { retry_after_ms: None }));
+            assert_eq!(end(&instance), (None, None), "it is not stuck again yet");
+        }
+        assert!(matches!(force(&instance, None), ActionOutcome::AnswerMissing(possible) if possible.contains(&Forced::Owed)));
+        assert!(matches!(force(&instance, Some(Forced::Paid)), ActionOutcome::Refused { state: "unwinding", .. }));
+        assert_eq!(force(&instance, Some(Forced::Owed)), ActionOutcome::Done(vec![]));
+        assert_eq!((end(&instance).0, instance.books_off()), (Some(OutcomeKind::Unwound), 0));
+        assert_eq!(instance.transfer_kinds(CLAIM), ["disburse", "owe", "release", "reserve"]);
+        assert!(matches!(force(&instance, Some(Forced::Owed)), ActionOutcome::Refused { state: "unwound", .. }));
+    }
+
+    fn a_retry_allows_to_force_only_what_was_stuck(database: &Database) {
+        let instance = Instance::new(database, "one");
+        let is_refused = |why: &str| assert!(matches!(force(&instance, Some(Forced::Owed)), ActionOutcome::Refused { .. }), "{why}");
+        let unknown_refund = || Input::RefundAnswer(RefundAnswer::Unknown { retry_after_ms: None });
+        stuck_payment(&instance);
+        let ActionOutcome::Done(pay) = retry(&instance) else { panic!("it is tried") };
+        // The payment gets on, and its refund was never stuck.
+        let refund = instance.answer(&pay[0], approved(150));
+        instance.answer(&refund[0], unknown_refund());
+        is_refused("the retry was one of the payment");
+        let ActionOutcome::Done(refund) = retry(&instance) else { panic!("it is tried") };
+        instance.answer(&refund[0], unknown_refund());
+        is_refused("the refund was retried and was not stuck");
+    }
+
     fn a_refund_that_cannot_be_had_is_owed_by_the_provider_and_cash_stays_the_gateways_book(database: &Database) {
         let instance = Instance::new(database, "one");
         let late = stuck_refund(&instance);
-        assert_eq!(force(&instance, None), ActionOutcome::Done(vec![]));
+        assert_eq!(force(&instance, Some(Forced::Owed)), ActionOutcome::Done(vec![]));
         assert_eq!(end(&instance), (Some(OutcomeKind::Unwound), None));
         assert_eq!(instance.transfer_kinds(CLAIM), ["disburse", "owe", "release", "reserve"]);
         let unwound_event = unwound(&instance);
@@ -171,8 +230,10 @@ on_both_databases! {
     fn a_forced_answer_counts_as_the_gateways_answer(database: &Database) {
         let instance = Instance::new(database, "one");
         stuck_payment(&instance);
-        assert!(matches!(force(&instance, None), ActionOutcome::Refused { state: "stuck", why } if why.contains("paid, declined")));
-        assert!(matches!(force(&instance, Some(Forced::Refunded)), ActionOutcome::Refused { .. }));
+        assert_eq!(force(&instance, None), ActionOutcome::AnswerMissing(&[Forced::Paid, Forced::Declined]));
+        assert!(
+            matches!(force(&instance, Some(Forced::Refunded)), ActionOutcome::Refused { state: "stuck", why } if why.contains("paid, declined"))
+        );
         assert!(matches!(force(&instance, Some(Forced::Paid)), ActionOutcome::Done(_)));
         assert_eq!((end(&instance).0, instance.books_off()), (Some(OutcomeKind::Settled), 0));
     }
@@ -193,7 +254,7 @@ on_both_databases! {
     fn what_operators_did_cannot_be_changed(database: &Database) {
         let instance = Instance::new(database, "one");
         stuck_refund(&instance);
-        force(&instance, None);
+        force(&instance, Some(Forced::Owed));
         for change in ["UPDATE operator_actions SET reason = 'another'", "DELETE FROM operator_actions"] {
             let refused = database.write(|c| dual_db::on_each_backend!(c, |c| {
                 Ok(diesel::RunQueryDsl::execute(diesel::sql_query(change), c).map(drop)?)

@@ -6,12 +6,12 @@ use super::payments::ByReference;
 use super::problems;
 use crate::db::{self, MOST_ROWS};
 use crate::domain::book::{ClaimTotals, Entry};
-use crate::domain::request::Reference;
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Query};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use service_runtime::page::{self, Cursors};
 use service_runtime::problem::Problem;
 
 /// `GET /book?reference=`
@@ -49,15 +49,18 @@ pub(super) async fn summary(gate: Data<Gate>) -> Result<HttpResponse, Problem> {
     })))
 }
 
+const CURSORS: Cursors = Cursors::of("book");
+
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Page {
-    after: Option<String>,
+    cursor: Option<String>,
     limit: Option<String>,
 }
 
-/// `GET /book/claims?after=&limit=`
+/// `GET /book/claims?cursor=&limit=`
 pub(super) async fn claims(query: Query<Page>, gate: Data<Gate>) -> Result<HttpResponse, Problem> {
-    let Page { after, limit } = query.into_inner();
+    let Page { cursor, limit } = query.into_inner();
     let limit = match limit.as_deref().map_or(Ok(MOST_ROWS), str::parse) {
         Ok(limit) if (1..=MOST_ROWS).contains(&limit) => limit,
         _ => {
@@ -68,28 +71,12 @@ pub(super) async fn claims(query: Query<Page>, gate: Data<Gate>) -> Result<HttpR
             })]));
         }
     };
-    let after = match after.as_deref() {
-        None | Some("") => String::new(),
-        Some(text) => match Reference::parse(text) {
-            Some(reference) => reference.to_string(),
-            None => {
-                return Err(problems::invalid(vec![json!({
-                    "field": "after",
-                    "code": "wrong",
-                    "message": "must be the next_after of the page before",
-                })]));
-            }
-        },
-    };
+    let after: String = CURSORS.read(cursor.as_deref())?.unwrap_or_default();
+    // One more than the limit shows whether there is a next page.
     let mut claims = gate.run(move |database| database.read(|c| db::book::claims(c, &after, limit + 1))).await?;
-    // The query reads one more than the page has, to find out whether there is another page.
-    let there_is_more = i64::try_from(claims.len()).is_ok_and(|found| found > limit);
-    if there_is_more {
-        claims.pop();
-    }
-    let next_after = claims.last().filter(|_| there_is_more).map(|claim| claim.reference.clone());
+    let next_cursor = page::cut(&mut claims, limit, |claim| CURSORS.write(&claim.reference));
     let claims: Vec<Value> = claims.iter().map(shown_claim).collect();
-    Ok(HttpResponse::Ok().json(json!({ "claims": claims, "next_after": next_after })))
+    Ok(HttpResponse::Ok().json(json!({ "claims": claims, "next_cursor": next_cursor })))
 }
 
 fn shown_claim(claim: &ClaimTotals) -> Value {

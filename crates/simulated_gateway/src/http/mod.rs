@@ -19,7 +19,10 @@ use service_runtime::{health, metrics};
 pub fn routes(config: &mut ServiceConfig) {
     config
         .app_data(QueryConfig::default().error_handler(|_, _| {
-            Problem::malformed("the query cannot be read: write each parameter once, as in ?after=abc&limit=100").into()
+            Problem::malformed(
+                "the query cannot be read: write each parameter once, as in ?reference=abc or ?cursor=abc&limit=100",
+            )
+            .into()
         }))
         .service(
             web::resource("/payments")

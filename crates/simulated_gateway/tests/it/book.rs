@@ -31,12 +31,12 @@ on_both_databases! {
             }
             payer.pay("again", "a", 200).await.unwrap();
             payer.refund("r", "a", 200).await;
-            let (mut seen, mut after) = (Vec::new(), String::new());
+            let (mut seen, mut cursor) = (Vec::new(), String::new());
             loop {
-                let page = payer.get(&format!("/book/claims?limit=3&after={after}")).await.body;
+                let page = payer.get(&format!("/book/claims?limit=3{cursor}")).await.body;
                 seen.extend(page["claims"].as_array().unwrap().clone());
-                match &page["next_after"] {
-                    Value::String(next) => after.clone_from(next),
+                match &page["next_cursor"] {
+                    Value::String(next) => cursor = format!("&cursor={next}"),
                     other => { assert_eq!(other, &Value::Null); break; }
                 }
             }
@@ -44,7 +44,7 @@ on_both_databases! {
             assert_eq!(references, ["A", "B", "Z", "_", "a", "a1", "b"]);
             assert_eq!(seen[4], json!({"reference": "a", "payments": 2, "money_out_cents": 300, "money_back_cents": 200}));
             assert_eq!(payer.get("/book/claims").await.body["claims"].as_array().unwrap().len(), 7);
-            assert_eq!(payer.get("/book/claims?limit=7").await.body["next_after"], Value::Null);
+            assert_eq!(payer.get("/book/claims?limit=7").await.body["next_cursor"], Value::Null);
         });
     }
 }

@@ -8,5 +8,6 @@ mod gateway;
 mod input;
 mod payments;
 mod program;
+mod reference;
 mod refunds;
 mod returns;

@@ -76,7 +76,7 @@ impl ResultLine {
         self.id = Some(claim.row.claim_id);
     }
 
-    /// Makes the pointers of an array begin at the array. In other formats a claim's place is told by its location.
+    /// Makes the pointers of an array begin at the array. In other formats the location is the claim's place.
     pub fn point_from_array(&mut self) {
         if self.location.is_none() {
             for finding in self.errors.iter_mut().chain(&mut self.warnings) {

@@ -8,7 +8,7 @@ use crate::domain::limits::Limits;
 
 pub(super) const RULE: Rule = Rule {
     code: "line_count",
-    description: "A claim has at least one line and at most ingest.max_lines lines (100 by default).",
+    description: "A claim has at least one line and at most checks.max_lines lines (100 by default).",
     fields: &[Field::SubmittedProcedure.name()],
     source: "this system",
     severity: Severity::Reject,

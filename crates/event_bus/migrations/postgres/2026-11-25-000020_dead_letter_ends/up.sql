@@ -1,4 +1,4 @@
--- The state of a dead letter: it waits until an operator redrives or discards it.
+-- What became of a message that was set aside: it waits for an operator, until one sends it out again or discards it.
 ALTER TABLE dead_letters ADD COLUMN state TEXT NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'redriven', 'discarded'));
 ALTER TABLE dead_letters ADD COLUMN ended_at_us BIGINT;
 ALTER TABLE dead_letters ADD COLUMN ended_reason TEXT;

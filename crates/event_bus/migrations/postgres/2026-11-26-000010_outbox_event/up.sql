@@ -1,2 +1,2 @@
--- Before an event is re-published, its identical row is looked up by the event id.
+-- What is said again is looked for first, by its event, among what waits.
 CREATE INDEX outbox_event ON outbox (event_id);

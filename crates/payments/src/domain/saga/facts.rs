@@ -42,6 +42,9 @@ pub struct Saga {
     pub unsolicited: bool,
     /// How often a request had no definite answer.
     pub attempts: Attempts,
+    /// What it waited for when an operator retried it while it was stuck, as long as it waits for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retried_wait: Option<Waiting>,
     /// The database's marker under which `trust` is meant.
     #[serde(default)]
     pub restore_marker: RestoreMarker,
@@ -61,6 +64,18 @@ pub enum Trust {
     Unverified,
     /// The payment is being looked up at the gateway.
     LookingUp,
+}
+
+/// What a saga waits for from the gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Waiting {
+    /// Whether it was paid.
+    ForPayment,
+    /// Whether it was taken back.
+    ForRefund,
+    /// What became of it, because the facts may be older than the world.
+    ForLookUp,
 }
 
 /// What stands between plan and provider in the ledger.

@@ -41,7 +41,10 @@ pub enum Input {
         amount_cents: i64,
     },
     /// An operator wants it tried again, now.
-    Retried,
+    Retried {
+        /// Whether it was stuck.
+        is_stuck: bool,
+    },
     /// An operator gives the answer that the gateway does not give.
     Forced(Forced),
 }
@@ -134,5 +137,15 @@ impl Forced {
             Forced::Returned => "returned",
             Forced::Owed => "owed",
         }
+    }
+
+    /// The answer with this name.
+    pub fn of_name(name: &str) -> Option<Forced> {
+        Forced::ALL.into_iter().find(|answer| answer.name() == name)
+    }
+
+    /// The names of these answers, in one line.
+    pub fn names(answers: &[Forced]) -> String {
+        answers.iter().map(|answer| answer.name()).collect::<Vec<_>>().join(", ")
     }
 }

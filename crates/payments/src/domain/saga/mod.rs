@@ -24,9 +24,8 @@ mod write_plan;
 use super::restore_marker::RestoreMarker;
 
 pub use super::gateway_call::{Call, LookUpAnswer, PayAnswer, PlannedCall, RefundAnswer};
-pub use facts::{Attempts, Disbursement, Outcome, Reservation, Saga, State, Trust, Unwinding};
+pub use facts::{Attempts, Disbursement, Outcome, Reservation, Saga, State, Trust, Unwinding, Waiting};
 pub use input::{Answer, ClaimUpdate, Effect, Forced, Input};
-pub use operator::Waiting;
 pub use write_plan::{NextAttempt, WritePlan, plan};
 
 /// What `input` makes of `saga`: the saga as it is to be written, and what that write brings with it.
@@ -41,8 +40,11 @@ pub fn advance(mut saga: Saga, input: Input) -> (Saga, Vec<Effect>) {
         Input::RefundAnswer(answer) => saga.refund_answered(&answer, &mut effects),
         Input::LookedUp { answer, key_expired } => saga.reconcile(answer, key_expired, &mut effects),
         Input::Returned { amount_cents } => saga.returned(amount_cents, &mut effects),
-        Input::Retried => saga.retried(&mut effects),
+        Input::Retried { is_stuck } => saga.retried(is_stuck, &mut effects),
         Input::Forced(answer) => saga.forced(answer, &mut effects),
+    }
+    if saga.retried_wait != saga.waiting() {
+        saga.retried_wait = None;
     }
     (saga, effects)
 }
@@ -65,6 +67,7 @@ pub fn begin(update: &ClaimUpdate, marker: RestoreMarker) -> (Saga, Vec<Effect>)
         outcome: None,
         unsolicited: false,
         attempts: Attempts::default(),
+        retried_wait: None,
         restore_marker: marker,
         trust: if update.submitted_at_us < marker.at_us { Trust::Unverified } else { Trust::Sure },
     };

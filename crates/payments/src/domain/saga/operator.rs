@@ -3,23 +3,12 @@
 //!
 //! The money rule holds for a forced answer too: the operator is responsible for its truth. Who gave it, and why, is recorded.
 
-use super::facts::{Attempts, Disbursement, Saga, Trust};
+use super::facts::{Attempts, Disbursement, Saga, Trust, Waiting};
 use super::input::{Effect, Forced};
 use crate::domain::gateway_call::{LookUpAnswer, PayAnswer, RefundAnswer};
 use crate::domain::ledger::Kind;
 use crate::domain::reasons::Reason;
 use claim_events::{Cause, Step};
-
-/// What the saga of a payment waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Waiting {
-    /// Whether it was paid.
-    ForPayment,
-    /// Whether it was taken back.
-    ForRefund,
-    /// What became of it, because the facts may be older than the world.
-    ForLookUp,
-}
 
 impl Waiting {
     /// What it is, in an error message.
@@ -39,12 +28,6 @@ impl Waiting {
             Waiting::ForLookUp => &[Forced::Paid, Forced::Declined, Forced::Refunded, Forced::Returned],
         }
     }
-
-    /// The answer that is assumed where an operator gives none: what is paid stays paid, and is owed. Of what may or may not
-    /// have been paid, nothing is assumed.
-    pub fn assumed(self) -> Option<Forced> {
-        (self == Waiting::ForRefund).then_some(Forced::Owed)
-    }
 }
 
 impl Saga {
@@ -59,9 +42,18 @@ impl Saga {
         }
     }
 
-    /// Counts its tries from zero, and tries.
-    pub(super) fn retried(&mut self, effects: &mut Vec<Effect>) {
+    /// Whether an operator may force it: it is stuck, or an operator retried it while it was stuck and it still waits for the
+    /// same answer. One that was never stuck there goes on by itself.
+    pub fn may_be_forced(&self, is_stuck: bool) -> bool {
+        self.waiting().is_some_and(|waiting| is_stuck || self.retried_wait == Some(waiting))
+    }
+
+    /// Counts its tries from zero, and tries. What it was stuck at may be forced until it gets past it.
+    pub(super) fn retried(&mut self, is_stuck: bool, effects: &mut Vec<Effect>) {
         self.attempts = Attempts::default();
+        if is_stuck {
+            self.retried_wait = self.waiting();
+        }
         self.resume(effects);
     }
 
@@ -102,5 +94,33 @@ impl Saga {
             Forced::Refunded => LookUpAnswer::Refunded { amount_cents },
             Forced::Returned => LookUpAnswer::Returned { amount_cents },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::saga::fixture::intended;
+    use crate::domain::saga::{Input, advance};
+
+    #[test]
+    fn what_a_retry_allows_to_force_ends_when_the_payment_gets_past_it() {
+        let saga = intended(None);
+        assert!(saga.may_be_forced(true) && !saga.may_be_forced(false));
+        let (going_on, _) = advance(saga.clone(), Input::Retried { is_stuck: false });
+        assert!(!going_on.may_be_forced(false));
+        let (retried, _) = advance(saga.clone(), Input::Retried { is_stuck: true });
+        assert!(retried.may_be_forced(false));
+        let (unknown, _) = advance(retried.clone(), Input::PayAnswer(PayAnswer::Unknown { retry_after_ms: None }));
+        assert!(unknown.may_be_forced(false));
+        let (refund, _) = advance(retried.clone(), Input::PayAnswer(PayAnswer::Approved { amount_cents: 150 }));
+        assert_eq!((refund.waiting(), refund.may_be_forced(false)), (Some(Waiting::ForRefund), false));
+
+        // Facts of a payment that no operator retried are written as they always were.
+        let before = serde_json::to_value(&saga).unwrap();
+        assert!(before.get("retried_wait").is_none(), "{before}");
+        let after = serde_json::to_value(&retried).unwrap();
+        assert_eq!(after["retried_wait"], "for_payment");
+        assert_eq!(serde_json::from_value::<Saga>(after).unwrap(), retried);
     }
 }

@@ -418,7 +418,7 @@ impl<'a> World<'a> {
             let act = match self.gateway.fates[&claim_id] {
                 _ if self.gateway.is_healed => Action::Retry,
                 Fate::SilentOnPay => Action::Force(Some(Forced::Declined)),
-                _ => Action::Force(None),
+                _ => Action::Force(Some(Forced::Owed)),
             };
             let acted = self.acts(&claim_id, act);
             assert!(matches!(acted, ActionOutcome::Done(_)), "{claim_id}: {acted:?}");

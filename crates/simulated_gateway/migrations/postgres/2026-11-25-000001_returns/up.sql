@@ -1,4 +1,4 @@
--- Payments that the payee's bank returns, until the webhook about it is delivered.
+-- Payments that the payee's bank sends back, until whoever paid has been told.
 CREATE TABLE returns (
     payment_key BIGINT PRIMARY KEY NOT NULL REFERENCES payments (id),
     event_id TEXT NOT NULL UNIQUE,

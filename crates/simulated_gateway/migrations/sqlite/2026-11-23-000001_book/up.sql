@@ -1,4 +1,4 @@
--- The request of each idempotency key, the number of its attempts, and the definite response once there is one.
+-- What was asked under each idempotency key, how often, and the definite answer once there is one.
 CREATE TABLE payments (
     id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
     idempotency_key TEXT NOT NULL UNIQUE,
@@ -24,7 +24,7 @@ CREATE TABLE refunds (
     refund_id TEXT
 );
 
--- The book: movements of money. Rows are only ever added.
+-- The book: money that moved. Only ever added to.
 CREATE TABLE book (
     id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
     at_us BIGINT NOT NULL,
@@ -34,7 +34,7 @@ CREATE TABLE book (
     amount_cents BIGINT NOT NULL CHECK (amount_cents > 0),
     entry_id TEXT NOT NULL UNIQUE
 );
--- A payment is made once, and is refunded or returned once.
+-- A payment is made once, and its money comes back once: as a refund or as a return.
 CREATE UNIQUE INDEX book_money_out_once ON book (payment_key) WHERE kind = 'payment';
 CREATE UNIQUE INDEX book_money_back_once ON book (payment_key) WHERE kind <> 'payment';
 CREATE INDEX book_by_reference ON book (reference, kind, amount_cents);
