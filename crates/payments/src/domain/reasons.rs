@@ -38,7 +38,7 @@ const DECLINED: Meaning = Meaning {
     code: None,
     cause: Cause::StepFailed,
     words: "the payment gateway declined the payment",
-    remedy: "look the code up in the gateway's own list; mend what it names, and submit the claim again",
+    remedy: "look the code up in the gateway's own list; correct what it names, and submit the claim again",
     carc: None,
 };
 const AMOUNT_MISMATCH: Meaning = Meaning {

@@ -207,7 +207,7 @@ impl Executor {
                 for mut stored in due {
                     in_hand = Some(stored.saga.claim_id.clone());
                     stored.saga = stored.saga.under(now.marker.marker);
-                    self.heed_age(&mut stored, now);
+                    self.check_key_age(&mut stored, now);
                     let result = saga::advance(stored.saga.clone(), Input::Resume);
                     self.apply_effects(connection, &mut stored, result, now, out)?;
                 }
@@ -262,7 +262,7 @@ impl Executor {
         let update = self.with_deadline(&event.update, now);
         let (mut stored, result) = match stored {
             Some(mut stored) => {
-                self.heed_age(&mut stored, now);
+                self.check_key_age(&mut stored, now);
                 if event.update.version > stored.saga.claim_version {
                     stored.cause_id.clone_from(&event.event_id);
                     stored.traceparent.clone_from(&event.traceparent);
@@ -331,7 +331,7 @@ impl Executor {
 
     /// Before anything makes the saga call: a payment's key that the gateway may have forgotten is not sent. A refund's may be:
     /// whatever the key, money comes back once a payment.
-    fn heed_age(&self, stored: &mut StoredSaga, now: Now) {
+    fn check_key_age(&self, stored: &mut StoredSaga, now: Now) {
         if self.key_expired(stored, now) {
             stored.saga = stored.saga.clone().past_key_lifetime();
         }

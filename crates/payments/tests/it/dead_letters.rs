@@ -102,7 +102,7 @@ on_both_databases! {
             }
 
             let rows = outbox(&instance.database);
-            assert_eq!(rows.len(), 1, "one row, whoever asked");
+            assert_eq!(rows.len(), 1, "one row, however many operators tried");
             let headers: Vec<(String, Vec<u8>)> = serde_json::from_str::<Vec<(String, String)>>(&rows[0].headers)
                 .expect("pairs")
                 .into_iter()

@@ -131,7 +131,7 @@ async fn whatever_is_not_a_definite_answer_to_this_request_is_unknown() {
     for (status, body, what) in cases {
         assert_eq!(alarms_of(gateway(status, body, &[])).await, 2, "an operator must look: {what}");
     }
-    // A gateway may have an error of its own. Nobody need look.
+    // A gateway may have an error of its own. It needs no operator.
     let failing = gateway(500, r#"{"status":"declined","reference":"claim"}"#, &[]);
     assert_eq!(alarms_of(failing).await, 0, "a server error");
 }
@@ -214,10 +214,10 @@ async fn a_look_up_finds_what_became_of_a_payment_or_knows_nothing() {
     let none = gateway(200, r#"{"payments":[]}"#, &[]).look_up("claim.disburse", "claim").await.answer;
     assert_eq!(none, LookUpAnswer::NotFound);
 
-    let nobody_knows = LookUpAnswer::Unknown { retry_after_ms: None };
-    assert_eq!(reconcile("approved", 100, true, true).await, nobody_knows, "back twice");
-    assert_eq!(reconcile("approved", 0, false, false).await, nobody_knows, "nothing paid");
-    assert_eq!(reconcile("pending", 100, false, false).await, nobody_knows, "a status it may not give");
+    let not_known = LookUpAnswer::Unknown { retry_after_ms: None };
+    assert_eq!(reconcile("approved", 100, true, true).await, not_known, "back twice");
+    assert_eq!(reconcile("approved", 0, false, false).await, not_known, "nothing paid");
+    assert_eq!(reconcile("pending", 100, false, false).await, not_known, "a status it may not give");
     let cases = [
         (200, ""),
         (200, r#"{"payments":null}"#),
@@ -241,7 +241,7 @@ async fn a_look_up_finds_what_became_of_a_payment_or_knows_nothing() {
         ),
     ];
     for (status, body) in cases {
-        assert_eq!(gateway(status, body, &[]).look_up("claim.disburse", "claim").await.answer, nobody_knows, "{body}");
+        assert_eq!(gateway(status, body, &[]).look_up("claim.disburse", "claim").await.answer, not_known, "{body}");
     }
 }
 

@@ -31,7 +31,7 @@ on_both_databases! {
             for (operation, statuses) in &statuses {
                 let wanted = |status: &u16| match operation.as_str() {
                     "docs" => *status == 303,
-                    // The example's signature is of no use to anybody.
+                    // The example's signature is of no use.
                     "gateway_webhook" => *status == 401,
                     "redrive_dead_letter" | "retry_payment" => *status == 202,
                     // There is no Kafka here.

@@ -86,7 +86,7 @@ on_both_databases! {
             let told = ["act", "answer", "reason", "operator", "client", "state_before", "state_after"].map(|name| act[name].clone());
             assert_eq!(json!(told), json!(["retry", null, "it is back", "A. Smith", "127.0.0.1", "stuck", "unwinding"]));
 
-            // Whoever takes it up next asks the healed gateway under the same key.
+            // The instance that takes it up next sends to the healed gateway under the same key.
             let calls = instance.resume();
             instance.answer(&calls[0], refunded());
             assert_eq!((end(&instance), instance.books_off()), ((Some(OutcomeKind::Unwound), None), 0));

@@ -452,7 +452,7 @@ fn nothing_due_settles_and_a_debt_is_booked_without_the_gateway() {
 }
 
 /// The zombie of the money rule: a worker stores its intent and stops before its request is out. The claim is voided, and
-/// the payment cannot be found at the gateway. Whoever now unwound on that look-up would lose the money of the request
+/// the payment cannot be found at the gateway. Unwinding on that look-up would lose the money of the request
 /// that the stopped worker still sends.
 #[test]
 fn a_stopped_sender_that_pays_after_a_look_up_found_nothing_loses_no_money() {
@@ -505,8 +505,8 @@ fn an_ask_is_echoed_and_an_older_one_is_ignored() {
     assert_eq!(world.announced.len(), 2, "a resync epoch below the highest seen is not answered");
 }
 
-/// The world with its facts put back to `saga`, asked for anew and brought to its end.
-fn put_back(mut world: World, saga: Saga, known: Option<KnownOutcome>) -> World {
+/// The world with its facts restored to `saga`, reannounced and brought to its end.
+fn restored_to(mut world: World, saga: Saga, known: Option<KnownOutcome>) -> World {
     world.crash();
     // It echoes an older resync epoch, so claim_process ignores it from now on.
     world.announced.clear();
@@ -521,15 +521,15 @@ fn end_of(world: &World) -> Option<(OutcomeKind, i64)> {
     world.saga().outcome.map(|outcome| (outcome.kind, outcome.version))
 }
 
-/// The copy may be from before the database was lost and made anew, and the new one may have had an intent whose request is
-/// still on its way. The payment goes forward, because a refund for a reason that nobody else knows would still be on its
+/// The copy may be from before the database was lost and created again, and the new one may have had an intent whose request is
+/// still on its way. The payment goes forward, because a refund for a reason that is known nowhere else would still be on its
 /// way when these facts are lost once more.
 #[test]
 fn an_own_end_that_claim_process_does_not_know_proves_nothing_and_goes_forward() {
     let world = run(100, false, Fate::Approve);
     assert_eq!(end_of(&world), Some((OutcomeKind::Unwound, 1)));
     let copy = world.saga().clone();
-    let world = put_back(world, copy, None);
+    let world = restored_to(world, copy, None);
     world.check();
     assert_eq!((end_of(&world), world.gateway.out()), (Some((OutcomeKind::Settled, 2)), 100));
 }
@@ -539,12 +539,12 @@ fn an_own_end_without_a_payment_does_not_stand_against_a_payment_that_is_found()
     let mut world = run(100, false, Fate::Approve);
     world.gateway.payments.insert("claim.disburse".into(), 100);
     let copy = world.saga().clone();
-    let world = put_back(world, copy, None);
+    let world = restored_to(world, copy, None);
     world.check();
     assert_eq!(end_of(&world), Some((OutcomeKind::Settled, 2)));
 }
 
-/// claim_process had the unwinding once, and was put back as well.
+/// claim_process had the unwinding once, and was restored as well.
 #[test]
 fn what_claim_process_knew_before_the_last_ask_does_not_count() {
     let mut world = run(100, false, Fate::Approve);
@@ -552,7 +552,7 @@ fn what_claim_process_knew_before_the_last_ask_does_not_count() {
     world.input(Input::Claim(ClaimUpdate { known: Some(known), ..world.update(1) }));
     let copy = world.saga().clone();
     assert!(copy.known_unwound);
-    let world = put_back(world, copy, None);
+    let world = restored_to(world, copy, None);
     world.check();
     assert_eq!(end_of(&world), Some((OutcomeKind::Settled, 2)));
 }
@@ -562,7 +562,7 @@ fn what_claim_process_knew_before_the_last_ask_does_not_count() {
 fn an_unwinding_of_restored_facts_is_published_above_the_known_one() {
     let world = run(131, true, Fate::Decline);
     let copy = world.saga().clone();
-    let world = put_back(world, copy, Some(KnownOutcome { kind: OutcomeKind::Unwound, version: 1 }));
+    let world = restored_to(world, copy, Some(KnownOutcome { kind: OutcomeKind::Unwound, version: 1 }));
     world.check();
     assert_eq!((end_of(&world), world.announced.len()), (Some((OutcomeKind::Unwound, 2)), 1));
 }

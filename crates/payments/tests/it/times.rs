@@ -134,7 +134,7 @@ on_both_databases! {
         let of = |claim_id: &str| &calls.iter().find(|planned| planned.claim_id == claim_id).expect("is due").call;
         assert!(matches!(of("younger"), Call::Pay { .. }), "its lease ends with the key's lifetime: {calls:?}");
         assert!(matches!(of("older"), Call::LookUp { .. }), "{calls:?}");
-        // Not found, it is stuck: an operator has to look, and the gateway is not asked again and again.
+        // Not found, it is stuck: an operator has to look, and the gateway is not called again and again.
         let look_up = calls.iter().find(|planned| planned.claim_id == "older").expect("is due");
         timed.instance.answer(look_up, reconcile(LookUpAnswer::NotFound));
         let stuck = timed.instance.saga("older");

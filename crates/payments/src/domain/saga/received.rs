@@ -24,7 +24,7 @@ impl Saga {
             }
             // Only the gateway can know more than the facts, and it knows nothing of what was not due.
             self.trust = if self.amount_cents > 0 { Trust::LookingUp } else { Trust::Sure };
-            // claim_process may have been put back as well: only what it knows now counts.
+            // claim_process may have been restored as well: only what it knows now counts.
             self.known_unwound = false;
         }
         let is_news = update.version > self.claim_version;

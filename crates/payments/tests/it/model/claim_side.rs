@@ -1,4 +1,4 @@
-//! What claim_process would do: it asks until it is answered, applies what is newer, and records what nobody asked for.
+//! What claim_process would do: it re-requests until it is answered, applies what is newer, and records unsolicited outcomes.
 
 use claim_events::{KnownOutcome, OutcomeKind, OutcomeRecorded, PaymentEvent};
 use payments::executor::{ClaimEventRead, Received};

@@ -20,11 +20,11 @@ pub enum Fate {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     None,
-    /// Nothing is done, and nobody is told.
+    /// Nothing is done, and no answer is sent.
     RequestLost,
-    /// It is done, and nobody is told.
+    /// It is done, and no answer is sent.
     AnswerLost,
-    /// Nothing is done, and the payer is told to come again.
+    /// Nothing is done, and the answer is to retry later.
     Refused {
         retry_after_ms: Option<u64>,
     },

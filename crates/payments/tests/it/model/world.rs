@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 const MS: i64 = 1_000;
 const SECOND: i64 = 1_000 * MS;
 const CALL_TIMEOUT: i64 = 5 * SECOND;
-/// How long the world is troubled; then whoever works works undisturbed.
+/// How long the world is troubled; then every instance works undisturbed.
 const TROUBLED: i64 = 900 * SECOND;
 /// The end of all: nothing may go on for longer.
 const END: i64 = 4 * 3_600 * SECOND;
@@ -64,10 +64,10 @@ fn model_settings() -> Settings {
 enum Happening {
     /// A message reaches an instance.
     Message(Received),
-    /// claim_process asks again for a claim that is due, or an operator makes it ask anew.
-    Asks {
+    /// claim_process re-requests the outcome of a claim that is due, or an operator reannounces it.
+    Requests {
         claim_id: String,
-        anew: bool,
+        reannounced: bool,
     },
     Withdrawn {
         claim_id: String,
@@ -192,9 +192,9 @@ impl<'a> World<'a> {
             self.within(120 * SECOND, Happening::OperatorRetries { claim_id: claim_id.clone() });
         }
         if self.rng.u8(0..8) == 0 {
-            self.within(200 * SECOND, Happening::Asks { claim_id: claim_id.clone(), anew: true });
+            self.within(200 * SECOND, Happening::Requests { claim_id: claim_id.clone(), reannounced: true });
         }
-        self.after(delay + 60 * SECOND, Happening::Asks { claim_id, anew: false });
+        self.after(delay + 60 * SECOND, Happening::Requests { claim_id, reannounced: false });
     }
 
     fn after(&mut self, delay_us: i64, happening: Happening) {
@@ -225,7 +225,10 @@ impl<'a> World<'a> {
             }
             self.happens(happening);
             let only_taking_up = self.happenings.values().all(|left| {
-                matches!(left, Happening::TakenUp | Happening::Asks { anew: false, .. } | Happening::Stops { .. })
+                matches!(
+                    left,
+                    Happening::TakenUp | Happening::Requests { reannounced: false, .. } | Happening::Stops { .. }
+                )
             });
             if only_taking_up && !self.is_troubled() && self.all_are_at_rest_or_stuck() {
                 self.agenda.clear();
@@ -253,7 +256,7 @@ impl<'a> World<'a> {
                 let calls = self.stage.instances[instance].executor.apply_events(&[received], &[]).expect("applies");
                 self.written(instance, calls);
             }
-            Happening::Asks { claim_id, anew } => self.asks(claim_id, anew),
+            Happening::Requests { claim_id, reannounced } => self.requests(claim_id, reannounced),
             Happening::Withdrawn { claim_id } => self.withdrawn(&claim_id),
             Happening::RequestArrives { call, instance, epoch, fault, answer_by } => {
                 let answer = self.gateway.serve(&call.call, fault);
@@ -307,10 +310,10 @@ impl<'a> World<'a> {
         }
     }
 
-    fn asks(&mut self, claim_id: String, anew: bool) {
+    fn requests(&mut self, claim_id: String, reannounced: bool) {
         let now_s = self.now_us / SECOND;
         let claim = self.claims.get_mut(&claim_id).expect("one of ours");
-        if anew {
+        if reannounced {
             claim.resync_epoch = now_s.max(claim.resync_epoch + 1);
             claim.is_due = true;
         }
@@ -318,8 +321,8 @@ impl<'a> World<'a> {
             let event = claim.event();
             self.within(5 * SECOND, Happening::Message(event));
         }
-        if !anew {
-            self.after(60 * SECOND, Happening::Asks { claim_id, anew });
+        if !reannounced {
+            self.after(60 * SECOND, Happening::Requests { claim_id, reannounced });
         }
     }
 
@@ -370,7 +373,7 @@ impl<'a> World<'a> {
             10..=19 => (Fault::AnswerLost, self.rng.i64(MS..SECOND)),
             20..=24 => (Fault::Refused { retry_after_ms: Some(self.rng.u64(100..10_000)) }, 10 * MS),
             25..=29 => (Fault::Refused { retry_after_ms: None }, 10 * MS),
-            // It arrives when nobody waits for it any more.
+            // It arrives when no instance waits for it any more.
             30..=36 => (Fault::None, self.rng.i64(CALL_TIMEOUT..120 * SECOND)),
             _ => (Fault::None, self.rng.i64(MS..2 * SECOND)),
         };
@@ -419,7 +422,7 @@ impl<'a> World<'a> {
             };
             let acted = self.acts(&claim_id, act);
             assert!(matches!(acted, ActionOutcome::Done(_)), "{claim_id}: {acted:?}");
-            self.after(60 * SECOND, Happening::Asks { claim_id, anew: false });
+            self.after(60 * SECOND, Happening::Requests { claim_id, reannounced: false });
         }
         stuck
     }
