@@ -18,7 +18,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum OwnCommand {
-    /// Asks payments anew what became of every claim; a must after its database was lost or restored
+    /// Requests the outcome of every claim from payments again; a must after its database was lost or restored
     Reannounce {
         /// Only claims that anything happened to since then, as in 2026-11-22T09:30:00Z
         #[arg(long, value_name = "TIME")]
@@ -26,7 +26,7 @@ enum OwnCommand {
     },
 }
 
-#[allow(clippy::print_stderr, reason = "progress is for whoever waits at the terminal")]
+#[allow(clippy::print_stderr, reason = "progress is for the person at the terminal")]
 fn report_progress(claims: usize) {
     eprintln!("{claims} claims …");
 }

@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_told_whole() {
+    fn an_address_is_given_whole() {
         let clients = clients(&["10.0.0.0/8"], "x-forwarded-for");
         let from = |peer: &str| TestRequest::default().peer_addr(SocketAddr::new(peer.parse().unwrap(), 4711));
         let address = |request: TestRequest| clients.address_of(&request.to_http_request()).unwrap().to_string();

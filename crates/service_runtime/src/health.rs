@@ -10,8 +10,8 @@ use utoipa::ToSchema;
 use validator::Validate;
 use worker_threads::{Pace, Periodic};
 
-/// How often it is said again that a dependency is still not ready.
-const SAY_AGAIN_EVERY: Duration = Duration::from_secs(30);
+/// How often a dependency that is still not ready is logged again.
+const LOG_AGAIN_EVERY: Duration = Duration::from_secs(30);
 /// What is said of a dependency that was not checked yet.
 const NOT_REACHED_YET: &str = "not reached yet";
 
@@ -47,7 +47,7 @@ pub struct Health {
 struct Dependency {
     state: Result<(), String>,
     /// When its state was logged.
-    said_at: Instant,
+    logged_at: Instant,
 }
 
 impl Health {
@@ -81,11 +81,11 @@ impl Health {
         let news = match (before.map(|before| &before.state), &state) {
             (Some(Err(_)), Ok(())) => true,
             (Some(before), Err(_)) if before != &state => true,
-            (Some(_), Err(_)) => before.is_some_and(|before| now.duration_since(before.said_at) >= SAY_AGAIN_EVERY),
+            (Some(_), Err(_)) => before.is_some_and(|before| now.duration_since(before.logged_at) >= LOG_AGAIN_EVERY),
             (Some(Ok(())), Ok(())) | (None, _) => false,
         };
-        let said_at = before.filter(|_| !news).map_or(now, |before| before.said_at);
-        dependencies.insert(name, Dependency { state: state.clone(), said_at });
+        let logged_at = before.filter(|_| !news).map_or(now, |before| before.logged_at);
+        dependencies.insert(name, Dependency { state: state.clone(), logged_at });
         drop(dependencies);
         match state {
             _ if !news => {}

@@ -146,7 +146,7 @@ pub async fn run_until(
     health.set("this instance", Err("stopping".to_owned()));
     if !broke {
         handle.stop(true).await;
-        // It was told to stop, so how it ended says nothing.
+        // It was asked to stop, so the way it ended has no meaning.
         let _ = serving.await;
     }
     web::block(wind_down).await.context("stopping broke off")??;

@@ -9,7 +9,7 @@ use worker_threads::{Pace, Periodic};
 
 static RECORDER: OnceLock<(PrometheusHandle, Periodic)> = OnceLock::new();
 
-/// How often samples are folded into their summaries: where nobody reads the metrics they would pile up.
+/// How often samples are folded into their summaries: if no client reads the metrics, they would pile up.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
 /// Installs the recorder, once; later calls (several services in one test process) share it.

@@ -15,7 +15,7 @@ const LONGEST_ANSWER: usize = 64 * 1024;
 /// What is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Question {
-    /// Whether the process answers. Only this is worth ending a service for: a start anew brings no database back.
+    /// Whether the process answers. Only this is worth ending a service for: a restart brings no database back.
     Alive,
     /// Whether everything it depends on is there too.
     Ready,
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_silent_or_talks_nonsense_is_not_healthy_and_not_waited_for() {
+    fn a_silent_or_nonsensical_service_is_not_healthy_and_not_waited_for() {
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
         let started = Instant::now();
         let answer = ask(&on("127.0.0.1", silent.local_addr().unwrap().port()), Question::Alive).unwrap_err();

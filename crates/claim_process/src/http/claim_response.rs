@@ -20,7 +20,7 @@ pub(super) struct ClaimResponse {
     /// Where it stands.
     #[schema(value_type = StatusName)]
     status: String,
-    /// Whether it was asked for so often in vain that somebody should look.
+    /// Whether its outcome was requested so often that an operator should look.
     needs_attention: bool,
     plan_group: String,
     subscriber_id: String,

@@ -63,7 +63,7 @@ pub(super) struct BatchQuery {
          content((BatchLine = "application/x-ndjson"))),
         (status = 408, description = "The body stopped coming; `batch.stall_timeout_ms` says for how long it may."),
         (status = 413, description = "The batch is larger than `batch.max_body_bytes`."),
-        (status = 415, description = "The body is none of these kinds, or packed in another way."),
+        (status = 415, description = "The body has another media type, or another content encoding."),
         (status = 422, description = "Another batch came with this Idempotency-Key: at the first claim that differs.")))]
 pub(super) async fn post(
     request: HttpRequest,

@@ -95,7 +95,7 @@ impl KeyExtractor for ByAddress {
 
     fn exceed_rate_limit_response(&self, refusal: &NotUntil<QuantaInstant>, _: HttpResponseBuilder) -> HttpResponse {
         let wait = refusal.wait_time_from(DefaultClock::default().now());
-        // Rounded up: a client that comes back after the seconds it was told must not be refused again.
+        // Rounded up: a client that comes back after `Retry-After` must not be refused again.
         let seconds = wait.as_secs() + 1;
         Problem::new(
             StatusCode::TOO_MANY_REQUESTS,

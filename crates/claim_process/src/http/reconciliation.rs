@@ -18,7 +18,7 @@ pub(super) struct ReconciliationResponse {
     /// Of these, those whose `claim.submitted` Kafka has acknowledged. Whether Kafka still has it is not known.
     published: SumResponse,
     /// Of these, the others: the event waits in the outbox. It is sent in a moment, or as soon as Kafka is there. A claim that is
-    /// said again, since its outcome is overdue, is one of them until Kafka has acknowledged that, too.
+    /// re-published, since its outcome is overdue, is one of them until Kafka has acknowledged that, too.
     unpublished: SumResponse,
     /// How long the oldest event of these has waited.
     oldest_unpublished_age_s: Option<i64>,
@@ -46,7 +46,7 @@ struct SumResponse {
     net_fee_cents: i64,
 }
 
-/// A claim that was asked for so often that somebody should look.
+/// A claim whose outcome was requested so often that an operator should look.
 #[derive(Serialize, ToSchema)]
 struct WaitingResponse {
     id: String,

@@ -70,7 +70,7 @@ struct Judged {
     responses(
         (status = 200, description = "What would become of it.",
          content((Validated = "application/json"), (BatchLine = "application/x-ndjson"))),
-        (status = 415, description = "The body is none of these kinds.")))]
+        (status = 415, description = "The body has another media type.")))]
 pub(super) async fn post(
     request: HttpRequest,
     payload: web::Payload,

@@ -24,7 +24,7 @@ impl PartialSchema for StateName {
     fn schema() -> RefOr<Schema> {
         let mut names = one_of(State::ALL.into_iter().map(State::name).chain([State::STUCK]));
         names.description = Some(
-            "The state of a payment. `stuck` is suspect, working or unwinding without progress; or settled or unwound, where \
+            "The state of a payment. `stuck` is `suspect`, `working` or `unwinding` without progress; or settled or unwound, where \
              claim_process has not recorded an unsolicited outcome although it was published again and again."
                 .to_owned(),
         );

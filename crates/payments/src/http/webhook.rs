@@ -14,7 +14,7 @@ use service_runtime::problem::Problem;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
-/// When a gateway that cannot be heard just now should come again, in seconds.
+/// When a gateway whose webhook cannot be stored just now should send it again, in seconds.
 const RETRY_AFTER_S: u64 = 5;
 
 /// What taking a webhook needs.
