@@ -44,7 +44,7 @@ pub fn judge(raw_claim: &RawClaim) {
         .lines
         .iter()
         .take(limits.max_lines)
-        .flat_map(|line| Field::ALL.into_iter().filter_map(|field| line.text(field)))
+        .flat_map(|line| Field::ALL.into_iter().filter_map(|field| line.fields.text(field)))
         .filter_map(|text| text.as_bytes().get(..LONG_RUN).map(hash))
         .collect();
     for finding in findings {
