@@ -3,21 +3,19 @@
 use launcher::environment::Environment;
 use launcher::local_plan::{Options, Plan};
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 /// The root of the workspace.
-fn root() -> PathBuf {
+pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the workspace exists")
 }
 
-fn read(path: &Path) -> String {
+pub fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// The READMEs whose links are checked.
-fn documents() -> Vec<PathBuf> {
+pub fn documents() -> Vec<PathBuf> {
     let root = root();
     let mut documents = vec![root.join("README.md"), root.join("crates/README.md"), root.join("deploy/README.md")];
     let crates = std::fs::read_dir(root.join("crates")).expect("it can be listed");
@@ -27,7 +25,7 @@ fn documents() -> Vec<PathBuf> {
 }
 
 /// Every file of the repository, relative to its root, without build and runtime files.
-fn files() -> Vec<String> {
+pub fn files() -> Vec<String> {
     fn list(directory: &Path, root: &Path, into: &mut Vec<String>) {
         for entry in std::fs::read_dir(directory).expect("it can be listed") {
             let path = entry.expect("an entry").path();
@@ -48,7 +46,7 @@ fn files() -> Vec<String> {
 }
 
 /// A Markdown text without its fenced blocks, and the blocks: the language and the text of each.
-fn split_fences(text: &str) -> (String, Vec<(String, String)>) {
+pub fn split_fences(text: &str) -> (String, Vec<(String, String)>) {
     let (mut prose, mut blocks, mut inside) = (String::new(), Vec::new(), None);
     for line in text.lines() {
         match (line.strip_prefix("```"), &mut inside) {
@@ -87,7 +85,7 @@ fn links(text: &str) -> Vec<String> {
 }
 
 /// The texts in backticks.
-fn in_backticks(text: &str) -> Vec<&str> {
+pub fn in_backticks(text: &str) -> Vec<&str> {
     text.split('`').skip(1).step_by(2).collect()
 }
 
@@ -145,37 +143,6 @@ fn every_link_leads_to_an_existing_file_and_heading() {
     }
     assert!(broken.is_empty(), "{broken:#?}");
     assert!(followed > 100, "links are found: {followed}");
-}
-
-#[test]
-fn the_commands_in_the_readme_exist() {
-    let root = root();
-    let text = read(&root.join("README.md"));
-    let commands = read(&root.join("develop_local.sh"));
-    let named: BTreeSet<String> = text
-        .split("bash develop_local.sh ")
-        .skip(1)
-        .map(|rest| rest.chars().take_while(char::is_ascii_alphanumeric).collect())
-        .collect();
-    assert_eq!(named, ["runserver", "test", "docker", "dockercompose"].map(str::to_owned).into());
-    for command in named {
-        assert!(commands.contains(&format!("'{command} '*")), "develop_local.sh knows no {command}");
-    }
-    for file in text.split("--data-binary @").skip(1).filter_map(|rest| rest.split_whitespace().next()) {
-        assert!(root.join(file).exists(), "{file}");
-    }
-    let (prose, blocks) = split_fences(&text);
-    let indented = prose.lines().filter(|line| line.starts_with("    ")).map(str::to_owned);
-    let shell: Vec<String> = indented
-        .filter(|line| !line.contains("net fee ="))
-        .chain(blocks.into_iter().filter(|(language, _)| language == "sh").map(|(_, block)| block))
-        .collect();
-    assert!(shell.len() >= 3, "commands are found: {shell:?}");
-    for command in shell {
-        let mut bash = Command::new("bash").arg("-n").stdin(Stdio::piped()).spawn().expect("bash starts");
-        bash.stdin.take().expect("piped").write_all(command.as_bytes()).expect("it reads");
-        assert!(bash.wait().expect("it ends").success(), "bash cannot read {command}");
-    }
 }
 
 #[test]
