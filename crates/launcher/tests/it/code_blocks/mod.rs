@@ -12,6 +12,7 @@ mod http;
 mod inline;
 mod json;
 mod mermaid;
+mod rust;
 mod sh;
 mod synopsis;
 mod toml;
@@ -28,6 +29,7 @@ fn check(language: &str, block: &str) -> Checked {
         "json" => json::check(block),
         "jsonl" => block.lines().try_for_each(json::check),
         "mermaid" => mermaid::check(block),
+        "rust" => rust::check(block),
         "sh" => sh::check(block),
         "text" => Ok(()),
         "toml" => toml::check(block),
@@ -85,7 +87,8 @@ fn every_command_route_and_setting_in_a_sentence_exists() {
 fn planted_faults_are_found() {
     for (language, block, fault) in [
         ("", "a line", "needs a language"),
-        ("rust", "fn main() {}", "no checker"),
+        ("yaml", "a: 1", "no checker"),
+        ("rust", "fn no_such_function() {}\n", "no source has it"),
         ("json", "{\"status\": }", "expected value"),
         ("jsonl", "{}\n{", "EOF"),
         ("sh", "bash 'develop_local.sh runserver", "bash cannot read it"),
