@@ -1,6 +1,7 @@
 //! What exists, as the sources define it: crates, tests, routes, settings and the ports of the programs.
 
 use crate::documents::{files, read, root};
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 /// The programs that serve HTTP and have settings, by crate, with the start of their environment variables.
@@ -29,15 +30,18 @@ pub fn source_text(directory: &str) -> String {
     sources(directory).into_iter().map(|(_, text)| text).collect()
 }
 
-/// The methods and paths that a program serves. A segment such as `{id}` stands for any.
-pub fn routes(program: &str) -> Vec<(String, String)> {
+/// The methods and paths that each program serves, as in `GET /v1/claims/{id}`. A segment such as `{id}` stands for any.
+static ROUTES: LazyLock<Vec<(&str, Vec<String>)>> =
+    LazyLock::new(|| PROGRAMS.map(|(program, _)| (program, routes(program))).into());
+
+fn routes(program: &str) -> Vec<String> {
     let mut routes = Vec::new();
     for directory in [program, "operator_api", "service_runtime"] {
         let text = source_text(&format!("crates/{directory}/src/"));
         for attribute in text.split("#[utoipa::path(").skip(1) {
             if let Some((method, rest)) = attribute.split_once(", path = \"") {
                 let path = rest.split('"').next().unwrap_or_default();
-                routes.push((method.to_uppercase(), path.to_owned()));
+                routes.push(format!("{} {path}", method.to_uppercase()));
             }
         }
         // The simulated gateway has no API document.
@@ -45,7 +49,7 @@ pub fn routes(program: &str) -> Vec<(String, String)> {
             let (path, rest) = resource.split_once('"').unwrap_or_default();
             let rest = rest.split(".default_service").next().unwrap_or_default();
             for method in ["get", "post"].into_iter().filter(|method| rest.contains(&format!("web::{method}()"))) {
-                routes.push((method.to_uppercase(), path.to_owned()));
+                routes.push(format!("{} {path}", method.to_uppercase()));
             }
         }
     }
@@ -54,19 +58,13 @@ pub fn routes(program: &str) -> Vec<(String, String)> {
 
 /// Whether the program serves the path, without its query, by this method.
 pub fn has_route(program: &str, method: &str, path: &str) -> bool {
-    let path = path.split('?').next().unwrap_or_default();
-    let fits = |route: &str| {
-        let (mut wanted, mut given) = (route.split('/'), path.split('/'));
-        loop {
-            match (wanted.next(), given.next()) {
-                (None, None) => return true,
-                (Some(any), Some(segment)) if any.starts_with('{') && !segment.is_empty() => {}
-                (Some(wanted), Some(given)) if wanted == given => {}
-                _ => return false,
-            }
-        }
+    let given = format!("{method} {}", path.split('?').next().unwrap_or_default());
+    let fits = |route: &&String| {
+        let (route, given): (Vec<&str>, Vec<&str>) = (route.split('/').collect(), given.split('/').collect());
+        let same = |(wanted, given): (&&str, &&str)| wanted == given || (wanted.starts_with('{') && !given.is_empty());
+        route.len() == given.len() && route.iter().zip(&given).all(same)
     };
-    routes(program).iter().any(|(allowed, route)| allowed == method && fits(route))
+    ROUTES.iter().filter(|(name, _)| *name == program).flat_map(|(_, routes)| routes).any(|route| fits(&route))
 }
 
 /// The program that listens on this port by default.
@@ -99,16 +97,22 @@ pub fn has_setting(program: Option<&str>, condition: impl Fn(&str) -> bool) -> b
     asked.flat_map(|(_, settings)| settings).any(|setting| condition(setting))
 }
 
-/// Whether any program or script has the name of this environment variable.
-pub fn is_variable(name: &str) -> bool {
-    let scripts = files().into_iter().filter(|file| file.ends_with(".sh") || file.ends_with(".rs"));
-    scripts.into_iter().any(|file| {
-        let text = text(&file);
-        text.match_indices(name).any(|(at, _)| {
-            let is_part = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric() || c == '_');
-            !is_part(text[..at].chars().next_back()) && !is_part(text[at + name.len()..].chars().next())
-        })
-    })
+/// The words of all programs, scripts, schemas and configuration files.
+static WORDS: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
+    let is_source = |file: &String| {
+        let extension = file.rsplit('.').next().unwrap_or_default();
+        matches!(extension, "rs" | "sh" | "sql" | "json" | "toml" | "yml" | "xml") || file.ends_with("Dockerfile")
+    };
+    let texts = files().into_iter().filter(is_source).map(|file| text(&file));
+    let words = |text: String| -> Vec<String> {
+        text.split(|c: char| !(c.is_alphanumeric() || c == '_')).map(str::to_owned).collect()
+    };
+    texts.flat_map(words).collect()
+});
+
+/// Whether a source has this name of code, a variable or a field.
+pub fn is_name(name: &str) -> bool {
+    WORDS.contains(name)
 }
 
 /// Whether the workspace has this crate.

@@ -1,4 +1,4 @@
-//! Checks the code blocks of the READMEs, and the commands, routes and settings that their sentences name.
+//! Checks the code blocks of the READMEs, and the commands, routes, settings and names in their sentences.
 //!
 //! Each block names its language, and each language has a checker, which compares the block with the scripts, the command lines, the
 //! routes and the settings that exist. [`facts`] reads those from the sources. A block of another language is a fault.
@@ -67,7 +67,7 @@ fn every_code_block_is_fenced() {
 }
 
 #[test]
-fn every_command_route_and_setting_in_a_sentence_exists() {
+fn every_command_route_setting_and_name_in_a_sentence_exists() {
     let (mut faults, mut checked) = (Vec::new(), 0);
     for document in documents() {
         for code in crate::documents::in_backticks(&split_fences(&read(&document)).0) {
@@ -80,7 +80,7 @@ fn every_command_route_and_setting_in_a_sentence_exists() {
         }
     }
     assert!(faults.is_empty(), "{faults:#?}");
-    assert!(checked > 150, "commands, routes and settings are found: {checked}");
+    assert!(checked > 400, "commands, routes, settings and names are found: {checked}");
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn planted_faults_are_found() {
         ("sh", "CLAIM_PROCESS__HTTP__PORTS=1 claim_process", "no setting CLAIM_PROCESS__HTTP__PORTS"),
         ("sh", "CLAIM_PROCESS__SAGA__LEASE_MS=1 claim_process", "no setting CLAIM_PROCESS__SAGA__LEASE_MS"),
         ("sh", "CLAIM_PROCESS__RULES__NO_RULE=off claim_process", "no setting CLAIM_PROCESS__RULES__NO_RULE"),
-        ("sh", concat!("UPDATE_SAG", "AS=1 cargo test -p payments saga_md"), "no source reads"),
+        ("sh", concat!("UPDATE_SAG", "AS=1 cargo test -p payments saga_md"), "no source has"),
         ("sh", "curl -s http://127.0.0.1:8000/v1/claim", "no route GET /v1/claim"),
         ("sh", "curl -s http://127.0.0.1:8000/v1/ledger/audit", "claim_process has no route GET /v1/ledger/audit"),
         ("sh", "curl -s http://127.0.0.1:8000/v1/providers/top -d '{}'", "no route POST /v1/providers/top"),
@@ -146,7 +146,10 @@ fn planted_faults_are_found() {
         ("GET /v1/claims/{id}/lines", "no route"),
         ("SAGA__LEASE_S", "no setting"),
         ("…__KAFKA__BROKER", "no setting"),
+        (concat!("MODEL_SE", "EDLING=1"), "no source has"),
         ("KAFKA__SAFETY__…", "no setting"),
+        (concat!("no_such", "_name"), "no source has"),
+        (concat!("TEST_POST", "GRESQL_URL"), "no source has"),
     ] {
         let found = inline::check(code).expect(code).expect_err(code);
         assert!(found.contains(fault), "{code}: {found}");

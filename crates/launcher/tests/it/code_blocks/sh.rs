@@ -1,6 +1,6 @@
 //! `sh`: bash can read it, and each command agrees with what its program or script accepts.
 
-use super::facts::{PROGRAMS, has_setting, is_variable};
+use super::facts::{PROGRAMS, has_setting, is_name};
 use super::{Checked, cargo, clap, curl, docker, synopsis};
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -45,13 +45,14 @@ pub fn assignment(word: &str) -> Option<(&str, &str)> {
     (is_name && !name.is_empty()).then_some((name, value))
 }
 
-fn check_variable(name: &str) -> Checked {
+/// Checks the name of an environment variable.
+pub fn check_variable(name: &str) -> Checked {
     let of_program = PROGRAMS.iter().find_map(|(program, start)| Some((program, name.strip_prefix(start)?)));
     match of_program {
         Some((program, setting)) if has_setting(Some(program), |known| known == setting) => Ok(()),
         Some(_) => Err(format!("no setting {name}")),
-        None if is_variable(name) => Ok(()),
-        None => Err(format!("no source reads the variable {name}")),
+        None if is_name(name) => Ok(()),
+        None => Err(format!("no source has the variable {name}")),
     }
 }
 
