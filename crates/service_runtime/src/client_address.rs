@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_given_whole() {
+    fn an_address_is_recorded_in_full() {
         let clients = clients(&["10.0.0.0/8"], "x-forwarded-for");
         let from = |peer: &str| TestRequest::default().peer_addr(SocketAddr::new(peer.parse().unwrap(), 4711));
         let address = |request: TestRequest| clients.address_of(&request.to_http_request()).unwrap().to_string();
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_is_believed_from_trusted_proxies_alone_and_from_its_end() {
+    fn a_header_is_trusted_only_from_trusted_proxies_and_read_from_its_end() {
         let clients = clients(&["10.0.0.0/8", "192.0.2.7", "2001:db8::/32"], "x-forwarded-for");
         for (peer, sent, wanted) in [
             ("203.0.113.9", vec!["198.51.100.1"], "203.0.113.9"),
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_header_that_the_settings_name_is_believed() {
+    fn only_the_header_that_the_settings_name_is_read() {
         let clients = clients(&["10.0.0.0/8"], "forwarded");
         for (sent, wanted) in [
             ("for=198.51.100.1", "198.51.100.1"),
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_that_name_no_network_or_another_header_are_refused() {
+    fn settings_with_an_invalid_network_or_header_are_rejected() {
         for trusted in ["10.0.0.0/33", "proxy.example", "", "10.0.0"] {
             let settings = ProxySettings { trusted: vec![trusted.to_owned()], ..ProxySettings::default() };
             assert!(settings.validate().is_err(), "{trusted}");

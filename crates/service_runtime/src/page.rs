@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_is_within_its_bounds() {
+    fn a_limit_is_within_its_bounds() {
         assert!(matches!(
             (limit(None, 50, 500), limit(Some(1), 50, 500), limit(Some(500), 50, 500)),
             (Ok(50), Ok(1), Ok(500))
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_is_read_by_its_own_list_only() {
+    fn a_cursor_is_accepted_only_by_its_own_list() {
         let (claims, accounts) = (Cursors::of("claims"), Cursors::of("accounts"));
         for key in [0, 1, i64::MAX] {
             let cursor = claims.write(&key);
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn one_more_than_wanted_tells_of_a_next_page() {
+    fn one_row_more_than_the_limit_means_a_next_page() {
         let mut found = vec![1, 2, 3];
         assert!(cut(&mut found, 2, |last| *last) == Some(2) && found == [1, 2]);
         assert!(cut(&mut found, 2, |last| *last).is_none() && found == [1, 2]);

@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn a_service_is_alive_before_it_is_ready_and_says_what_is_missing() {
+    async fn a_service_is_alive_before_it_is_ready_and_names_what_is_not_ready() {
         let health = Health::default();
         health.set("database", Ok(()));
         health.set("kafka", Err("the brokers do not answer".to_owned()));
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_or_nonsensical_service_is_not_healthy_and_not_waited_for() {
+    fn a_service_that_times_out_or_sends_no_http_is_unhealthy() {
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
         let started = Instant::now();
         let answer = ask(&on("127.0.0.1", silent.local_addr().unwrap().port()), Question::Alive).unwrap_err();

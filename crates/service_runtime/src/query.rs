@@ -82,11 +82,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named_and_never_repeated() {
+    fn an_error_names_the_parameter_and_never_repeats_its_value() {
         let Example { limit, name } = read("name=a%20b&limit=3").unwrap();
         assert_eq!((limit, name.as_deref()), (Some(3), Some("a b")));
         assert!(read::<Example>("").unwrap().limit.is_none());
-        for (query, said) in [
+        for (query, expected) in [
             ("limit=secret", "limit cannot be read. It is: How many, 1 to 5."),
             ("name=x&limit=", "limit cannot be read"),
             ("secret=1", "a parameter behind the '?' is not known here: there are limit, name"),
@@ -96,7 +96,7 @@ mod tests {
             ("limit=1&li%6Dit=2", "limit is there twice"),
         ] {
             let text = format!("{:?}", read::<Example>(query).unwrap_err());
-            assert!(text.contains(said) && !text.contains("secret"), "{query}: {text}");
+            assert!(text.contains(expected) && !text.contains("secret"), "{query}: {text}");
         }
     }
 }

@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_wins_over_the_file_and_the_file_over_the_default() {
+    fn the_environment_overrides_the_file_and_the_file_the_default() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("settings.toml");
         std::fs::write(&file, "[http]\nport = 9000\nworkers = 4\n").unwrap();
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_setting_under_its_older_name_is_a_problem_that_names_the_present_one() {
+    fn an_older_name_is_a_problem_that_names_the_present_one() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("settings.toml");
         std::fs::write(&file, "[server]\nport = 9000\nports = 1\n").unwrap();
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_where_text_is_wanted_is_text_and_passwords_are_masked() {
+    fn a_number_in_a_text_setting_is_text_and_passwords_are_masked() {
         let set = environment(&[("EXAMPLE__URL", "12345")]);
         let loaded: Loaded<Example> = load("EXAMPLE", &[], None, set).unwrap();
         assert_eq!(loaded.settings.url, "12345");

@@ -12,6 +12,7 @@
 //! - [`Tally`]: how much a test increments one counter.
 //! - [`openapi_walk`]: compares a service with its OpenAPI document.
 //! - [`reference`]: compares a service with its reference page.
+//! - [`assert_renamed`]: the older names of settings.
 //!
 //! Of the workspace it depends only on `dual_db`, `local_broker` and `claim_events`, so that the unit tests of all other crates can
 //! use it.
@@ -27,6 +28,7 @@ mod needs;
 pub mod openapi_walk;
 mod outbox;
 pub mod reference;
+mod renamed_settings;
 mod requirement;
 mod running;
 pub mod schema_drift;
@@ -42,6 +44,7 @@ pub use effort::effort;
 pub use failing_commit::{fail_commits, let_commits_succeed};
 pub use free_address::free_address;
 pub use outbox::{OutboxMessage, leave_in_outbox, outbox, take_outbox};
+pub use renamed_settings::assert_renamed;
 pub use requirement::{kafka_brokers, kcat, postgres_url};
 pub use running::{Running, run_to_end};
 pub use sql::{allow, count, execute, forbid, number, number_in};

@@ -1,8 +1,8 @@
 //! Outcomes that cannot be applied: each becomes a dead letter, and the outcomes around it are applied.
 
-use crate::kafka::{Kafka, encoded, settled, unwound};
-use crate::outcomes::{handled, posted};
-use crate::service::{Answer, PROVIDERS, assert_totals_agree, with_settings};
+use crate::kafka::{encoded, settled, unwound};
+use crate::service::{Answer, PROVIDERS, assert_totals_agree};
+use crate::submitted::{Submitted, handled, with_submitted};
 use claim_events::{Headers, PAYMENT_TOPIC, PaymentEvent};
 use rdkafka::producer::BaseRecord;
 use reqwest::Method;
@@ -11,107 +11,89 @@ use test_support::{TestDatabase, count, execute, number, on_both_databases};
 
 on_both_databases! {
     fn a_contradiction_under_the_same_version_is_dead_lettered(database: &TestDatabase) {
-        let kafka = Kafka::start();
-        with_settings(
-            database,
-            |settings| kafka.configure(settings),
-            async |service| {
-                let (id, partition) = posted(&service, &kafka).await;
-                kafka.outcome(1, &settled(&id, 8_125));
-                kafka.outcome(1, &PaymentEvent::Unwound(unwound(&id)));
-                handled(&service, &kafka, partition).await;
-                assert_eq!(service.claim(&id).await["status"], "settled");
-                let letter = format!(
-                    "dead_letters WHERE topic = 'payments.payment.v1' AND partition = {partition} AND message_offset = 1 \
-                 AND reason = 'it contradicts the outcome recorded under the same version'"
-                );
-                assert_eq!((count(database.database(), &letter), count(database.database(), "dead_letters")), (1, 1));
-                kafka.outcome(2, &PaymentEvent::Unwound(unwound(&id)));
-                service.claim_with_status(&id, "unwound").await;
-            },
-        );
+        with_submitted(database, async |Submitted { service, kafka, id, partition }| {
+            kafka.outcome(1, &settled(&id, 8_125));
+            kafka.outcome(1, &PaymentEvent::Unwound(unwound(&id)));
+            handled(&service, kafka, partition).await;
+            assert_eq!(service.claim(&id).await["status"], "settled");
+            let letter = format!(
+                "dead_letters WHERE topic = 'payments.payment.v1' AND partition = {partition} AND message_offset = 1 \
+             AND reason = 'it contradicts the outcome recorded under the same version'"
+            );
+            assert_eq!((count(database.database(), &letter), count(database.database(), "dead_letters")), (1, 1));
+            kafka.outcome(2, &PaymentEvent::Unwound(unwound(&id)));
+            service.claim_with_status(&id, "unwound").await;
+        });
         assert!(!assert_totals_agree(database.database()).contains_key(PROVIDERS[0]));
     }
 
     fn an_outcome_for_an_unreadable_claim_is_dead_lettered(database: &TestDatabase) {
-        let kafka = Kafka::start();
         let set = |columns: &str| {
             let sql = format!("UPDATE claims SET {columns} WHERE provider_npi = '{}'", PROVIDERS[0]);
             database.database().write(|connection| execute(connection, &sql)).unwrap();
         };
-        with_settings(
-            database,
-            |settings| kafka.configure(settings),
-            async |service| {
-                let (id, partition) = posted(&service, &kafka).await;
-                // An unknown status, and an outcome without its version, time and body.
-                for (unreadable, readable) in
-                    [("status = 'paid'", "status = 'submitted'"), ("outcome_type = 'payment.settled'", "outcome_type = NULL")]
-                {
-                    set(unreadable);
-                    kafka.outcome(1, &settled(&id, 8_125));
-                    handled(&service, &kafka, partition).await;
-                    let void = service.request(Method::POST, &format!("/v1/claims/{id}/void"));
-                    assert_eq!(Answer::of(void.json(&json!({"reason": "a slip"}))).await.status, 500, "{unreadable}");
-                    set(readable);
-                }
-                let of_partition = format!("dead_letters WHERE partition = {partition}");
-                assert_eq!((count(database.database(), &of_partition), count(database.database(), "dead_letters")), (2, 2));
-                assert_eq!(service.claim(&id).await["timeline"].as_array().map(Vec::len), Some(1), "nothing was recorded");
+        with_submitted(database, async |Submitted { service, kafka, id, partition }| {
+            // An unknown status, and an outcome without its version, time and body.
+            for (unreadable, readable) in
+                [("status = 'paid'", "status = 'submitted'"), ("outcome_type = 'payment.settled'", "outcome_type = NULL")]
+            {
+                set(unreadable);
                 kafka.outcome(1, &settled(&id, 8_125));
-                service.claim_with_status(&id, "settled").await;
-            },
-        );
+                handled(&service, kafka, partition).await;
+                let void = service.request(Method::POST, &format!("/v1/claims/{id}/void"));
+                assert_eq!(Answer::of(void.json(&json!({"reason": "a slip"}))).await.status, 500, "{unreadable}");
+                set(readable);
+            }
+            let of_partition = format!("dead_letters WHERE partition = {partition}");
+            assert_eq!((count(database.database(), &of_partition), count(database.database(), "dead_letters")), (2, 2));
+            assert_eq!(service.claim(&id).await["timeline"].as_array().map(Vec::len), Some(1), "nothing was recorded");
+            kafka.outcome(1, &settled(&id, 8_125));
+            service.claim_with_status(&id, "settled").await;
+        });
     }
 
     fn poison_is_dead_lettered_and_its_partition_goes_on(database: &TestDatabase) {
-        let kafka = Kafka::start();
-        with_settings(
-            database,
-            |settings| kafka.configure(settings),
-            async |service| {
-                let (id, partition) = posted(&service, &kafka).await;
-                let good = encoded(1, &settled(&id, 8_125));
-                let send = |key: Option<&str>, body: &str, change: &dyn Fn(&mut Headers)| {
-                    let (key, body) = (key.map(str::to_owned), body.to_owned());
-                    let mut headers = good.headers.clone();
-                    change(&mut headers);
-                    let record = BaseRecord::to(PAYMENT_TOPIC).partition(partition).payload(&body);
-                    kafka.send(
-                        match &key {
-                            Some(key) => record.key(key),
-                            None => record,
-                        },
-                        &headers,
-                    );
-                };
-                let keep = |_: &mut Headers| ();
-                let set = |name: &'static str, value: &'static str| {
-                    move |headers: &mut Headers| {
-                        headers.iter_mut().find(|(header, _)| header == name).expect("the header").1 = value.to_owned();
-                    }
-                };
-                let unknown_claim = encoded(1, &settled("AAAAAAAAAAAAAAAAAAAAAA", 1));
-                send(Some(&id), "{\"claim_id\": SECRET", &keep);
-                send(Some(&id), "", &keep);
-                send(Some(&id), "{}", &keep);
-                send(Some(&id), &good.body, &|headers| headers.retain(|(name, _)| name != "ce_type"));
-                send(Some(&id), &good.body, &|headers| headers.clear());
-                send(Some(&id), &good.body, &set("ce_type", "payment.lost"));
-                send(Some(&id), &good.body, &set("ce_aggregateversion", "0"));
-                send(Some(&id), &good.body, &set("ce_time", "yesterday"));
-                send(Some("AAAAAAAAAAAAAAAAAAAAAA"), &good.body, &keep);
-                send(None, &good.body, &keep);
-                send(Some(&id), &unknown_claim.body, &keep);
-                send(Some(&unknown_claim.key), &unknown_claim.body, &|headers| {
-                    headers.clone_from(&unknown_claim.headers)
-                });
-                send(Some(&id), &good.body, &keep);
-                service.claim_with_status(&id, "settled").await;
-                kafka.outcome(2, &PaymentEvent::Unwound(unwound(&id)));
-                service.claim_with_status(&id, "unwound").await;
-            },
-        );
+        with_submitted(database, async |Submitted { service, kafka, id, partition }| {
+            let good = encoded(1, &settled(&id, 8_125));
+            let send = |key: Option<&str>, body: &str, change: &dyn Fn(&mut Headers)| {
+                let (key, body) = (key.map(str::to_owned), body.to_owned());
+                let mut headers = good.headers.clone();
+                change(&mut headers);
+                let record = BaseRecord::to(PAYMENT_TOPIC).partition(partition).payload(&body);
+                kafka.send(
+                    match &key {
+                        Some(key) => record.key(key),
+                        None => record,
+                    },
+                    &headers,
+                );
+            };
+            let keep = |_: &mut Headers| ();
+            let set = |name: &'static str, value: &'static str| {
+                move |headers: &mut Headers| {
+                    headers.iter_mut().find(|(header, _)| header == name).expect("the header").1 = value.to_owned();
+                }
+            };
+            let unknown_claim = encoded(1, &settled("AAAAAAAAAAAAAAAAAAAAAA", 1));
+            send(Some(&id), "{\"claim_id\": SECRET", &keep);
+            send(Some(&id), "", &keep);
+            send(Some(&id), "{}", &keep);
+            send(Some(&id), &good.body, &|headers| headers.retain(|(name, _)| name != "ce_type"));
+            send(Some(&id), &good.body, &|headers| headers.clear());
+            send(Some(&id), &good.body, &set("ce_type", "payment.lost"));
+            send(Some(&id), &good.body, &set("ce_aggregateversion", "0"));
+            send(Some(&id), &good.body, &set("ce_time", "yesterday"));
+            send(Some("AAAAAAAAAAAAAAAAAAAAAA"), &good.body, &keep);
+            send(None, &good.body, &keep);
+            send(Some(&id), &unknown_claim.body, &keep);
+            send(Some(&unknown_claim.key), &unknown_claim.body, &|headers| {
+                headers.clone_from(&unknown_claim.headers)
+            });
+            send(Some(&id), &good.body, &keep);
+            service.claim_with_status(&id, "settled").await;
+            kafka.outcome(2, &PaymentEvent::Unwound(unwound(&id)));
+            service.claim_with_status(&id, "unwound").await;
+        });
         let database = database.database();
         assert_eq!(count(database, "dead_letters"), 12);
         for (reason, letters) in [

@@ -3,21 +3,19 @@
 use launcher::environment::Environment;
 use launcher::local_plan::{Options, Plan};
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 /// The root of the workspace.
-fn root() -> PathBuf {
+pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the workspace exists")
 }
 
-fn read(path: &Path) -> String {
+pub fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// The READMEs whose links are checked.
-fn documents() -> Vec<PathBuf> {
+pub fn documents() -> Vec<PathBuf> {
     let root = root();
     let mut documents = vec![root.join("README.md"), root.join("crates/README.md"), root.join("deploy/README.md")];
     let crates = std::fs::read_dir(root.join("crates")).expect("it can be listed");
@@ -27,7 +25,7 @@ fn documents() -> Vec<PathBuf> {
 }
 
 /// Every file of the repository, relative to its root, without build and runtime files.
-fn files() -> Vec<String> {
+pub fn files() -> Vec<String> {
     fn list(directory: &Path, root: &Path, into: &mut Vec<String>) {
         for entry in std::fs::read_dir(directory).expect("it can be listed") {
             let path = entry.expect("an entry").path();
@@ -48,7 +46,7 @@ fn files() -> Vec<String> {
 }
 
 /// A Markdown text without its fenced blocks, and the blocks: the language and the text of each.
-fn split_fences(text: &str) -> (String, Vec<(String, String)>) {
+pub fn split_fences(text: &str) -> (String, Vec<(String, String)>) {
     let (mut prose, mut blocks, mut inside) = (String::new(), Vec::new(), None);
     for line in text.lines() {
         match (line.strip_prefix("```"), &mut inside) {
@@ -62,6 +60,20 @@ fn split_fences(text: &str) -> (String, Vec<(String, String)>) {
     (prose, blocks)
 }
 
+/// The anchor that GitHub generates for the first heading of this text.
+fn slug(heading: &str) -> String {
+    let kept = heading.trim().to_lowercase();
+    let kept = kept.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+/// The text under the heading with this anchor, up to the next heading, without its fenced blocks.
+fn section(text: &str, anchor: &str) -> String {
+    let prose = split_fences(text).0;
+    let lines = prose.lines().skip_while(|line| !line.starts_with('#') || slug(line.trim_start_matches('#')) != anchor);
+    lines.skip(1).take_while(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect()
+}
+
 /// The anchors that GitHub generates for the headings of a Markdown text.
 fn anchors(text: &str) -> BTreeSet<String> {
     let mut anchors = BTreeSet::new();
@@ -70,9 +82,7 @@ fn anchors(text: &str) -> BTreeSet<String> {
         if heading.len() == line.len() || !heading.starts_with(' ') {
             continue;
         }
-        let kept = heading.trim().to_lowercase();
-        let kept = kept.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
-        let slug: String = kept.map(|c| if c == ' ' { '-' } else { c }).collect();
+        let slug = slug(heading);
         let numbered = |n: usize| if n == 0 { slug.clone() } else { format!("{slug}-{n}") };
         let free = (0..).map(numbered).find(|anchor| !anchors.contains(anchor));
         anchors.extend(free);
@@ -87,7 +97,7 @@ fn links(text: &str) -> Vec<String> {
 }
 
 /// The texts in backticks.
-fn in_backticks(text: &str) -> Vec<&str> {
+pub fn in_backticks(text: &str) -> Vec<&str> {
     text.split('`').skip(1).step_by(2).collect()
 }
 
@@ -147,34 +157,26 @@ fn every_link_leads_to_an_existing_file_and_heading() {
     assert!(followed > 100, "links are found: {followed}");
 }
 
+/// A newcomer's questions: README answers each in a sentence with one link, which leads to a short passage with the details.
 #[test]
-fn the_commands_in_the_readme_exist() {
+fn common_questions_are_answered_one_link_from_the_readme() {
     let root = root();
-    let text = read(&root.join("README.md"));
-    let commands = read(&root.join("develop_local.sh"));
-    let named: BTreeSet<String> = text
-        .split("bash develop_local.sh ")
-        .skip(1)
-        .map(|rest| rest.chars().take_while(char::is_ascii_alphanumeric).collect())
-        .collect();
-    assert_eq!(named, ["runserver", "test", "docker", "dockercompose"].map(str::to_owned).into());
-    for command in named {
-        assert!(commands.contains(&format!("'{command} '*")), "develop_local.sh knows no {command}");
-    }
-    for file in text.split("--data-binary @").skip(1).filter_map(|rest| rest.split_whitespace().next()) {
-        assert!(root.join(file).exists(), "{file}");
-    }
-    let (prose, blocks) = split_fences(&text);
-    let indented = prose.lines().filter(|line| line.starts_with("    ")).map(str::to_owned);
-    let shell: Vec<String> = indented
-        .filter(|line| !line.contains("net fee ="))
-        .chain(blocks.into_iter().filter(|(language, _)| language == "sh").map(|(_, block)| block))
-        .collect();
-    assert!(shell.len() >= 3, "commands are found: {shell:?}");
-    for command in shell {
-        let mut bash = Command::new("bash").arg("-n").stdin(Stdio::piped()).spawn().expect("bash starts");
-        bash.stdin.take().expect("piped").write_all(command.as_bytes()).expect("it reads");
-        assert!(bash.wait().expect("it ends").success(), "bash cannot read {command}");
+    let readme = read(&root.join("README.md"));
+    for (question, details) in [
+        ("How do I add a rule?", vec!["`REGISTRY`", "rules_md", "`passes`", "checks.rs"]),
+        ("What happens when Kafka is down?", vec!["accepts claims as usual", "outbox", "sweepers", "`/readyz`"]),
+        ("Where is a claim's net fee computed?", vec!["impl Line {", "impl Claim {", "pub fn net_fee(&self) -> Cents"]),
+    ] {
+        let start = format!("- **{question}**");
+        let answer = readme.lines().find(|line| line.starts_with(&start)).expect(question);
+        let [link] = &links(answer)[..] else { panic!("one link leads on: {answer}") };
+        let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
+        let text = read(&root.join(path));
+        let passage = if anchor.is_empty() { text } else { section(&text, anchor) };
+        assert!(anchor.is_empty() || passage.lines().count() <= 15, "{link} is a short passage");
+        for detail in details {
+            assert!(passage.contains(detail), "{link} does not say {detail}");
+        }
     }
 }
 
@@ -186,28 +188,55 @@ fn the_readme_shows_what_runserver_prints() {
     assert!(text.contains(plan.invitation().trim()), "README.md should show: {}", plan.invitation());
 }
 
+/// Whether a path of the map is that of this file: from a crate on it is whole, and otherwise it is the end of one.
+fn is_at(path: &str, file: &str) -> bool {
+    let is_crate = |name: &str| root().join("crates").join(name).join("Cargo.toml").exists();
+    if path.split('/').next().is_some_and(is_crate) {
+        file == format!("crates/{path}")
+    } else {
+        file == path || file.ends_with(&format!("/{path}"))
+    }
+}
+
+fn is_source(name: &str) -> bool {
+    [".rs", ".sh", ".toml"].iter().any(|end| name.ends_with(end) && name.len() > end.len())
+        && !name.contains(['<', '*', ' '])
+}
+
 #[test]
 fn the_files_named_in_the_map_exist() {
     let files = files();
     let map = read(&root().join("crates/README.md"));
-    let is_path = |name: &&str| {
-        let a_file = [".rs", ".sh", ".toml"].iter().any(|end| name.ends_with(end) && name.len() > end.len());
-        a_file && !name.contains(['<', '*', ' '])
-    };
     let prose = split_fences(&map).0;
-    let named: BTreeSet<&str> = in_backticks(&prose).into_iter().filter(is_path).collect();
+    let named: BTreeSet<&str> = in_backticks(&prose).into_iter().filter(|name| is_source(name)).collect();
     assert!(named.len() > 100, "paths are found: {}", named.len());
-    let is_crate = |name: &str| root().join("crates").join(name).join("Cargo.toml").exists();
     for path in named {
-        // A path that begins with a crate is exact; any other is the end of a path.
-        let first = path.split('/').next().unwrap_or_default();
-        let there = if is_crate(first) {
-            files.contains(&format!("crates/{path}"))
-        } else {
-            files.iter().any(|file| file == path || file.ends_with(&format!("/{path}")))
-        };
-        assert!(there, "crates/README.md names {path}, which does not exist");
+        assert!(files.iter().any(|file| is_at(path, file)), "crates/README.md names {path}, which does not exist");
     }
+}
+
+/// The map names code as `name` in `file`, or as `name` (`file`).
+#[test]
+fn the_code_named_in_the_map_is_in_its_file() {
+    let (root, files) = (root(), files());
+    let prose = split_fences(&read(&root.join("crates/README.md"))).0;
+    let parts: Vec<&str> = prose.split('`').collect();
+    let (mut checked, mut missing) = (0, Vec::new());
+    for named in parts[1..].windows(3).step_by(2) {
+        let [code, " in " | " (", path] = named else { continue };
+        let name = code.rsplit("::").next().unwrap_or_default();
+        if !is_source(path) || is_source(code) || !name.chars().all(|c| c.is_alphanumeric() || c == '_') {
+            continue;
+        }
+        checked += 1;
+        let texts = files.iter().filter(|file| is_at(path, file)).map(|file| read(&root.join(file)));
+        let is_there = |text: String| text.split(|c: char| !(c.is_alphanumeric() || c == '_')).any(|word| word == name);
+        if !texts.into_iter().any(is_there) {
+            missing.push(format!("{code} in {path}"));
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+    assert!(checked > 150, "names are found: {checked}");
 }
 
 #[test]
