@@ -86,17 +86,24 @@ impl Connection {
         }
     }
 
-    /// Runs `queries` on one snapshot of the database, so that their results are consistent. They must not write.
+    /// Runs `queries` on one snapshot of the database, so that their results are consistent. They must not write. Each may
+    /// take as long as the setting `report_timeout_ms` allows: they read many rows.
     pub fn snapshot<T>(&mut self, queries: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        let begin = match self {
-            Connection::Sqlite(_) => "BEGIN",
-            Connection::Postgres(_) => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-        };
-        on_each_backend!(self, |c| AnsiTransactionManager::begin_transaction_sql(c, begin))?;
-        let result = queries(self);
-        // There is nothing to commit. The pool discards a connection that cannot roll back.
-        let _ = on_each_backend!(self, |c| AnsiTransactionManager::rollback_transaction(c));
-        result
+        let limit = self.session().report;
+        self.with_long_statements(limit, |connection| {
+            let begin = match connection {
+                Connection::Sqlite(_) => "BEGIN".to_owned(),
+                Connection::Postgres(_) => format!(
+                    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = {}",
+                    limit.as_millis()
+                ),
+            };
+            on_each_backend!(connection, |c| AnsiTransactionManager::begin_transaction_sql(c, &begin))?;
+            let result = queries(connection);
+            // There is nothing to commit. The pool discards a connection that cannot roll back.
+            let _ = on_each_backend!(connection, |c| AnsiTransactionManager::rollback_transaction(c));
+            result
+        })
     }
 
     /// The time by the database's clock, in microseconds since 1970 (UTC). All instances share this clock, as leases and

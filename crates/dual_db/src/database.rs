@@ -3,6 +3,7 @@
 use crate::manager::{Manager, Target};
 use crate::{Connection, DatabaseSettings, Error, Migrations, OpenError, Result, migrations};
 use r2d2::{Pool, PooledConnection};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use worker_threads::Backoff;
@@ -19,6 +20,10 @@ const AT_START: Backoff = Backoff::from_millis(1_000, 8_000);
 /// Before a transaction that lost a race is run again: races are short.
 const AFTER_A_RACE: Backoff = Backoff::from_millis(1, 128);
 
+/// How long after its start a transaction is still run again if the database failed it for a reason without a kind: that may be
+/// a deadlock, which ends at once.
+const RETRY_FAILED: Duration = Duration::from_secs(1);
+
 /// A pool of connections to one database. Cheap to clone.
 ///
 /// On SQLite all writes of a process use one connection, so that they queue fairly instead of competing for the lock. On
@@ -30,6 +35,9 @@ pub struct Database {
     /// Since when no attempt to connect has succeeded; `None` if the last one did. The pools keep trying.
     unreached_since: Arc<Mutex<Option<Instant>>>,
     checkout_timeout: Duration,
+    /// How long after its start a transaction that lost a race is still run again.
+    retry_races: Duration,
+    migration_timeout: Duration,
     max_retries: u32,
 }
 
@@ -44,6 +52,7 @@ impl Database {
             target: Target::parse(&settings.url)?,
             settings: settings.clone(),
             unreached_since: Arc::clone(&unreached_since),
+            silences: Arc::new(AtomicU64::new(0)),
         };
         // The first connection is opened here, because the pool would retry without logging and lose the reason.
         first_connection(&manager)?;
@@ -63,8 +72,15 @@ impl Database {
             Target::Sqlite(_) => pool(1)?,
             Target::Postgres(_) => readers.clone(),
         };
-        let checkout_timeout = Duration::from_millis(settings.checkout_timeout_ms);
-        Ok(Self { readers, writers, unreached_since, checkout_timeout, max_retries: settings.max_retries })
+        Ok(Self {
+            readers,
+            writers,
+            unreached_since,
+            checkout_timeout: Duration::from_millis(settings.checkout_timeout_ms),
+            retry_races: Duration::from_millis(settings.statement_timeout_ms),
+            migration_timeout: Duration::from_millis(settings.migration_timeout_ms),
+            max_retries: settings.max_retries,
+        })
     }
 
     /// Opens the database and applies missing migrations, or only checks for them if `migrate_at_start` is false. Every
@@ -87,7 +103,10 @@ impl Database {
     /// # Errors
     /// One sentence for the operator if a migration fails or the database is newer than this program.
     pub fn migrate(&self, sets: &[&Migrations]) -> std::result::Result<(), OpenError> {
-        migrations::apply(&mut *self.connection_to_migrate()?, sets)
+        let mut connection = self.connection_to_migrate()?;
+        connection.with_long_statements(self.migration_timeout, |connection| {
+            migrations::apply(connection, sets, self.migration_timeout)
+        })
     }
 
     fn connection_to_migrate(&self) -> std::result::Result<PooledConnection<Manager>, OpenError> {
@@ -97,29 +116,46 @@ impl Database {
 
     /// Runs a query on a pooled connection. Blocks; call it from a thread that may block.
     pub fn read<T>(&self, query: impl FnOnce(&mut Connection) -> Result<T>) -> Result<T> {
-        query(&mut *self.check_out(&self.readers)?)
+        let mut connection = self.check_out(&self.readers)?;
+        let result = query(&mut connection);
+        give_up_after_trouble(&mut connection, &result);
+        result
     }
 
     /// Runs `body` in one transaction and commits it. Blocks; call it from a thread that may block.
     ///
-    /// A transaction that lost a race ([`Error::is_transient`]) is run again from its start, a bounded number of times. So
-    /// `body` must change nothing outside the database, and a log line or a count in it may be repeated.
+    /// A transaction that lost a race ([`Error::is_transient`]) or failed without a known reason ([`Error::Failed`]) is run again
+    /// from its start, a bounded number of times and for a bounded time. So `body` must change nothing outside the database,
+    /// and a log line or a count in it may be repeated.
     pub fn write<T>(&self, mut body: impl FnMut(&mut Connection) -> Result<T>) -> Result<T> {
+        let started = Instant::now();
         let mut attempt = 1;
         loop {
-            let result = self.check_out(&self.writers)?.transaction(&mut body);
+            let mut connection = self.check_out(&self.writers)?;
+            let result = connection.transaction(&mut body);
+            give_up_after_trouble(&mut connection, &result);
+            drop(connection);
             match result {
-                Err(error) if error.is_transient() && attempt <= self.max_retries => {
+                Err(error) if attempt <= self.max_retries && started.elapsed() < self.retries_for(&error) => {
                     tracing::debug!(
                         attempt,
                         error = &error as &dyn std::error::Error,
-                        "transaction lost a race, retrying"
+                        "transaction failed, retrying"
                     );
                     std::thread::sleep(AFTER_A_RACE.pause(attempt));
                     attempt += 1;
                 }
                 other => return other,
             }
+        }
+    }
+
+    /// How long after its start a transaction is still run again after this error.
+    fn retries_for(&self, error: &Error) -> Duration {
+        match error {
+            Error::Conflict => self.retry_races,
+            Error::Failed(_) => RETRY_FAILED,
+            Error::Unavailable(_) | Error::Query(_) => Duration::ZERO,
         }
     }
 
@@ -146,6 +182,13 @@ impl Database {
     /// Whether the database answers now.
     pub fn ping(&self) -> Result<()> {
         self.read(Connection::ping)
+    }
+}
+
+/// Has the pool close a connection whose error is not about a row: the session may be of no use for the next caller either.
+fn give_up_after_trouble<T>(connection: &mut Connection, result: &Result<T>) {
+    if result.as_ref().is_err_and(Error::is_trouble) {
+        connection.session().mark_unusable();
     }
 }
 

@@ -1,7 +1,10 @@
 //! Two errors: [`OpenError`] stops a start and is a sentence for the operator. [`Error`] is the error of a query or
 //! transaction, and reports whether a retry can succeed.
+//!
+//! An error is classified by the kind that Diesel gives it. The message of a database may be in any language, and decides
+//! nothing.
 
-use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use diesel::result::{DatabaseErrorKind as Kind, Error as DieselError};
 
 /// The result of a query or transaction.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -9,75 +12,81 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// The error of a query or transaction. Never send its text to a client: it can contain the names of tables, and values.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No connection was free in time, the connection was lost, or the database fails every such query for now: its disk is
-    /// full, it is read-only, or it is too slow.
+    /// No connection was free in time, the connection was lost, or the database can only be read.
     #[error("the database is not available: {0}")]
     Unavailable(String),
-    /// A row changed between being read and being written; run the whole transaction again.
+    /// The database failed a statement for a reason that has no kind: its disk is full, a lock was held for too long, a right
+    /// or a table is missing, a deadlock. It may succeed later.
+    #[error("the database failed a statement")]
+    Failed(#[source] DieselError),
+    /// Another transaction changed a row meanwhile; run the whole transaction again.
     #[error("a row changed while it was being worked on")]
     Conflict,
-    /// Any other error.
-    #[error("a database query failed")]
+    /// The database refuses a row, or a value cannot be read or written.
+    #[error("a database query was refused")]
     Query(#[source] DieselError),
 }
 
 impl Error {
-    /// Whether the database refuses the transaction: running it again, now or later, fails in the same way.
+    /// Whether the transaction is refused for its rows: running it again, now or later, fails in the same way.
     pub fn is_refusal(&self) -> bool {
-        matches!(self, Error::Query(_)) && !self.is_transient()
+        matches!(self, Error::Query(_))
     }
 
-    /// Whether running the transaction again at once, from its start, can succeed: after [`Error::Conflict`], a serialization
-    /// failure (40001), a deadlock (40P01), a lock time-out (55P03) or `SQLITE_BUSY`. Diesel has a kind only for the
-    /// serialization failure.
+    /// Whether running the transaction again at once, from its start, can succeed.
     pub fn is_transient(&self) -> bool {
-        match self {
-            Error::Conflict => true,
-            Error::Unavailable(_) => false,
-            Error::Query(DieselError::DatabaseError(DatabaseErrorKind::SerializationFailure, _)) => true,
-            Error::Query(DieselError::DatabaseError(_, information)) => {
-                let message = information.message();
-                [
-                    "deadlock detected",
-                    "canceling statement due to lock timeout",
-                    "database is locked",
-                    "database table is locked",
-                ]
-                .iter()
-                .any(|known| message.contains(known))
-            }
-            Error::Query(_) => false,
-        }
+        matches!(self, Error::Conflict)
+    }
+
+    /// Whether the database is the reason, and not the rows: the same transaction can succeed once the database has recovered.
+    pub fn is_trouble(&self) -> bool {
+        matches!(self, Error::Unavailable(_) | Error::Failed(_))
+    }
+}
+
+/// What an error is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// The row or value.
+    Refusal,
+    /// Another transaction.
+    LostRace,
+    /// The database or the connection to it.
+    Trouble,
+}
+
+pub(crate) fn class(error: &DieselError) -> Class {
+    match error {
+        DieselError::DatabaseError(
+            Kind::UniqueViolation
+            | Kind::ForeignKeyViolation
+            | Kind::NotNullViolation
+            | Kind::CheckViolation
+            | Kind::ExclusionViolation
+            | Kind::RestrictViolation,
+            _,
+        )
+        | DieselError::NotFound
+        | DieselError::InvalidCString(_)
+        | DieselError::QueryBuilderError(_)
+        | DieselError::SerializationError(_)
+        | DieselError::DeserializationError(_)
+        // What a transaction returns to be rolled back.
+        | DieselError::RollbackTransaction => Class::Refusal,
+        DieselError::DatabaseError(Kind::SerializationFailure, _) => Class::LostRace,
+        _ => Class::Trouble,
     }
 }
 
 impl From<DieselError> for Error {
     fn from(error: DieselError) -> Self {
-        match error {
-            DieselError::DatabaseError(kind, information) if is_outage(kind, information.message()) => {
-                Error::Unavailable(information.message().to_owned())
-            }
-            DieselError::BrokenTransactionManager | DieselError::RollbackErrorOnCommit { .. } => {
-                Error::Unavailable("the transaction was lost".to_owned())
-            }
-            other => Error::Query(other),
+        match (class(&error), error) {
+            (Class::Refusal, error) => Error::Query(error),
+            (Class::LostRace, _) => Error::Conflict,
+            (Class::Trouble, error @ DieselError::DatabaseError(Kind::Unknown, _)) => Error::Failed(error),
+            (Class::Trouble, error) => Error::Unavailable(error.to_string()),
         }
     }
-}
-
-/// Whether an error is caused by the state of the database and not by the query: the same query succeeds once the database has
-/// recovered. If it counted as a refusal, the consumer would dead-letter good messages.
-fn is_outage(kind: DatabaseErrorKind, message: &str) -> bool {
-    matches!(kind, DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::ReadOnlyTransaction)
-        || [
-            "canceling statement due to statement timeout",
-            "No space left on device",
-            "database or disk is full",
-            "disk I/O error",
-            "attempt to write a readonly database",
-        ]
-        .iter()
-        .any(|known| message.contains(known))
 }
 
 impl From<r2d2::Error> for Error {
@@ -95,19 +104,32 @@ pub struct OpenError(pub String);
 mod tests {
     use super::*;
 
-    fn database_error(kind: DatabaseErrorKind, message: &str) -> Error {
-        Error::from(DieselError::DatabaseError(kind, Box::new(message.to_owned())))
+    /// The error of a server that sends its messages in German.
+    fn database_error(kind: Kind) -> Error {
+        Error::from(DieselError::DatabaseError(kind, Box::new("Verklemmung entdeckt".to_owned())))
     }
 
     #[test]
-    fn lost_races_are_transient_and_broken_data_is_not() {
-        assert!(Error::Conflict.is_transient());
-        assert!(database_error(DatabaseErrorKind::SerializationFailure, "could not serialize access").is_transient());
-        assert!(database_error(DatabaseErrorKind::Unknown, "deadlock detected").is_transient());
-        assert!(database_error(DatabaseErrorKind::Unknown, "database is locked").is_transient());
-        assert!(database_error(DatabaseErrorKind::Unknown, "canceling statement due to lock timeout").is_transient());
-        assert!(!database_error(DatabaseErrorKind::UniqueViolation, "duplicate key").is_transient());
-        assert!(!database_error(DatabaseErrorKind::ClosedConnection, "server closed the connection").is_transient());
-        assert!(!Error::Query(DieselError::NotFound).is_transient());
+    fn an_error_is_about_the_row_another_transaction_or_the_database_by_its_kind() {
+        for kind in [
+            Kind::UniqueViolation,
+            Kind::ForeignKeyViolation,
+            Kind::NotNullViolation,
+            Kind::CheckViolation,
+            Kind::ExclusionViolation,
+            Kind::RestrictViolation,
+        ] {
+            let error = database_error(kind);
+            assert!(error.is_refusal() && !error.is_transient() && !error.is_trouble(), "{error:?}");
+        }
+        assert!(Error::from(DieselError::NotFound).is_refusal());
+        assert!(Error::from(DieselError::DeserializationError("no number".into())).is_refusal());
+        assert!(database_error(Kind::SerializationFailure).is_transient());
+        for kind in [Kind::ReadOnlyTransaction, Kind::ClosedConnection, Kind::UnableToSendCommand] {
+            assert!(matches!(database_error(kind), Error::Unavailable(_)));
+        }
+        assert!(matches!(Error::from(DieselError::BrokenTransactionManager), Error::Unavailable(_)));
+        assert!(matches!(database_error(Kind::Unknown), Error::Failed(_)));
+        assert!(database_error(Kind::Unknown).is_trouble() && !database_error(Kind::Unknown).is_refusal());
     }
 }

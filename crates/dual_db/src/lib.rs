@@ -5,11 +5,15 @@
 
 mod connection;
 mod database;
+mod deadline;
 mod error;
 mod manager;
 mod micros;
 mod migrations;
+mod postgres_url;
+mod session;
 mod settings;
+mod socket;
 mod url;
 
 pub use connection::Connection;

@@ -1,16 +1,23 @@
 //! Opens connections for the pool. The URL's scheme chooses the backend, so that an error is about that backend only.
 
+use crate::deadline::Deadline;
+use crate::postgres_url::with_parameters;
+use crate::session::Session;
 use crate::{Connection, DatabaseSettings, DatabaseUrl, OpenError, on_each_backend};
 use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
 use diesel::sql_types::Text;
 use diesel::{Connection as _, QueryableByName, RunQueryDsl};
 use diesel::{PgConnection, SqliteConnection, sql_query};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Older versions of SQLite can lose commits when the write-ahead log is reset (<https://sqlite.org/wal.html>).
 const OLDEST_SAFE_SQLITE: (u32, u32, u32) = (3, 51, 3);
+
+/// How long a connection that is handed out may take to answer a query that needs nothing but an answer.
+const PING: Duration = Duration::from_secs(2);
 
 /// The backend and the address that a URL names.
 #[derive(Debug, Clone)]
@@ -45,6 +52,9 @@ pub(crate) struct Manager {
     pub(crate) settings: DatabaseSettings,
     /// Since when no attempt to connect has succeeded; `None` if the last one did.
     pub(crate) unreached_since: Arc<Mutex<Option<Instant>>>,
+    /// How many connections were closed because the server did not answer. Those that were opened before the last one are
+    /// replaced, because each of them may be silent too.
+    pub(crate) silences: Arc<AtomicU64>,
 }
 
 impl Manager {
@@ -76,8 +86,8 @@ impl r2d2::ManageConnection for Manager {
 
     fn connect(&self) -> Result<Connection, OpenError> {
         let connected = match &self.target {
-            Target::Sqlite(path) => open_sqlite(path, &self.settings).map(Connection::Sqlite),
-            Target::Postgres(url) => open_postgres(url.expose(), &self.settings).map(Connection::Postgres),
+            Target::Sqlite(path) => self.open_sqlite(path).map(Connection::Sqlite),
+            Target::Postgres(url) => self.open_postgres(url.expose()).map(Connection::Postgres),
         };
         let mut unreached_since = self.unreached_since.lock().unwrap_or_else(PoisonError::into_inner);
         *unreached_since = if connected.is_ok() { None } else { unreached_since.or_else(|| Some(Instant::now())) };
@@ -86,16 +96,60 @@ impl r2d2::ManageConnection for Manager {
     }
 
     fn is_valid(&self, connection: &mut Connection) -> Result<(), OpenError> {
+        if !connection.session().is_usable(self.silences.load(Ordering::SeqCst)) {
+            return Err(OpenError("the connection is older than a silence of the server".to_owned()));
+        }
         match connection {
             Connection::Sqlite(_) => Ok(()),
-            Connection::Postgres(_) => connection.ping().map_err(|error| OpenError(error.to_string())),
+            Connection::Postgres(_) => connection
+                .with_deadlines(PING.min(self.silence_timeout()), Connection::ping)
+                .map_err(|error| OpenError(error.to_string())),
         }
     }
 
     fn has_broken(&self, connection: &mut Connection) -> bool {
+        let session = connection.session();
+        session.clear();
         // After a panic or a failed rollback a transaction may still be open.
-        std::thread::panicking()
+        !session.is_usable(self.silences.load(Ordering::SeqCst))
+            || std::thread::panicking()
             || on_each_backend!(connection, |c| AnsiTransactionManager::is_broken_transaction_manager(c))
+    }
+}
+
+impl Manager {
+    fn silence_timeout(&self) -> Duration {
+        Duration::from_millis(self.settings.silence_timeout_ms)
+    }
+
+    fn session(&self, deadline: Option<Arc<Deadline>>, silences: u64) -> Session {
+        Session::new(deadline, self.silence_timeout(), Duration::from_millis(self.settings.report_timeout_ms), silences)
+    }
+
+    fn open_sqlite(&self, path: &Path) -> Result<SqliteConnection, OpenError> {
+        let mut connection = open_sqlite(path, &self.settings)?;
+        connection.set_instrumentation(self.session(None, self.silences.load(Ordering::SeqCst)));
+        Ok(connection)
+    }
+
+    fn open_postgres(&self, url: &str) -> Result<PgConnection, OpenError> {
+        let silences = self.silences.load(Ordering::SeqCst);
+        let at_least_ms = u32::try_from(self.settings.silence_timeout_ms).unwrap_or(u32::MAX / 2);
+        let deadline = Deadline::register(at_least_ms, &self.silences);
+        let url = with_parameters(url, &self.settings, deadline.user_timeout_ms());
+        // libpq limits connecting itself, and Diesel runs statements before it returns the connection.
+        deadline.set_for_opening(self.silence_timeout());
+        let connected = PgConnection::establish(&url);
+        deadline.clear();
+        let mut connection = connected.map_err(|error| {
+            OpenError(format!(
+                "the PostgreSQL database cannot be reached ({}): check host, port, user, password and database name in the URL",
+                first_line(&error.to_string())
+            ))
+        })?;
+        connection.set_instrumentation(self.session(Some(deadline), silences));
+        set_up_session(&mut connection, &self.settings)?;
+        Ok(connection)
     }
 }
 
@@ -140,30 +194,13 @@ fn assert_safe_version(connection: &mut SqliteConnection) -> Result<(), OpenErro
     Ok(())
 }
 
-fn open_postgres(url: &str, settings: &DatabaseSettings) -> Result<PgConnection, OpenError> {
-    let mut connection = PgConnection::establish(&with_connect_timeout(url, settings)).map_err(|error| {
-        OpenError(format!(
-            "the PostgreSQL database cannot be reached ({}): check host, port, user, password and database name in the URL",
-            first_line(&error.to_string())
-        ))
-    })?;
+fn set_up_session(connection: &mut PgConnection, settings: &DatabaseSettings) -> Result<(), OpenError> {
     connection
         .batch_execute(&format!(
             "SET statement_timeout = {}; SET lock_timeout = {}; SET idle_in_transaction_session_timeout = {};",
             settings.statement_timeout_ms, settings.lock_timeout_ms, settings.idle_in_transaction_timeout_ms
         ))
-        .map_err(|error| OpenError(format!("the PostgreSQL session could not be set up ({error})")))?;
-    Ok(connection)
-}
-
-/// Adds a time-out for connecting if the URL has none: libpq's default is to wait forever.
-fn with_connect_timeout(url: &str, settings: &DatabaseSettings) -> String {
-    if url.contains("connect_timeout=") {
-        return url.to_owned();
-    }
-    let separator = if url.contains('?') { '&' } else { '?' };
-    // libpq counts whole seconds and uses 2 for anything less.
-    format!("{url}{separator}connect_timeout={}", settings.checkout_timeout_ms.div_ceil(1000).max(2))
+        .map_err(|error| OpenError(format!("the PostgreSQL session could not be set up ({error})")))
 }
 
 fn first_line(text: &str) -> &str {

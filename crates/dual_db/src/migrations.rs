@@ -1,6 +1,7 @@
 //! Embedded migrations: a tree for each backend, applied in one transaction, also when several instances start at once.
 
 use crate::{Connection, Error, OpenError, on_each_backend};
+use diesel::connection::SimpleConnection;
 use diesel::migration::{Migration, MigrationSource};
 use diesel::pg::Pg;
 use diesel::sqlite::Sqlite;
@@ -8,6 +9,7 @@ use diesel::{QueryableByName, RunQueryDsl, sql_query};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 /// The key of PostgreSQL's advisory lock under which migrations run: any number that all instances share.
 const ADVISORY_LOCK: i64 = 0x636c_6169_6d73;
@@ -21,13 +23,18 @@ pub struct Migrations {
     pub postgres: EmbeddedMigrations,
 }
 
-/// Applies the missing migrations. Waits while another instance migrates the same database.
-pub(crate) fn apply(connection: &mut Connection, sets: &[&Migrations]) -> Result<(), OpenError> {
+/// Applies the missing migrations, each of whose statements may run for `within`. Waits while another instance migrates the same
+/// database.
+pub(crate) fn apply(connection: &mut Connection, sets: &[&Migrations], within: Duration) -> Result<(), OpenError> {
     let mut problem = None;
     let result = connection.transaction(|connection| {
         let outcome = match connection {
             Connection::Sqlite(c) => run::<Sqlite, _>(c, sets.iter().map(|set| &set.sqlite)),
             Connection::Postgres(c) => {
+                let within_ms = within.as_millis();
+                c.batch_execute(&format!(
+                    "SET LOCAL statement_timeout = {within_ms}; SET LOCAL lock_timeout = {within_ms}"
+                ))?;
                 sql_query(format!("SELECT pg_advisory_xact_lock({ADVISORY_LOCK})")).execute(c)?;
                 run::<Pg, _>(c, sets.iter().map(|set| &set.postgres))
             }
@@ -63,13 +70,22 @@ where
 
 /// Checks that all migrations are applied. Writes nothing, and needs no right to create tables.
 pub(crate) fn check(connection: &mut Connection, sets: &[&Migrations]) -> Result<(), OpenError> {
-    let versions = on_each_backend!(connection, |c| {
-        sql_query("SELECT version AS text FROM __diesel_schema_migrations").load::<Text>(c)
-    });
-    let applied = match versions {
-        Ok(versions) => versions,
-        Err(error) if names_a_missing_table(&error) => Vec::new(),
-        Err(error) => return Err(failed(error.into())),
+    let table = match connection {
+        Connection::Sqlite(_) => {
+            "SELECT name AS text FROM sqlite_master WHERE type = 'table' AND name = '__diesel_schema_migrations'"
+        }
+        Connection::Postgres(_) => {
+            "SELECT to_regclass('__diesel_schema_migrations')::text AS text \
+             WHERE to_regclass('__diesel_schema_migrations') IS NOT NULL"
+        }
+    };
+    let mut texts = |query: &str| {
+        on_each_backend!(connection, |c| sql_query(query).load::<Text>(c)).map_err(|error| failed(error.into()))
+    };
+    let applied = if texts(table)?.is_empty() {
+        Vec::new()
+    } else {
+        texts("SELECT version AS text FROM __diesel_schema_migrations")?
     };
     let applied = applied.into_iter().map(|version| version.text);
     let missing: Vec<String> = match connection {
@@ -130,11 +146,6 @@ fn without<Backend: diesel::backend::Backend>(
 
 fn failed(error: Box<dyn std::error::Error + Send + Sync>) -> OpenError {
     OpenError(format!("the database could not be migrated ({error}): restore it from a snapshot or ask for help"))
-}
-
-fn names_a_missing_table(error: &diesel::result::Error) -> bool {
-    let text = error.to_string();
-    text.contains("no such table") || text.contains("does not exist")
 }
 
 #[derive(QueryableByName)]

@@ -2,11 +2,12 @@
 
 use crate::DatabaseUrl;
 use serde::{Deserialize, Serialize};
-use validator::Validate;
+use validator::{Validate, ValidationError};
 
 /// The URL of a database, its pool and its time-outs.
 #[derive(Debug, Clone, Serialize, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
+#[validate(schema(function = "timeouts_in_order"))]
 pub struct DatabaseSettings {
     /// `sqlite://path/to/file.db` or `postgres://user:password@host:port/name`.
     #[validate(length(
@@ -26,12 +27,24 @@ pub struct DatabaseSettings {
     /// PostgreSQL: how long the start retries to connect to an unreachable database, in milliseconds; each attempt is logged.
     #[validate(range(max = 3_600_000, message = "must be at most 3600000"))]
     pub start_timeout_ms: u64,
-    /// PostgreSQL: the longest a statement may run, in milliseconds.
+    /// PostgreSQL: the longest a statement may run, in milliseconds. The server ends it then.
     #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
     pub statement_timeout_ms: u64,
-    /// PostgreSQL: the longest a statement waits for a lock, in milliseconds.
+    /// PostgreSQL: how long a statement waits for an answer, in milliseconds; longer than `statement_timeout_ms`. The server, a
+    /// proxy or the network is silent then: the connection is closed, and all that were opened before it are replaced.
+    #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
+    pub silence_timeout_ms: u64,
+    /// PostgreSQL: the longest a statement waits for a lock, in milliseconds; at most `statement_timeout_ms`.
     #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
     pub lock_timeout_ms: u64,
+    /// PostgreSQL: the longest that a statement of a report over many rows may run, in milliseconds: the reconciliation and the
+    /// audit.
+    #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
+    pub report_timeout_ms: u64,
+    /// PostgreSQL: the longest that a statement of a migration may run, in milliseconds. It may rewrite a table, or wait for
+    /// another instance that migrates.
+    #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
+    pub migration_timeout_ms: u64,
     /// PostgreSQL: how long a process that was stopped inside a transaction keeps its locks, in milliseconds.
     #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
     pub idle_in_transaction_timeout_ms: u64,
@@ -49,14 +62,50 @@ impl DatabaseSettings {
         Self {
             url: url.into(),
             max_connections: 8,
-            checkout_timeout_ms: 5_000,
-            busy_timeout_ms: 5_000,
+            checkout_timeout_ms: 4_000,
+            busy_timeout_ms: 4_000,
             start_timeout_ms: 0,
-            statement_timeout_ms: 10_000,
-            lock_timeout_ms: 5_000,
+            statement_timeout_ms: 4_000,
+            silence_timeout_ms: 5_000,
+            lock_timeout_ms: 3_000,
+            report_timeout_ms: 60_000,
+            migration_timeout_ms: 3_600_000,
             idle_in_transaction_timeout_ms: 15_000,
             max_retries: 8,
             migrate_at_start: true,
         }
+    }
+}
+
+fn timeouts_in_order(settings: &DatabaseSettings) -> Result<(), ValidationError> {
+    let problem = |code, message: &'static str| Err(ValidationError::new(code).with_message(message.into()));
+    if settings.silence_timeout_ms <= settings.statement_timeout_ms {
+        return problem(
+            "silence_timeout_ms",
+            "database.silence_timeout_ms must be greater than database.statement_timeout_ms: the server ends a slow statement \
+             first, and the connection is kept",
+        );
+    }
+    if settings.lock_timeout_ms > settings.statement_timeout_ms {
+        return problem(
+            "lock_timeout_ms",
+            "database.lock_timeout_ms must be at most database.statement_timeout_ms: a statement ends before it could wait longer",
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statement_ends_before_its_connection_and_a_lock_is_not_waited_for_longer() {
+        let defaults = DatabaseSettings::at("sqlite://claims.db");
+        defaults.validate().expect("the defaults are in order");
+        let silent = DatabaseSettings { silence_timeout_ms: defaults.statement_timeout_ms, ..defaults.clone() };
+        assert!(silent.validate().expect_err("silence").to_string().contains("silence_timeout_ms"));
+        let locked = DatabaseSettings { lock_timeout_ms: defaults.statement_timeout_ms + 1, ..defaults };
+        assert!(locked.validate().expect_err("locks").to_string().contains("lock_timeout_ms"));
     }
 }

@@ -1,7 +1,8 @@
-//! A TCP proxy that can be cut, so that its clients lose the server.
+//! A TCP proxy that can be cut, so that its clients lose the server, or fall silent, so that they wait for it.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// A proxy on a loopback port that forwards connections to a server unless it is cut.
@@ -10,6 +11,8 @@ pub struct ChaosProxy {
     address: SocketAddr,
     /// Both ends of every forwarded connection; `None` while the proxy is cut.
     connections: Arc<Mutex<Option<Vec<TcpStream>>>>,
+    /// Whether the connections opened from now on are silent: they stay open, and what is sent over them is lost.
+    silent: Arc<Mutex<Arc<AtomicBool>>>,
 }
 
 impl ChaosProxy {
@@ -20,8 +23,9 @@ impl ChaosProxy {
     pub fn open(server: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("bound");
-        let proxy = Self { address, connections: Arc::new(Mutex::new(Some(Vec::new()))) };
-        let (connections, server) = (Arc::clone(&proxy.connections), server.to_owned());
+        let proxy = Self { address, connections: Arc::new(Mutex::new(Some(Vec::new()))), silent: Arc::default() };
+        let (connections, silent, server) =
+            (Arc::clone(&proxy.connections), Arc::clone(&proxy.silent), server.to_owned());
         // It also listens while it is cut, or another process could take the port.
         std::thread::spawn(move || {
             for client in listener.incoming() {
@@ -31,7 +35,8 @@ impl ChaosProxy {
                     for (from, to) in [(&client, &server), (&server, &client)] {
                         let (from, to) = (from.try_clone().expect("a clone"), to.try_clone().expect("a clone"));
                         ends.push(from.try_clone().expect("a clone"));
-                        std::thread::spawn(move || copy(from, to));
+                        let silent = Arc::clone(&silent.lock().expect("no panic"));
+                        std::thread::spawn(move || copy(from, to, &silent));
                     }
                 }
             }
@@ -55,18 +60,38 @@ impl ChaosProxy {
         }
     }
 
+    /// Makes every open connection silent for ever. New ones work.
+    ///
+    /// # Panics
+    /// If one of its threads panicked.
+    pub fn silence_open_connections(&self) {
+        std::mem::take(&mut *self.silent.lock().expect("no panic")).store(true, Ordering::SeqCst);
+    }
+
+    /// Makes every open connection silent for ever, and new ones too until the proxy is restored.
+    ///
+    /// # Panics
+    /// If one of its threads panicked.
+    pub fn silence(&self) {
+        self.silent.lock().expect("no panic").store(true, Ordering::SeqCst);
+    }
+
     /// Forwards new connections again.
     ///
     /// # Panics
     /// If one of its threads panicked.
     pub fn restore(&self) {
-        *self.connections.lock().expect("no panic") = Some(Vec::new());
+        *self.silent.lock().expect("no panic") = Arc::default();
+        self.connections.lock().expect("no panic").get_or_insert_default();
     }
 }
 
-fn copy(mut from: TcpStream, mut to: TcpStream) {
+fn copy(mut from: TcpStream, mut to: TcpStream, silent: &AtomicBool) {
     let mut buffer = [0; 16 * 1024];
     while let Ok(read @ 1..) = from.read(&mut buffer) {
+        if silent.load(Ordering::SeqCst) {
+            continue;
+        }
         if to.write_all(&buffer[..read]).is_err() {
             break;
         }

@@ -1,8 +1,9 @@
 //! An unreachable server: callers get an error at once, and connections again once the server is reachable.
 
+use crate::behind_proxy;
 use dual_db::{Database, DatabaseSettings, Error};
 use std::time::{Duration, Instant};
-use test_support::{ChaosProxy, TestDatabase, on_postgres, wait_until};
+use test_support::{TestDatabase, on_postgres, wait_until};
 
 /// How long it may take to notice an outage or its end.
 const SOON: Duration = Duration::from_secs(30);
@@ -11,14 +12,8 @@ on_postgres! {
     #[test]
     fn an_outage_is_reported_at_once_and_ends_when_the_server_is_back() {
         let test = TestDatabase::postgres();
-        let (user, host) = test.settings().url.expose().rsplit_once('@').expect("a user");
-        let (server, name) = host.split_once('/').expect("a name");
-        let proxy = ChaosProxy::open(server);
-        let settings = DatabaseSettings {
-            url: format!("{user}@{}/{name}", proxy.address()).into(),
-            checkout_timeout_ms: 30_000,
-            ..test.settings().clone()
-        };
+        let (proxy, settings) = behind_proxy(test.settings());
+        let settings = DatabaseSettings { checkout_timeout_ms: 30_000, ..settings };
         let database = Database::open(&settings).expect("opens");
         database.ping().expect("answers");
         proxy.cut();
