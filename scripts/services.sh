@@ -9,6 +9,7 @@ usage: bash scripts/services.sh start|stop|status|wipe|env postgres|kafka
        bash scripts/services.sh env postgres DATABASE
        bash scripts/services.sh stop postgres|kafka at-once
        bash scripts/services.sh env kafka sasl_plaintext|sasl_ssl
+       bash scripts/services.sh acl kafka add|remove topic|group NAME OPERATION...
 
 start   starts the server, and creates its data directory the first time
 stop    stops the server; at-once: kills it, as a crash would
@@ -17,6 +18,8 @@ wipe    stops it and deletes its data
 env     prints its address: a postgres:// URL, or a host and port; with a DATABASE, the URL of that database, which is
         created if it is missing; with sasl_plaintext or sasl_ssl, the services' settings for the listener that requires
         authentication, without or with TLS
+acl     grants or takes operations (Read, Write, Describe) on a topic or a consumer group to Kafka's user 'restricted', who
+        has no other rights, and has the password of the user 'claims' with the mechanism PLAIN
 
 The ports are POSTGRES_PORT (15432) and KAFKA_PORT (19092; the next three are used by its controller and by the listeners
 that require authentication). Data and logs are in postgres and kafka under SERVICES_DIRECTORY (.local). PostgreSQL refuses
@@ -136,6 +139,19 @@ add_kafka_user() {
     fail "Kafka's user could not be created; see $directory/user.log."
 }
 
+acl_kafka() {
+  local change=${1:-} kind=${2:-} name=${3:-} operation
+  case $change,$kind in
+    add,topic | add,group | remove,topic | remove,group) ;;
+    *) fail "use: acl kafka add|remove topic|group NAME OPERATION..." ;;
+  esac
+  local arguments=("--$change" "--$kind" "$name" --allow-principal User:restricted)
+  for operation in "${@:4}"; do arguments+=(--operation "$operation"); done
+  [ "$change" = add ] || arguments+=(--force)
+  kafka_java -XX:TieredStopAtLevel=1 org.apache.kafka.tools.AclCommand --bootstrap-server "127.0.0.1:$port" \
+    "${arguments[@]}" >"$directory/acl.log" 2>&1 || fail "the rights could not be changed; see $directory/acl.log."
+}
+
 start_kafka() {
   if ! cmp -s deploy/kafka/pom.xml "$directory/libs/pom.xml"; then
     log "fetching Kafka's jars"
@@ -196,7 +212,7 @@ env_kafka() {
 # --- commands -----------------------------------------------------------------------------------------------------
 
 case ${1:-} in
-  start | stop | status | wipe | env) ;;
+  start | stop | status | wipe | env | acl) ;;
   -h | --help | help) usage && exit ;;
   *) usage >&2 && exit 2 ;;
 esac
@@ -228,4 +244,8 @@ case $1 in
     ;;
   status) if "running_$service"; then echo "running on port $port"; else echo "stopped"; fi ;;
   env) "env_$service" "${@:3}" ;;
+  acl)
+    [ "$service" = kafka ] || fail "only Kafka's rights can be changed."
+    acl_kafka "${@:3}"
+    ;;
 esac

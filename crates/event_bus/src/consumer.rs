@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use worker_threads::Backoff;
+use worker_threads::{Backoff, Worker};
 
 /// Applies the messages of a consumer.
 pub trait Handler: Send + 'static {
@@ -35,6 +35,7 @@ pub trait Handler: Send + 'static {
 pub struct Consumer {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<()>,
+    worker: Worker,
     close_timeout: Duration,
 }
 
@@ -51,6 +52,7 @@ impl Consumer {
     ) -> anyhow::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let member = Member::join(settings, topic).context("Kafka's client refuses the kafka settings")?;
+        let worker = member.worker();
         let mut consuming = Loop {
             member,
             settings: settings.consumer.clone(),
@@ -60,7 +62,12 @@ impl Consumer {
             stop: Arc::clone(&stop),
         };
         let thread = worker_threads::spawn("consumer", move || consuming.run());
-        Ok(Self { stop, thread, close_timeout: Duration::from_millis(settings.consumer.close_timeout_ms) })
+        Ok(Self { stop, thread, worker, close_timeout: Duration::from_millis(settings.consumer.close_timeout_ms) })
+    }
+
+    /// Where it reports whether it is a member of its group, may read its topic, and applies its messages.
+    pub fn worker(&self) -> Worker {
+        self.worker.clone()
     }
 
     /// Finishes the current batch, commits the stored offsets and leaves the group, within the close time-out.
@@ -104,6 +111,7 @@ impl Loop {
                 continue;
             }
             metrics::counter!("messages_received_total").increment(batch.len() as u64);
+            self.member.begin_batch();
             if self.apply(batch.clone()) {
                 self.member.store_offsets(&batch);
             }

@@ -1,20 +1,34 @@
-//! A member of a consumer group: polling, pausing, storing offsets, and its part in a rebalance.
+//! A member of a consumer group: polling, pausing, storing offsets, its part in a rebalance, and whether it can do its work.
 
+use crate::membership::Membership;
+use crate::refusals::{Operation, Refusals};
 use crate::{IncomingMessage, KafkaSettings, client};
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance};
-use rdkafka::error::KafkaError;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use worker_threads::Worker;
 
 /// How long a poll waits for a message.
 pub(crate) const POLL: Duration = Duration::from_millis(100);
 
-#[derive(Default)]
+/// How often librdkafka reports its statistics.
+const STATISTICS_EVERY: Duration = Duration::from_secs(1);
+
+/// How long a member may be idle before it commits an offset again, to find out whether it still may.
+const PROBE_AFTER: Duration = Duration::from_secs(3);
+
 struct Context {
+    topic: String,
+    group: String,
+    refusals: Refusals,
+    seen: Mutex<Seen>,
     assignment_changed: AtomicBool,
     /// The member is leaving its group.
     closing: AtomicBool,
@@ -22,7 +36,74 @@ struct Context {
     answered_close: AtomicBool,
 }
 
+/// What librdkafka has reported of the member.
+struct Seen {
+    membership: Membership,
+    /// When it last became a member.
+    joined_at: Instant,
+    /// The last statistics.
+    statistics_at: Instant,
+    /// The last commit that was answered, or tried by a probe.
+    commit_at: Instant,
+}
+
 impl Context {
+    fn new(settings: &KafkaSettings, topic: &str) -> Self {
+        let now = Instant::now();
+        let seen =
+            Seen { membership: Membership::default(), joined_at: now, statistics_at: now, commit_at: now };
+        Self {
+            topic: topic.to_owned(),
+            group: settings.consumer.group_id.clone(),
+            refusals: Refusals::new(settings),
+            seen: Mutex::new(seen),
+            assignment_changed: AtomicBool::default(),
+            closing: AtomicBool::default(),
+            answered_close: AtomicBool::default(),
+        }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read_group(&self) -> Operation {
+        Operation::ReadGroup(self.group.clone())
+    }
+
+    fn read_topic(&self) -> Operation {
+        Operation::ReadTopic(self.topic.clone())
+    }
+
+    /// Keeps a refusal. librdkafka reports each only once, however long it lasts.
+    fn note(&self, error: &KafkaError, reason: &str) {
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::GroupAuthorizationFailed) => self.refusals.begins(&self.read_group(), reason),
+            Some(RDKafkaErrorCode::TopicAuthorizationFailed) => self.refusals.begins(&self.read_topic(), reason),
+            _ => {}
+        }
+    }
+
+    fn took_statistics(&self, membership: Membership, now: Instant) {
+        let mut seen = self.seen();
+        if membership.is_member && !seen.membership.is_member {
+            seen.joined_at = now;
+        }
+        seen.membership = membership;
+        let (joined_at, before) = (seen.joined_at, seen.statistics_at);
+        seen.statistics_at = now;
+        let (is_member, reads) = (seen.membership.is_member, seen.membership.reads);
+        drop(seen);
+        if self.refusals.is_empty() || !is_member {
+            return;
+        }
+        // A member that has joined again since may be in its group. One that merely has not left it yet may not.
+        self.refusals.ends(&self.read_group(), joined_at);
+        if reads {
+            self.refusals.ends(&self.read_topic(), before);
+        }
+    }
+
     /// Whether to answer a rebalance event. A member answers each, but a closing member only the first: it gets a revocation,
     /// and possibly a queued assignment before that. librdkafka takes the answer to either as giving up every partition, and
     /// closes. An answer during that close can block forever (librdkafka issue 4884, open at 2.12.1).
@@ -38,10 +119,35 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         client::error(&error, reason);
+        self.note(&error, reason);
+    }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        if let Some(membership) = Membership::parse(statistics, &self.topic) {
+            self.took_statistics(membership, Instant::now());
+        }
     }
 }
 
 impl ConsumerContext for Context {
+    /// A commit needs the same rights as reading: Read on the group and on the topic.
+    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
+        let now = Instant::now();
+        match result {
+            Ok(()) => {
+                self.seen().commit_at = now;
+                if !self.refusals.is_empty() {
+                    self.refusals.ends(&self.read_group(), now);
+                    self.refusals.ends(&self.read_topic(), now);
+                }
+            }
+            Err(error) => {
+                tracing::debug!(%error, "offsets not committed");
+                self.note(&error, "the offsets cannot be committed");
+            }
+        }
+    }
+
     /// Accepts every assignment and every revocation.
     fn rebalance(&self, consumer: &BaseConsumer<Self>, event: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
         if !self.may_answer() {
@@ -76,6 +182,12 @@ impl ConsumerContext for Context {
 /// A member of the group. Dropping it leaves the group.
 pub(crate) struct Member {
     consumer: BaseConsumer<Context>,
+    worker: Worker,
+    /// When it last received a message.
+    received_at: Cell<Instant>,
+    reported_at: Cell<Instant>,
+    /// Whether messages that were received are not applied yet.
+    applying: bool,
     paused: bool,
     /// Messages that were received while the partitions were paused. They must be applied before later ones of their
     /// partition: an offset stored past them would skip them.
@@ -103,15 +215,93 @@ impl Member {
             .set("fetch.wait.max.ms", consumer_settings.fetch_wait_max_ms.to_string())
             .set("fetch.message.max.bytes", settings.max_message_bytes.to_string())
             .set("queued.max.messages.kbytes", consumer_settings.max_prefetch_kbytes.to_string())
-            .create_with_context(Context::default())?;
+            .set("statistics.interval.ms", STATISTICS_EVERY.as_millis().to_string())
+            .create_with_context(Context::new(settings, topic))?;
         consumer.subscribe(&[topic])?;
-        Ok(Self { consumer, paused: false, held_back: Vec::new() })
+        let now = Instant::now();
+        Ok(Self {
+            consumer,
+            worker: Worker::starting(),
+            received_at: Cell::new(now),
+            reported_at: Cell::new(now),
+            applying: false,
+            paused: false,
+            held_back: Vec::new(),
+        })
+    }
+
+    /// Where it reports its work.
+    pub(crate) fn worker(&self) -> Worker {
+        self.worker.clone()
+    }
+
+    /// Notes that messages are about to be applied, until their offsets are stored.
+    pub(crate) fn begin_batch(&mut self) {
+        self.applying = true;
+        self.report();
+    }
+
+    /// Reports whether it can do its work.
+    fn report(&self) {
+        let context = self.consumer.context();
+        if let Some(refusal) = context.refusals.sentence() {
+            self.worker.failed(refusal);
+        } else if self.applying {
+            self.worker.working("its messages to be applied");
+        } else if context.seen().membership.is_member {
+            self.worker.succeeded();
+            self.worker.working("its next poll");
+        } else {
+            self.worker.working("its place in the consumer group");
+        }
+    }
+
+    /// Reports after a poll, not more often than an idle consumer polls; and if the member is idle, commits an offset again that
+    /// is committed already. librdkafka would find out only by the session time-out that the member may no longer be in its
+    /// group.
+    fn polled(&self) {
+        let now = Instant::now();
+        if now.duration_since(self.reported_at.get()) < POLL {
+            return;
+        }
+        self.reported_at.set(now);
+        self.report();
+        let context = self.consumer.context();
+        let committed = {
+            let mut seen = context.seen();
+            let is_idle = !self.applying
+                && seen.membership.is_member
+                && self.held_back.is_empty()
+                && now.duration_since(self.received_at.get()) >= PROBE_AFTER;
+            if !is_idle || now.duration_since(seen.commit_at) < PROBE_AFTER {
+                return;
+            }
+            seen.commit_at = now;
+            seen.membership.committed.clone()
+        };
+        let Ok(assigned) = self.consumer.assignment() else { return };
+        let still_assigned = |partition| assigned.find_partition(&context.topic, partition).is_some();
+        let Some((partition, offset)) = committed.into_iter().find(|(partition, _)| still_assigned(*partition)) else {
+            return;
+        };
+        let mut one = TopicPartitionList::new();
+        let tried = one
+            .add_partition_offset(&context.topic, partition, Offset::Offset(offset))
+            .and_then(|()| self.consumer.commit(&one, CommitMode::Async));
+        if let Err(error) = tried {
+            tracing::debug!(%error, "offset not committed again");
+        }
     }
 
     /// Waits for the next message, at most `timeout`.
     pub(crate) fn poll(&self, timeout: Duration) -> Option<IncomingMessage> {
-        match self.consumer.poll(timeout)? {
-            Ok(message) => Some(IncomingMessage::from_borrowed(&message)),
+        let received = self.consumer.poll(timeout);
+        self.polled();
+        match received? {
+            Ok(message) => {
+                self.received_at.set(Instant::now());
+                Some(IncomingMessage::from_borrowed(&message))
+            }
             Err(error) => {
                 tracing::debug!(%error, "fetch failed, retrying");
                 // `poll` returns errors at once: without a pause the loop would fill the log and use a whole core.
@@ -154,7 +344,8 @@ impl Member {
     }
 
     /// Stores the offsets after the messages of a batch that was applied.
-    pub(crate) fn store_offsets(&self, batch: &[IncomingMessage]) {
+    pub(crate) fn store_offsets(&mut self, batch: &[IncomingMessage]) {
+        self.applying = false;
         let mut next = BTreeMap::new();
         for message in batch {
             let offset = next.entry((message.topic.as_str(), message.partition)).or_insert(0);
@@ -187,7 +378,7 @@ mod tests {
 
     #[test]
     fn a_closing_member_answers_one_rebalance_event() {
-        let context = Context::default();
+        let context = Context::new(&KafkaSettings::for_group("group"), "topic");
         assert!(context.may_answer() && context.may_answer());
         context.closing.store(true, Ordering::SeqCst);
         assert!(context.may_answer());

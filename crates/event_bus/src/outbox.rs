@@ -130,6 +130,13 @@ pub(crate) fn any_due(connection: &mut Connection, now_us: i64) -> Result<bool> 
     Ok(first.is_some())
 }
 
+/// Whether there is no row.
+pub(crate) fn is_empty(connection: &mut Connection) -> Result<bool> {
+    let first: Option<i64> =
+        on_each_backend!(connection, |c| outbox::table.select(outbox::id).first(c).optional())?;
+    Ok(first.is_none())
+}
+
 /// The rows with these ids that still exist.
 pub(crate) fn find(connection: &mut Connection, ids: &[i64]) -> Result<Vec<OutboxRow>> {
     Ok(on_each_backend!(connection, |c| {

@@ -6,15 +6,17 @@
 use crate::KafkaSettings;
 use crate::client::{self, LastBrokerError};
 use crate::outbox::OutboxRow;
+use crate::refusals::{Operation, Refusals};
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
+use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders};
 use rdkafka::metadata::Metadata;
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 /// The result of sending a row, by its id in the outbox. The sweeper sends rows again that have none.
 #[derive(Debug)]
@@ -25,6 +27,8 @@ pub(crate) enum Report {
     RefusedWithOthers(i64),
     /// It can never be published, for this reason.
     Unpublishable(i64, String),
+    /// Kafka has not taken it, for this reason; it is sent again.
+    NotTaken(String),
 }
 
 pub(crate) struct Deliveries {
@@ -32,6 +36,14 @@ pub(crate) struct Deliveries {
     /// Whether each message is in a batch of its own.
     alone: bool,
     last_error: LastBrokerError,
+    shared: Arc<Shared>,
+}
+
+/// What the clients of a producer share.
+struct Shared {
+    refusals: Refusals,
+    /// The number of messages that are queued or sent, and neither acknowledged nor given up.
+    unacknowledged: AtomicUsize,
 }
 
 impl ClientContext for Deliveries {
@@ -50,9 +62,13 @@ impl ProducerContext for Deliveries {
     type DeliveryOpaque = Box<i64>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, outbox_id: Box<i64>) {
+        self.shared.unacknowledged.fetch_sub(1, Ordering::SeqCst);
         match result {
-            Ok(_) => {
+            Ok(message) => {
                 metrics::counter!("events_delivered_total").increment(1);
+                if !self.shared.refusals.is_empty() {
+                    self.shared.refusals.ends(&Operation::WriteTopic(message.topic().to_owned()), Instant::now());
+                }
                 // The channel is closed only while the relay stops: then the row stays and is sent at the next start.
                 let _ = self.reports.send(Report::Acknowledged(*outbox_id));
             }
@@ -65,11 +81,24 @@ impl ProducerContext for Deliveries {
                 };
                 let _ = self.reports.send(report);
             }
-            Err((error, _)) => {
+            Err((error, message)) => {
                 metrics::counter!("events_delivery_failed_total").increment(1);
                 tracing::debug!(%error, "event not acknowledged in time, left to the sweeper");
+                let _ = self.reports.send(Report::NotTaken(self.not_taken(error, message.topic())));
             }
         }
+    }
+}
+
+impl Deliveries {
+    /// A sentence about an event that Kafka has not taken. Keeps that it refuses the topic.
+    fn not_taken(&self, error: &KafkaError, topic: &str) -> String {
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::TopicAuthorizationFailed) {
+            self.shared.refusals.begins(&Operation::WriteTopic(topic.to_owned()), "Topic authorization failed");
+        }
+        self.shared.refusals.sentence().unwrap_or_else(|| {
+            format!("Kafka does not acknowledge events ({error}): they wait in the outbox and are sent again")
+        })
     }
 }
 
@@ -90,18 +119,26 @@ pub(crate) struct Producer {
     alone: OnceLock<ThreadedProducer<Deliveries>>,
     settings: KafkaSettings,
     reports: Sender<Report>,
+    shared: Arc<Shared>,
 }
 
 impl Producer {
     /// Creates a producer that sends the result of each row to `reports`.
     pub(crate) fn new(settings: &KafkaSettings, reports: Sender<Report>) -> Result<Self, KafkaError> {
-        let inner = Self::client(settings, reports.clone(), false)?;
-        Ok(Self { inner, alone: OnceLock::new(), settings: settings.clone(), reports })
+        let shared = Arc::new(Shared { refusals: Refusals::new(settings), unacknowledged: AtomicUsize::new(0) });
+        let inner = Self::client(settings, reports.clone(), &shared, false)?;
+        Ok(Self { inner, alone: OnceLock::new(), settings: settings.clone(), reports, shared })
+    }
+
+    /// Whether messages are queued or not acknowledged yet.
+    pub(crate) fn has_unacknowledged(&self) -> bool {
+        self.shared.unacknowledged.load(Ordering::SeqCst) > 0
     }
 
     fn client(
         settings: &KafkaSettings,
         reports: Sender<Report>,
+        shared: &Arc<Shared>,
         alone: bool,
     ) -> Result<ThreadedProducer<Deliveries>, KafkaError> {
         let mut configuration = client::configuration(settings);
@@ -117,7 +154,12 @@ impl Producer {
             .set("linger.ms", settings.producer.linger_ms.to_string())
             .set("queue.buffering.max.messages", settings.producer.max_queued_messages.to_string())
             .set("message.timeout.ms", settings.producer.delivery_timeout_ms.to_string())
-            .create_with_context(Deliveries { reports, alone, last_error: LastBrokerError::default() })
+            .create_with_context(Deliveries {
+                reports,
+                alone,
+                last_error: LastBrokerError::default(),
+                shared: Arc::clone(shared),
+            })
     }
 
     /// Queues a row without waiting. Returns `false` if the queue is full: the sweeper then sends the row.
@@ -128,7 +170,7 @@ impl Producer {
     /// Queues a row to be sent in a batch of its own. The sweeper sends a row that cannot be queued.
     pub(crate) fn send_alone(&self, row: &OutboxRow) {
         if self.alone.get().is_none() {
-            match Self::client(&self.settings, self.reports.clone(), true) {
+            match Self::client(&self.settings, self.reports.clone(), &self.shared, true) {
                 Ok(client) => drop(self.alone.set(client)),
                 Err(error) => {
                     tracing::warn!(%error, outbox_id = row.id, "event could not be sent in its own batch, left to the sweeper");
@@ -159,7 +201,13 @@ impl Producer {
             .key(&row.message_key)
             .payload(&row.body)
             .headers(headers);
-        match client.send(record) {
+        // Before it is sent: its delivery report may come at once.
+        self.shared.unacknowledged.fetch_add(1, Ordering::SeqCst);
+        let sent = client.send(record);
+        if sent.is_err() {
+            self.shared.unacknowledged.fetch_sub(1, Ordering::SeqCst);
+        }
+        match sent {
             Ok(()) => true,
             Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => false,
             Err((KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge), _)) => {
@@ -167,6 +215,12 @@ impl Producer {
             }
             Err((error @ KafkaError::Nul(_), _)) => {
                 self.give_up(row, format!("its topic is not a valid name: {error}"))
+            }
+            // librdkafka knows from the last metadata that the topic may not be written to.
+            Err((error @ KafkaError::MessageProduction(RDKafkaErrorCode::TopicAuthorizationFailed), _)) => {
+                let why = client.context().not_taken(&error, &row.topic);
+                let _ = self.reports.send(Report::NotTaken(why));
+                true
             }
             Err((error, _)) => {
                 tracing::error!(%error, outbox_id = row.id, "event could not be queued, left to the sweeper");

@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use worker_threads::{Pace, Periodic};
+use worker_threads::{Pace, Periodic, Worker};
 
 /// How long after the delivery time-out the sweeper still ignores a row.
 const GRACE_BEYOND_DELIVERY: Duration = Duration::from_secs(2);
@@ -41,7 +41,11 @@ pub struct Relay {
 struct Publisher {
     producer: Producer,
     hook: Option<Arc<dyn BeforePublish>>,
+    worker: Worker,
 }
+
+/// What a relay waits for.
+const ACKNOWLEDGEMENT: &str = "Kafka to acknowledge events";
 
 impl Publisher {
     /// Passes committed rows to the producer, and returns how many of them it queued. Never waits for Kafka: rows that do not
@@ -53,6 +57,7 @@ impl Publisher {
         if let Some(hook) = &self.hook {
             hook.before_publish(rows);
         }
+        self.worker.working(ACKNOWLEDGEMENT);
         rows.iter().take_while(|row| self.producer.send(row)).count()
     }
 }
@@ -88,12 +93,13 @@ impl Relay {
     ) -> anyhow::Result<Arc<Self>> {
         let (reports, reported) = channel();
         let producer = Producer::new(settings, reports).context("Kafka's client refuses the kafka settings")?;
-        let publisher = Arc::new(Publisher { producer, hook });
+        let worker = Worker::idle();
+        let publisher = Arc::new(Publisher { producer, hook, worker: worker.clone() });
         let delivery = Duration::from_millis(settings.producer.delivery_timeout_ms);
         let grace_us = dual_db::micros(delivery + GRACE_BEYOND_DELIVERY);
         let threads = Threads {
             sweeper: start_sweeper(database.clone(), settings, Arc::clone(&publisher), grace_us),
-            keeper: start_keeper(database.clone(), settings, Arc::downgrade(&publisher), reported),
+            keeper: start_keeper(database.clone(), settings, Arc::downgrade(&publisher), reported, worker),
         };
         Ok(Arc::new(Self {
             database: database.clone(),
@@ -128,6 +134,11 @@ impl Relay {
         Ok(value)
     }
 
+    /// Where it reports whether Kafka takes the events. It is ready while there are none.
+    pub fn worker(&self) -> Worker {
+        self.publisher.worker.clone()
+    }
+
     /// Checks that Kafka answers within `timeout` and has `topics`, for health checks. Creates missing topics. Blocks for a
     /// bounded time.
     ///
@@ -158,6 +169,7 @@ impl Relay {
 
 fn start_sweeper(database: Database, settings: &KafkaSettings, publisher: Arc<Publisher>, lease_us: i64) -> Periodic {
     let limit = settings.outbox.sweep_batch;
+    let worker = publisher.worker.clone();
     Periodic::spawn("outbox sweeper", Duration::from_millis(settings.outbox.sweep_interval_ms), move || {
         let any_due = database.read(|connection| {
             let now_us = connection.now_us()?;
@@ -165,6 +177,10 @@ fn start_sweeper(database: Database, settings: &KafkaSettings, publisher: Arc<Pu
         });
         let taken = any_due.and_then(|any_due| {
             if !any_due {
+                // Another instance may have published what this one could not.
+                if worker.has_failed() && database.read(outbox::is_empty)? {
+                    worker.succeeded();
+                }
                 return Ok(Vec::new());
             }
             database.write(|connection| {
@@ -191,12 +207,13 @@ fn start_sweeper(database: Database, settings: &KafkaSettings, publisher: Arc<Pu
 }
 
 /// Applies the producer's reports to the outbox: deletes delivered events, dead-letters unpublishable ones, and sends those
-/// again that were refused with their batch.
+/// again that were refused with their batch. Reports to `worker` whether Kafka takes the events.
 fn start_keeper(
     database: Database,
     settings: &KafkaSettings,
     publisher: Weak<Publisher>,
     reported: Receiver<Report>,
+    worker: Worker,
 ) -> JoinHandle<()> {
     let most = settings.outbox.delete_batch;
     let linger = Duration::from_millis(settings.outbox.delete_linger_ms);
@@ -210,13 +227,22 @@ fn start_keeper(
                     Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
                 }
             }
-            let (mut acknowledged, mut refused) = (Vec::new(), Vec::new());
+            let (mut acknowledged, mut refused, mut not_taken) = (Vec::new(), Vec::new(), None);
             for report in reports {
                 match report {
                     Report::Acknowledged(id) => acknowledged.push(id),
                     Report::RefusedWithOthers(id) => refused.push(id),
                     Report::Unpublishable(id, why) => dead_letter(&database, id, &why),
+                    Report::NotTaken(why) => not_taken = Some(why),
                 }
+            }
+            match not_taken {
+                Some(why) => worker.failed(why),
+                // Kafka has taken events, or would if they were others.
+                None => worker.succeeded(),
+            }
+            if publisher.upgrade().is_some_and(|publisher| publisher.producer.has_unacknowledged()) {
+                worker.working(ACKNOWLEDGEMENT);
             }
             if !acknowledged.is_empty()
                 && let Err(error) = database.write(|connection| outbox::delete(connection, &acknowledged))

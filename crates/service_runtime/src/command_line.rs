@@ -27,7 +27,7 @@ pub struct CommandLine<Own: Subcommand> {
 }
 
 /// What a service does instead of running.
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub enum Command<Own: Subcommand> {
     /// Prints every setting, its value and where it came from; secrets are masked
     Settings,
@@ -38,6 +38,9 @@ pub enum Command<Own: Subcommand> {
         /// Asks whether it is ready, which it is not while anything it depends on is missing
         #[arg(long)]
         ready: bool,
+        /// Asks for some of what it depends on, such as database; several with commas between them
+        #[arg(long, value_name = "NAMES", requires = "ready")]
+        of: Option<String>,
     },
     /// One of the service's own.
     #[command(flatten)]
@@ -128,8 +131,8 @@ async fn run_command<S: Service>(command: Option<Command<S::Command>>, settings:
             S::migrate(&settings)?;
             print("the database is up to date\n");
         }
-        Some(Command::Health { ready }) => {
-            let question = if ready { Question::Ready } else { Question::Alive };
+        Some(Command::Health { ready, of }) => {
+            let question = if ready { Question::Ready(of) } else { Question::Alive };
             print(&format!("{}: {}\n", S::NAME, probe::ask(settings.http(), question)?));
         }
         Some(Command::Own(command)) => print(&S::command(&settings, command)?),

@@ -1,6 +1,6 @@
 //! The HTTP server of a service: its settings, its port, its life, and reading a body within its limits.
 
-use crate::health::Health;
+use crate::health::{self, Health};
 use crate::problem::{self, Problem};
 use crate::request_context;
 use actix_web::dev::Server;
@@ -104,6 +104,7 @@ impl Bound {
         routes: impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
     ) -> anyhow::Result<Server> {
         let Self { listener, port, settings } = self;
+        health.start_reporting();
         let health = web::Data::new(health.clone());
         let server = HttpServer::new(move || {
             App::new()
@@ -143,7 +144,7 @@ pub async fn run_until(
         _ = &mut serving => true,
     };
     tracing::info!("stopping");
-    health.set("this instance", Err("stopping".to_owned()));
+    health.set(health::THIS_INSTANCE, Err("stopping".to_owned()));
     if !broke {
         handle.stop(true).await;
         // It was asked to stop, so the way it ended has no meaning.

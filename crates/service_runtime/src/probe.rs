@@ -13,12 +13,12 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const LONGEST_ANSWER: usize = 64 * 1024;
 
 /// What is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Question {
     /// Whether the process answers. Only this is worth ending a service for: a restart brings no database back.
     Alive,
-    /// Whether everything it depends on is there too.
-    Ready,
+    /// Whether everything it depends on is there too, or only what these names, separated by commas, stand for.
+    Ready(Option<String>),
 }
 
 /// Asks the service that listens where `settings` say. Blocks for a bounded time.
@@ -26,9 +26,13 @@ pub enum Question {
 /// # Errors
 /// When there is no answer, or it is no.
 pub fn ask(settings: &HttpSettings, question: Question) -> anyhow::Result<String> {
-    let path = match question {
-        Question::Alive => "/healthz",
-        Question::Ready => "/readyz",
+    let path = &match &question {
+        Question::Alive => "/healthz".to_owned(),
+        Question::Ready(None) => "/readyz".to_owned(),
+        Question::Ready(Some(of)) if of.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-,".contains(&byte)) => {
+            format!("/readyz?of={of}")
+        }
+        Question::Ready(Some(_)) => bail!("names of dependencies have only letters, digits and _, with commas between them"),
     };
     let address = reached_at(settings)?;
     let url = format!("http://{address}{path}");
@@ -36,7 +40,7 @@ pub fn ask(settings: &HttpSettings, question: Question) -> anyhow::Result<String
     let (status, body) = parse(&answer).with_context(|| format!("what answers at {url} does not speak HTTP"))?;
     match (status, question) {
         (200, Question::Alive) => Ok(format!("alive at {url}")),
-        (200, Question::Ready) => Ok(format!("ready at {url}")),
+        (200, Question::Ready(_)) => Ok(format!("ready at {url}")),
         _ => bail!("{url} answers {status}{}", missing(body)),
     }
 }
@@ -96,6 +100,9 @@ fn parse(answer: &[u8]) -> Option<(u16, &[u8])> {
 /// What is missing, by name, if the answer says so.
 fn missing(body: &[u8]) -> String {
     let Ok(body) = serde_json::from_slice::<serde_json::Value>(body) else { return String::new() };
+    if let Some(detail) = body["detail"].as_str() {
+        return format!(": {detail}");
+    }
     let Some(dependencies) = body["dependencies"].as_object() else { return String::new() };
     let missing: Vec<String> = dependencies
         .iter()
@@ -139,10 +146,16 @@ mod tests {
 
         let alive = asked("0.0.0.0", port, Question::Alive).await.unwrap();
         assert_eq!(alive, format!("alive at http://127.0.0.1:{port}/healthz"));
-        let not_ready = asked("127.0.0.1", port, Question::Ready).await.unwrap_err();
+        let not_ready = asked("127.0.0.1", port, Question::Ready(None)).await.unwrap_err();
         assert_eq!(not_ready, format!("http://127.0.0.1:{port}/readyz answers 503: kafka: the brokers do not answer"));
+        let of = |name: &str| Question::Ready(Some(name.to_owned()));
+        let ready = asked("127.0.0.1", port, of("database")).await.unwrap();
+        assert_eq!(ready, format!("ready at http://127.0.0.1:{port}/readyz?of=database"));
+        let unknown = asked("127.0.0.1", port, of("database,disk")).await.unwrap_err();
+        assert!(unknown.ends_with("answers 400: a name in 'of' is not known here: there are database, kafka"), "{unknown}");
+        assert!(asked("127.0.0.1", port, of("a b")).await.unwrap_err().contains("only letters"));
         health.set("kafka", Ok(()));
-        asked("127.0.0.1", port, Question::Ready).await.unwrap();
+        asked("127.0.0.1", port, Question::Ready(None)).await.unwrap();
 
         drop(stop);
         running.await.unwrap().unwrap();

@@ -1,67 +1,21 @@
 //! Partitions that are assigned to a member without room: their messages stay at the broker until the member has room.
 
 use crate::bus::{Broker, Recorder, TOPIC};
+use crate::logged;
 use event_bus::{Consumer, Handler, IncomingMessage, MIGRATIONS};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, ThreadId};
 use test_support::{TestDatabase, wait_until};
-use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
 
 const MAX_BATCH: usize = 10;
 const MESSAGES_A_PARTITION: i32 = 20;
 
-/// Counts the partitions that each consumer's thread logs as assigned or revoked. The local broker does not report the
+/// The number of partitions that a consumer's thread has logged as assigned or revoked. The local broker does not report the
 /// assignment of a member, and a member with paused partitions shows nothing else to a test.
-struct Rebalances;
-
-static LOGGED: OnceLock<Mutex<HashMap<ThreadId, usize>>> = OnceLock::new();
-
-impl Rebalances {
-    fn watch() {
-        static ONCE: Once = Once::new();
-        ONCE.call_once(|| tracing::subscriber::set_global_default(Rebalances).unwrap());
-    }
-
-    fn of(thread: ThreadId) -> usize {
-        let logged = LOGGED.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
-        logged.get(&thread).copied().unwrap_or(0)
-    }
-}
-
-impl Subscriber for Rebalances {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.fields().field("partitions").is_some()
-    }
-
-    fn event(&self, event: &Event<'_>) {
-        event.record(&mut Partitions);
-    }
-
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
-    }
-
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-    fn enter(&self, _: &Id) {}
-    fn exit(&self, _: &Id) {}
-}
-
-struct Partitions;
-
-impl Visit for Partitions {
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        if field.name() == "partitions" {
-            let mut logged = LOGGED.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
-            *logged.entry(thread::current().id()).or_default() += usize::try_from(value).unwrap();
-        }
-    }
-
-    fn record_debug(&mut self, _: &Field, _: &dyn std::fmt::Debug) {}
+fn moved_partitions(consumer: ThreadId) -> usize {
+    logged::lines(|line| line.thread == consumer).iter().map(|line| line.partitions).sum()
 }
 
 /// A recorder that also records the thread of its consumer and its largest batch.
@@ -79,7 +33,7 @@ impl Member {
 
     /// The number of partitions that were assigned to it or revoked so far.
     fn moved_partitions(&self) -> usize {
-        self.thread.lock().unwrap().map_or(0, Rebalances::of)
+        self.thread.lock().unwrap().map_or(0, moved_partitions)
     }
 
     fn partitions(&self) -> BTreeSet<i32> {
@@ -101,7 +55,7 @@ impl Handler for Member {
 
 #[test]
 fn a_member_without_room_leaves_newly_assigned_partitions_to_the_broker() {
-    Rebalances::watch();
+    logged::watch();
     let test = TestDatabase::sqlite();
     test.database().migrate(&[&MIGRATIONS]).unwrap();
     let broker = Broker::start();

@@ -12,7 +12,7 @@ use test_support::kafka::{brokers_of_services, services};
 use test_support::{PATIENCE, TestDatabase, on_kafka, unique, wait_until};
 
 /// The settings for the listener of this name, which requires a user.
-fn settings_of(listener: &str) -> KafkaSettings {
+pub fn settings_of(listener: &str) -> KafkaSettings {
     // No other Kafka has this user.
     brokers_of_services();
     let environment = services(&["env", "kafka", listener]);
@@ -29,7 +29,8 @@ fn settings_of(listener: &str) -> KafkaSettings {
     settings
 }
 
-fn migrated() -> TestDatabase {
+/// A fresh database with the tables of the bus.
+pub fn migrated() -> TestDatabase {
     let test = TestDatabase::sqlite();
     test.database().migrate(&[&MIGRATIONS]).unwrap();
     test
