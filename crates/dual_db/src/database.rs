@@ -1,6 +1,7 @@
 //! A database as a service uses it: a pool of connections, reads, writes in one transaction, and a bounded number of retries.
 
 use crate::manager::{Manager, Target};
+use crate::session::Session;
 use crate::{Connection, DatabaseSettings, Error, Migrations, OpenError, Result, migrations};
 use r2d2::{Pool, PooledConnection};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,6 +32,7 @@ pub struct Database {
     unreached_since: Arc<Mutex<Option<Instant>>>,
     checkout_timeout: Duration,
     max_retries: u32,
+    session: Session,
 }
 
 impl Database {
@@ -59,12 +61,12 @@ impl Database {
                 .map_err(|error| OpenError(format!("the database pool could not be filled ({error})")))
         };
         let readers = pool(settings.max_connections)?;
-        let writers = match manager.target {
-            Target::Sqlite(_) => pool(1)?,
-            Target::Postgres(_) => readers.clone(),
+        let (writers, session) = match manager.target {
+            Target::Sqlite(_) => (pool(1)?, Session::on_sqlite()),
+            Target::Postgres(_) => (readers.clone(), Session::on_postgres(settings)),
         };
         let checkout_timeout = Duration::from_millis(settings.checkout_timeout_ms);
-        Ok(Self { readers, writers, unreached_since, checkout_timeout, max_retries: settings.max_retries })
+        Ok(Self { readers, writers, unreached_since, checkout_timeout, max_retries: settings.max_retries, session })
     }
 
     /// Opens the database and applies missing migrations, or only checks for them if `migrate_at_start` is false. Every
@@ -87,7 +89,7 @@ impl Database {
     /// # Errors
     /// One sentence for the operator if a migration fails or the database is newer than this program.
     pub fn migrate(&self, sets: &[&Migrations]) -> std::result::Result<(), OpenError> {
-        migrations::apply(&mut *self.connection_to_migrate()?, sets)
+        migrations::apply(&mut *self.connection_to_migrate()?, &self.session, sets)
     }
 
     fn connection_to_migrate(&self) -> std::result::Result<PooledConnection<Manager>, OpenError> {
@@ -97,7 +99,7 @@ impl Database {
 
     /// Runs a query on a pooled connection. Blocks; call it from a thread that may block.
     pub fn read<T>(&self, query: impl FnOnce(&mut Connection) -> Result<T>) -> Result<T> {
-        query(&mut *self.check_out(&self.readers)?)
+        self.session.read(&mut *self.check_out(&self.readers)?, query)
     }
 
     /// Runs `body` in one transaction and commits it. Blocks; call it from a thread that may block.
@@ -107,7 +109,7 @@ impl Database {
     pub fn write<T>(&self, mut body: impl FnMut(&mut Connection) -> Result<T>) -> Result<T> {
         let mut attempt = 1;
         loop {
-            let result = self.check_out(&self.writers)?.transaction(&mut body);
+            let result = self.session.transaction(&mut *self.check_out(&self.writers)?, &mut body);
             match result {
                 Err(error) if error.is_transient() && attempt <= self.max_retries => {
                     tracing::debug!(

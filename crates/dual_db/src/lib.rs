@@ -9,6 +9,8 @@ mod error;
 mod manager;
 mod micros;
 mod migrations;
+mod pooler;
+mod session;
 mod settings;
 mod url;
 
@@ -17,5 +19,5 @@ pub use database::Database;
 pub use error::{Error, OpenError, Result};
 pub use micros::micros;
 pub use migrations::Migrations;
-pub use settings::DatabaseSettings;
+pub use settings::{DatabaseSettings, Pooler};
 pub use url::DatabaseUrl;

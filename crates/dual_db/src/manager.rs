@@ -1,6 +1,6 @@
 //! Opens connections for the pool. The URL's scheme chooses the backend, so that an error is about that backend only.
 
-use crate::{Connection, DatabaseSettings, DatabaseUrl, OpenError, on_each_backend};
+use crate::{Connection, DatabaseSettings, DatabaseUrl, OpenError, Pooler, on_each_backend, pooler, session};
 use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
 use diesel::sql_types::Text;
 use diesel::{Connection as _, QueryableByName, RunQueryDsl};
@@ -48,8 +48,12 @@ pub(crate) struct Manager {
 }
 
 impl Manager {
-    /// Connects, and checks that the database can be written: SQLite also opens a file that it cannot write.
+    /// Connects, and checks that the database can be written: SQLite also opens a file that it cannot write. Refuses a pooler
+    /// that the settings do not name.
     pub(crate) fn connect_to_write(&self) -> Result<Connection, OpenError> {
+        if let (Target::Postgres(url), Pooler::None) = (&self.target, self.settings.pooler) {
+            pooler::refuse_transaction_pooler(|| establish(url.expose(), &self.settings))?;
+        }
         let mut connection = r2d2::ManageConnection::connect(self)?;
         if let (Connection::Sqlite(sqlite), Target::Sqlite(path)) = (&mut connection, &self.target) {
             // This number has no use, but setting it writes to the file.
@@ -141,19 +145,19 @@ fn assert_safe_version(connection: &mut SqliteConnection) -> Result<(), OpenErro
 }
 
 fn open_postgres(url: &str, settings: &DatabaseSettings) -> Result<PgConnection, OpenError> {
-    let mut connection = PgConnection::establish(&with_connect_timeout(url, settings)).map_err(|error| {
+    let mut connection = establish(url, settings)?;
+    session::set_up(&mut connection, settings)
+        .map_err(|error| OpenError(format!("the PostgreSQL session could not be set up ({error})")))?;
+    Ok(connection)
+}
+
+fn establish(url: &str, settings: &DatabaseSettings) -> Result<PgConnection, OpenError> {
+    PgConnection::establish(&with_connect_timeout(url, settings)).map_err(|error| {
         OpenError(format!(
             "the PostgreSQL database cannot be reached ({}): check host, port, user, password and database name in the URL",
             first_line(&error.to_string())
         ))
-    })?;
-    connection
-        .batch_execute(&format!(
-            "SET statement_timeout = {}; SET lock_timeout = {}; SET idle_in_transaction_session_timeout = {};",
-            settings.statement_timeout_ms, settings.lock_timeout_ms, settings.idle_in_transaction_timeout_ms
-        ))
-        .map_err(|error| OpenError(format!("the PostgreSQL session could not be set up ({error})")))?;
-    Ok(connection)
+    })
 }
 
 /// Adds a time-out for connecting if the URL has none: libpq's default is to wait forever.

@@ -2,9 +2,10 @@
 //! (`scripts/check_boundaries.sh` enforces it).
 //!
 //! - [`on_both_databases!`] and [`TestDatabase`]: a fresh database for each test; [`schema_drift`] compares it with a schema.
-//! - [`on_postgres!`], [`on_kafka!`], [`on_postgres_and_kafka!`], [`with_kcat!`]: tests that need a server. If the
+//! - [`on_postgres!`], [`on_kafka!`], [`on_postgres_and_kafka!`], [`with_kcat!`], [`behind_pgbouncer!`]: tests that need a server. If the
 //!   environment does not name it, the test runner shows them as ignored, with the reason.
 //! - [`eventually`] and [`wait_until`]: waiting for an event. No test sleeps for it.
+//! - [`PgBouncer`]: a pooler in front of the PostgreSQL server.
 //! - [`TestBroker`], [`free_address`]: a broker for one test, and an address for one that is restarted.
 //! - [`ChaosProxy`], [`forbid`], [`fail_commits`]: a lost server, a table that refuses statements, a COMMIT that fails.
 //! - [`outbox()`], [`take_outbox`], [`leave_in_outbox`]: a service's outbox, from outside.
@@ -26,6 +27,7 @@ pub mod kafka;
 mod needs;
 pub mod openapi_walk;
 mod outbox;
+mod pgbouncer;
 pub mod reference;
 mod requirement;
 mod running;
@@ -42,7 +44,8 @@ pub use effort::effort;
 pub use failing_commit::{fail_commits, let_commits_succeed};
 pub use free_address::free_address;
 pub use outbox::{OutboxMessage, leave_in_outbox, outbox, take_outbox};
-pub use requirement::{kafka_brokers, kcat, postgres_url};
+pub use pgbouncer::PgBouncer;
+pub use requirement::{kafka_brokers, kcat, pgbouncer, postgres_url};
 pub use running::{Running, run_to_end};
 pub use sql::{allow, count, execute, forbid, number, number_in};
 pub use tally::Tally;
