@@ -7,7 +7,7 @@
 //! - [`eventually`] and [`wait_until`]: waiting for an event. No test sleeps for it.
 //! - [`PgBouncer`]: a pooler in front of the PostgreSQL server.
 //! - [`TestBroker`], [`free_address`]: a broker for one test, and an address for one that is restarted.
-//! - [`ChaosProxy`], [`forbid`], [`fail_commits`]: a lost server, a table that refuses statements, a COMMIT that fails.
+//! - [`ChaosProxy`], [`forbid`], [`fail_commits`]: a network with faults, a table that refuses statements, a COMMIT that fails.
 //! - [`outbox()`], [`take_outbox`], [`leave_in_outbox`]: a service's outbox, from outside.
 //! - [`Running`]: a program under test as a process. [`effort`]: few cases in a local run, many in CI.
 //! - [`Tally`]: how much a test increments one counter.
@@ -38,7 +38,7 @@ mod unique;
 mod waiting;
 
 pub use broker::TestBroker;
-pub use chaos_proxy::ChaosProxy;
+pub use chaos_proxy::{ChaosProxy, Connections, Direction, Disturbance, Mode, Schedule};
 pub use database::TestDatabase;
 pub use effort::effort;
 pub use failing_commit::{fail_commits, let_commits_succeed};
