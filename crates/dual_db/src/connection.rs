@@ -1,7 +1,7 @@
 //! The connection: an enum with a variant for each backend, its transactions, and the database's clock.
 
 use crate::Result;
-use diesel::connection::{AnsiTransactionManager, TransactionManager};
+use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 use diesel::{PgConnection, SqliteConnection, sql_query};
@@ -69,9 +69,18 @@ impl Connection {
     /// On SQLite the transaction takes the write lock at its start: a transaction that reads first and writes later can get
     /// `SQLITE_BUSY` at once, whatever the time-out.
     pub fn transaction<T>(&mut self, body: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        self.transaction_begun_by("BEGIN", body)
+    }
+
+    /// As [`Connection::transaction`], which these statements begin on PostgreSQL.
+    pub(crate) fn transaction_begun_by<T>(
+        &mut self,
+        begin: &str,
+        body: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
         match self {
             Connection::Sqlite(c) => AnsiTransactionManager::begin_transaction_sql(c, "BEGIN IMMEDIATE")?,
-            Connection::Postgres(c) => AnsiTransactionManager::begin_transaction(c)?,
+            Connection::Postgres(c) => AnsiTransactionManager::begin_transaction_sql(c, begin)?,
         }
         match body(self) {
             Ok(value) => {
@@ -88,15 +97,21 @@ impl Connection {
 
     /// Runs `queries` on one snapshot of the database, so that their results are consistent. They must not write. Each may
     /// take as long as the setting `report_timeout_ms` allows: they read many rows.
+    ///
+    /// In a read it comes first: behind a pooler the read is a transaction, and only its first query can choose the isolation.
     pub fn snapshot<T>(&mut self, queries: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         let limit = self.session().report;
         self.with_long_statements(limit, |connection| {
+            let longer = format!("SET LOCAL statement_timeout = {}", limit.as_millis());
+            if let Connection::Postgres(c) = connection
+                && AnsiTransactionManager::transaction_manager_status_mut(c).transaction_depth()?.is_some()
+            {
+                c.batch_execute(&format!("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; {longer}"))?;
+                return queries(connection);
+            }
             let begin = match connection {
                 Connection::Sqlite(_) => "BEGIN".to_owned(),
-                Connection::Postgres(_) => format!(
-                    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = {}",
-                    limit.as_millis()
-                ),
+                Connection::Postgres(_) => format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {longer}"),
             };
             on_each_backend!(connection, |c| AnsiTransactionManager::begin_transaction_sql(c, &begin))?;
             let result = queries(connection);

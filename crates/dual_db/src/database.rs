@@ -1,6 +1,7 @@
 //! A database as a service uses it: a pool of connections, reads, writes in one transaction, and a bounded number of retries.
 
 use crate::manager::{Manager, Target};
+use crate::session_timeouts::SessionTimeouts;
 use crate::{Connection, DatabaseSettings, Error, Migrations, OpenError, Result, migrations};
 use r2d2::{Pool, PooledConnection};
 use std::sync::atomic::AtomicU64;
@@ -39,6 +40,7 @@ pub struct Database {
     retry_races: Duration,
     migration_timeout: Duration,
     max_retries: u32,
+    timeouts: SessionTimeouts,
 }
 
 impl Database {
@@ -68,9 +70,9 @@ impl Database {
                 .map_err(|error| OpenError(format!("the database pool could not be filled ({error})")))
         };
         let readers = pool(settings.max_connections)?;
-        let writers = match manager.target {
-            Target::Sqlite(_) => pool(1)?,
-            Target::Postgres(_) => readers.clone(),
+        let (writers, timeouts) = match manager.target {
+            Target::Sqlite(_) => (pool(1)?, SessionTimeouts::on_sqlite()),
+            Target::Postgres(_) => (readers.clone(), SessionTimeouts::on_postgres(settings)),
         };
         Ok(Self {
             readers,
@@ -80,6 +82,7 @@ impl Database {
             retry_races: Duration::from_millis(settings.statement_timeout_ms),
             migration_timeout: Duration::from_millis(settings.migration_timeout_ms),
             max_retries: settings.max_retries,
+            timeouts,
         })
     }
 
@@ -105,7 +108,7 @@ impl Database {
     pub fn migrate(&self, sets: &[&Migrations]) -> std::result::Result<(), OpenError> {
         let mut connection = self.connection_to_migrate()?;
         connection.with_long_statements(self.migration_timeout, |connection| {
-            migrations::apply(connection, sets, self.migration_timeout)
+            migrations::apply(connection, &self.timeouts, sets, self.migration_timeout)
         })
     }
 
@@ -117,7 +120,7 @@ impl Database {
     /// Runs a query on a pooled connection. Blocks; call it from a thread that may block.
     pub fn read<T>(&self, query: impl FnOnce(&mut Connection) -> Result<T>) -> Result<T> {
         let mut connection = self.check_out(&self.readers)?;
-        let result = query(&mut connection);
+        let result = self.timeouts.read(&mut connection, query);
         give_up_after_trouble(&mut connection, &result);
         result
     }
@@ -132,7 +135,7 @@ impl Database {
         let mut attempt = 1;
         loop {
             let mut connection = self.check_out(&self.writers)?;
-            let result = connection.transaction(&mut body);
+            let result = self.timeouts.transaction(&mut connection, &mut body);
             give_up_after_trouble(&mut connection, &result);
             drop(connection);
             match result {

@@ -3,7 +3,7 @@
 use crate::deadline::Deadline;
 use crate::postgres_url::with_parameters;
 use crate::session::Session;
-use crate::{Connection, DatabaseSettings, DatabaseUrl, OpenError, on_each_backend};
+use crate::{Connection, DatabaseSettings, DatabaseUrl, OpenError, Pooler, on_each_backend, pooler, session_timeouts};
 use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
 use diesel::sql_types::Text;
 use diesel::{Connection as _, QueryableByName, RunQueryDsl};
@@ -58,8 +58,12 @@ pub(crate) struct Manager {
 }
 
 impl Manager {
-    /// Connects, and checks that the database can be written: SQLite also opens a file that it cannot write.
+    /// Connects, and checks that the database can be written: SQLite also opens a file that it cannot write. Refuses a pooler
+    /// that the settings do not name.
     pub(crate) fn connect_to_write(&self) -> Result<Connection, OpenError> {
+        if let (Target::Postgres(url), Pooler::None) = (&self.target, self.settings.pooler) {
+            pooler::refuse_transaction_pooler(|| self.establish(url.expose()))?;
+        }
         let mut connection = r2d2::ManageConnection::connect(self)?;
         if let (Connection::Sqlite(sqlite), Target::Sqlite(path)) = (&mut connection, &self.target) {
             // This number has no use, but setting it writes to the file.
@@ -133,6 +137,13 @@ impl Manager {
     }
 
     fn open_postgres(&self, url: &str) -> Result<PgConnection, OpenError> {
+        let mut connection = self.establish(url)?;
+        session_timeouts::set_up(&mut connection, &self.settings)
+            .map_err(|error| OpenError(format!("the PostgreSQL session could not be set up ({error})")))?;
+        Ok(connection)
+    }
+
+    fn establish(&self, url: &str) -> Result<PgConnection, OpenError> {
         let silences = self.silences.load(Ordering::SeqCst);
         let at_least_ms = u32::try_from(self.settings.silence_timeout_ms).unwrap_or(u32::MAX / 2);
         let deadline = Deadline::register(at_least_ms, &self.silences);
@@ -148,7 +159,6 @@ impl Manager {
             ))
         })?;
         connection.set_instrumentation(self.session(Some(deadline), silences));
-        set_up_session(&mut connection, &self.settings)?;
         Ok(connection)
     }
 }
@@ -192,15 +202,6 @@ fn assert_safe_version(connection: &mut SqliteConnection) -> Result<(), OpenErro
         )));
     }
     Ok(())
-}
-
-fn set_up_session(connection: &mut PgConnection, settings: &DatabaseSettings) -> Result<(), OpenError> {
-    connection
-        .batch_execute(&format!(
-            "SET statement_timeout = {}; SET lock_timeout = {}; SET idle_in_transaction_session_timeout = {};",
-            settings.statement_timeout_ms, settings.lock_timeout_ms, settings.idle_in_transaction_timeout_ms
-        ))
-        .map_err(|error| OpenError(format!("the PostgreSQL session could not be set up ({error})")))
 }
 
 fn first_line(text: &str) -> &str {

@@ -1,5 +1,6 @@
 //! Embedded migrations: a tree for each backend, applied in one transaction, also when several instances start at once.
 
+use crate::session_timeouts::SessionTimeouts;
 use crate::{Connection, Error, OpenError, on_each_backend};
 use diesel::connection::SimpleConnection;
 use diesel::migration::{Migration, MigrationSource};
@@ -25,9 +26,14 @@ pub struct Migrations {
 
 /// Applies the missing migrations, each of whose statements may run for `within`. Waits while another instance migrates the same
 /// database.
-pub(crate) fn apply(connection: &mut Connection, sets: &[&Migrations], within: Duration) -> Result<(), OpenError> {
+pub(crate) fn apply(
+    connection: &mut Connection,
+    timeouts: &SessionTimeouts,
+    sets: &[&Migrations],
+    within: Duration,
+) -> Result<(), OpenError> {
     let mut problem = None;
-    let result = connection.transaction(|connection| {
+    let result = timeouts.transaction(connection, |connection| {
         let outcome = match connection {
             Connection::Sqlite(c) => run::<Sqlite, _>(c, sets.iter().map(|set| &set.sqlite)),
             Connection::Postgres(c) => {

@@ -48,12 +48,26 @@ pub struct DatabaseSettings {
     /// PostgreSQL: how long a process that was stopped inside a transaction keeps its locks, in milliseconds.
     #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
     pub idle_in_transaction_timeout_ms: u64,
+    /// PostgreSQL: the kind of proxy in between: `none`, which includes poolers in session mode, or `transaction`, such as
+    /// PgBouncer with `pool_mode = transaction`.
+    pub pooler: Pooler,
     /// How often a transaction that lost a race is run again before its error is returned.
     #[validate(range(max = 100, message = "must be at most 100"))]
     pub max_retries: u32,
     /// Whether the start applies missing migrations. If not, the command `migrate` applies them, and a start fails while any is
     /// missing.
     pub migrate_at_start: bool,
+}
+
+/// The kind of proxy between the process and PostgreSQL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pooler {
+    /// A connection keeps one session of the server. A start behind a transaction pooler is refused.
+    None,
+    /// Each transaction gets any session of the server. Nothing that lasts longer than a transaction is set or prepared in one,
+    /// and every read is a transaction.
+    Transaction,
 }
 
 impl DatabaseSettings {
@@ -71,6 +85,7 @@ impl DatabaseSettings {
             report_timeout_ms: 60_000,
             migration_timeout_ms: 3_600_000,
             idle_in_transaction_timeout_ms: 15_000,
+            pooler: Pooler::None,
             max_retries: 8,
             migrate_at_start: true,
         }

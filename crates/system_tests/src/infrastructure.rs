@@ -1,5 +1,5 @@
 //! The databases and the broker of the system: the embedded default (SQLite files and the local broker), or real servers
-//! (PostgreSQL and Kafka), fresh for each test.
+//! (PostgreSQL, Kafka and PgBouncer), fresh for each test.
 
 use crate::process::Process;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
@@ -10,11 +10,14 @@ use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 use std::time::Duration;
 use test_support::kafka::{brokers_of_services, services};
-use test_support::{TestDatabase, free_address, within};
+use test_support::{PgBouncer, TestDatabase, free_address, within};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 /// There is one Kafka, and the topics have fixed names, so tests on it run one at a time.
 static TURN: LazyLock<std::sync::Arc<Mutex<()>>> = LazyLock::new(std::sync::Arc::default);
+
+/// The server connections of PgBouncer for each database: fewer than the services open, so that these share them.
+const SERVER_CONNECTIONS: u32 = 4;
 
 /// The databases and the broker of a system.
 #[derive(Debug)]
@@ -27,6 +30,7 @@ pub struct Infrastructure {
     pub payments_url: String,
     /// The embedded broker; `None` on real servers.
     pub local_broker: Option<Process>,
+    _pgbouncer: Option<PgBouncer>,
     _databases: Vec<TestDatabase>,
     _turn: Option<OwnedMutexGuard<()>>,
 }
@@ -41,8 +45,26 @@ impl Infrastructure {
             brokers,
             claims_url: format!("sqlite://{}/claims.db", directory.display()),
             payments_url: format!("sqlite://{}/payments.db", directory.display()),
+            _pgbouncer: None,
             _databases: Vec::new(),
             _turn: None,
+        }
+    }
+
+    /// Fresh PostgreSQL databases behind a PgBouncer in transaction mode, with few server connections for each, and a local
+    /// broker that is not yet started.
+    ///
+    /// # Panics
+    /// If they are not available: a test that needs them is written in `behind_pgbouncer!`.
+    pub fn behind_pgbouncer(directory: &Path) -> Self {
+        let (claims, payments) = (TestDatabase::postgres(), TestDatabase::postgres());
+        let pgbouncer = PgBouncer::start("transaction", SERVER_CONNECTIONS, &[]);
+        Self {
+            claims_url: pgbouncer.url(claims.settings().url.expose()),
+            payments_url: pgbouncer.url(payments.settings().url.expose()),
+            _pgbouncer: Some(pgbouncer),
+            _databases: vec![claims, payments],
+            ..Self::embedded(directory)
         }
     }
 
@@ -61,6 +83,7 @@ impl Infrastructure {
             claims_url: claims.settings().url.expose().to_owned(),
             payments_url: payments.settings().url.expose().to_owned(),
             local_broker: None,
+            _pgbouncer: None,
             _databases: vec![claims, payments],
             _turn: Some(turn),
         }

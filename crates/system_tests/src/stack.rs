@@ -90,6 +90,19 @@ impl Stack {
         Self::start_on(infrastructure, directory, claim_process, payments, &[]).await
     }
 
+    /// Starts the system on PostgreSQL behind a PgBouncer in transaction mode, and the embedded broker.
+    ///
+    /// # Panics
+    /// If a process does not become ready, or the servers are not available.
+    pub async fn start_behind_pgbouncer(claim_process: usize, payments: usize) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory can be made");
+        let mut infrastructure = Infrastructure::behind_pgbouncer(directory.path());
+        infrastructure.start_broker();
+        let settings = ["CLAIM_PROCESS", "PAYMENTS"].map(|service| format!("{service}__DATABASE__POOLER"));
+        let settings: Vec<_> = settings.iter().map(|name| (name.as_str(), "transaction")).collect();
+        Self::start_on(infrastructure, directory, claim_process, payments, &settings).await
+    }
+
     async fn start_on(
         infrastructure: Infrastructure,
         directory: TempDir,

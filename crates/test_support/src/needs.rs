@@ -56,3 +56,19 @@ macro_rules! with_kcat {
 macro_rules! with_kcat {
     ($($test:item)+) => { $( #[ignore = "TEST_KCAT names no kcat program: 'bash bootstrap.sh kcat' installs one"] $test )+ };
 }
+
+/// Tests that need PostgreSQL and PgBouncer.
+#[cfg(has_pgbouncer)]
+#[macro_export]
+macro_rules! behind_pgbouncer {
+    ($($test:item)+) => { $( $crate::on_postgres! { $test } )+ };
+}
+
+/// Tests that need PostgreSQL and PgBouncer.
+#[cfg(not(has_pgbouncer))]
+#[macro_export]
+macro_rules! behind_pgbouncer {
+    ($($test:item)+) => {
+        $( #[ignore = "TEST_PGBOUNCER names no PgBouncer program: 'bash bootstrap.sh pgbouncer' installs one"] $test )+
+    };
+}

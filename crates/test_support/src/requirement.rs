@@ -23,6 +23,9 @@ const KAFKA: Requirement =
 const KCAT: Requirement =
     Requirement { variable: "TEST_KCAT", what: "kcat program", at_build: option_env!("TEST_KCAT") };
 
+const PGBOUNCER: Requirement =
+    Requirement { variable: "TEST_PGBOUNCER", what: "PgBouncer program", at_build: option_env!("TEST_PGBOUNCER") };
+
 /// The PostgreSQL server on which tests may create databases: `postgres://user@host:port/postgres`.
 ///
 /// # Panics
@@ -45,6 +48,14 @@ pub fn kafka_brokers() -> String {
 /// If the environment names none, or another one than at build time.
 pub fn kcat() -> String {
     KCAT.value(env::var(KCAT.variable).ok())
+}
+
+/// The path or name of a `pgbouncer` program.
+///
+/// # Panics
+/// If the environment names none, or another one than at build time.
+pub fn pgbouncer() -> String {
+    PGBOUNCER.value(env::var(PGBOUNCER.variable).ok())
 }
 
 impl Requirement {

@@ -2,12 +2,12 @@
 //! migration can be taken back.
 
 use claim_process::db::{MIGRATIONS, schema};
-use dual_db::{Database, DatabaseSettings};
+use dual_db::{Database, DatabaseSettings, Pooler};
 use test_support::schema_drift::{
     assert_down_and_up_again_is_the_same, assert_migrations_make, assert_rows_survive_the_newest_migration, columns,
     columns_in_schema,
 };
-use test_support::{TestDatabase, on_both_databases};
+use test_support::{PgBouncer, TestDatabase, behind_pgbouncer, on_both_databases};
 
 on_both_databases! {
     fn the_tables_are_those_of_the_schema(database: &Database) {
@@ -58,6 +58,23 @@ on_both_databases! {
         std::thread::scope(|scope| {
             for _ in 0..10 {
                 scope.spawn(|| Database::open_migrated(test.settings(), &sets).expect("each of them starts"));
+            }
+        });
+        assert!(test.database().read(columns).expect("reads").contains("claims.id bigint"));
+    }
+}
+
+behind_pgbouncer! {
+    #[test]
+    fn ten_instances_that_start_at_once_behind_a_transaction_pooler_migrate_once() {
+        let test = TestDatabase::postgres();
+        // Fewer server connections than instances.
+        let pgbouncer = PgBouncer::start("transaction", 3, &[]);
+        let settings = DatabaseSettings { pooler: Pooler::Transaction, ..pgbouncer.settings(test.settings()) };
+        let sets = [&event_bus::MIGRATIONS, &MIGRATIONS];
+        std::thread::scope(|scope| {
+            for _ in 0..10 {
+                scope.spawn(|| Database::open_migrated(&settings, &sets).expect("each of them starts"));
             }
         });
         assert!(test.database().read(columns).expect("reads").contains("claims.id bigint"));

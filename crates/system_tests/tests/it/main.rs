@@ -5,6 +5,7 @@ mod end_to_end;
 mod faults;
 mod kills;
 mod outage;
+mod pooler;
 mod runserver;
 mod siege;
 mod startup;
