@@ -10,6 +10,7 @@ mod manager;
 mod micros;
 mod migrations;
 mod settings;
+mod text_columns;
 mod url;
 
 pub use connection::Connection;

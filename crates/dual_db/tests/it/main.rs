@@ -3,4 +3,5 @@
 #![allow(clippy::unwrap_used, reason = "clippy does not see that what on_both_databases! writes are tests")]
 
 mod outage;
+mod text_columns;
 mod transactions;
