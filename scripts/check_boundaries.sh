@@ -39,6 +39,7 @@ must_not_depend claim_events normal "the contract does no I/O" tokio actix-web d
 must_not_depend dual_db normal "$no_claims" claim_events claim_process payments
 must_not_depend event_bus normal "$no_claims" claim_events claim_process payments
 must_not_depend event_bus normal "it is Kafka, and no server and no command line" service_runtime actix-web utoipa clap figment
+must_not_depend text_enum normal "it is for the domain and the contract, which do no I/O" tokio diesel rdkafka actix-web utoipa
 must_not_depend worker_threads normal "it is threads and pauses only, so that any crate may use it" tokio diesel rdkafka serde actix-web
 must_not_depend secrets normal "$no_claims" claim_events claim_process payments
 must_not_depend service_runtime normal "$no_claims" claim_events claim_process payments

@@ -3,6 +3,7 @@
 use crate::event::{from_json, to_json};
 use crate::{DecodeError, Event, PAYMENT_TOPIC};
 use serde::{Deserialize, Serialize};
+use text_enum::text_enum;
 use utoipa::ToSchema;
 
 /// An event of payments: the outcome of a claim's payment.
@@ -14,15 +15,15 @@ pub enum PaymentEvent {
     Unwound(Unwound),
 }
 
-/// The two ends of a payment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
-pub enum OutcomeKind {
-    /// Paid.
-    #[serde(rename = "payment.settled")]
-    Settled,
-    /// Not paid, or paid back.
-    #[serde(rename = "payment.unwound")]
-    Unwound,
+text_enum! {
+    /// The two ends of a payment, with the types of the events that report them.
+    #[derive(ToSchema)]
+    pub enum OutcomeKind {
+        /// Paid.
+        Settled = "payment.settled",
+        /// Not paid, or paid back.
+        Unwound = "payment.unwound",
+    }
 }
 
 /// Body of `payment.settled`.
@@ -156,28 +157,13 @@ impl PaymentEvent {
     }
 }
 
-impl OutcomeKind {
-    /// The event type that reports it.
-    pub fn event_type(self) -> &'static str {
-        match self {
-            OutcomeKind::Settled => "payment.settled",
-            OutcomeKind::Unwound => "payment.unwound",
-        }
-    }
-
-    /// Reads an event type.
-    pub fn from_event_type(event_type: &str) -> Option<Self> {
-        [OutcomeKind::Settled, OutcomeKind::Unwound].into_iter().find(|kind| kind.event_type() == event_type)
-    }
-}
-
 impl Event for PaymentEvent {
     const TOPIC: &'static str = PAYMENT_TOPIC;
     const SOURCE: &'static str = "/payments";
-    const TYPES: &'static [&'static str] = &["payment.settled", "payment.unwound"];
+    const TYPES: &'static [&'static str] = &[OutcomeKind::Settled.as_str(), OutcomeKind::Unwound.as_str()];
 
     fn event_type(&self) -> &'static str {
-        self.kind().event_type()
+        self.kind().as_str()
     }
 
     fn claim_id(&self) -> &str {
@@ -195,10 +181,10 @@ impl Event for PaymentEvent {
     }
 
     fn from_body(event_type: &str, body: &[u8]) -> Result<Self, DecodeError> {
-        match event_type {
-            "payment.settled" => from_json("payment.settled", body).map(PaymentEvent::Settled),
-            "payment.unwound" => from_json("payment.unwound", body).map(PaymentEvent::Unwound),
-            _ => Err(DecodeError::UnknownType),
+        let kind: OutcomeKind = event_type.parse().map_err(|_| DecodeError::UnknownType)?;
+        match kind {
+            OutcomeKind::Settled => from_json(kind.as_str(), body).map(PaymentEvent::Settled),
+            OutcomeKind::Unwound => from_json(kind.as_str(), body).map(PaymentEvent::Unwound),
         }
     }
 }

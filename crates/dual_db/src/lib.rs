@@ -16,6 +16,7 @@ mod session;
 mod session_timeouts;
 mod settings;
 mod socket;
+mod text_columns;
 mod url;
 
 pub use connection::Connection;

@@ -8,6 +8,7 @@ use crate::schema::dead_letters;
 use diesel::prelude::*;
 use dual_db::{Connection, Result, on_each_backend};
 use std::collections::HashMap;
+use text_enum::text_enum;
 
 /// A message that cannot be applied, and the reason.
 #[derive(Debug, Clone)]
@@ -110,18 +111,18 @@ pub(crate) fn insert_unpublished(
     reason: &str,
     now_us: i64,
 ) -> Result<NewDeadLetters> {
-    let known: Option<(i64, String)> = on_each_backend!(connection, |c| {
+    let known: Option<(i64, DeadLetterState)> = on_each_backend!(connection, |c| {
         dead_letters::table
             .filter(dead_letters::event_id.eq(&row.event_id))
             .filter(dead_letters::topic.eq(&row.topic))
-            .filter(dead_letters::state.ne(DeadLetterState::Redriven.name()))
+            .filter(dead_letters::state.ne(DeadLetterState::Redriven))
             .order(dead_letters::id.desc())
             .select((dead_letters::id, dead_letters::state))
             .first(c)
             .optional()
     })?;
     if let Some((id, state)) = known {
-        if state == DeadLetterState::Waiting.name() {
+        if state == DeadLetterState::Waiting {
             on_each_backend!(connection, |c| {
                 diesel::update(dead_letters::table.find(id))
                     .set((
@@ -167,7 +168,7 @@ pub(crate) fn unpublished_since(
         dead_letters::table
             .filter(dead_letters::event_id.is_not_null())
             .filter(dead_letters::topic.eq(topic))
-            .filter(dead_letters::state.eq(DeadLetterState::Waiting.name()))
+            .filter(dead_letters::state.eq(DeadLetterState::Waiting))
             .select((dead_letters::event_id, dead_letters::received_at_us))
             .load(c)
     })?;
@@ -175,30 +176,19 @@ pub(crate) fn unpublished_since(
     Ok(found.into_iter().filter_map(|(id, since_us)| Some((key(id)?, since_us))).collect())
 }
 
-/// The state of a dead letter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DeadLetterState {
-    /// An operator has to redrive or discard it.
-    Waiting,
-    /// An operator has published it again.
-    Redriven,
-    /// An operator has discarded it: it will never be published again.
-    Discarded,
-}
-
-impl DeadLetterState {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Waiting, Self::Redriven, Self::Discarded];
-
-    /// The name in the database and in the operator API.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Waiting => "waiting",
-            Self::Redriven => "redriven",
-            Self::Discarded => "discarded",
-        }
+text_enum! {
+    /// The state of a dead letter.
+    pub enum DeadLetterState {
+        /// An operator has to redrive or discard it.
+        Waiting = "waiting",
+        /// An operator has published it again.
+        Redriven = "redriven",
+        /// An operator has discarded it: it will never be published again.
+        Discarded = "discarded",
     }
 }
+
+dual_db::text_columns!(DeadLetterState);
 
 /// The number of dead letters, in any state.
 pub fn count(connection: &mut Connection) -> Result<i64> {
@@ -222,8 +212,7 @@ pub struct KeptDeadLetter {
     pub headers: String,
     pub reason: String,
     pub received_at_us: i64,
-    /// The name of a [`DeadLetterState`].
-    pub state: String,
+    pub state: DeadLetterState,
     /// When it was redriven or discarded, in microseconds since 1970.
     pub ended_at_us: Option<i64>,
     /// The operator's reason.
@@ -260,7 +249,7 @@ pub fn list(
             .select(KeptDeadLetter::as_select())
             .into_boxed();
         if let Some(state) = state {
-            query = query.filter(dead_letters::state.eq(state.name()));
+            query = query.filter(dead_letters::state.eq(state));
         }
         query.load(c)
     })?)

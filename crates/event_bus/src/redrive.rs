@@ -40,7 +40,7 @@ struct Held {
     message_key: Option<Vec<u8>>,
     headers: String,
     body: Vec<u8>,
-    state: String,
+    state: DeadLetterState,
     event_id: Option<String>,
 }
 
@@ -53,7 +53,7 @@ pub fn redrive(
     action: &DeadLetterAction,
 ) -> Result<Disposition> {
     let Some(held) = hold(connection, id)? else { return Ok(Disposition::Unknown) };
-    if held.state != DeadLetterState::Waiting.name() {
+    if held.state != DeadLetterState::Waiting {
         return already_ended(connection, id);
     }
     let message = match original_message(held, id) {
@@ -69,7 +69,7 @@ pub fn redrive(
 pub fn discard(connection: &mut Connection, id: i64, action: &DeadLetterAction, now_us: i64) -> Result<Disposition> {
     match hold(connection, id)? {
         None => Ok(Disposition::Unknown),
-        Some(held) if held.state != DeadLetterState::Waiting.name() => already_ended(connection, id),
+        Some(held) if held.state != DeadLetterState::Waiting => already_ended(connection, id),
         Some(_) => end(connection, id, DeadLetterState::Discarded, action, now_us),
     }
 }
@@ -95,7 +95,7 @@ fn end(
     on_each_backend!(connection, |c| {
         diesel::update(dead_letters::table.find(id))
             .set((
-                dead_letters::state.eq(state.name()),
+                dead_letters::state.eq(state),
                 dead_letters::ended_at_us.eq(now_us),
                 dead_letters::ended_reason.eq(&action.reason),
                 dead_letters::ended_by.eq(&action.operator),

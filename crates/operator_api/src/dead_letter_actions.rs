@@ -87,7 +87,7 @@ pub(crate) async fn discard(
             tracing::info!(dead_letter_id = id, topic = dead_letter.topic, "dead letter discarded");
             Ok(HttpResponse::Ok().json(DeadLetterResponse::from(dead_letter)))
         }
-        Disposition::AlreadyEnded(dead_letter) if dead_letter.state == DeadLetterState::Discarded.name() => {
+        Disposition::AlreadyEnded(dead_letter) if dead_letter.state == DeadLetterState::Discarded => {
             Ok(HttpResponse::Ok().json(DeadLetterResponse::from(dead_letter)))
         }
         Disposition::AlreadyEnded(dead_letter) => Err(ended_before(&dead_letter)),

@@ -49,7 +49,7 @@ impl PartialSchema for FilterName {
 }
 
 fn state_names() -> impl Iterator<Item = &'static str> {
-    DeadLetterState::ALL.into_iter().map(DeadLetterState::name)
+    DeadLetterState::ALL.into_iter().map(DeadLetterState::as_str)
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -79,7 +79,7 @@ pub(crate) struct Page {
 pub(crate) struct DeadLetterResponse {
     id: i64,
     #[schema(value_type = StateName)]
-    state: String,
+    state: DeadLetterState,
     /// Why it became a dead letter.
     reason: String,
     topic: String,
@@ -135,7 +135,7 @@ pub(crate) async fn list(
 
 fn read_state(name: Option<&str>) -> Result<Option<DeadLetterState>, Problem> {
     let Some(name) = name else { return Ok(Some(DeadLetterState::Waiting)) };
-    let found = DeadLetterState::ALL.into_iter().find(|state| state.name() == name);
+    let found = name.parse().ok();
     if found.is_none() && name != ALL {
         let names: Vec<&str> = state_names().chain([ALL]).collect();
         return Err(Problem::malformed(format!("state must be one of {}", names.join(", "))));

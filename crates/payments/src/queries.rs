@@ -1,6 +1,7 @@
 //! What is stored, for those who read it. Each function blocks and makes one consistent read.
 
 use crate::db::{ledger, operator_actions, returns, sagas};
+use crate::domain::saga::State;
 use dual_db::{Database, Result};
 
 pub use crate::db::ledger::{Balance, ClaimBooks, TransferRow, Turnover};
@@ -25,7 +26,7 @@ pub struct Audit {
     /// Those of each account.
     pub turnovers: Vec<Turnover>,
     /// How many payments there are in each state.
-    pub payments: Vec<(String, i64)>,
+    pub payments: Vec<(State, i64)>,
     /// Claims whose money is not where their sagas say.
     pub off: Vec<ClaimBooks>,
     /// A page of all claims.

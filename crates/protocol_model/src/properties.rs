@@ -34,16 +34,16 @@ pub fn flaw_at_rest(world: &World, params: &Params, tables: &Tables) -> Option<S
         Status::Settled => OutcomeKind::Settled,
         Status::Unwound => OutcomeKind::Unwound,
         Status::Submitted | Status::VoidRequested => {
-            return Some(format!("at rest, and the claim is {}", claim.status.name()));
+            return Some(format!("at rest, and the claim is {}", claim.status.as_str()));
         }
     };
     let saga_kind = match saga.state() {
         State::Settled => OutcomeKind::Settled,
         State::Unwound => OutcomeKind::Unwound,
-        other => return Some(format!("at rest, and the saga is {}", other.name())),
+        other => return Some(format!("at rest, and the saga is {}", other.as_str())),
     };
     if expected_kind != saga_kind {
-        return Some(format!("the claim is {}, the saga is {}", claim.status.name(), saga.state().name()));
+        return Some(format!("the claim is {}, the saga is {}", claim.status.as_str(), saga.state().as_str()));
     }
     if claim.version == 2 && claim.status != Status::Unwound {
         return Some("an accepted void did not end unwound".to_owned());
@@ -51,7 +51,7 @@ pub fn flaw_at_rest(world: &World, params: &Params, tables: &Tables) -> Option<S
     let settled = claim.status == Status::Settled;
     let may_be_out = settled && params.amount_cents > 0;
     if is_out != may_be_out || (settled && world.book.paid() == Some(true)) {
-        return Some(format!("the claim is {}, and the gateway's book is {:?}", claim.status.name(), world.book));
+        return Some(format!("the claim is {}, and the gateway's book is {:?}", claim.status.as_str(), world.book));
     }
     flaw_of_the_ledger(world, params, settled)
 }

@@ -110,7 +110,7 @@ fn sketch(world: &World, tables: &Tables) -> String {
     let saga = tables.memory.sagas.get(world.payments.saga).map_or("no saga".to_owned(), |saga| {
         format!(
             "saga {} v{} epoch {} {:?} {:?} outcome {:?} known v{} unwound {}{}{}",
-            saga.state().name(),
+            saga.state().as_str(),
             saga.claim_version,
             saga.resync_epoch,
             saga.reservation,
@@ -124,7 +124,7 @@ fn sketch(world: &World, tables: &Tables) -> String {
     });
     format!(
         "claim {} v{} epoch {} outcome {:?}{} | {saga} | book {:?}{} call {:?} strays {:?} marker {}{}",
-        claim.status.name(),
+        claim.status.as_str(),
         claim.version,
         claim.resync_epoch,
         claim.outcome,

@@ -190,7 +190,7 @@ fn to_stored(submission: &Submission, duplicate_of: Option<&str>, now_us: i64, n
         id: 0,
         claim_id: submission.id().to_owned(),
         external_claim_id: submission.external_id().map(str::to_owned),
-        status: Status::Submitted.name().to_owned(),
+        status: Status::Submitted,
         needs_attention: false,
         plan_group: claim.plan_group.as_str().to_owned(),
         subscriber_id: claim.subscriber_id.as_str().to_owned(),

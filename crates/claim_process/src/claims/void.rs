@@ -42,7 +42,7 @@ impl Voider {
             let Some(mut row) = claims::find_for_update(connection, &[claim_id.as_str()])?.pop() else {
                 return Ok((Voided::NoSuchClaim, false));
             };
-            let is_news = match transition::void(row.state()?) {
+            let is_news = match transition::void(row.state()) {
                 Void::Refused => return Ok((Voided::AlreadyUnwound, false)),
                 Void::Already => false,
                 Void::Accepted(status) => {
@@ -73,7 +73,7 @@ impl Voider {
         reason: &str,
         now_us: i64,
     ) -> Result<()> {
-        row.status = status.name().to_owned();
+        row.status = status;
         row.version = 2;
         row.voided_at_us = Some(now_us);
         row.void_reason = Some(reason.to_owned());

@@ -92,7 +92,7 @@ fn comparisons(connection: &Connection) -> Vec<Comparison> {
         }
         Connection::Postgres(_) => r#"CAST(substring(outcome FROM '"amount_cents"\s*:\s*(-?[0-9]{1,18})') AS BIGINT)"#,
     };
-    let has_outcome = |kind: OutcomeKind| format!("outcome_type = '{}'", kind.event_type());
+    let has_outcome = |kind: OutcomeKind| format!("outcome_type = '{}'", kind.as_str());
     vec![
         Comparison {
             name: "settled, unwound and pending claims are those submitted",

@@ -5,10 +5,10 @@ use super::outcome::{OutcomeColumnNames, OutcomeColumns, StoredOutcome};
 use super::schema::{claim_lines, claim_timeline, claims};
 use crate::domain::claim::Claim;
 use crate::domain::finding::Finding;
+use crate::domain::timeline::TimelineEvent;
 use crate::domain::transition::{State, Status};
 use claim_events::{KnownOutcome, PaymentEvent};
 use diesel::prelude::*;
-use diesel::result::Error as DieselError;
 use dual_db::{Connection, Result, load_for_update, on_each_backend};
 use std::collections::HashMap;
 
@@ -20,7 +20,7 @@ pub struct ClaimRow {
     pub id: i64,
     pub claim_id: String,
     pub external_claim_id: Option<String>,
-    pub status: String,
+    pub status: Status,
     pub needs_attention: bool,
     pub plan_group: String,
     pub subscriber_id: String,
@@ -87,8 +87,8 @@ pub fn line_rows(claim: &Claim) -> Vec<LineRow> {
 pub struct TimelineEntry {
     /// When it happened, in microseconds since 1970.
     pub at_us: i64,
-    /// The type of the event.
-    pub event: String,
+    /// What happened.
+    pub event: TimelineEvent,
 }
 
 /// A claim as it is stored.
@@ -120,13 +120,9 @@ impl ClaimRow {
     }
 
     /// The part of the row that its transitions depend on.
-    ///
-    /// # Errors
-    /// The column `status` holds an unknown status.
-    pub fn state(&self) -> Result<State> {
-        let unknown = || DieselError::DeserializationError("unknown claim status".into());
-        let status = Status::parse(&self.status).ok_or_else(unknown)?;
-        Ok(State { status, version: self.version, resync_epoch: self.resync_epoch, outcome: self.known_outcome() })
+    pub fn state(&self) -> State {
+        let Self { status, version, resync_epoch, .. } = *self;
+        State { status, version, resync_epoch, outcome: self.known_outcome() }
     }
 }
 
@@ -138,7 +134,7 @@ impl StoredClaim {
 
     /// The claim as in its first response, which is what a repeated `Idempotency-Key` gets.
     pub fn as_first_answered(mut self) -> Self {
-        self.row.status = Status::Submitted.name().to_owned();
+        self.row.status = Status::Submitted;
         self.row.needs_attention = false;
         self.row.outcome = None;
         self.row.voided_at_us = None;
@@ -193,7 +189,7 @@ pub fn list(connection: &mut Connection, filter: &ListFilter, limit: i64) -> Res
     let rows = on_each_backend!(connection, |c| {
         let mut query = claims::table.select(ClaimRow::as_select()).order(claims::id.desc()).limit(limit).into_boxed();
         if let Some(status) = filter.status {
-            query = query.filter(claims::status.eq(status.name()));
+            query = query.filter(claims::status.eq(status));
         }
         if let Some(provider_npi) = &filter.provider_npi {
             query = query.filter(claims::provider_npi.eq(provider_npi));
@@ -234,22 +230,21 @@ pub fn find_for_update(connection: &mut Connection, claim_ids: &[&str]) -> Resul
 
 /// Records an outcome and the status that the claim has with it, and adds the outcome to the timeline.
 pub fn record_outcome(connection: &mut Connection, id: i64, status: Status, outcome: &StoredOutcome) -> Result<()> {
-    let event_type = outcome.kind.event_type();
     on_each_backend!(connection, |c| {
         diesel::update(claims::table.find(id))
             .set((
-                claims::status.eq(status.name()),
-                claims::outcome_type.eq(event_type),
+                claims::status.eq(status),
+                claims::outcome_type.eq(outcome.kind.as_str()),
                 claims::outcome_version.eq(outcome.version),
                 claims::outcome_at_us.eq(outcome.at_us),
                 claims::outcome.eq(&outcome.body),
             ))
             .execute(c)
     })?;
-    add_to_timeline(connection, id, outcome.at_us, event_type)
+    add_to_timeline(connection, id, outcome.at_us, outcome.kind.into())
 }
 
-fn add_to_timeline(connection: &mut Connection, id: i64, at_us: i64, event: &str) -> Result<()> {
+fn add_to_timeline(connection: &mut Connection, id: i64, at_us: i64, event: TimelineEvent) -> Result<()> {
     on_each_backend!(connection, |c| {
         diesel::insert_into(claim_timeline::table)
             .values((
@@ -273,7 +268,7 @@ pub fn record_void(
     on_each_backend!(connection, |c| {
         diesel::update(claims::table.find(claim.id))
             .set((
-                claims::status.eq(&claim.status),
+                claims::status.eq(claim.status),
                 claims::version.eq(claim.version),
                 claims::voided_at_us.eq(voided_at_us),
                 claims::void_reason.eq(&claim.void_reason),
@@ -283,7 +278,7 @@ pub fn record_void(
             ))
             .execute(c)
     })?;
-    add_to_timeline(connection, claim.id, voided_at_us, "claim.void_requested")
+    add_to_timeline(connection, claim.id, voided_at_us, TimelineEvent::VoidRequested)
 }
 
 /// Claims with their lines and timelines.
@@ -296,7 +291,7 @@ pub fn with_details(connection: &mut Connection, rows: Vec<ClaimRow>) -> Result<
             .select(LineRow::as_select())
             .load(c)
     })?;
-    let entries: Vec<(i64, i64, String)> = on_each_backend!(connection, |c| {
+    let entries: Vec<(i64, i64, TimelineEvent)> = on_each_backend!(connection, |c| {
         claim_timeline::table
             .filter(claim_timeline::claim_key.eq_any(&keys))
             .order(claim_timeline::id)

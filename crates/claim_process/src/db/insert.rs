@@ -4,6 +4,7 @@ use super::ROWS_PER_INSERT;
 use super::claims::{ClaimRow, LineRow};
 use super::duplicates::ContentDigest;
 use super::schema::{claim_lines, claims};
+use crate::domain::transition::Status;
 use diesel::prelude::*;
 use dual_db::{Connection, Result, on_each_backend};
 use std::collections::HashMap;
@@ -16,7 +17,7 @@ const CLAIMS_PER_INSERT: usize = 500;
 struct NewClaim<'a> {
     claim_id: &'a str,
     external_claim_id: Option<&'a str>,
-    status: &'a str,
+    status: Status,
     needs_attention: bool,
     plan_group: &'a str,
     subscriber_id: &'a str,
@@ -66,7 +67,7 @@ fn new_claim<'a>(row: &'a ClaimRow, digest: Option<&'a ContentDigest>) -> NewCla
     NewClaim {
         claim_id: &row.claim_id,
         external_claim_id: row.external_claim_id.as_deref(),
-        status: &row.status,
+        status: row.status,
         needs_attention: row.needs_attention,
         plan_group: &row.plan_group,
         subscriber_id: &row.subscriber_id,

@@ -16,6 +16,8 @@ pub mod schema;
 use diesel_migrations::embed_migrations;
 use dual_db::Migrations;
 
+dual_db::text_columns!(crate::domain::timeline::TimelineEvent, crate::domain::transition::Status);
+
 /// The tables of this service; the event bus brings its own.
 pub static MIGRATIONS: Migrations =
     Migrations { sqlite: embed_migrations!("migrations/sqlite"), postgres: embed_migrations!("migrations/postgres") };

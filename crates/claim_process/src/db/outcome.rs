@@ -3,6 +3,7 @@
 use super::schema::claims;
 use claim_events::{Event, OutcomeKind, PaymentEvent};
 use diesel::Queryable;
+use std::error::Error;
 
 /// A recorded outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +21,7 @@ pub struct StoredOutcome {
 impl StoredOutcome {
     /// The event that was recorded; `None` if this version of the service cannot read its body.
     pub fn event(&self) -> Option<PaymentEvent> {
-        PaymentEvent::from_body(self.kind.event_type(), self.body.as_bytes()).ok()
+        PaymentEvent::from_body(self.kind.as_str(), self.body.as_bytes()).ok()
     }
 }
 
@@ -32,17 +33,16 @@ pub type OutcomeColumnNames = (claims::outcome_type, claims::outcome_version, cl
 pub struct OutcomeColumns(Option<String>, Option<i64>, Option<i64>, Option<String>);
 
 impl TryFrom<OutcomeColumns> for Option<StoredOutcome> {
-    type Error = &'static str;
+    type Error = Box<dyn Error + Send + Sync>;
 
     fn try_from(columns: OutcomeColumns) -> Result<Self, Self::Error> {
         match columns {
             OutcomeColumns(None, None, None, None) => Ok(None),
             OutcomeColumns(Some(event_type), Some(version), Some(at_us), Some(body)) => {
-                let kind =
-                    OutcomeKind::from_event_type(&event_type).ok_or("claims.outcome_type: unknown event type")?;
+                let kind: OutcomeKind = event_type.parse().map_err(|error| format!("claims.outcome_type: {error}"))?;
                 Ok(Some(StoredOutcome { kind, version, at_us, body }))
             }
-            OutcomeColumns(..) => Err("claims: some of the outcome columns are NULL and others are not"),
+            OutcomeColumns(..) => Err("claims: some of the outcome columns are NULL and others are not".into()),
         }
     }
 }
@@ -56,8 +56,9 @@ mod tests {
         version: Option<i64>,
         at_us: Option<i64>,
         body: Option<&str>,
-    ) -> Result<Option<StoredOutcome>, &'static str> {
-        OutcomeColumns(event_type.map(str::to_owned), version, at_us, body.map(str::to_owned)).try_into()
+    ) -> Result<Option<StoredOutcome>, String> {
+        let columns = OutcomeColumns(event_type.map(str::to_owned), version, at_us, body.map(str::to_owned));
+        Option::<StoredOutcome>::try_from(columns).map_err(|error| error.to_string())
     }
 
     #[test]

@@ -72,7 +72,7 @@ pub struct Waiting {
     /// Its id.
     #[diesel(sql_type = Text)]
     pub claim_id: String,
-    /// Its status.
+    /// Its status, as stored: an unknown one must not hide the others.
     #[diesel(sql_type = Text)]
     pub status: String,
     /// Its net fee, in cents.
@@ -149,15 +149,15 @@ pub fn compute(connection: &mut Connection) -> Result<Reconciliation> {
         found.submitted = found.submitted + row.all;
         found.needs_attention =
             found.needs_attention + Sum { claims: row.attention_claims, cents: row.attention_cents };
-        match Status::parse(&row.status) {
-            Some(Status::Settled) => found.settled = row.all,
-            Some(Status::Unwound) => found.unwound = row.all,
-            Some(Status::Submitted | Status::VoidRequested) => {
+        match row.status.parse() {
+            Ok(Status::Settled) => found.settled = row.all,
+            Ok(Status::Unwound) => found.unwound = row.all,
+            Ok(Status::Submitted | Status::VoidRequested) => {
                 found.pending = found.pending + row.all;
                 found.pending_since_us = found.pending_since_us.into_iter().chain(row.oldest_us).min();
             }
             // An unknown status: a comparison of `agreement` reports it.
-            None => {}
+            Err(_) => {}
         }
     }
     found.published = found.submitted - found.unpublished;

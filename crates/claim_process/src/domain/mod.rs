@@ -16,4 +16,5 @@ pub mod partial_claim;
 pub mod raw_claim;
 pub mod rules;
 pub mod service_date;
+pub mod timeline;
 pub mod transition;

@@ -23,39 +23,22 @@
 //! voided nor unwound.
 
 use claim_events::{KnownOutcome, OutcomeKind};
-use serde::{Deserialize, Serialize};
+use text_enum::text_enum;
+use utoipa::ToSchema;
 
-/// The status of a claim.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Status {
-    /// Accepted, and to be paid.
-    Submitted,
-    /// Voided, and to be unwound.
-    VoidRequested,
-    /// Paid.
-    Settled,
-    /// Not paid, or paid back. Final.
-    Unwound,
-}
-
-impl Status {
-    /// Every status.
-    pub const ALL: [Status; 4] = [Status::Submitted, Status::VoidRequested, Status::Settled, Status::Unwound];
-
-    /// Its name in the API and in the database.
-    pub fn name(self) -> &'static str {
-        match self {
-            Status::Submitted => "submitted",
-            Status::VoidRequested => "void_requested",
-            Status::Settled => "settled",
-            Status::Unwound => "unwound",
-        }
-    }
-
-    /// The status of this name; `None` if there is no such status.
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.name() == name)
+text_enum! {
+    /// The status of a claim.
+    #[derive(ToSchema)]
+    #[schema(as = StatusName)]
+    pub enum Status {
+        /// Accepted, and to be paid.
+        Submitted = "submitted",
+        /// Voided, and to be unwound.
+        VoidRequested = "void_requested",
+        /// Paid.
+        Settled = "settled",
+        /// Not paid, or paid back. Final.
+        Unwound = "unwound",
     }
 }
 

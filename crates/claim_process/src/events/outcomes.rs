@@ -4,7 +4,7 @@ use crate::db::claims::{self, ClaimRow};
 use crate::db::outcome::StoredOutcome;
 use crate::db::provider_totals::Changes;
 use crate::db::requests;
-use crate::domain::transition::{self, Arrival, Effect};
+use crate::domain::transition::{self, Arrival, Effect, Status};
 use crate::events::outgoing;
 use claim_events::{Envelope, Event, PaymentEvent};
 use dual_db::{Connection, Result};
@@ -37,7 +37,7 @@ struct Applied {
 /// What is logged and counted of an outcome. That happens once, after the commit: the transaction may run twice, or be rolled
 /// back.
 enum Report {
-    Applied { claim_id: String, event_type: &'static str, status: &'static str, version: i64 },
+    Applied { claim_id: String, event_type: &'static str, status: Status, version: i64 },
     Contradiction,
 }
 
@@ -46,7 +46,7 @@ impl Report {
         match self {
             Self::Applied { claim_id, event_type, status, version } => {
                 metrics::counter!("outcomes_applied_total", "type" => event_type).increment(1);
-                tracing::info!(claim_id, status, version, "outcome applied");
+                tracing::info!(claim_id, status = status.as_str(), version, "outcome applied");
             }
             Self::Contradiction => metrics::counter!("outcome_contradictions_total").increment(1),
         }
@@ -114,7 +114,7 @@ fn apply_one(
         resync_epoch: outcome.event.resync_epoch(),
         differs: row.outcome_event().is_some_and(|known| !known.tells_the_same_end_as(&outcome.event)),
     };
-    let answers = match transition::apply(row.state()?, arrival) {
+    let answers = match transition::apply(row.state(), arrival) {
         Effect::Nothing { answers } => answers,
         Effect::Alarm => {
             applied.reports.push(Report::Contradiction);
@@ -129,7 +129,7 @@ fn apply_one(
                 body: outcome.event.body(),
             };
             claims::record_outcome(connection, row.id, status, &stored)?;
-            row.status = status.name().to_owned();
+            row.status = status;
             row.outcome = Some(stored);
             if entered_unwound {
                 applied.totals.remove(&row.provider_npi, row.net_fee_cents);
@@ -137,7 +137,7 @@ fn apply_one(
             applied.reports.push(Report::Applied {
                 claim_id: row.claim_id.clone(),
                 event_type: outcome.event.event_type(),
-                status: status.name(),
+                status,
                 version: arrival.version,
             });
             answers

@@ -4,6 +4,8 @@ use crate::claims::queries::{LineRow, StoredClaim};
 use crate::domain::cents::Cents;
 use crate::domain::claim::{Claim, Line};
 use crate::domain::finding::Finding;
+use crate::domain::timeline::TimelineEvent;
+use crate::domain::transition::Status;
 use claim_events::{Cause, Compensation, OutcomeKind, PaymentEvent, Step, rfc3339};
 use serde::Serialize;
 use service_runtime::api::{Money, Time};
@@ -18,8 +20,7 @@ pub(super) struct ClaimResponse {
     /// The sender's own id.
     external_claim_id: Option<String>,
     /// Where it stands.
-    #[schema(value_type = StatusName)]
-    status: String,
+    status: Status,
     /// Whether its outcome was requested so often that an operator should look.
     needs_attention: bool,
     plan_group: String,
@@ -72,21 +73,11 @@ pub(super) struct ClaimPreview {
 struct TimelineResponse {
     #[schema(value_type = Time)]
     at: String,
-    event: String,
+    #[schema(value_type = String)]
+    event: TimelineEvent,
     /// Why the claim was withdrawn, where this is when it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
-}
-
-/// Where a claim stands.
-#[derive(ToSchema)]
-#[schema(rename_all = "snake_case")]
-#[allow(dead_code, reason = "it stands for the names of `Status` in the document")]
-pub(super) enum StatusName {
-    Submitted,
-    VoidRequested,
-    Settled,
-    Unwound,
 }
 
 /// What became of a claim's payment.
@@ -123,11 +114,10 @@ impl From<StoredClaim> for ClaimResponse {
         let warnings = claim.warnings();
         let StoredClaim { row, lines, timeline } = claim;
         let submitted_at = rfc3339(row.submitted_at_us);
-        let submitted =
-            TimelineResponse { at: submitted_at.clone(), event: "claim.submitted".to_owned(), reason: None };
+        let submitted = TimelineResponse { at: submitted_at.clone(), event: TimelineEvent::Submitted, reason: None };
         let later = timeline.into_iter().map(|entry| TimelineResponse {
             at: rfc3339(entry.at_us),
-            reason: row.void_reason.clone().filter(|_| entry.event == "claim.void_requested"),
+            reason: row.void_reason.clone().filter(|_| entry.event == TimelineEvent::VoidRequested),
             event: entry.event,
         });
         let timeline = std::iter::once(submitted).chain(later).collect();

@@ -1,6 +1,6 @@
 //! `GET /v1/claims/{id}` and `GET /v1/claims`.
 
-use super::claim_response::{ClaimResponse, StatusName};
+use super::claim_response::ClaimResponse;
 use crate::claims::queries::{ListFilter, find_claim, list_claims};
 use crate::domain::identifiers::{ClaimId, Identifier, Npi};
 use crate::domain::transition::Status;
@@ -39,7 +39,7 @@ pub(super) async fn one(id: web::Path<String>, database: web::Data<DatabaseGate>
 #[into_params(parameter_in = Query)]
 pub(super) struct ListQuery {
     /// Claims with this status: submitted, void_requested, settled or unwound.
-    #[param(inline, value_type = Option<StatusName>)]
+    #[param(inline, value_type = Option<Status>)]
     status: Option<String>,
     /// Claims of this provider: the ten digits of its NPI.
     #[param(pattern = "^[0-9]{10}$")]
@@ -90,14 +90,14 @@ pub(super) async fn list(query: Query<ListQuery>, database: web::Data<DatabaseGa
 
 impl ListQuery {
     fn filter(self) -> Result<ListFilter, Problem> {
-        let statuses = || Status::ALL.map(Status::name).join(", ");
+        let statuses = || Status::ALL.map(Status::as_str).join(", ");
         let submitted_from_us = parsed(self.submitted_from, begins_at_us, || must_be_time("submitted_from"))?;
         let submitted_before_us = parsed(self.submitted_to, ends_at_us, || must_be_time("submitted_to"))?;
         if submitted_from_us.zip(submitted_before_us).is_some_and(|(from_us, before_us)| from_us >= before_us) {
             return Err(Problem::malformed("submitted_from must be earlier than submitted_to"));
         }
         Ok(ListFilter {
-            status: parsed(self.status, Status::parse, || format!("status must be one of {}", statuses()))?,
+            status: parsed(self.status, |text| text.parse().ok(), || format!("status must be one of {}", statuses()))?,
             provider_npi: parsed(
                 self.provider_npi,
                 |text| Npi::parse(text).map(|npi| npi.as_str().to_owned()),

@@ -9,6 +9,7 @@ use claim_process::domain::identifiers::ClaimId;
 use claim_process::domain::limits::Limits;
 use claim_process::domain::rules::default_severities;
 use claim_process::domain::rules::rule_set::RuleSet;
+use claim_process::domain::transition::Status;
 use claim_process::events::outgoing;
 use claim_process::intake::{ReadLimits, read_json};
 use claim_process::settings::Settings;
@@ -152,7 +153,7 @@ on_both_databases! {
         let again = try_to_store(&relay, &group).unwrap();
         assert_eq!(responses(&again), responses(&first));
         let Submitted::Accepted(answered) = &again[0] else { panic!("{again:?}") };
-        assert_eq!(answered.row.status, "submitted", "the sender gets what was true when the claim was stored");
+        assert_eq!(answered.row.status, Status::Submitted, "the sender gets what was true when the claim was stored");
         assert_eq!(count(database, "claims WHERE status = 'unwound'"), 1);
         assert!(assert_totals_agree(database).is_empty(), "its net fee does not come back");
     }

@@ -5,6 +5,7 @@
 mod outage;
 mod pooler;
 mod silence;
+mod text_columns;
 mod transactions;
 mod unusable;
 

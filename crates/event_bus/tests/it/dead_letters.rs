@@ -213,7 +213,7 @@ on_both_databases! {
         let action = DeadLetterAction { reason: Some("the table is back".to_owned()), ..DeadLetterAction::default() };
         let end = relay.commit(|c, publications| redrive_dead_letter(c, publications, id, &action));
         let Disposition::Done(redriven) = end.unwrap() else { panic!("it had not ended before") };
-        assert!(redriven.state == "redriven" && redriven.ended_at_us > Some(redriven.received_at_us), "{redriven:?}");
+        assert!(redriven.state == DeadLetterState::Redriven && redriven.ended_at_us > Some(redriven.received_at_us), "{redriven:?}");
         wait_until("it is applied", || count(database, "bodies WHERE body = 4711") == 1);
         let again = broker.seen(1).remove(0);
         assert_eq!((again.partition(), again.key()), (original.partition(), original.key()));
@@ -296,7 +296,7 @@ on_both_databases! {
         assert_eq!(ends.iter().filter(|end| matches!(end, Disposition::Done(..))).count(), 1, "{ends:?}");
         assert_eq!(ends.iter().filter(|end| matches!(end, Disposition::AlreadyEnded(_))).count(), 7, "{ends:?}");
         let (ended, body) = database.read(|c| find_dead_letter(c, 1)).unwrap().unwrap();
-        let redriven = i64::from(ended.state == DeadLetterState::Redriven.name());
+        let redriven = i64::from(ended.state == DeadLetterState::Redriven);
         assert_eq!((database.read(pending_in_outbox).unwrap(), body), (redriven, b"{}".to_vec()));
         assert_eq!(database.write(|c| discard_dead_letter(c, 2, &action, 9)).unwrap(), Disposition::Unknown);
     }

@@ -113,8 +113,8 @@ on_both_databases! {
         database.write(|c| discard_dead_letter(c, newest, &action, 9)).unwrap();
         publish(&relay, &[large(1)]);
         outbox_empties(database);
-        let states: Vec<String> = dead_letters(database).into_iter().map(|dead_letter| dead_letter.state).collect();
-        assert_eq!(states, [DeadLetterState::Discarded.name(), DeadLetterState::Redriven.name()]);
+        let states: Vec<DeadLetterState> = dead_letters(database).into_iter().map(|dead_letter| dead_letter.state).collect();
+        assert_eq!(states, [DeadLetterState::Discarded, DeadLetterState::Redriven]);
         relay.stop();
     }
 

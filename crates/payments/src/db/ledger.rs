@@ -1,7 +1,8 @@
 //! The ledger's table: transfers are added and read, never changed. Its unique keys hold what the ledger promises.
 
 use super::schema::ledger_transfers;
-use crate::domain::ledger::{Kind, Transfer, transfer_id};
+use crate::domain::ledger::{Kind, Transfer, Weight, transfer_id};
+use crate::domain::saga::State;
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{BigInt, Text};
@@ -14,11 +15,11 @@ use dual_db::{Connection, Result, on_each_backend};
 pub struct TransferRow {
     pub id: String,
     pub claim_id: String,
-    pub kind: String,
+    pub kind: Kind,
     pub debit_account: String,
     pub credit_account: String,
     pub amount_cents: i64,
-    pub weight: String,
+    pub weight: Weight,
     pub ends_pending: Option<String>,
     pub reverses: Option<String>,
     pub booked_at_us: i64,
@@ -29,11 +30,11 @@ impl TransferRow {
         Self {
             id: transfer.id.clone(),
             claim_id: transfer.claim_id.clone(),
-            kind: transfer.kind.name().to_owned(),
+            kind: transfer.kind,
             debit_account: transfer.debit.to_string(),
             credit_account: transfer.credit.to_string(),
             amount_cents: transfer.amount_cents,
-            weight: transfer.weight.name().to_owned(),
+            weight: transfer.weight,
             ends_pending: transfer.ends_pending.clone(),
             reverses: transfer.reverses.clone(),
             booked_at_us: now_us,
@@ -131,7 +132,7 @@ pub struct ClaimBooks {
     pub claim_id: String,
     /// Where its saga stands.
     #[diesel(sql_type = Text)]
-    pub state: String,
+    pub state: State,
     /// What was due, in cents.
     #[diesel(sql_type = BigInt)]
     pub amount_cents: i64,

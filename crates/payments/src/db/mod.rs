@@ -9,8 +9,12 @@ pub mod sagas;
 #[allow(missing_docs, reason = "what a column means is said in the struct of its row")]
 pub mod schema;
 
+use crate::domain::ledger::{Kind, Weight};
+use crate::domain::saga::{ActionKind, Forced, PaymentState, State};
 use diesel_migrations::embed_migrations;
 use dual_db::Migrations;
+
+dual_db::text_columns!(ActionKind, Forced, Kind, PaymentState, State, Weight);
 
 /// The tables of this service; the event bus brings its own.
 pub static MIGRATIONS: Migrations =

@@ -1,6 +1,7 @@
 //! Operator actions on payments: added and read, never changed.
 
 use super::schema::operator_actions;
+use crate::domain::saga::{ActionKind, Forced, PaymentState};
 use diesel::prelude::*;
 use dual_db::{Connection, Result, on_each_backend};
 
@@ -10,10 +11,10 @@ use dual_db::{Connection, Result, on_each_backend};
 pub struct OperatorActionRow {
     /// The claim.
     pub claim_id: String,
-    /// `retry` or `force`.
-    pub action: String,
+    /// What kind of action it was.
+    pub action: ActionKind,
     /// The answer that was given in the gateway's place, where it was forced.
-    pub answer: Option<String>,
+    pub answer: Option<Forced>,
     /// Why.
     pub reason: String,
     /// Who, as they call themselves.
@@ -21,9 +22,9 @@ pub struct OperatorActionRow {
     /// From which address.
     pub client: String,
     /// Where the payment stood.
-    pub state_before: String,
+    pub state_before: PaymentState,
     /// Where it stood then.
-    pub state_after: String,
+    pub state_after: PaymentState,
     /// When.
     pub at_us: i64,
 }

@@ -2,7 +2,7 @@
 //! stopped can never overwrite what others did since.
 
 use super::schema::sagas;
-use crate::domain::saga::{Saga, State};
+use crate::domain::saga::{PaymentState, Saga, State};
 use diesel::prelude::*;
 use dual_db::{Connection, Error, Result, load_for_update, load_skipping_locked, on_each_backend};
 
@@ -36,9 +36,9 @@ pub struct StoredSaga {
 }
 
 impl StoredSaga {
-    /// Where it stands: its saga's state, or `stuck`.
-    pub fn state_name(&self) -> &'static str {
-        if self.stuck_reason.is_some() { State::STUCK } else { self.saga.state().name() }
+    /// The state of the payment.
+    pub fn state(&self) -> PaymentState {
+        PaymentState::of(self.saga.state(), self.stuck_reason.is_some())
     }
 
     /// Whether nothing was written since a gateway call was planned: its answer is still to come.
@@ -69,7 +69,7 @@ struct Row {
 #[diesel(table_name = sagas, treat_none_as_default_value = false, treat_none_as_null = true)]
 struct NewRow<'a> {
     claim_id: &'a str,
-    state: &'a str,
+    state: State,
     amount_cents: i64,
     facts: String,
     content_hash: &'a str,
@@ -110,7 +110,7 @@ impl Row {
 fn new_row(stored: &StoredSaga) -> NewRow<'_> {
     NewRow {
         claim_id: &stored.saga.claim_id,
-        state: stored.saga.state().name(),
+        state: stored.saga.state(),
         amount_cents: stored.saga.amount_cents,
         facts: serde_json::to_string(&stored.saga).expect("a saga is plain data"),
         content_hash: &stored.content_hash,
@@ -232,10 +232,8 @@ pub fn write(connection: &mut Connection, stored: &mut StoredSaga) -> Result<()>
 /// Which sagas to list.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ListFilter {
-    /// Only those in this state that get on.
-    pub state: Option<State>,
-    /// Only those that do not get on.
-    pub stuck: bool,
+    /// Only those of payments in this state.
+    pub state: Option<PaymentState>,
     /// Only those before this key.
     pub before: Option<i64>,
 }
@@ -247,7 +245,7 @@ pub struct ListFilter {
 pub struct Listed {
     pub id: i64,
     pub claim_id: String,
-    pub state: String,
+    pub state: State,
     pub amount_cents: i64,
     pub stuck_reason: Option<String>,
     pub next_attempt_at_us: Option<i64>,
@@ -259,11 +257,10 @@ pub struct Listed {
 pub fn list(connection: &mut Connection, filter: &ListFilter, limit: i64) -> Result<Vec<Listed>> {
     Ok(on_each_backend!(connection, |c| {
         let mut query = sagas::table.select(Listed::as_select()).order(sagas::id.desc()).limit(limit).into_boxed();
-        if let Some(state) = filter.state {
-            query = query.filter(sagas::state.eq(state.name()).and(sagas::stuck_reason.is_null()));
-        }
-        if filter.stuck {
-            query = query.filter(sagas::stuck_reason.is_not_null());
+        match filter.state {
+            None => {}
+            Some(PaymentState::Stuck) => query = query.filter(sagas::stuck_reason.is_not_null()),
+            Some(state) => query = query.filter(sagas::state.eq(state).and(sagas::stuck_reason.is_null())),
         }
         if let Some(before) = filter.before {
             query = query.filter(sagas::id.lt(before));
@@ -283,7 +280,7 @@ pub fn count_stuck(connection: &mut Connection) -> Result<i64> {
 }
 
 /// How many sagas stand where.
-pub fn counts(connection: &mut Connection) -> Result<Vec<(String, i64)>> {
+pub fn counts(connection: &mut Connection) -> Result<Vec<(State, i64)>> {
     Ok(on_each_backend!(connection, |c| {
         sagas::table.group_by(sagas::state).select((sagas::state, diesel::dsl::count_star())).load(c)
     })?)

@@ -1,8 +1,9 @@
 //! The ledger: double entry, whole cents, append-only. A transfer moves an amount from one account's credit to another's
 //! debit; nothing is ever changed or deleted, a mistake is undone by a transfer that names the one it reverses.
 
-use serde::{Deserialize, Serialize};
 use std::fmt;
+use text_enum::text_enum;
+use utoipa::ToSchema;
 
 /// The most that one transfer moves, in cents: far more than a claim can be due, and so little that no sum gets too large.
 pub const MOST_CENTS: i64 = 1_000_000_000_000;
@@ -37,72 +38,46 @@ impl fmt::Display for Account {
     }
 }
 
-/// What a transfer is for. There is at most one of each kind for a claim.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// Plan budget to provider payable, pending.
-    Reserve,
-    /// Makes the reservation final.
-    Post,
-    /// Voids the reservation.
-    Release,
-    /// Provider payable to cash: the gateway paid.
-    Disburse,
-    /// Cash back to provider payable: the gateway took the payment back at our wish.
-    Refund,
-    /// Cash back to provider payable: the payment came back by itself.
-    Return,
-    /// Undoes a posted reservation or a receivable.
-    Reverse,
-    /// A net fee below zero: the provider owes the plan.
-    Receivable,
-    /// Provider payable to receivable: what was paid, had to be taken back and cannot be had from the gateway, the provider
-    /// owes.
-    #[serde(rename = "owe")]
-    OpenReceivable,
-    /// Undoes that: the money came back after all.
-    #[serde(rename = "acquit")]
-    CloseReceivable,
-}
-
-impl Kind {
-    /// Its name, in ids and in the database.
-    pub fn name(self) -> &'static str {
-        match self {
-            Kind::Reserve => "reserve",
-            Kind::Post => "post",
-            Kind::Release => "release",
-            Kind::Disburse => "disburse",
-            Kind::Refund => "refund",
-            Kind::Return => "return",
-            Kind::Reverse => "reverse",
-            Kind::Receivable => "receivable",
-            Kind::OpenReceivable => "owe",
-            Kind::CloseReceivable => "acquit",
-        }
+text_enum! {
+    /// What a transfer is for. There is at most one of each kind for a claim, and its id ends with the kind's text.
+    #[derive(PartialOrd, Ord, ToSchema)]
+    #[schema(as = TransferKind)]
+    pub enum Kind {
+        /// Plan budget to provider payable, pending.
+        Reserve = "reserve",
+        /// Makes the reservation final.
+        Post = "post",
+        /// Voids the reservation.
+        Release = "release",
+        /// Provider payable to cash: the gateway paid.
+        Disburse = "disburse",
+        /// Cash back to provider payable: the gateway took the payment back at our wish.
+        Refund = "refund",
+        /// Cash back to provider payable: the payment came back by itself.
+        Return = "return",
+        /// Undoes a posted reservation or a receivable.
+        Reverse = "reverse",
+        /// A net fee below zero: the provider owes the plan.
+        Receivable = "receivable",
+        /// Provider payable to receivable: what was paid, had to be taken back and cannot be had from the gateway, the
+        /// provider owes.
+        OpenReceivable = "owe",
+        /// Undoes that: the money came back after all.
+        CloseReceivable = "acquit",
     }
 }
 
-/// Whether a transfer counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Weight {
-    /// It is reserved until it is posted or voided.
-    Pending,
-    /// It counts.
-    Posted,
-    /// It ends a pending transfer and moves nothing.
-    Void,
-}
-
-impl Weight {
-    /// Its name in the database.
-    pub fn name(self) -> &'static str {
-        match self {
-            Weight::Pending => "pending",
-            Weight::Posted => "posted",
-            Weight::Void => "void",
-        }
+text_enum! {
+    /// Whether a transfer counts.
+    #[derive(PartialOrd, Ord, ToSchema)]
+    #[schema(as = TransferWeight)]
+    pub enum Weight {
+        /// It is reserved until it is posted or voided.
+        Pending = "pending",
+        /// It counts.
+        Posted = "posted",
+        /// It ends a pending transfer and moves nothing.
+        Void = "void",
     }
 }
 
@@ -131,7 +106,7 @@ pub struct Transfer {
 
 /// The id of a claim's transfer of a kind.
 pub fn transfer_id(claim_id: &str, kind: Kind) -> String {
-    format!("{claim_id}.{}", kind.name())
+    format!("{claim_id}.{kind}")
 }
 
 /// Whose money it is about: what every transfer of a claim needs to know.

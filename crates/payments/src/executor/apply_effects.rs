@@ -56,7 +56,7 @@ impl Executor {
             out.alarm(claim_id, what);
         }
         for event in &plan.outcomes {
-            let state = stored.saga.state().name();
+            let state = stored.saga.state();
             out.reports.push(Report::Outcome { claim_id: claim_id.clone(), state, republished: is_republish });
             let messages = if is_republish { &mut out.republished } else { &mut out.messages };
             messages.extend(messages::outcome(stored, event));

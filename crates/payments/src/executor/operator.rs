@@ -3,7 +3,7 @@
 use super::{Executor, held};
 use crate::db::operator_actions::{self, OperatorActionRow};
 use crate::db::sagas::StoredSaga;
-use crate::domain::saga::{self, Effect, Forced, Input, PlannedCall, State};
+use crate::domain::saga::{self, ActionKind, Effect, Forced, Input, PaymentState, PlannedCall};
 use dual_db::Result;
 
 /// An operator action on a payment.
@@ -36,7 +36,7 @@ pub enum ActionOutcome {
     /// The payment stands where this cannot be done.
     Refused {
         /// Its state.
-        state: &'static str,
+        state: PaymentState,
         /// Why, and what can be done.
         why: String,
     },
@@ -45,10 +45,10 @@ pub enum ActionOutcome {
 }
 
 impl Action {
-    fn name(self) -> &'static str {
+    fn kind(self) -> ActionKind {
         match self {
-            Action::Retry => "retry",
-            Action::Force(_) => "force",
+            Action::Retry => ActionKind::Retry,
+            Action::Force(_) => ActionKind::Force,
         }
     }
 }
@@ -67,7 +67,7 @@ impl Executor {
                 return Ok(());
             };
             self.check_key_age(stored, now);
-            let state_before = stored.state_name();
+            let state_before = stored.state();
             let input = match allowed(action, stored) {
                 Ok(input) => input,
                 Err(refusal) => {
@@ -75,7 +75,7 @@ impl Executor {
                     return Ok(());
                 }
             };
-            let answer = if let Input::Forced(answer) = input { Some(answer.name()) } else { None };
+            let answer = if let Input::Forced(answer) = input { Some(answer) } else { None };
             let result = saga::advance(stored.saga.clone(), input);
             if result.1.iter().any(|effect| matches!(effect, Effect::Stuck(_))) {
                 let why = "that contradicts what is known of this payment: look at its transfers".to_owned();
@@ -86,13 +86,13 @@ impl Executor {
             self.apply_effects(connection, stored, result, now, out)?;
             let row = OperatorActionRow {
                 claim_id: claim_id.to_owned(),
-                action: action.name().to_owned(),
-                answer: answer.map(str::to_owned),
+                action: action.kind(),
+                answer,
                 reason: actor.reason.clone(),
                 operator: actor.operator.clone(),
                 client: actor.client.clone(),
-                state_before: state_before.to_owned(),
-                state_after: stored.state_name().to_owned(),
+                state_before,
+                state_after: stored.state(),
                 at_us: now.us,
             };
             operator_actions::insert(connection, &row)?;
@@ -101,8 +101,8 @@ impl Executor {
             Ok(())
         })?;
         if let ActionOutcome::Done(_) = outcome {
-            metrics::counter!("operator_actions_total", "action" => action.name()).increment(1);
-            tracing::warn!(claim_id, action = action.name(), client = actor.client, "operator action applied");
+            metrics::counter!("operator_actions_total", "action" => action.kind().as_str()).increment(1);
+            tracing::warn!(claim_id, action = action.kind().as_str(), client = actor.client, "operator action applied");
             outcome = ActionOutcome::Done(calls);
         }
         Ok(outcome)
@@ -112,11 +112,11 @@ impl Executor {
 /// The input that the action is for this saga, or its refusal.
 fn allowed(action: Action, stored: &StoredSaga) -> std::result::Result<Input, ActionOutcome> {
     let saga = &stored.saga;
-    let state = stored.state_name();
+    let state = stored.state();
     let refused = |why: String| Err(ActionOutcome::Refused { state, why: format!("the payment is {state}{why}") });
     let is_stuck = stored.stuck_reason.is_some();
     if saga.is_at_rest() {
-        let next = if state == State::Unverified.name() {
+        let next = if state == PaymentState::Unverified {
             "; it waits until its claim is reannounced: run 'claim_process reannounce'"
         } else {
             "; nothing is left to do"

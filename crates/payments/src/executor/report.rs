@@ -1,11 +1,13 @@
 //! What a transaction logs and counts: after its commit, and once. A transaction may be run twice, and one that was rolled
 //! back has done nothing that could be reported.
 
+use crate::domain::saga::State;
+
 /// Something that a transaction did.
 #[derive(Debug)]
 pub(super) enum Report {
     /// A payment's outcome is published, perhaps not for the first time.
-    Outcome { claim_id: String, state: &'static str, republished: bool },
+    Outcome { claim_id: String, state: State, republished: bool },
     /// A payment came back.
     Returned { claim_id: String },
     /// An operator must look.
@@ -23,8 +25,8 @@ impl Report {
     pub(super) fn make(self) {
         match self {
             Self::Outcome { claim_id, state, republished } => {
-                metrics::counter!("payment_outcomes_published_total", "state" => state).increment(1);
-                tracing::info!(claim_id, state, republished, "payment outcome published");
+                metrics::counter!("payment_outcomes_published_total", "state" => state.as_str()).increment(1);
+                tracing::info!(claim_id, state = state.as_str(), republished, "payment outcome published");
             }
             Self::Returned { claim_id } => {
                 metrics::counter!("payments_returned_total").increment(1);

@@ -2,6 +2,7 @@
 //! saga requires it. Computed in the database.
 
 use super::money::money;
+use crate::domain::saga::State;
 use crate::queries::{self, Audit, ClaimBooks, Turnover};
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
@@ -39,7 +40,7 @@ pub(super) struct AuditAnswer {
     cash_out: String,
     cash_out_cents: i64,
     accounts: Vec<AccountAnswer>,
-    payments: BTreeMap<String, i64>,
+    payments: BTreeMap<&'static str, i64>,
     off: Vec<BooksAnswer>,
     claims: Vec<BooksAnswer>,
     /// Where the next page of `claims` begins; null on the last one.
@@ -58,7 +59,8 @@ struct AccountAnswer {
 #[derive(Serialize, ToSchema)]
 struct BooksAnswer {
     claim_id: String,
-    state: String,
+    #[schema(value_type = String)]
+    state: State,
     #[schema(value_type = Money)]
     amount: String,
     #[schema(value_type = Money)]
@@ -99,7 +101,7 @@ pub(super) async fn audit(
         cash_out: money(cash_out_cents),
         cash_out_cents,
         accounts: turnovers.into_iter().map(AccountAnswer::from).collect(),
-        payments: payments.into_iter().collect(),
+        payments: payments.into_iter().map(|(state, count)| (state.as_str(), count)).collect(),
         off: off.into_iter().map(BooksAnswer::from).collect(),
         claims: claims.into_iter().map(BooksAnswer::from).collect(),
         next_cursor,

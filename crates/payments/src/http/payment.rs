@@ -1,43 +1,26 @@
 //! `GET /v1/payments/{claim_id}`: the state of a claim's payment, step by step, with its transfers.
 
 use super::money::money;
-use crate::domain::saga::{Disbursement, Reservation, State};
+use crate::domain::ledger::{Kind, Weight};
+use crate::domain::saga::{ActionKind, Disbursement, Forced, PaymentState, Reservation};
 use crate::queries::{OperatorActionRow, Payment, StoredSaga, TransferRow, find_payment};
 use actix_web::{HttpResponse, web};
 use claim_events::{Cause, Compensation, OutcomeKind, Step, rfc3339};
 use serde::Serialize;
-use service_runtime::api::{Money, Time, one_of};
+use service_runtime::api::{Money, Time};
 use service_runtime::database_gate::DatabaseGate;
 use service_runtime::problem::Problem;
-use utoipa::openapi::{RefOr, Schema};
-use utoipa::{PartialSchema, ToSchema};
+use text_enum::text_enum;
+use utoipa::ToSchema;
 
 /// The most operator actions that are shown.
 const MOST_ACTIONS: i64 = 100;
-
-/// The schema of the state of a payment: the names of [`State`], and `stuck`. There are no values of this type.
-pub(super) enum StateName {}
-
-impl ToSchema for StateName {}
-
-impl PartialSchema for StateName {
-    fn schema() -> RefOr<Schema> {
-        let mut names = one_of(State::ALL.into_iter().map(State::name).chain([State::STUCK]));
-        names.description = Some(
-            "The state of a payment. `stuck` is `suspect`, `working` or `unwinding` without progress; or settled or unwound, where \
-             claim_process has not recorded an unsolicited outcome although it was published again and again."
-                .to_owned(),
-        );
-        names.into()
-    }
-}
 
 /// A payment with its steps and transfers.
 #[derive(Serialize, ToSchema)]
 pub(super) struct PaymentAnswer {
     claim_id: String,
-    #[schema(value_type = StateName)]
-    state: &'static str,
+    state: PaymentState,
     #[schema(value_type = Money)]
     amount: String,
     plan_group: String,
@@ -64,10 +47,31 @@ pub(super) struct PaymentAnswer {
 #[derive(Serialize, ToSchema)]
 struct StepAnswer {
     step: Step,
-    state: &'static str,
+    state: StepState,
     /// Requests that got no definite answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     attempts_without_answer: Option<u32>,
+}
+
+text_enum! {
+    /// Where a step of a payment stands.
+    #[derive(ToSchema)]
+    enum StepState {
+        /// Nothing was done.
+        NotDone = "not_done",
+        /// The gateway's answer is awaited.
+        UnderWay = "under_way",
+        /// It was refused.
+        Failed = "failed",
+        /// It is done.
+        Done = "done",
+        /// It is being compensated.
+        BeingUndone = "being_undone",
+        /// It is compensated.
+        Undone = "undone",
+        /// It could not be compensated: the provider owes what was paid.
+        Owed = "owed",
+    }
 }
 
 #[derive(Serialize, ToSchema)]
@@ -89,12 +93,12 @@ struct OutcomeAnswer {
 #[derive(Serialize, ToSchema)]
 struct TransferAnswer {
     id: String,
-    kind: String,
+    kind: Kind,
     debit: String,
     credit: String,
     #[schema(value_type = Money)]
     amount: String,
-    weight: String,
+    weight: Weight,
     ends_pending: Option<String>,
     reverses: Option<String>,
     #[schema(value_type = Time)]
@@ -103,17 +107,16 @@ struct TransferAnswer {
 
 #[derive(Serialize, ToSchema)]
 struct OperatorActionResponse {
-    /// `retry` or `force`.
-    act: String,
+    act: ActionKind,
     /// The answer given in the gateway's stead, where it was forced.
-    answer: Option<String>,
+    answer: Option<Forced>,
     reason: String,
     /// Who, as they call themselves.
     operator: Option<String>,
     /// The address of the client.
     client: String,
-    state_before: String,
-    state_after: String,
+    state_before: PaymentState,
+    state_after: PaymentState,
     #[schema(value_type = Time)]
     at: String,
 }
@@ -158,7 +161,7 @@ pub(super) fn no_payment() -> Problem {
 
 impl From<Payment> for PaymentAnswer {
     fn from(Payment { saga: stored, transfers, operator_actions }: Payment) -> Self {
-        let state = stored.state_name();
+        let state = stored.state();
         let reason = stored.saga.reason();
         let StoredSaga {
             saga, revision, stuck_reason, worker, next_attempt_at_us, started_at_us, updated_at_us, ..
@@ -236,31 +239,31 @@ impl From<OperatorActionRow> for OperatorActionResponse {
     }
 }
 
-fn reserve_state(reservation: Reservation) -> &'static str {
+fn reserve_state(reservation: Reservation) -> StepState {
     match reservation {
-        Reservation::None => "not_done",
-        Reservation::Refused => "failed",
-        Reservation::Pending | Reservation::Posted => "done",
-        Reservation::Released | Reservation::Reversed => "undone",
+        Reservation::None => StepState::NotDone,
+        Reservation::Refused => StepState::Failed,
+        Reservation::Pending | Reservation::Posted => StepState::Done,
+        Reservation::Released | Reservation::Reversed => StepState::Undone,
     }
 }
 
-fn disburse_state(disbursement: Disbursement) -> &'static str {
+fn disburse_state(disbursement: Disbursement) -> StepState {
     match disbursement {
-        Disbursement::None => "not_done",
-        Disbursement::Intended => "under_way",
-        Disbursement::Declined => "failed",
-        Disbursement::Paid { .. } => "done",
-        Disbursement::RefundIntended { .. } => "being_undone",
-        Disbursement::Refunded | Disbursement::Returned => "undone",
-        Disbursement::Owed { .. } => "owed",
+        Disbursement::None => StepState::NotDone,
+        Disbursement::Intended => StepState::UnderWay,
+        Disbursement::Declined => StepState::Failed,
+        Disbursement::Paid { .. } => StepState::Done,
+        Disbursement::RefundIntended { .. } => StepState::BeingUndone,
+        Disbursement::Refunded | Disbursement::Returned => StepState::Undone,
+        Disbursement::Owed { .. } => StepState::Owed,
     }
 }
 
-fn post_state(reservation: Reservation) -> &'static str {
+fn post_state(reservation: Reservation) -> StepState {
     match reservation {
-        Reservation::Posted => "done",
-        Reservation::Reversed => "undone",
-        Reservation::None | Reservation::Refused | Reservation::Pending | Reservation::Released => "not_done",
+        Reservation::Posted => StepState::Done,
+        Reservation::Reversed => StepState::Undone,
+        Reservation::None | Reservation::Refused | Reservation::Pending | Reservation::Released => StepState::NotDone,
     }
 }

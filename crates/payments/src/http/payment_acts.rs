@@ -10,11 +10,9 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use operator_api::{ActionBody, Finding, OperatorAction, Operators, ReasonedBody};
 use serde::Deserialize;
-use service_runtime::api::one_of;
 use service_runtime::database_gate::DatabaseGate;
 use service_runtime::problem::Problem;
-use utoipa::openapi::{RefOr, Schema};
-use utoipa::{PartialSchema, ToSchema};
+use utoipa::ToSchema;
 
 /// What operators' actions on payments need, as application data.
 #[derive(Debug, Clone)]
@@ -41,19 +39,8 @@ pub(super) struct ForceBody {
     operator: Option<String>,
     /// What the gateway would answer: paid, declined, refunded, returned; or owed, where it was paid and the gateway will not
     /// give it back, so that the provider owes it. Which of these are possible depends on what the payment waits for.
-    #[schema(required, value_type = ForceAnswer)]
+    #[schema(required, value_type = Forced)]
     answer: Option<String>,
-}
-
-/// The schema of what `answer` may be: the names of [`Forced`]. There are no values of this type.
-enum ForceAnswer {}
-
-impl ToSchema for ForceAnswer {}
-
-impl PartialSchema for ForceAnswer {
-    fn schema() -> RefOr<Schema> {
-        one_of(Forced::ALL.map(Forced::name)).into()
-    }
 }
 
 impl ActionBody for ForceBody {
@@ -65,7 +52,7 @@ impl ActionBody for ForceBody {
     }
 
     fn own_findings(&self) -> Vec<Finding> {
-        let is_unknown = self.answer.as_deref().is_some_and(|name| Forced::of_name(name).is_none());
+        let is_unknown = self.answer.as_deref().is_some_and(|answer| answer.parse::<Forced>().is_err());
         is_unknown.then(|| answer_finding("unknown", &Forced::ALL)).into_iter().collect()
     }
 }
@@ -117,7 +104,7 @@ pub(super) async fn force(
     operations: web::Data<PaymentOperations>,
 ) -> Result<HttpResponse, Problem> {
     let (sent, body) = operations.operators.read::<ForceBody>(&request, payload).await?;
-    let answer = body.answer.as_deref().and_then(Forced::of_name);
+    let answer = body.answer.as_deref().and_then(|answer| answer.parse().ok());
     Ok(HttpResponse::Ok().json(operations.act(claim_id.into_inner(), Action::Force(answer), sent).await?))
 }
 
@@ -133,7 +120,7 @@ impl PaymentOperations {
             ActionOutcome::NoPayment => return Err(no_payment()),
             ActionOutcome::Refused { state, why } => {
                 let title = "The payment stands where this cannot be done";
-                return Err(Problem::new(StatusCode::CONFLICT, "wrong-state", title, why).with("state", state));
+                return Err(Problem::new(StatusCode::CONFLICT, "wrong-state", title, why).with("state", state.as_str()));
             }
             ActionOutcome::AnswerMissing(possible) => {
                 return Err(operator_api::refused(&[answer_finding("required", possible)]));

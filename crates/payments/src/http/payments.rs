@@ -1,8 +1,7 @@
 //! `GET /v1/payments`: payments by state, newest first, so that what is stuck can be found.
 
 use super::money::money;
-use super::payment::StateName;
-use crate::domain::saga::State;
+use crate::domain::saga::PaymentState;
 use crate::queries::{ListFilter, Listed, list_payments};
 use actix_web::{HttpResponse, web};
 use claim_events::rfc3339;
@@ -12,6 +11,7 @@ use service_runtime::database_gate::DatabaseGate;
 use service_runtime::page::{self, Cursors};
 use service_runtime::problem::Problem;
 use service_runtime::query::Query;
+use text_enum::UnknownText;
 use utoipa::{IntoParams, ToSchema};
 
 const DEFAULT_LIMIT: i64 = 50;
@@ -23,7 +23,7 @@ const MOST: i64 = 500;
 pub(super) struct ListQuery {
     /// Payments in this state: `suspect`, `working`, `unwinding`, `settled` or `unwound`; or `stuck`, which is any of the first three
     /// without progress.
-    #[param(inline, value_type = Option<StateName>)]
+    #[param(inline, value_type = Option<PaymentState>)]
     state: Option<String>,
     /// How many payments a page has: 1 to 500, by default 50.
     #[param(minimum = 1, maximum = 500, example = 50)]
@@ -43,8 +43,7 @@ pub(super) struct Page {
 #[derive(Serialize, ToSchema)]
 struct PaymentLine {
     claim_id: String,
-    #[schema(value_type = StateName)]
-    state: String,
+    state: PaymentState,
     #[schema(value_type = Money)]
     amount: String,
     stuck_reason: Option<String>,
@@ -64,18 +63,9 @@ struct PaymentLine {
 pub(super) async fn list(query: Query<ListQuery>, database: web::Data<DatabaseGate>) -> Result<HttpResponse, Problem> {
     let ListQuery { state, limit, cursor } = query.0;
     let limit = page::limit(limit, DEFAULT_LIMIT, MOST)?;
-    let (state, stuck) = match state.as_deref() {
-        None => (None, false),
-        Some(State::STUCK) => (None, true),
-        Some(name) => match State::ALL.into_iter().find(|state| state.name() == name) {
-            Some(state) => (Some(state), false),
-            None => {
-                let names: Vec<&str> = State::ALL.into_iter().map(State::name).chain([State::STUCK]).collect();
-                return Err(Problem::malformed(format!("state must be one of {}", names.join(", "))));
-            }
-        },
-    };
-    let filter = ListFilter { state, stuck, before: CURSORS.read(cursor.as_deref())? };
+    let unknown = |error: UnknownText| Problem::malformed(format!("state must be one of {}", error.known().join(", ")));
+    let state = state.as_deref().map(str::parse).transpose().map_err(unknown)?;
+    let filter = ListFilter { state, before: CURSORS.read(cursor.as_deref())? };
     // One more than the limit shows whether there is a next page.
     let mut found = database.run(move |database| list_payments(database, &filter, limit + 1)).await?;
     let next_cursor = page::cut(&mut found, limit, |last| CURSORS.write(&last.id));
@@ -86,7 +76,7 @@ impl From<Listed> for PaymentLine {
     fn from(listed: Listed) -> Self {
         Self {
             claim_id: listed.claim_id,
-            state: if listed.stuck_reason.is_some() { State::STUCK.to_owned() } else { listed.state },
+            state: PaymentState::of(listed.state, listed.stuck_reason.is_some()),
             amount: money(listed.amount_cents),
             stuck_reason: listed.stuck_reason,
             next_attempt_at: listed.next_attempt_at_us.map(rfc3339),

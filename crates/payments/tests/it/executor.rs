@@ -5,7 +5,7 @@ use claim_events::OutcomeKind;
 use diesel::{RunQueryDsl, sql_query};
 use dual_db::{Connection, Database, Error, on_each_backend};
 use payments::db::sagas::{self, count_stuck};
-use payments::domain::saga::{Call, Disbursement, Input, PayAnswer, RefundAnswer, Reservation, State};
+use payments::domain::saga::{Call, Disbursement, Input, PayAnswer, PaymentState, RefundAnswer, Reservation, State};
 use payments::executor::operator::{Action, ActionOutcome, Actor};
 use payments::gateway::Dispatcher;
 use payments::settings::BudgetSettings;
@@ -182,11 +182,11 @@ on_both_databases! {
         let mut refund = instance.answer(&pay[0], approved(100));
         let lost = Input::RefundAnswer(RefundAnswer::Unknown { retry_after_ms: None });
         for _ in 0..2 {
-            assert_eq!(instance.saga(CLAIM).state_name(), "unwinding");
+            assert_eq!(instance.saga(CLAIM).state(), PaymentState::Unwinding);
             instance.answer(&refund[0], lost.clone());
             refund = instance.resume();
         }
-        assert_eq!(instance.saga(CLAIM).state_name(), "stuck", "that is counted from zero");
+        assert_eq!(instance.saga(CLAIM).state(), PaymentState::Stuck, "that is counted from zero");
     }
 
     fn a_void_after_settlement_reverses_and_refunds(database: &Database) {

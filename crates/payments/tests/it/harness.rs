@@ -88,9 +88,10 @@ impl Instance {
     }
 
     pub fn transfer_kinds(&self, claim_id: &str) -> Vec<String> {
-        let mut transfers = self.database.read(|c| db::ledger::of_claim(c, claim_id)).expect("reads");
-        transfers.sort_by(|a, b| a.kind.cmp(&b.kind));
-        transfers.into_iter().map(|transfer| transfer.kind).collect()
+        let transfers = self.database.read(|c| db::ledger::of_claim(c, claim_id)).expect("reads");
+        let mut kinds: Vec<String> = transfers.into_iter().map(|transfer| transfer.kind.to_string()).collect();
+        kinds.sort();
+        kinds
     }
 
     /// Takes what waits out of the outbox, as Kafka would, and reads it.

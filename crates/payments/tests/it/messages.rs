@@ -4,6 +4,7 @@ use crate::harness::{Approving, CLAIM, Instance, settings};
 use claim_events::{ClaimBody, ClaimEvent, Event, KnownOutcome, OutcomeKind, OutcomeRecorded};
 use dual_db::Database;
 use event_bus::{Handler, IncomingMessage};
+use payments::domain::saga::State;
 use payments::events::claims::Claims;
 use payments::gateway::Dispatcher;
 use payments::settings::Settings;
@@ -88,7 +89,7 @@ on_both_databases! {
             let answered = answered.recv_timeout(Duration::from_secs(10)).expect("both neighbours are paid");
             instance.executor.apply_answers(std::slice::from_ref(&answered.answer)).expect("writes");
         }
-        assert_eq!(instance.saga("neighbour").saga.state().name(), "settled");
+        assert_eq!(instance.saga("neighbour").saga.state(), State::Settled);
         assert_eq!(instance.published(), 2);
         assert_eq!(dispatcher.in_flight(), 0);
     }

@@ -5,7 +5,7 @@ use claim_events::{Cause, Compensation, OutcomeKind, PaymentEvent, Unwound};
 use dual_db::Database;
 use payments::db::operator_actions;
 use payments::domain::gateway_call::PlannedCall;
-use payments::domain::saga::{Forced, Input, RefundAnswer};
+use payments::domain::saga::{Forced, Input, PaymentState, RefundAnswer};
 use payments::executor::operator::{Action, ActionOutcome, Actor};
 use serde_json::{Value, json};
 use test_support::{TestDatabase, on_both_databases};
@@ -161,17 +161,17 @@ on_both_databases! {
             let ActionOutcome::Done(calls) = retry(&instance) else { panic!("it is tried") };
             // Its answer may come at any moment, so the operator's does not compete with it.
             assert!(
-                matches!(force(&instance, Some(Forced::Owed)), ActionOutcome::Refused { state: "unwinding", why } if why.contains("in progress"))
+                matches!(force(&instance, Some(Forced::Owed)), ActionOutcome::Refused { state: PaymentState::Unwinding, why } if why.contains("in progress"))
             );
             instance.answer(&calls[0], Input::RefundAnswer(RefundAnswer::Unknown { retry_after_ms: None }));
             assert_eq!(end(&instance), (None, None), "it is not stuck again yet");
         }
         assert!(matches!(force(&instance, None), ActionOutcome::AnswerMissing(possible) if possible.contains(&Forced::Owed)));
-        assert!(matches!(force(&instance, Some(Forced::Paid)), ActionOutcome::Refused { state: "unwinding", .. }));
+        assert!(matches!(force(&instance, Some(Forced::Paid)), ActionOutcome::Refused { state: PaymentState::Unwinding, .. }));
         assert_eq!(force(&instance, Some(Forced::Owed)), ActionOutcome::Done(vec![]));
         assert_eq!((end(&instance).0, instance.books_off()), (Some(OutcomeKind::Unwound), 0));
         assert_eq!(instance.transfer_kinds(CLAIM), ["disburse", "owe", "release", "reserve"]);
-        assert!(matches!(force(&instance, Some(Forced::Owed)), ActionOutcome::Refused { state: "unwound", .. }));
+        assert!(matches!(force(&instance, Some(Forced::Owed)), ActionOutcome::Refused { state: PaymentState::Unwound, .. }));
     }
 
     fn a_retry_allows_to_force_only_what_was_stuck(database: &Database) {
@@ -200,7 +200,7 @@ on_both_databases! {
         assert!(unwound_event.code == "amount_mismatch" && unwound_event.words.ends_with("the provider owes it"), "{unwound_event:?}");
         assert_eq!(instance.books_off(), 0);
         let acts = instance.database.read(|c| operator_actions::last_of_claim(c, CLAIM, 10)).expect("reads");
-        assert_eq!((acts[0].answer.as_deref(), acts[0].operator.as_deref()), (Some("owed"), Some("A. Smith")));
+        assert_eq!((acts[0].answer, acts[0].operator.as_deref()), (Some(Forced::Owed), Some("A. Smith")));
 
         // The gateway refunds it after all: then it is not owed, which is another outcome, and an unsolicited one.
         instance.answer(&late, refunded());
@@ -232,7 +232,7 @@ on_both_databases! {
         stuck_payment(&instance);
         assert_eq!(force(&instance, None), ActionOutcome::AnswerMissing(&[Forced::Paid, Forced::Declined]));
         assert!(
-            matches!(force(&instance, Some(Forced::Refunded)), ActionOutcome::Refused { state: "stuck", why } if why.contains("paid, declined"))
+            matches!(force(&instance, Some(Forced::Refunded)), ActionOutcome::Refused { state: PaymentState::Stuck, why } if why.contains("paid, declined"))
         );
         assert!(matches!(force(&instance, Some(Forced::Paid)), ActionOutcome::Done(_)));
         assert_eq!((end(&instance).0, instance.books_off()), (Some(OutcomeKind::Settled), 0));

@@ -5,7 +5,9 @@ use crate::harness::{CLAIM, Instance, approved, declined, event, reconcile, refu
 use claim_events::{Cause, Compensation, KnownOutcome, OutcomeKind, OutcomeRecorded};
 use dual_db::Database;
 use payments::db::restore_marker;
-use payments::domain::saga::{Call, Disbursement, Forced, Input, LookUpAnswer, PayAnswer, PlannedCall, State};
+use payments::domain::saga::{
+    Call, Disbursement, Forced, Input, LookUpAnswer, PayAnswer, PaymentState, PlannedCall, State,
+};
 use payments::executor::operator::{Action, ActionOutcome, Actor};
 use payments::executor::{ClaimEventRead, Received};
 use test_support::on_both_databases;
@@ -204,7 +206,7 @@ on_both_databases! {
         let calls = instance.receive(&asked(event(CLAIM, 100, 1), None));
         answer_look_up(&instance, &calls, LookUpAnswer::NotFound);
         let before = instance.saga(CLAIM);
-        assert!(matches!(force(&instance, Forced::Declined), ActionOutcome::Refused { state: "stuck", why } if why.contains("contradicts")));
+        assert!(matches!(force(&instance, Forced::Declined), ActionOutcome::Refused { state: PaymentState::Stuck, why } if why.contains("contradicts")));
         assert_eq!(instance.saga(CLAIM), before, "nothing was changed");
         assert_eq!(force(&instance, Forced::Paid), ActionOutcome::Done(vec![]));
         assert_eq!((outcome(&instance), instance.books_off()), (Some((OutcomeKind::Settled, 1)), 0));

@@ -259,14 +259,14 @@ impl Alone {
                     Effect::Reserve(transfer) => {
                         let covered = self.case != Case::NoBudget;
                         if covered {
-                            self.transfers.push(transfer.kind.name().to_owned());
+                            self.transfers.push(transfer.kind.to_string());
                         }
                         let (next, more) = saga::advance(saga, Input::Reserved { covered });
                         saga = next;
                         effects.extend(more);
                     }
                     Effect::Book(transfer) | Effect::ReserveAnyway(transfer) => {
-                        self.transfers.push(transfer.kind.name().to_owned());
+                        self.transfers.push(transfer.kind.to_string());
                     }
                     Effect::Call(call) => {
                         self.requests.push(if matches!(call, Call::Refund { .. }) { "refund" } else { "pay" });

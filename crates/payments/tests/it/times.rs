@@ -6,7 +6,7 @@ use claim_events::{Cause, OutcomeKind};
 use diesel::{RunQueryDsl, sql_query};
 use dual_db::{Connection, Database, on_each_backend};
 use payments::db::sagas::{self, ListFilter};
-use payments::domain::saga::{Call, Input, LookUpAnswer, PayAnswer, State};
+use payments::domain::saga::{Call, Input, LookUpAnswer, PayAnswer, PaymentState, State};
 use payments::executor::clock::Clock;
 use payments::settings::Settings;
 use std::sync::Arc;
@@ -104,7 +104,7 @@ on_both_databases! {
         assert_eq!(spoils.expect("spoils"), 1);
         timed.pass(SECOND);
         assert_eq!(timed.take_up(), []);
-        let due = database.read(|c| sagas::list(c, &ListFilter { stuck: true, ..ListFilter::default() }, 10));
+        let due = database.read(|c| sagas::list(c, &ListFilter { state: Some(PaymentState::Stuck), before: None }, 10));
         let due: Vec<Option<i64>> = due.expect("lists").into_iter().map(|listed| listed.next_attempt_at_us).collect();
         assert_eq!(due, [Some(timed.now() + 30 * SECOND)]);
     }

@@ -5,6 +5,8 @@ use crate::domain::reasons::Reason;
 use crate::domain::restore_marker::RestoreMarker;
 use claim_events::{Cause, Compensation, OutcomeKind, Step};
 use serde::{Deserialize, Serialize};
+use text_enum::text_enum;
+use utoipa::ToSchema;
 
 /// The facts of one claim's payment.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -182,36 +184,53 @@ impl Attempts {
     }
 }
 
-/// Where a saga stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum State {
-    /// Its facts may be older than the world.
-    Unverified,
-    /// On its way forward.
-    Working,
-    /// On its way back.
-    Unwinding,
-    /// Paid.
-    Settled,
-    /// Not paid, or paid back.
-    Unwound,
+text_enum! {
+    /// Where a saga stands.
+    pub enum State {
+        /// Its facts may be older than the world.
+        Unverified = "suspect",
+        /// On its way forward.
+        Working = "working",
+        /// On its way back.
+        Unwinding = "unwinding",
+        /// Paid.
+        Settled = "settled",
+        /// Not paid, or paid back.
+        Unwound = "unwound",
+    }
 }
 
-impl State {
-    /// All there are.
-    pub const ALL: [State; 5] = [State::Unverified, State::Working, State::Unwinding, State::Settled, State::Unwound];
+text_enum! {
+    /// The state of a payment. `stuck` is `suspect`, `working` or `unwinding` without progress; or settled or unwound, where
+    /// claim_process has not recorded an unsolicited outcome although it was published again and again.
+    #[derive(ToSchema)]
+    #[schema(as = StateName)]
+    pub enum PaymentState {
+        /// [`State::Unverified`].
+        Unverified = "suspect",
+        /// [`State::Working`].
+        Working = "working",
+        /// [`State::Unwinding`].
+        Unwinding = "unwinding",
+        /// [`State::Settled`].
+        Settled = "settled",
+        /// [`State::Unwound`].
+        Unwound = "unwound",
+        /// In any of these, and not getting on.
+        Stuck = "stuck",
+    }
+}
 
-    /// Not a state of its own: not at rest, and not getting on.
-    pub const STUCK: &str = "stuck";
-
-    /// Its name in the API and in the database.
-    pub fn name(self) -> &'static str {
-        match self {
-            State::Unverified => "suspect",
-            State::Working => "working",
-            State::Unwinding => "unwinding",
-            State::Settled => "settled",
-            State::Unwound => "unwound",
+impl PaymentState {
+    /// The state of a payment whose saga stands there, and gets on or not.
+    pub fn of(state: State, is_stuck: bool) -> Self {
+        match state {
+            _ if is_stuck => PaymentState::Stuck,
+            State::Unverified => PaymentState::Unverified,
+            State::Working => PaymentState::Working,
+            State::Unwinding => PaymentState::Unwinding,
+            State::Settled => PaymentState::Settled,
+            State::Unwound => PaymentState::Unwound,
         }
     }
 }

@@ -3,6 +3,8 @@
 use crate::domain::gateway_call::{Call, LookUpAnswer, PayAnswer, RefundAnswer};
 use crate::domain::ledger::Transfer;
 use claim_events::{KnownOutcome, PaymentEvent};
+use text_enum::text_enum;
+use utoipa::ToSchema;
 
 /// What happens to a saga.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -109,43 +111,27 @@ pub struct ClaimUpdate {
     pub too_late: bool,
 }
 
-/// The answer that an operator gives in the gateway's place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Forced {
-    /// It was paid, as was requested.
-    Paid,
-    /// It was not paid, and never will be.
-    Declined,
-    /// It was taken back.
-    Refunded,
-    /// It came back by itself.
-    Returned,
-    /// It was paid, and the gateway will not give it back: the provider owes it.
-    Owed,
+text_enum! {
+    /// The answer that an operator gives in the gateway's place.
+    #[derive(ToSchema)]
+    #[schema(as = ForceAnswer)]
+    pub enum Forced {
+        /// It was paid, as was requested.
+        Paid = "paid",
+        /// It was not paid, and never will be.
+        Declined = "declined",
+        /// It was taken back.
+        Refunded = "refunded",
+        /// It came back by itself.
+        Returned = "returned",
+        /// It was paid, and the gateway will not give it back: the provider owes it.
+        Owed = "owed",
+    }
 }
 
 impl Forced {
-    /// All there are.
-    pub const ALL: [Forced; 5] = [Forced::Paid, Forced::Declined, Forced::Refunded, Forced::Returned, Forced::Owed];
-
-    /// Its name in the API and in the database.
-    pub fn name(self) -> &'static str {
-        match self {
-            Forced::Paid => "paid",
-            Forced::Declined => "declined",
-            Forced::Refunded => "refunded",
-            Forced::Returned => "returned",
-            Forced::Owed => "owed",
-        }
-    }
-
-    /// The answer with this name.
-    pub fn of_name(name: &str) -> Option<Forced> {
-        Forced::ALL.into_iter().find(|answer| answer.name() == name)
-    }
-
     /// The names of these answers, in one line.
     pub fn names(answers: &[Forced]) -> String {
-        answers.iter().map(|answer| answer.name()).collect::<Vec<_>>().join(", ")
+        answers.iter().map(|answer| answer.as_str()).collect::<Vec<_>>().join(", ")
     }
 }

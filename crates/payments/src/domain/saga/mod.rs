@@ -24,8 +24,9 @@ mod write_plan;
 use super::restore_marker::RestoreMarker;
 
 pub use super::gateway_call::{Call, LookUpAnswer, PayAnswer, PlannedCall, RefundAnswer};
-pub use facts::{Attempts, Disbursement, Outcome, Reservation, Saga, State, Trust, Unwinding, Waiting};
+pub use facts::{Attempts, Disbursement, Outcome, PaymentState, Reservation, Saga, State, Trust, Unwinding, Waiting};
 pub use input::{Answer, ClaimUpdate, Effect, Forced, Input};
+pub use operator::ActionKind;
 pub use write_plan::{NextAttempt, WritePlan, plan};
 
 /// What `input` makes of `saga`: the saga as it is to be written, and what that write brings with it.

@@ -9,6 +9,20 @@ use crate::domain::gateway_call::{LookUpAnswer, PayAnswer, RefundAnswer};
 use crate::domain::ledger::Kind;
 use crate::domain::reasons::Reason;
 use claim_events::{Cause, Step};
+use text_enum::text_enum;
+use utoipa::ToSchema;
+
+text_enum! {
+    /// The kinds of operator actions.
+    #[derive(ToSchema)]
+    #[schema(as = OperatorActionKind)]
+    pub enum ActionKind {
+        /// The payment is tried again at once.
+        Retry = "retry",
+        /// The operator gives the answer that the gateway does not give.
+        Force = "force",
+    }
+}
 
 impl Waiting {
     /// What it is, in an error message.

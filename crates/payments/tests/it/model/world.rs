@@ -7,6 +7,7 @@ use crate::harness::{Instance, settings};
 use claim_events::{Envelope, Event, OutcomeKind, PaymentEvent};
 use dual_db::Database;
 use fastrand::Rng;
+use payments::domain::ledger::{Kind, Weight};
 use payments::domain::saga::{Answer, Forced, PlannedCall};
 use payments::executor::Received;
 use payments::executor::clock::Clock;
@@ -440,7 +441,7 @@ impl<'a> World<'a> {
             let transfers = self.stage.database().read(|c| payments::db::ledger::of_claim(c, claim_id)).expect("reads");
             let cash_out: i64 = transfers
                 .iter()
-                .filter(|transfer| transfer.weight == "posted")
+                .filter(|transfer| transfer.weight == Weight::Posted)
                 .map(|transfer| match (transfer.debit_account.as_str(), transfer.credit_account.as_str()) {
                     (_, "cash") => transfer.amount_cents,
                     ("cash", _) => -transfer.amount_cents,
@@ -465,9 +466,9 @@ impl<'a> World<'a> {
                 OutcomeKind::Unwound => {
                     let owed: i64 = transfers
                         .iter()
-                        .map(|transfer| match transfer.kind.as_str() {
-                            "owe" => transfer.amount_cents,
-                            "acquit" => -transfer.amount_cents,
+                        .map(|transfer| match transfer.kind {
+                            Kind::OpenReceivable => transfer.amount_cents,
+                            Kind::CloseReceivable => -transfer.amount_cents,
                             _ => 0,
                         })
                         .sum();
