@@ -8,7 +8,7 @@ usage() {
 usage: bash scripts/services.sh start|stop|status|wipe|env postgres|kafka
        bash scripts/services.sh env postgres DATABASE
        bash scripts/services.sh stop postgres|kafka at-once
-       bash scripts/services.sh env kafka sasl_plaintext|sasl_ssl
+       bash scripts/services.sh env kafka sasl_plaintext|sasl_ssl|proxied
        bash scripts/services.sh acl kafka add|remove topic|group NAME OPERATION...
 
 start   starts the server, and creates its data directory the first time
@@ -17,12 +17,12 @@ status  prints whether it is running
 wipe    stops it and deletes its data
 env     prints its address: a postgres:// URL, or a host and port; with a DATABASE, the URL of that database, which is
         created if it is missing; with sasl_plaintext or sasl_ssl, the services' settings for the listener that requires
-        authentication, without or with TLS
+        authentication, without or with TLS; with proxied, a listener, and the address where its clients expect a proxy for it
 acl     grants or takes operations (Read, Write, Describe) on a topic or a consumer group to Kafka's user 'restricted', who
         has no other rights, and has the password of the user 'claims' with the mechanism PLAIN
 
-The ports are POSTGRES_PORT (15432) and KAFKA_PORT (19092; the next three are used by its controller and by the listeners
-that require authentication). Data and logs are in postgres and kafka under SERVICES_DIRECTORY (.local). PostgreSQL refuses
+The ports are POSTGRES_PORT (15432) and KAFKA_PORT (19092; the next five are used by its controller, by the listeners that
+require authentication, and by the listener for a proxy and the proxy). Data and logs are in postgres and kafka under SERVICES_DIRECTORY (.local). PostgreSQL refuses
 to run as root: for root, its data is under /var/tmp if other users may not enter the directory.
 END
 }
@@ -128,6 +128,7 @@ make_kafka_secrets() {
 write_kafka_properties() {
   rm -f "$directory/server.properties"
   sed -e "s|@PORT@|$port|g; s|@CONTROLLER_PORT@|$((port + 1))|g; s|@SASL_PORT@|$((port + 2))|g; s|@TLS_PORT@|$((port + 3))|g" \
+    -e "s|@PROXIED_PORT@|$((port + 4))|g; s|@PROXY_PORT@|$((port + 5))|g" \
     -e "s|@DIRECTORY@|$directory|g; s|@PASSWORD@|$(cat "$directory/password")|g" \
     deploy/kafka/server.properties >"$directory/server.properties"
 }
@@ -200,7 +201,8 @@ env_kafka() {
     '') printf '127.0.0.1:%s\n' "$port" && return ;;
     sasl_plaintext) listener=$((port + 2)) ;;
     sasl_ssl) listener=$((port + 3)) ;;
-    *) fail "Kafka has no listener '$1': use sasl_plaintext or sasl_ssl." ;;
+    proxied) printf '127.0.0.1:%s 127.0.0.1:%s\n' "$((port + 4))" "$((port + 5))" && return ;;
+    *) fail "Kafka has no listener '$1': use sasl_plaintext, sasl_ssl or proxied." ;;
   esac
   [ -r "$directory/password" ] || fail "Kafka was never started here: run 'bash scripts/services.sh start kafka' first."
   printf 'KAFKA__BROKERS=127.0.0.1:%s\n' "$listener"

@@ -49,8 +49,24 @@ impl Api {
 
     /// Whether a service reports that it is ready.
     pub async fn is_ready(&self, url: &str) -> bool {
-        let answer = self.client.get(format!("{url}/readyz")).send().await;
-        answer.is_ok_and(|answer| answer.status() == StatusCode::OK)
+        self.readiness(url).await == Some(StatusCode::OK)
+    }
+
+    /// The status of a service's readiness; `None` if it does not answer.
+    pub async fn readiness(&self, url: &str) -> Option<StatusCode> {
+        self.client.get(format!("{url}/readyz")).send().await.ok().map(|answer| answer.status())
+    }
+
+    /// The dead letters of both services that wait for an operator.
+    ///
+    /// # Panics
+    /// If a page is not answered.
+    pub async fn dead_letters(&self) -> Vec<Value> {
+        let mut all = Vec::new();
+        for instances in [&self.claims_urls, &self.payments_urls] {
+            all.extend(self.pages(instances, "/v1/dead-letters?limit=500", "dead_letters").await);
+        }
+        all
     }
 
     /// Posts a body once.

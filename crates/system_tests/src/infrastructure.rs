@@ -1,6 +1,7 @@
 //! The databases and the broker of the system: the embedded default (SQLite files and the local broker), or real servers
 //! (PostgreSQL, Kafka and PgBouncer), fresh for each test.
 
+use crate::own_postgres::OwnPostgres;
 use crate::process::Process;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
@@ -30,6 +31,8 @@ pub struct Infrastructure {
     pub payments_url: String,
     /// The embedded broker; `None` on real servers.
     pub local_broker: Option<Process>,
+    /// The PostgreSQL server, if no other system uses it.
+    pub own_postgres: Option<OwnPostgres>,
     _pgbouncer: Option<PgBouncer>,
     _databases: Vec<TestDatabase>,
     _turn: Option<OwnedMutexGuard<()>>,
@@ -45,6 +48,7 @@ impl Infrastructure {
             brokers,
             claims_url: format!("sqlite://{}/claims.db", directory.display()),
             payments_url: format!("sqlite://{}/payments.db", directory.display()),
+            own_postgres: None,
             _pgbouncer: None,
             _databases: Vec::new(),
             _turn: None,
@@ -74,17 +78,33 @@ impl Infrastructure {
     /// If the servers are not available: a test that needs them is written in `on_postgres_and_kafka!`.
     pub async fn servers() -> Self {
         let (claims, payments) = (TestDatabase::postgres(), TestDatabase::postgres());
+        let urls = [&claims, &payments].map(|database| database.settings().url.expose().to_owned());
+        Self { _databases: vec![claims, payments], ..Self::on_kafka(urls).await }
+    }
+
+    /// A PostgreSQL server of its own, with its databases, and an empty Kafka.
+    ///
+    /// # Panics
+    /// As [`Infrastructure::servers`].
+    pub async fn servers_with_own_postgres() -> Self {
+        let server = OwnPostgres::start();
+        let urls = ["claims", "payments"].map(|database| server.url(database));
+        Self { own_postgres: Some(server), ..Self::on_kafka(urls).await }
+    }
+
+    async fn on_kafka([claims_url, payments_url]: [String; 2]) -> Self {
         let brokers = brokers_of_services();
         let turn = std::sync::Arc::clone(&TURN).lock_owned().await;
         services(&["wipe", "kafka"]);
         services(&["start", "kafka"]);
         Self {
             brokers,
-            claims_url: claims.settings().url.expose().to_owned(),
-            payments_url: payments.settings().url.expose().to_owned(),
+            claims_url,
+            payments_url,
             local_broker: None,
+            own_postgres: None,
             _pgbouncer: None,
-            _databases: vec![claims, payments],
+            _databases: Vec::new(),
             _turn: Some(turn),
         }
     }

@@ -63,8 +63,16 @@ impl Process {
     /// # Panics
     /// If it takes longer than 20 s.
     pub fn stop(&mut self) -> ExitStatus {
+        self.stop_within(STOP_TIMEOUT)
+    }
+
+    /// Stops the process with SIGTERM and waits for its end.
+    ///
+    /// # Panics
+    /// If it takes longer.
+    pub fn stop_within(&mut self, limit: Duration) -> ExitStatus {
         self.signal(Signal::TERM);
-        self.wait(STOP_TIMEOUT)
+        self.wait(limit)
     }
 
     /// Freezes the process with SIGSTOP; its connections stay open.

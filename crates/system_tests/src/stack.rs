@@ -3,6 +3,7 @@
 
 use crate::api::Api;
 use crate::infrastructure::Infrastructure;
+use crate::links::{Link, Links};
 use crate::process::Process;
 use std::path::Path;
 use std::time::Duration;
@@ -25,9 +26,19 @@ pub struct Stack {
     pub api: Api,
     /// The broker and the databases.
     pub infrastructure: Infrastructure,
+    /// The proxies between the services and what they connect to, if it was started behind them.
+    pub links: Option<Links>,
     /// The URL of each service, in the order of `processes`.
     urls: Vec<String>,
     directory: TempDir,
+}
+
+/// How the services reach the servers and the gateway.
+#[derive(Debug, Clone, Copy)]
+enum Network {
+    Direct,
+    /// Through [`Links`].
+    BehindLinks,
 }
 
 /// Keeps the logs of a failed test and prints their directory.
@@ -77,7 +88,7 @@ impl Stack {
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
         let mut infrastructure = Infrastructure::embedded(directory.path());
         infrastructure.start_broker();
-        Self::start_on(infrastructure, directory, 1, payments, settings).await
+        Self::start_on(infrastructure, directory, [1, payments], settings, Network::Direct).await
     }
 
     /// Starts the system on PostgreSQL and Kafka.
@@ -87,7 +98,27 @@ impl Stack {
     pub async fn start_on_servers(claim_process: usize, payments: usize) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
         let infrastructure = Infrastructure::servers().await;
-        Self::start_on(infrastructure, directory, claim_process, payments, &[]).await
+        Self::start_on(infrastructure, directory, [claim_process, payments], &[], Network::Direct).await
+    }
+
+    /// Starts the system on PostgreSQL and Kafka, each connection through a proxy that can be disturbed.
+    ///
+    /// # Panics
+    /// If a process does not become ready, or the servers are not available.
+    pub async fn start_behind_links(claim_process: usize, payments: usize) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory can be made");
+        let infrastructure = Infrastructure::servers().await;
+        Self::start_on(infrastructure, directory, [claim_process, payments], &[], Network::BehindLinks).await
+    }
+
+    /// Starts the system on a PostgreSQL of its own, and Kafka.
+    ///
+    /// # Panics
+    /// If a process does not become ready, or the servers are not available.
+    pub async fn start_with_own_postgres(claim_process: usize, payments: usize) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory can be made");
+        let infrastructure = Infrastructure::servers_with_own_postgres().await;
+        Self::start_on(infrastructure, directory, [claim_process, payments], &[], Network::Direct).await
     }
 
     /// Starts the system on PostgreSQL behind a PgBouncer in transaction mode, and the embedded broker.
@@ -100,22 +131,34 @@ impl Stack {
         infrastructure.start_broker();
         let settings = ["CLAIM_PROCESS", "PAYMENTS"].map(|service| format!("{service}__DATABASE__POOLER"));
         let settings: Vec<_> = settings.iter().map(|name| (name.as_str(), "transaction")).collect();
-        Self::start_on(infrastructure, directory, claim_process, payments, &settings).await
+        Self::start_on(infrastructure, directory, [claim_process, payments], &settings, Network::Direct).await
     }
 
     async fn start_on(
         infrastructure: Infrastructure,
         directory: TempDir,
-        claim_process: usize,
-        payments: usize,
+        [claim_process, payments]: [usize; 2],
         own_settings: &[(&str, &str)],
+        network: Network,
     ) -> Self {
         let at = directory.path();
         let gateway_url = free_url();
+        let links = match network {
+            Network::Direct => None,
+            Network::BehindLinks => Some(Links::open(&infrastructure, gateway_url.trim_start_matches("http://"))),
+        };
+        let database_url =
+            |link, url: &str| links.as_ref().map_or_else(|| url.to_owned(), |links| links.database_url(link, url));
+        let behind = |link| links.as_ref().map(|links| links.proxy(link).address());
+        let brokers = behind(Link::Kafka).map_or_else(|| infrastructure.brokers.clone(), |proxy| proxy.to_string());
+        let claims_database = database_url(Link::ClaimsDatabase, &infrastructure.claims_url);
+        let payments_database = database_url(Link::PaymentsDatabase, &infrastructure.payments_url);
+        let gateway_for_payments =
+            behind(Link::Gateway).map_or_else(|| gateway_url.clone(), |proxy| format!("http://{proxy}"));
         let gateway_database = format!("sqlite://{}/gateway.db", at.display());
         let with = |own: &[(&'static str, &str)], more: (&'static str, String)| -> Vec<(&'static str, String)> {
             let given = SHARED.iter().chain(own).map(|(name, value)| (*name, (*value).to_owned()));
-            given.chain([more, ("KAFKA__BROKERS", infrastructure.brokers.clone())]).collect()
+            given.chain([more, ("KAFKA__BROKERS", brokers.clone())]).collect()
         };
         let instances = |program, count: usize, database: &str, settings: &[(&str, String)]| {
             let urls: Vec<String> = (0..count).map(|_| free_url()).collect();
@@ -125,11 +168,9 @@ impl Stack {
             (processes, urls)
         };
         let claim_settings = with(&CLAIM_PROCESS, ("DATABASE__MAX_CONNECTIONS", "8".to_owned()));
-        let (claim_process, claims_urls) =
-            instances("claim_process", claim_process, &infrastructure.claims_url, &claim_settings);
-        let payments_settings = with(&PAYMENTS, ("GATEWAY__URL", gateway_url.clone()));
-        let (payments, payments_urls) =
-            instances("payments", payments, &infrastructure.payments_url, &payments_settings);
+        let (claim_process, claims_urls) = instances("claim_process", claim_process, &claims_database, &claim_settings);
+        let payments_settings = with(&PAYMENTS, ("GATEWAY__URL", gateway_for_payments));
+        let (payments, payments_urls) = instances("payments", payments, &payments_database, &payments_settings);
         let webhook_url = payments_urls.first().map(|url| format!("{url}/v1/webhooks/gateway")).unwrap_or_default();
         let gateway_settings = [
             ("LOG__FILTER", "warn".to_owned()),
@@ -141,7 +182,7 @@ impl Stack {
 
         let urls = [&[gateway_url.clone()][..], &claims_urls, &payments_urls].concat();
         let api = Api::new(claims_urls, payments_urls, gateway_url);
-        let mut stack = Self { gateway, claim_process, payments, api, infrastructure, urls, directory };
+        let mut stack = Self { gateway, claim_process, payments, api, infrastructure, links, urls, directory };
         for process in [&mut stack.gateway].into_iter().chain(&mut stack.claim_process).chain(&mut stack.payments) {
             // Each service reads only variables with its own prefix.
             own_settings.iter().for_each(|(variable, value)| process.set(variable, value));
@@ -211,6 +252,16 @@ impl Stack {
     /// The output of all processes, for searching.
     pub fn all_output(&self) -> String {
         self.processes().chain(&self.infrastructure.local_broker).map(Process::output).collect()
+    }
+
+    /// The URLs of the instances of claim_process.
+    pub fn claim_process_urls(&self) -> &[String] {
+        &self.urls[1..=self.claim_process.len()]
+    }
+
+    /// The URLs of the instances of payments.
+    pub fn payments_urls(&self) -> &[String] {
+        &self.urls[1 + self.claim_process.len()..]
     }
 
     /// The data directory of the system.

@@ -1,4 +1,5 @@
-//! The Kafka that `scripts/services.sh` runs. Tests stop and wipe it, so they take no other.
+//! The Kafka that `scripts/services.sh` runs. Tests stop and wipe it, so they take no other. Also runs that script for a test's own
+//! servers.
 
 use crate::kafka_brokers;
 use std::path::Path;
@@ -21,7 +22,16 @@ pub fn brokers_of_services() -> String {
 /// # Panics
 /// If it fails.
 pub fn services(arguments: &[&str]) -> String {
+    services_with(&[], arguments)
+}
+
+/// Like [`services`], with environment variables.
+///
+/// # Panics
+/// If it fails.
+pub fn services_with(environment: &[(&str, &str)], arguments: &[&str]) -> String {
     let done = Command::new("bash")
+        .envs(environment.iter().copied())
         .arg("scripts/services.sh")
         .args(arguments)
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))

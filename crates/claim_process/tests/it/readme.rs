@@ -4,6 +4,7 @@ use crate::batch::send;
 use crate::kafka::{Kafka, settled, unwound};
 use crate::service::{REAL_CLAIM, with_service, with_settings};
 use claim_events::{Compensation, PaymentEvent, Unwound};
+use claim_process::domain::rules::default_severities;
 use serde_json::{Value, json};
 use test_support::{TestDatabase, on_both_databases};
 
@@ -104,6 +105,15 @@ on_both_databases! {
             let [shown] = &shown(OWN_README, "\"errors\"")[..] else { panic!("one refusal is shown") };
             assert_shows(shown, &answer.body);
         });
+    }
+}
+
+#[test]
+fn the_readme_lists_every_settable_rule_with_its_default_severity() {
+    for (code, severity) in default_severities() {
+        let row = OWN_README.lines().find(|line| line.starts_with('|') && line.contains(&format!("`{code}`")));
+        let row = row.unwrap_or_else(|| panic!("a row lists {code}"));
+        assert_eq!(json!(row.split('|').nth(2).map(str::trim)), json!(severity), "{code}");
     }
 }
 

@@ -8,5 +8,6 @@ mod outage;
 mod pooler;
 mod runserver;
 mod siege;
+mod silent;
 mod startup;
 mod stuck;

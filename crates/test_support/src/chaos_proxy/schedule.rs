@@ -50,10 +50,9 @@ impl Schedule {
             0 | 1 => Mode::Silent,
             2 => Mode::OneWay(Direction::ToServer),
             3 => Mode::OneWay(Direction::ToClient),
-            4 => Mode::Slow {
-                delay: Duration::from_millis(self.0.u64(DELAY_MS)),
-                bytes_per_s: self.0.u32(BYTES_PER_S),
-            },
+            4 => {
+                Mode::Slow { delay: Duration::from_millis(self.0.u64(DELAY_MS)), bytes_per_s: self.0.u32(BYTES_PER_S) }
+            }
             _ => Mode::Cut,
         }
     }
