@@ -4,6 +4,7 @@
 //! both databases. SQL that differs between them needs an explicit `match` on [`Connection`].
 
 mod connection;
+mod damage;
 mod database;
 mod deadline;
 mod error;
@@ -11,6 +12,7 @@ mod manager;
 mod micros;
 mod migrations;
 mod postgres_url;
+mod probe;
 mod session;
 mod settings;
 mod socket;

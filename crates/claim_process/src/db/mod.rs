@@ -17,8 +17,11 @@ use diesel_migrations::embed_migrations;
 use dual_db::Migrations;
 
 /// The tables of this service; the event bus brings its own.
-pub static MIGRATIONS: Migrations =
-    Migrations { sqlite: embed_migrations!("migrations/sqlite"), postgres: embed_migrations!("migrations/postgres") };
+pub static MIGRATIONS: Migrations = Migrations {
+    sqlite: embed_migrations!("migrations/sqlite"),
+    postgres: embed_migrations!("migrations/postgres"),
+    probes: schema::PROBES,
+};
 
 /// Rows in one INSERT: below SQLite's bound of 32,766 parameters for the widest table.
 pub(crate) const ROWS_PER_INSERT: usize = 1_000;

@@ -9,6 +9,7 @@ mod dead_letters;
 mod group;
 mod no_room;
 mod partitions;
+mod poison;
 mod relay;
 mod security;
 mod unpublishable;

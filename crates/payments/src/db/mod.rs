@@ -13,5 +13,8 @@ use diesel_migrations::embed_migrations;
 use dual_db::Migrations;
 
 /// The tables of this service; the event bus brings its own.
-pub static MIGRATIONS: Migrations =
-    Migrations { sqlite: embed_migrations!("migrations/sqlite"), postgres: embed_migrations!("migrations/postgres") };
+pub static MIGRATIONS: Migrations = Migrations {
+    sqlite: embed_migrations!("migrations/sqlite"),
+    postgres: embed_migrations!("migrations/postgres"),
+    probes: schema::PROBES,
+};
