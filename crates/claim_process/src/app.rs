@@ -14,6 +14,7 @@ use claim_events::{CLAIM_TOPIC, PAYMENT_TOPIC};
 use dual_db::{Database, DatabaseSettings};
 use event_bus::{Consumer, Relay};
 use service_runtime::health::Health;
+use service_runtime::shutdown::waiting_for;
 use service_runtime::{http_server, metrics};
 use std::fs::File;
 use std::future::Future;
@@ -128,11 +129,15 @@ impl Application {
     pub async fn run_until(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let Self { server, health, ingest_writer, consumer, relay, periodic, .. } = self;
         http_server::run_until(server, &health, stop, move || {
+            waiting_for("the consumer");
             let left = consumer.stop();
+            waiting_for("the background threads");
             worker_threads::stop_all(periodic);
+            waiting_for("the ingest writer");
             // The server's workers and the batches in hand hold the only ways to the writer. It ends when they have, batches
             // within the time that each of their waits may take.
             let _ = ingest_writer.join();
+            waiting_for("events that are being published");
             relay.stop();
             left
         })

@@ -7,13 +7,15 @@ use crate::domain::raw_claim::MOST_LINES;
 use crate::domain::rules::default_severities;
 use crate::domain::rules::rule::Severity;
 use crate::intake::ReadLimits;
-use dual_db::DatabaseSettings;
+use dual_db::{Database, DatabaseSettings};
 use event_bus::KafkaSettings;
 use serde::{Deserialize, Serialize};
 use service_runtime::client_address::ProxySettings;
 use service_runtime::command_line::ProcessSettings;
+use service_runtime::database_gate::DatabaseGate;
 use service_runtime::health::HealthSettings;
 use service_runtime::http_server::HttpSettings;
+use service_runtime::shutdown::ShutdownSettings;
 use service_runtime::telemetry::LogSettings;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -42,6 +44,9 @@ pub struct Settings {
     /// Logging.
     #[validate(nested)]
     pub log: LogSettings,
+    /// Stopping.
+    #[validate(nested)]
+    pub shutdown: ShutdownSettings,
     /// Storing claims.
     #[validate(nested)]
     pub ingest: IngestSettings,
@@ -110,7 +115,8 @@ pub struct IngestSettings {
     /// How often storing a group is tried when the database fails, before its requests fail. Default: 3.
     #[validate(range(min = 1, max = 100, message = "must be 1 to 100"))]
     pub max_attempts: u32,
-    /// How long a request waits for its claim to be stored, in milliseconds. Default: 30,000.
+    /// How long a request waits for its claim to be stored before it is answered with 503, in milliseconds; storing is retried
+    /// no longer. Default: 4,500.
     #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
     pub answer_timeout_ms: u64,
 }
@@ -182,6 +188,12 @@ pub struct QuerySettings {
     /// The most reads that wait for or use a connection; more are answered with 503. Default: 64.
     #[validate(range(min = 1, max = 100_000, message = "must be 1 to 100000"))]
     pub max_waiting_reads: usize,
+    /// How long a request waits for the database before it is answered with 503, in milliseconds. Default: 4,500.
+    #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
+    pub timeout_ms: u64,
+    /// How long a request for a report over many rows waits, in milliseconds: the reconciliation. Default: 60,000.
+    #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
+    pub report_timeout_ms: u64,
 }
 
 /// How many requests one client may make.
@@ -229,11 +241,12 @@ impl Default for Settings {
             kafka: KafkaSettings::for_group("claim_process"),
             health: HealthSettings::default(),
             log: LogSettings::default(),
+            shutdown: ShutdownSettings::default(),
             ingest: IngestSettings {
                 max_queued_claims: 4_096,
                 max_group_claims: 256,
                 max_attempts: 3,
-                answer_timeout_ms: 30_000,
+                answer_timeout_ms: 4_500,
             },
             intake: IntakeSettings {
                 max_columns: read.max_columns,
@@ -250,7 +263,7 @@ impl Default for Settings {
                 max_unread_bytes: 256 * 1024 * 1024,
             },
             idempotency: IdempotencySettings { keep_hours: 168, purge_interval_s: 300, max_keys_a_purge: 1_000 },
-            query: QuerySettings { max_waiting_reads: 64 },
+            query: QuerySettings { max_waiting_reads: 64, timeout_ms: 4_500, report_timeout_ms: 60_000 },
             rate_limit: RateLimitSettings { writes_per_minute: 60_000, top_providers_per_minute: 10 },
             proxies: ProxySettings::default(),
             watchdog: WatchdogSettings {
@@ -270,6 +283,14 @@ impl Default for Settings {
             },
             rules: default_severities(),
         }
+    }
+}
+
+impl QuerySettings {
+    /// Access to `database` for requests.
+    pub fn gate(&self, database: Database) -> DatabaseGate {
+        let [timeout, report_timeout] = [self.timeout_ms, self.report_timeout_ms].map(Duration::from_millis);
+        DatabaseGate::new(database, self.max_waiting_reads, timeout, report_timeout)
     }
 }
 

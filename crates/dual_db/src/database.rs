@@ -1,5 +1,6 @@
 //! A database as a service uses it: a pool of connections, reads, writes in one transaction, and a bounded number of retries.
 
+use crate::damage::Damage;
 use crate::manager::{Manager, Target};
 use crate::session_timeouts::SessionTimeouts;
 use crate::{Connection, DatabaseSettings, Error, Migrations, OpenError, Result, migrations};
@@ -33,6 +34,11 @@ const RETRY_FAILED: Duration = Duration::from_secs(1);
 pub struct Database {
     readers: Pool<Manager>,
     writers: Pool<Manager>,
+    pub(crate) manager: Manager,
+    /// `None` on PostgreSQL, whose server looks after its files.
+    pub(crate) damage: Option<Arc<Damage>>,
+    /// The statements of [`Database::probe_write`].
+    probes: Arc<Mutex<Vec<&'static str>>>,
     /// Since when no attempt to connect has succeeded; `None` if the last one did. The pools keep trying.
     unreached_since: Arc<Mutex<Option<Instant>>>,
     checkout_timeout: Duration,
@@ -44,7 +50,7 @@ pub struct Database {
 }
 
 impl Database {
-    /// Opens the database, and creates the directory of an SQLite file if it is missing.
+    /// Opens the database, and creates the directory of an SQLite file if it is missing. Checks an SQLite file for damage.
     ///
     /// # Errors
     /// One sentence for the operator if the database cannot be reached, opened or written.
@@ -74,16 +80,25 @@ impl Database {
             Target::Sqlite(_) => (pool(1)?, SessionTimeouts::on_sqlite()),
             Target::Postgres(_) => (readers.clone(), SessionTimeouts::on_postgres(settings)),
         };
-        Ok(Self {
+        let damage = match &manager.target {
+            Target::Sqlite(file) => Some(Arc::new(Damage::of(file, settings))),
+            Target::Postgres(_) => None,
+        };
+        let database = Self {
             readers,
             writers,
+            manager,
+            damage,
+            probes: Arc::default(),
             unreached_since,
             checkout_timeout: Duration::from_millis(settings.checkout_timeout_ms),
             retry_races: Duration::from_millis(settings.statement_timeout_ms),
             migration_timeout: Duration::from_millis(settings.migration_timeout_ms),
             max_retries: settings.max_retries,
             timeouts,
-        })
+        };
+        database.assert_undamaged()?;
+        Ok(database)
     }
 
     /// Opens the database and applies missing migrations, or only checks for them if `migrate_at_start` is false. Every
@@ -97,6 +112,7 @@ impl Database {
             database.migrate(sets)?;
         } else {
             migrations::check(&mut *database.connection_to_migrate()?, sets)?;
+            database.set_probes(sets);
         }
         Ok(database)
     }
@@ -109,7 +125,19 @@ impl Database {
         let mut connection = self.connection_to_migrate()?;
         connection.with_long_statements(self.migration_timeout, |connection| {
             migrations::apply(connection, &self.timeouts, sets, self.migration_timeout)
-        })
+        })?;
+        self.set_probes(sets);
+        Ok(())
+    }
+
+    /// From now on, the probes are those of these sets.
+    fn set_probes(&self, sets: &[&Migrations]) {
+        *self.probes.lock().unwrap_or_else(PoisonError::into_inner) =
+            sets.iter().flat_map(|set| set.probes).copied().collect();
+    }
+
+    pub(crate) fn probe_statements(&self) -> Vec<&'static str> {
+        self.probes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn connection_to_migrate(&self) -> std::result::Result<PooledConnection<Manager>, OpenError> {
@@ -121,7 +149,7 @@ impl Database {
     pub fn read<T>(&self, query: impl FnOnce(&mut Connection) -> Result<T>) -> Result<T> {
         let mut connection = self.check_out(&self.readers)?;
         let result = self.timeouts.read(&mut connection, query);
-        give_up_after_trouble(&mut connection, &result);
+        self.note_trouble(&mut connection, &result);
         result
     }
 
@@ -136,7 +164,7 @@ impl Database {
         loop {
             let mut connection = self.check_out(&self.writers)?;
             let result = self.timeouts.transaction(&mut connection, &mut body);
-            give_up_after_trouble(&mut connection, &result);
+            self.note_trouble(&mut connection, &result);
             drop(connection);
             match result {
                 Err(error) if attempt <= self.max_retries && started.elapsed() < self.retries_for(&error) => {
@@ -182,16 +210,20 @@ impl Database {
         }
     }
 
+    /// Has the pool close a connection whose error is not about a row: the session may be of no use for the next caller either.
+    fn note_trouble<T>(&self, connection: &mut Connection, result: &Result<T>) {
+        let Err(error) = result else { return };
+        if error.is_trouble() {
+            connection.session().mark_unusable();
+        }
+        if let (Error::Failed(_), Some(damage)) = (error, &self.damage) {
+            damage.suspect();
+        }
+    }
+
     /// Whether the database answers now.
     pub fn ping(&self) -> Result<()> {
         self.read(Connection::ping)
-    }
-}
-
-/// Has the pool close a connection whose error is not about a row: the session may be of no use for the next caller either.
-fn give_up_after_trouble<T>(connection: &mut Connection, result: &Result<T>) {
-    if result.as_ref().is_err_and(Error::is_trouble) {
-        connection.session().mark_unusable();
     }
 }
 

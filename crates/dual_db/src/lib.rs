@@ -4,6 +4,7 @@
 //! both databases. SQL that differs between them needs an explicit `match` on [`Connection`].
 
 mod connection;
+mod damage;
 mod database;
 mod deadline;
 mod error;
@@ -12,6 +13,7 @@ mod micros;
 mod migrations;
 mod pooler;
 mod postgres_url;
+mod probe;
 mod session;
 mod session_timeouts;
 mod settings;

@@ -22,6 +22,9 @@ pub struct Migrations {
     pub sqlite: EmbeddedMigrations,
     /// The tree under `migrations/postgres`.
     pub postgres: EmbeddedMigrations,
+    /// Statements with which [`Database::probe_write`](crate::Database::probe_write) proves that the tables can be written.
+    /// They touch no row of these tables, and are the same on both databases.
+    pub probes: &'static [&'static str],
 }
 
 /// Applies the missing migrations, each of whose statements may run for `within`. Waits while another instance migrates the same

@@ -24,6 +24,10 @@ pub struct DatabaseSettings {
     /// SQLite: how long a statement waits for another writer, in milliseconds.
     #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
     pub busy_timeout_ms: u64,
+    /// SQLite: the largest file that is checked for damage at the start, and after an error that damage may cause, in megabytes.
+    /// The check reads the whole file. 0: none is checked.
+    #[validate(range(max = 1_000_000_000, message = "must be at most 1000000000"))]
+    pub check_max_megabytes: u64,
     /// PostgreSQL: how long the start retries to connect to an unreachable database, in milliseconds; each attempt is logged.
     #[validate(range(max = 3_600_000, message = "must be at most 3600000"))]
     pub start_timeout_ms: u64,
@@ -78,6 +82,7 @@ impl DatabaseSettings {
             max_connections: 8,
             checkout_timeout_ms: 4_000,
             busy_timeout_ms: 4_000,
+            check_max_megabytes: 2_048,
             start_timeout_ms: 0,
             statement_timeout_ms: 4_000,
             silence_timeout_ms: 5_000,

@@ -6,6 +6,7 @@
 
 use crate::dead_letters::{self, DeadLetter};
 use crate::member::{Member, POLL};
+use crate::poison::{Evidence, Failure, Proof, Verdict};
 use crate::{ConsumerSettings, IncomingMessage, KafkaSettings};
 use anyhow::{Context as _, bail};
 use dual_db::Database;
@@ -88,6 +89,19 @@ impl Consumer {
     }
 }
 
+/// A message that is tried alone, and the evidence against it.
+struct Suspect {
+    message: IncomingMessage,
+    evidence: Evidence,
+}
+
+impl Suspect {
+    /// Whether the order of the two has to be kept.
+    fn comes_before(&self, later: &Self) -> bool {
+        (self.message.partition, &self.message.key) == (later.message.partition, &later.message.key)
+    }
+}
+
 struct Loop {
     member: Member,
     settings: ConsumerSettings,
@@ -139,46 +153,103 @@ impl Loop {
         batch
     }
 
-    /// Retries until the batch is applied; `false` if the service stops first. Waits while the database is unavailable. If the
-    /// database refuses a batch, applies its messages one by one, and dead-letters one that it keeps refusing.
+    /// Retries until the batch is applied; `false` if the service stops first. Waits while the database is unavailable. A batch
+    /// in which one message may be at fault is applied message by message.
     fn apply(&mut self, batch: Vec<IncomingMessage>) -> bool {
         let (too_large, batch): (Vec<_>, Vec<_>) =
             batch.into_iter().partition(|message| message.body.len() > self.max_message_bytes);
         if !self.dead_letter_too_large(&too_large) {
             return false;
         }
-        let mut work = if batch.is_empty() { Vec::new() } else { vec![batch] };
         let mut attempt = 0;
-        while let Some(part) = work.pop() {
+        while !batch.is_empty() {
             if self.stopping() {
                 return false;
             }
-            let Err(error) = self.handler.handle(&part) else {
-                attempt = 0;
-                continue;
-            };
+            let Err(failure) = self.handle(&batch) else { return true };
             attempt += 1;
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                attempt,
-                messages = part.len(),
-                "messages could not be applied, retrying"
-            );
-            let refused = error.is_refusal();
-            if refused && part.len() > 1 {
-                work.extend(part.into_iter().rev().map(|message| vec![message]));
-                attempt = 0;
-            } else if refused
-                && attempt >= self.settings.max_attempts
-                && self.dead_letter(&part, "the database refuses it")
-            {
-                attempt = 0;
-            } else {
-                work.push(part);
-                self.wait_while_polling(attempt);
+            let one_may_be_at_fault = match failure {
+                Failure::Refused => true,
+                // Most troubles without a kind are not about a message, and end soon.
+                Failure::Unexplained => attempt >= self.settings.max_attempts && self.database_works(),
+                Failure::LostRace | Failure::Unavailable => false,
+            };
+            if one_may_be_at_fault {
+                return self.apply_one_by_one(batch);
             }
+            self.wait_while_polling(attempt);
         }
         true
+    }
+
+    /// Retries until each message is applied or dead-lettered; `false` if the service stops first.
+    fn apply_one_by_one(&mut self, batch: Vec<IncomingMessage>) -> bool {
+        let mut left: Vec<Suspect> =
+            batch.into_iter().map(|message| Suspect { message, evidence: Evidence::default() }).collect();
+        let mut attempt = 0;
+        loop {
+            let before = left.len();
+            left = self.try_each(left);
+            if left.is_empty() {
+                return true;
+            }
+            if self.stopping() {
+                return false;
+            }
+            attempt = if left.len() < before { 1 } else { attempt + 1 };
+            self.wait_while_polling(attempt);
+        }
+    }
+
+    /// Tries each message once, except those behind a failed one with the same key, and returns those that are left, in order.
+    fn try_each(&mut self, suspects: Vec<Suspect>) -> Vec<Suspect> {
+        let proof = Proof {
+            refusals: self.settings.max_attempts,
+            unexplained_for: Duration::from_millis(self.settings.poison_after_ms),
+        };
+        let mut left: Vec<Suspect> = Vec::new();
+        let mut suspects = suspects.into_iter();
+        while let Some(mut suspect) = suspects.next() {
+            if self.stopping() || left.iter().any(|failed| failed.comes_before(&suspect)) {
+                left.push(suspect);
+                continue;
+            }
+            let Err(failure) = self.handle(std::slice::from_ref(&suspect.message)) else { continue };
+            let database_works = failure.may_be_the_message() && self.database_works();
+            let verdict = suspect.evidence.add(failure, database_works, Instant::now(), proof);
+            if let Verdict::Poison(reason) = verdict
+                && self.dead_letter(std::slice::from_ref(&suspect.message), reason)
+            {
+                continue;
+            }
+            left.push(suspect);
+            if failure.may_be_the_message() && !database_works || failure == Failure::Unavailable {
+                // The database is in trouble: what was counted proves nothing, and the others would fail too.
+                left.extend(suspects);
+                left.iter_mut().for_each(|suspect| suspect.evidence.clear());
+                return left;
+            }
+        }
+        left
+    }
+
+    fn handle(&mut self, messages: &[IncomingMessage]) -> Result<(), Failure> {
+        self.handler.handle(messages).map_err(|error| {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                messages = messages.len(),
+                "messages could not be applied, retrying"
+            );
+            Failure::of(&error)
+        })
+    }
+
+    fn database_works(&self) -> bool {
+        let probed = self.database.probe_write();
+        if let Err(error) = &probed {
+            tracing::warn!(error = error as &dyn std::error::Error, "the database cannot be written, waiting for it");
+        }
+        probed.is_ok()
     }
 
     /// Retries until the messages are dead-lettered; `false` if the service stops first.

@@ -1,7 +1,7 @@
 //! Kafka mechanics over rdkafka: one producer ([`Relay::commit`], outbox, sweeper) and one consumer (batches, offsets after
 //! the commit, dead letters). It moves keys, headers and bodies, and knows nothing of claims.
 //!
-//! It owns two tables, `outbox` and `dead_letters`, and their migrations. A service applies [`MIGRATIONS`] beside its own.
+//! It owns the tables `outbox`, `dead_letters` and `write_probe`, and their migrations. A service applies [`MIGRATIONS`] beside its own.
 
 mod client;
 mod consumer;
@@ -11,6 +11,7 @@ mod membership;
 mod message;
 pub mod metrics;
 mod outbox;
+mod poison;
 mod producer;
 mod publications;
 mod redrive;
@@ -40,5 +41,8 @@ use diesel_migrations::embed_migrations;
 use dual_db::Migrations;
 
 /// The tables of this crate.
-pub static MIGRATIONS: Migrations =
-    Migrations { sqlite: embed_migrations!("migrations/sqlite"), postgres: embed_migrations!("migrations/postgres") };
+pub static MIGRATIONS: Migrations = Migrations {
+    sqlite: embed_migrations!("migrations/sqlite"),
+    postgres: embed_migrations!("migrations/postgres"),
+    probes: schema::PROBES,
+};

@@ -1,5 +1,16 @@
 //! The tables this crate owns, the same on both databases.
 
+/// A real write of the one row of `write_probe`, and one statement for each right that this crate needs on its other tables, whose
+/// rows are neither read nor written.
+pub static PROBES: &[&str] = &[
+    "INSERT INTO write_probe (id, probes) VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET probes = write_probe.probes + 1",
+    "INSERT INTO outbox SELECT * FROM outbox WHERE 1 = 0",
+    "UPDATE outbox SET send_after_us = send_after_us WHERE 1 = 0",
+    "DELETE FROM outbox WHERE 1 = 0",
+    "INSERT INTO dead_letters SELECT * FROM dead_letters WHERE 1 = 0",
+    "UPDATE dead_letters SET state = state WHERE 1 = 0",
+];
+
 diesel::table! {
     outbox (id) {
         id -> BigInt,
@@ -34,6 +45,13 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    write_probe (id) {
+        id -> BigInt,
+        probes -> BigInt,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use dual_db::Database;
@@ -45,6 +63,7 @@ mod tests {
             database.migrate(&[&crate::MIGRATIONS]).expect("migrates");
             let mut declared = columns_in_schema(crate::schema::outbox::table);
             declared.extend(columns_in_schema(crate::schema::dead_letters::table));
+            declared.extend(columns_in_schema(crate::schema::write_probe::table));
             assert_eq!(database.read(columns).expect("reads"), declared);
         }
     }

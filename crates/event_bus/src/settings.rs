@@ -114,10 +114,14 @@ pub struct ConsumerSettings {
     /// The longest pause before a retry.
     #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
     pub max_retry_pause_ms: u64,
-    /// Attempts for a message that the database refuses, before it becomes a dead letter. Attempts while the database is
-    /// unavailable do not count.
+    /// How often the database refuses a message that is tried alone, before it becomes a dead letter. A probe must succeed after
+    /// each refusal, or the count starts again.
     #[validate(range(min = 1, max = 1_000, message = "must be 1 to 1000"))]
     pub max_attempts: u32,
+    /// For how long the database fails a message alone without a reason that has a kind, while every probe succeeds, before the
+    /// message becomes a dead letter.
+    #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
+    pub poison_after_ms: u64,
     /// How long a stopping consumer may take to leave its group.
     #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
     pub close_timeout_ms: u64,
@@ -159,6 +163,7 @@ impl KafkaSettings {
                 retry_pause_ms: 100,
                 max_retry_pause_ms: 5_000,
                 max_attempts: 5,
+                poison_after_ms: 300_000,
                 close_timeout_ms: 10_000,
             },
         }

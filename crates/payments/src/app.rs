@@ -15,8 +15,8 @@ use claim_events::{CLAIM_TOPIC, PAYMENT_TOPIC, rfc3339};
 use dual_db::{Database, DatabaseSettings};
 use event_bus::{Consumer, Relay};
 use operator_api::{DeadLetterOperations, Operators};
-use service_runtime::database_gate::DatabaseGate;
 use service_runtime::health::Health;
+use service_runtime::shutdown::waiting_for;
 use service_runtime::{http_server, metrics};
 use std::future::Future;
 use std::sync::Arc;
@@ -160,7 +160,7 @@ impl Application {
             health.watch("gateway", every, move || checking.block_on(gateway.check())),
         ];
 
-        let database = DatabaseGate::new(database, settings.query.max_waiting_reads);
+        let database = settings.query.gate(database);
         let operators = Operators::new(&settings.http, &settings.proxies);
         let dead_letters = DeadLetterOperations {
             operators: operators.clone(),
@@ -201,10 +201,14 @@ impl Application {
     pub async fn run_until(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let Self { server, health, consumer, answer_writer, relay, periodic, calls, drain_timeout, .. } = self;
         http_server::run_until(server, &health, stop, move || {
+            waiting_for("the consumer");
             let left = consumer.stop();
+            waiting_for("the background threads");
             worker_threads::stop_all(periodic);
+            waiting_for("gateway calls and their answers");
             answer_writer.drain(drain_timeout);
             drop(calls);
+            waiting_for("events that are being published");
             relay.stop();
             left
         })

@@ -38,7 +38,8 @@ impl Service for Payments {
     }
 
     async fn run(settings: Settings) -> anyhow::Result<()> {
-        Application::build(settings)?.run_until(stop_signal()).await
+        let shutdown = settings.shutdown.clone();
+        Application::build(settings)?.run_until(shutdown.bound(stop_signal())).await
     }
 }
 

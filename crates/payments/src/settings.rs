@@ -1,14 +1,16 @@
 //! Settings of payments. Defaults here, then a TOML file, then `PAYMENTS__SECTION__FIELD`.
 
 use crate::domain::concurrency::Limits;
-use dual_db::DatabaseSettings;
+use dual_db::{Database, DatabaseSettings};
 use event_bus::KafkaSettings;
 use secrets::Secret;
 use serde::{Deserialize, Serialize};
 use service_runtime::client_address::ProxySettings;
 use service_runtime::command_line::ProcessSettings;
+use service_runtime::database_gate::DatabaseGate;
 use service_runtime::health::HealthSettings;
 use service_runtime::http_server::HttpSettings;
+use service_runtime::shutdown::ShutdownSettings;
 use service_runtime::telemetry::LogSettings;
 use std::time::Duration;
 use validator::{Validate, ValidationError};
@@ -40,6 +42,9 @@ pub struct Settings {
     /// Logging.
     #[validate(nested)]
     pub log: LogSettings,
+    /// Stopping.
+    #[validate(nested)]
+    pub shutdown: ShutdownSettings,
     /// Reading payments and the ledger.
     #[validate(nested)]
     pub query: QuerySettings,
@@ -61,6 +66,12 @@ pub struct QuerySettings {
     /// Reads waiting for or using a connection; more are answered with 503.
     #[validate(range(min = 1, max = 100_000, message = "must be 1 to 100000"))]
     pub max_waiting_reads: usize,
+    /// How long a request waits for the database before it is answered with 503, in milliseconds.
+    #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
+    pub timeout_ms: u64,
+    /// How long a request for a report over many rows waits, in milliseconds: the audit.
+    #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
+    pub report_timeout_ms: u64,
 }
 
 /// The payment gateway.
@@ -195,7 +206,8 @@ impl Default for Settings {
             kafka: KafkaSettings::for_group("payments"),
             health: HealthSettings::default(),
             log: LogSettings::default(),
-            query: QuerySettings { max_waiting_reads: 64 },
+            shutdown: ShutdownSettings::default(),
+            query: QuerySettings { max_waiting_reads: 64, timeout_ms: 4_500, report_timeout_ms: 60_000 },
             gateway: GatewaySettings {
                 adapter: GatewayAdapter::KeyedJson,
                 url: String::new(),
@@ -222,6 +234,14 @@ impl Default for Settings {
             // So that anyone can see a refused reservation: a plan named BROKE-… has nothing to spend.
             budgets: vec![BudgetSettings { plan_prefix: "BROKE-".to_owned(), limit_cents: 0 }],
         }
+    }
+}
+
+impl QuerySettings {
+    /// Access to `database` for requests.
+    pub fn gate(&self, database: Database) -> DatabaseGate {
+        let [timeout, report_timeout] = [self.timeout_ms, self.report_timeout_ms].map(Duration::from_millis);
+        DatabaseGate::new(database, self.max_waiting_reads, timeout, report_timeout)
     }
 }
 

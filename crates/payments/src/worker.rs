@@ -78,7 +78,7 @@ fn write(executor: &Executor, dispatcher: &Dispatcher, answers: &[Answer]) {
         match executor.apply_answers(answers) {
             Ok(calls) => return dispatcher.dispatch(calls),
             // One of them cannot be written, and must not cost the others their answers.
-            Err(error) if answers.len() > 1 && error.is_refusal() => {
+            Err(error) if answers.len() > 1 && executor.is_the_sagas_fault(&error) => {
                 return answers.iter().for_each(|answer| write(executor, dispatcher, std::slice::from_ref(answer)));
             }
             Err(error) if attempt < WRITE_ATTEMPTS && !error.is_refusal() => {

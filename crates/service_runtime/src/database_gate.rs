@@ -1,9 +1,10 @@
-//! Runs database work outside the event loop, and limits the number of requests that wait for it.
+//! Runs database work outside the event loop, and limits the number of requests that wait for it, and for how long they wait.
 
 use crate::problem::Problem;
 use actix_web::web;
 use dual_db::{Connection, Database, Error, Result};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Semaphore;
 
 /// The `Retry-After` of a refused request, in seconds.
@@ -15,6 +16,9 @@ pub enum GateError {
     /// Too many requests wait already, or the process is stopping.
     #[error("too many requests wait for the database")]
     Busy,
+    /// The database did not answer in time. What was asked of it may still be done.
+    #[error("the database did not answer in time")]
+    TooSlow,
     /// The error of the database, already logged.
     #[error(transparent)]
     Database(#[from] Error),
@@ -26,8 +30,8 @@ impl From<GateError> for Problem {
             GateError::Busy => {
                 Self::unavailable("too many requests are being answered: try again shortly", RETRY_AFTER_S)
             }
-            GateError::Database(error) if error.is_refusal() => Self::internal(),
-            GateError::Database(Error::Unavailable(_) | Error::Conflict | Error::Query(_)) => {
+            GateError::Database(Error::Query(_)) => Self::internal(),
+            GateError::TooSlow | GateError::Database(Error::Unavailable(_) | Error::Failed(_) | Error::Conflict) => {
                 Self::unavailable("the database is not available: try again shortly", RETRY_AFTER_S)
             }
         }
@@ -39,12 +43,21 @@ impl From<GateError> for Problem {
 pub struct DatabaseGate {
     database: Database,
     gate: Arc<Semaphore>,
+    timeout: Duration,
+    report_timeout: Duration,
 }
 
 impl DatabaseGate {
-    /// Gives requests access to `database`; more than `max_waiting` concurrent ones are refused.
-    pub fn new(database: Database, max_waiting: usize) -> Self {
-        Self { database, gate: Arc::new(Semaphore::new(max_waiting)) }
+    /// Gives requests access to `database`; more than `max_waiting` concurrent ones are refused. A request waits for `timeout`,
+    /// and one for a report over many rows for `report_timeout`.
+    pub fn new(database: Database, max_waiting: usize, timeout: Duration, report_timeout: Duration) -> Self {
+        Self { database, gate: Arc::new(Semaphore::new(max_waiting)), timeout, report_timeout }
+    }
+
+    /// The same gate, for reports over many rows.
+    #[must_use]
+    pub fn for_reports(&self) -> Self {
+        Self { timeout: self.report_timeout, ..self.clone() }
     }
 
     /// Runs a query on a pooled connection.
@@ -82,6 +95,9 @@ impl DatabaseGate {
 
     /// As [`DatabaseGate::run`], for those who do not answer over HTTP.
     ///
+    /// Work that takes longer than the time-out goes on, and keeps its permit until it returns: so there are never more threads
+    /// that wait for a silent database than permits.
+    ///
     /// # Errors
     /// [`GateError`].
     pub async fn try_run<T: Send + 'static>(
@@ -90,15 +106,44 @@ impl DatabaseGate {
     ) -> std::result::Result<T, GateError> {
         let permit = Arc::clone(&self.gate).try_acquire_owned().map_err(|_| GateError::Busy)?;
         let database = self.database.clone();
-        let result = web::block(move || {
+        let working = web::block(move || {
             let _permit = permit;
             work(&database)
-        })
-        .await
-        .map_err(|_| GateError::Busy)?;
-        result.map_err(|error| {
+        });
+        let Ok(result) = tokio::time::timeout(self.timeout, working).await else {
+            tracing::warn!(timeout_ms = self.timeout.as_millis(), "a request was answered before the database");
+            return Err(GateError::TooSlow);
+        };
+        result.map_err(|_| GateError::Busy)?.map_err(|error| {
             tracing::error!(error = &error as &dyn std::error::Error, "a query failed");
             GateError::Database(error)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::ResponseError;
+    use actix_web::http::StatusCode;
+    use std::sync::mpsc::channel;
+    use test_support::{TestDatabase, eventually};
+
+    #[actix_web::test]
+    async fn a_request_is_answered_in_time_and_the_work_keeps_its_permit_until_it_returns() {
+        let test = TestDatabase::sqlite();
+        let [timeout, report_timeout] = [50, 60_000].map(Duration::from_millis);
+        let gate = DatabaseGate::new(test.database().clone(), 1, timeout, report_timeout);
+        let (release, released) = channel::<()>();
+        let stuck = move |_: &Database| {
+            let _ = released.recv();
+            Ok(())
+        };
+        let late = gate.run(stuck).await.expect_err("it takes too long");
+        assert_eq!(late.status_code(), StatusCode::SERVICE_UNAVAILABLE);
+        let busy = gate.try_run(|_| Ok(())).await.expect_err("the permit is in use");
+        assert!(matches!(busy, GateError::Busy));
+        drop(release);
+        eventually("the permit is free", async || gate.for_reports().try_run(|_| Ok(())).await.ok()).await;
     }
 }

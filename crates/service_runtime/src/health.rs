@@ -100,10 +100,22 @@ impl Health {
         })
     }
 
-    /// Checks a database at every interval.
+    /// Checks at every interval, by a write, whether a database does its work.
     pub fn watch_database(&self, database: &Database, interval: Duration) -> Periodic {
         let database = database.clone();
-        self.watch("database", interval, move || database.ping().map_err(|_| "the database does not answer".to_owned()))
+        let mut worked = true;
+        self.watch("database", interval, move || {
+            let probed = database.probe_write();
+            if let (Err(error), true) = (&probed, worked) {
+                tracing::warn!(error = error as &dyn std::error::Error, "the database cannot be written");
+            }
+            worked = probed.is_ok();
+            probed.map_err(|error| match (database.known_damage(), error) {
+                (Some(damage), _) => damage,
+                (None, dual_db::Error::Unavailable(_)) => "the database does not answer".to_owned(),
+                (None, _) => "the database cannot be written; the log says why".to_owned(),
+            })
+        })
     }
 
     /// Adds a worker, which reports by itself. `interval` is the longest pause that it makes between two reports.

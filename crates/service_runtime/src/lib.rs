@@ -16,4 +16,5 @@ pub mod problem;
 pub mod query;
 pub mod request_context;
 pub mod settings;
+pub mod shutdown;
 pub mod telemetry;

@@ -29,7 +29,7 @@ pub fn fail_commits(database: &Database, table: &str, condition: &str) {
             execute(
                 connection,
                 "CREATE OR REPLACE FUNCTION fail_commit() RETURNS trigger LANGUAGE plpgsql AS \
-                 $$ BEGIN RAISE EXCEPTION 'this commit fails'; END $$",
+                 $$ BEGIN RAISE EXCEPTION 'this commit fails' USING ERRCODE = 'foreign_key_violation'; END $$",
             )?;
             execute(
                 connection,

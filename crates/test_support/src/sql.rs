@@ -44,19 +44,21 @@ pub fn execute(connection: &mut Connection, sql: &str) -> dual_db::Result<()> {
     Ok(())
 }
 
-/// Makes a table refuse an operation, `INSERT` or `DELETE`. Only one table at a time.
+/// Makes a table refuse the rows of an operation, `INSERT` or `DELETE`, as a CHECK does. Only one table at a time.
 ///
 /// # Panics
 /// If the trigger cannot be created.
 pub fn forbid(database: &Database, operation: &str, table: &str) {
     let made = database.write(|connection| match connection {
-        Connection::Sqlite(_) => execute(
-            connection,
-            &format!("CREATE TRIGGER forbid BEFORE {operation} ON {table} BEGIN SELECT RAISE(ABORT, 'forbidden'); END"),
-        ),
+        // An error that a trigger raises on SQLite has no kind.
+        Connection::Sqlite(_) => {
+            execute(connection, "CREATE TABLE IF NOT EXISTS forbidden (n INTEGER CHECK (n = 0))")?;
+            let refuse = "INSERT INTO forbidden VALUES (1)";
+            execute(connection, &format!("CREATE TRIGGER forbid BEFORE {operation} ON {table} BEGIN {refuse}; END"))
+        }
         Connection::Postgres(_) => {
             let function = "CREATE OR REPLACE FUNCTION forbid() RETURNS trigger LANGUAGE plpgsql AS \
-                            $$ BEGIN RAISE EXCEPTION 'forbidden'; END $$";
+                            $$ BEGIN RAISE EXCEPTION 'forbidden' USING ERRCODE = 'check_violation'; END $$";
             execute(connection, function)?;
             let trigger =
                 format!("CREATE TRIGGER forbid BEFORE {operation} ON {table} FOR EACH ROW EXECUTE FUNCTION forbid()");

@@ -11,12 +11,15 @@ use dual_db::Error;
 use event_bus::Relay;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use worker_threads::Backoff;
 
 /// Between the attempts to store a group while the database is not available.
 const WHILE_UNAVAILABLE: Backoff = Backoff::from_millis(100, 800);
+
+/// How many claims of a group may fail one after the other, each alone, before the database is thought to fail them all.
+const MOST_FAILED_ALONE: usize = 3;
 
 /// Why a claim was not stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -106,7 +109,9 @@ impl PendingResult {
 pub fn start(relay: Arc<Relay>, ingest: &IngestSettings, watchdog: &WatchdogSettings) -> (IngestQueue, JoinHandle<()>) {
     let (sender, mut queue) = mpsc::channel(ingest.max_queued_claims);
     let most = ingest.max_group_claims;
-    let writer = Writer { relay, max_attempts: ingest.max_attempts, due_after_us: watchdog.first_pause_us() };
+    let answer_timeout = Duration::from_millis(ingest.answer_timeout_ms);
+    let writer =
+        Writer { relay, max_attempts: ingest.max_attempts, answer_timeout, due_after_us: watchdog.first_pause_us() };
     let thread = worker_threads::spawn("ingest writer", move || {
         let mut group = Vec::with_capacity(most);
         while queue.blocking_recv_many(&mut group, most) > 0 {
@@ -114,28 +119,33 @@ pub fn start(relay: Arc<Relay>, ingest: &IngestSettings, watchdog: &WatchdogSett
             writer.store_and_answer(std::mem::take(&mut group));
         }
     });
-    let queue = IngestQueue { sender, answer_timeout: Duration::from_millis(ingest.answer_timeout_ms) };
+    let queue = IngestQueue { sender, answer_timeout };
     (queue, thread)
 }
 
 struct Writer {
     relay: Arc<Relay>,
     max_attempts: u32,
+    /// How long senders wait: no longer is a group tried.
+    answer_timeout: Duration,
     due_after_us: i64,
 }
 
 impl Writer {
-    fn store_and_answer(&self, group: Vec<Waiting>) {
+    fn store_and_answer(&self, mut group: Vec<Waiting>) {
+        // A sender that was answered 503 repeats its request. Storing the claims of a long outage first would let those wait.
+        group.retain(|waiting| !waiting.answer.is_closed());
         let (submissions, answers): (Vec<_>, Vec<_>) =
             group.into_iter().map(|waiting| (waiting.submission, (waiting.answer, waiting.permit))).unzip();
-        let results = match self.store(&submissions) {
+        if submissions.is_empty() {
+            return;
+        }
+        let until = Instant::now() + self.answer_timeout;
+        let results = match self.store(&submissions, until) {
             Ok(results) => results.into_iter().map(Ok).collect(),
             // One claim must not fail its neighbours.
-            Err(NotStored::Refused) if submissions.len() > 1 => submissions
-                .chunks(1)
-                .map(|one| self.store(one).and_then(|mut results| results.pop().ok_or(NotStored::Refused)))
-                .collect(),
-            Err(error) => vec![Err(error); submissions.len()],
+            Err(Error::Query(_) | Error::Failed(_)) if submissions.len() > 1 => self.store_alone(&submissions, until),
+            Err(error) => vec![Err(not_stored(&error)); submissions.len()],
         };
         for ((answer, _permit), result) in answers.into_iter().zip(results) {
             // A sender that is gone does not need its answer.
@@ -143,9 +153,24 @@ impl Writer {
         }
     }
 
+    /// Stores each claim of a group that failed in a transaction of its own.
+    fn store_alone(&self, submissions: &[Submission], until: Instant) -> Vec<Result<Submitted, NotStored>> {
+        let mut failed_in_a_row = 0;
+        let store = |one| {
+            if failed_in_a_row >= MOST_FAILED_ALONE || Instant::now() >= until {
+                return Err(NotStored::Unavailable);
+            }
+            let result = self.store(one, until);
+            failed_in_a_row = if result.as_ref().is_err_and(Error::is_trouble) { failed_in_a_row + 1 } else { 0 };
+            let mut results = result.map_err(|error| not_stored(&error))?;
+            results.pop().ok_or(NotStored::Refused)
+        };
+        submissions.chunks(1).map(store).collect()
+    }
+
     /// Commits a group with its events. A failed COMMIT may have happened, which is why the same submissions can be tried
     /// again.
-    fn store(&self, submissions: &[Submission]) -> Result<Vec<Submitted>, NotStored> {
+    fn store(&self, submissions: &[Submission], until: Instant) -> dual_db::Result<Vec<Submitted>> {
         let mut attempt = 1;
         loop {
             let result = self.relay.commit(|connection, publications| {
@@ -154,25 +179,28 @@ impl Writer {
                 publications.publish(group.inserted.iter().map(outgoing::current_event));
                 Ok(group.results)
             });
-            match result {
+            let error = match result {
                 Ok(results) => return Ok(results),
-                Err(Error::Unavailable(_)) if attempt < self.max_attempts => {
-                    std::thread::sleep(WHILE_UNAVAILABLE.pause(attempt));
-                    attempt += 1;
-                }
-                Err(error) => {
-                    tracing::error!(
-                        error = &error as &dyn std::error::Error,
-                        claims = submissions.len(),
-                        "claims could not be stored"
-                    );
-                    return Err(match error {
-                        // A lock that others held too long is no fault of the claims.
-                        _ if error.is_refusal() => NotStored::Refused,
-                        Error::Query(_) | Error::Unavailable(_) | Error::Conflict => NotStored::Unavailable,
-                    });
-                }
+                Err(error) => error,
+            };
+            let pause = WHILE_UNAVAILABLE.pause(attempt);
+            if !error.is_trouble() || attempt >= self.max_attempts || Instant::now() + pause >= until {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    claims = submissions.len(),
+                    "claims could not be stored"
+                );
+                return Err(error);
             }
+            std::thread::sleep(pause);
+            attempt += 1;
         }
+    }
+}
+
+fn not_stored(error: &Error) -> NotStored {
+    match error {
+        Error::Query(_) => NotStored::Refused,
+        Error::Unavailable(_) | Error::Failed(_) | Error::Conflict => NotStored::Unavailable,
     }
 }

@@ -19,8 +19,11 @@ use dual_db::Migrations;
 dual_db::text_columns!(crate::domain::timeline::TimelineEvent, crate::domain::transition::Status);
 
 /// The tables of this service; the event bus brings its own.
-pub static MIGRATIONS: Migrations =
-    Migrations { sqlite: embed_migrations!("migrations/sqlite"), postgres: embed_migrations!("migrations/postgres") };
+pub static MIGRATIONS: Migrations = Migrations {
+    sqlite: embed_migrations!("migrations/sqlite"),
+    postgres: embed_migrations!("migrations/postgres"),
+    probes: schema::PROBES,
+};
 
 /// Rows in one INSERT: below SQLite's bound of 32,766 parameters for the widest table.
 pub(crate) const ROWS_PER_INSERT: usize = 1_000;

@@ -1,5 +1,17 @@
 //! The tables of claim_process, the same on both databases. Times are microseconds since 1970 (UTC), money is cents.
 
+/// One statement for each right that this crate needs, on tables that it writes: rows are neither read nor written.
+pub static PROBES: &[&str] = &[
+    "INSERT INTO claims SELECT * FROM claims WHERE 1 = 0",
+    "UPDATE claims SET status = status WHERE 1 = 0",
+    "INSERT INTO claim_lines SELECT * FROM claim_lines WHERE 1 = 0",
+    "INSERT INTO claim_timeline SELECT * FROM claim_timeline WHERE 1 = 0",
+    "INSERT INTO idempotency_keys SELECT * FROM idempotency_keys WHERE 1 = 0",
+    "DELETE FROM idempotency_keys WHERE 1 = 0",
+    "INSERT INTO provider_totals SELECT * FROM provider_totals WHERE 1 = 0",
+    "UPDATE provider_totals SET provider_npi = provider_npi WHERE 1 = 0",
+];
+
 diesel::table! {
     claims (id) {
         id -> BigInt,

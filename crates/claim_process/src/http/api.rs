@@ -38,7 +38,7 @@ impl Api {
     /// Makes what the handlers need. Called inside the process's own async runtime.
     pub fn new(queue: IngestQueue, rules: RuleSet, settings: Settings, database: Database, relay: Arc<Relay>) -> Self {
         let rules = Arc::new(rules);
-        let database = DatabaseGate::new(database, settings.query.max_waiting_reads);
+        let database = settings.query.gate(database);
         let operators = Operators::new(&settings.http, &settings.proxies);
         let dead_letters = DeadLetterOperations { operators, database: database.clone(), relay: Arc::clone(&relay) };
         let batches = batches(queue.clone(), Arc::clone(&rules), &settings, database.clone());

@@ -129,7 +129,7 @@ impl OffResponse {
 #[utoipa::path(get, path = "/v1/reconciliation", tag = "claims", operation_id = "reconcile",
     responses((status = 200, description = "Counts and sums at one moment.", body = ReconciliationResponse)))]
 pub(super) async fn reconcile(database: web::Data<DatabaseGate>) -> Result<HttpResponse, Problem> {
-    let AsOf { value: (found, agreements), now_us } = database.run(queries::reconcile).await?;
+    let AsOf { value: (found, agreements), now_us } = database.for_reports().run(queries::reconcile).await?;
     Ok(HttpResponse::Ok().json(response(found, agreements, now_us)))
 }
 

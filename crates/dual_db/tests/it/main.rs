@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "clippy does not see that what on_both_databases! writes are tests")]
 
+mod damage;
 mod outage;
 mod pooler;
 mod silence;

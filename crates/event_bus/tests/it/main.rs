@@ -11,6 +11,7 @@ mod logged;
 mod no_room;
 mod partitions;
 mod refusals;
+mod poison;
 mod relay;
 mod security;
 mod unpublishable;

@@ -17,5 +17,8 @@ use dual_db::Migrations;
 dual_db::text_columns!(ActionKind, Forced, Kind, PaymentState, State, Weight);
 
 /// The tables of this service; the event bus brings its own.
-pub static MIGRATIONS: Migrations =
-    Migrations { sqlite: embed_migrations!("migrations/sqlite"), postgres: embed_migrations!("migrations/postgres") };
+pub static MIGRATIONS: Migrations = Migrations {
+    sqlite: embed_migrations!("migrations/sqlite"),
+    postgres: embed_migrations!("migrations/postgres"),
+    probes: schema::PROBES,
+};

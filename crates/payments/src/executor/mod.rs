@@ -217,7 +217,7 @@ impl Executor {
             // As many as may be taken at once, so that this ends.
             let more = i64::try_from(refused.len()).is_ok_and(|refused| refused < limit);
             match (taken, in_hand) {
-                (Err(error), Some(claim_id)) if more && error.is_refusal() => {
+                (Err(error), Some(claim_id)) if more && self.is_the_sagas_fault(&error) => {
                     tracing::warn!(claim_id, error = &error as &dyn std::error::Error, "saga not written");
                     alarm(&claim_id, "a payment cannot get on: the database refuses what follows from its facts");
                     refused.push(claim_id);
@@ -225,6 +225,11 @@ impl Executor {
                 (taken, _) => return taken,
             }
         }
+    }
+
+    /// Whether an error is about the saga in hand: its rows are refused, or the database fails it and can be written.
+    pub fn is_the_sagas_fault(&self, error: &dual_db::Error) -> bool {
+        error.is_refusal() || matches!(error, dual_db::Error::Failed(_)) && self.database.probe_write().is_ok()
     }
 
     /// Shows a saga that is due as stuck, and leaves it alone for the longest pause.

@@ -87,7 +87,7 @@ pub(super) async fn audit(
     let AuditQuery { limit, cursor } = query.0;
     let limit = page::limit(limit, DEFAULT_LIMIT, MOST)?;
     let after: String = CURSORS.read(cursor.as_deref())?.unwrap_or_default();
-    let found = database.run(move |database| queries::audit(database, MOST, &after, limit + 1)).await?;
+    let found = database.for_reports().run(move |database| queries::audit(database, MOST, &after, limit + 1)).await?;
     let Audit { turnovers, payments, off, mut claims } = found;
     let debits: i64 = turnovers.iter().map(|turnover| turnover.debits_cents).sum();
     let credits: i64 = turnovers.iter().map(|turnover| turnover.credits_cents).sum();

@@ -11,8 +11,11 @@ use diesel_migrations::embed_migrations;
 use dual_db::Migrations;
 
 /// All tables.
-pub static MIGRATIONS: Migrations =
-    Migrations { sqlite: embed_migrations!("migrations/sqlite"), postgres: embed_migrations!("migrations/postgres") };
+pub static MIGRATIONS: Migrations = Migrations {
+    sqlite: embed_migrations!("migrations/sqlite"),
+    postgres: embed_migrations!("migrations/postgres"),
+    probes: &[],
+};
 
 /// The most rows in one response.
 pub const MOST_ROWS: i64 = 1_000;

@@ -122,7 +122,7 @@ impl Gate {
 
 fn explain(error: &Error) -> Problem {
     match error {
-        Error::Unavailable(_) | Error::Conflict => {
+        Error::Unavailable(_) | Error::Failed(_) | Error::Conflict => {
             tracing::warn!(%error, "database of the book unavailable");
             Problem::unavailable(
                 "the database of the gateway is unavailable: send the same request again",

@@ -1,0 +1,24 @@
+//! Whether the database does what the services need: a write that is committed, and every right that they have to have.
+
+use crate::{Connection, Database, Error, Result, on_each_backend};
+use diesel::connection::SimpleConnection;
+
+impl Database {
+    /// Runs the probes of the migrations that this database was opened with, in one transaction, and commits it: a real write of
+    /// one row that has no meaning, and statements on the tables of the service that touch no row but need the same rights.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Failed`] while the database does not do its work; the former also while an SQLite file
+    /// is damaged.
+    pub fn probe_write(&self) -> Result<()> {
+        if let Some(damage) = self.damage_after_errors() {
+            return Err(Error::Unavailable(damage));
+        }
+        let statements = self.probe_statements();
+        if statements.is_empty() {
+            return self.ping();
+        }
+        let statements = statements.join("; ");
+        self.write(|connection: &mut Connection| Ok(on_each_backend!(connection, |c| c.batch_execute(&statements))?))
+    }
+}
