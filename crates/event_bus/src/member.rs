@@ -43,15 +43,17 @@ struct Seen {
     joined_at: Instant,
     /// The last statistics.
     statistics_at: Instant,
-    /// The last commit that was answered, or tried by a probe.
+    /// The last commit that succeeded.
     commit_at: Instant,
+    /// When a probe last tried to commit.
+    probed_at: Option<Instant>,
 }
 
 impl Context {
     fn new(settings: &KafkaSettings, topic: &str) -> Self {
         let now = Instant::now();
         let seen =
-            Seen { membership: Membership::default(), joined_at: now, statistics_at: now, commit_at: now };
+            Seen { membership: Membership::default(), joined_at: now, statistics_at: now, commit_at: now, probed_at: None };
         Self {
             topic: topic.to_owned(),
             group: settings.consumer.group_id.clone(),
@@ -81,6 +83,21 @@ impl Context {
             Some(RDKafkaErrorCode::GroupAuthorizationFailed) => self.refusals.begins(&self.read_group(), reason),
             Some(RDKafkaErrorCode::TopicAuthorizationFailed) => self.refusals.begins(&self.read_topic(), reason),
             _ => {}
+        }
+    }
+
+    /// Keeps that the brokers refuse a probe's commit. librdkafka only logs that, and calls no callback.
+    fn note_line(&self, facility: &str, line: &str) {
+        if facility != "COMMITFAIL" {
+            return;
+        }
+        for code in [RDKafkaErrorCode::GroupAuthorizationFailed, RDKafkaErrorCode::TopicAuthorizationFailed] {
+            // librdkafka's own text, which is the second half of this: a name, and the text in parentheses.
+            let shown = code.to_string();
+            let text = shown.split_once(" (").map_or(shown.as_str(), |(_, text)| text.trim_end_matches(')'));
+            if line.contains(text) {
+                self.note(&KafkaError::ConsumerCommit(code), "an offset cannot be committed");
+            }
         }
     }
 
@@ -115,6 +132,7 @@ impl Context {
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         client::log(level, facility, message);
+        self.note_line(facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
@@ -273,10 +291,14 @@ impl Member {
                 && seen.membership.is_member
                 && self.held_back.is_empty()
                 && now.duration_since(self.received_at.get()) >= PROBE_AFTER;
-            if !is_idle || now.duration_since(seen.commit_at) < PROBE_AFTER {
+            let last = seen.probed_at.map_or(seen.commit_at, |probed_at| seen.commit_at.max(probed_at));
+            if !is_idle || now.duration_since(last) < PROBE_AFTER {
                 return;
             }
-            seen.commit_at = now;
+            // The coordinator has answered the last probe by now, and it is not refused unless that was noted since.
+            if let Some(probed_at) = seen.probed_at.replace(now) {
+                context.refusals.ends(&context.read_group(), probed_at);
+            }
             seen.membership.committed.clone()
         };
         let Ok(assigned) = self.consumer.assignment() else { return };

@@ -72,10 +72,16 @@ impl ProducerContext for Deliveries {
                 // The channel is closed only while the relay stops: then the row stays and is sent at the next start.
                 let _ = self.reports.send(Report::Acknowledged(*outbox_id));
             }
-            Err((KafkaError::MessageProduction(code), _)) if refuses_the_message(*code) => {
+            Err((KafkaError::MessageProduction(code), message)) if refuses_the_message(*code) => {
                 metrics::counter!("events_delivery_failed_total").increment(1);
                 let report = if self.alone {
-                    Report::Unpublishable(*outbox_id, format!("Kafka refuses it: {code}"))
+                    let advice = match code {
+                        RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::MessageBatchTooLarge => {
+                            format!(": raise max.message.bytes of the topic {} and redrive it", message.topic())
+                        }
+                        _ => String::new(),
+                    };
+                    Report::Unpublishable(*outbox_id, format!("Kafka refuses it: {code}{advice}"))
                 } else {
                     Report::RefusedWithOthers(*outbox_id)
                 };

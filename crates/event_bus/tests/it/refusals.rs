@@ -25,7 +25,8 @@ fn restricted(group: &str) -> KafkaSettings {
     settings.security.sasl_mechanism = SaslMechanism::Plain;
     settings.security.sasl_username = "restricted".to_owned();
     settings.consumer.group_id = group.to_owned();
-    settings.consumer.session_timeout_ms = 10_000;
+    // Not what a lost right is noticed by.
+    settings.consumer.session_timeout_ms = 30_000;
     settings
 }
 

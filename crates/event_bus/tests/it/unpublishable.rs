@@ -1,4 +1,5 @@
-//! An event that can never be published becomes one dead letter, and delays no other event.
+//! An event that can never be published becomes one dead letter, and delays no other event. One test needs the Kafka of
+//! `scripts/services.sh`.
 
 use crate::bus::{Broker, TOPIC, bodies, outgoing, publish, settings_for};
 use dual_db::Database;
@@ -7,10 +8,15 @@ use event_bus::{
     discard_dead_letter, find_dead_letter, list_dead_letters, pending_in_outbox, redrive_dead_letter,
 };
 use rdkafka::bindings::rd_kafka_resp_err_t::{RD_KAFKA_RESP_ERR_INVALID_RECORD, RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE};
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::mocking::MockCluster;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use std::collections::BTreeSet;
-use test_support::{OutboxMessage, leave_in_outbox, on_both_databases, wait_until};
+use std::time::{Duration, Instant};
+use test_support::kafka::brokers_of_services;
+use test_support::{OutboxMessage, leave_in_outbox, on_both_databases, on_kafka, unique, wait_until};
 
 fn dead_letters(database: &Database) -> Vec<KeptDeadLetter> {
     database.read(|c| list_dead_letters(c, None, None, 100)).unwrap()
@@ -144,6 +150,62 @@ on_both_databases! {
         outbox_empties(database);
         assert!(dead_letters(database).is_empty(), "{:?}", dead_letters(database));
         assert_eq!(crate::bus::arrived(&settings, TOPIC, 2).len(), 2);
+        relay.stop();
+    }
+}
+
+/// A topic with one partition that takes no message above this size.
+fn create_topic(admin: &AdminClient<DefaultClientContext>, topic: &str, max_message_bytes: &str) {
+    let new = NewTopic::new(topic, 1, TopicReplication::Fixed(1)).set("max.message.bytes", max_message_bytes);
+    let created = futures_executor::block_on(admin.create_topics(&[new], &AdminOptions::new())).unwrap();
+    assert!(created.iter().all(Result::is_ok), "{created:?}");
+}
+
+/// Text of so many bytes that no compression makes small.
+fn incompressible(bytes: usize) -> String {
+    let mut state = 1_u64;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        char::from(b'!' + u8::try_from((state >> 33) % 90).unwrap())
+    };
+    (0..bytes).map(|_| next()).collect()
+}
+
+on_kafka! {
+    #[test]
+    fn an_event_above_the_limit_of_its_topic_delays_no_other_and_can_be_redriven_on_kafka() {
+        let test = crate::security::migrated();
+        let database = test.database();
+        let brokers = brokers_of_services();
+        let admin: AdminClient<DefaultClientContext> =
+            ClientConfig::new().set("bootstrap.servers", &brokers).create().unwrap();
+        let topic = unique("small_messages");
+        create_topic(&admin, &topic, "2000");
+        let mut settings = settings_for(&brokers, &unique("group"));
+        // One batch for all that is committed together.
+        settings.producer.linger_ms = 200;
+        let relay = Relay::start(database, &settings).unwrap();
+        let on_topic = |n, body: String| OutgoingMessage { topic: topic.clone(), body, ..outgoing(n) };
+        let large = incompressible(5_000);
+        let messages = [on_topic(0, "first".to_owned()), on_topic(1, large.clone()), on_topic(2, "last".to_owned())];
+        let since = Instant::now();
+        publish(&relay, &messages);
+        outbox_empties(database);
+        assert!(since.elapsed() < Duration::from_secs(5), "{:?}: its neighbours do not wait", since.elapsed());
+        assert_eq!(crate::bus::arrived(&settings, &topic, 2), ["first", "last"]);
+        let [dead_letter] = &dead_letters(database)[..] else { panic!("{:?}", dead_letters(database)) };
+        let reason = &dead_letter.reason;
+        assert!(reason.contains("max.message.bytes") && reason.contains(&topic), "{reason}");
+        assert_eq!(body_of(database, dead_letter), large);
+
+        let raised = AlterConfig::new(ResourceSpecifier::Topic(&topic)).set("max.message.bytes", "100000");
+        let altered = futures_executor::block_on(admin.alter_configs(&[raised], &AdminOptions::new())).unwrap();
+        assert!(altered.iter().all(Result::is_ok), "{altered:?}");
+        let action = DeadLetterAction::default();
+        let end = relay.commit(|c, publications| redrive_dead_letter(c, publications, dead_letter.id, &action)).unwrap();
+        assert!(matches!(end, Disposition::Done(_)), "{end:?}");
+        assert_eq!(crate::bus::arrived(&settings, &topic, 3)[2], large);
+        outbox_empties(database);
         relay.stop();
     }
 }
