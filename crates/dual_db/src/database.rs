@@ -1,7 +1,7 @@
 //! A database as a service uses it: a pool of connections, reads, writes in one transaction, and a bounded number of retries.
 
 use crate::manager::{Manager, Target};
-use crate::session::Session;
+use crate::pooler::Transactions;
 use crate::{Connection, DatabaseSettings, Error, Migrations, OpenError, Result, migrations};
 use r2d2::{Pool, PooledConnection};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,7 +32,7 @@ pub struct Database {
     unreached_since: Arc<Mutex<Option<Instant>>>,
     checkout_timeout: Duration,
     max_retries: u32,
-    session: Session,
+    transactions: Transactions,
 }
 
 impl Database {
@@ -61,12 +61,19 @@ impl Database {
                 .map_err(|error| OpenError(format!("the database pool could not be filled ({error})")))
         };
         let readers = pool(settings.max_connections)?;
-        let (writers, session) = match manager.target {
-            Target::Sqlite(_) => (pool(1)?, Session::on_sqlite()),
-            Target::Postgres(_) => (readers.clone(), Session::on_postgres(settings)),
+        let (writers, transactions) = match manager.target {
+            Target::Sqlite(_) => (pool(1)?, Transactions::default()),
+            Target::Postgres(_) => (readers.clone(), Transactions::on_postgres(settings)),
         };
         let checkout_timeout = Duration::from_millis(settings.checkout_timeout_ms);
-        Ok(Self { readers, writers, unreached_since, checkout_timeout, max_retries: settings.max_retries, session })
+        Ok(Self {
+            readers,
+            writers,
+            unreached_since,
+            checkout_timeout,
+            max_retries: settings.max_retries,
+            transactions,
+        })
     }
 
     /// Opens the database and applies missing migrations, or only checks for them if `migrate_at_start` is false. Every
@@ -89,7 +96,7 @@ impl Database {
     /// # Errors
     /// One sentence for the operator if a migration fails or the database is newer than this program.
     pub fn migrate(&self, sets: &[&Migrations]) -> std::result::Result<(), OpenError> {
-        migrations::apply(&mut *self.connection_to_migrate()?, &self.session, sets)
+        migrations::apply(&mut *self.connection_to_migrate()?, sets)
     }
 
     fn connection_to_migrate(&self) -> std::result::Result<PooledConnection<Manager>, OpenError> {
@@ -99,7 +106,7 @@ impl Database {
 
     /// Runs a query on a pooled connection. Blocks; call it from a thread that may block.
     pub fn read<T>(&self, query: impl FnOnce(&mut Connection) -> Result<T>) -> Result<T> {
-        self.session.read(&mut *self.check_out(&self.readers)?, query)
+        self.transactions.read(&mut *self.check_out(&self.readers)?, query)
     }
 
     /// Runs `body` in one transaction and commits it. Blocks; call it from a thread that may block.
@@ -109,7 +116,7 @@ impl Database {
     pub fn write<T>(&self, mut body: impl FnMut(&mut Connection) -> Result<T>) -> Result<T> {
         let mut attempt = 1;
         loop {
-            let result = self.session.transaction(&mut *self.check_out(&self.writers)?, &mut body);
+            let result = self.transactions.write(&mut *self.check_out(&self.writers)?, &mut body);
             match result {
                 Err(error) if error.is_transient() && attempt <= self.max_retries => {
                     tracing::debug!(

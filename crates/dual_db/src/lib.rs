@@ -10,7 +10,7 @@ mod manager;
 mod micros;
 mod migrations;
 mod pooler;
-mod session;
+mod pooler_check;
 mod settings;
 mod url;
 

@@ -1,6 +1,6 @@
 //! Opens connections for the pool. The URL's scheme chooses the backend, so that an error is about that backend only.
 
-use crate::{Connection, DatabaseSettings, DatabaseUrl, OpenError, Pooler, on_each_backend, pooler, session};
+use crate::{Connection, DatabaseSettings, DatabaseUrl, OpenError, Pooler, on_each_backend, pooler, pooler_check};
 use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
 use diesel::sql_types::Text;
 use diesel::{Connection as _, QueryableByName, RunQueryDsl};
@@ -52,7 +52,7 @@ impl Manager {
     /// that the settings do not name.
     pub(crate) fn connect_to_write(&self) -> Result<Connection, OpenError> {
         if let (Target::Postgres(url), Pooler::None) = (&self.target, self.settings.pooler) {
-            pooler::refuse_transaction_pooler(|| establish(url.expose(), &self.settings))?;
+            pooler_check::refuse_transaction_pooler(|| establish(url.expose(), &self.settings))?;
         }
         let mut connection = r2d2::ManageConnection::connect(self)?;
         if let (Connection::Sqlite(sqlite), Target::Sqlite(path)) = (&mut connection, &self.target) {
@@ -146,7 +146,7 @@ fn assert_safe_version(connection: &mut SqliteConnection) -> Result<(), OpenErro
 
 fn open_postgres(url: &str, settings: &DatabaseSettings) -> Result<PgConnection, OpenError> {
     let mut connection = establish(url, settings)?;
-    session::set_up(&mut connection, settings)
+    pooler::set_up(&mut connection, settings)
         .map_err(|error| OpenError(format!("the PostgreSQL session could not be set up ({error})")))?;
     Ok(connection)
 }

@@ -1,6 +1,5 @@
 //! Embedded migrations: a tree for each backend, applied in one transaction, also when several instances start at once.
 
-use crate::session::Session;
 use crate::{Connection, Error, OpenError, on_each_backend};
 use diesel::migration::{Migration, MigrationSource};
 use diesel::pg::Pg;
@@ -23,9 +22,9 @@ pub struct Migrations {
 }
 
 /// Applies the missing migrations. Waits while another instance migrates the same database.
-pub(crate) fn apply(connection: &mut Connection, session: &Session, sets: &[&Migrations]) -> Result<(), OpenError> {
+pub(crate) fn apply(connection: &mut Connection, sets: &[&Migrations]) -> Result<(), OpenError> {
     let mut problem = None;
-    let result = session.transaction(connection, |connection| {
+    let result = connection.transaction(|connection| {
         let outcome = match connection {
             Connection::Sqlite(c) => run::<Sqlite, _>(c, sets.iter().map(|set| &set.sqlite)),
             Connection::Postgres(c) => {
