@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Starts a PostgreSQL and a Kafka of its own and runs the siege on them: claims of all fates are sent while instances are killed and
-# servers crash. Arguments go to the program; --help lists them.
+# Starts a PostgreSQL and a Kafka of its own and runs the siege on them: claims of all fates are sent while instances are killed,
+# servers crash, or the network fails. Arguments go to the program; --help lists them.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

@@ -2,7 +2,7 @@
 
 use crate::damage::Damage;
 use crate::manager::{Manager, Target};
-use crate::session_timeouts::SessionTimeouts;
+use crate::pooler::Transactions;
 use crate::{Connection, DatabaseSettings, Error, Migrations, OpenError, Result, migrations};
 use r2d2::{Pool, PooledConnection};
 use std::sync::atomic::AtomicU64;
@@ -46,7 +46,7 @@ pub struct Database {
     retry_races: Duration,
     migration_timeout: Duration,
     max_retries: u32,
-    timeouts: SessionTimeouts,
+    transactions: Transactions,
 }
 
 impl Database {
@@ -76,9 +76,9 @@ impl Database {
                 .map_err(|error| OpenError(format!("the database pool could not be filled ({error})")))
         };
         let readers = pool(settings.max_connections)?;
-        let (writers, timeouts) = match manager.target {
-            Target::Sqlite(_) => (pool(1)?, SessionTimeouts::on_sqlite()),
-            Target::Postgres(_) => (readers.clone(), SessionTimeouts::on_postgres(settings)),
+        let (writers, transactions) = match manager.target {
+            Target::Sqlite(_) => (pool(1)?, Transactions::default()),
+            Target::Postgres(_) => (readers.clone(), Transactions::on_postgres(settings)),
         };
         let damage = match &manager.target {
             Target::Sqlite(file) => Some(Arc::new(Damage::of(file, settings))),
@@ -95,7 +95,7 @@ impl Database {
             retry_races: Duration::from_millis(settings.statement_timeout_ms),
             migration_timeout: Duration::from_millis(settings.migration_timeout_ms),
             max_retries: settings.max_retries,
-            timeouts,
+            transactions,
         };
         database.assert_undamaged()?;
         Ok(database)
@@ -124,7 +124,7 @@ impl Database {
     pub fn migrate(&self, sets: &[&Migrations]) -> std::result::Result<(), OpenError> {
         let mut connection = self.connection_to_migrate()?;
         connection.with_long_statements(self.migration_timeout, |connection| {
-            migrations::apply(connection, &self.timeouts, sets, self.migration_timeout)
+            migrations::apply(connection, sets, self.migration_timeout)
         })?;
         self.set_probes(sets);
         Ok(())
@@ -148,7 +148,7 @@ impl Database {
     /// Runs a query on a pooled connection. Blocks; call it from a thread that may block.
     pub fn read<T>(&self, query: impl FnOnce(&mut Connection) -> Result<T>) -> Result<T> {
         let mut connection = self.check_out(&self.readers)?;
-        let result = self.timeouts.read(&mut connection, query);
+        let result = self.transactions.read(&mut connection, query);
         self.note_trouble(&mut connection, &result);
         result
     }
@@ -163,7 +163,7 @@ impl Database {
         let mut attempt = 1;
         loop {
             let mut connection = self.check_out(&self.writers)?;
-            let result = self.timeouts.transaction(&mut connection, &mut body);
+            let result = self.transactions.write(&mut connection, &mut body);
             self.note_trouble(&mut connection, &result);
             drop(connection);
             match result {

@@ -3,7 +3,7 @@
 use crate::deadline::Deadline;
 use crate::postgres_url::with_parameters;
 use crate::session::Session;
-use crate::{Connection, DatabaseSettings, DatabaseUrl, OpenError, Pooler, on_each_backend, pooler, session_timeouts};
+use crate::{Connection, DatabaseSettings, DatabaseUrl, OpenError, Pooler, on_each_backend, pooler, pooler_check};
 use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
 use diesel::sql_types::Text;
 use diesel::{Connection as _, QueryableByName, RunQueryDsl};
@@ -62,7 +62,7 @@ impl Manager {
     /// that the settings do not name.
     pub(crate) fn connect_to_write(&self) -> Result<Connection, OpenError> {
         if let (Target::Postgres(url), Pooler::None) = (&self.target, self.settings.pooler) {
-            pooler::refuse_transaction_pooler(|| self.establish(url.expose()))?;
+            pooler_check::refuse_transaction_pooler(|| self.establish(url.expose()))?;
         }
         let mut connection = r2d2::ManageConnection::connect(self)?;
         if let (Connection::Sqlite(sqlite), Target::Sqlite(path)) = (&mut connection, &self.target) {
@@ -138,7 +138,7 @@ impl Manager {
 
     fn open_postgres(&self, url: &str) -> Result<PgConnection, OpenError> {
         let mut connection = self.establish(url)?;
-        session_timeouts::set_up(&mut connection, &self.settings)
+        pooler::set_up(&mut connection, &self.settings)
             .map_err(|error| OpenError(format!("the PostgreSQL session could not be set up ({error})")))?;
         Ok(connection)
     }

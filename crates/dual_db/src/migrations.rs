@@ -1,6 +1,5 @@
 //! Embedded migrations: a tree for each backend, applied in one transaction, also when several instances start at once.
 
-use crate::session_timeouts::SessionTimeouts;
 use crate::{Connection, Error, OpenError, on_each_backend};
 use diesel::connection::SimpleConnection;
 use diesel::migration::{Migration, MigrationSource};
@@ -31,12 +30,11 @@ pub struct Migrations {
 /// database.
 pub(crate) fn apply(
     connection: &mut Connection,
-    timeouts: &SessionTimeouts,
     sets: &[&Migrations],
     within: Duration,
 ) -> Result<(), OpenError> {
     let mut problem = None;
-    let result = timeouts.transaction(connection, |connection| {
+    let result = connection.transaction(|connection| {
         let outcome = match connection {
             Connection::Sqlite(c) => run::<Sqlite, _>(c, sets.iter().map(|set| &set.sqlite)),
             Connection::Postgres(c) => {

@@ -6,7 +6,7 @@ use test_support::ChaosProxy;
 use test_support::kafka::services;
 
 /// The connections that can be disturbed. Webhooks, from the gateway to payments, are not among them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Link {
     /// Between every claim_process and its database.
     ClaimsDatabase,
@@ -61,11 +61,6 @@ impl Links {
     pub(crate) fn database_url(&self, link: Link, url: &str) -> String {
         let (user, _, name) = parts(url);
         format!("{user}@{}/{name}", self.proxy(link).address())
-    }
-
-    /// Lets every connection pass.
-    pub fn restore(&self) {
-        ALL.iter().for_each(|link| self.proxy(*link).restore());
     }
 }
 

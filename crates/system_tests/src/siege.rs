@@ -1,10 +1,11 @@
 //! A long run under faults: claims of all fates are sent, some are voided at random times, and meanwhile processes and servers are
-//! killed, frozen, wiped or restored. Afterwards every accepted claim must have ended as its cents and its void demand, paid once
+//! killed, frozen, wiped or restored, or the network between them fails. Afterwards every accepted claim must have ended as its cents and its void demand, paid once
 //! or not at all, and all books must agree.
 
 use crate::api::Api;
 use crate::audit::{self, Accepted, Strictness};
 use crate::fates::ALL;
+use crate::links::{self, Link};
 use crate::process::Process;
 use crate::stack::Stack;
 use rdkafka::Offset;
@@ -13,7 +14,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
-use test_support::eventually;
+use test_support::{Disturbance, Schedule, eventually};
 use tokio::task::JoinSet;
 
 /// How long claims may take to end after the last fault.
@@ -21,6 +22,10 @@ const END_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The run fails if no claim is sent for this long.
 const STANDSTILL: Duration = Duration::from_secs(120);
+/// How often the network is disturbed, in turn on each link.
+const DISTURBANCES: i64 = 24;
+/// How often a run looks at its progress, and ends the faults that are over.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// The longest delay between a claim and its void.
 const MAX_VOID_DELAY_MS: u64 = 15_000;
 
@@ -51,6 +56,8 @@ pub enum Fault {
     DumpPayments,
     /// payments' database is restored from that copy with `payments recover`, and `claim_process reannounce` is run.
     RestorePayments,
+    /// The connections of a link are disturbed. Other faults may begin before this one is over.
+    Disturb(Link, Disturbance),
 }
 
 /// A set of faults, each with the share of claims, in percent, that are sent before it.
@@ -62,12 +69,25 @@ pub enum Scenario {
     Kafka,
     /// payments' database is restored to an earlier state.
     Restore,
+    /// Connections to the databases, Kafka and the gateway are silent, half open, slow or reset.
+    Network,
 }
 
 impl Scenario {
-    fn faults(self) -> &'static [(i64, Fault)] {
+    /// Starts the system that [`run`] needs: two claim_process and four payments.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub async fn start(self) -> Stack {
         match self {
-            Scenario::Kills => &[
+            Scenario::Kills | Scenario::Kafka | Scenario::Restore => Stack::start_on_servers(2, 4).await,
+            Scenario::Network => Stack::start_behind_links(2, 4).await,
+        }
+    }
+
+    fn faults(self, seed: u64) -> Vec<(i64, Fault)> {
+        match self {
+            Scenario::Kills => vec![
                 (10, Fault::KillClaimProcess),
                 (20, Fault::KillPayments),
                 (30, Fault::FreezePayments),
@@ -78,20 +98,27 @@ impl Scenario {
                 (90, Fault::KillPayments),
                 (95, Fault::KillClaimProcess),
             ],
-            Scenario::Kafka => &[
+            Scenario::Kafka => vec![
                 (20, Fault::WipeKafka),
                 (45, Fault::OffsetsToBeginning),
                 (65, Fault::OffsetsToEnd),
                 (85, Fault::WipeKafka),
             ],
-            Scenario::Restore => &[(40, Fault::DumpPayments), (70, Fault::RestorePayments)],
+            Scenario::Restore => vec![(40, Fault::DumpPayments), (70, Fault::RestorePayments)],
+            Scenario::Network => {
+                let links = links::ALL.into_iter().cycle().zip(Schedule::new(seed));
+                (1..=DISTURBANCES)
+                    .zip(links.map(|(link, disturbance)| Fault::Disturb(link, disturbance)))
+                    .map(|(number, fault)| (number * 100 / (DISTURBANCES + 1), fault))
+                    .collect()
+            }
         }
     }
 
     /// After a restore a claim may end a second time under a higher version; otherwise it ends once.
     fn strictness(self) -> Strictness {
         match self {
-            Scenario::Kills | Scenario::Kafka => Strictness::EndedOnce,
+            Scenario::Kills | Scenario::Kafka | Scenario::Network => Strictness::EndedOnce,
             Scenario::Restore => Strictness::EndedRight,
         }
     }
@@ -110,7 +137,7 @@ pub struct Plan {
     pub senders: usize,
     /// How long an instance is frozen.
     pub freeze: Duration,
-    /// Chooses which claims are voided, and when.
+    /// Chooses which claims are voided, and when, and how the network fails.
     pub seed: u64,
 }
 
@@ -159,8 +186,9 @@ pub async fn run(mut stack: Stack, plan: Plan) -> Report {
     for _ in 0..plan.senders {
         senders.spawn(send(stack.api.clone(), Arc::clone(&next), plan));
     }
-    let mut faults = Faults { began, plan, next: Arc::clone(&next), done: Vec::new(), frozen: None };
-    for (percent, fault) in plan.scenario.faults() {
+    let mut faults =
+        Faults { began, plan, next: Arc::clone(&next), done: Vec::new(), frozen: None, disturbed: BTreeMap::new() };
+    for (percent, fault) in plan.scenario.faults(plan.seed) {
         let mut progress = (0, Instant::now());
         while next.load(Ordering::SeqCst) < plan.claims * percent / 100 {
             let sent = next.load(Ordering::SeqCst);
@@ -168,30 +196,28 @@ pub async fn run(mut stack: Stack, plan: Plan) -> Report {
                 progress = (sent, Instant::now());
             }
             assert!(progress.1.elapsed() < STANDSTILL, "no claim was sent for {STANDSTILL:?}, {sent} before");
-            faults.thaw_in_time(&stack);
-            // Checks the progress, and thaws in time.
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            faults.end_in_time(&stack);
+            // Checks the progress, and ends faults in time.
+            tokio::time::sleep(LOOK_EVERY).await;
         }
-        faults.commit(*fault, &mut stack).await;
+        faults.commit(fault, &mut stack).await;
     }
-    let mut accepted = Vec::new();
-    let mut voids = JoinSet::new();
-    while let Some(sent) = senders.join_next().await {
-        let (mut sent, mut sent_voids) = sent.expect("the sender ends");
-        accepted.append(&mut sent);
-        while let Some(id) = sent_voids.join_next().await {
-            voids.spawn(async move { id });
+    let (mut accepted, mut voids) = (Vec::new(), Vec::new());
+    while !senders.is_empty() || faults.are_under_way() {
+        faults.end_in_time(&stack);
+        // A sender may need the end of a fault.
+        if let Ok(Some(sent)) = tokio::time::timeout(LOOK_EVERY, senders.join_next()).await {
+            let (mut sent, sent_voids) = sent.expect("the sender ends");
+            accepted.append(&mut sent);
+            voids.push(sent_voids);
         }
     }
-    while faults.frozen.is_some() {
-        faults.thaw_in_time(&stack);
-        // The plan fixes how long an instance is frozen.
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    while let Some(voided) = voids.join_next().await {
-        let (id, was_accepted) = voided.and_then(|void| void).expect("the void was answered");
-        let claim = accepted.iter_mut().find(|claim| claim.id == id).expect("a claim that was sent");
-        claim.voided = was_accepted;
+    for mut voids in voids {
+        while let Some(voided) = voids.join_next().await {
+            let (id, was_accepted) = voided.expect("the void was answered");
+            let claim = accepted.iter_mut().find(|claim| claim.id == id).expect("a claim that was sent");
+            claim.voided = was_accepted;
+        }
     }
     let sending = began.elapsed();
     assert_eq!(i64::try_from(accepted.len()), Ok(plan.claims));
@@ -250,17 +276,30 @@ struct Faults {
     next: Arc<AtomicI64>,
     done: Vec<(Duration, Fault)>,
     frozen: Option<Instant>,
+    /// Until when each link is disturbed.
+    disturbed: BTreeMap<Link, Instant>,
 }
 
 /// The instance of payments that is frozen; the first is the one that is killed.
 const FROZEN: usize = 1;
 
 impl Faults {
-    fn thaw_in_time(&mut self, stack: &Stack) {
+    fn end_in_time(&mut self, stack: &Stack) {
         if self.frozen.is_some_and(|since| since.elapsed() >= self.plan.freeze) {
             stack.payments[FROZEN].thaw();
             self.frozen = None;
         }
+        self.disturbed.retain(|link, until| {
+            let lasts = Instant::now() < *until;
+            if !lasts {
+                stack.proxy(*link).restore();
+            }
+            lasts
+        });
+    }
+
+    fn are_under_way(&self) -> bool {
+        self.frozen.is_some() || !self.disturbed.is_empty()
     }
 
     /// Waits until each sender has sent a claim, so that some met the fault, or all claims are sent.
@@ -308,6 +347,10 @@ impl Faults {
             Fault::OffsetsToEnd => move_offsets(stack, Offset::End).await,
             Fault::DumpPayments => stack.infrastructure.dump_payments(&stack.directory().join("payments.dump")),
             Fault::RestorePayments => restore(stack).await,
+            Fault::Disturb(link, disturbance) => {
+                stack.proxy(link).disturb(&disturbance);
+                self.disturbed.insert(link, Instant::now() + disturbance.lasts);
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::process::Process;
 use std::path::Path;
 use std::time::Duration;
 use tempfile::TempDir;
-use test_support::{eventually, free_address, within};
+use test_support::{ChaosProxy, eventually, free_address, within};
 
 /// How long a process may take to become ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -27,7 +27,7 @@ pub struct Stack {
     /// The broker and the databases.
     pub infrastructure: Infrastructure,
     /// The proxies between the services and what they connect to, if it was started behind them.
-    pub links: Option<Links>,
+    links: Option<Links>,
     /// The URL of each service, in the order of `processes`.
     urls: Vec<String>,
     directory: TempDir,
@@ -252,6 +252,14 @@ impl Stack {
     /// The output of all processes, for searching.
     pub fn all_output(&self) -> String {
         self.processes().chain(&self.infrastructure.local_broker).map(Process::output).collect()
+    }
+
+    /// The proxy of a link.
+    ///
+    /// # Panics
+    /// If the system was not started behind links.
+    pub fn proxy(&self, link: Link) -> &ChaosProxy {
+        self.links.as_ref().expect("it was started behind links").proxy(link)
     }
 
     /// The URLs of the instances of claim_process.

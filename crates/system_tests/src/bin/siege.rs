@@ -4,7 +4,6 @@
 use clap::Parser;
 use std::time::Duration;
 use system_tests::siege::{Plan, Scenario, run};
-use system_tests::stack::Stack;
 
 /// Sends claims of all fates to the whole system on PostgreSQL and Kafka under faults, and audits the end.
 #[derive(Parser)]
@@ -24,7 +23,7 @@ struct Arguments {
     /// How long an instance is frozen, in seconds
     #[arg(long, default_value_t = 60)]
     freeze_s: u64,
-    /// Chooses which claims are voided, and when
+    /// Chooses which claims are voided, and when, and how the network fails
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
@@ -34,8 +33,7 @@ async fn main() {
     let Arguments { scenario, claims, voids_per_hundred, senders, freeze_s, seed } = Arguments::parse();
     let freeze = Duration::from_secs(freeze_s);
     let plan = Plan { scenario, claims, voids_per_hundred, senders, freeze, seed };
-    let stack = Stack::start_on_servers(2, 4).await;
-    print(&run(stack, plan).await.to_string());
+    print(&run(scenario.start().await, plan).await.to_string());
 }
 
 #[allow(clippy::print_stdout, reason = "the program prints its report")]

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 use system_tests::siege::{Plan, Scenario, run};
-use system_tests::stack::Stack;
 use test_support::{effort, on_postgres_and_kafka};
 
 async fn short(scenario: Scenario, claims: i64) {
@@ -14,8 +13,7 @@ async fn short(scenario: Scenario, claims: i64) {
         freeze: Duration::from_secs(effort(8, 20)),
         seed: 20_261_125,
     };
-    let stack = Stack::start_on_servers(2, 4).await;
-    eprintln!("{}", run(stack, plan).await);
+    eprintln!("{}", run(scenario.start().await, plan).await);
 }
 
 on_postgres_and_kafka! {
@@ -32,5 +30,10 @@ on_postgres_and_kafka! {
     #[tokio::test(flavor = "multi_thread")]
     async fn claims_survive_a_restored_payments_database_on_postgresql_and_kafka() {
         short(Scenario::Restore, effort(400, 2_000)).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn claims_survive_a_network_with_faults_on_postgresql_and_kafka() {
+        short(Scenario::Network, effort(600, 3_000)).await;
     }
 }

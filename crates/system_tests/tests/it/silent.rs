@@ -8,7 +8,7 @@ use system_tests::links::Link;
 use system_tests::load::Load;
 use system_tests::process::Process;
 use system_tests::stack::Stack;
-use test_support::{Mode, on_postgres_and_kafka, within};
+use test_support::{on_postgres_and_kafka, within};
 
 const SENDERS: usize = 4;
 /// Within this, a service that cannot work is not ready.
@@ -117,9 +117,8 @@ fn stop_the_last(instances: &mut [Process]) {
 }
 
 async fn silent_link(link: Link, stops: Stops) {
-    let set = |stack: &Stack, mode| stack.links.as_ref().expect("it is behind links").proxy(link).set(mode);
     let stack = Stack::start_behind_links(2, 2).await;
-    silence(stack, stops, |stack| set(stack, Mode::Silent), |stack| set(stack, Mode::Pass)).await;
+    silence(stack, stops, |stack| stack.proxy(link).silence(), |stack| stack.proxy(link).restore()).await;
 }
 
 on_postgres_and_kafka! {
@@ -159,9 +158,8 @@ on_postgres_and_kafka! {
         let stack = Stack::start_behind_links(2, 2).await;
         let load = Load::start(&stack.api, SENDERS);
         load.accepted_more(5 * SENDERS, RECOVERED_WITHIN).await;
-        let links = stack.links.as_ref().expect("it is behind links");
         for link in [Link::ClaimsDatabase, Link::PaymentsDatabase] {
-            links.proxy(link).set_existing(Mode::Silent);
+            stack.proxy(link).silence_open_connections();
         }
         let silent_since = Instant::now();
         load.accepted_more(5 * SENDERS, RECOVERED_WITHIN).await;

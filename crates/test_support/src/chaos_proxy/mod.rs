@@ -84,14 +84,14 @@ impl ChaosProxy {
         }
     }
 
-    /// Makes the connections that exist silent. New ones work.
-    pub fn silence_open_connections(&self) {
-        self.set_existing(Mode::Silent);
-    }
-
-    /// Makes every connection silent, and new ones too, until the proxy is restored.
+    /// Makes every connection silent, and new ones too.
     pub fn silence(&self) {
         self.set(Mode::Silent);
+    }
+
+    /// Makes the connections that exist silent. New ones pass.
+    pub fn silence_open_connections(&self) {
+        self.set_existing(Mode::Silent);
     }
 
     /// Resets every connection, and resets new ones at once.
@@ -99,7 +99,7 @@ impl ChaosProxy {
         self.set(Mode::Cut);
     }
 
-    /// Forwards again. Connections that were reset stay so.
+    /// Forwards again, also what was held back. Connections that were reset stay so.
     pub fn restore(&self) {
         self.set(Mode::Pass);
     }
@@ -209,13 +209,13 @@ mod tests {
         let proxy = ChaosProxy::open(&echo());
         let mut old = Client::of(&proxy);
         old.round_trip();
-        proxy.set(Mode::Silent);
+        proxy.silence();
         let mut new = Client::of(&proxy);
         for client in [&mut old, &mut new] {
             client.send("held back");
             client.receives_nothing();
         }
-        proxy.set(Mode::Pass);
+        proxy.restore();
         for client in [&mut old, &mut new] {
             client.receive("held back");
             client.round_trip();
@@ -227,7 +227,7 @@ mod tests {
         let proxy = ChaosProxy::open(&echo());
         let mut old = Client::of(&proxy);
         old.round_trip();
-        proxy.set_existing(Mode::Silent);
+        proxy.silence_open_connections();
         Client::of(&proxy).round_trip();
         old.send("held back");
         old.receives_nothing();
@@ -296,7 +296,7 @@ mod tests {
         let proxy = ChaosProxy::open(&echo());
         let mut client = Client::of(&proxy);
         client.round_trip();
-        proxy.set(Mode::Silent);
+        proxy.silence();
         client.send("held back");
         client.receives_nothing();
         proxy.cut();

@@ -1,11 +1,9 @@
-//! Faults at random times, from a seed.
+//! A random sequence of faults, from a seed.
 
 use super::mode::{Direction, Mode};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// How long a connection is left alone before the next disturbance, in milliseconds.
-const CALM_MS: RangeInclusive<u64> = 500..=4_000;
 /// How long a disturbance lasts, in milliseconds: from less than any time-out to more than most.
 const LASTS_MS: RangeInclusive<u64> = 100..=9_000;
 const DELAY_MS: RangeInclusive<u64> = 5..=150;
@@ -14,8 +12,6 @@ const BYTES_PER_S: RangeInclusive<u32> = 20_000..=500_000;
 /// A fault of the network, for a while.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Disturbance {
-    /// How long everything passes before it.
-    pub calm: Duration,
     /// The fault.
     pub mode: Mode,
     /// The connections that it concerns.
@@ -68,9 +64,8 @@ impl Iterator for Schedule {
             2 => Connections::Existing,
             _ => Connections::New,
         };
-        let calm = Duration::from_millis(self.0.u64(CALM_MS));
         let lasts = Duration::from_millis(self.0.u64(LASTS_MS));
-        Some(Disturbance { calm, mode, connections, lasts })
+        Some(Disturbance { mode, connections, lasts })
     }
 }
 
@@ -95,6 +90,6 @@ mod tests {
             |d| d.connections == Connections::New,
         ];
         assert!(wanted.iter().all(|kind| all.iter().any(kind)));
-        assert!(all.iter().all(|d| d.mode != Mode::Pass && !d.lasts.is_zero() && !d.calm.is_zero()));
+        assert!(all.iter().all(|d| d.mode != Mode::Pass && !d.lasts.is_zero()));
     }
 }
