@@ -7,14 +7,18 @@
 //!
 //! Nothing here carries a subscriber id or any other patient data.
 
+mod cents;
 mod claim_event;
 mod envelope;
 mod event;
+mod identifiers;
 mod payment_event;
 
+pub use cents::{Cents, MOST_CENTS, NotMoney};
 pub use claim_event::{ClaimBody, ClaimEvent, ClaimLine, KnownOutcome, OutcomeRecorded};
 pub use envelope::{DecodeError, Envelope, Headers, rfc3339};
 pub use event::{Encoded, Event};
+pub use identifiers::{ClaimId, NotAnId, Npi};
 pub use payment_event::{Cause, Compensation, OutcomeKind, PaymentEvent, Settled, Step, Unwound};
 
 /// The topic of claim_process' events.
@@ -25,11 +29,3 @@ pub const PAYMENT_TOPIC: &str = "payments.payment.v1";
 
 /// Partitions of each topic. Never changed in place: the key decides the partition, so a change would split a claim.
 pub const PARTITIONS: i32 = 12;
-
-/// How many letters and digits a claim's id has: 22 of 62 hold 131 random bits, more than a UUID.
-pub const CLAIM_ID_LENGTH: usize = 22;
-
-/// Whether a text can be a claim's id.
-pub fn is_claim_id(text: &str) -> bool {
-    text.len() == CLAIM_ID_LENGTH && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
-}

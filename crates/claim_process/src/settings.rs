@@ -1,12 +1,12 @@
 //! The settings of claim_process: the defaults here, overridden by a TOML file, overridden by environment variables
 //! `CLAIM_PROCESS__SECTION__FIELD`.
 
-use crate::domain::cents::{Cents, MOST_CENTS};
 use crate::domain::limits::Limits;
 use crate::domain::raw_claim::MOST_LINES;
 use crate::domain::rules::default_severities;
 use crate::domain::rules::rule::Severity;
 use crate::intake::ReadLimits;
+use claim_events::{Cents, MOST_CENTS};
 use dual_db::{Database, DatabaseSettings};
 use event_bus::KafkaSettings;
 use serde::{Deserialize, Serialize};

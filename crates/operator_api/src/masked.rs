@@ -1,7 +1,7 @@
 //! Masks a dead letter for display, because it may hold patient data. Names are shown if they look like names, and values only
 //! if they are known to be no patient data. Anything else is shown as its kind and its size.
 
-use claim_events::{ClaimEvent, Envelope, Event, PaymentEvent, is_claim_id};
+use claim_events::{ClaimEvent, ClaimId, Envelope, Event, PaymentEvent};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -59,7 +59,7 @@ pub(crate) fn header(name: &str, value: &str) -> (String, String) {
 /// Masks a key, unless it is a claim id.
 pub(crate) fn key(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
-        Ok(key) if is_claim_id(key) => key.to_owned(),
+        Ok(key) if ClaimId::parse(key).is_some() => key.to_owned(),
         Ok(key) => text(key),
         Err(_) => format!("{} bytes that are not UTF-8", bytes.len()),
     }
@@ -134,7 +134,7 @@ impl Mask {
 /// Whether the name and the format of a value show that it is no patient data.
 fn is_known(name: &str, value: &Value) -> bool {
     match (name, value) {
-        ("claim_id", Value::String(id)) => is_claim_id(id),
+        ("claim_id", Value::String(id)) => ClaimId::parse(id).is_some(),
         ("type", Value::String(kind)) => ClaimEvent::TYPES.iter().chain(PaymentEvent::TYPES).any(|known| known == kind),
         ("version" | "resync_epoch", Value::Number(number)) => number.is_i64(),
         _ => false,

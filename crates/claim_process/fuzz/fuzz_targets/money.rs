@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use claim_process::domain::cents::{Cents, MOST_CENTS};
+use claim_events::{Cents, MOST_CENTS};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

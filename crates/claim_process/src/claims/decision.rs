@@ -137,7 +137,7 @@ impl<'a> Met<'a> {
 mod tests {
     use super::*;
     use crate::claims::submission::{IdempotencyKey, Origin};
-    use crate::domain::identifiers::{ClaimId, Identifier};
+    use crate::domain::identifiers::{Identifier, random_claim_id};
     use crate::domain::limits::Limits;
     use crate::domain::rules::rule::Severity;
     use crate::domain::rules::rule_set::RuleSet;
@@ -160,7 +160,7 @@ mod tests {
         let rules = RuleSet::new(severities, Limits::default(), None);
         let (claim, warnings) = rules.accept(&raw_claim, Timestamp::now()).expect("it breaks no rule");
         Submission {
-            claim_id: ClaimId::random(),
+            claim_id: random_claim_id(),
             duplicate_check: rules.duplicate_check(&claim),
             claim,
             warnings,

@@ -1,7 +1,7 @@
 //! What is stored, for those who read it. Each function blocks and makes one consistent read.
 
 use crate::db::{agreement, claims, provider_totals, reconciliation};
-use crate::domain::identifiers::ClaimId;
+use claim_events::ClaimId;
 use dual_db::{Database, Result};
 
 pub use crate::db::agreement::{Agreement, Each, Pair};

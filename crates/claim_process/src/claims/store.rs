@@ -13,6 +13,7 @@ use crate::db::insert::{insert_claims, insert_lines};
 use crate::db::provider_totals::Changes;
 use crate::domain::rules::likely_duplicate::finding as likely_duplicate;
 use crate::domain::transition::Status;
+use claim_events::ClaimId;
 use dual_db::{Connection, Error, Result};
 use std::collections::{HashMap, HashSet};
 
@@ -98,7 +99,7 @@ fn insert(
     let rows: Vec<_> = claims.iter().map(|claim| &claim.row).zip(digests).collect();
     let keys = insert_claims(connection, &rows)?;
     claims.retain_mut(|claim| {
-        let Some(key) = keys.get(&claim.row.claim_id) else { return false };
+        let Some(key) = keys.get(claim.row.claim_id.as_str()) else { return false };
         claim.row.id = *key;
         claim.lines.iter_mut().for_each(|line| line.claim_key = *key);
         true
@@ -148,7 +149,7 @@ fn results(
     decisions: &[Decision],
     inserted: &[StoredClaim],
 ) -> Result<Vec<Submitted>> {
-    let mut claims: HashMap<String, StoredClaim> =
+    let mut claims: HashMap<ClaimId, StoredClaim> =
         inserted.iter().map(|claim| (claim.row.claim_id.clone(), claim.clone())).collect();
     let named = group.iter().zip(decisions).filter_map(|(submission, decision)| match decision {
         Decision::Insert { .. } => Some(submission.id()),
@@ -164,7 +165,7 @@ fn results(
 fn result(
     group: &[Submission],
     decisions: &[Decision],
-    claims: &HashMap<String, StoredClaim>,
+    claims: &HashMap<ClaimId, StoredClaim>,
     index: usize,
 ) -> Result<Submitted> {
     // A claim that is not there was not inserted because another transaction was quicker, or was rolled back.
@@ -188,14 +189,14 @@ fn to_stored(submission: &Submission, duplicate_of: Option<&str>, now_us: i64, n
     let warnings: Vec<_> = duplicate_of.map(likely_duplicate).into_iter().chain(submission.warnings.clone()).collect();
     let row = ClaimRow {
         id: 0,
-        claim_id: submission.id().to_owned(),
+        claim_id: submission.claim_id.clone(),
         external_claim_id: submission.external_id().map(str::to_owned),
         status: Status::Submitted,
         needs_attention: false,
         plan_group: claim.plan_group.as_str().to_owned(),
         subscriber_id: claim.subscriber_id.as_str().to_owned(),
-        provider_npi: claim.provider_npi.as_str().to_owned(),
-        net_fee_cents: claim.net_fee().0,
+        provider_npi: claim.provider_npi.clone(),
+        net_fee_cents: claim.net_fee(),
         submitted_at_us: now_us,
         warnings: serde_json::to_string(&warnings).expect("findings are plain data"),
         correlation_id: submission.origin.correlation_id.clone(),

@@ -4,8 +4,8 @@ use crate::db::claims::StoredClaim;
 use crate::db::duplicates::ContentDigest;
 use crate::domain::claim::Claim;
 use crate::domain::finding::Finding;
-use crate::domain::identifiers::ClaimId;
 use crate::domain::rules::likely_duplicate::DuplicateCheck;
+use claim_events::ClaimId;
 use sha2::{Digest, Sha256};
 
 /// A claim on its way into the database.

@@ -5,7 +5,7 @@ use super::idempotency::answered_before;
 use super::submission::{IdempotencyKey, Origin, Submission, Submitted};
 use super::writer::{IngestQueue, NotStored};
 use crate::domain::finding::Finding;
-use crate::domain::identifiers::ClaimId;
+use crate::domain::identifiers::random_claim_id;
 use crate::domain::raw_claim::RawClaim;
 use crate::domain::rules::rule_set::{RuleSet, Validation};
 use jiff::Timestamp;
@@ -49,7 +49,7 @@ pub fn prepare(
     let Validation { claim, refused, warnings } = rules.validate(raw, Timestamp::now());
     match claim {
         Some(claim) => Ok(Submission {
-            claim_id: ClaimId::random(),
+            claim_id: random_claim_id(),
             duplicate_check: rules.duplicate_check(&claim),
             claim,
             warnings,
@@ -91,7 +91,11 @@ impl Submitter {
         };
         match &result {
             Ok(Submitted::Accepted(claim)) => {
-                tracing::info!(claim_id = claim.row.claim_id, lines = claim.lines.len(), "a claim was accepted");
+                tracing::info!(
+                    claim_id = claim.row.claim_id.as_str(),
+                    lines = claim.lines.len(),
+                    "a claim was accepted"
+                );
                 metrics::counter!("claims_accepted_total").increment(1);
             }
             Ok(Submitted::LikelyDuplicate { .. }) | Err(SubmitError::Refused(_)) => {

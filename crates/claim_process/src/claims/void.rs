@@ -1,9 +1,9 @@
 //! Withdrawing a claim, at any time. What was paid is paid back.
 
 use crate::db::claims::{self, ClaimRow, StoredClaim};
-use crate::domain::identifiers::ClaimId;
 use crate::domain::transition::{self, Status, Void};
 use crate::events::outgoing;
+use claim_events::ClaimId;
 use dual_db::{Connection, Result};
 use event_bus::Relay;
 use std::sync::Arc;

@@ -7,7 +7,7 @@ use crate::domain::claim::Claim;
 use crate::domain::finding::Finding;
 use crate::domain::timeline::TimelineEvent;
 use crate::domain::transition::{State, Status};
-use claim_events::{KnownOutcome, PaymentEvent};
+use claim_events::{Cents, ClaimId, KnownOutcome, Npi, PaymentEvent};
 use diesel::prelude::*;
 use dual_db::{Connection, Result, load_for_update, on_each_backend};
 use std::collections::HashMap;
@@ -18,14 +18,17 @@ use std::collections::HashMap;
 #[allow(missing_docs)]
 pub struct ClaimRow {
     pub id: i64,
-    pub claim_id: String,
+    #[diesel(deserialize_as = String)]
+    pub claim_id: ClaimId,
     pub external_claim_id: Option<String>,
     pub status: Status,
     pub needs_attention: bool,
     pub plan_group: String,
     pub subscriber_id: String,
-    pub provider_npi: String,
-    pub net_fee_cents: i64,
+    #[diesel(deserialize_as = String)]
+    pub provider_npi: Npi,
+    #[diesel(deserialize_as = i64)]
+    pub net_fee_cents: Cents,
     pub submitted_at_us: i64,
     pub warnings: String,
     pub correlation_id: String,
@@ -150,7 +153,7 @@ pub struct ListFilter {
     /// Only those with this status.
     pub status: Option<Status>,
     /// Only those of this provider.
-    pub provider_npi: Option<String>,
+    pub provider_npi: Option<Npi>,
     /// Only those of this plan.
     pub plan_group: Option<String>,
     /// Only the claim with this id of its sender's.
@@ -192,7 +195,7 @@ pub fn list(connection: &mut Connection, filter: &ListFilter, limit: i64) -> Res
             query = query.filter(claims::status.eq(status));
         }
         if let Some(provider_npi) = &filter.provider_npi {
-            query = query.filter(claims::provider_npi.eq(provider_npi));
+            query = query.filter(claims::provider_npi.eq(provider_npi.as_str()));
         }
         if let Some(plan_group) = &filter.plan_group {
             query = query.filter(claims::plan_group.eq(plan_group));

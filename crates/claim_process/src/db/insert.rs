@@ -65,14 +65,14 @@ pub fn insert_lines(connection: &mut Connection, lines: &[&LineRow]) -> Result<(
 
 fn new_claim<'a>(row: &'a ClaimRow, digest: Option<&'a ContentDigest>) -> NewClaim<'a> {
     NewClaim {
-        claim_id: &row.claim_id,
+        claim_id: row.claim_id.as_str(),
         external_claim_id: row.external_claim_id.as_deref(),
         status: row.status,
         needs_attention: row.needs_attention,
         plan_group: &row.plan_group,
         subscriber_id: &row.subscriber_id,
-        provider_npi: &row.provider_npi,
-        net_fee_cents: row.net_fee_cents,
+        provider_npi: row.provider_npi.as_str(),
+        net_fee_cents: row.net_fee_cents.0,
         submitted_at_us: row.submitted_at_us,
         warnings: &row.warnings,
         correlation_id: &row.correlation_id,

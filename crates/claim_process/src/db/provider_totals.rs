@@ -2,19 +2,21 @@
 //! and at ten million.
 
 use super::schema::provider_totals;
+use claim_events::{Cents, Npi};
 use diesel::prelude::*;
 use diesel::upsert::excluded;
 use dual_db::{Connection, Result, on_each_backend};
 use std::collections::BTreeMap;
 
 /// A provider's total.
-#[derive(Debug, Clone, PartialEq, Eq, Queryable, Insertable)]
-#[diesel(table_name = provider_totals)]
+#[derive(Debug, Clone, PartialEq, Eq, Queryable)]
 pub struct ProviderTotal {
     /// The provider.
-    pub provider_npi: String,
+    #[diesel(deserialize_as = String)]
+    pub provider_npi: Npi,
     /// The sum of the net fees of its claims that are not unwound.
-    pub net_fee_cents: i64,
+    #[diesel(deserialize_as = i64)]
+    pub net_fee_cents: Cents,
     /// How many claims those are.
     pub claims: i64,
 }
@@ -22,31 +24,35 @@ pub struct ProviderTotal {
 /// Changes to totals, collected in one transaction. They are applied in the order of the NPIs, so that two transactions cannot
 /// deadlock.
 #[derive(Debug, Default)]
-pub struct Changes(BTreeMap<String, (i64, i64)>);
+pub struct Changes(BTreeMap<Npi, (i64, i64)>);
 
 impl Changes {
     /// Adds a claim to its provider's total.
-    pub fn add(&mut self, provider_npi: &str, net_fee_cents: i64) {
-        self.change(provider_npi, net_fee_cents, 1);
+    pub fn add(&mut self, provider_npi: &Npi, net_fee: Cents) {
+        self.change(provider_npi, net_fee.0, 1);
     }
 
     /// Takes a claim out of its provider's total.
-    pub fn remove(&mut self, provider_npi: &str, net_fee_cents: i64) {
-        self.change(provider_npi, -net_fee_cents, -1);
+    pub fn remove(&mut self, provider_npi: &Npi, net_fee: Cents) {
+        self.change(provider_npi, -net_fee.0, -1);
     }
 
-    fn change(&mut self, provider_npi: &str, cents: i64, claims: i64) {
-        let entry = self.0.entry(provider_npi.to_owned()).or_default();
+    fn change(&mut self, provider_npi: &Npi, cents: i64, claims: i64) {
+        let entry = self.0.entry(provider_npi.clone()).or_default();
         *entry = (entry.0 + cents, entry.1 + claims);
     }
 
     /// Writes the changes.
     pub fn apply(self, connection: &mut Connection) -> Result<()> {
         for (provider_npi, (net_fee_cents, claims)) in self.0 {
-            let change = ProviderTotal { provider_npi, net_fee_cents, claims };
+            let change = (
+                provider_totals::provider_npi.eq(provider_npi.as_str()),
+                provider_totals::net_fee_cents.eq(net_fee_cents),
+                provider_totals::claims.eq(claims),
+            );
             on_each_backend!(connection, |c| {
                 diesel::insert_into(provider_totals::table)
-                    .values(&change)
+                    .values(change)
                     .on_conflict(provider_totals::provider_npi)
                     .do_update()
                     .set((

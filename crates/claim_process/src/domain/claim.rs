@@ -1,8 +1,9 @@
 //! A claim that may be stored: every field is parsed, and nothing is missing.
 
-use super::cents::Cents;
-use super::identifiers::{Identifier, Npi, ProcedureCode, Quadrant};
+use super::identifiers::{Identifier, ProcedureCode, Quadrant};
 use super::service_date::ServiceDate;
+use claim_events::Cents;
+use claim_events::Npi;
 
 /// A claim. It has at least one line.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! The numbers that rules compare with, as a deployment sets them. The defaults are here, with their reasons.
 
-use super::cents::{Cents, MOST_CENTS};
+use claim_events::{Cents, MOST_CENTS};
 
 /// Numbers that rules compare with.
 #[derive(Debug, Clone, Copy)]

@@ -4,7 +4,6 @@
 //! checked by [`rules`], and becomes a [`claim::Claim`], whose types cannot hold an invalid value. [`transition`] decides
 //! what an outcome does to it.
 
-pub mod cents;
 pub mod claim;
 pub mod code_list;
 pub mod field;

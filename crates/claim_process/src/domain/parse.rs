@@ -1,16 +1,17 @@
 //! Parsing: from the text of each field to its type, once, with a finding for each text that cannot be parsed and each
 //! required field that is missing.
 
-use super::cents::{Cents, NotMoney};
 use super::field::Field;
 use super::finding::Finding;
-use super::identifiers::{Identifier, Npi, ProcedureCode, Quadrant};
+use super::identifiers::{Identifier, ProcedureCode, Quadrant};
 use super::limits::Limits;
 use super::partial_claim::{PartialClaim, PartialLine};
 use super::raw_claim::{RawClaim, RawFields};
 use super::rules::parse_errors::{self, REQUIRED};
 use super::rules::rule::Rule;
 use super::service_date::ServiceDate;
+use claim_events::Npi;
+use claim_events::{Cents, NotMoney};
 use std::borrow::Cow;
 use std::collections::HashSet;
 

@@ -1,11 +1,12 @@
 //! A claim as far as it could be parsed, which is what rules check, and how it becomes a [`Claim`].
 
-use super::cents::Cents;
 use super::claim::{Claim, Line};
 use super::field::Field;
-use super::identifiers::{Identifier, Npi, ProcedureCode, Quadrant};
+use super::identifiers::{Identifier, ProcedureCode, Quadrant};
 use super::rules::violation::Violation;
 use super::service_date::ServiceDate;
+use claim_events::Cents;
+use claim_events::Npi;
 
 /// A claim as far as it could be parsed.
 #[derive(Debug, Default)]

@@ -6,7 +6,7 @@ use crate::db::provider_totals::Changes;
 use crate::db::requests;
 use crate::domain::transition::{self, Arrival, Effect, Status};
 use crate::events::outgoing;
-use claim_events::{Envelope, Event, PaymentEvent};
+use claim_events::{ClaimId, Envelope, Event, PaymentEvent};
 use dual_db::{Connection, Result};
 use event_bus::{DeadLetter, Handler, IncomingMessage, OutgoingMessage, Relay};
 use std::collections::{BTreeSet, HashMap};
@@ -37,7 +37,7 @@ struct Applied {
 /// What is logged and counted of an outcome. That happens once, after the commit: the transaction may run twice, or be rolled
 /// back.
 enum Report {
-    Applied { claim_id: String, event_type: &'static str, status: Status, version: i64 },
+    Applied { claim_id: ClaimId, event_type: &'static str, status: Status, version: i64 },
     Contradiction,
 }
 
@@ -46,7 +46,7 @@ impl Report {
         match self {
             Self::Applied { claim_id, event_type, status, version } => {
                 metrics::counter!("outcomes_applied_total", "type" => event_type).increment(1);
-                tracing::info!(claim_id, status = status.as_str(), version, "outcome applied");
+                tracing::info!(claim_id = claim_id.as_str(), status = status.as_str(), version, "outcome applied");
             }
             Self::Contradiction => metrics::counter!("outcome_contradictions_total").increment(1),
         }
@@ -88,7 +88,7 @@ impl Handler for Outcomes {
 fn apply_all(connection: &mut Connection, outcomes: &[Outcome<'_>], now_us: i64) -> Result<Applied> {
     let ids: BTreeSet<&str> = outcomes.iter().map(|outcome| outcome.event.claim_id()).collect();
     let ids: Vec<&str> = ids.into_iter().collect();
-    let mut rows: HashMap<String, ClaimRow> =
+    let mut rows: HashMap<ClaimId, ClaimRow> =
         claims::find_for_update(connection, &ids)?.into_iter().map(|row| (row.claim_id.clone(), row)).collect();
     let mut applied = Applied::default();
     for outcome in outcomes {

@@ -9,10 +9,10 @@ use event_bus::OutgoingMessage;
 pub fn current_event(claim: &StoredClaim) -> OutgoingMessage {
     let row = &claim.row;
     let body = ClaimBody {
-        claim_id: row.claim_id.clone(),
+        claim_id: row.claim_id.to_string(),
         plan_group: row.plan_group.clone(),
-        provider_npi: row.provider_npi.clone(),
-        net_fee_cents: row.net_fee_cents,
+        provider_npi: row.provider_npi.to_string(),
+        net_fee_cents: row.net_fee_cents.0,
         submitted_at: rfc3339(row.submitted_at_us),
         lines: claim.lines.iter().map(line).collect(),
         known_outcome: row.known_outcome(),
@@ -26,7 +26,8 @@ pub fn current_event(claim: &StoredClaim) -> OutgoingMessage {
 /// The event that acknowledges an unsolicited outcome, which is the `cause`; `None` if the claim has no outcome.
 pub fn outcome_recorded(row: &ClaimRow, cause: &str) -> Option<OutgoingMessage> {
     let (known_outcome, recorded_at_us) = (row.known_outcome()?, row.outcome.as_ref()?.at_us);
-    let recorded = OutcomeRecorded { claim_id: row.claim_id.clone(), known_outcome, resync_epoch: row.resync_epoch };
+    let recorded =
+        OutcomeRecorded { claim_id: row.claim_id.to_string(), known_outcome, resync_epoch: row.resync_epoch };
     Some(encode(row, &ClaimEvent::OutcomeRecorded(recorded), known_outcome.version, recorded_at_us, cause))
 }
 

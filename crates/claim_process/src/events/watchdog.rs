@@ -61,7 +61,11 @@ pub fn request_overdue_outcomes(database: &Database, relay: &Relay, settings: &W
     })?;
     for (claim_id, request_count) in newly_marked {
         metrics::counter!("claims_marked_for_attention_total").increment(1);
-        tracing::warn!(claim_id, request_count, "claim needs attention: no outcome after repeated requests");
+        tracing::warn!(
+            claim_id = claim_id.as_str(),
+            request_count,
+            "claim needs attention: no outcome after repeated requests"
+        );
     }
     // 0 if another instance was faster, or if all requests are still in the outbox.
     if requested > 0 {

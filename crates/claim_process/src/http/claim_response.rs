@@ -1,11 +1,11 @@
 //! A stored claim as the API shows it: money as text with two decimals, times as RFC 3339.
 
 use crate::claims::queries::{LineRow, StoredClaim};
-use crate::domain::cents::Cents;
 use crate::domain::claim::{Claim, Line};
 use crate::domain::finding::Finding;
 use crate::domain::timeline::TimelineEvent;
 use crate::domain::transition::Status;
+use claim_events::Cents;
 use claim_events::{Cause, Compensation, OutcomeKind, PaymentEvent, Step, rfc3339};
 use serde::Serialize;
 use service_runtime::api::{Money, Time};
@@ -122,14 +122,14 @@ impl From<StoredClaim> for ClaimResponse {
         });
         let timeline = std::iter::once(submitted).chain(later).collect();
         Self {
-            id: row.claim_id,
+            id: row.claim_id.to_string(),
             external_claim_id: row.external_claim_id,
             status: row.status,
             needs_attention: row.needs_attention,
             plan_group: row.plan_group,
             subscriber_id: row.subscriber_id,
-            provider_npi: row.provider_npi,
-            net_fee: Cents(row.net_fee_cents).to_string(),
+            provider_npi: row.provider_npi.to_string(),
+            net_fee: row.net_fee_cents.to_string(),
             submitted_at,
             lines: lines.into_iter().map(LineResponse::from).collect(),
             warnings,

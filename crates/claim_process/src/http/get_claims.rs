@@ -2,9 +2,10 @@
 
 use super::claim_response::ClaimResponse;
 use crate::claims::queries::{ListFilter, find_claim, list_claims};
-use crate::domain::identifiers::{ClaimId, Identifier, Npi};
+use crate::domain::identifiers::Identifier;
 use crate::domain::transition::Status;
 use actix_web::{HttpResponse, web};
+use claim_events::{ClaimId, Npi};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -98,11 +99,7 @@ impl ListQuery {
         }
         Ok(ListFilter {
             status: parsed(self.status, |text| text.parse().ok(), || format!("status must be one of {}", statuses()))?,
-            provider_npi: parsed(
-                self.provider_npi,
-                |text| Npi::parse(text).map(|npi| npi.as_str().to_owned()),
-                || "provider_npi must be ten digits".to_owned(),
-            )?,
+            provider_npi: parsed(self.provider_npi, Npi::parse, || "provider_npi must be ten digits".to_owned())?,
             plan_group: parsed(self.plan_group, identifier, || must_be_identifier("plan_group"))?,
             external_claim_id: parsed(self.external_claim_id, identifier, || must_be_identifier("external_claim_id"))?,
             needs_attention: self.needs_attention,

@@ -1,8 +1,8 @@
 //! `GET /v1/reconciliation`: what was submitted against what became of it, and what does not agree, by name and number.
 
 use crate::claims::queries::{self, Agreement, AsOf, Each, Pair, Reconciliation, Sum, Waiting};
-use crate::domain::cents::Cents;
 use actix_web::{HttpResponse, web};
+use claim_events::Cents;
 use claim_events::rfc3339;
 use serde::Serialize;
 use service_runtime::api::{Money, Time};

@@ -1,7 +1,6 @@
 //! `GET /v1/rules`: everything that can be found wrong with a claim, with an example of each and what it gives here.
 
 use crate::domain::finding::Finding;
-use crate::domain::identifiers::ClaimId;
 use crate::domain::rules;
 use crate::domain::rules::example::Example;
 use crate::domain::rules::likely_duplicate::finding as likely_duplicate;
@@ -11,6 +10,7 @@ use crate::intake::batch_input::Refusal;
 use crate::intake::{Malformed, ReadLimits, read_csv, read_json};
 use crate::settings::Settings;
 use actix_web::{HttpResponse, web};
+use claim_events::ClaimId;
 use serde::Serialize;
 use utoipa::ToSchema;
 

@@ -1,7 +1,6 @@
 //! `GET /v1/providers/top`: the providers with the highest net fees, aggregated in the database.
 
 use crate::claims::queries::{AsOf, top_providers};
-use crate::domain::cents::Cents;
 use actix_web::{HttpResponse, web};
 use claim_events::rfc3339;
 use serde::{Deserialize, Serialize};
@@ -52,8 +51,8 @@ pub(super) async fn top(query: Query<TopQuery>, database: web::Data<DatabaseGate
         .zip(1..)
         .map(|(total, rank)| Provider {
             rank,
-            provider_npi: total.provider_npi,
-            net_fee: Cents(total.net_fee_cents).to_string(),
+            provider_npi: total.provider_npi.to_string(),
+            net_fee: total.net_fee_cents.to_string(),
             claims: total.claims,
         })
         .collect();

@@ -3,11 +3,11 @@
 use super::claim_response::ClaimResponse;
 use super::request_schema::Refusal;
 use crate::claims::void::{Voided, Voider};
-use crate::domain::identifiers::ClaimId;
 use crate::domain::rules::parse_errors::{LENGTH, REQUIRED};
 use crate::settings::Settings;
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
+use claim_events::ClaimId;
 use serde::Deserialize;
 use serde_json::json;
 use service_runtime::database_gate::DatabaseGate;

@@ -1,7 +1,7 @@
 //! The rules at their edges: dates, amounts, quadrants and lists of codes.
 
 use crate::service::{REAL_CLAIM, line, with_settings};
-use claim_process::domain::cents::Cents;
+use claim_events::Cents;
 use claim_process::domain::code_list::CodeList;
 use claim_process::domain::limits::Limits;
 use claim_process::domain::raw_claim::MOST_LINES;

@@ -4,7 +4,7 @@ use crate::service::{PROVIDERS, assert_totals_agree, claim, line, with_service, 
 use claim_process::claims::store::store;
 use claim_process::claims::submission::{Origin, Submission, Submitted};
 use claim_process::db;
-use claim_process::domain::identifiers::ClaimId;
+use claim_process::domain::identifiers::random_claim_id;
 use claim_process::domain::limits::Limits;
 use claim_process::domain::rules::default_severities;
 use claim_process::domain::rules::rule::Severity;
@@ -26,7 +26,7 @@ fn submission(severity: Severity, body: &Value) -> Submission {
     let rule_set = rule_set(severity);
     let (claim, warnings) = rule_set.accept(&raw_claim, jiff::Timestamp::now()).unwrap();
     Submission {
-        claim_id: ClaimId::random(),
+        claim_id: random_claim_id(),
         duplicate_check: rule_set.duplicate_check(&claim),
         claim,
         warnings,

@@ -1,6 +1,6 @@
 //! What the fuzz targets have found worth keeping is read here, too, by every reader.
 
-use claim_process::domain::cents::Cents;
+use claim_events::Cents;
 use claim_process::domain::field::fold;
 use claim_process::domain::limits::Limits;
 use claim_process::domain::raw_claim::RawClaim;

@@ -5,7 +5,7 @@ use crate::service::{
 };
 use claim_process::claims::store::store;
 use claim_process::claims::submission::{IdempotencyKey, Origin, Submission};
-use claim_process::domain::identifiers::ClaimId;
+use claim_process::domain::identifiers::random_claim_id;
 use claim_process::domain::limits::Limits;
 use claim_process::domain::rules::default_severities;
 use claim_process::domain::rules::rule::Severity;
@@ -29,7 +29,7 @@ pub fn submission(body: &Value, key: Option<&str>) -> Submission {
     let (claim, warnings) = rules.accept(&raw_claim, jiff::Timestamp::now()).unwrap();
     let body_hash = format!("{:x}", Sha256::digest(&body));
     Submission {
-        claim_id: ClaimId::random(),
+        claim_id: random_claim_id(),
         duplicate_check: None,
         claim,
         warnings,

@@ -5,7 +5,7 @@ use crate::service::{PROVIDERS, assert_totals_agree, claim};
 use claim_process::claims::store::store;
 use claim_process::claims::submission::{IdempotencyKey, Origin, Submission, Submitted};
 use claim_process::db;
-use claim_process::domain::identifiers::ClaimId;
+use claim_process::domain::identifiers::random_claim_id;
 use claim_process::domain::limits::Limits;
 use claim_process::domain::rules::default_severities;
 use claim_process::domain::rules::rule_set::RuleSet;
@@ -31,7 +31,7 @@ fn submission(provider_npi: &str, net_fee: &str, key: &str, external_id: &str) -
     let idempotency =
         (!key.is_empty()).then(|| IdempotencyKey { key: key.to_owned(), body_hash: format!("hash of {net_fee}") });
     Submission {
-        claim_id: ClaimId::random(),
+        claim_id: random_claim_id(),
         duplicate_check: rules.duplicate_check(&claim),
         claim,
         warnings,
@@ -43,8 +43,8 @@ fn submission(provider_npi: &str, net_fee: &str, key: &str, external_id: &str) -
 /// The response of each sender, in one word, and of which claim.
 fn responses(results: &[Submitted]) -> Vec<(&'static str, String)> {
     let responses = results.iter().map(|result| match result {
-        Submitted::Accepted(claim) => ("accepted", claim.row.claim_id.clone()),
-        Submitted::Replayed(claim) => ("replayed", claim.row.claim_id.clone()),
+        Submitted::Accepted(claim) => ("accepted", claim.row.claim_id.to_string()),
+        Submitted::Replayed(claim) => ("replayed", claim.row.claim_id.to_string()),
         Submitted::KeyReused => ("key reused", String::new()),
         Submitted::LikelyDuplicate { claim_id } => ("equals", claim_id.clone()),
         Submitted::ExternalIdTaken { claim_id } => ("taken", claim_id.clone()),

@@ -1,7 +1,7 @@
 //! The table of rules: the service does what `GET /v1/rules` and `RULES.md` document of each rule.
 
 use crate::service::{Answer, Service, assert_empty, with_service, with_settings};
-use claim_process::domain::identifiers::ClaimId;
+use claim_events::ClaimId;
 use claim_process::domain::rules::all;
 use claim_process::domain::rules::rule::Severity;
 use claim_process::settings::Settings;

@@ -1,10 +1,10 @@
 //! `GET /v1/ledger/audit`: debits and credits overall and claim by claim, and every claim whose money is not where its
 //! saga requires it. Computed in the database.
 
-use super::money::money;
 use crate::domain::saga::State;
 use crate::queries::{self, Audit, ClaimBooks, Turnover};
 use actix_web::{HttpResponse, web};
+use claim_events::Cents;
 use serde::{Deserialize, Serialize};
 use service_runtime::api::Money;
 use service_runtime::database_gate::DatabaseGate;
@@ -96,9 +96,9 @@ pub(super) async fn audit(
     let next_cursor = page::cut(&mut claims, limit, |books| CURSORS.write(&books.claim_id));
     Ok(HttpResponse::Ok().json(AuditAnswer {
         balanced: debits == credits && off.is_empty(),
-        debits: money(debits),
-        credits: money(credits),
-        cash_out: money(cash_out_cents),
+        debits: Cents(debits).to_string(),
+        credits: Cents(credits).to_string(),
+        cash_out: Cents(cash_out_cents).to_string(),
         cash_out_cents,
         accounts: turnovers.into_iter().map(AccountAnswer::from).collect(),
         payments: payments.into_iter().map(|(state, count)| (state.as_str(), count)).collect(),
@@ -110,7 +110,11 @@ pub(super) async fn audit(
 
 impl From<Turnover> for AccountAnswer {
     fn from(turnover: Turnover) -> Self {
-        Self { account: turnover.account, debits: money(turnover.debits_cents), credits: money(turnover.credits_cents) }
+        Self {
+            account: turnover.account,
+            debits: Cents(turnover.debits_cents).to_string(),
+            credits: Cents(turnover.credits_cents).to_string(),
+        }
     }
 }
 
@@ -119,12 +123,12 @@ impl From<ClaimBooks> for BooksAnswer {
         Self {
             claim_id: books.claim_id,
             state: books.state,
-            amount: money(books.amount_cents),
-            debits: money(books.debits_cents),
-            credits: money(books.credits_cents),
-            cash_out: money(books.cash_out_cents),
-            payable: money(books.payable_cents),
-            pending: money(books.pending_cents),
+            amount: Cents(books.amount_cents).to_string(),
+            debits: Cents(books.debits_cents).to_string(),
+            credits: Cents(books.credits_cents).to_string(),
+            cash_out: Cents(books.cash_out_cents).to_string(),
+            payable: Cents(books.payable_cents).to_string(),
+            pending: Cents(books.pending_cents).to_string(),
         }
     }
 }

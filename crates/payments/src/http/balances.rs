@@ -1,8 +1,8 @@
 //! `GET /v1/ledger/balances`: the balance of each account, computed in the database.
 
-use super::money::money;
 use crate::queries::{Balance, balances};
 use actix_web::{HttpResponse, web};
+use claim_events::Cents;
 use serde::{Deserialize, Serialize};
 use service_runtime::api::Money;
 use service_runtime::database_gate::DatabaseGate;
@@ -69,10 +69,10 @@ impl From<Balance> for BalanceAnswer {
     fn from(balance: Balance) -> Self {
         Self {
             account: balance.account,
-            debits: money(balance.debits_cents),
-            credits: money(balance.credits_cents),
-            balance: money(balance.credits_cents - balance.debits_cents),
-            pending: money(balance.pending_cents),
+            debits: Cents(balance.debits_cents).to_string(),
+            credits: Cents(balance.credits_cents).to_string(),
+            balance: Cents(balance.credits_cents - balance.debits_cents).to_string(),
+            pending: Cents(balance.pending_cents).to_string(),
         }
     }
 }

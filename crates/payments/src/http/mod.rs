@@ -4,7 +4,6 @@
 mod audit;
 mod balances;
 mod concurrency;
-mod money;
 mod payment;
 mod payment_acts;
 mod payments;

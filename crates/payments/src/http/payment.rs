@@ -1,10 +1,10 @@
 //! `GET /v1/payments/{claim_id}`: the state of a claim's payment, step by step, with its transfers.
 
-use super::money::money;
 use crate::domain::ledger::{Kind, Weight};
 use crate::domain::saga::{ActionKind, Disbursement, Forced, PaymentState, Reservation};
 use crate::queries::{OperatorActionRow, Payment, StoredSaga, TransferRow, find_payment};
 use actix_web::{HttpResponse, web};
+use claim_events::Cents;
 use claim_events::{Cause, Compensation, OutcomeKind, Step, rfc3339};
 use serde::Serialize;
 use service_runtime::api::{Money, Time};
@@ -169,7 +169,7 @@ impl From<Payment> for PaymentAnswer {
         let refund_attempts_without_answer = saga.attempts.refund;
         Self {
             state,
-            amount: money(saga.amount_cents),
+            amount: Cents(saga.amount_cents).to_string(),
             claim_version: saga.claim_version,
             revision,
             steps: vec![
@@ -215,7 +215,7 @@ impl From<TransferRow> for TransferAnswer {
             kind: row.kind,
             debit: row.debit_account,
             credit: row.credit_account,
-            amount: money(row.amount_cents),
+            amount: Cents(row.amount_cents).to_string(),
             weight: row.weight,
             ends_pending: row.ends_pending,
             reverses: row.reverses,

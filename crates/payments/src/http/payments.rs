@@ -1,9 +1,9 @@
 //! `GET /v1/payments`: payments by state, newest first, so that what is stuck can be found.
 
-use super::money::money;
 use crate::domain::saga::PaymentState;
 use crate::queries::{ListFilter, Listed, list_payments};
 use actix_web::{HttpResponse, web};
+use claim_events::Cents;
 use claim_events::rfc3339;
 use serde::{Deserialize, Serialize};
 use service_runtime::api::{Money, Time};
@@ -77,7 +77,7 @@ impl From<Listed> for PaymentLine {
         Self {
             claim_id: listed.claim_id,
             state: PaymentState::of(listed.state, listed.stuck_reason.is_some()),
-            amount: money(listed.amount_cents),
+            amount: Cents(listed.amount_cents).to_string(),
             stuck_reason: listed.stuck_reason,
             next_attempt_at: listed.next_attempt_at_us.map(rfc3339),
             started_at: rfc3339(listed.started_at_us),

@@ -1,8 +1,8 @@
 //! `GET /v1/returns`: returns that the gateway reported and that could not be booked yet.
 
-use super::money::money;
 use crate::queries::{GatewayReturn, waiting_returns};
 use actix_web::{HttpResponse, web};
+use claim_events::Cents;
 use claim_events::rfc3339;
 use serde::{Deserialize, Serialize};
 use service_runtime::api::{Money, Time};
@@ -69,7 +69,7 @@ impl From<GatewayReturn> for ReturnLine {
         Self {
             event_id: kept.event_id,
             claim_id: kept.claim_id,
-            amount: money(kept.amount_cents),
+            amount: Cents(kept.amount_cents).to_string(),
             received_at: rfc3339(kept.received_at_us),
         }
     }

@@ -73,7 +73,7 @@ impl ResultLine {
     fn stored(&mut self, status: Status, claim: StoredClaim) {
         self.status = status;
         self.warnings = claim.warnings();
-        self.id = Some(claim.row.claim_id);
+        self.id = Some(claim.row.claim_id.to_string());
     }
 
     /// Makes the pointers of an array begin at the array. In other formats the location is the claim's place.

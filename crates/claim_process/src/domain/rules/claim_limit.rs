@@ -4,10 +4,10 @@
 use super::example::{Example, GOOD};
 use super::rule::{Check, Rule, Severity};
 use super::violation::Violation;
-use crate::domain::cents::Cents;
 use crate::domain::claim::Line;
 use crate::domain::field::Field;
 use crate::domain::partial_claim::PartialLine;
+use claim_events::Cents;
 
 pub(super) const RULE: Rule = Rule {
     code: "claim_limit",

@@ -2,7 +2,7 @@
 //! when it is only validated, it gets a finding with one of these codes.
 
 use crate::domain::finding::{BatchCode, Finding};
-use crate::domain::identifiers::ClaimId;
+use claim_events::ClaimId;
 
 /// Why a claim of a batch is refused without a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,10 +1,11 @@
 //! The key by which rows of a CSV are grouped into claims, and the comparison of keys that could be read only in part.
 
 use crate::domain::field::Field;
-use crate::domain::identifiers::{Identifier, Npi};
+use crate::domain::identifiers::Identifier;
 use crate::domain::service_date::ServiceDate;
 use crate::intake::csv::Columns;
 use ::csv::ByteRecord;
+use claim_events::Npi;
 
 /// The sender's own id of a row's claim, and the fields that all rows of a claim share. A part that cannot be read may have
 /// any value.

@@ -1,5 +1,6 @@
 //! Money: whole cents in an `i64`, parsed from text without a float.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::iter::Sum;
 use std::ops::{Add, Sub};
@@ -9,7 +10,8 @@ use std::ops::{Add, Sub};
 pub const MOST_CENTS: i64 = 9_999_999_999;
 
 /// An amount of money in cents.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Cents(pub i64);
 
 /// Why a text is not an amount.
@@ -88,6 +90,12 @@ impl fmt::Display for Cents {
         let sign = if self.0 < 0 { "-" } else { "" };
         let absolute = self.0.unsigned_abs();
         write!(f, "{sign}{}.{:02}", absolute / 100, absolute % 100)
+    }
+}
+
+impl From<i64> for Cents {
+    fn from(cents: i64) -> Self {
+        Self(cents)
     }
 }
 
