@@ -3,7 +3,7 @@
 
 use claim_events::{
     Cause, ClaimBody, ClaimEvent, ClaimLine, Compensation, DecodeError, Encoded, Envelope, Event, KnownOutcome,
-    OutcomeKind, OutcomeRecorded, PaymentEvent, Settled, Step, Unwound,
+    OutcomeKind, OutcomeRecorded, PaymentAttention, PaymentEvent, PaymentMessage, Settled, Step, Unwound,
 };
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -156,6 +156,18 @@ fn payment_unwound_for_each_cause() {
     ];
     for (name, event) in cases {
         frozen(name, PaymentEvent::Unwound(event), 1, &cause_id);
+    }
+}
+
+#[test]
+fn payment_attention_raised_and_cleared() {
+    let cause_id = format!("{CLAIM}.claim.submitted.1");
+    let reason = "the gateway gave no definite answer to 28 requests (the last: 503); the request is still being sent";
+    for (name, reason, revision) in
+        [("payment.attention.raised", Some(reason.to_owned()), 57), ("payment.attention.cleared", None, 58)]
+    {
+        let attention = PaymentAttention { claim_id: CLAIM.into(), resync_epoch: 0, raised: reason.is_some(), reason };
+        frozen(name, PaymentMessage::Attention(attention), revision, &cause_id);
     }
 }
 

@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "clippy does not see that the functions here are only for tests")]
 
-use claim_events::{CLAIM_TOPIC, ClaimEvent, DecodeError, Envelope, Event, PARTITIONS, PAYMENT_TOPIC, PaymentEvent};
+use claim_events::{CLAIM_TOPIC, ClaimEvent, DecodeError, Envelope, Event, PARTITIONS, PAYMENT_TOPIC, PaymentMessage};
 use jsonschema::Validator;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,7 +42,7 @@ fn read_by_rust(event_type: &str, body: &Value) -> Result<(), DecodeError> {
     let body = body.to_string();
     match event_type.split_once('.') {
         Some(("claim", _)) => ClaimEvent::from_body(event_type, body.as_bytes()).map(|_| ()),
-        _ => PaymentEvent::from_body(event_type, body.as_bytes()).map(|_| ()),
+        _ => PaymentMessage::from_body(event_type, body.as_bytes()).map(|_| ()),
     }
 }
 

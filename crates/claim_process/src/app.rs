@@ -8,6 +8,7 @@ use crate::events::{outcomes::Outcomes, watchdog};
 use crate::http::Limits;
 use crate::http::api::Api;
 use crate::settings::Settings;
+use crate::waiting;
 use actix_web::dev::Server;
 use anyhow::Context;
 use claim_events::{CLAIM_TOPIC, PAYMENT_TOPIC};
@@ -107,6 +108,7 @@ impl Application {
             watchdog::start(database.clone(), Arc::clone(&relay), settings.watchdog.clone()),
             health.watch_database(&database, every),
             health.watch("kafka", every, move || kafka.check(&[CLAIM_TOPIC, PAYMENT_TOPIC], every)),
+            waiting::start(database.clone(), every),
             forget_idle_clients(&limits),
             key_purge::start(database.clone(), settings.idempotency.clone()),
         ];

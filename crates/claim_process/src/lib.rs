@@ -12,3 +12,4 @@ pub mod http;
 pub mod intake;
 pub mod metrics;
 pub mod settings;
+pub mod waiting;

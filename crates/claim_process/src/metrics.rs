@@ -1,6 +1,6 @@
 //! The help texts of this service's metrics, with those of the crates that it uses.
 
-use metrics::{Unit, describe_counter, describe_histogram};
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 
 /// Registers the help text and unit of each metric. Call it once, after the recorder is installed.
 pub fn describe() {
@@ -22,5 +22,6 @@ pub fn describe() {
     );
     describe_counter!("outcome_requests_total", Unit::Count, "Overdue outcomes that were requested again.");
     describe_counter!("outcomes_applied_total", Unit::Count, "Outcomes that were applied.");
+    describe_gauge!("claims_needing_attention", Unit::Count, "Claims that need attention.");
     describe_histogram!("ingest_group_claims", Unit::Count, "Claims that shared a commit.");
 }

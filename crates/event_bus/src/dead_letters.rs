@@ -195,6 +195,13 @@ pub fn count(connection: &mut Connection) -> Result<i64> {
     Ok(on_each_backend!(connection, |c| dead_letters::table.count().get_result(c))?)
 }
 
+/// The number of dead letters that wait for an operator.
+pub fn count_waiting(connection: &mut Connection) -> Result<i64> {
+    Ok(on_each_backend!(connection, |c| {
+        dead_letters::table.filter(dead_letters::state.eq(DeadLetterState::Waiting.name())).count().get_result(c)
+    })?)
+}
+
 /// A dead letter as it is stored, without its body.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
 #[diesel(table_name = dead_letters)]

@@ -1,6 +1,6 @@
 //! The help texts of this crate's metrics.
 
-use metrics::{Unit, describe_counter};
+use metrics::{Unit, describe_counter, describe_gauge};
 
 /// Registers the help text and unit of each metric. Call it once, after the recorder is installed.
 pub fn describe() {
@@ -17,5 +17,6 @@ pub fn describe() {
         "Events that did not fit into the producer's queue; the sweeper sends them."
     );
     describe_counter!("events_swept_total", Unit::Count, "Outbox rows that the sweeper handed to the producer.");
+    describe_gauge!("dead_letters_waiting", Unit::Count, "Dead letters that wait for an operator, of all instances.");
     describe_counter!("messages_received_total", Unit::Count, "Messages that were consumed.");
 }

@@ -1,7 +1,7 @@
 //! Masks a dead letter for display, because it may hold patient data. Names are shown if they look like names, and values only
 //! if they are known to be no patient data. Anything else is shown as its kind and its size.
 
-use claim_events::{ClaimEvent, ClaimId, Envelope, Event, PaymentEvent};
+use claim_events::{ClaimEvent, ClaimId, Envelope, Event, PaymentMessage};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -135,7 +135,9 @@ impl Mask {
 fn is_known(name: &str, value: &Value) -> bool {
     match (name, value) {
         ("claim_id", Value::String(id)) => ClaimId::parse(id).is_some(),
-        ("type", Value::String(kind)) => ClaimEvent::TYPES.iter().chain(PaymentEvent::TYPES).any(|known| known == kind),
+        ("type", Value::String(kind)) => {
+            ClaimEvent::TYPES.iter().chain(PaymentMessage::TYPES).any(|known| known == kind)
+        }
         ("version" | "resync_epoch", Value::Number(number)) => number.is_i64(),
         _ => false,
     }

@@ -1,5 +1,5 @@
 //! The threads that move sagas on: one writes the gateway's answers, many in a transaction; one takes up sagas without a worker; and
-//! one counts those that do not get on, and the returns that wait.
+//! one counts what waits for a person.
 
 use crate::db::{returns, sagas};
 use crate::domain::saga::Answer;
@@ -119,21 +119,32 @@ pub fn start_resuming(executor: Executor, dispatcher: Dispatcher, settings: &Sag
     })
 }
 
-/// Starts the thread that sets the metrics of stuck payments and waiting returns: those of all instances.
+/// Starts the thread that sets the metrics of stuck payments, waiting returns and dead letters: those of all instances.
 pub fn start_counting_stuck(database: Database, every: Duration) -> Periodic {
     Periodic::spawn("stuck counter", every, move || {
-        // While the database is away, the last number stands.
-        let counted = database.read(|connection| {
-            let now_us = connection.now_us()?;
-            Ok((sagas::count_stuck(connection)?, returns::count_waiting(connection)?, now_us))
-        });
-        if let Ok((stuck, (waiting, since_us), now_us)) = counted {
-            let number = |count| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
-            metrics::gauge!("payments_stuck").set(number(stuck));
-            metrics::gauge!("gateway_returns_waiting").set(number(waiting));
-            let age_us = since_us.map_or(0, |since_us| (now_us - since_us).max(0));
-            metrics::gauge!("gateway_returns_oldest_age_seconds").set(number(age_us / 1_000_000));
+        // While the database is away, the last numbers stand.
+        if let Err(error) = count_stuck(&database) {
+            tracing::debug!(error = &error as &dyn std::error::Error, "what waits for a person not counted; retrying");
         }
         Pace::Pause
     })
+}
+
+/// Sets the gauges of what waits for a person.
+///
+/// # Errors
+/// The database's.
+pub fn count_stuck(database: &Database) -> dual_db::Result<()> {
+    let (stuck, (waiting, since_us), dead_letters, now_us) = database.read(|connection| {
+        let now_us = connection.now_us()?;
+        let dead_letters = event_bus::count_waiting_dead_letters(connection)?;
+        Ok((sagas::count_stuck(connection)?, returns::count_waiting(connection)?, dead_letters, now_us))
+    })?;
+    let number = |count| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+    metrics::gauge!("payments_stuck").set(number(stuck));
+    metrics::gauge!("gateway_returns_waiting").set(number(waiting));
+    let age_us = since_us.map_or(0, |since_us| (now_us - since_us).max(0));
+    metrics::gauge!("gateway_returns_oldest_age_seconds").set(number(age_us / 1_000_000));
+    metrics::gauge!("dead_letters_waiting").set(number(dead_letters));
+    Ok(())
 }

@@ -153,6 +153,17 @@ impl Api {
         lines.filter_map(|line| line["id"].as_str().map(str::to_owned)).collect()
     }
 
+    /// Retries a payment, as an operator does.
+    ///
+    /// # Panics
+    /// If that is refused.
+    pub async fn retry_payment(&self, id: &str) {
+        let url = format!("{}/v1/payments/{id}/retry", self.next_of(&self.payments_urls));
+        let body = serde_json::json!({"reason": "the gateway is back"});
+        let answer = self.client.post(url).json(&body).send().await.expect("payments answers");
+        assert_eq!(answer.status(), StatusCode::ACCEPTED, "{:?}", answer.text().await);
+    }
+
     /// The stuck payments; `None` while the service does not answer.
     pub async fn stuck_payments(&self) -> Option<Vec<Value>> {
         self.of_payments("/v1/payments?state=stuck").await?["payments"].as_array().cloned()

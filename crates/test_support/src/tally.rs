@@ -1,11 +1,11 @@
-//! Counts how much a test increments one counter. The counters of `/metrics` belong to the whole process, in which other tests
-//! run.
+//! Counts how much a test increments one counter, or keeps the value of one gauge. The metrics of `/metrics` belong to the whole
+//! process, in which other tests run.
 
-use metrics::{Counter, CounterFn, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
+use metrics::{Counter, CounterFn, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Counts the increments of one counter while it is the thread's recorder (`metrics::set_default_local_recorder`).
+/// Counts the increments of one counter, or keeps the value of one gauge, while it is the thread's recorder (`metrics::set_default_local_recorder`).
 #[derive(Debug)]
 pub struct Tally {
     name: &'static str,
@@ -16,7 +16,7 @@ pub struct Tally {
 struct Count(AtomicU64);
 
 impl Tally {
-    /// A tally of the counter with this name.
+    /// A tally of the counter or gauge with this name.
     pub fn of(name: &'static str) -> Self {
         Self { name, count: Arc::default() }
     }
@@ -24,6 +24,11 @@ impl Tally {
     /// The sum of the increments so far.
     pub fn total(&self) -> u64 {
         self.count.0.load(Ordering::SeqCst)
+    }
+
+    /// The value that the gauge was set to last.
+    pub fn gauge(&self) -> f64 {
+        f64::from_bits(self.count.0.load(Ordering::SeqCst))
     }
 }
 
@@ -35,6 +40,16 @@ impl CounterFn for Count {
     fn absolute(&self, _: u64) {}
 }
 
+impl GaugeFn for Count {
+    fn increment(&self, _: f64) {}
+
+    fn decrement(&self, _: f64) {}
+
+    fn set(&self, value: f64) {
+        self.0.store(value.to_bits(), Ordering::SeqCst);
+    }
+}
+
 impl Recorder for Tally {
     fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
     fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
@@ -44,8 +59,8 @@ impl Recorder for Tally {
         if key.name() == self.name { Counter::from_arc(Arc::clone(&self.count)) } else { Counter::noop() }
     }
 
-    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
-        Gauge::noop()
+    fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+        if key.name() == self.name { Gauge::from_arc(Arc::clone(&self.count)) } else { Gauge::noop() }
     }
 
     fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {

@@ -6,6 +6,7 @@
 
 use super::decision::{Decision, Facts, decide, differ_only_by_taken_ids, has_own_key, may_be_refused_as_duplicate};
 use super::submission::{Submission, Submitted};
+use crate::db::attention::Attention;
 use crate::db::claims::{ClaimRow, StoredClaim, find_many, line_rows};
 use crate::db::duplicates;
 use crate::db::idempotency::{Holder, NewKey, claim_keys, release_key};
@@ -208,6 +209,7 @@ fn to_stored(submission: &Submission, duplicate_of: Option<&str>, now_us: i64, n
         request_count: 0,
         voided_at_us: None,
         void_reason: None,
+        attention: Attention::default(),
     };
     StoredClaim { row, lines: line_rows(claim), timeline: Vec::new() }
 }

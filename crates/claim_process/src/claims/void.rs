@@ -77,6 +77,9 @@ impl Voider {
         row.version = 2;
         row.voided_at_us = Some(now_us);
         row.void_reason = Some(reason.to_owned());
+        // What payments needs a person for stays; the void's own outcome is not overdue yet.
+        row.attention.outcome_overdue = false;
+        row.needs_attention = row.attention.is_needed();
         claims::record_void(connection, row, now_us, now_us + self.due_after_us)
     }
 }

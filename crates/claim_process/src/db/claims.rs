@@ -1,6 +1,7 @@
 //! Claims with their lines, outcome and timeline: reading them, and recording outcomes and voids. Which claims are
 //! re-requested is in [`requests`](super::requests).
 
+use super::attention::Attention;
 use super::outcome::{OutcomeColumnNames, OutcomeColumns, StoredOutcome};
 use super::schema::{claim_lines, claim_timeline, claims};
 use crate::domain::claim::Claim;
@@ -45,6 +46,8 @@ pub struct ClaimRow {
     pub request_count: i64,
     pub voided_at_us: Option<i64>,
     pub void_reason: Option<String>,
+    #[diesel(embed)]
+    pub attention: Attention,
 }
 
 /// A row of `claim_lines`.
@@ -139,6 +142,7 @@ impl StoredClaim {
     pub fn as_first_answered(mut self) -> Self {
         self.row.status = Status::Submitted;
         self.row.needs_attention = false;
+        self.row.attention = Attention::default();
         self.row.outcome = None;
         self.row.voided_at_us = None;
         self.row.void_reason = None;
@@ -260,8 +264,8 @@ fn add_to_timeline(connection: &mut Connection, id: i64, at_us: i64, event: Time
     Ok(())
 }
 
-/// Records a void with its reason, version and status as the row has them, and adds it to the timeline. The outcome of the
-/// claim's new event is re-requested from `next_attempt_at_us` on.
+/// Records a void with its reason, version status and attention as the row has them, and adds it to the timeline. The outcome
+/// of the claim's new event is re-requested from `next_attempt_at_us` on.
 pub fn record_void(
     connection: &mut Connection,
     claim: &ClaimRow,
@@ -277,7 +281,8 @@ pub fn record_void(
                 claims::void_reason.eq(&claim.void_reason),
                 claims::next_attempt_at_us.eq(next_attempt_at_us),
                 claims::request_count.eq(0),
-                claims::needs_attention.eq(false),
+                claims::outcome_overdue.eq(claim.attention.outcome_overdue),
+                claims::needs_attention.eq(claim.needs_attention),
             ))
             .execute(c)
     })?;

@@ -2,6 +2,7 @@
 //! it reads facts and writes what `domain` and `claims` decided.
 
 pub mod agreement;
+pub mod attention;
 pub mod claims;
 pub mod duplicates;
 pub mod idempotency;

@@ -5,7 +5,7 @@ use crate::domain::transition::Status;
 use claim_events::{CLAIM_TOPIC, Envelope};
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 use dual_db::{Connection, Result, on_each_backend};
 use std::collections::HashMap;
 
@@ -58,7 +58,7 @@ pub struct Reconciliation {
     pub unwound: Sum,
     /// Neither settled nor unwound yet.
     pub pending: Sum,
-    /// Re-requested so often that an operator should look.
+    /// An operator should look at them: the outcome is overdue, or the payment is stuck.
     pub needs_attention: Sum,
     /// The first of these, those that wait the longest: at most [`MOST_NAMED`].
     pub needing_attention: Vec<Waiting>,
@@ -84,6 +84,12 @@ pub struct Waiting {
     /// When it was submitted or voided, in microseconds since 1970.
     #[diesel(sql_type = BigInt)]
     pub since_us: i64,
+    /// Whether its outcome was re-requested so often that an operator should look.
+    #[diesel(sql_type = Bool)]
+    pub outcome_overdue: bool,
+    /// Why its payment needs a person, where it does.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub payment_attention: Option<String>,
 }
 
 #[derive(QueryableByName)]
@@ -106,7 +112,8 @@ const BY_STATUS: &str = "SELECT status, COUNT(*) AS claims, CAST(SUM(net_fee_cen
     MIN(COALESCE(voided_at_us, submitted_at_us)) AS oldest_us
     FROM claims GROUP BY status";
 
-const NEEDING_ATTENTION: &str = "SELECT claim_id, status, net_fee_cents, request_count,
+const NEEDING_ATTENTION: &str =
+    "SELECT claim_id, status, net_fee_cents, request_count, outcome_overdue, payment_attention,
     COALESCE(voided_at_us, submitted_at_us) AS since_us
     FROM claims WHERE needs_attention ORDER BY since_us, claim_id LIMIT $1";
 

@@ -1,6 +1,7 @@
 //! Which claims are pending and when their outcome is re-requested: `next_attempt_at_us` is NULL for a claim whose current
 //! event is answered.
 
+use super::attention::Attention;
 use super::claims::{ClaimRow, StoredClaim, with_details};
 use super::schema::claims;
 use diesel::prelude::*;
@@ -34,14 +35,15 @@ pub fn record_request(
     id: i64,
     next_attempt_at_us: i64,
     request_count: i64,
-    needs_attention: bool,
+    attention: &Attention,
 ) -> Result<()> {
     on_each_backend!(connection, |c| {
         diesel::update(claims::table.find(id))
             .set((
                 claims::next_attempt_at_us.eq(next_attempt_at_us),
                 claims::request_count.eq(request_count),
-                claims::needs_attention.eq(needs_attention),
+                claims::outcome_overdue.eq(attention.outcome_overdue),
+                claims::needs_attention.eq(attention.is_needed()),
             ))
             .execute(c)
     })?;
@@ -57,7 +59,7 @@ pub fn highest_resync_epoch(connection: &mut Connection) -> Result<i64> {
 
 /// Raises the resync epoch of up to `limit` claims whose key is above `after`, and schedules their re-request for `now_us`.
 /// With `since_us` only of claims that were submitted, voided or given an outcome at that time or later. Returns the keys,
-/// in order.
+/// in order. Each begins without attention: a payment that needs a person is reported again, under its new epoch.
 pub fn raise_resync_epoch(
     connection: &mut Connection,
     resync_epoch: i64,
@@ -86,6 +88,9 @@ pub fn raise_resync_epoch(
                 claims::resync_epoch.eq(resync_epoch),
                 claims::next_attempt_at_us.eq(now_us),
                 claims::request_count.eq(0),
+                claims::outcome_overdue.eq(false),
+                claims::payment_attention.eq(None::<String>),
+                claims::payment_attention_revision.eq(0),
                 claims::needs_attention.eq(false),
             ))
             .execute(c)
@@ -93,11 +98,16 @@ pub fn raise_resync_epoch(
     Ok(keys)
 }
 
-/// Records that a claim's current event is answered: its outcome is no longer re-requested.
+/// Records that a claim's current event is answered: its outcome is no longer re-requested, and the claim needs no attention.
 pub fn record_answered(connection: &mut Connection, id: i64) -> Result<()> {
     on_each_backend!(connection, |c| {
         diesel::update(claims::table.find(id).filter(claims::next_attempt_at_us.is_not_null()))
-            .set((claims::next_attempt_at_us.eq(None::<i64>), claims::needs_attention.eq(false)))
+            .set((
+                claims::next_attempt_at_us.eq(None::<i64>),
+                claims::outcome_overdue.eq(false),
+                claims::payment_attention.eq(None::<String>),
+                claims::needs_attention.eq(false),
+            ))
             .execute(c)
     })?;
     Ok(())

@@ -38,6 +38,9 @@ diesel::table! {
         voided_at_us -> Nullable<BigInt>,
         void_reason -> Nullable<Text>,
         content_digest -> Nullable<Binary>,
+        outcome_overdue -> Bool,
+        payment_attention -> Nullable<Text>,
+        payment_attention_revision -> BigInt,
     }
 }
 

@@ -1,12 +1,14 @@
-//! Applies the outcomes that payments publishes: each moves its claim as [`transition::apply`] decides, once.
+//! Applies what payments publishes: an outcome moves its claim as [`transition::apply`] decides, once; that a payment needs a
+//! person is shown with its claim, and moves nothing.
 
+use crate::db::attention;
 use crate::db::claims::{self, ClaimRow};
 use crate::db::outcome::StoredOutcome;
 use crate::db::provider_totals::Changes;
 use crate::db::requests;
 use crate::domain::transition::{self, Arrival, Effect, Status};
 use crate::events::outgoing;
-use claim_events::{ClaimId, Envelope, Event, PaymentEvent};
+use claim_events::{ClaimId, Envelope, Event, PaymentAttention, PaymentEvent, PaymentMessage};
 use dual_db::{Connection, Result};
 use event_bus::{DeadLetter, Handler, IncomingMessage, OutgoingMessage, Relay};
 use std::collections::{BTreeSet, HashMap};
@@ -25,6 +27,16 @@ struct Outcome<'a> {
     message: &'a IncomingMessage,
 }
 
+/// A message that could be read.
+enum Received<'a> {
+    Outcome(Outcome<'a>),
+    /// `payment.attention`, with the revision of the payment's saga.
+    Attention {
+        revision: i64,
+        attention: PaymentAttention,
+    },
+}
+
 /// The result of applying a batch: what is still to be written in its transaction, and to be reported after the commit.
 #[derive(Default)]
 struct Applied {
@@ -37,8 +49,19 @@ struct Applied {
 /// What is logged and counted of an outcome. That happens once, after the commit: the transaction may run twice, or be rolled
 /// back.
 enum Report {
-    Applied { claim_id: ClaimId, event_type: &'static str, status: Status, version: i64 },
+    Applied {
+        claim_id: ClaimId,
+        event_type: &'static str,
+        status: Status,
+        version: i64,
+    },
     Contradiction,
+    /// payments needs a person for a payment, for this reason, or no longer does.
+    Attention {
+        claim_id: ClaimId,
+        reason: Option<String>,
+        newly_marked: bool,
+    },
 }
 
 impl Report {
@@ -49,6 +72,13 @@ impl Report {
                 tracing::info!(claim_id = claim_id.as_str(), status = status.as_str(), version, "outcome applied");
             }
             Self::Contradiction => metrics::counter!("outcome_contradictions_total").increment(1),
+            Self::Attention { claim_id, reason, newly_marked } => {
+                metrics::counter!("claims_marked_for_attention_total").increment(u64::from(newly_marked));
+                match reason {
+                    Some(reason) => tracing::warn!(claim_id = claim_id.as_str(), reason, "claim needs attention: its payment is stuck"),
+                    None => tracing::info!(claim_id = claim_id.as_str(), "the payment of a claim is no longer stuck"),
+                }
+            }
         }
     }
 }
@@ -63,16 +93,21 @@ impl Outcomes {
 impl Handler for Outcomes {
     fn handle(&mut self, batch: &[IncomingMessage]) -> Result<()> {
         let mut unreadable = Vec::new();
-        let mut outcomes = Vec::new();
+        let mut received = Vec::new();
         for message in batch {
-            match PaymentEvent::decode(message.key.as_deref(), |name| message.header(name), &message.body) {
-                Ok((envelope, event)) => outcomes.push(Outcome { envelope, event, message }),
+            match PaymentMessage::decode(message.key.as_deref(), |name| message.header(name), &message.body) {
+                Ok((envelope, PaymentMessage::Outcome(event))) => {
+                    received.push(Received::Outcome(Outcome { envelope, event, message }));
+                }
+                Ok((envelope, PaymentMessage::Attention(attention))) => {
+                    received.push(Received::Attention { revision: envelope.version, attention });
+                }
                 Err(error) => unreadable.push(DeadLetter { message: message.clone(), reason: error.to_string() }),
             }
         }
         let (reports, dead_letters) = self.relay.commit(|connection, publications| {
             let now_us = publications.now_us();
-            let mut applied = apply_all(connection, &outcomes, now_us)?;
+            let mut applied = apply_all(connection, &received, now_us)?;
             applied.dead_letters.extend(unreadable.iter().cloned());
             applied.totals.apply(connection)?;
             let dead_letters = event_bus::insert_dead_letters(connection, &applied.dead_letters, now_us)?;
@@ -85,16 +120,23 @@ impl Handler for Outcomes {
     }
 }
 
-fn apply_all(connection: &mut Connection, outcomes: &[Outcome<'_>], now_us: i64) -> Result<Applied> {
-    let ids: BTreeSet<&str> = outcomes.iter().map(|outcome| outcome.event.claim_id()).collect();
+fn apply_all(connection: &mut Connection, received: &[Received<'_>], now_us: i64) -> Result<Applied> {
+    let ids: BTreeSet<&str> = received.iter().map(Received::claim_id).collect();
     let ids: Vec<&str> = ids.into_iter().collect();
     let mut rows: HashMap<ClaimId, ClaimRow> =
         claims::find_for_update(connection, &ids)?.into_iter().map(|row| (row.claim_id.clone(), row)).collect();
     let mut applied = Applied::default();
-    for outcome in outcomes {
-        match rows.get_mut(outcome.event.claim_id()) {
-            Some(row) => apply_one(connection, row, outcome, now_us, &mut applied)?,
-            None => applied.dead_letter(outcome, "there is no such claim in this database"),
+    for received in received {
+        match (received, rows.get_mut(received.claim_id())) {
+            (Received::Outcome(outcome), Some(row)) => apply_one(connection, row, outcome, now_us, &mut applied)?,
+            (Received::Outcome(outcome), None) => {
+                applied.dead_letter(outcome, "there is no such claim in this database");
+            }
+            (Received::Attention { revision, attention }, Some(row)) => {
+                applied.reports.extend(apply_attention(connection, row, *revision, attention)?);
+            }
+            // Informational: if the claim comes back, payments reports it again when its outcome is re-requested.
+            (Received::Attention { .. }, None) => {}
         }
     }
     Ok(applied)
@@ -134,6 +176,9 @@ fn apply_one(
             if entered_unwound {
                 applied.totals.remove(&row.provider_npi, row.net_fee_cents);
             }
+            if status != Status::VoidRequested && row.attention.payment_attention.take().is_some() {
+                attention::record(connection, row.id, &row.attention)?;
+            }
             applied.reports.push(Report::Applied {
                 claim_id: row.claim_id.clone(),
                 event_type: outcome.event.event_type(),
@@ -145,11 +190,49 @@ fn apply_one(
     };
     if answers && row.next_attempt_at_us.take().is_some() {
         requests::record_answered(connection, row.id)?;
+        row.attention.outcome_overdue = false;
+        row.attention.payment_attention = None;
     }
     if outcome.event.unsolicited() {
         applied.acknowledgements.extend(outgoing::outcome_recorded(row, &outcome.envelope.id));
     }
     Ok(())
+}
+
+/// Shows with its claim that a payment needs a person, or no longer does. One that is late, or a repeat, changes nothing: the
+/// revision of the payment's saga only rises, but for a lost database, whose claims get a new resync epoch.
+fn apply_attention(
+    connection: &mut Connection,
+    row: &mut ClaimRow,
+    revision: i64,
+    attention: &PaymentAttention,
+) -> Result<Option<Report>> {
+    let known = &mut row.attention;
+    if attention.resync_epoch < row.resync_epoch || revision <= known.payment_attention_revision {
+        return Ok(None);
+    }
+    let was_needed = known.is_needed();
+    let before = known.payment_attention.take();
+    known.payment_attention_revision = revision;
+    if attention.raised {
+        known.payment_attention = Some(attention.reason.clone().unwrap_or_else(|| "no reason was given".to_owned()));
+    }
+    attention::record(connection, row.id, known)?;
+    // The same reason under a later revision, or an end of what was not known, is not worth a line.
+    Ok((known.payment_attention.is_some() != before.is_some()).then(|| Report::Attention {
+        claim_id: row.claim_id.clone(),
+        reason: known.payment_attention.clone(),
+        newly_marked: known.is_needed() && !was_needed,
+    }))
+}
+
+impl Received<'_> {
+    fn claim_id(&self) -> &str {
+        match self {
+            Self::Outcome(outcome) => outcome.event.claim_id(),
+            Self::Attention { attention, .. } => &attention.claim_id,
+        }
+    }
 }
 
 impl Applied {

@@ -1,6 +1,7 @@
 //! The watchdog: re-publishes the current event of claims whose outcome is overdue, so that a lost message, or a Kafka that
 //! lost its data, costs time and no claims. It only writes outbox rows; the sweeper and the relay publish them.
 
+use crate::db::attention::Attention;
 use crate::db::requests;
 use crate::events::outgoing;
 use crate::settings::WatchdogSettings;
@@ -43,8 +44,9 @@ pub fn request_overdue_outcomes(database: &Database, relay: &Relay, settings: &W
             let request_count = claim.row.request_count + 1;
             // The first pause was that after its submission.
             let pause = backoff.pause(u32::try_from(request_count + 1).unwrap_or(u32::MAX));
-            let needs_attention = request_count >= settings.attention_after;
-            if needs_attention && !claim.row.needs_attention {
+            let outcome_overdue = request_count >= settings.attention_after;
+            let attention = Attention { outcome_overdue, ..claim.row.attention.clone() };
+            if outcome_overdue && !claim.row.attention.outcome_overdue {
                 newly_marked.push((claim.row.claim_id.clone(), request_count));
             }
             requests::record_request(
@@ -52,7 +54,7 @@ pub fn request_overdue_outcomes(database: &Database, relay: &Relay, settings: &W
                 claim.row.id,
                 now_us + dual_db::micros(pause),
                 request_count,
-                needs_attention,
+                &attention,
             )?;
         }
         let messages: Vec<_> = overdue.iter().map(outgoing::current_event).collect();

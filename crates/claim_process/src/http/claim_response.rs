@@ -1,5 +1,6 @@
 //! A stored claim as the API shows it: money as text with two decimals, times as RFC 3339.
 
+use super::attention::AttentionResponse;
 use crate::claims::queries::{LineRow, StoredClaim};
 use crate::domain::claim::{Claim, Line};
 use crate::domain::finding::Finding;
@@ -21,8 +22,10 @@ pub(super) struct ClaimResponse {
     external_claim_id: Option<String>,
     /// Where it stands.
     status: Status,
-    /// Whether its outcome was requested so often that an operator should look.
+    /// Whether an operator should look.
     needs_attention: bool,
+    /// Why; null where it needs no attention.
+    attention: Option<AttentionResponse>,
     plan_group: String,
     subscriber_id: String,
     provider_npi: String,
@@ -126,6 +129,11 @@ impl From<StoredClaim> for ClaimResponse {
             external_claim_id: row.external_claim_id,
             status: row.status,
             needs_attention: row.needs_attention,
+            attention: AttentionResponse::of(
+                row.attention.payment_attention,
+                row.attention.outcome_overdue,
+                row.request_count,
+            ),
             plan_group: row.plan_group,
             subscriber_id: row.subscriber_id,
             provider_npi: row.provider_npi.to_string(),

@@ -51,7 +51,7 @@ pub(super) struct ListQuery {
     /// The claim to which its sender gave this id.
     #[param(min_length = 1, max_length = 64)]
     external_claim_id: Option<String>,
-    /// `true`: claims whose outcome was requested so often that an operator should look; `false`: all others.
+    /// `true`: claims that an operator should look at, since their outcome is overdue or their payment is stuck; `false`: all others.
     needs_attention: Option<bool>,
     /// Claims submitted at this time or later: a time as in RFC 3339, or a date, which begins at midnight UTC.
     #[param(example = "2026-11-22")]

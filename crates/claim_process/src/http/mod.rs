@@ -2,6 +2,7 @@
 //! database. The routes of dead letters come from `operator_api`.
 
 pub mod api;
+mod attention;
 mod batch_body;
 mod claim_response;
 mod get_claims;

@@ -1,5 +1,6 @@
 //! `GET /v1/reconciliation`: what was submitted against what became of it, and what does not agree, by name and number.
 
+use super::attention::AttentionResponse;
 use crate::claims::queries::{self, Agreement, AsOf, Each, Pair, Reconciliation, Sum, Waiting};
 use actix_web::{HttpResponse, web};
 use claim_events::Cents;
@@ -46,7 +47,7 @@ struct SumResponse {
     net_fee_cents: i64,
 }
 
-/// A claim whose outcome was requested so often that an operator should look.
+/// A claim that an operator should look at.
 #[derive(Serialize, ToSchema)]
 struct WaitingResponse {
     id: String,
@@ -56,6 +57,8 @@ struct WaitingResponse {
     /// Since it was submitted or withdrawn.
     age_s: i64,
     request_count: i64,
+    /// Why.
+    attention: Option<AttentionResponse>,
 }
 
 /// Two sums that must be the same, for each claim or provider and in all.
@@ -96,6 +99,7 @@ impl WaitingResponse {
             net_fee: Cents(waiting.net_fee_cents).to_string(),
             age_s: age_s(waiting.since_us, now_us),
             request_count: waiting.request_count,
+            attention: AttentionResponse::of(waiting.payment_attention, waiting.outcome_overdue, waiting.request_count),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "clippy does not see that what on_both_databases! writes are tests")]
 
+mod attention;
 mod batch;
 mod batch_rows;
 mod batch_stream;

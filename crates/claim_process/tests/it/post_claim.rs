@@ -16,7 +16,7 @@ on_both_databases! {
             assert_eq!(answer.header("location"), format!("/v1/claims/{id}"));
             assert_eq!(answer.header("content-type"), "application/json");
             let expected = json!({
-                "id": id, "external_claim_id": null, "status": "submitted", "needs_attention": false,
+                "id": id, "external_claim_id": null, "status": "submitted", "needs_attention": false, "attention": null,
                 "plan_group": "GRP-1000", "subscriber_id": "3730189502", "provider_npi": "1497775530",
                 "net_fee": "116.85", "submitted_at": answer.body["submitted_at"],
                 "lines": answer.body["lines"], "warnings": [], "outcome": null,

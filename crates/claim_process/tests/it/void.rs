@@ -8,7 +8,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use test_support::{TestDatabase, count, eventually, execute, number, on_both_databases};
 
-async fn void(service: &Service, id: &str) -> Answer {
+/// Voids a claim.
+pub async fn void(service: &Service, id: &str) -> Answer {
     void_with(service, id, &json!({"reason": "sent by mistake"})).await
 }
 

@@ -1,5 +1,6 @@
 //! The database: one file an aggregate, its queries beside its table. Nothing here decides anything; `domain` does.
 
+pub mod attention;
 pub mod budgets;
 pub mod ledger;
 pub mod operator_actions;

@@ -23,6 +23,12 @@ pub struct StoredSaga {
     pub worker: Option<String>,
     /// Why an operator should look, where one should.
     pub stuck_reason: Option<String>,
+    /// Whether the last `payment.attention` that was published raised attention.
+    pub attention_raised: bool,
+    /// The revision under which it was published; 0 before the first.
+    pub attention_revision: i64,
+    /// The gateway's last answer, in a few words, while it was not definite.
+    pub last_answer: Option<String>,
     /// The id of the request that began it all.
     pub correlation_id: String,
     /// The id of the event that the next outcome answers.
@@ -58,6 +64,9 @@ struct Row {
     next_attempt_at_us: Option<i64>,
     worker: Option<String>,
     stuck_reason: Option<String>,
+    attention_raised: bool,
+    attention_revision: i64,
+    last_answer: Option<String>,
     correlation_id: String,
     cause_id: String,
     traceparent: Option<String>,
@@ -78,6 +87,9 @@ struct NewRow<'a> {
     next_attempt_at_us: Option<i64>,
     worker: Option<&'a str>,
     stuck_reason: Option<&'a str>,
+    attention_raised: bool,
+    attention_revision: i64,
+    last_answer: Option<&'a str>,
     correlation_id: &'a str,
     cause_id: &'a str,
     traceparent: Option<&'a str>,
@@ -98,6 +110,9 @@ impl Row {
             next_attempt_at_us: self.next_attempt_at_us,
             worker: self.worker,
             stuck_reason: self.stuck_reason,
+            attention_raised: self.attention_raised,
+            attention_revision: self.attention_revision,
+            last_answer: self.last_answer,
             correlation_id: self.correlation_id,
             cause_id: self.cause_id,
             traceparent: self.traceparent,
@@ -119,6 +134,9 @@ fn new_row(stored: &StoredSaga) -> NewRow<'_> {
         next_attempt_at_us: stored.next_attempt_at_us,
         worker: stored.worker.as_deref(),
         stuck_reason: stored.stuck_reason.as_deref(),
+        attention_raised: stored.attention_raised,
+        attention_revision: stored.attention_revision,
+        last_answer: stored.last_answer.as_deref(),
         correlation_id: &stored.correlation_id,
         cause_id: &stored.cause_id,
         traceparent: stored.traceparent.as_deref(),
@@ -177,23 +195,6 @@ pub fn take_due(connection: &mut Connection, now_us: i64, limit: i64) -> Result<
     });
     let readable = readable.collect();
     Ok((readable, unreadable))
-}
-
-/// Shows a saga that is due, but cannot be read or written, as stuck, until it is tried again at `next_attempt_at_us`. Its facts
-/// stay as they are: a newer version of this program may be able to work with them.
-pub fn mark_stuck(
-    connection: &mut Connection,
-    claim_id: &str,
-    now_us: i64,
-    next_attempt_at_us: i64,
-    reason: &str,
-) -> Result<()> {
-    on_each_backend!(connection, |c| {
-        diesel::update(sagas::table.filter(sagas::claim_id.eq(claim_id).and(sagas::next_attempt_at_us.le(now_us))))
-            .set((sagas::next_attempt_at_us.eq(next_attempt_at_us), sagas::stuck_reason.eq(reason)))
-            .execute(c)
-    })?;
-    Ok(())
 }
 
 /// Whether [`take_due`] would find anything.

@@ -33,6 +33,9 @@ diesel::table! {
         updated_at_us -> BigInt,
         call_revision -> BigInt,
         tries -> BigInt,
+        attention_raised -> Bool,
+        attention_revision -> BigInt,
+        last_answer -> Nullable<Text>,
     }
 }
 

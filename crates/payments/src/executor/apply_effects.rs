@@ -3,6 +3,7 @@
 use super::report::Report;
 use super::schedule::schedule;
 use super::{Executor, Now, Outbound};
+use crate::db::attention::SagaAttention;
 use crate::db::sagas::StoredSaga;
 use crate::db::{budgets, ledger, sagas};
 use crate::domain::ledger::{Account, Kind, Transfer};
@@ -46,7 +47,15 @@ impl Executor {
             }
             schedule(stored, &plan, &self.settings.saga, &self.worker, now.us);
             stored.saga = plan.saga;
+            let attention_changes = stored.stuck_reason.is_some() != stored.attention_raised;
+            if attention_changes {
+                stored.attention_raised = stored.stuck_reason.is_some();
+                stored.attention_revision = stored.revision + 1;
+            }
             sagas::write(connection, stored)?;
+            if attention_changes {
+                out.attention(SagaAttention { at_us: now.us, ..stored.attention() }, stored);
+            }
         }
         for transfer in &plan.bookings {
             Self::book(connection, &stored.saga.plan_group, transfer, now.us, out)?;

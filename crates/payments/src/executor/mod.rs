@@ -11,9 +11,11 @@ mod report;
 pub mod returns;
 mod schedule;
 
+use crate::db::attention::{self, SagaAttention};
 use crate::db::restore_marker::{self, StoredMarker};
 use crate::db::sagas::{self, StoredSaga};
 use crate::domain::saga::{self, Answer, ClaimUpdate, Input, PlannedCall};
+use crate::messages;
 use crate::settings::Settings;
 use claim_events::OutcomeRecorded;
 use clock::Clock;
@@ -75,6 +77,17 @@ impl Outbound {
     /// Raises an alarm once this is committed: an operator must look.
     fn alarm(&mut self, claim_id: &str, what: &'static str) {
         self.reports.push(Report::Alarm { claim_id: claim_id.to_owned(), what });
+    }
+
+    /// Informs claim_process that a payment needs a person, or no longer does, and logs it.
+    fn attention(&mut self, attention: SagaAttention, stored: &StoredSaga) {
+        self.messages.push(messages::attention(&attention));
+        self.reports.push(if attention.reason.is_some() {
+            let (step, tries) = (report::step(&stored.saga), stored.saga.attempts.all());
+            Report::Stuck { attention, step, tries, last_answer: stored.last_answer.clone() }
+        } else {
+            Report::NoLongerStuck { claim_id: attention.claim_id, state: stored.state_name() }
+        });
     }
 }
 
@@ -165,6 +178,7 @@ impl Executor {
                     out.reports.push(Report::StaleAnswer);
                     continue;
                 }
+                stored.last_answer.clone_from(&answer.unclear);
                 let input = self.with_age(answer.input.clone(), stored, now);
                 let result = saga::advance(stored.saga.clone(), input);
                 self.apply_effects(connection, stored, result, now, out)?;
@@ -193,7 +207,8 @@ impl Executor {
             let taken = self.commit(|connection, now, out| {
                 in_hand = None;
                 for claim_id in &refused {
-                    self.mark_stuck(connection, claim_id, "the database refuses what follows from its facts", now)?;
+                    let reason = "the database refuses what follows from its facts";
+                    self.mark_stuck(connection, claim_id, reason, now, out)?;
                 }
                 let (due, unreadable) = sagas::take_due(connection, now.us, limit)?;
                 for claim_id in unreadable {
@@ -202,7 +217,7 @@ impl Executor {
                         "the facts of a payment cannot be read: was a newer version of this program here?",
                     );
                     let reason = "its facts cannot be read by this version of the program";
-                    self.mark_stuck(connection, &claim_id, reason, now)?;
+                    self.mark_stuck(connection, &claim_id, reason, now, out)?;
                 }
                 for mut stored in due {
                     in_hand = Some(stored.saga.claim_id.clone());
@@ -233,9 +248,20 @@ impl Executor {
     }
 
     /// Shows a saga that is due as stuck, and leaves it alone for the longest pause.
-    fn mark_stuck(&self, connection: &mut Connection, claim_id: &str, reason: &str, now: Now) -> Result<()> {
-        let pause = Duration::from_millis(self.settings.saga.max_retry_pause_ms);
-        sagas::mark_stuck(connection, claim_id, now.us, now.us + dual_db::micros(pause), reason)
+    fn mark_stuck(
+        &self,
+        connection: &mut Connection,
+        claim_id: &str,
+        reason: &str,
+        now: Now,
+        out: &mut Outbound,
+    ) -> Result<()> {
+        let next_attempt_at_us = now.us + dual_db::micros(Duration::from_millis(self.settings.saga.max_retry_pause_ms));
+        if let Some(raised) = attention::mark_stuck(connection, claim_id, now.us, next_attempt_at_us, reason)? {
+            out.messages.push(messages::attention(&raised));
+            out.reports.push(Report::Stuck { attention: raised, step: "resume", tries: 0, last_answer: None });
+        }
+        Ok(())
     }
 
     fn commit(
@@ -265,6 +291,7 @@ impl Executor {
         out: &mut Outbound,
     ) -> Result<StoredSaga> {
         let update = self.with_deadline(&event.update, now);
+        let attention_before = stored.as_ref().map_or(0, |stored| stored.attention_revision);
         let (mut stored, result) = match stored {
             Some(mut stored) => {
                 self.check_key_age(&mut stored, now);
@@ -285,6 +312,9 @@ impl Executor {
                     next_attempt_at_us: None,
                     worker: None,
                     stuck_reason: None,
+                    attention_raised: false,
+                    attention_revision: 0,
+                    last_answer: None,
                     correlation_id: event.correlation_id.clone(),
                     cause_id: event.event_id.clone(),
                     traceparent: event.traceparent.clone(),
@@ -300,6 +330,10 @@ impl Executor {
             }
         };
         self.apply_effects(connection, &mut stored, result, now, out)?;
+        // The message that informed of it may be lost, as an outcome may be.
+        if attention_before > 0 && stored.attention_revision == attention_before {
+            out.republished.push(messages::attention(&stored.attention()));
+        }
         Ok(stored)
     }
 

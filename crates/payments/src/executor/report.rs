@@ -1,7 +1,8 @@
 //! What a transaction logs and counts: after its commit, and once. A transaction may be run twice, and one that was rolled
 //! back has done nothing that could be reported.
 
-use crate::domain::saga::State;
+use crate::db::attention::SagaAttention;
+use crate::domain::saga::{Saga, State, Waiting};
 
 /// Something that a transaction did.
 #[derive(Debug)]
@@ -10,6 +11,10 @@ pub(super) enum Report {
     Outcome { claim_id: String, state: State, republished: bool },
     /// A payment came back.
     Returned { claim_id: String },
+    /// A payment needs a person, since it is stuck at a step, after so many tries, the last of them answered so.
+    Stuck { attention: SagaAttention, step: &'static str, tries: u32, last_answer: Option<String> },
+    /// A payment that was stuck no longer is.
+    NoLongerStuck { claim_id: String, state: State },
     /// An operator must look.
     Alarm { claim_id: String, what: &'static str },
     /// A claim's event contradicts an earlier one.
@@ -32,6 +37,10 @@ impl Report {
                 metrics::counter!("payments_returned_total").increment(1);
                 tracing::info!(claim_id, "payment returned");
             }
+            Self::Stuck { attention: SagaAttention { claim_id, reason, .. }, step, tries, last_answer } => {
+                tracing::warn!(claim_id, step, tries, last_answer, reason, "payment is stuck and needs a person");
+            }
+            Self::NoLongerStuck { claim_id, state } => tracing::info!(claim_id, state, "payment is no longer stuck"),
             Self::Alarm { claim_id, what } => alarm(&claim_id, what),
             Self::ClaimContradicts => metrics::counter!("claim_contradictions_total").increment(1),
             Self::StaleAnswer => metrics::counter!("stale_answers_total").increment(1),
@@ -39,6 +48,17 @@ impl Report {
                 tracing::info!("claims reannounced; payments from before the restore are looked up at the gateway")
             }
         }
+    }
+}
+
+/// What a saga is at: the name of a call that the gateway is to answer, or where the saga stands.
+pub(super) fn step(saga: &Saga) -> &'static str {
+    match saga.waiting() {
+        Some(Waiting::ForPayment) => "disburse",
+        Some(Waiting::ForRefund) => "refund",
+        Some(Waiting::ForLookUp) => "look_up",
+        None if saga.waits_for_record() => "record",
+        None => saga.state().name(),
     }
 }
 

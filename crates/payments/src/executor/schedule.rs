@@ -28,18 +28,19 @@ pub(super) fn schedule(stored: &mut StoredSaga, plan: &WritePlan, settings: &Sag
         NextAttempt::Retry { attempts, retry_after_ms } => {
             stored.next_attempt_at_us =
                 Some(now_us + pause_us(settings, &plan.saga.claim_id, attempts, retry_after_ms));
-            stored.stuck_reason = stuck_reason(settings, &plan.saga, attempts);
+            stored.stuck_reason = stuck_reason(settings, &plan.saga, attempts, stored.last_answer.as_deref());
         }
         NextAttempt::Never => {
             stored.next_attempt_at_us = None;
             stored.worker = None;
             stored.stuck_reason = None;
+            stored.last_answer = None;
         }
         NextAttempt::Unchanged => {}
     }
 }
 
-fn stuck_reason(settings: &SagaSettings, saga: &Saga, attempts: u32) -> Option<String> {
+fn stuck_reason(settings: &SagaSettings, saga: &Saga, attempts: u32, last_answer: Option<&str>) -> Option<String> {
     if attempts < settings.stuck_after_attempts {
         return None;
     }
@@ -48,7 +49,8 @@ fn stuck_reason(settings: &SagaSettings, saga: &Saga, attempts: u32) -> Option<S
             "claim_process has not recorded the outcome, which was published {attempts} times; it is still republished"
         )
     } else {
-        format!("the gateway gave no definite answer to {attempts} requests; the request is still being sent")
+        let last = last_answer.map(|answer| format!(" (the last: {answer})")).unwrap_or_default();
+        format!("the gateway gave no definite answer to {attempts} requests{last}; the request is still being sent")
     })
 }
 
@@ -104,6 +106,9 @@ mod tests {
             next_attempt_at_us: Some(7),
             worker: Some("other".into()),
             stuck_reason: Some("before".into()),
+            attention_raised: true,
+            attention_revision: 4,
+            last_answer: Some("503".into()),
             correlation_id: String::new(),
             cause_id: String::new(),
             traceparent: None,
@@ -160,7 +165,7 @@ mod tests {
         assert!((200_000..250_000).contains(&next_us.unwrap()), "{next_us:?}");
         assert_eq!((worker, call_revision, stuck), (text("other"), 2, None));
         let (_, _, _, stuck) = scheduled(paying(), paying(), retry(3, None));
-        assert!(stuck.unwrap().contains("no definite answer to 3 requests"));
+        assert!(stuck.unwrap().contains("no definite answer to 3 requests (the last: 503)"));
         // The gateway demands more than the pause; it does not shorten one.
         assert_eq!(scheduled(paying(), paying(), retry(2, Some(5_000))).0, Some(5_000_000));
         assert_eq!(scheduled(paying(), paying(), retry(2, Some(1))).0, next_us);

@@ -137,11 +137,11 @@ impl Dispatcher {
                 };
                 drop(waits);
                 let started = Instant::now();
-                let Reply { answer: input, sign } = send(&*gateway, &call).await;
+                let Reply { answer: input, sign, unclear } = send(&*gateway, &call).await;
                 permit.end(sign, tries);
                 ended.fetch_add(1, Ordering::SeqCst);
                 metrics::histogram!("gateway_call_seconds").record(started.elapsed().as_secs_f64());
-                let answer = Answer { claim_id, revision, input };
+                let answer = Answer { claim_id, revision, input, unclear };
                 // The writer is gone only when the service is stopping: another instance takes the saga up.
                 let _ = answers.send(Answered { answer, _in_flight: in_flight });
             });

@@ -32,6 +32,9 @@ pub(super) struct PaymentAnswer {
     unwinding: Option<UnwindingAnswer>,
     outcome: Option<OutcomeAnswer>,
     stuck_reason: Option<String>,
+    /// The gateway's last answer, in a few words, while it is not definite.
+    #[schema(examples("503"))]
+    last_answer: Option<String>,
     worker: Option<String>,
     #[schema(value_type = Option<Time>)]
     next_attempt_at: Option<String>,
@@ -164,7 +167,15 @@ impl From<Payment> for PaymentAnswer {
         let state = stored.state();
         let reason = stored.saga.reason();
         let StoredSaga {
-            saga, revision, stuck_reason, worker, next_attempt_at_us, started_at_us, updated_at_us, ..
+            saga,
+            revision,
+            stuck_reason,
+            last_answer,
+            worker,
+            next_attempt_at_us,
+            started_at_us,
+            updated_at_us,
+            ..
         } = stored;
         let refund_attempts_without_answer = saga.attempts.refund;
         Self {
@@ -198,6 +209,7 @@ impl From<Payment> for PaymentAnswer {
             plan_group: saga.plan_group,
             provider_npi: saga.provider_npi,
             stuck_reason,
+            last_answer,
             worker,
             next_attempt_at: next_attempt_at_us.map(rfc3339),
             started_at: rfc3339(started_at_us),

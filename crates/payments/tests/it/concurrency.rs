@@ -35,7 +35,11 @@ impl Gateway for Changing {
             tokio::time::sleep(Duration::from_millis(self.takes_ms.load(Ordering::SeqCst))).await;
             self.inside.fetch_sub(1, Ordering::SeqCst);
             if self.fails.load(Ordering::SeqCst) > 0 {
-                return Reply { answer: PayAnswer::Unknown { retry_after_ms: None }, sign: Sign::Failed };
+                return Reply {
+                    answer: PayAnswer::Unknown { retry_after_ms: None },
+                    sign: Sign::Failed,
+                    unclear: None,
+                };
             }
             Reply::answered(PayAnswer::Approved { amount_cents: request.amount_cents })
         })

@@ -350,7 +350,7 @@ on_both_databases! {
         for claim_id in spoilt {
             let stored = instance.saga(claim_id);
             assert!(stored.stuck_reason.expect("stuck").contains("refuses"));
-            assert_eq!((stored.revision, stored.saga.reservation), (1, Reservation::None), "it is as it was");
+            assert_eq!((stored.revision, stored.saga.reservation), (2, Reservation::None), "its facts are as they were");
             assert_eq!(instance.transfer_kinds(claim_id), ["reserve"]);
         }
     }

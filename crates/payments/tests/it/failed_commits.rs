@@ -60,7 +60,7 @@ on_both_databases! {
         let pay = instance.receive(&event(CLAIM, 100, 1)).remove(0);
 
         fail_commits(test.database(), "outbox", "true");
-        let answer = |input| Answer { claim_id: CLAIM.into(), revision: pay.revision, input };
+        let answer = |input| Answer { claim_id: CLAIM.into(), revision: pay.revision, input, unclear: None };
         let announced = Tally::of("payment_outcomes_published_total");
         let counting = metrics::set_default_local_recorder(&announced);
         let failed = instance.executor.apply_answers(&[answer(approved(100))]);

@@ -1,7 +1,7 @@
 //! An instance of payments without Kafka and without a gateway: what it would send stays in its outbox, and its calls are
 //! answered by the test.
 
-use claim_events::{Envelope, Event, PaymentEvent};
+use claim_events::{Envelope, Event, PaymentEvent, PaymentMessage};
 use dual_db::{Connection, Database};
 use event_bus::{IncomingMessage, KafkaSettings, Relay};
 use payments::app::Application;
@@ -61,7 +61,7 @@ impl Instance {
     }
 
     pub fn answer(&self, call: &PlannedCall, input: Input) -> Vec<PlannedCall> {
-        let answer = Answer { claim_id: call.claim_id.clone(), revision: call.revision, input };
+        let answer = Answer { claim_id: call.claim_id.clone(), revision: call.revision, input, unclear: None };
         self.executor.apply_answers(&[answer]).expect("writes")
     }
 
@@ -94,8 +94,19 @@ impl Instance {
         kinds
     }
 
-    /// Takes what waits out of the outbox, as Kafka would, and reads it.
+    /// Takes what waits out of the outbox, as Kafka would, and reads the outcomes.
     pub fn delivered(&self) -> Vec<(Envelope, PaymentEvent)> {
+        let delivered = self.delivered_messages().into_iter();
+        delivered
+            .filter_map(|(envelope, message)| match message {
+                PaymentMessage::Outcome(outcome) => Some((envelope, outcome)),
+                PaymentMessage::Attention(_) => None,
+            })
+            .collect()
+    }
+
+    /// The same, with what informs of attention.
+    pub fn delivered_messages(&self) -> Vec<(Envelope, PaymentMessage)> {
         take_outbox(&self.database).iter().map(read).collect()
     }
 
@@ -112,11 +123,11 @@ impl Instance {
     }
 }
 
-fn read(message: &OutboxMessage) -> (Envelope, PaymentEvent) {
+fn read(message: &OutboxMessage) -> (Envelope, PaymentMessage) {
     let OutboxMessage { message_key, headers, body, .. } = message;
     let headers: Vec<(String, String)> = serde_json::from_str(headers).expect("pairs");
     let header = |name: &str| headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
-    PaymentEvent::decode(Some(message_key.as_bytes()), header, body.as_bytes()).expect("an outcome")
+    PaymentMessage::decode(Some(message_key.as_bytes()), header, body.as_bytes()).expect("a message of the contract")
 }
 
 /// Runs `test` against a service that listens on its own address, with this database, no Kafka and no gateway, beside an

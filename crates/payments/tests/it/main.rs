@@ -2,6 +2,7 @@
 //! gateway adapter against a scripted gateway, and its start.
 
 mod app;
+mod attention;
 mod budgets;
 mod concurrency;
 mod dead_letters;

@@ -1,4 +1,5 @@
-//! A compensation that keeps failing is reported as stuck and retried until the gateway accepts it.
+//! A compensation that keeps failing is reported as stuck, by payments and with its claim, and retried until the gateway accepts
+//! it.
 
 use std::time::Duration;
 use system_tests::audit::{self, Accepted, Strictness};
@@ -56,4 +57,60 @@ async fn a_refund_that_keeps_failing_is_reported_as_stuck_and_retried_until_it_s
     stack.gateway.start();
     audit::check(&stack.api, &accepted, Duration::from_secs(60), Strictness::EndedOnce).await;
     wait_for_troubles(&stack, (0, 0.0, Some(0))).await;
+}
+
+/// Waits until the claim, the list of those that need attention and the reconciliation show that its payment needs a person, or
+/// none: within five seconds.
+async fn wait_for_attention(stack: &Stack, id: &str, wanted: Option<&str>) {
+    within(Duration::from_secs(5), async || {
+        let claim = stack.api.claim(id).await.unwrap_or_default();
+        let counted = stack.api.reconciliation().await["needs_attention"]["claims"].clone();
+        let reason = claim["attention"]["payment"].as_str();
+        let shown = claim["needs_attention"] == wanted.is_some()
+            && counted == usize::from(wanted.is_some())
+            && reason.is_some() == wanted.is_some()
+            && wanted.is_none_or(|wanted| reason.is_some_and(|reason| reason.contains(wanted)));
+        if shown { Ok(()) } else { Err(format!("expected {wanted:?}: {counted} claims, {claim}")) }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_shows_within_seconds_that_its_payment_needs_a_person_and_no_longer_after_a_retry() {
+    let settings = [
+        (REFUND_FAILURES, "1000000"),
+        ("PAYMENTS__SAGA__STUCK_AFTER_ATTEMPTS", "3"),
+        // What the claim shows is the reason of payments alone.
+        ("CLAIM_PROCESS__WATCHDOG__FIRST_PAUSE_MS", "600000"),
+        ("CLAIM_PROCESS__WATCHDOG__MAX_PAUSE_MS", "600000"),
+    ];
+    let mut stack = Stack::start_with(1, &settings).await;
+    let fate = Fate::WrongAmountRefundFails;
+    let claim = stack.api.submit(&fate.claim(0), "key").await;
+    let id = claim["id"].as_str().expect("an id").to_owned();
+    within(Duration::from_secs(60), async || match stack.api.stuck_payments().await {
+        Some(stuck) if stuck.len() == 1 => Ok(()),
+        other => Err(format!("the payment is stuck: {other:?}")),
+    })
+    .await;
+    wait_for_attention(&stack, &id, Some("requests (the last: 50")).await;
+    let lines = |of: &str| {
+        let output = stack.payments[0].output();
+        output.lines().filter(|line| line.contains(of)).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let warned = lines("payment is stuck and needs a person");
+    let all_is_named =
+        |line: &String| ["WARN", &id, "refund", "tries=3", "last_answer=\"50"].iter().all(|part| line.contains(part));
+    assert!(warned.len() == 1 && warned.iter().all(all_is_named), "{warned:?}");
+
+    stack.gateway.kill();
+    stack.gateway.set(REFUND_FAILURES, "1");
+    stack.gateway.start();
+    stack.wait_until_ready().await;
+    stack.api.retry_payment(&id).await;
+    wait_for_attention(&stack, &id, None).await;
+    audit::check(&stack.api, &[Accepted::new(id, fate)], Duration::from_secs(60), Strictness::EndedOnce).await;
+    wait_for_troubles(&stack, (0, 0.0, Some(0))).await;
+    let output = stack.payments[0].output();
+    assert_eq!(output.matches("payment is no longer stuck").count(), 1, "it became stuck once");
 }

@@ -60,6 +60,8 @@ pub struct Answer {
     pub revision: i64,
     /// The answer.
     pub input: Input,
+    /// The answer in a few words for an operator, such as "503", where it is not definite.
+    pub unclear: Option<String>,
 }
 
 /// What one write of a saga brings with it. All but calls are part of that write.

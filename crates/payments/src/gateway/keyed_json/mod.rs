@@ -71,6 +71,8 @@ struct Indefinite {
     sign: Sign,
     /// What an operator must look at, where it is something that a gateway should never answer.
     alarm: Option<&'static str>,
+    /// What came, in a few words: the status, or what went wrong.
+    what: String,
 }
 
 impl KeyedJsonGateway {
@@ -111,10 +113,15 @@ impl KeyedJsonGateway {
         let status = response.status();
         if status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::SERVICE_UNAVAILABLE {
             metrics::counter!("gateway_indefinite_total", "reason" => "busy").increment(1);
-            return Err(Indefinite { retry_after_ms: retry_after_ms(&response), sign: Sign::Busy, alarm: None });
+            return Err(Indefinite {
+                retry_after_ms: retry_after_ms(&response),
+                sign: Sign::Busy,
+                alarm: None,
+                what: status.as_u16().to_string(),
+            });
         }
         if status.is_server_error() {
-            return Err(indefinite("server_error", Sign::Failed));
+            return Err(Indefinite { what: status.as_u16().to_string(), ..indefinite("server_error", Sign::Failed) });
         }
         match status {
             StatusCode::NOT_FOUND => return Err(alarming("it knows of no such payment, or takes no such request")),
@@ -259,12 +266,12 @@ async fn read(mut response: Response) -> Result<Vec<u8>, Indefinite> {
 fn reply<A>(claim_id: &str, definite: Result<A, Indefinite>, unknown: impl FnOnce(Option<u64>) -> A) -> Reply<A> {
     match definite {
         Ok(answer) => Reply::answered(answer),
-        Err(Indefinite { retry_after_ms, sign, alarm }) => {
-            if let Some(what) = alarm {
-                tracing::error!(claim_id, "the payment gateway cannot be understood: {what}");
+        Err(Indefinite { retry_after_ms, sign, alarm, what }) => {
+            if let Some(alarm) = alarm {
+                tracing::error!(claim_id, "the payment gateway cannot be understood: {alarm}");
                 metrics::counter!("payment_alarms_total").increment(1);
             }
-            Reply { answer: unknown(retry_after_ms), sign }
+            Reply { answer: unknown(retry_after_ms), sign, unclear: Some(what) }
         }
     }
 }
@@ -275,12 +282,12 @@ fn broken(error: &reqwest::Error) -> Indefinite {
 
 fn indefinite(reason: &'static str, sign: Sign) -> Indefinite {
     metrics::counter!("gateway_indefinite_total", "reason" => reason).increment(1);
-    Indefinite { retry_after_ms: None, sign, alarm: None }
+    Indefinite { retry_after_ms: None, sign, alarm: None, what: reason.to_owned() }
 }
 
 /// An answer that a gateway should never give: an operator must look, and nothing is concluded from it.
 fn alarming(what: &'static str) -> Indefinite {
-    Indefinite { alarm: Some(what), ..indefinite("nonsense", Sign::Unclear) }
+    Indefinite { alarm: Some(what), what: what.to_owned(), ..indefinite("nonsense", Sign::Unclear) }
 }
 
 /// How long the gateway demands to be left alone, in milliseconds: `Retry-After` in seconds, or as a time of its own clock.

@@ -263,11 +263,11 @@ impl<'a> World<'a> {
                 let answer = self.gateway.serve(&call.call, fault);
                 let delay = self.rng.i64(MS..200 * MS);
                 if let Some(input) = answer.filter(|_| self.now_us + delay < answer_by) {
-                    let answer = Answer { claim_id: call.claim_id, revision: call.revision, input };
+                    let answer = Answer { claim_id: call.claim_id, revision: call.revision, input, unclear: None };
                     self.after(delay, Happening::Answered { answer, instance, epoch });
                 } else if answer_by >= self.now_us {
                     let input = unknown(&call.call, None);
-                    let answer = Answer { claim_id: call.claim_id, revision: call.revision, input };
+                    let answer = Answer { claim_id: call.claim_id, revision: call.revision, input, unclear: None };
                     self.after(answer_by - self.now_us, Happening::Answered { answer, instance, epoch });
                 }
             }
@@ -380,7 +380,7 @@ impl<'a> World<'a> {
         };
         if delay >= CALL_TIMEOUT {
             let input = unknown(&call.call, None);
-            let answer = Answer { claim_id: call.claim_id.clone(), revision: call.revision, input };
+            let answer = Answer { claim_id: call.claim_id.clone(), revision: call.revision, input, unclear: None };
             self.after(CALL_TIMEOUT, Happening::Answered { answer, instance, epoch });
         }
         let answer_by = if delay >= CALL_TIMEOUT { 0 } else { answer_by };
