@@ -168,11 +168,7 @@ impl Database {
             drop(connection);
             match result {
                 Err(error) if attempt <= self.max_retries && started.elapsed() < self.retries_for(&error) => {
-                    tracing::debug!(
-                        attempt,
-                        error = &error as &dyn std::error::Error,
-                        "transaction failed, retrying"
-                    );
+                    tracing::debug!(attempt, error = &error as &dyn std::error::Error, "transaction failed, retrying");
                     std::thread::sleep(AFTER_A_RACE.pause(attempt));
                     attempt += 1;
                 }

@@ -28,11 +28,7 @@ pub struct Migrations {
 
 /// Applies the missing migrations, each of whose statements may run for `within`. Waits while another instance migrates the same
 /// database.
-pub(crate) fn apply(
-    connection: &mut Connection,
-    sets: &[&Migrations],
-    within: Duration,
-) -> Result<(), OpenError> {
+pub(crate) fn apply(connection: &mut Connection, sets: &[&Migrations], within: Duration) -> Result<(), OpenError> {
     let mut problem = None;
     let result = connection.transaction(|connection| {
         let outcome = match connection {

@@ -198,7 +198,7 @@ pub fn count(connection: &mut Connection) -> Result<i64> {
 /// The number of dead letters that wait for an operator.
 pub fn count_waiting(connection: &mut Connection) -> Result<i64> {
     Ok(on_each_backend!(connection, |c| {
-        dead_letters::table.filter(dead_letters::state.eq(DeadLetterState::Waiting.name())).count().get_result(c)
+        dead_letters::table.filter(dead_letters::state.eq(DeadLetterState::Waiting.as_str())).count().get_result(c)
     })?)
 }
 

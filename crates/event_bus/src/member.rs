@@ -52,8 +52,13 @@ struct Seen {
 impl Context {
     fn new(settings: &KafkaSettings, topic: &str) -> Self {
         let now = Instant::now();
-        let seen =
-            Seen { membership: Membership::default(), joined_at: now, statistics_at: now, commit_at: now, probed_at: None };
+        let seen = Seen {
+            membership: Membership::default(),
+            joined_at: now,
+            statistics_at: now,
+            commit_at: now,
+            probed_at: None,
+        };
         Self {
             topic: topic.to_owned(),
             group: settings.consumer.group_id.clone(),

@@ -28,6 +28,7 @@ struct Outcome<'a> {
 }
 
 /// A message that could be read.
+#[allow(clippy::large_enum_variant, reason = "most are outcomes, and they live for one batch")]
 enum Received<'a> {
     Outcome(Outcome<'a>),
     /// `payment.attention`, with the revision of the payment's saga.
@@ -75,7 +76,11 @@ impl Report {
             Self::Attention { claim_id, reason, newly_marked } => {
                 metrics::counter!("claims_marked_for_attention_total").increment(u64::from(newly_marked));
                 match reason {
-                    Some(reason) => tracing::warn!(claim_id = claim_id.as_str(), reason, "claim needs attention: its payment is stuck"),
+                    Some(reason) => tracing::warn!(
+                        claim_id = claim_id.as_str(),
+                        reason,
+                        "claim needs attention: its payment is stuck"
+                    ),
                     None => tracing::info!(claim_id = claim_id.as_str(), "the payment of a claim is no longer stuck"),
                 }
             }

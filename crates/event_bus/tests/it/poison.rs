@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use test_support::{TestDatabase, count, execute, number, on_both_databases, on_postgres, wait_until};
 
 /// Inserts each body into a table whose CHECK refuses negative numbers.
-fn into_bodies(database: &Database) -> impl FnMut(&[event_bus::IncomingMessage]) -> dual_db::Result<()> + Send + 'static {
+fn into_bodies(
+    database: &Database,
+) -> impl FnMut(&[event_bus::IncomingMessage]) -> dual_db::Result<()> + Send + 'static {
     let database = database.clone();
     move |batch| {
         database.write(|connection| {

@@ -86,7 +86,7 @@ impl Outbound {
             let (step, tries) = (report::step(&stored.saga), stored.saga.attempts.all());
             Report::Stuck { attention, step, tries, last_answer: stored.last_answer.clone() }
         } else {
-            Report::NoLongerStuck { claim_id: attention.claim_id, state: stored.state_name() }
+            Report::NoLongerStuck { claim_id: attention.claim_id, state: stored.state() }
         });
     }
 }

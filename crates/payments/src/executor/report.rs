@@ -2,7 +2,7 @@
 //! back has done nothing that could be reported.
 
 use crate::db::attention::SagaAttention;
-use crate::domain::saga::{Saga, State, Waiting};
+use crate::domain::saga::{PaymentState, Saga, State, Waiting};
 
 /// Something that a transaction did.
 #[derive(Debug)]
@@ -14,7 +14,7 @@ pub(super) enum Report {
     /// A payment needs a person, since it is stuck at a step, after so many tries, the last of them answered so.
     Stuck { attention: SagaAttention, step: &'static str, tries: u32, last_answer: Option<String> },
     /// A payment that was stuck no longer is.
-    NoLongerStuck { claim_id: String, state: State },
+    NoLongerStuck { claim_id: String, state: PaymentState },
     /// An operator must look.
     Alarm { claim_id: String, what: &'static str },
     /// A claim's event contradicts an earlier one.
@@ -40,7 +40,9 @@ impl Report {
             Self::Stuck { attention: SagaAttention { claim_id, reason, .. }, step, tries, last_answer } => {
                 tracing::warn!(claim_id, step, tries, last_answer, reason, "payment is stuck and needs a person");
             }
-            Self::NoLongerStuck { claim_id, state } => tracing::info!(claim_id, state, "payment is no longer stuck"),
+            Self::NoLongerStuck { claim_id, state } => {
+                tracing::info!(claim_id, state = state.as_str(), "payment is no longer stuck");
+            }
             Self::Alarm { claim_id, what } => alarm(&claim_id, what),
             Self::ClaimContradicts => metrics::counter!("claim_contradictions_total").increment(1),
             Self::StaleAnswer => metrics::counter!("stale_answers_total").increment(1),
@@ -58,7 +60,7 @@ pub(super) fn step(saga: &Saga) -> &'static str {
         Some(Waiting::ForRefund) => "refund",
         Some(Waiting::ForLookUp) => "look_up",
         None if saga.waits_for_record() => "record",
-        None => saga.state().name(),
+        None => saga.state().as_str(),
     }
 }
 
