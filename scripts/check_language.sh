@@ -13,6 +13,7 @@ readonly exempt=(
 )
 
 # A phrase, as a Perl regular expression, and the term to use. Case does not count, and a blank also stands for the _ of a name.
+# A value in single quotes is one that a migration renames.
 readonly phrases=(
   'sa(id|ys?|ying) again | published again, re-published'
   '(?<!there )(is|are|was|were)\x20(?-i:none) | is not a …, does not exist'
@@ -28,7 +29,7 @@ readonly phrases=(
   'heard | received'
   '(is|are|was|were|be|been|being) told | receives, is configured'
   'fall(s|ing)? upon | send a burst to'
-  '(?<![`"])suspect(?![`"]) | unverified'
+  "(?<!')suspect(?!') | unverified"
   'put(s|ting)? back | restore'
   'not so any more | no longer'
   'last words | last lines'
@@ -36,7 +37,7 @@ readonly phrases=(
   'heed(s|ed|ing)? | handle, respect'
   'the desk | the operator API'
   'foresee[ns]? | preflight'
-  '(?<!")acquit(s|ted)?(?!") | close (a receivable)'
+  "(?<!')acquit(s|ted)?(?!') | close (a receivable)"
   'twins? | duplicates within the group'
   '(a|the|each|every|this|that|its|one) letter(?! [a-z]\b| of ) | dead letter'
 )

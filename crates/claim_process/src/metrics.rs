@@ -23,5 +23,10 @@ pub fn describe() {
     describe_counter!("outcome_requests_total", Unit::Count, "Overdue outcomes that were requested again.");
     describe_counter!("outcomes_applied_total", Unit::Count, "Outcomes that were applied.");
     describe_gauge!("claims_needing_attention", Unit::Count, "Claims that need attention.");
+    describe_counter!(
+        "unreadable_claims_total",
+        Unit::Count,
+        "Overdue claims whose rows could not be read; the log names each."
+    );
     describe_histogram!("ingest_group_claims", Unit::Count, "Claims that shared a commit.");
 }

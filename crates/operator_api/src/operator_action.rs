@@ -131,8 +131,8 @@ fn read<B: ActionBody>(body: &[u8], client: String) -> Result<(OperatorAction, B
 pub fn refused(findings: &[Finding]) -> Problem {
     Problem::new(
         StatusCode::UNPROCESSABLE_ENTITY,
-        "act-refused",
-        "This cannot be done like this",
+        "operator-action-refused",
+        "The operator action is refused",
         "each of the errors names a field that has to be put right; nothing was changed",
     )
     .with("errors", findings.iter().map(Finding::to_json).collect::<Vec<_>>())

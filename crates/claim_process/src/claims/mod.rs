@@ -1,4 +1,4 @@
-//! The use cases: submitting, checking, withdrawing and reading claims, alone and in batches. They know the domain, the
+//! The use cases: submitting, checking, voiding and reading claims, alone and in batches. They know the domain, the
 //! database and the outbox, and know no HTTP: any other way in can call them as `http` does.
 
 pub mod batch;

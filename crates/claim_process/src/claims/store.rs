@@ -27,7 +27,7 @@ pub struct Group {
     pub inserted: Vec<StoredClaim>,
 }
 
-/// Stores a group in the transaction of `connection`. `next_attempt_at_us` is when the watchdog asks for an outcome that has not
+/// Stores a group in the transaction of `connection`. `next_attempt_at_us` is when the watchdog re-requests an outcome that has not
 /// come.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! Withdrawing a claim, at any time. What was paid is paid back.
+//! Voiding a claim, at any time. What was paid is paid back.
 
 use crate::db::claims::{self, ClaimRow, StoredClaim};
 use crate::domain::transition::{self, Status, Void};
@@ -8,31 +8,31 @@ use dual_db::{Connection, Result};
 use event_bus::Relay;
 use std::sync::Arc;
 
-/// Withdraws claims. Cheap to clone.
+/// Voids claims. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Voider {
     relay: Arc<Relay>,
     due_after_us: i64,
 }
 
-/// What became of a request to withdraw a claim.
+/// What became of a request to void a claim.
 #[derive(Debug)]
 pub enum Voided {
     /// There is no claim with this id.
     NoSuchClaim,
-    /// The claim is unwound for another cause: nothing is left to withdraw.
+    /// The claim is unwound for another cause: nothing is left to void.
     AlreadyUnwound,
-    /// The claim is being withdrawn, or was before.
+    /// The claim is being voided, or was before.
     Accepted(Box<StoredClaim>),
 }
 
 impl Voider {
-    /// Withdraws claims through `relay`. The watchdog asks for an outcome that has not come after `due_after_us`.
+    /// Voids claims through `relay`. The watchdog re-requests an outcome that has not come after `due_after_us`.
     pub fn new(relay: Arc<Relay>, due_after_us: i64) -> Self {
         Self { relay, due_after_us }
     }
 
-    /// Withdraws a claim and publishes that. Blocks. The reason may say anything of a patient: it is stored, and never
+    /// Voids a claim and publishes that. Blocks. The reason may say anything of a patient: it is stored, and never
     /// logged.
     ///
     /// # Errors
@@ -59,7 +59,7 @@ impl Voider {
             Ok((Voided::Accepted(Box::new(claim)), is_news))
         })?;
         if is_news {
-            tracing::info!(claim_id = claim_id.as_str(), "a claim was withdrawn");
+            tracing::info!(claim_id = claim_id.as_str(), "a claim was voided");
             metrics::counter!("claims_voided_total").increment(1);
         }
         Ok(voided)

@@ -5,20 +5,76 @@ use super::attention::Attention;
 use super::claims::{ClaimRow, StoredClaim, with_details};
 use super::schema::claims;
 use diesel::prelude::*;
-use dual_db::{Connection, Result, load_skipping_locked, on_each_backend};
+use diesel::result::Error as DieselError;
+use dual_db::{Connection, Error, Result, load_skipping_locked, on_each_backend};
+use std::collections::HashMap;
+
+/// A claim whose re-request is due.
+#[derive(Debug)]
+pub struct Overdue {
+    /// The key of its row.
+    pub id: i64,
+    /// Its public id, as stored.
+    pub claim_id: String,
+    /// How often its outcome was re-requested.
+    pub request_count: i64,
+    /// Why it needs attention already.
+    pub attention: Attention,
+    /// The claim, or why its row cannot be read.
+    pub claim: std::result::Result<StoredClaim, DieselError>,
+}
 
 /// Locks and loads up to `limit` claims whose re-request is due at `now_us`, the longest overdue first. Claims that another
-/// instance has locked are skipped.
-pub fn lock_overdue(connection: &mut Connection, now_us: i64, limit: i64) -> Result<Vec<StoredClaim>> {
-    let rows: Vec<ClaimRow> = load_skipping_locked!(
+/// instance has locked are skipped. A claim whose row cannot be read does not keep the others from being loaded.
+pub fn lock_overdue(connection: &mut Connection, now_us: i64, limit: i64) -> Result<Vec<Overdue>> {
+    let locked: Vec<(i64, String, i64, Attention)> = load_skipping_locked!(
         connection,
         claims::table
             .filter(claims::next_attempt_at_us.le(now_us))
             .order(claims::next_attempt_at_us)
             .limit(limit)
-            .select(ClaimRow::as_select())
+            .select((claims::id, claims::claim_id, claims::request_count, Attention::as_select()))
     )?;
-    with_details(connection, rows)
+    let keys: Vec<i64> = locked.iter().map(|(id, ..)| *id).collect();
+    let mut unreadable = HashMap::new();
+    let rows = match readable(load(connection, &keys))? {
+        Ok(rows) => rows,
+        // Each alone shows which of them it is.
+        Err(_) => {
+            let mut rows = Vec::new();
+            for key in keys {
+                match readable(load(connection, &[key]))? {
+                    Ok(row) => rows.extend(row),
+                    Err(error) => _ = unreadable.insert(key, error),
+                }
+            }
+            rows
+        }
+    };
+    let mut claims: HashMap<i64, StoredClaim> =
+        with_details(connection, rows)?.into_iter().map(|claim| (claim.row.id, claim)).collect();
+    Ok(locked
+        .into_iter()
+        .filter_map(|(id, claim_id, request_count, attention)| {
+            let claim = claims.remove(&id).map(Ok).or_else(|| unreadable.remove(&id).map(Err))?;
+            Some(Overdue { id, claim_id, request_count, attention, claim })
+        })
+        .collect())
+}
+
+fn load(connection: &mut Connection, keys: &[i64]) -> Result<Vec<ClaimRow>> {
+    Ok(on_each_backend!(connection, |c| {
+        claims::table.filter(claims::id.eq_any(keys)).select(ClaimRow::as_select()).load(c)
+    })?)
+}
+
+/// Separates rows that cannot be read from a database that cannot be read.
+fn readable<T>(loaded: Result<T>) -> Result<std::result::Result<T, DieselError>> {
+    match loaded {
+        Ok(value) => Ok(Ok(value)),
+        Err(Error::Query(error @ DieselError::DeserializationError(_))) => Ok(Err(error)),
+        Err(error) => Err(error),
+    }
 }
 
 /// Whether [`lock_overdue`] would find a claim. It takes no lock.

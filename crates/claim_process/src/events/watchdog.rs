@@ -22,8 +22,8 @@ pub fn start(database: Database, relay: Arc<Relay>, settings: WatchdogSettings) 
 }
 
 /// Re-requests the outcomes of overdue claims, at most as many as the settings allow, and returns how many requests it wrote.
-/// It skips a claim whose identical request is still in the outbox, for instance because Kafka is down. Either way the claim
-/// is due again after its pause.
+/// It skips a claim whose identical request is still in the outbox, for instance because Kafka is down, and reports one whose
+/// row cannot be read. In any case the claim is due again after its pause.
 ///
 /// # Errors
 /// The database's.
@@ -36,31 +36,46 @@ pub fn request_overdue_outcomes(database: &Database, relay: &Relay, settings: &W
         return Ok(0);
     }
     let backoff = Backoff::from_millis(settings.first_pause_ms, settings.max_pause_ms);
-    let (requested, newly_marked) = relay.commit(|connection, publications| {
+    let (requested, newly_marked, unreadable) = relay.commit(|connection, publications| {
         let now_us = publications.now_us();
         let overdue = requests::lock_overdue(connection, now_us, settings.max_claims)?;
         let mut newly_marked = Vec::new();
-        for claim in &overdue {
-            let request_count = claim.row.request_count + 1;
+        for due in &overdue {
+            let request_count = due.request_count + 1;
             // The first pause was that after its submission.
             let pause = backoff.pause(u32::try_from(request_count + 1).unwrap_or(u32::MAX));
             let outcome_overdue = request_count >= settings.attention_after;
-            let attention = Attention { outcome_overdue, ..claim.row.attention.clone() };
-            if outcome_overdue && !claim.row.attention.outcome_overdue {
-                newly_marked.push((claim.row.claim_id.clone(), request_count));
+            let attention = Attention { outcome_overdue, ..due.attention.clone() };
+            if outcome_overdue && !due.attention.outcome_overdue {
+                newly_marked.push((due.claim_id.clone(), request_count));
             }
             requests::record_request(
                 connection,
-                claim.row.id,
+                due.id,
                 now_us + dual_db::micros(pause),
                 request_count,
                 &attention,
             )?;
         }
-        let messages: Vec<_> = overdue.iter().map(outgoing::current_event).collect();
+        let mut messages = Vec::new();
+        let mut unreadable = Vec::new();
+        for due in overdue {
+            match due.claim {
+                Ok(claim) => messages.push(outgoing::current_event(&claim)),
+                Err(error) => unreadable.push((due.claim_id, error)),
+            }
+        }
         let requested = publications.publish_unless_waiting(connection, &messages)?;
-        Ok((requested, newly_marked))
+        Ok((requested, newly_marked, unreadable))
     })?;
+    for (claim_id, error) in unreadable {
+        metrics::counter!("unreadable_claims_total").increment(1);
+        tracing::error!(
+            claim_id,
+            error = &error as &dyn std::error::Error,
+            "claim cannot be read, outcome not re-requested"
+        );
+    }
     for (claim_id, request_count) in newly_marked {
         metrics::counter!("claims_marked_for_attention_total").increment(1);
         tracing::warn!(

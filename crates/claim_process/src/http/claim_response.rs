@@ -78,7 +78,7 @@ struct TimelineResponse {
     at: String,
     #[schema(value_type = String)]
     event: TimelineEvent,
-    /// Why the claim was withdrawn, where this is when it was.
+    /// Why the claim was voided, where this is when it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
 }

@@ -54,7 +54,7 @@ struct WaitingResponse {
     status: String,
     #[schema(value_type = Money)]
     net_fee: String,
-    /// Since it was submitted or withdrawn.
+    /// Since it was submitted or voided.
     age_s: i64,
     request_count: i64,
     /// Why.

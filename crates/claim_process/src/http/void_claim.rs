@@ -1,4 +1,4 @@
-//! `POST /v1/claims/{id}/void`: withdraws a claim, at any time. What was paid is paid back.
+//! `POST /v1/claims/{id}/void`: voids a claim, at any time. What was paid is paid back.
 
 use super::claim_response::ClaimResponse;
 use super::request_schema::Refusal;
@@ -21,19 +21,19 @@ const LONGEST_REASON: usize = 500;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct VoidBody {
-    /// Why the claim is withdrawn. It is kept in the claim's timeline and goes nowhere else.
+    /// Why the claim is voided. It is kept in the claim's timeline and goes nowhere else.
     #[schema(value_type = String, min_length = 1, max_length = 500, examples("sent by mistake"))]
     reason: Option<String>,
 }
 
-/// Withdraw a claim.
+/// Void a claim.
 ///
 /// At any time, and as often as one likes: what was paid is paid back, and the claim ends unwound.
 #[utoipa::path(post, path = "/v1/claims/{id}/void", tag = "claims", operation_id = "void_claim",
     params(("id" = String, Path, description = "The claim's id.", example = "4fXk0aV1StGXR8Z5jdHi6B")),
     request_body(content = VoidBody, example = json!({"reason": "sent by mistake"})),
     responses(
-        (status = 202, description = "It is being withdrawn, or was before.", body = ClaimResponse),
+        (status = 202, description = "It is being voided, or was before.", body = ClaimResponse),
         (status = 404, description = "There is no claim with this id."),
         (status = 409, description = "It is unwound already, for another cause."),
         (status = 422, description = "The reason is missing or too long.", body = Refusal,
@@ -55,7 +55,7 @@ pub(super) async fn post(
             StatusCode::CONFLICT,
             "already-unwound",
             "The claim is unwound already",
-            "the claim was unwound for another cause, which its outcome names: nothing is left to withdraw",
+            "the claim was unwound for another cause, which its outcome names: nothing is left to void",
         )),
     }
 }
@@ -63,11 +63,11 @@ pub(super) async fn post(
 /// The reason; it may say anything of a patient, so it is stored and never logged.
 fn read_reason(body: &[u8]) -> Result<String, Problem> {
     let unreadable =
-        || Problem::malformed("the body must be JSON with one field: {\"reason\": \"why the claim is withdrawn\"}");
+        || Problem::malformed("the body must be JSON with one field: {\"reason\": \"why the claim is voided\"}");
     let VoidBody { reason } = serde_json::from_slice(body).map_err(|_| unreadable())?;
     let reason = reason.map(|reason| reason.trim().to_owned()).unwrap_or_default();
     let (rule, message) = match reason.chars().count() {
-        0 => (REQUIRED, "must say why the claim is withdrawn".to_owned()),
+        0 => (REQUIRED, "must say why the claim is voided".to_owned()),
         count if count > LONGEST_REASON => (LENGTH, format!("must have at most {LONGEST_REASON} characters")),
         _ if reason.contains('\0') => (LENGTH, "must have no NUL character".to_owned()),
         _ => return Ok(reason),
@@ -76,7 +76,7 @@ fn read_reason(body: &[u8]) -> Result<String, Problem> {
     Err(Problem::new(
         StatusCode::UNPROCESSABLE_ENTITY,
         "void-refused",
-        "The claim cannot be withdrawn like this",
+        "The claim cannot be voided like this",
         "1 thing has to be put right; nothing was changed",
     )
     .with("errors", finding))

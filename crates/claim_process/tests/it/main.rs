@@ -33,6 +33,7 @@ mod reannounce;
 mod reconciliation;
 mod reference;
 mod refusals;
+mod request_limits;
 mod rules;
 mod service;
 mod submitted;

@@ -10,7 +10,7 @@ use claim_process::settings::{Settings, WatchdogSettings};
 use event_bus::Relay;
 use serde_json::json;
 use std::collections::BTreeSet;
-use test_support::{TestDatabase, count, eventually, execute, free_address, number, on_both_databases};
+use test_support::{Tally, TestDatabase, count, eventually, execute, free_address, number, on_both_databases};
 
 /// Re-requests soon and often, and marks a claim after the third time.
 fn impatient(settings: &mut Settings) {
@@ -205,6 +205,35 @@ on_both_databases! {
             assert_eq!(count(database, "claims WHERE needs_attention"), i64::from(attention), "request {requests}");
         }
         relay.stop();
+    }
+
+    fn a_claim_that_cannot_be_read_is_reported_and_the_others_are_rerequested(database: &TestDatabase) {
+        with_settings(database, |_| (), async |service| {
+            for npi in &PROVIDERS[..3] {
+                service.accepted(&claim(npi, "1.00")).await;
+            }
+        });
+        let database = database.database();
+        // An outcome without its time and body, and an unknown status.
+        for (columns, npi) in [("outcome_type = 'payment.settled', outcome_version = 1", PROVIDERS[0]), ("status = 'paid'", PROVIDERS[1])] {
+            database.write(|c| execute(c, &format!("UPDATE claims SET {columns} WHERE provider_npi = '{npi}'"))).unwrap();
+        }
+        database.write(|c| execute(c, "DELETE FROM outbox")).unwrap();
+        database.write(|c| execute(c, "UPDATE claims SET next_attempt_at_us = id")).unwrap();
+        let mut kafka = Settings::default().kafka;
+        kafka.brokers = "127.0.0.1:1".to_owned();
+        kafka.producer.flush_timeout_ms = 100;
+        let relay = Relay::start(database, &kafka).expect("starts");
+        let unreadable = Tally::of("unreadable_claims_total");
+        let watchdog = Settings::default().watchdog;
+        let request = || request_overdue_outcomes(database, &relay, &watchdog);
+        let requested = metrics::with_local_recorder(&unreadable, request).unwrap();
+        relay.stop();
+        assert_eq!((requested, unreadable.total()), (1, 2));
+        let readable = format!("outbox WHERE message_key = (SELECT claim_id FROM claims WHERE provider_npi = '{}')", PROVIDERS[2]);
+        assert_eq!((count(database, "outbox"), count(database, &readable)), (1, 1));
+        // They are due again later, so that they leave room for others.
+        assert_eq!(count(database, "claims WHERE request_count = 1 AND next_attempt_at_us > 1000000"), 3);
     }
 
     fn a_claim_is_due_from_its_time_on(database: &TestDatabase) {

@@ -61,9 +61,9 @@ text_enum! {
         Receivable = "receivable",
         /// Provider payable to receivable: what was paid, had to be taken back and cannot be had from the gateway, the
         /// provider owes.
-        OpenReceivable = "owe",
+        OpenReceivable = "open_receivable",
         /// Undoes that: the money came back after all.
-        CloseReceivable = "acquit",
+        CloseReceivable = "close_receivable",
     }
 }
 
@@ -191,7 +191,7 @@ mod tests {
             (Kind::Reverse, None, Some("claim.post")),
             (Kind::Receivable, None, None),
             (Kind::OpenReceivable, None, None),
-            (Kind::CloseReceivable, None, Some("claim.owe")),
+            (Kind::CloseReceivable, None, Some("claim.open_receivable")),
         ] {
             let transfer = PARTIES.transfer(kind, 100);
             let names = (transfer.ends_pending.as_deref(), transfer.reverses.as_deref());

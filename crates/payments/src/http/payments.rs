@@ -21,7 +21,7 @@ const MOST: i64 = 500;
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ListQuery {
-    /// Payments in this state: `suspect`, `working`, `unwinding`, `settled` or `unwound`; or `stuck`, which is any of the first three
+    /// Payments in this state: `unverified`, `working`, `unwinding`, `settled` or `unwound`; or `stuck`, which is any of the first three
     /// without progress.
     #[param(inline, value_type = Option<PaymentState>)]
     state: Option<String>,

@@ -80,7 +80,7 @@ pub(super) async fn post(
             "repeated",
             Problem::new(
                 StatusCode::CONFLICT,
-                "told-before",
+                "already-delivered",
                 "The event was delivered before",
                 "an event with this id is stored already: it need not be sent again",
             ),

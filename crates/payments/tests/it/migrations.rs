@@ -28,13 +28,19 @@ on_both_databases! {
     fn the_newest_migration_keeps_rows(database: &Database) {
         assert_rows_survive_the_newest_migration(database, &[&event_bus::MIGRATIONS, &MIGRATIONS], &[
             "INSERT INTO sagas (claim_id, state, amount_cents, facts, content_hash, revision, next_attempt_at_us, correlation_id, cause_id, \
-             started_at_us, updated_at_us) VALUES ('c', 'reserving', 1, '{\"plan_group\":\"\\\"ask\\\":\",\"resync_epoch\":5,\"unsolicited\":true,\
+             started_at_us, updated_at_us) VALUES ('c', 'unverified', 1, '{\"plan_group\":\"\\\"ask\\\":\",\"resync_epoch\":5,\"unsolicited\":true,\
              \"restore_marker\":{\"at_us\":7,\"restored\":true},\"trust\":\"unverified\"}', 'h', 3, 9, 'r', 'r', 1, 2)",
             "INSERT INTO outbox (event_id, topic, message_key, headers, body, created_at_us, send_after_us) \
              VALUES ('c.payment.settled.1', 't', 'c', '[]', '{\"resync_epoch\":5,\"unsolicited\":false}', 1, 2)",
             "INSERT INTO restore_marker (id, at_us, restored, resynced) VALUES (1, 7, TRUE, FALSE)",
             "INSERT INTO operator_actions (claim_id, action, reason, client, state_before, state_after, at_us) \
-             VALUES ('c', 'retry', 'because', '127.0.0.1', 'stuck', 'reserving', 1)",
+             VALUES ('c', 'retry', 'because', '127.0.0.1', 'unverified', 'unverified', 1)",
+            "INSERT INTO ledger_transfers (id, claim_id, kind, debit_account, credit_account, amount_cents, weight, booked_at_us) \
+             VALUES ('c.open_receivable', 'c', 'open_receivable', 'receivable:n', 'provider_payable:n', 1, 'posted', 2)",
+            "INSERT INTO ledger_transfers (id, claim_id, kind, debit_account, credit_account, amount_cents, weight, reverses, booked_at_us) \
+             VALUES ('c.close_receivable', 'c', 'close_receivable', 'provider_payable:n', 'receivable:n', 1, 'posted', 'c.open_receivable', 3)",
+            "INSERT INTO ledger_transfers (id, claim_id, kind, debit_account, credit_account, amount_cents, weight, booked_at_us) \
+             VALUES ('c.receivable', 'c', 'receivable', 'receivable:n', 'plan_budget:p', 1, 'posted', 4)",
         ]);
     }
 }

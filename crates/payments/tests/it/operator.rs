@@ -170,7 +170,7 @@ on_both_databases! {
         assert!(matches!(force(&instance, Some(Forced::Paid)), ActionOutcome::Refused { state: PaymentState::Unwinding, .. }));
         assert_eq!(force(&instance, Some(Forced::Owed)), ActionOutcome::Done(vec![]));
         assert_eq!((end(&instance).0, instance.books_off()), (Some(OutcomeKind::Unwound), 0));
-        assert_eq!(instance.transfer_kinds(CLAIM), ["disburse", "owe", "release", "reserve"]);
+        assert_eq!(instance.transfer_kinds(CLAIM), ["disburse", "open_receivable", "release", "reserve"]);
         assert!(matches!(force(&instance, Some(Forced::Owed)), ActionOutcome::Refused { state: PaymentState::Unwound, .. }));
     }
 
@@ -194,7 +194,7 @@ on_both_databases! {
         let late = stuck_refund(&instance);
         assert_eq!(force(&instance, Some(Forced::Owed)), ActionOutcome::Done(vec![]));
         assert_eq!(end(&instance), (Some(OutcomeKind::Unwound), None));
-        assert_eq!(instance.transfer_kinds(CLAIM), ["disburse", "owe", "release", "reserve"]);
+        assert_eq!(instance.transfer_kinds(CLAIM), ["disburse", "open_receivable", "release", "reserve"]);
         let unwound_event = unwound(&instance);
         assert_eq!((unwound_event.version, unwound_event.compensations.as_slice(), unwound_event.unsolicited), (1, &[Compensation::Release][..], false));
         assert!(unwound_event.code == "amount_mismatch" && unwound_event.words.ends_with("the provider owes it"), "{unwound_event:?}");
@@ -208,7 +208,7 @@ on_both_databases! {
         let compensations = [Compensation::Release, Compensation::Refund];
         assert_eq!((unwound_event.version, unwound_event.compensations.as_slice(), unwound_event.unsolicited), (2, &compensations[..], true));
         assert!(unwound_event.code == "amount_mismatch" && !unwound_event.words.contains("owes"), "{unwound_event:?}");
-        assert_eq!(instance.transfer_kinds(CLAIM), ["acquit", "disburse", "owe", "refund", "release", "reserve"]);
+        assert_eq!(instance.transfer_kinds(CLAIM), ["close_receivable", "disburse", "open_receivable", "refund", "release", "reserve"]);
         assert_eq!((end(&instance).0, instance.books_off()), (Some(OutcomeKind::Unwound), 0));
     }
 
@@ -217,7 +217,7 @@ on_both_databases! {
         stuck_refund(&instance);
         force(&instance, Some(Forced::Owed));
         instance.executor.apply_return("evt-1", CLAIM, 150).expect("applies");
-        assert_eq!(instance.transfer_kinds(CLAIM), ["acquit", "disburse", "owe", "release", "reserve", "return"]);
+        assert_eq!(instance.transfer_kinds(CLAIM), ["close_receivable", "disburse", "open_receivable", "release", "reserve", "return"]);
         let unwound_event = unwound(&instance);
         assert_eq!((unwound_event.version, unwound_event.compensations.as_slice(), unwound_event.unsolicited), (2, &[Compensation::Release][..], true));
         assert!(!unwound_event.words.contains("owes"), "{unwound_event:?}");

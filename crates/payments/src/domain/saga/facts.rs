@@ -188,7 +188,7 @@ text_enum! {
     /// Where a saga stands.
     pub enum State {
         /// Its facts may be older than the world.
-        Unverified = "suspect",
+        Unverified = "unverified",
         /// On its way forward.
         Working = "working",
         /// On its way back.
@@ -201,13 +201,13 @@ text_enum! {
 }
 
 text_enum! {
-    /// The state of a payment. `stuck` is `suspect`, `working` or `unwinding` without progress; or settled or unwound, where
+    /// The state of a payment. `stuck` is `unverified`, `working` or `unwinding` without progress; or settled or unwound, where
     /// claim_process has not recorded an unsolicited outcome although it was published again and again.
     #[derive(ToSchema)]
     #[schema(as = StateName)]
     pub enum PaymentState {
         /// [`State::Unverified`].
-        Unverified = "suspect",
+        Unverified = "unverified",
         /// [`State::Working`].
         Working = "working",
         /// [`State::Unwinding`].

@@ -1,0 +1,10 @@
+UPDATE sagas SET state = 'suspect' WHERE state = 'unverified';
+ALTER TABLE ledger_transfers DISABLE TRIGGER ledger_transfers_are_not_changed;
+UPDATE ledger_transfers SET kind = 'owe', id = claim_id || '.owe' WHERE kind = 'open_receivable';
+UPDATE ledger_transfers SET kind = 'acquit', id = claim_id || '.acquit' WHERE kind = 'close_receivable';
+UPDATE ledger_transfers SET reverses = claim_id || '.owe' WHERE reverses = claim_id || '.open_receivable';
+ALTER TABLE ledger_transfers ENABLE TRIGGER ledger_transfers_are_not_changed;
+ALTER TABLE operator_actions DISABLE TRIGGER operator_actions_are_not_changed;
+UPDATE operator_actions SET state_before = 'suspect' WHERE state_before = 'unverified';
+UPDATE operator_actions SET state_after = 'suspect' WHERE state_after = 'unverified';
+ALTER TABLE operator_actions ENABLE TRIGGER operator_actions_are_not_changed;
