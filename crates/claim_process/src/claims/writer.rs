@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
-use worker_threads::Backoff;
+use worker_threads::{Backoff, Worker};
 
 /// Between the attempts to store a group while the database is not available.
 const WHILE_UNAVAILABLE: Backoff = Backoff::from_millis(100, 800);
@@ -38,6 +38,7 @@ pub enum NotStored {
 pub struct IngestQueue {
     sender: mpsc::Sender<Waiting>,
     answer_timeout: Duration,
+    worker: Worker,
 }
 
 #[derive(Debug)]
@@ -49,6 +50,11 @@ struct Waiting {
 }
 
 impl IngestQueue {
+    /// Where the writer reports whether it stores claims. It is ready while there are none.
+    pub fn worker(&self) -> Worker {
+        self.worker.clone()
+    }
+
     /// Hands a claim to the writer and waits until it is stored and its event published.
     ///
     /// # Errors
@@ -106,7 +112,13 @@ impl PendingResult {
 pub fn start(relay: Arc<Relay>, ingest: &IngestSettings, watchdog: &WatchdogSettings) -> (IngestQueue, JoinHandle<()>) {
     let (sender, mut queue) = mpsc::channel(ingest.max_queued_claims);
     let most = ingest.max_group_claims;
-    let writer = Writer { relay, max_attempts: ingest.max_attempts, due_after_us: watchdog.first_pause_us() };
+    let worker = Worker::idle();
+    let writer = Writer {
+        relay,
+        max_attempts: ingest.max_attempts,
+        due_after_us: watchdog.first_pause_us(),
+        worker: worker.clone(),
+    };
     let thread = worker_threads::spawn("ingest writer", move || {
         let mut group = Vec::with_capacity(most);
         while queue.blocking_recv_many(&mut group, most) > 0 {
@@ -114,7 +126,7 @@ pub fn start(relay: Arc<Relay>, ingest: &IngestSettings, watchdog: &WatchdogSett
             writer.store_and_answer(std::mem::take(&mut group));
         }
     });
-    let queue = IngestQueue { sender, answer_timeout: Duration::from_millis(ingest.answer_timeout_ms) };
+    let queue = IngestQueue { sender, answer_timeout: Duration::from_millis(ingest.answer_timeout_ms), worker };
     (queue, thread)
 }
 
@@ -122,6 +134,7 @@ struct Writer {
     relay: Arc<Relay>,
     max_attempts: u32,
     due_after_us: i64,
+    worker: Worker,
 }
 
 impl Writer {
@@ -147,6 +160,7 @@ impl Writer {
     /// again.
     fn store(&self, submissions: &[Submission]) -> Result<Vec<Submitted>, NotStored> {
         let mut attempt = 1;
+        self.worker.working("the database to store claims");
         loop {
             let result = self.relay.commit(|connection, publications| {
                 let now_us = publications.now_us();
@@ -155,7 +169,10 @@ impl Writer {
                 Ok(group.results)
             });
             match result {
-                Ok(results) => return Ok(results),
+                Ok(results) => {
+                    self.worker.succeeded();
+                    return Ok(results);
+                }
                 Err(Error::Unavailable(_)) if attempt < self.max_attempts => {
                     std::thread::sleep(WHILE_UNAVAILABLE.pause(attempt));
                     attempt += 1;
@@ -166,6 +183,11 @@ impl Writer {
                         claims = submissions.len(),
                         "claims could not be stored"
                     );
+                    if error.is_refusal() {
+                        self.worker.rests();
+                    } else {
+                        self.worker.failed_on_demand("the database did not store the last claims");
+                    }
                     return Err(match error {
                         // A lock that others held too long is no fault of the claims.
                         _ if error.is_refusal() => NotStored::Refused,

@@ -10,6 +10,7 @@ mod group;
 mod logged;
 mod no_room;
 mod partitions;
+mod readiness;
 mod refusals;
 mod relay;
 mod security;
