@@ -100,7 +100,10 @@ impl Application {
         let outcomes = Outcomes::new(Arc::clone(&relay));
         let consumer = Consumer::start(&settings.kafka, PAYMENT_TOPIC, database.clone(), outcomes)?;
 
-        let health = Health::default();
+        let health = Health::new(&settings.health);
+        health.watch_worker("ingest_writer", ingest.worker(), Duration::ZERO);
+        health.watch_worker("relay", relay.worker(), Duration::ZERO);
+        health.watch_worker("consumer", consumer.worker(), Duration::ZERO);
         let every = settings.health.interval();
         let limits = Limits::new(&settings);
         let kafka = Arc::clone(&relay);

@@ -5,6 +5,7 @@ use crate::domain::limits::Limits;
 use crate::domain::raw_claim::MOST_LINES;
 use crate::domain::rules::default_severities;
 use crate::domain::rules::rule::Severity;
+use crate::events::outgoing::most_event_bytes;
 use crate::intake::ReadLimits;
 use claim_events::{Cents, MOST_CENTS};
 use dual_db::{Database, DatabaseSettings};
@@ -28,6 +29,7 @@ pub const PREFIX: &str = "CLAIM_PROCESS";
 #[derive(Debug, Clone, Serialize, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
 #[validate(schema(function = "batches_leave_room"))]
+#[validate(schema(function = "events_fit_into_messages"))]
 pub struct Settings {
     /// The HTTP server.
     #[validate(nested)]
@@ -346,6 +348,19 @@ fn batches_leave_room(settings: &Settings) -> Result<(), ValidationError> {
     Err(ValidationError::new("max_waiting_claims").with_message(message.into()))
 }
 
+/// So that no accepted claim has an event that cannot be published.
+fn events_fit_into_messages(settings: &Settings) -> Result<(), ValidationError> {
+    let most = most_event_bytes(settings.checks.max_lines);
+    if most <= settings.kafka.max_message_bytes {
+        return Ok(());
+    }
+    let message = format!(
+        "the event of a claim of checks.max_lines lines may have {most} bytes, which is more than kafka.max_message_bytes: \
+         raise that, or lower checks.max_lines"
+    );
+    Err(ValidationError::new("max_message_bytes").with_message(message.into()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -358,6 +373,18 @@ mod tests {
         assert_renamed(PREFIX, Settings::RENAMED, &load(Vec::new()).describe(), |variable| {
             load(vec![(variable, "1000".to_owned())]).problems
         });
+    }
+
+    #[test]
+    fn the_largest_claim_must_fit_into_a_message() {
+        let problems = |set: &[(&str, &str)]| {
+            let environment = set.iter().map(|(name, value)| (format!("{PREFIX}__{name}"), (*value).to_owned()));
+            load::<Settings>(PREFIX, &[], None, environment).unwrap().problems
+        };
+        assert!(problems(&[("CHECKS__MAX_LINES", "1000")]).is_empty(), "the highest limit fits by default");
+        let small = problems(&[("KAFKA__MAX_MESSAGE_BYTES", "20000")]);
+        assert!(small.len() == 1 && small[0].contains("lower checks.max_lines"), "{small:?}");
+        assert!(problems(&[("KAFKA__MAX_MESSAGE_BYTES", "20000"), ("CHECKS__MAX_LINES", "50")]).is_empty());
     }
 
     #[test]

@@ -37,6 +37,24 @@ impl PartialSchema for StateName {
     }
 }
 
+const IN: &str = "in";
+const OUT: &str = "out";
+
+/// The schema of a dead letter's direction. There are no values of this type.
+enum Direction {}
+
+impl ToSchema for Direction {
+    fn name() -> Cow<'static, str> {
+        "DeadLetterDirection".into()
+    }
+}
+
+impl PartialSchema for Direction {
+    fn schema() -> RefOr<Schema> {
+        one_of([IN, OUT]).into()
+    }
+}
+
 /// The schema of what `state` may be in the query. There are no values of this type.
 enum FilterName {}
 
@@ -83,6 +101,9 @@ pub(crate) struct DeadLetterResponse {
     /// Why it became a dead letter.
     reason: String,
     topic: String,
+    /// `in`: a message that could not be applied. `out`: an event of this service that could not be published.
+    #[schema(value_type = Direction)]
+    direction: &'static str,
     /// -1 for an event of this service that could not be published.
     partition: i64,
     /// Of an event that could not be published: its number in the outbox.
@@ -150,6 +171,7 @@ impl From<KeptDeadLetter> for DeadLetterResponse {
             id: kept.id,
             state: kept.state,
             reason: kept.reason,
+            direction: if kept.event_id.is_some() { OUT } else { IN },
             topic: kept.topic,
             partition: kept.partition,
             offset: kept.message_offset,

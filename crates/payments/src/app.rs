@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 use tokio::runtime::{Handle, Runtime};
-use worker_threads::Periodic;
+use worker_threads::{Periodic, Worker};
 
 /// Threads that make gateway calls; a call costs them little but waiting.
 const CALLING_THREADS: usize = 2;
@@ -141,18 +141,27 @@ impl Application {
         let executor = Executor::new(database.clone(), Arc::clone(&relay), Arc::clone(&settings), worker_name);
         let (answers, answered) = channel();
         let dispatcher = Dispatcher::new(Arc::clone(&gateway), calls.handle.clone(), &settings, answers);
-        let answer_writer = AnswerWriter::start(executor.clone(), dispatcher.clone(), answered, &settings.saga);
+        let (answers_worker, resumer_worker) = (Worker::idle(), Worker::starting());
+        let answer_writer =
+            AnswerWriter::start(executor.clone(), dispatcher.clone(), answered, &settings.saga, answers_worker.clone());
         let claims = Claims::new(executor.clone(), dispatcher.clone());
         let consumer = Consumer::start(&settings.kafka, CLAIM_TOPIC, database.clone(), claims)?;
 
-        let health = Health::default();
+        let health = Health::new(&settings.health);
+        health.watch_worker("relay", relay.worker(), Duration::ZERO);
+        health.watch_worker("consumer", consumer.worker(), Duration::ZERO);
+        health.watch_worker("answer_writer", answers_worker, Duration::ZERO);
+        let resumes_every = Duration::from_millis(settings.saga.resume_interval_ms);
+        health.watch_worker("saga_resumer", resumer_worker.clone(), resumes_every);
+        let longest_call = Duration::from_millis(settings.gateway.request_timeout_ms);
+        health.watch_worker("gateway_calls", dispatcher.worker(), longest_call);
         let every = settings.health.interval();
         let kafka = Arc::clone(&relay);
         let checking = calls.handle.clone();
         let marked = database.clone();
         let webhooks = http::Webhooks { gateway: Arc::clone(&gateway), http: settings.http.clone() };
         let periodic = vec![
-            worker::start_resuming(executor.clone(), dispatcher.clone(), &settings.saga),
+            worker::start_resuming(executor.clone(), dispatcher.clone(), &settings.saga, resumer_worker),
             worker::start_counting_stuck(database.clone(), every),
             health.watch_database(&database, every),
             health.watch("kafka", every, move || kafka.check(&[CLAIM_TOPIC, PAYMENT_TOPIC], every)),

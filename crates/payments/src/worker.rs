@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use worker_threads::{Backoff, Pace, Periodic};
+use worker_threads::{Backoff, Pace, Periodic, Worker};
 
 /// How often writing answers is tried before they are left to the instance that takes the sagas up next.
 const WRITE_ATTEMPTS: u32 = 5;
@@ -30,12 +30,13 @@ pub struct AnswerWriter {
 }
 
 impl AnswerWriter {
-    /// Starts it.
+    /// Starts it. It reports to `worker`.
     pub fn start(
         executor: Executor,
         dispatcher: Dispatcher,
         answers: Receiver<Answered>,
         settings: &SagaSettings,
+        worker: Worker,
     ) -> Self {
         let most = settings.max_answer_batch;
         let stop = Arc::new(AtomicBool::new(false));
@@ -51,7 +52,8 @@ impl AnswerWriter {
                 let mut batch = vec![first];
                 batch.extend(answers.try_iter().take(most - 1));
                 let plain: Vec<Answer> = batch.iter().map(|answered| answered.answer.clone()).collect();
-                write(&executor, &making, &plain);
+                worker.working("the database to write answers");
+                write(&executor, &making, &plain, &worker);
             }
         });
         Self { stop, thread, dispatcher }
@@ -73,13 +75,17 @@ impl AnswerWriter {
     }
 }
 
-fn write(executor: &Executor, dispatcher: &Dispatcher, answers: &[Answer]) {
+fn write(executor: &Executor, dispatcher: &Dispatcher, answers: &[Answer], worker: &Worker) {
     for attempt in 1..=WRITE_ATTEMPTS {
         match executor.apply_answers(answers) {
-            Ok(calls) => return dispatcher.dispatch(calls),
+            Ok(calls) => {
+                worker.succeeded();
+                return dispatcher.dispatch(calls);
+            }
             // One of them cannot be written, and must not cost the others their answers.
             Err(error) if answers.len() > 1 && executor.is_the_sagas_fault(&error) => {
-                return answers.iter().for_each(|answer| write(executor, dispatcher, std::slice::from_ref(answer)));
+                let alone = |answer| write(executor, dispatcher, std::slice::from_ref(answer), worker);
+                return answers.iter().for_each(alone);
             }
             Err(error) if attempt < WRITE_ATTEMPTS && !error.is_refusal() => {
                 tracing::warn!(
@@ -90,6 +96,7 @@ fn write(executor: &Executor, dispatcher: &Dispatcher, answers: &[Answer]) {
                 std::thread::sleep(BETWEEN_WRITES.pause(attempt));
             }
             Err(error) => {
+                worker.failed_on_demand("the database did not take the last answers of the gateway");
                 return tracing::error!(
                     error = &error as &dyn std::error::Error,
                     answers = answers.len(),
@@ -100,21 +107,30 @@ fn write(executor: &Executor, dispatcher: &Dispatcher, answers: &[Answer]) {
     }
 }
 
-/// Starts the thread that takes up sagas whose worker stopped or whose pause is over.
-pub fn start_resuming(executor: Executor, dispatcher: Dispatcher, settings: &SagaSettings) -> Periodic {
+/// Starts the thread that takes up sagas whose worker stopped or whose pause is over. It reports to `worker`.
+pub fn start_resuming(
+    executor: Executor,
+    dispatcher: Dispatcher,
+    settings: &SagaSettings,
+    worker: Worker,
+) -> Periodic {
     Periodic::spawn("saga resumer", Duration::from_millis(settings.resume_interval_ms), move || {
         let room = i64::try_from(dispatcher.room_to_take_up()).unwrap_or(i64::MAX);
+        worker.working("the database to take up sagas");
         match executor.resume(room) {
             Ok(calls) => {
+                worker.succeeded();
                 if !calls.is_empty() {
                     tracing::debug!(sagas = calls.len(), "sagas taken up");
                 }
                 dispatcher.dispatch_taken_up(calls);
             }
             Err(error) => {
+                worker.failed("sagas are not taken up: the database refuses it or is not available");
                 tracing::warn!(error = &error as &dyn std::error::Error, "sagas not taken up; retrying");
             }
         }
+        worker.working("its next run");
         Pace::Pause
     })
 }

@@ -175,7 +175,7 @@ impl Health {
     /// Starts the task that reports, which ends when this is no longer used. Called inside an async runtime.
     pub(crate) fn start_reporting(&self) {
         let (watched, no_news) = (Arc::downgrade(&self.watched), self.no_news);
-        actix_web::rt::spawn(async move {
+        tokio::spawn(async move {
             let mut ticks = tokio::time::interval(REPORT_EVERY);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {

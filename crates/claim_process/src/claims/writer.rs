@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
-use worker_threads::Backoff;
+use worker_threads::{Backoff, Worker};
 
 /// Between the attempts to store a group while the database is not available.
 const WHILE_UNAVAILABLE: Backoff = Backoff::from_millis(100, 800);
@@ -41,6 +41,7 @@ pub enum NotStored {
 pub struct IngestQueue {
     sender: mpsc::Sender<Waiting>,
     answer_timeout: Duration,
+    worker: Worker,
 }
 
 #[derive(Debug)]
@@ -52,6 +53,11 @@ struct Waiting {
 }
 
 impl IngestQueue {
+    /// Where the writer reports whether it stores claims. It is ready while there are none.
+    pub fn worker(&self) -> Worker {
+        self.worker.clone()
+    }
+
     /// Hands a claim to the writer and waits until it is stored and its event published.
     ///
     /// # Errors
@@ -110,8 +116,14 @@ pub fn start(relay: Arc<Relay>, ingest: &IngestSettings, watchdog: &WatchdogSett
     let (sender, mut queue) = mpsc::channel(ingest.max_queued_claims);
     let most = ingest.max_group_claims;
     let answer_timeout = Duration::from_millis(ingest.answer_timeout_ms);
-    let writer =
-        Writer { relay, max_attempts: ingest.max_attempts, answer_timeout, due_after_us: watchdog.first_pause_us() };
+    let worker = Worker::idle();
+    let writer = Writer {
+        relay,
+        max_attempts: ingest.max_attempts,
+        answer_timeout,
+        due_after_us: watchdog.first_pause_us(),
+        worker: worker.clone(),
+    };
     let thread = worker_threads::spawn("ingest writer", move || {
         let mut group = Vec::with_capacity(most);
         while queue.blocking_recv_many(&mut group, most) > 0 {
@@ -119,7 +131,7 @@ pub fn start(relay: Arc<Relay>, ingest: &IngestSettings, watchdog: &WatchdogSett
             writer.store_and_answer(std::mem::take(&mut group));
         }
     });
-    let queue = IngestQueue { sender, answer_timeout };
+    let queue = IngestQueue { sender, answer_timeout, worker };
     (queue, thread)
 }
 
@@ -129,6 +141,7 @@ struct Writer {
     /// How long senders wait: no longer is a group tried.
     answer_timeout: Duration,
     due_after_us: i64,
+    worker: Worker,
 }
 
 impl Writer {
@@ -172,6 +185,7 @@ impl Writer {
     /// again.
     fn store(&self, submissions: &[Submission], until: Instant) -> dual_db::Result<Vec<Submitted>> {
         let mut attempt = 1;
+        self.worker.working("the database to store claims");
         loop {
             let result = self.relay.commit(|connection, publications| {
                 let now_us = publications.now_us();
@@ -180,7 +194,10 @@ impl Writer {
                 Ok(group.results)
             });
             let error = match result {
-                Ok(results) => return Ok(results),
+                Ok(results) => {
+                    self.worker.succeeded();
+                    return Ok(results);
+                }
                 Err(error) => error,
             };
             let pause = WHILE_UNAVAILABLE.pause(attempt);
@@ -190,6 +207,11 @@ impl Writer {
                     claims = submissions.len(),
                     "claims could not be stored"
                 );
+                if error.is_refusal() {
+                    self.worker.rests();
+                } else {
+                    self.worker.failed_on_demand("the database did not store the last claims");
+                }
                 return Err(error);
             }
             std::thread::sleep(pause);

@@ -31,6 +31,17 @@ pub fn outcome_recorded(row: &ClaimRow, cause: &str) -> Option<OutgoingMessage> 
     Some(encode(row, &ClaimEvent::OutcomeRecorded(recorded), known_outcome.version, recorded_at_us, cause))
 }
 
+/// The most bytes that a line adds to a claim's event.
+const MOST_LINE_BYTES: usize = 320;
+/// The most bytes of a claim's event without its lines, with its key and its headers.
+const MOST_OTHER_BYTES: usize = 2_048;
+
+/// The most bytes that the event of a claim of so many lines can have as a message, whatever the claim holds: each of its fields
+/// is bounded by its type.
+pub const fn most_event_bytes(lines: usize) -> usize {
+    MOST_OTHER_BYTES + lines * MOST_LINE_BYTES
+}
+
 fn encode(row: &ClaimRow, event: &ClaimEvent, version: i64, at_us: i64, cause: &str) -> OutgoingMessage {
     let Encoded { topic, key, event_id, headers, body } =
         event.encode(version, rfc3339(at_us), &row.correlation_id, cause, row.traceparent.clone());
@@ -48,5 +59,71 @@ fn line(row: &LineRow) -> ClaimLine {
         member_coinsurance_cents: row.member_coinsurance_cents,
         member_copay_cents: row.member_copay_cents,
         net_fee_cents: row.net_fee_cents,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::outcome::StoredOutcome;
+    use crate::domain::cents::MOST_CENTS;
+    use crate::domain::identifiers::{ClaimId, Identifier, ProcedureCode};
+    use crate::domain::raw_claim::MOST_LINES;
+    use claim_events::OutcomeKind;
+
+    /// Each field as long as its type allows.
+    fn largest_claim() -> StoredClaim {
+        let line = |line: usize| LineRow {
+            claim_key: 1,
+            line: i64::try_from(line).unwrap(),
+            service_date: "2018-03-28".to_owned(),
+            submitted_procedure: "D".repeat(ProcedureCode::MOST_CHARACTERS),
+            quadrant: Some("UR".to_owned()),
+            provider_fees_cents: -MOST_CENTS,
+            allowed_fees_cents: -MOST_CENTS,
+            member_coinsurance_cents: -MOST_CENTS,
+            member_copay_cents: -MOST_CENTS,
+            net_fee_cents: -4 * MOST_CENTS,
+        };
+        // No character takes more bytes in JSON.
+        let plan_group = "\u{1d11e}".repeat(Identifier::MOST_CHARACTERS);
+        assert!(Identifier::parse(&plan_group).is_some());
+        let row = ClaimRow {
+            id: 1,
+            claim_id: ClaimId::EXAMPLE.to_owned(),
+            external_claim_id: None,
+            status: "settled".to_owned(),
+            needs_attention: false,
+            plan_group,
+            subscriber_id: String::new(),
+            provider_npi: "1497775530".to_owned(),
+            net_fee_cents: -MOST_CENTS,
+            submitted_at_us: 1_795_000_000_123_456,
+            warnings: String::new(),
+            correlation_id: "x".repeat(64),
+            traceparent: Some("x".repeat(64)),
+            version: 2,
+            resync_epoch: i64::MIN,
+            outcome: Some(StoredOutcome { kind: OutcomeKind::Settled, version: i64::MIN, at_us: 1, body: String::new() }),
+            next_attempt_at_us: None,
+            request_count: 0,
+            voided_at_us: Some(1_795_000_000_123_456),
+            void_reason: None,
+        };
+        StoredClaim { row, lines: (1..=MOST_LINES).map(line).collect(), timeline: Vec::new() }
+    }
+
+    #[test]
+    fn the_largest_claim_has_an_event_within_its_bound() {
+        let claim = largest_claim();
+        let size = |claim: &StoredClaim| {
+            let event = current_event(claim);
+            let headers: usize = event.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+            event.key.len() + headers + event.body.len()
+        };
+        let (all, none) = (size(&claim), size(&StoredClaim { lines: Vec::new(), ..claim }));
+        assert!(none <= most_event_bytes(0), "{none}");
+        assert!(all <= most_event_bytes(MOST_LINES), "{all}");
+        assert!(all - none <= most_event_bytes(MOST_LINES) - most_event_bytes(0), "{all} and {none}");
     }
 }

@@ -12,13 +12,13 @@ use test_support::{TestDatabase, count, eventually, execute, number, on_both_dat
 use tokio::task::JoinSet;
 
 /// Keeps everybody else from writing until it is dropped.
-struct WriteLock {
+pub struct WriteLock {
     release: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl WriteLock {
-    fn take(database: &Database) -> Self {
+    pub fn take(database: &Database) -> Self {
         let database = database.clone();
         let (release, released) = channel::<()>();
         let (taken, wait) = channel();

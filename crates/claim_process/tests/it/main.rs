@@ -28,6 +28,7 @@ mod post_claim;
 mod program;
 mod publishing;
 mod rate_limits;
+mod readiness;
 mod readme;
 mod reannounce;
 mod reconciliation;

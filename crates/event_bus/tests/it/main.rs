@@ -11,6 +11,7 @@ mod logged;
 mod no_room;
 mod partitions;
 mod poison;
+mod readiness;
 mod refusals;
 mod relay;
 mod security;

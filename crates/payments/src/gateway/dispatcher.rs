@@ -1,6 +1,7 @@
 //! Makes gateway calls, so many at once, and hands their answers to the thread that writes them.
 
 use super::{Gateway, Limiter, PayRequest, RefundRequest, Reply, Snapshot};
+use crate::domain::concurrency::Sign;
 use crate::domain::saga::{Answer, Call, Input, PlannedCall};
 use crate::settings::Settings;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
+use worker_threads::Worker;
 
 /// Makes calls. Cheap to clone.
 #[derive(Clone)]
@@ -26,7 +28,11 @@ pub struct Dispatcher {
     start_within: Duration,
     /// Never holds more than what is in flight, which is bounded.
     answers: Sender<Answered>,
+    worker: Worker,
 }
+
+/// What calls wait for.
+const ANSWER: &str = "the gateway to answer a call";
 
 /// An answer on its way to being written; it counts as in flight until it is dropped.
 #[derive(Debug)]
@@ -74,7 +80,13 @@ impl Dispatcher {
                 settings.saga.lease_ms.saturating_sub(settings.gateway.request_timeout_ms),
             ),
             answers,
+            worker: Worker::idle(),
         }
+    }
+
+    /// Where calls report whether the gateway answers them. It is ready while there are none.
+    pub fn worker(&self) -> Worker {
+        self.worker.clone()
     }
 
     /// Calls that are made, wait to be made, or whose answers wait to be written.
@@ -124,6 +136,7 @@ impl Dispatcher {
             let limiter = self.limiter.clone();
             let answers = self.answers.clone();
             let gateway = Arc::clone(&self.gateway);
+            let worker = self.worker.clone();
             let (planned, start_within) = (Instant::now(), self.start_within);
             self.runtime.spawn(async move {
                 let until = planned + start_within;
@@ -137,8 +150,10 @@ impl Dispatcher {
                 };
                 drop(waits);
                 let started = Instant::now();
+                worker.working(ANSWER);
                 let Reply { answer: input, sign, unclear } = send(&*gateway, &call).await;
                 permit.end(sign, tries);
+                report(&worker, sign, limiter.snapshot().load.in_use > 0);
                 ended.fetch_add(1, Ordering::SeqCst);
                 metrics::histogram!("gateway_call_seconds").record(started.elapsed().as_secs_f64());
                 let answer = Answer { claim_id, revision, input, unclear };
@@ -148,6 +163,18 @@ impl Dispatcher {
         }
         self.limiter.tick();
         metrics::gauge!("gateway_calls_in_flight").set(f64::from(u32::try_from(self.in_flight()).unwrap_or(u32::MAX)));
+    }
+}
+
+/// Reports the end of a call. While others are under way, one without an answer does not end the wait.
+fn report(worker: &Worker, sign: Sign, others: bool) {
+    match sign {
+        Sign::Answered | Sign::Busy | Sign::Unclear => worker.succeeded(),
+        Sign::TimedOut | Sign::Failed if others => {}
+        Sign::TimedOut | Sign::Failed => worker.rests(),
+    }
+    if others {
+        worker.working(ANSWER);
     }
 }
 

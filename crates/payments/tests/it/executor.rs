@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 use test_support::{Tally, on_both_databases, wait_until};
+use worker_threads::Worker;
 
 fn outcome(instance: &Instance) -> Option<(OutcomeKind, i64)> {
     instance.saga(CLAIM).saga.outcome.map(|outcome| (outcome.kind, outcome.version))
@@ -418,7 +419,7 @@ on_both_databases! {
         dispatcher.dispatch(calls);
         wait_until("both are called", || gateway.payments() == 2);
         // Both answers wait, so that they come into one transaction.
-        let writer = AnswerWriter::start(instance.executor.clone(), dispatcher, answered, &patient.saga);
+        let writer = AnswerWriter::start(instance.executor.clone(), dispatcher, answered, &patient.saga, Worker::idle());
         wait_until("the other is settled", || instance.saga(CLAIM).saga.state() == State::Settled);
         writer.drain(Duration::from_secs(1));
     }

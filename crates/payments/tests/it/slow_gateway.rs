@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 use test_support::{number, on_both_databases, wait_until};
+use worker_threads::Worker;
 
 const CLAIMS: usize = 50;
 const CALL: Duration = Duration::from_millis(150);
@@ -38,8 +39,8 @@ on_both_databases! {
         let (answers, answered) = channel();
         let gateway = Arc::new(Approving::slow(CALL));
         let dispatcher = Dispatcher::new(Arc::<Approving>::clone(&gateway), runtime.handle().clone(), &few, answers);
-        let writer = AnswerWriter::start(instance.executor.clone(), dispatcher.clone(), answered, &few.saga);
-        let resuming = start_resuming(instance.executor.clone(), dispatcher.clone(), &few.saga);
+        let writer = AnswerWriter::start(instance.executor.clone(), dispatcher.clone(), answered, &few.saga, Worker::idle());
+        let resuming = start_resuming(instance.executor.clone(), dispatcher.clone(), &few.saga, Worker::idle());
 
         let ids: Vec<String> = (0..CLAIMS).map(|n| format!("claim{n:017}")).collect();
         let events: Vec<_> = ids.iter().map(|id| event(id, 100, 1)).collect();
@@ -72,7 +73,7 @@ on_both_databases! {
         let events: Vec<_> = (0..100).map(|n| event(&format!("claim{n:017}"), 100, 1)).collect();
         // The instance that received them was stopped before it called.
         instance.hear_all(&events);
-        let resuming = start_resuming(instance.executor.clone(), dispatcher.clone(), &few.saga);
+        let resuming = start_resuming(instance.executor.clone(), dispatcher.clone(), &few.saga, Worker::idle());
         wait_until("one is taken up and called", || hanging.payments() > 0);
         // Those that wait are given up when their leases are over, and others are taken up, lease after lease.
         let taken_up = || number(database, "SELECT CAST(SUM(revision) AS BIGINT) AS n FROM sagas");
@@ -96,7 +97,7 @@ on_both_databases! {
         let (answers, answered) = channel();
         let refused = Arc::new(KeyedJsonGateway::new(&patient.gateway).expect("a client"));
         let dispatcher = Dispatcher::new(refused, runtime.handle().clone(), &patient, answers);
-        let writer = AnswerWriter::start(instance.executor.clone(), dispatcher.clone(), answered, &patient.saga);
+        let writer = AnswerWriter::start(instance.executor.clone(), dispatcher.clone(), answered, &patient.saga, Worker::idle());
         let events: Vec<_> = (0..CLAIMS).map(|n| event(&format!("claim{n:017}"), 100, 1)).collect();
         dispatcher.dispatch(instance.hear_all(&events));
         wait_until("calls pause, and are not made again and again", || {
