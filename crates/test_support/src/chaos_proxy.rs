@@ -1,5 +1,6 @@
 //! A TCP proxy that can be cut, so that its clients lose the server, or fall silent, so that they wait for it.
 
+use dual_db::DatabaseSettings;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -42,6 +43,18 @@ impl ChaosProxy {
             }
         });
         proxy
+    }
+
+    /// Starts a proxy for the server of a PostgreSQL database. Returns it with the settings to reach the database through it.
+    ///
+    /// # Panics
+    /// If it cannot listen, or the URL is not that of a [`TestDatabase`](crate::TestDatabase).
+    pub fn for_database(settings: &DatabaseSettings) -> (Self, DatabaseSettings) {
+        let (user, host) = settings.url.expose().rsplit_once('@').expect("a user");
+        let (server, name) = host.split_once('/').expect("a name");
+        let proxy = Self::open(server);
+        let url = format!("{user}@{}/{name}", proxy.address()).into();
+        (proxy, DatabaseSettings { url, ..settings.clone() })
     }
 
     /// The address that it listens on.

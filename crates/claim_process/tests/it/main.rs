@@ -34,6 +34,7 @@ mod reference;
 mod refusals;
 mod rules;
 mod service;
+mod silence;
 mod top_providers;
 mod unapplied_outcomes;
 mod validate;
