@@ -154,10 +154,11 @@ impl Writer {
             return;
         }
         let until = Instant::now() + self.answer_timeout;
-        let results = match self.store(&submissions, until) {
+        let results = match self.store(&submissions, self.max_attempts, until) {
             Ok(results) => results.into_iter().map(Ok).collect(),
             // One claim must not fail its neighbours.
-            Err(Error::Query(_) | Error::Failed(_)) if submissions.len() > 1 => self.store_alone(&submissions, until),
+            Err(Error::Query(_)) if submissions.len() > 1 => self.store_alone(&submissions, self.max_attempts, until),
+            Err(Error::Failed(_)) if submissions.len() > 1 => self.store_alone(&submissions, 1, until),
             Err(error) => vec![Err(not_stored(&error)); submissions.len()],
         };
         for ((answer, _permit), result) in answers.into_iter().zip(results) {
@@ -167,13 +168,18 @@ impl Writer {
     }
 
     /// Stores each claim of a group that failed in a transaction of its own.
-    fn store_alone(&self, submissions: &[Submission], until: Instant) -> Vec<Result<Submitted, NotStored>> {
+    fn store_alone(
+        &self,
+        submissions: &[Submission],
+        max_attempts: u32,
+        until: Instant,
+    ) -> Vec<Result<Submitted, NotStored>> {
         let mut failed_in_a_row = 0;
         let store = |one| {
             if failed_in_a_row >= MOST_FAILED_ALONE || Instant::now() >= until {
                 return Err(NotStored::Unavailable);
             }
-            let result = self.store(one, until);
+            let result = self.store(one, max_attempts, until);
             failed_in_a_row = if result.as_ref().is_err_and(Error::is_trouble) { failed_in_a_row + 1 } else { 0 };
             let mut results = result.map_err(|error| not_stored(&error))?;
             results.pop().ok_or(NotStored::Refused)
@@ -183,7 +189,12 @@ impl Writer {
 
     /// Commits a group with its events. A failed COMMIT may have happened, which is why the same submissions can be tried
     /// again.
-    fn store(&self, submissions: &[Submission], until: Instant) -> dual_db::Result<Vec<Submitted>> {
+    fn store(
+        &self,
+        submissions: &[Submission],
+        max_attempts: u32,
+        until: Instant,
+    ) -> dual_db::Result<Vec<Submitted>> {
         let mut attempt = 1;
         self.worker.working("the database to store claims");
         loop {
@@ -201,7 +212,7 @@ impl Writer {
                 Err(error) => error,
             };
             let pause = WHILE_UNAVAILABLE.pause(attempt);
-            if !error.is_trouble() || attempt >= self.max_attempts || Instant::now() + pause >= until {
+            if !error.is_trouble() || attempt >= max_attempts || Instant::now() + pause >= until {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
                     claims = submissions.len(),

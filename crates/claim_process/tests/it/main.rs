@@ -37,6 +37,7 @@ mod refusals;
 mod request_limits;
 mod rules;
 mod service;
+mod silence;
 mod submitted;
 mod top_providers;
 mod unapplied_outcomes;

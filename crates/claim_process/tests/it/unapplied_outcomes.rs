@@ -7,7 +7,7 @@ use claim_events::{Headers, PAYMENT_TOPIC, PaymentEvent};
 use rdkafka::producer::BaseRecord;
 use reqwest::Method;
 use serde_json::json;
-use test_support::{TestDatabase, count, execute, number, on_both_databases};
+use test_support::{TestDatabase, count, eventually, execute, number, on_both_databases};
 
 on_both_databases! {
     fn a_contradiction_under_the_same_version_is_dead_lettered(database: &TestDatabase) {
@@ -34,12 +34,16 @@ on_both_databases! {
         };
         with_submitted(database, async |Submitted { service, kafka, id, partition }| {
             // An unknown status, and an outcome without its version, time and body.
-            for (unreadable, readable) in
-                [("status = 'paid'", "status = 'submitted'"), ("outcome_type = 'payment.settled'", "outcome_type = NULL")]
-            {
+            let unreadables =
+                [("status = 'paid'", "status = 'submitted'"), ("outcome_type = 'payment.settled'", "outcome_type = NULL")];
+            for (round, (unreadable, readable)) in unreadables.into_iter().enumerate() {
                 set(unreadable);
                 kafka.outcome(1, &settled(&id, 8_125));
                 handled(&service, kafka, partition).await;
+                eventually("it is dead-lettered", async || {
+                    (count(database.database(), "dead_letters") == 1 + i64::try_from(round).unwrap()).then_some(())
+                })
+                .await;
                 let void = service.request(Method::POST, &format!("/v1/claims/{id}/void"));
                 assert_eq!(Answer::of(void.json(&json!({"reason": "a slip"}))).await.status, 500, "{unreadable}");
                 set(readable);

@@ -1,9 +1,8 @@
 //! An unreachable server: callers get an error at once, and connections again once the server is reachable.
 
-use crate::behind_proxy;
 use dual_db::{Database, DatabaseSettings, Error};
 use std::time::{Duration, Instant};
-use test_support::{TestDatabase, on_postgres, wait_until};
+use test_support::{ChaosProxy, TestDatabase, on_postgres, wait_until};
 
 /// How long it may take to notice an outage or its end.
 const SOON: Duration = Duration::from_secs(30);
@@ -12,7 +11,7 @@ on_postgres! {
     #[test]
     fn an_outage_is_reported_at_once_and_ends_when_the_server_is_back() {
         let test = TestDatabase::postgres();
-        let (proxy, settings) = behind_proxy(test.settings());
+        let (proxy, settings) = ChaosProxy::for_database(test.settings());
         let settings = DatabaseSettings { checkout_timeout_ms: 30_000, ..settings };
         let database = Database::open(&settings).expect("opens");
         database.ping().expect("answers");

@@ -1,10 +1,9 @@
 //! A server, a proxy or a network that is silent: nothing waits for it longer than the settings say, and the pool replaces the
 //! connections that went silent.
 
-use crate::behind_proxy;
 use dual_db::{Database, DatabaseSettings, Error};
 use std::time::{Duration, Instant};
-use test_support::{TestDatabase, execute, on_postgres, wait_until};
+use test_support::{ChaosProxy, TestDatabase, execute, on_postgres, wait_until};
 
 /// How long a statement waits in these tests, in milliseconds.
 const SILENCE_MS: u64 = 1_000;
@@ -26,7 +25,7 @@ on_postgres! {
     #[test]
     fn a_statement_whose_connection_falls_silent_fails_in_time_and_so_does_its_transaction() {
         let test = TestDatabase::postgres();
-        let (proxy, settings) = behind_proxy(test.settings());
+        let (proxy, settings) = ChaosProxy::for_database(test.settings());
         let database = Database::open(&impatient(&settings)).expect("opens");
         let started = Instant::now();
         let failed = database.write(|connection| {
@@ -41,7 +40,7 @@ on_postgres! {
     #[test]
     fn a_commit_whose_connection_falls_silent_fails_in_time() {
         let test = TestDatabase::postgres();
-        let (proxy, settings) = behind_proxy(test.settings());
+        let (proxy, settings) = ChaosProxy::for_database(test.settings());
         let database = Database::open(&impatient(&settings)).expect("opens");
         let started = Instant::now();
         let failed = database.write(|connection| {
@@ -56,7 +55,7 @@ on_postgres! {
     #[test]
     fn connections_that_fell_silent_together_are_replaced_together() {
         let test = TestDatabase::postgres();
-        let (proxy, settings) = behind_proxy(test.settings());
+        let (proxy, settings) = ChaosProxy::for_database(test.settings());
         let settings = DatabaseSettings { max_connections: 8, ..settings };
         let database = Database::open(&settings).expect("opens");
         // All eight connections are in use at once, so that each is opened.
@@ -82,7 +81,7 @@ on_postgres! {
     #[test]
     fn a_server_that_is_silent_to_new_connections_too_is_an_outage_and_heals_by_itself() {
         let test = TestDatabase::postgres();
-        let (proxy, settings) = behind_proxy(test.settings());
+        let (proxy, settings) = ChaosProxy::for_database(test.settings());
         let settings = DatabaseSettings { checkout_timeout_ms: 2_000, ..impatient(&settings) };
         let database = Database::open(&settings).expect("opens");
         database.ping().expect("answers");
@@ -99,7 +98,7 @@ on_postgres! {
     #[test]
     fn a_report_may_take_longer_than_a_statement_and_is_bounded_too() {
         let test = TestDatabase::postgres();
-        let (proxy, settings) = behind_proxy(test.settings());
+        let (proxy, settings) = ChaosProxy::for_database(test.settings());
         let long_ms = 3 * SILENCE_MS;
         let settings = DatabaseSettings { report_timeout_ms: long_ms, ..impatient(&settings) };
         let database = Database::open(&settings).expect("opens");
