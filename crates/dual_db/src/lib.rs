@@ -5,8 +5,10 @@
 
 mod connection;
 mod database;
+mod due_times;
 mod error;
 mod manager;
+pub mod metrics;
 mod micros;
 mod migrations;
 mod settings;
@@ -14,6 +16,7 @@ mod url;
 
 pub use connection::Connection;
 pub use database::Database;
+pub use due_times::DueTimes;
 pub use error::{Error, OpenError, Result};
 pub use micros::micros;
 pub use migrations::Migrations;

@@ -102,7 +102,9 @@ fn write(executor: &Executor, dispatcher: &Dispatcher, answers: &[Answer]) {
 
 /// Starts the thread that takes up sagas whose worker stopped or whose pause is over.
 pub fn start_resuming(executor: Executor, dispatcher: Dispatcher, settings: &SagaSettings) -> Periodic {
+    let mut due_times = executor.due_times();
     Periodic::spawn("saga resumer", Duration::from_millis(settings.resume_interval_ms), move || {
+        executor.check(&mut due_times);
         let room = i64::try_from(dispatcher.room_to_take_up()).unwrap_or(i64::MAX);
         match executor.resume(room) {
             Ok(calls) => {

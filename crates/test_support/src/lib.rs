@@ -44,7 +44,7 @@ pub use free_address::free_address;
 pub use outbox::{OutboxMessage, leave_in_outbox, outbox, take_outbox};
 pub use requirement::{kafka_brokers, kcat, postgres_url};
 pub use running::{Running, run_to_end};
-pub use sql::{allow, count, execute, forbid, number, number_in};
+pub use sql::{allow, assert_uses_index, count, execute, forbid, number, number_in};
 pub use tally::Tally;
 pub use unique::unique;
 pub use waiting::{PATIENCE, eventually, wait_until, within};

@@ -5,7 +5,8 @@ use super::attention::Attention;
 use super::claims::{ClaimRow, StoredClaim, with_details};
 use super::schema::claims;
 use diesel::prelude::*;
-use dual_db::{Connection, Result, load_skipping_locked, on_each_backend};
+use dual_db::{Connection, DueTimes, Result, load_skipping_locked, on_each_backend};
+use std::time::Duration;
 
 /// Locks and loads up to `limit` claims whose re-request is due at `now_us`, the longest overdue first. Claims that another
 /// instance has locked are skipped.
@@ -19,6 +20,11 @@ pub fn lock_overdue(connection: &mut Connection, now_us: i64, limit: i64) -> Res
             .select(ClaimRow::as_select())
     )?;
     with_details(connection, rows)
+}
+
+/// When claims are due, which are re-requested after `longest_pause` at the latest.
+pub fn due_times(longest_pause: Duration) -> DueTimes {
+    DueTimes::new("claims", "next_attempt_at_us", longest_pause)
 }
 
 /// Whether [`lock_overdue`] would find a claim. It takes no lock.

@@ -2,5 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "clippy does not see that what on_both_databases! writes are tests")]
 
+mod due_times;
 mod outage;
 mod transactions;
