@@ -3,7 +3,8 @@
 //! The writer takes whatever waits, up to a bound and without waiting for more, and stores it in one transaction, so the
 //! cost of the commit is shared and no request blocks the event loop.
 
-use super::store;
+use super::key_purge::SharedKeyClock;
+use super::store::{self, Times};
 use super::submission::{Submission, Submitted};
 use crate::events::outgoing;
 use crate::settings::{IngestSettings, WatchdogSettings};
@@ -103,10 +104,16 @@ impl PendingResult {
 }
 
 /// Starts the writer.
-pub fn start(relay: Arc<Relay>, ingest: &IngestSettings, watchdog: &WatchdogSettings) -> (IngestQueue, JoinHandle<()>) {
+pub fn start(
+    relay: Arc<Relay>,
+    ingest: &IngestSettings,
+    watchdog: &WatchdogSettings,
+    key_clock: SharedKeyClock,
+) -> (IngestQueue, JoinHandle<()>) {
     let (sender, mut queue) = mpsc::channel(ingest.max_queued_claims);
     let most = ingest.max_group_claims;
-    let writer = Writer { relay, max_attempts: ingest.max_attempts, due_after_us: watchdog.first_pause_us() };
+    let writer =
+        Writer { relay, max_attempts: ingest.max_attempts, due_after_us: watchdog.first_pause_us(), key_clock };
     let thread = worker_threads::spawn("ingest writer", move || {
         let mut group = Vec::with_capacity(most);
         while queue.blocking_recv_many(&mut group, most) > 0 {
@@ -122,6 +129,7 @@ struct Writer {
     relay: Arc<Relay>,
     max_attempts: u32,
     due_after_us: i64,
+    key_clock: SharedKeyClock,
 }
 
 impl Writer {
@@ -150,7 +158,9 @@ impl Writer {
         loop {
             let result = self.relay.commit(|connection, publications| {
                 let now_us = publications.now_us();
-                let group = store::store(connection, submissions, now_us, now_us + self.due_after_us)?;
+                let keys_created_at_us = self.key_clock.creation_time_us(now_us);
+                let times = Times { keys_created_at_us, ..Times::at(now_us, self.due_after_us) };
+                let group = store::store(connection, submissions, times)?;
                 publications.publish(group.inserted.iter().map(outgoing::current_event));
                 Ok(group.results)
             });
