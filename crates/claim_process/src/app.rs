@@ -1,6 +1,7 @@
 //! Puts the service together, runs it, and stops it in order.
 
-use crate::claims::{key_purge, writer};
+use crate::claims::key_purge::{self, SharedKeyClock};
+use crate::claims::writer;
 use crate::db;
 use crate::domain::code_list::CodeList;
 use crate::domain::rules::rule_set::RuleSet;
@@ -96,7 +97,10 @@ impl Application {
         let bound = http_server::bind(&settings.http)?;
         let database = open_database(&settings.database)?;
         let relay = Relay::start(&database, &settings.kafka)?;
-        let (ingest, ingest_writer) = writer::start(Arc::clone(&relay), &settings.ingest, &settings.watchdog);
+        let key_clock = SharedKeyClock::open(&database, &settings.idempotency)
+            .context("the time by which idempotency keys are purged could not be read (try again)")?;
+        let (ingest, ingest_writer) =
+            writer::start(Arc::clone(&relay), &settings.ingest, &settings.watchdog, key_clock.clone());
         let outcomes = Outcomes::new(Arc::clone(&relay));
         let consumer = Consumer::start(&settings.kafka, PAYMENT_TOPIC, database.clone(), outcomes)?;
 
@@ -113,7 +117,7 @@ impl Application {
             health.watch("kafka", every, move || kafka.check(&[CLAIM_TOPIC, PAYMENT_TOPIC], every)),
             waiting::start(database.clone(), every),
             forget_idle_clients(&limits),
-            key_purge::start(database.clone(), settings.idempotency.clone()),
+            key_purge::start(database.clone(), settings.idempotency.clone(), key_clock),
         ];
 
         let api = Api::new(ingest, rules, settings, database, Arc::clone(&relay));

@@ -320,6 +320,11 @@ impl WatchdogSettings {
     pub fn first_pause_us(&self) -> i64 {
         dual_db::micros(Duration::from_millis(self.first_pause_ms))
     }
+
+    /// The longest pause before an outcome is requested.
+    pub fn longest_pause(&self) -> Duration {
+        Duration::from_millis(self.first_pause_ms.max(self.max_pause_ms))
+    }
 }
 
 impl ProcessSettings for Settings {

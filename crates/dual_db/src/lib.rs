@@ -7,8 +7,10 @@ mod connection;
 mod damage;
 mod database;
 mod deadline;
+mod due_times;
 mod error;
 mod manager;
+pub mod metrics;
 mod micros;
 mod migrations;
 mod pooler;
@@ -23,6 +25,7 @@ mod url;
 
 pub use connection::Connection;
 pub use database::Database;
+pub use due_times::DueTimes;
 pub use error::{Error, OpenError, Result};
 pub use micros::micros;
 pub use migrations::Migrations;

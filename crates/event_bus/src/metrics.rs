@@ -4,6 +4,7 @@ use metrics::{Unit, describe_counter, describe_gauge};
 
 /// Registers the help text and unit of each metric. Call it once, after the recorder is installed.
 pub fn describe() {
+    dual_db::metrics::describe();
     describe_counter!("dead_letters_total", Unit::Count, "Dead letters that were stored.");
     describe_counter!("events_delivered_total", Unit::Count, "Events that Kafka acknowledged.");
     describe_counter!(

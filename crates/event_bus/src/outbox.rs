@@ -7,8 +7,9 @@
 use crate::OutgoingMessage;
 use crate::schema::outbox;
 use diesel::prelude::*;
-use dual_db::{Connection, Result, load_skipping_locked, on_each_backend};
+use dual_db::{Connection, DueTimes, Result, load_skipping_locked, on_each_backend};
 use std::collections::HashSet;
+use std::time::Duration;
 
 /// Rows in one INSERT, to stay below SQLite's limit on parameters.
 const ROWS_PER_INSERT: usize = 1_000;
@@ -103,6 +104,11 @@ pub(crate) fn not_waiting(connection: &mut Connection, messages: &[OutgoingMessa
     Ok(missing)
 }
 
+/// The due times of the rows, which the sweeper ignores for `lease_us` at most.
+pub(crate) fn due_times(lease_us: i64) -> DueTimes {
+    DueTimes::new("outbox", "send_after_us", Duration::from_micros(u64::try_from(lease_us).unwrap_or(0)))
+}
+
 /// Takes due rows, oldest first, and makes them due again after `lease_us`, so that no other sweeper takes them meanwhile.
 pub(crate) fn take_due(connection: &mut Connection, now_us: i64, limit: i64, lease_us: i64) -> Result<Vec<OutboxRow>> {
     let rows: Vec<OutboxRow> = load_skipping_locked!(
@@ -169,7 +175,7 @@ pub fn pending(connection: &mut Connection) -> Result<i64> {
 pub(crate) mod tests {
     use super::*;
     use dual_db::Database;
-    use test_support::on_both_databases;
+    use test_support::{assert_uses_index, on_both_databases};
 
     pub(crate) fn message(n: usize) -> OutgoingMessage {
         OutgoingMessage {
@@ -197,6 +203,13 @@ pub(crate) mod tests {
             assert_eq!(database.write(|c| take_due(c, 1_600, 5_000, 100)).unwrap().len(), 2_500);
             database.write(|c| delete(c, &taken.iter().map(|row| row.id).collect::<Vec<_>>())).unwrap();
             assert_eq!(database.read(pending).unwrap(), 500);
+        }
+
+        fn the_index_finds_rows_that_are_due_too_late(database: &Database) {
+            database.migrate(&[&crate::MIGRATIONS]).unwrap();
+            for query in due_times(12_000_000).queries() {
+                assert_uses_index(database, &query, "outbox_send_after");
+            }
         }
 
         fn only_a_message_that_is_identical_to_a_row_is_left_out(database: &Database) {

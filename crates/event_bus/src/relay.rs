@@ -170,7 +170,9 @@ impl Relay {
 fn start_sweeper(database: Database, settings: &KafkaSettings, publisher: Arc<Publisher>, lease_us: i64) -> Periodic {
     let limit = settings.outbox.sweep_batch;
     let worker = publisher.worker.clone();
+    let mut due_times = outbox::due_times(lease_us);
     Periodic::spawn("outbox sweeper", Duration::from_millis(settings.outbox.sweep_interval_ms), move || {
+        due_times.check(&database);
         let any_due = database.read(|connection| {
             let now_us = connection.now_us()?;
             outbox::any_due(connection, now_us)

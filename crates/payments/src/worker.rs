@@ -114,7 +114,9 @@ pub fn start_resuming(
     settings: &SagaSettings,
     worker: Worker,
 ) -> Periodic {
+    let mut due_times = executor.due_times();
     Periodic::spawn("saga resumer", Duration::from_millis(settings.resume_interval_ms), move || {
+        executor.check(&mut due_times);
         let room = i64::try_from(dispatcher.room_to_take_up()).unwrap_or(i64::MAX);
         worker.working("the database to take up sagas");
         match executor.resume(room) {

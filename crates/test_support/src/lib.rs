@@ -50,7 +50,7 @@ pub use pgbouncer::PgBouncer;
 pub use renamed_settings::assert_renamed;
 pub use requirement::{kafka_brokers, kcat, pgbouncer, postgres_url};
 pub use running::{Running, run_to_end};
-pub use sql::{allow, count, execute, forbid, number, number_in};
+pub use sql::{allow, assert_uses_index, count, execute, forbid, number, number_in};
 pub use tally::Tally;
 pub use unique::unique;
 pub use waiting::{PATIENCE, eventually, wait_until, within};

@@ -1,6 +1,6 @@
 //! Plain SQL that works on both databases.
 
-use diesel::sql_types::BigInt;
+use diesel::sql_types::{BigInt, Text};
 use diesel::{QueryableByName, RunQueryDsl, sql_query};
 use dual_db::{Connection, Database, on_each_backend};
 
@@ -42,6 +42,39 @@ pub fn count(database: &Database, table: &str) -> i64 {
 pub fn execute(connection: &mut Connection, sql: &str) -> dual_db::Result<()> {
     on_each_backend!(connection, |c| sql_query(sql).execute(c))?;
     Ok(())
+}
+
+#[derive(QueryableByName)]
+struct SqlitePlan {
+    #[diesel(sql_type = Text)]
+    detail: String,
+}
+
+#[derive(QueryableByName)]
+struct PostgresPlan {
+    #[diesel(sql_type = Text, column_name = "QUERY PLAN")]
+    line: String,
+}
+
+/// Asserts that a query is answered from an index. On PostgreSQL, which reads small tables whole, that it can be.
+///
+/// # Panics
+/// If it is not, with the database's plan.
+pub fn assert_uses_index(database: &Database, query: &str, index: &str) {
+    let plan = database.write(|connection| match connection {
+        Connection::Sqlite(c) => {
+            let plan: Vec<SqlitePlan> = sql_query(format!("EXPLAIN QUERY PLAN {query}")).load(c)?;
+            Ok(plan.into_iter().map(|step| step.detail).collect::<Vec<_>>().join("\n"))
+        }
+        Connection::Postgres(c) => {
+            sql_query("SET LOCAL enable_seqscan = off").execute(c)?;
+            let plan: Vec<PostgresPlan> = sql_query(format!("EXPLAIN {query}")).load(c)?;
+            Ok(plan.into_iter().map(|step| step.line).collect::<Vec<_>>().join("\n"))
+        }
+    });
+    let plan = plan.expect("the query can be planned");
+    let sorts = plan.contains("Sort") || plan.contains("TEMP B-TREE");
+    assert!(plan.contains(index) && !sorts, "{query}\n{plan}");
 }
 
 /// Makes a table refuse the rows of an operation, `INSERT` or `DELETE`, as a CHECK does. Only one table at a time.

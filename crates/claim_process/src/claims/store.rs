@@ -27,16 +27,33 @@ pub struct Group {
     pub inserted: Vec<StoredClaim>,
 }
 
-/// Stores a group in the transaction of `connection`. `next_attempt_at_us` is when the watchdog re-requests an outcome that has not
-/// come.
+/// When a group is stored, and what follows from that; in microseconds since 1970.
+#[derive(Debug, Clone, Copy)]
+pub struct Times {
+    /// When it is stored.
+    pub now_us: i64,
+    /// When the watchdog requests an outcome that has not come.
+    pub next_attempt_at_us: i64,
+    /// From when on its idempotency keys are kept.
+    pub keys_created_at_us: i64,
+}
+
+impl Times {
+    /// Stored now, by a clock that is right, with an outcome that is requested after `pause_us`.
+    pub fn at(now_us: i64, pause_us: i64) -> Self {
+        Self { now_us, next_attempt_at_us: now_us + pause_us, keys_created_at_us: now_us }
+    }
+}
+
+/// Stores a group in the transaction of `connection`.
 ///
 /// # Errors
 /// The database's. [`Error::Conflict`] where another transaction took an `external_claim_id` meanwhile and claims of the
 /// group were decided by that claim: they are decided otherwise when the group is run again.
-pub fn store(connection: &mut Connection, group: &[Submission], now_us: i64, next_attempt_at_us: i64) -> Result<Group> {
-    let facts = gather(connection, group, now_us)?;
+pub fn store(connection: &mut Connection, group: &[Submission], times: Times) -> Result<Group> {
+    let facts = gather(connection, group, times.keys_created_at_us)?;
     let decisions = decide(group, &facts);
-    let inserted = insert(connection, group, &decisions, now_us, next_attempt_at_us)?;
+    let inserted = insert(connection, group, &decisions, times)?;
     let decisions = decide_those_not_inserted(connection, group, facts, decisions, &inserted)?;
     release_keys_of_refused(connection, group, &decisions)?;
     let mut totals = Changes::default();
@@ -49,8 +66,8 @@ pub fn store(connection: &mut Connection, group: &[Submission], now_us: i64, nex
 }
 
 /// Claims the group's idempotency keys and reads what its claims meet, in one query of each kind.
-fn gather(connection: &mut Connection, group: &[Submission], now_us: i64) -> Result<Facts> {
-    let key_holders = take_keys(connection, group, now_us)?;
+fn gather(connection: &mut Connection, group: &[Submission], keys_created_at_us: i64) -> Result<Facts> {
+    let key_holders = take_keys(connection, group, keys_created_at_us)?;
     let new: Vec<&Submission> = group.iter().filter(|submission| has_own_key(submission, &key_holders)).collect();
     let digests = new.iter().filter_map(|submission| submission.digest()).copied().collect();
     let active_claims = duplicates::active_claims(connection, &digests)?;
@@ -63,7 +80,7 @@ fn gather(connection: &mut Connection, group: &[Submission], now_us: i64) -> Res
 }
 
 /// Takes the keys that are free for the first claims that have them, and returns the holder of each, new or old.
-fn take_keys(connection: &mut Connection, group: &[Submission], now_us: i64) -> Result<HashMap<String, Holder>> {
+fn take_keys(connection: &mut Connection, group: &[Submission], created_at_us: i64) -> Result<HashMap<String, Holder>> {
     let mut seen = HashSet::new();
     let mut keys: Vec<NewKey> = group
         .iter()
@@ -73,7 +90,7 @@ fn take_keys(connection: &mut Connection, group: &[Submission], now_us: i64) -> 
             idempotency_key: idempotency.key.clone(),
             body_hash: idempotency.body_hash.clone(),
             claim_id: submission.id().to_owned(),
-            created_at_us: now_us,
+            created_at_us,
         })
         .collect();
     // In one order in every transaction, so that two never wait for each other in a circle.
@@ -86,14 +103,13 @@ fn insert(
     connection: &mut Connection,
     group: &[Submission],
     decisions: &[Decision],
-    now_us: i64,
-    next_attempt_at_us: i64,
+    times: Times,
 ) -> Result<Vec<StoredClaim>> {
     let mut claims = Vec::new();
     let mut digests = Vec::new();
     for (submission, decision) in group.iter().zip(decisions) {
         if let Decision::Insert { duplicate_of } = decision {
-            claims.push(to_stored(submission, duplicate_of.as_deref(), now_us, next_attempt_at_us));
+            claims.push(to_stored(submission, duplicate_of.as_deref(), times));
             digests.push(submission.digest());
         }
     }
@@ -185,7 +201,7 @@ fn result(
     })
 }
 
-fn to_stored(submission: &Submission, duplicate_of: Option<&str>, now_us: i64, next_attempt_at_us: i64) -> StoredClaim {
+fn to_stored(submission: &Submission, duplicate_of: Option<&str>, times: Times) -> StoredClaim {
     let claim = &submission.claim;
     let warnings: Vec<_> = duplicate_of.map(likely_duplicate).into_iter().chain(submission.warnings.clone()).collect();
     let row = ClaimRow {
@@ -198,14 +214,14 @@ fn to_stored(submission: &Submission, duplicate_of: Option<&str>, now_us: i64, n
         subscriber_id: claim.subscriber_id.as_str().to_owned(),
         provider_npi: claim.provider_npi.clone(),
         net_fee_cents: claim.net_fee(),
-        submitted_at_us: now_us,
+        submitted_at_us: times.now_us,
         warnings: serde_json::to_string(&warnings).expect("findings are plain data"),
         correlation_id: submission.origin.correlation_id.clone(),
         traceparent: submission.origin.traceparent.clone(),
         version: 1,
         resync_epoch: 0,
         outcome: None,
-        next_attempt_at_us: Some(next_attempt_at_us),
+        next_attempt_at_us: Some(times.next_attempt_at_us),
         request_count: 0,
         voided_at_us: None,
         void_reason: None,

@@ -3,7 +3,8 @@
 //! The writer takes whatever waits, up to a bound and without waiting for more, and stores it in one transaction, so the
 //! cost of the commit is shared and no request blocks the event loop.
 
-use super::store;
+use super::key_purge::SharedKeyClock;
+use super::store::{self, Times};
 use super::submission::{Submission, Submitted};
 use crate::events::outgoing;
 use crate::settings::{IngestSettings, WatchdogSettings};
@@ -112,7 +113,12 @@ impl PendingResult {
 }
 
 /// Starts the writer.
-pub fn start(relay: Arc<Relay>, ingest: &IngestSettings, watchdog: &WatchdogSettings) -> (IngestQueue, JoinHandle<()>) {
+pub fn start(
+    relay: Arc<Relay>,
+    ingest: &IngestSettings,
+    watchdog: &WatchdogSettings,
+    key_clock: SharedKeyClock,
+) -> (IngestQueue, JoinHandle<()>) {
     let (sender, mut queue) = mpsc::channel(ingest.max_queued_claims);
     let most = ingest.max_group_claims;
     let answer_timeout = Duration::from_millis(ingest.answer_timeout_ms);
@@ -123,6 +129,7 @@ pub fn start(relay: Arc<Relay>, ingest: &IngestSettings, watchdog: &WatchdogSett
         answer_timeout,
         due_after_us: watchdog.first_pause_us(),
         worker: worker.clone(),
+        key_clock,
     };
     let thread = worker_threads::spawn("ingest writer", move || {
         let mut group = Vec::with_capacity(most);
@@ -142,6 +149,7 @@ struct Writer {
     answer_timeout: Duration,
     due_after_us: i64,
     worker: Worker,
+    key_clock: SharedKeyClock,
 }
 
 impl Writer {
@@ -200,7 +208,9 @@ impl Writer {
         loop {
             let result = self.relay.commit(|connection, publications| {
                 let now_us = publications.now_us();
-                let group = store::store(connection, submissions, now_us, now_us + self.due_after_us)?;
+                let keys_created_at_us = self.key_clock.creation_time_us(now_us);
+                let times = Times { keys_created_at_us, ..Times::at(now_us, self.due_after_us) };
+                let group = store::store(connection, submissions, times)?;
                 publications.publish(group.inserted.iter().map(outgoing::current_event));
                 Ok(group.results)
             });

@@ -6,8 +6,9 @@ use super::claims::{ClaimRow, StoredClaim, with_details};
 use super::schema::claims;
 use diesel::prelude::*;
 use diesel::result::Error as DieselError;
-use dual_db::{Connection, Error, Result, load_skipping_locked, on_each_backend};
+use dual_db::{Connection, DueTimes, Error, Result, load_skipping_locked, on_each_backend};
 use std::collections::HashMap;
+use std::time::Duration;
 
 /// A claim whose re-request is due.
 #[derive(Debug)]
@@ -75,6 +76,11 @@ fn readable<T>(loaded: Result<T>) -> Result<std::result::Result<T, DieselError>>
         Err(Error::Query(error @ DieselError::DeserializationError(_))) => Ok(Err(error)),
         Err(error) => Err(error),
     }
+}
+
+/// When claims are due, which are re-requested after `longest_pause` at the latest.
+pub fn due_times(longest_pause: Duration) -> DueTimes {
+    DueTimes::new("claims", "next_attempt_at_us", longest_pause)
 }
 
 /// Whether [`lock_overdue`] would find a claim. It takes no lock.

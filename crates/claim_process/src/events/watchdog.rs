@@ -13,7 +13,9 @@ use worker_threads::{Backoff, Pace, Periodic};
 
 /// Starts the watchdog.
 pub fn start(database: Database, relay: Arc<Relay>, settings: WatchdogSettings) -> Periodic {
+    let mut due_times = requests::due_times(settings.longest_pause());
     Periodic::spawn("watchdog", Duration::from_millis(settings.interval_ms), move || {
+        due_times.check(&database);
         if let Err(error) = request_overdue_outcomes(&database, &relay, &settings) {
             tracing::warn!(error = &error as &dyn std::error::Error, "overdue outcomes not re-requested; retrying");
         }

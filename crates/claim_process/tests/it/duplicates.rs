@@ -1,7 +1,7 @@
 //! A claim that equals an active claim: it warns with the earlier claim's id, or is refused, and its neighbours are stored.
 
 use crate::service::{PROVIDERS, assert_totals_agree, claim, line, with_service, with_settings};
-use claim_process::claims::store::store;
+use claim_process::claims::store::{Times, store};
 use claim_process::claims::submission::{Origin, Submission, Submitted};
 use claim_process::db;
 use claim_process::domain::identifiers::random_claim_id;
@@ -42,7 +42,7 @@ pub fn with_external_id(mut body: Value, id: &str) -> Value {
 
 /// Stores a group like the writer. For each claim: whether it was stored, and the id of the claim that it duplicates.
 fn stored(database: &Database, group: &[Submission]) -> Vec<(bool, Option<String>)> {
-    let group = database.write(|connection| store(connection, group, 1_000_000, 2_000_000)).unwrap();
+    let group = database.write(|connection| store(connection, group, Times::at(1_000_000, 1_000_000))).unwrap();
     let results = group.results.iter().map(|result| match result {
         Submitted::Accepted(claim) => (true, named(&claim.row.warnings)),
         Submitted::LikelyDuplicate { claim_id } => (false, Some(claim_id.clone())),

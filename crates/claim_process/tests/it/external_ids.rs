@@ -2,7 +2,7 @@
 
 use crate::idempotency::{store_slowly, submission};
 use crate::service::{Answer, PROVIDERS, assert_totals_agree, claim, line, with_service};
-use claim_process::claims::store::store;
+use claim_process::claims::store::{Times, store};
 use claim_process::claims::submission::Submitted;
 use claim_process::db;
 use dual_db::Connection;
@@ -55,7 +55,7 @@ on_both_databases! {
         let second = std::thread::spawn(move || {
             let results = other.write(|connection| {
                 runs += 1;
-                store(connection, &group, 1_000_000, 2_000_000).map(|group| group.results)
+                store(connection, &group, Times::at(1_000_000, 1_000_000)).map(|group| group.results)
             });
             (runs, results)
         });

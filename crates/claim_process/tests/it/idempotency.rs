@@ -3,7 +3,7 @@
 use crate::service::{
     Answer, PROVIDERS, REAL_CLAIM, Second, assert_totals_agree, claim, line, with_service, with_settings,
 };
-use claim_process::claims::store::store;
+use claim_process::claims::store::{Times, store};
 use claim_process::claims::submission::{IdempotencyKey, Origin, Submission};
 use claim_process::domain::identifiers::random_claim_id;
 use claim_process::domain::limits::Limits;
@@ -46,7 +46,7 @@ pub fn store_slowly(database: &TestDatabase, submission: Submission) -> (Sender<
     let stored = std::thread::spawn(move || {
         database.write(|connection| {
             let now_us = connection.now_us()?;
-            store(connection, std::slice::from_ref(&submission), now_us, now_us + 60_000_000)?;
+            store(connection, std::slice::from_ref(&submission), Times::at(now_us, 60_000_000))?;
             let _ = storing.send(());
             let _ = may_commit.recv_timeout(Duration::from_secs(60));
             Ok(())

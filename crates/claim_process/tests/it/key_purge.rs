@@ -1,10 +1,10 @@
 //! How long an `Idempotency-Key` is remembered, and how old keys are deleted.
 
-use crate::service::{PROVIDERS, claim, with_service, with_settings};
-use claim_process::claims::key_purge::purge;
+use crate::service::{PROVIDERS, Service, claim, with_service, with_settings};
+use claim_process::claims::key_purge::{SharedKeyClock, purge};
 use claim_process::db::idempotency::{NewKey, claim_keys, forget};
 use claim_process::settings::{IdempotencySettings, Settings};
-use test_support::{PATIENCE, TestDatabase, count, eventually, execute, on_both_databases};
+use test_support::{PATIENCE, TestDatabase, count, eventually, execute, number, on_both_databases};
 
 on_both_databases! {
     fn keys_are_forgotten_when_they_are_old_and_no_sooner(database: &TestDatabase) {
@@ -19,9 +19,10 @@ on_both_databases! {
                 "UPDATE idempotency_keys SET created_at_us = created_at_us - {old} WHERE idempotency_key <> 'young'"
             ))).expect("writes");
             let two = IdempotencySettings { max_keys_a_purge: 2, ..settings.clone() };
-            assert_eq!(purge(database.database(), &two).expect("purges"), 2);
-            assert_eq!(purge(database.database(), &two).expect("purges"), 1);
-            assert_eq!(purge(database.database(), &two).expect("purges"), 0);
+            let clock = SharedKeyClock::open(database.database(), &settings).expect("opens");
+            assert_eq!(purge(database.database(), &two, &clock).expect("purges"), 2);
+            assert_eq!(purge(database.database(), &two, &clock).expect("purges"), 1);
+            assert_eq!(purge(database.database(), &two, &clock).expect("purges"), 0);
             assert_eq!(service.post_with_key("young", &claim(PROVIDERS[0], "1.00")).await.status, 200);
             assert_eq!(service.post_with_key("a", &claim(PROVIDERS[0], "1.00")).await.status, 201);
         });
@@ -47,7 +48,13 @@ on_both_databases! {
                 }
                 Ok(())
             }).expect("writes");
-            assert_eq!(purge(database.database(), &settings).expect("purges"), 1);
+            // A restart: what a process trusts begins where the last one ended, and advances by what it runs.
+            database.database().write(|connection| {
+                let now_us = connection.now_us()?;
+                execute(connection, &format!("UPDATE key_clock SET at_us = {now_us}"))
+            }).expect("writes");
+            let clock = SharedKeyClock::open(database.database(), &settings).expect("opens");
+            assert_eq!(purge(database.database(), &settings, &clock).expect("purges"), 1);
             assert_eq!(service.post_with_key("younger", &paid).await.status, 200);
             assert_eq!(service.post_with_key("older", &paid).await.status, 201);
         });
@@ -90,5 +97,44 @@ on_both_databases! {
         assert_eq!(database.write(|connection| forget(connection, 1_000, 9)).expect("forgets"), 1);
         assert_eq!(["after", "at", "before", "long-before"].map(left), [true, true, false, false]);
         assert_eq!(database.write(|connection| forget(connection, 1_000, 9)).expect("forgets"), 0);
+    }
+    fn a_start_with_a_clock_that_is_wrong_makes_no_second_claim_of_a_key(database: &TestDatabase) {
+        let settings = Settings::default().idempotency;
+        // The clock is ahead by so much where the stored times lie back by as much.
+        let shift = |days: i64| {
+            let us = days * 86_400_000_000;
+            database.database().write(|connection| {
+                execute(connection, &format!("UPDATE idempotency_keys SET created_at_us = created_at_us - {us}"))?;
+                execute(connection, &format!("UPDATE key_clock SET at_us = at_us - {us}"))
+            }).expect("writes");
+        };
+        let post = async |service: &Service, key: &str, status: u16| {
+            let answer = service.post_with_key(key, &claim(PROVIDERS[0], "1.00")).await;
+            assert_eq!(answer.status, status, "{key}: {}", answer.body);
+        };
+        with_service(database, async |service| post(&service, "right", 201).await);
+        for (days, key) in [(8, "8-days-ahead"), (3_653, "10-years-ahead"), (-1, "a-day-behind")] {
+            shift(days);
+            // Two starts, as a supervisor makes them.
+            for _ in 0..2 {
+                with_service(database, async |service| {
+                    post(&service, "right", 200).await;
+                    let clock = SharedKeyClock::open(database.database(), &settings).expect("opens");
+                    assert_eq!(purge(database.database(), &settings, &clock).expect("purges"), 0, "{key}");
+                });
+            }
+            with_service(database, async |service| post(&service, key, 201).await);
+            shift(-days);
+            with_service(database, async |service| {
+                for known in ["right", key] {
+                    post(&service, known, 200).await;
+                }
+            });
+        }
+        // The key that was made while the clock was a day behind is as young as it is.
+        let age = "SELECT k.at_us - i.created_at_us AS n FROM key_clock k, idempotency_keys i WHERE idempotency_key = 'a-day-behind'";
+        let age_us = number(database.database(), age);
+        assert!(age_us < 3_600_000_000, "{age_us}");
+        assert_eq!(count(database.database(), "claims"), 4);
     }
 }

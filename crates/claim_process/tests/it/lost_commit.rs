@@ -2,7 +2,7 @@
 //! Each sender must get the same response as if the answer had come, and nothing may be stored twice.
 
 use crate::service::{PROVIDERS, assert_totals_agree, claim};
-use claim_process::claims::store::store;
+use claim_process::claims::store::{Times, store};
 use claim_process::claims::submission::{IdempotencyKey, Origin, Submission, Submitted};
 use claim_process::db;
 use claim_process::domain::identifiers::random_claim_id;
@@ -63,7 +63,7 @@ fn relay(database: &Database) -> Arc<Relay> {
 fn try_to_store(relay: &Relay, group: &[Submission]) -> dual_db::Result<Vec<Submitted>> {
     relay.commit(|connection, publications| {
         let now_us = publications.now_us();
-        let stored = store(connection, group, now_us, now_us + 60_000_000)?;
+        let stored = store(connection, group, Times::at(now_us, 60_000_000))?;
         publications.publish(stored.inserted.iter().map(outgoing::current_event));
         Ok(stored.results)
     })

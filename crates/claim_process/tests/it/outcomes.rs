@@ -7,10 +7,16 @@ use claim_events::{Cause, ClaimEvent, Compensation, Event, KnownOutcome, Outcome
 use claim_process::settings::Settings;
 use reqwest::Method;
 use serde_json::{Value, json};
+use std::sync::LazyLock;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use test_support::{TestDatabase, count, execute, on_both_databases};
 
-/// When a claim is due that is not to be re-requested while a test looks at it: after 2100, in microseconds since 1970.
-const NOT_DUE_YET_US: i64 = 4_102_444_800_000_000;
+/// When a claim is due that is not to be re-requested while a test looks at it, in microseconds since 1970: in nine minutes, as
+/// no claim is due later than after ten.
+static NOT_DUE_YET_US: LazyLock<i64> = LazyLock::new(|| {
+    let at = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later") + Duration::from_secs(540);
+    i64::try_from(at.as_micros()).expect("it is not that late")
+});
 
 fn next_attempt_at(database: &TestDatabase, id: &str, at_us: i64) {
     let sql = format!("UPDATE claims SET next_attempt_at_us = {at_us} WHERE claim_id = '{id}'");
@@ -19,7 +25,7 @@ fn next_attempt_at(database: &TestDatabase, id: &str, at_us: i64) {
 
 /// Asserts that nothing has changed when a claim is due that was not due yet, and that it is published again when it is.
 async fn assert_still_requested(database: &TestDatabase, kafka: &Kafka, id: &str) {
-    let due = format!("claims WHERE claim_id = '{id}' AND next_attempt_at_us = {NOT_DUE_YET_US}");
+    let due = format!("claims WHERE claim_id = '{id}' AND next_attempt_at_us = {}", *NOT_DUE_YET_US);
     assert_eq!(count(database.database(), &due), 1, "it is due when it was due before");
     next_attempt_at(database, id, 1);
     // Claims that waited for what is before them to be handled were published meanwhile.
@@ -175,7 +181,7 @@ on_both_databases! {
             let void = service.request(Method::POST, &format!("/v1/claims/{id}/void"));
             assert_eq!(Answer::of(void.json(&json!({"reason": "a slip"}))).await.status, 202);
             assert_eq!(kafka.published(1).await[0].key, id);
-            next_attempt_at(database, &id, NOT_DUE_YET_US);
+            next_attempt_at(database, &id, *NOT_DUE_YET_US);
             // The settlement, its repeat, and one that contradicts it.
             kafka.outcome(1, &settled(&id, 8_125));
             kafka.outcome(1, &settled(&id, 8_125));
@@ -194,7 +200,7 @@ on_both_databases! {
         with_submitted_and(database, change, async |Submitted { service, kafka, id, partition }| {
             kafka.outcome(1, &settled(&id, 8_125));
             let before = service.claim_with_status(&id, "settled").await;
-            let raised = format!("UPDATE claims SET resync_epoch = 5, next_attempt_at_us = {NOT_DUE_YET_US} WHERE claim_id = '{id}'");
+            let raised = format!("UPDATE claims SET resync_epoch = 5, next_attempt_at_us = {} WHERE claim_id = '{id}'", *NOT_DUE_YET_US);
             database.database().write(|connection| execute(connection, &raised)).unwrap();
             let settlement = |resync_epoch: i64, amount_cents: i64| {
                 PaymentEvent::Settled(claim_events::Settled { resync_epoch, ..as_settled(settled(&id, amount_cents)) })

@@ -4,13 +4,16 @@
 use crate::kafka::{Kafka, connect_to, settled};
 use crate::service::{PROVIDERS, claim, with_settings};
 use claim_events::ClaimEvent;
-use claim_process::db::requests::{any_overdue, lock_overdue};
+use claim_process::db::requests::{any_overdue, due_times, lock_overdue};
 use claim_process::events::watchdog::request_overdue_outcomes;
 use claim_process::settings::{Settings, WatchdogSettings};
 use event_bus::Relay;
 use serde_json::json;
 use std::collections::BTreeSet;
-use test_support::{Tally, TestDatabase, count, eventually, execute, free_address, number, on_both_databases};
+use std::time::Duration;
+use test_support::{
+    Tally, TestDatabase, assert_uses_index, count, eventually, execute, free_address, number, on_both_databases,
+};
 
 /// Re-requests soon and often, and marks a claim after the third time.
 fn impatient(settings: &mut Settings) {
@@ -234,6 +237,39 @@ on_both_databases! {
         assert_eq!((count(database, "outbox"), count(database, &readable)), (1, 1));
         // They are due again later, so that they leave room for others.
         assert_eq!(count(database, "claims WHERE request_count = 1 AND next_attempt_at_us > 1000000"), 3);
+    }
+
+    fn what_was_scheduled_under_a_clock_that_was_ahead_is_requested_at_once(database: &TestDatabase) {
+        let kafka = Kafka::start();
+        let change = |settings: &mut Settings| {
+            kafka.configure(settings);
+            settings.watchdog.first_pause_ms = 600_000;
+        };
+        with_settings(database, change, async |service| {
+            for _ in 0..3 {
+                service.accepted(&claim(PROVIDERS[0], "1.00")).await;
+            }
+            kafka.published(3).await;
+        });
+        // Taken under clocks that were an hour, eight days and ten years ahead.
+        for (id, hours) in [(1, 1), (2, 8 * 24), (3, 3_653 * 24)] {
+            let later = format!("UPDATE claims SET next_attempt_at_us = next_attempt_at_us + {hours} * 3600000000 WHERE id = {id}");
+            database.database().write(|c| execute(c, &later)).expect("writes");
+        }
+        with_settings(database, change, async |_| {
+            kafka.published(3).await;
+            eventually("all were requested", async || {
+                (count(database.database(), "claims WHERE request_count = 1") == 3).then_some(())
+            })
+            .await;
+        });
+    }
+
+    fn the_index_finds_claims_that_are_due_too_late(database: &TestDatabase) {
+        with_settings(database, |_| (), async |_| ());
+        for query in due_times(Duration::from_secs(600)).queries() {
+            assert_uses_index(database.database(), &query, "claims_next_attempt");
+        }
     }
 
     fn a_claim_is_due_from_its_time_on(database: &TestDatabase) {

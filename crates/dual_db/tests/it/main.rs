@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "clippy does not see that what on_both_databases! writes are tests")]
 
 mod damage;
+mod due_times;
 mod outage;
 mod pooler;
 mod silence;

@@ -190,6 +190,21 @@ on_both_databases! {
         relay.stop();
     }
 
+    fn what_was_left_behind_under_a_clock_that_was_ahead_is_sent_at_once(database: &Database) {
+        database.migrate(&[&MIGRATIONS]).unwrap();
+        let now_us = database.read(|c| c.now_us()).unwrap();
+        let day_us = 24 * 3_600_000_000_i64;
+        // An hour, eight days and ten years.
+        for (n, ahead_us) in [(0, day_us / 24), (1, 8 * day_us), (2, 3_653 * day_us)] {
+            database.write(|c| leave_in_outbox(c, &left_behind(outgoing(n)), now_us + ahead_us)).unwrap();
+        }
+        let broker = Broker::start();
+        let relay = Relay::start(database, &broker.settings("group")).unwrap();
+        assert_eq!(bodies(&broker.seen(3)).into_iter().collect::<BTreeSet<_>>(), expected(0..3));
+        outbox_empties(database);
+        relay.stop();
+    }
+
     fn two_instances_sweep_side_by_side_and_send_each_once(database: &Database) {
         database.migrate(&[&MIGRATIONS]).unwrap();
         database.write(|c| (0..600).try_for_each(|n| leave_in_outbox(c, &left_behind(outgoing(n)), 1))).unwrap();

@@ -19,7 +19,7 @@ use crate::messages;
 use crate::settings::Settings;
 use claim_events::OutcomeRecorded;
 use clock::Clock;
-use dual_db::{Connection, Database, Result};
+use dual_db::{Connection, Database, DueTimes, Result};
 use event_bus::{DeadLetter, NewDeadLetters, OutgoingMessage, Relay};
 use report::{Report, alarm};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -245,6 +245,16 @@ impl Executor {
     /// Whether an error is about the saga in hand: its rows are refused, or the database fails it and can be written.
     pub fn is_the_sagas_fault(&self, error: &dual_db::Error) -> bool {
         error.is_refusal() || matches!(error, dual_db::Error::Failed(_)) && self.database.probe_write().is_ok()
+    }
+
+    /// When sagas are due, to be checked before [`Executor::resume`].
+    pub fn due_times(&self) -> DueTimes {
+        schedule::due_times(&self.settings.saga)
+    }
+
+    /// Makes sagas due now that a clock that was ahead made due later than any pause lasts.
+    pub fn check(&self, due_times: &mut DueTimes) {
+        due_times.check(&self.database);
     }
 
     /// Shows a saga that is due as stuck, and leaves it alone for the longest pause.

@@ -4,8 +4,20 @@
 use crate::db::sagas::StoredSaga;
 use crate::domain::saga::{NextAttempt, Saga, WritePlan};
 use crate::settings::SagaSettings;
+use dual_db::DueTimes;
 use std::time::Duration;
 use worker_threads::Backoff;
+
+/// The longest pause that a gateway may demand.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
+
+/// When sagas are due: at the end of a lease or of a pause.
+pub(super) fn due_times(settings: &SagaSettings) -> DueTimes {
+    let pause = Duration::from_millis(settings.max_retry_pause_ms);
+    // Jitter adds a quarter to a pause.
+    let longest = Duration::from_millis(settings.lease_ms).max(pause + pause / 4).max(LONGEST_RETRY_AFTER);
+    DueTimes::new("sagas", "next_attempt_at_us", longest)
+}
 
 /// Takes over when the planned write is to be followed by the next one. `stored` still holds the saga as it was before;
 /// `worker` is the instance that makes the planned call.
@@ -58,7 +70,7 @@ fn stuck_reason(settings: &SagaSettings, saga: &Saga, attempts: u32, last_answer
 fn pause_us(settings: &SagaSettings, claim_id: &str, attempts: u32, retry_after_ms: Option<u64>) -> i64 {
     let pause = Backoff::from_millis(settings.retry_pause_ms, settings.max_retry_pause_ms)
         .pause_with_jitter(attempts, claim_id);
-    dual_db::micros(pause.max(Duration::from_millis(retry_after_ms.unwrap_or(0))))
+    dual_db::micros(pause.max(Duration::from_millis(retry_after_ms.unwrap_or(0)).min(LONGEST_RETRY_AFTER)))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use payments::worker::{AnswerWriter, start_resuming};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
-use test_support::{number, on_both_databases, wait_until};
+use test_support::{assert_uses_index, execute, number, on_both_databases, wait_until};
 use worker_threads::Worker;
 
 const CLAIMS: usize = 50;
@@ -85,6 +85,32 @@ on_both_databases! {
         resuming.stop();
         assert_eq!(hanging.payments(), 1);
         runtime.shutdown_background();
+    }
+
+    fn what_was_leased_under_a_clock_that_was_ahead_is_taken_up_at_once(database: &Database) {
+        let mut patient = one_call_at_once();
+        patient.saga.lease_ms = 60_000;
+        let instance = Instance::with_settings(database, "one", patient.clone());
+        let ids: Vec<String> = (0..3).map(|n| format!("claim{n:017}")).collect();
+        instance.hear_all(&ids.iter().map(|id| event(id, 100, 1)).collect::<Vec<_>>());
+        // Leased under clocks that were an hour, eight days and ten years ahead, by workers that are gone.
+        for (id, hours) in ids.iter().zip([1, 8 * 24, 3_653 * 24]) {
+            let later = format!(
+                "UPDATE sagas SET next_attempt_at_us = next_attempt_at_us + {hours} * 3600000000 WHERE claim_id = '{id}'"
+            );
+            database.write(|c| execute(c, &later)).expect("writes");
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("starts");
+        let (answers, answered) = channel();
+        let dispatcher = Dispatcher::new(Arc::new(Approving::default()), runtime.handle().clone(), &patient, answers);
+        let writer = AnswerWriter::start(instance.executor.clone(), dispatcher.clone(), answered, &patient.saga);
+        let resuming = start_resuming(instance.executor.clone(), dispatcher, &patient.saga);
+        wait_until("all are settled", || ids.iter().all(|id| instance.saga(id).saga.state() == State::Settled));
+        resuming.stop();
+        writer.drain(Duration::from_secs(1));
+        for query in instance.executor.due_times().queries() {
+            assert_uses_index(database, &query, "sagas_next_attempt");
+        }
     }
 
     /// What waits for a gateway that answers nothing would wait for all the time that a stop may take.

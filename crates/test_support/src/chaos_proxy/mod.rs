@@ -7,6 +7,7 @@ mod schedule;
 pub use mode::{Direction, Mode};
 pub use schedule::{Connections, Disturbance, Schedule};
 
+use dual_db::DatabaseSettings;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::runtime::{Builder, Runtime};
@@ -52,6 +53,18 @@ impl ChaosProxy {
         // It listens in every mode, or another process could take the port.
         runtime.spawn(listen(listener, server.to_owned(), Arc::clone(&state)));
         Self { address, state, runtime: Some(runtime) }
+    }
+
+    /// Starts a proxy for the server of a PostgreSQL database. Returns it with the settings to reach the database through it.
+    ///
+    /// # Panics
+    /// If it cannot listen, or the URL is not that of a [`TestDatabase`](crate::TestDatabase).
+    pub fn for_database(settings: &DatabaseSettings) -> (Self, DatabaseSettings) {
+        let (user, host) = settings.url.expose().rsplit_once('@').expect("a user");
+        let (server, name) = host.split_once('/').expect("a name");
+        let proxy = Self::open(server);
+        let url = format!("{user}@{}/{name}", proxy.address()).into();
+        (proxy, DatabaseSettings { url, ..settings.clone() })
     }
 
     /// The address that it listens on.
