@@ -43,8 +43,8 @@ impl PgBouncer {
         // Debian installs it where only root's PATH leads.
         command.env("PATH", format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default()));
         if directory.path().metadata().is_ok_and(|metadata| metadata.uid() == 0) {
-            // It refuses to run as root.
-            command.args(["--user", "nobody"]);
+            // It refuses to run as root. Its package creates this user.
+            command.args(["--user", "postgres"]);
         }
         let process = Running::start(command.arg(&file));
         process.wait_for("the start of PgBouncer", |text| text.contains("process up").then_some(()));
