@@ -108,12 +108,7 @@ fn write(executor: &Executor, dispatcher: &Dispatcher, answers: &[Answer], worke
 }
 
 /// Starts the thread that takes up sagas whose worker stopped or whose pause is over. It reports to `worker`.
-pub fn start_resuming(
-    executor: Executor,
-    dispatcher: Dispatcher,
-    settings: &SagaSettings,
-    worker: Worker,
-) -> Periodic {
+pub fn start_resuming(executor: Executor, dispatcher: Dispatcher, settings: &SagaSettings, worker: Worker) -> Periodic {
     let mut due_times = executor.due_times();
     Periodic::spawn("saga resumer", Duration::from_millis(settings.resume_interval_ms), move || {
         executor.check(&mut due_times);

@@ -65,11 +65,12 @@ fn line(row: &LineRow) -> ClaimLine {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::db::attention::Attention;
     use crate::db::outcome::StoredOutcome;
-    use crate::domain::cents::MOST_CENTS;
-    use crate::domain::identifiers::{ClaimId, Identifier, ProcedureCode};
+    use crate::domain::identifiers::{Identifier, ProcedureCode};
     use crate::domain::raw_claim::MOST_LINES;
-    use claim_events::OutcomeKind;
+    use crate::domain::transition::Status;
+    use claim_events::{Cents, ClaimId, MOST_CENTS, Npi, OutcomeKind};
 
     /// Each field as long as its type allows.
     fn largest_claim() -> StoredClaim {
@@ -90,25 +91,31 @@ mod tests {
         assert!(Identifier::parse(&plan_group).is_some());
         let row = ClaimRow {
             id: 1,
-            claim_id: ClaimId::EXAMPLE.to_owned(),
+            claim_id: ClaimId::parse(ClaimId::EXAMPLE).unwrap(),
             external_claim_id: None,
-            status: "settled".to_owned(),
+            status: Status::Settled,
             needs_attention: false,
             plan_group,
             subscriber_id: String::new(),
-            provider_npi: "1497775530".to_owned(),
-            net_fee_cents: -MOST_CENTS,
+            provider_npi: Npi::parse("1497775530").unwrap(),
+            net_fee_cents: Cents(-MOST_CENTS),
             submitted_at_us: 1_795_000_000_123_456,
             warnings: String::new(),
             correlation_id: "x".repeat(64),
             traceparent: Some("x".repeat(64)),
             version: 2,
             resync_epoch: i64::MIN,
-            outcome: Some(StoredOutcome { kind: OutcomeKind::Settled, version: i64::MIN, at_us: 1, body: String::new() }),
+            outcome: Some(StoredOutcome {
+                kind: OutcomeKind::Settled,
+                version: i64::MIN,
+                at_us: 1,
+                body: String::new(),
+            }),
             next_attempt_at_us: None,
             request_count: 0,
             voided_at_us: Some(1_795_000_000_123_456),
             void_reason: None,
+            attention: Attention::default(),
         };
         StoredClaim { row, lines: (1..=MOST_LINES).map(line).collect(), timeline: Vec::new() }
     }

@@ -51,13 +51,7 @@ pub fn request_overdue_outcomes(database: &Database, relay: &Relay, settings: &W
             if outcome_overdue && !due.attention.outcome_overdue {
                 newly_marked.push((due.claim_id.clone(), request_count));
             }
-            requests::record_request(
-                connection,
-                due.id,
-                now_us + dual_db::micros(pause),
-                request_count,
-                &attention,
-            )?;
+            requests::record_request(connection, due.id, now_us + dual_db::micros(pause), request_count, &attention)?;
         }
         let mut messages = Vec::new();
         let mut unreadable = Vec::new();

@@ -103,8 +103,8 @@ on_both_databases! {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("starts");
         let (answers, answered) = channel();
         let dispatcher = Dispatcher::new(Arc::new(Approving::default()), runtime.handle().clone(), &patient, answers);
-        let writer = AnswerWriter::start(instance.executor.clone(), dispatcher.clone(), answered, &patient.saga);
-        let resuming = start_resuming(instance.executor.clone(), dispatcher, &patient.saga);
+        let writer = AnswerWriter::start(instance.executor.clone(), dispatcher.clone(), answered, &patient.saga, Worker::idle());
+        let resuming = start_resuming(instance.executor.clone(), dispatcher, &patient.saga, Worker::idle());
         wait_until("all are settled", || ids.iter().all(|id| instance.saga(id).saga.state() == State::Settled));
         resuming.stop();
         writer.drain(Duration::from_secs(1));
