@@ -10,9 +10,9 @@ use dual_db::{Connection, Result, on_each_backend};
 pub struct OperatorActionRow {
     /// The claim.
     pub claim_id: String,
-    /// `retry` or `force`.
+    /// `retry`, `force` or `resolve_return`.
     pub action: String,
-    /// The answer that was given in the gateway's place, where it was forced.
+    /// The answer that was given in the gateway's place, where it was forced; the event's id, where a return was resolved.
     pub answer: Option<String>,
     /// Why.
     pub reason: String,

@@ -66,7 +66,7 @@ impl Executor {
                 outcome = ActionOutcome::NoPayment;
                 return Ok(());
             };
-            self.check_key_age(stored, now);
+            self.choose_call(stored, now);
             let state_before = stored.state_name();
             let input = match allowed(action, stored) {
                 Ok(input) => input,

@@ -103,9 +103,9 @@ struct TransferAnswer {
 
 #[derive(Serialize, ToSchema)]
 struct OperatorActionResponse {
-    /// `retry` or `force`.
+    /// `retry`, `force` or `resolve_return`.
     act: String,
-    /// The answer given in the gateway's stead, where it was forced.
+    /// The answer given in the gateway's stead, where it was forced; the event's id, where a return was resolved.
     answer: Option<String>,
     reason: String,
     /// Who, as they call themselves.
@@ -252,6 +252,7 @@ fn disburse_state(disbursement: Disbursement) -> &'static str {
         Disbursement::Declined => "failed",
         Disbursement::Paid { .. } => "done",
         Disbursement::RefundIntended { .. } => "being_undone",
+        Disbursement::RefundFailed { .. } => "refund_failed",
         Disbursement::Refunded | Disbursement::Returned => "undone",
         Disbursement::Owed { .. } => "owed",
     }

@@ -35,6 +35,7 @@ on_both_databases! {
             "INSERT INTO restore_marker (id, at_us, restored, resynced) VALUES (1, 7, TRUE, FALSE)",
             "INSERT INTO operator_actions (claim_id, action, reason, client, state_before, state_after, at_us) \
              VALUES ('c', 'retry', 'because', '127.0.0.1', 'stuck', 'reserving', 1)",
+            "INSERT INTO gateway_returns (event_id, claim_id, amount_cents, received_at_us) VALUES ('e', 'c', 1, 2)",
         ]);
     }
 }
