@@ -16,6 +16,7 @@ use dual_db::{Database, DatabaseSettings};
 use event_bus::{Consumer, Relay};
 use operator_api::{DeadLetterOperations, Operators};
 use service_runtime::health::Health;
+use service_runtime::http_server::HttpSettings;
 use service_runtime::shutdown::waiting_for;
 use service_runtime::{http_server, metrics};
 use std::future::Future;
@@ -159,7 +160,9 @@ impl Application {
         let kafka = Arc::clone(&relay);
         let checking = calls.handle.clone();
         let marked = database.clone();
-        let webhooks = http::Webhooks { gateway: Arc::clone(&gateway), http: settings.http.clone() };
+        let webhook_http = HttpSettings { max_body_bytes: settings.gateway.max_webhook_bytes, ..settings.http.clone() };
+        let webhooks = http::Webhooks { gateway: Arc::clone(&gateway), http: webhook_http };
+        let http_settings = settings.http.clone();
         let periodic = vec![
             worker::start_resuming(executor.clone(), dispatcher.clone(), &settings.saga, resumer_worker),
             worker::start_counting_stuck(database.clone(), every),
@@ -191,7 +194,7 @@ impl Application {
                 .app_data(web::Data::new(dead_letters.clone()))
                 .app_data(web::Data::new(operations.clone()))
                 .app_data(web::Data::new(webhooks.clone()));
-            http::routes(&webhooks.http).serve(config);
+            http::routes(&http_settings).serve(config);
         })?;
         let drain_timeout = Duration::from_millis(settings.saga.drain_timeout_ms);
         Ok(Self { port, server, health, consumer, answer_writer, relay, periodic, calls, drain_timeout })

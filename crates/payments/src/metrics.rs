@@ -36,6 +36,7 @@ pub fn describe() {
         "Gateway responses under an old revision that were not applied."
     );
     describe_counter!("webhooks_refused_total", Unit::Count, "Webhooks that were refused.");
+    describe_counter!("webhooks_taken_total", Unit::Count, "Webhooks that were answered with 2xx, by their type.");
     describe_gauge!("gateway_calls_in_flight", Unit::Count, "Gateway calls in progress or waiting for a permit.");
     describe_gauge!("gateway_concurrency_in_use", Unit::Count, "Gateway calls in progress.");
     describe_gauge!("gateway_concurrency_limit", Unit::Count, "The limit on concurrent gateway calls.");

@@ -2,7 +2,9 @@
 
 use crate::db::{ledger, operator_actions, returns, sagas};
 use crate::domain::saga::State;
+use crate::executor::returns::missing_cents;
 use dual_db::{Database, Result};
+use std::collections::BTreeSet;
 
 pub use crate::db::ledger::{Balance, ClaimBooks, TransferRow, Turnover};
 pub use crate::db::operator_actions::OperatorActionRow;
@@ -56,9 +58,32 @@ pub fn balances(database: &Database, after: &str, limit: i64) -> Result<Vec<Bala
     database.read(|connection| ledger::balances(connection, after, limit))
 }
 
-/// Up to `limit` returns behind the one with the id `after` that could not be booked yet, in the order of their ids.
-pub fn waiting_returns(database: &Database, after: &str, limit: i64) -> Result<Vec<GatewayReturn>> {
-    database.read(|connection| returns::list_waiting(connection, after, limit))
+/// A report that waits.
+#[derive(Debug)]
+pub struct WaitingReturn {
+    /// The report.
+    pub reported: GatewayReturn,
+    /// What is missing until the returns of its payment are a full one, in cents, where that is known.
+    pub missing_cents: Option<i64>,
+}
+
+/// Up to `limit` reports behind the one with the id `after` that could not be booked yet, in the order of their ids.
+pub fn waiting_returns(database: &Database, after: &str, limit: i64) -> Result<Vec<WaitingReturn>> {
+    database.read(|connection| {
+        connection.snapshot(|connection| {
+            let waiting = returns::list_waiting(connection, after, limit)?;
+            let claim_ids: BTreeSet<&str> = waiting.iter().map(|reported| reported.claim_id.as_str()).collect();
+            let missing = missing_cents(connection, &claim_ids.into_iter().collect::<Vec<_>>())?;
+            let missing_of = |reported: &GatewayReturn| {
+                let is_part = reported.kind == returns::PAYMENT_RETURNED && !reported.is_ambiguous;
+                missing.get(&reported.claim_id).copied().filter(|_| is_part)
+            };
+            Ok(waiting
+                .into_iter()
+                .map(|reported| WaitingReturn { missing_cents: missing_of(&reported), reported })
+                .collect())
+        })
+    })
 }
 
 /// The audit, from one snapshot: up to `max_off` claims that are off, and up to `limit` claims behind the one with the id

@@ -83,6 +83,8 @@ pub struct GatewaySettings {
     /// Where it is. There is no default: a payment must not go to a gateway that the operator did not name.
     #[validate(custom(function = "http_url"))]
     pub url: String,
+    /// What the gateway knows us by, sent as `Authorization: Bearer`; without one nothing is sent.
+    pub api_key: Secret,
     /// How long connecting may take, in milliseconds.
     #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
     pub connect_timeout_ms: u64,
@@ -96,11 +98,26 @@ pub struct GatewaySettings {
     /// and not sent again.
     #[validate(range(min = 1, max = 31_622_400_000_u64, message = "must be 1 to 31622400000"))]
     pub key_lifetime_ms: u64,
+    /// How many answers in a row may be indefinite before a payment is looked up by its reference, and what is found adopted,
+    /// each time before its request is sent again.
+    #[validate(range(min = 1, max = 1_000_000, message = "must be 1 to 1000000"))]
+    pub look_up_after_attempts: u32,
+    /// The longest answer that is read, in bytes.
+    #[validate(range(min = 1_024, max = 16_777_216, message = "must be 1024 to 16777216"))]
+    pub max_answer_bytes: usize,
+    /// The longest pause that the gateway may demand by `Retry-After`, in milliseconds.
+    #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
+    pub max_retry_after_ms: u64,
     /// The secret under which the gateway signs its webhooks; without one, none are taken.
     pub webhook_secret: Secret,
+    /// The secret before that one: as long as it is set, webhooks that are signed under it are taken, too.
+    pub webhook_secret_previous: Secret,
     /// How far the time of a webhook's signature may be from now, in seconds.
     #[validate(range(min = 1, max = 86_400, message = "must be 1 to 86400"))]
     pub webhook_tolerance_s: u32,
+    /// The longest webhook that is read, in bytes; a longer one is answered with 413.
+    #[validate(range(min = 1_024, max = 16_777_216, message = "must be 1024 to 16777216"))]
+    pub max_webhook_bytes: usize,
     /// The most calls under way at once, whatever the gateway can take; the ceiling of [`ConcurrencySettings`].
     #[validate(range(min = 1, max = 10_000, message = "must be 1 to 10000"))]
     pub max_concurrent_calls: usize,
@@ -211,12 +228,18 @@ impl Default for Settings {
             gateway: GatewaySettings {
                 adapter: GatewayAdapter::KeyedJson,
                 url: String::new(),
+                api_key: Secret::default(),
                 connect_timeout_ms: 1_000,
                 read_timeout_ms: 5_000,
                 request_timeout_ms: 5_000,
                 key_lifetime_ms: 24 * 3_600 * 1_000,
+                look_up_after_attempts: 3,
+                max_answer_bytes: 64 * 1024,
+                max_retry_after_ms: 300_000,
                 webhook_secret: Secret::default(),
+                webhook_secret_previous: Secret::default(),
                 webhook_tolerance_s: 300,
+                max_webhook_bytes: 64 * 1024,
                 max_concurrent_calls: 256,
                 concurrency: ConcurrencySettings { floor: 1, start: 8, idle_ms: 10_000, longest_rest_ms: 1_000 },
             },
@@ -314,8 +337,14 @@ mod tests {
     fn secrets_are_read_and_never_shown() {
         let mut set = vec![("DATABASE__URL", "postgres://payments:hunter2@db/payments?password=hunter2")];
         set.extend(
-            ["KAFKA__SECURITY__SASL_PASSWORD", "KAFKA__SECURITY__KEY_PASSWORD", "GATEWAY__WEBHOOK_SECRET"]
-                .map(|secret| (secret, "hunter2")),
+            [
+                "KAFKA__SECURITY__SASL_PASSWORD",
+                "KAFKA__SECURITY__KEY_PASSWORD",
+                "GATEWAY__API_KEY",
+                "GATEWAY__WEBHOOK_SECRET",
+                "GATEWAY__WEBHOOK_SECRET_PREVIOUS",
+            ]
+            .map(|secret| (secret, "hunter2")),
         );
         let environment = set.iter().map(|(name, value)| (format!("{PREFIX}__{name}"), (*value).to_owned()));
         let loaded = load::<Settings>(PREFIX, Settings::RENAMED, None, environment).expect("settings");
@@ -324,7 +353,9 @@ mod tests {
             database.url.expose(),
             kafka.security.sasl_password.expose(),
             kafka.security.key_password.expose(),
+            gateway.api_key.expose(),
             gateway.webhook_secret.expose(),
+            gateway.webhook_secret_previous.expose(),
         ] {
             assert!(read.contains("hunter2"));
         }

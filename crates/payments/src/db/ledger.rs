@@ -1,7 +1,7 @@
 //! The ledger's table: transfers are added and read, never changed. Its unique keys hold what the ledger promises.
 
 use super::schema::ledger_transfers;
-use crate::domain::ledger::{Kind, Transfer, Weight, transfer_id};
+use crate::domain::ledger::{Kind, Transfer, Weight};
 use crate::domain::saga::State;
 use diesel::prelude::*;
 use diesel::sql_query;
@@ -49,14 +49,10 @@ pub fn book(connection: &mut Connection, transfer: &Transfer, now_us: i64) -> Re
     Ok(())
 }
 
-/// How much a claim's transfer of a kind moved, where it is booked.
-pub fn amount_cents(connection: &mut Connection, claim_id: &str, kind: Kind) -> Result<Option<i64>> {
+/// How much the transfer with this id moved, where it is booked.
+pub fn amount_cents(connection: &mut Connection, transfer_id: &str) -> Result<Option<i64>> {
     Ok(on_each_backend!(connection, |c| {
-        ledger_transfers::table
-            .find(transfer_id(claim_id, kind))
-            .select(ledger_transfers::amount_cents)
-            .first(c)
-            .optional()
+        ledger_transfers::table.find(transfer_id).select(ledger_transfers::amount_cents).first(c).optional()
     })?)
 }
 

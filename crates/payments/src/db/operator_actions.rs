@@ -1,7 +1,7 @@
 //! Operator actions on payments: added and read, never changed.
 
 use super::schema::operator_actions;
-use crate::domain::saga::{ActionKind, Forced, PaymentState};
+use crate::domain::saga::ActionKind;
 use diesel::prelude::*;
 use dual_db::{Connection, Result, on_each_backend};
 
@@ -13,18 +13,18 @@ pub struct OperatorActionRow {
     pub claim_id: String,
     /// What kind of action it was.
     pub action: ActionKind,
-    /// The answer that was given in the gateway's place, where it was forced.
-    pub answer: Option<Forced>,
+    /// The answer that was given in the gateway's place, where it was forced; the event's id, where a return was resolved.
+    pub answer: Option<String>,
     /// Why.
     pub reason: String,
     /// Who, as they call themselves.
     pub operator: Option<String>,
     /// From which address.
     pub client: String,
-    /// Where the payment stood.
-    pub state_before: PaymentState,
+    /// Where the payment stood, or the return.
+    pub state_before: String,
     /// Where it stood then.
-    pub state_after: PaymentState,
+    pub state_after: String,
     /// When.
     pub at_us: i64,
 }

@@ -46,6 +46,10 @@ diesel::table! {
         amount_cents -> BigInt,
         received_at_us -> BigInt,
         applied_at_us -> Nullable<BigInt>,
+        kind -> Text,
+        refund_key -> Nullable<Text>,
+        is_ambiguous -> Bool,
+        resolved_at_us -> Nullable<BigInt>,
     }
 }
 

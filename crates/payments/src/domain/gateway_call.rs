@@ -58,6 +58,13 @@ pub enum PayAnswer {
         /// Its own code.
         code: String,
     },
+    /// Only a look-up can tell: the gateway has it as pending, or knows the key from another request.
+    Pending {
+        /// How long the gateway demands to be left alone, in milliseconds.
+        retry_after_ms: Option<u64>,
+    },
+    /// The gateway does not accept our credentials, and did nothing.
+    Unauthorized,
     /// It is not known: a time-out, a 5xx, a lost connection, nonsense, or "come back later".
     Unknown {
         /// How long the gateway demands to be left alone, in milliseconds.
@@ -72,6 +79,15 @@ pub enum RefundAnswer {
     Refunded,
     /// It had come back by itself.
     AlreadyReturned,
+    /// The refund of this key failed, for good, perhaps after it was approved.
+    Failed,
+    /// Only a look-up can tell: the gateway has it as pending, or knows the key from another request.
+    Pending {
+        /// How long the gateway demands to be left alone, in milliseconds.
+        retry_after_ms: Option<u64>,
+    },
+    /// The gateway does not accept our credentials, and did nothing.
+    Unauthorized,
     /// It is not known.
     Unknown {
         /// How long the gateway demands to be left alone, in milliseconds.
@@ -104,6 +120,13 @@ pub enum LookUpAnswer {
         /// What it paid, in cents.
         amount_cents: i64,
     },
+    /// It has the payment, or its refund, as pending.
+    Pending {
+        /// How long the gateway demands to be left alone, in milliseconds.
+        retry_after_ms: Option<u64>,
+    },
+    /// The gateway does not accept our credentials.
+    Unauthorized,
     /// It is not known.
     Unknown {
         /// How long the gateway demands to be left alone, in milliseconds.

@@ -1,6 +1,7 @@
 //! The ledger: double entry, whole cents, append-only. A transfer moves an amount from one account's credit to another's
 //! debit; nothing is ever changed or deleted, a mistake is undone by a transfer that names the one it reverses.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use text_enum::text_enum;
 use utoipa::ToSchema;
@@ -39,7 +40,8 @@ impl fmt::Display for Account {
 }
 
 text_enum! {
-    /// What a transfer is for. There is at most one of each kind for a claim, and its id ends with the kind's text.
+    /// What a transfer is for. There is at most one of each kind for a claim, but where a refund fails after it was booked: then
+    /// [`Repeats`] numbers what is booked again. Its id ends with the kind's text, or with that and the number.
     #[derive(PartialOrd, Ord, ToSchema)]
     #[schema(as = TransferKind)]
     pub enum Kind {
@@ -64,6 +66,8 @@ text_enum! {
         OpenReceivable = "open_receivable",
         /// Undoes that: the money came back after all.
         CloseReceivable = "close_receivable",
+        /// Provider payable to cash: undoes a refund that failed after it was approved.
+        RefundFailed = "refund_failed",
     }
 }
 
@@ -81,10 +85,10 @@ text_enum! {
     }
 }
 
-/// One transfer. Its id is derived from the claim and the kind, so that writing it twice is refused by the database.
+/// One transfer. Its id is derived from the claim, the kind and its number among those, so that writing it twice is refused by the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transfer {
-    /// `<claim id>.<kind>`.
+    /// `<claim id>.<kind>`, and from the second of this kind on `.<number>`.
     pub id: String,
     /// The claim it belongs to.
     pub claim_id: String,
@@ -104,9 +108,18 @@ pub struct Transfer {
     pub reverses: Option<String>,
 }
 
-/// The id of a claim's transfer of a kind.
+/// The id of a claim's first transfer of a kind.
 pub fn transfer_id(claim_id: &str, kind: Kind) -> String {
     format!("{claim_id}.{kind}")
+}
+
+/// How often a claim's money came back and went out again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Repeats {
+    /// Refunds that were booked and then failed.
+    pub reopened: u32,
+    /// Receivables for a payment that were closed.
+    pub closed_receivables: u32,
 }
 
 /// Whose money it is about: what every transfer of a claim needs to know.
@@ -118,9 +131,29 @@ pub struct Parties<'a> {
     pub plan_group: &'a str,
     /// The provider that is paid.
     pub provider_npi: &'a str,
+    /// What happened to the claim's money before.
+    pub repeats: Repeats,
 }
 
 impl Parties<'_> {
+    /// The id of the claim's next transfer of a kind, or of the last one where that stands.
+    pub fn transfer_id(&self, kind: Kind) -> String {
+        let before = match kind {
+            Kind::Refund | Kind::Return | Kind::RefundFailed => self.repeats.reopened,
+            Kind::OpenReceivable | Kind::CloseReceivable => self.repeats.closed_receivables,
+            _ => 0,
+        };
+        numbered(transfer_id(self.claim_id, kind), before)
+    }
+
+    /// The id of the transfer by which the money went out last.
+    fn money_out_id(&self) -> String {
+        match self.repeats.reopened.checked_sub(1) {
+            None => transfer_id(self.claim_id, Kind::Disburse),
+            Some(before) => numbered(transfer_id(self.claim_id, Kind::RefundFailed), before),
+        }
+    }
+
     /// The transfer of a kind; `amount_cents` is more than zero. `undone` is the transfer that a reverse undoes.
     pub fn transfer(&self, kind: Kind, amount_cents: i64) -> Transfer {
         let budget = || Account::PlanBudget(self.plan_group.to_owned());
@@ -128,7 +161,7 @@ impl Parties<'_> {
         let receivable = || Account::Receivable(self.provider_npi.to_owned());
         let (debit, credit) = match kind {
             Kind::Reserve | Kind::Post | Kind::Release => (budget(), payable()),
-            Kind::Disburse => (payable(), Account::Cash),
+            Kind::Disburse | Kind::RefundFailed => (payable(), Account::Cash),
             Kind::Refund | Kind::Return => (Account::Cash, payable()),
             Kind::Reverse => (payable(), budget()),
             Kind::Receivable => (receivable(), budget()),
@@ -140,9 +173,9 @@ impl Parties<'_> {
             Kind::Release => Weight::Void,
             _ => Weight::Posted,
         };
-        let id_of = |kind| Some(transfer_id(self.claim_id, kind));
+        let id_of = |kind| Some(self.transfer_id(kind));
         Transfer {
-            id: transfer_id(self.claim_id, kind),
+            id: self.transfer_id(kind),
             claim_id: self.claim_id.to_owned(),
             kind,
             debit,
@@ -151,7 +184,8 @@ impl Parties<'_> {
             weight,
             ends_pending: if matches!(kind, Kind::Post | Kind::Release) { id_of(Kind::Reserve) } else { None },
             reverses: match kind {
-                Kind::Refund | Kind::Return => id_of(Kind::Disburse),
+                Kind::Refund | Kind::Return => Some(self.money_out_id()),
+                Kind::RefundFailed => id_of(Kind::Refund),
                 Kind::Reverse => id_of(Kind::Post),
                 Kind::CloseReceivable => id_of(Kind::OpenReceivable),
                 _ => None,
@@ -159,7 +193,7 @@ impl Parties<'_> {
         }
     }
 
-    /// Undoes a receivable.
+    /// Undoes a receivable of a net fee below zero.
     pub fn reverse_receivable(&self, amount_cents: i64) -> Transfer {
         let booked = self.transfer(Kind::Receivable, amount_cents);
         Transfer {
@@ -173,11 +207,17 @@ impl Parties<'_> {
     }
 }
 
+/// The id of one that has so many of its kind before it.
+fn numbered(first_id: String, before: u32) -> String {
+    if before == 0 { first_id } else { format!("{first_id}.{}", before + 1) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const PARTIES: Parties<'_> = Parties { claim_id: "claim", plan_group: "plan", provider_npi: "npi" };
+    const FIRST: Repeats = Repeats { reopened: 0, closed_receivables: 0 };
+    const PARTIES: Parties<'_> = Parties { claim_id: "claim", plan_group: "plan", provider_npi: "npi", repeats: FIRST };
 
     #[test]
     fn each_transfer_names_what_it_ends_or_reverses() {
@@ -188,6 +228,7 @@ mod tests {
             (Kind::Disburse, None, None),
             (Kind::Refund, None, Some("claim.disburse")),
             (Kind::Return, None, Some("claim.disburse")),
+            (Kind::RefundFailed, None, Some("claim.refund")),
             (Kind::Reverse, None, Some("claim.post")),
             (Kind::Receivable, None, None),
             (Kind::OpenReceivable, None, None),
@@ -200,10 +241,32 @@ mod tests {
     }
 
     #[test]
+    fn what_is_booked_again_has_a_number_and_undoes_the_last_one() {
+        let names = |repeats, kind| {
+            let transfer = Parties { repeats, ..PARTIES }.transfer(kind, 100);
+            (transfer.id, transfer.reverses.unwrap_or_default())
+        };
+        let again = Repeats { reopened: 1, closed_receivables: 1 };
+        let third = Repeats { reopened: 2, ..again };
+        for (repeats, kind, id, reverses) in [
+            (again, Kind::Refund, "claim.refund.2", "claim.refund_failed"),
+            (again, Kind::Return, "claim.return.2", "claim.refund_failed"),
+            (again, Kind::RefundFailed, "claim.refund_failed.2", "claim.refund.2"),
+            (third, Kind::Refund, "claim.refund.3", "claim.refund_failed.2"),
+            (again, Kind::OpenReceivable, "claim.owe.2", ""),
+            (again, Kind::CloseReceivable, "claim.acquit.2", "claim.owe.2"),
+            (third, Kind::Reverse, "claim.reverse", "claim.post"),
+        ] {
+            assert_eq!(names(repeats, kind), (id.to_owned(), reverses.to_owned()), "{kind:?}, {repeats:?}");
+        }
+    }
+
+    #[test]
     fn what_undoes_a_transfer_moves_the_same_amount_back() {
         for (done, undone) in [
             (PARTIES.transfer(Kind::Disburse, 100), PARTIES.transfer(Kind::Refund, 100)),
             (PARTIES.transfer(Kind::Disburse, 100), PARTIES.transfer(Kind::Return, 100)),
+            (PARTIES.transfer(Kind::Refund, 100), PARTIES.transfer(Kind::RefundFailed, 100)),
             (PARTIES.transfer(Kind::Post, 100), PARTIES.transfer(Kind::Reverse, 100)),
             (PARTIES.transfer(Kind::OpenReceivable, 100), PARTIES.transfer(Kind::CloseReceivable, 100)),
             (PARTIES.transfer(Kind::Receivable, 100), PARTIES.reverse_receivable(100)),

@@ -222,7 +222,7 @@ impl Executor {
                 for mut stored in due {
                     in_hand = Some(stored.saga.claim_id.clone());
                     stored.saga = stored.saga.under(now.marker.marker);
-                    self.check_key_age(&mut stored, now);
+                    self.choose_call(&mut stored, now);
                     let result = saga::advance(stored.saga.clone(), Input::Resume);
                     self.apply_effects(connection, &mut stored, result, now, out)?;
                 }
@@ -304,7 +304,7 @@ impl Executor {
         let attention_before = stored.as_ref().map_or(0, |stored| stored.attention_revision);
         let (mut stored, result) = match stored {
             Some(mut stored) => {
-                self.check_key_age(&mut stored, now);
+                self.choose_call(&mut stored, now);
                 if event.update.version > stored.saga.claim_version {
                     stored.cause_id.clone_from(&event.event_id);
                     stored.traceparent.clone_from(&event.traceparent);
@@ -378,12 +378,11 @@ impl Executor {
         }
     }
 
-    /// Before anything makes the saga call: a payment's key that the gateway may have forgotten is not sent. A refund's may be:
-    /// whatever the key, money comes back once a payment.
-    fn check_key_age(&self, stored: &mut StoredSaga, now: Now) {
-        if self.key_expired(stored, now) {
-            stored.saga = stored.saga.clone().past_key_lifetime();
-        }
+    /// Before anything makes the saga call: after some unclear answers the payment is looked up first, and a payment's key that
+    /// the gateway may have forgotten is not sent. A refund's may be: whatever the key, money comes back once a payment.
+    fn choose_call(&self, stored: &mut StoredSaga, now: Now) {
+        let saga = stored.saga.clone().after_unclear_answers(self.settings.gateway.look_up_after_attempts);
+        stored.saga = if self.key_expired(stored, now) { saga.past_key_lifetime() } else { saga };
     }
 
     /// Whether the gateway may have forgotten the payment's key by the time it is sent: a call that is planned now may be

@@ -66,7 +66,7 @@ impl Executor {
                 outcome = ActionOutcome::NoPayment;
                 return Ok(());
             };
-            self.check_key_age(stored, now);
+            self.choose_call(stored, now);
             let state_before = stored.state();
             let input = match allowed(action, stored) {
                 Ok(input) => input,
@@ -75,7 +75,7 @@ impl Executor {
                     return Ok(());
                 }
             };
-            let answer = if let Input::Forced(answer) = input { Some(answer) } else { None };
+            let answer = if let Input::Forced(answer) = input { Some(answer.to_string()) } else { None };
             let result = saga::advance(stored.saga.clone(), input);
             if result.1.iter().any(|effect| matches!(effect, Effect::Stuck(_))) {
                 let why = "that contradicts what is known of this payment: look at its transfers".to_owned();
@@ -91,8 +91,8 @@ impl Executor {
                 reason: actor.reason.clone(),
                 operator: actor.operator.clone(),
                 client: actor.client.clone(),
-                state_before,
-                state_after: stored.state(),
+                state_before: state_before.to_string(),
+                state_after: stored.state().to_string(),
                 at_us: now.us,
             };
             operator_actions::insert(connection, &row)?;

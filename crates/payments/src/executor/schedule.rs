@@ -2,7 +2,7 @@
 //! to be written.
 
 use crate::db::sagas::StoredSaga;
-use crate::domain::saga::{NextAttempt, Saga, WritePlan};
+use crate::domain::saga::{Inquiry, NextAttempt, Saga, WritePlan};
 use crate::settings::SagaSettings;
 use dual_db::DueTimes;
 use std::time::Duration;
@@ -23,6 +23,10 @@ pub(super) fn due_times(settings: &SagaSettings) -> DueTimes {
 /// `worker` is the instance that makes the planned call.
 pub(super) fn schedule(stored: &mut StoredSaga, plan: &WritePlan, settings: &SagaSettings, worker: &str, now_us: i64) {
     let after = |ms| Some(now_us.saturating_add(dual_db::micros(Duration::from_millis(ms))));
+    if plan.saga.failed_refunds != stored.saga.failed_refunds {
+        // The answer to a call for the refund that failed must not be taken for that to the next one.
+        stored.call_revision = 0;
+    }
     match plan.next_attempt() {
         NextAttempt::AfterLease => {
             if plan.saga.waiting() != stored.saga.waiting() {
@@ -40,7 +44,10 @@ pub(super) fn schedule(stored: &mut StoredSaga, plan: &WritePlan, settings: &Sag
         NextAttempt::Retry { attempts, retry_after_ms } => {
             stored.next_attempt_at_us =
                 Some(now_us + pause_us(settings, &plan.saga.claim_id, attempts, retry_after_ms));
-            stored.stuck_reason = stuck_reason(settings, &plan.saga, attempts, stored.last_answer.as_deref());
+            // That the gateway does not let us in says nothing of this payment.
+            if plan.saga.attempts.unauthorized == 0 {
+                stored.stuck_reason = stuck_reason(settings, &plan.saga, attempts, stored.last_answer.as_deref());
+            }
         }
         NextAttempt::Never => {
             stored.next_attempt_at_us = None;
@@ -60,6 +67,8 @@ fn stuck_reason(settings: &SagaSettings, saga: &Saga, attempts: u32, last_answer
         format!(
             "claim_process has not recorded the outcome, which was published {attempts} times; it is still republished"
         )
+    } else if saga.inquiry == Inquiry::Pending {
+        format!("the gateway had it as pending in {attempts} look-ups; it is still looked up")
     } else {
         let last = last_answer.map(|answer| format!(" (the last: {answer})")).unwrap_or_default();
         format!("the gateway gave no definite answer to {attempts} requests{last}; the request is still being sent")
@@ -77,7 +86,7 @@ fn pause_us(settings: &SagaSettings, claim_id: &str, attempts: u32, retry_after_
 mod tests {
     use super::*;
     use crate::domain::restore_marker::RestoreMarker;
-    use crate::domain::saga::{self, Call, ClaimUpdate, Disbursement, Effect};
+    use crate::domain::saga::{self, Attempts, Call, ClaimUpdate, Disbursement, Effect};
     use crate::settings::Settings;
     use std::convert::Infallible;
 
@@ -181,6 +190,27 @@ mod tests {
         // The gateway demands more than the pause; it does not shorten one.
         assert_eq!(scheduled(paying(), paying(), retry(2, Some(5_000))).0, Some(5_000_000));
         assert_eq!(scheduled(paying(), paying(), retry(2, Some(1))).0, next_us);
+    }
+
+    #[test]
+    fn not_being_let_in_makes_nothing_stuck_and_leaves_stuck_what_was() {
+        let unauthorized = |after: Saga| Saga { attempts: Attempts { unauthorized: 9, ..after.attempts }, ..after };
+        let retry = || vec![Effect::RetryLater { attempts: 9, retry_after_ms: None }];
+        let (_, _, _, stuck) = scheduled(paying(), unauthorized(paying()), retry());
+        assert_eq!(stuck, text("before"));
+    }
+
+    #[test]
+    fn what_is_pending_is_shown_as_that_once_it_is_stuck() {
+        let retry = vec![Effect::RetryLater { attempts: 3, retry_after_ms: None }];
+        let (_, _, _, stuck) = scheduled(paying(), Saga { inquiry: Inquiry::Pending, ..paying() }, retry);
+        assert_eq!(stuck, text("the gateway had it as pending in 3 look-ups; it is still looked up"));
+    }
+
+    #[test]
+    fn no_call_for_a_refund_that_failed_can_be_answered_any_more() {
+        let failed = Saga { failed_refunds: 1, ..refunding() };
+        assert_eq!(scheduled(refunding(), failed, vec![Effect::Stuck("now")]).2, 0);
     }
 
     #[test]

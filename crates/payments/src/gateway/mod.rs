@@ -43,8 +43,8 @@ pub struct RefundRequest<'a> {
 #[derive(Clone, Copy)]
 #[allow(missing_debug_implementations, reason = "the header is a function, and a body is never logged")]
 pub struct WebhookRequest<'a> {
-    /// The value of a header, by its lower-case name.
-    pub header: &'a dyn Fn(&str) -> Option<String>,
+    /// The values of a header, by its lower-case name: one for each time that it occurs.
+    pub header: &'a dyn Fn(&str) -> Vec<String>,
     /// The whole body.
     pub body: &'a [u8],
     /// The time now, in seconds since 1970 (UTC).
@@ -54,14 +54,30 @@ pub struct WebhookRequest<'a> {
 /// What a gateway reports without having been called.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
-    /// A payment was returned by itself.
-    PaymentReturned {
+    /// Something that concerns a payment.
+    Concerns {
         /// The gateway's id of this notice: a repeat has the same one.
         event_id: String,
         /// The claim id.
         reference: String,
-        /// How much, in cents; from 1 to [`MOST_CENTS`](crate::domain::ledger::MOST_CENTS).
+        /// How much money it is about, in cents; from 1 to [`MOST_CENTS`](crate::domain::ledger::MOST_CENTS).
         amount_cents: i64,
+        /// What happened.
+        report: Report,
+    },
+    /// Something else, by its type: one of a bounded number of names, for a metric.
+    NoConcern(&'static str),
+}
+
+/// What happened to a payment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Report {
+    /// It was returned by itself, in whole or in part.
+    PaymentReturned,
+    /// A refund of it failed, which may have been approved before.
+    RefundFailed {
+        /// The idempotency key of that refund.
+        key: String,
     },
 }
 
@@ -77,9 +93,9 @@ pub enum WebhookError {
         /// A sentence for its sender.
         why: &'static str,
     },
-    /// Its body cannot be read.
+    /// Its body is not an event.
     Malformed(String),
-    /// It is of a type, currency or amount that is not understood.
+    /// It concerns a payment, and what it reports of it cannot be placed: a currency or an amount that is not ours.
     NotUnderstood(String),
 }
 
@@ -97,7 +113,7 @@ pub trait Gateway: Send + Sync + 'static {
     /// Looks a payment up by its key and its reference. That it is not found proves nothing: its request may still arrive.
     fn look_up<'a>(&'a self, key: &'a str, reference: &'a str) -> Answering<'a, Reply<LookUpAnswer>>;
 
-    /// Whether it answers at all; the error is a sentence for a health check.
+    /// Whether it can be worked with: it answers, and lets us in. The error is a sentence for a health check.
     fn check(&self) -> Answering<'_, Result<(), String>>;
 
     /// Verifies a webhook, and reads what it reports. A gateway without webhooks accepts none.

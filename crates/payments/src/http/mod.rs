@@ -29,5 +29,6 @@ pub fn routes(http: &HttpSettings) -> Routes {
     operator_api::dead_letter_routes(routes, |route| route)
         .route(route!(concurrency::now))
         .route(route!(returns::list))
+        .route(route!(returns::resolve))
         .route(route!(webhook::post))
 }

@@ -1,7 +1,7 @@
 //! `GET /v1/payments/{claim_id}`: the state of a claim's payment, step by step, with its transfers.
 
 use crate::domain::ledger::{Kind, Weight};
-use crate::domain::saga::{ActionKind, Disbursement, Forced, PaymentState, Reservation};
+use crate::domain::saga::{ActionKind, Disbursement, PaymentState, Reservation};
 use crate::queries::{OperatorActionRow, Payment, StoredSaga, TransferRow, find_payment};
 use actix_web::{HttpResponse, web};
 use claim_events::Cents;
@@ -70,6 +70,8 @@ text_enum! {
         Done = "done",
         /// It is being compensated.
         BeingUndone = "being_undone",
+        /// Its compensation failed after it was approved.
+        RefundFailed = "refund_failed",
         /// It is compensated.
         Undone = "undone",
         /// It could not be compensated: the provider owes what was paid.
@@ -111,15 +113,15 @@ struct TransferAnswer {
 #[derive(Serialize, ToSchema)]
 struct OperatorActionResponse {
     act: ActionKind,
-    /// The answer given in the gateway's stead, where it was forced.
-    answer: Option<Forced>,
+    /// The answer given in the gateway's stead, where it was forced; the event's id, where a return was resolved.
+    answer: Option<String>,
     reason: String,
     /// Who, as they call themselves.
     operator: Option<String>,
     /// The address of the client.
     client: String,
-    state_before: PaymentState,
-    state_after: PaymentState,
+    state_before: String,
+    state_after: String,
     #[schema(value_type = Time)]
     at: String,
 }
@@ -267,6 +269,7 @@ fn disburse_state(disbursement: Disbursement) -> StepState {
         Disbursement::Declined => StepState::Failed,
         Disbursement::Paid { .. } => StepState::Done,
         Disbursement::RefundIntended { .. } => StepState::BeingUndone,
+        Disbursement::RefundFailed { .. } => StepState::RefundFailed,
         Disbursement::Refunded | Disbursement::Returned => StepState::Undone,
         Disbursement::Owed { .. } => StepState::Owed,
     }

@@ -8,6 +8,8 @@ use payments::gateway::{Gateway, PayRequest, RefundRequest};
 use payments::settings::{GatewayAdapter, GatewaySettings, PREFIX, Settings};
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use test_support::Tally;
 
@@ -17,6 +19,11 @@ const REFUND: RefundRequest<'_> = RefundRequest { key: "claim.refund", reference
 
 /// A gateway that always answers like this.
 fn gateway(status: u16, body: &'static str, headers: &'static [(&'static str, &'static str)]) -> KeyedJsonGateway {
+    adapter(&serve(status, body, headers))
+}
+
+/// The address of a server that always answers like this.
+fn serve(status: u16, body: &'static str, headers: &'static [(&'static str, &'static str)]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("bound").port();
     let server = HttpServer::new(move || {
@@ -30,7 +37,7 @@ fn gateway(status: u16, body: &'static str, headers: &'static [(&'static str, &'
         }))
     });
     actix_web::rt::spawn(server.workers(1).disable_signals().listen(listener).expect("listens").run());
-    adapter(&format!("http://127.0.0.1:{port}/"))
+    format!("http://127.0.0.1:{port}/")
 }
 
 fn adapter(url: &str) -> KeyedJsonGateway {
@@ -117,14 +124,12 @@ async fn whatever_is_not_a_definite_answer_to_this_request_is_unknown() {
             r#"{"status":"approved","reference":"claim","amount_cents":9223372036854775807,"currency":"USD"}"#,
             "more than any claim can be due",
         ),
-        (200, r#"{"status":"declined","reference":"claim"}"#, "a decline with 200"),
         (
             402,
             r#"{"status":"approved","reference":"claim","amount_cents":100,"currency":"USD"}"#,
             "an approval with 402",
         ),
         (402, "payment required", "a 402 of some proxy"),
-        (409, r#"{"status":409}"#, "a key used for something else"),
         (404, "", "not found"),
         (302, "", "a redirect"),
     ];
@@ -134,6 +139,183 @@ async fn whatever_is_not_a_definite_answer_to_this_request_is_unknown() {
     // A gateway may have an error of its own. It needs no operator.
     let failing = gateway(500, r#"{"status":"declined","reference":"claim"}"#, &[]);
     assert_eq!(alarms_of(failing).await, 0, "a server error");
+}
+
+#[actix_web::test]
+async fn every_success_is_classified_by_its_body() {
+    let approved = r#"{"status":"approved","reference":"claim","amount_cents":100,"currency":"usd"}"#;
+    let declined = r#"{"status":"declined","code":"no","reference":"claim"}"#;
+    for status in [200, 201, 202] {
+        assert_eq!(
+            gateway(status, approved, &[]).pay(PAY).await.answer,
+            PayAnswer::Approved { amount_cents: 100 },
+            "{status}"
+        );
+        assert_eq!(gateway(status, declined, &[]).pay(PAY).await.answer, PayAnswer::Declined { code: "no".into() });
+    }
+    let alarms = Tally::of("payment_alarms_total");
+    let _counting = metrics::set_default_local_recorder(&alarms);
+    for (status, body) in [
+        (200, r#"{"status":"pending","reference":"claim"}"#),
+        (201, r#"{"status":"processing"}"#),
+        (202, r#"{"status":"pending","reference":"claim","amount_cents":100,"currency":"USD"}"#),
+        (202, ""),
+        (202, "accepted"),
+    ] {
+        let gateway = gateway(status, body, &[("retry-after", "7")]);
+        let paid = gateway.pay(PAY).await;
+        assert_eq!(
+            (paid.answer, paid.sign),
+            (PayAnswer::Pending { retry_after_ms: Some(7_000) }, Sign::Answered),
+            "{body}"
+        );
+        let refunded = gateway.refund(REFUND).await.answer;
+        assert_eq!(refunded, RefundAnswer::Pending { retry_after_ms: Some(7_000) }, "{body}");
+    }
+    assert_eq!(alarms.total(), 0);
+    assert_eq!(alarms_of(gateway(204, "", &[])).await, 2, "a success that says nothing");
+    let failed = r#"{"status":"failed","reference":"claim","amount_cents":100,"currency":"USD"}"#;
+    for status in [200, 402] {
+        assert_eq!(gateway(status, failed, &[]).refund(REFUND).await.answer, RefundAnswer::Failed);
+    }
+}
+
+#[actix_web::test]
+async fn a_conflict_is_a_request_in_progress_or_another_request_under_the_key() {
+    for body in [
+        r#"{"type":"/problems/request-in-progress","status":409}"#,
+        r#"{"code":"in_progress"}"#,
+        r#"{"error":{"type":"idempotency_error","code":"idempotency_key_in_use"}}"#,
+    ] {
+        let alarms = Tally::of("payment_alarms_total");
+        let _counting = metrics::set_default_local_recorder(&alarms);
+        let gateway = gateway(409, body, &[("retry-after", "2")]);
+        assert_eq!(gateway.pay(PAY).await.answer, unknown(Some(2_000)), "{body}");
+        assert_eq!(alarms.total(), 0, "{body}");
+    }
+    for body in [r#"{"type":"/problems/key-reused","status":409}"#, "", "conflict"] {
+        let alarms = Tally::of("payment_alarms_total");
+        let _counting = metrics::set_default_local_recorder(&alarms);
+        let gateway = gateway(409, body, &[]);
+        assert_eq!(
+            gateway.pay(PAY).await.answer,
+            PayAnswer::Pending { retry_after_ms: None },
+            "only a look-up can tell: {body}"
+        );
+        assert_eq!(alarms.total(), 1, "{body}");
+    }
+}
+
+#[actix_web::test]
+async fn credentials_that_are_not_accepted_show_until_the_gateway_lets_us_in() {
+    let lets_in = Arc::new(AtomicBool::new(false));
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("bound"));
+    let shared = Arc::clone(&lets_in);
+    let server = HttpServer::new(move || {
+        let lets_in = Arc::clone(&shared);
+        App::new().route("/healthz", web::get().to(HttpResponse::Ok)).default_service(web::to(
+            move |request: actix_web::HttpRequest| {
+                let key = request.headers().get("authorization").and_then(|value| value.to_str().ok());
+                let is_let_in = lets_in.load(Ordering::SeqCst) && key == Some("Bearer ours");
+                async move {
+                    match is_let_in {
+                        true => HttpResponse::Ok().json(serde_json::json!({"payments": []})),
+                        false => HttpResponse::Unauthorized().finish(),
+                    }
+                }
+            },
+        ))
+    });
+    actix_web::rt::spawn(server.workers(1).disable_signals().listen(listener).expect("listens").run());
+    let settings = GatewaySettings { url, api_key: "ours".into(), ..Settings::default().gateway };
+    let gateway = KeyedJsonGateway::new(&settings).expect("a client");
+    gateway.check().await.expect("no call was refused yet");
+    let alarms = Tally::of("payment_alarms_total");
+    let counting = metrics::set_default_local_recorder(&alarms);
+    let paid = gateway.pay(PAY).await;
+    assert_eq!((paid.answer, paid.sign), (PayAnswer::Unauthorized, Sign::Failed));
+    assert_eq!(gateway.refund(REFUND).await.answer, RefundAnswer::Unauthorized);
+    assert_eq!(gateway.look_up("claim.disburse", "claim").await.answer, LookUpAnswer::Unauthorized);
+    drop(counting);
+    assert_eq!(alarms.total(), 0, "readiness says it");
+    let reason = gateway.check().await.expect_err("it does not let us in");
+    assert!(reason.contains("does not accept our credentials"), "{reason}");
+    // No payment need be made for it to be seen that it does again.
+    lets_in.store(true, Ordering::SeqCst);
+    gateway.check().await.expect("it lets us in");
+}
+
+/// What is logged, as JSON lines.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("no panic").write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[actix_web::test]
+async fn each_answer_that_is_not_definite_is_logged_once_with_its_form_and_without_its_values() {
+    let secret = r#"{"message":"subscriber 9000000017","code":{"inner":1}}"#;
+    for (status, body, reason, names) in [
+        (500, secret, "server_error", Some("code message")),
+        (400, secret, "nonsense", Some("code message")),
+        (401, secret, "unauthorized", Some("code message")),
+        (200, "<html>subscriber 9000000017</html>", "nonsense", None),
+    ] {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().json().with_writer(move || writer.clone()).finish();
+        let gateway = gateway(status, body, &[("content-type", "application/json")]);
+        let logging = tracing::subscriber::set_default(subscriber);
+        gateway.pay(PAY).await;
+        drop(logging);
+        let text = String::from_utf8(log.0.lock().expect("no panic").clone()).expect("text");
+        let lines: Vec<serde_json::Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("JSON"))
+            .filter(|line: &serde_json::Value| {
+                line["target"].as_str().is_some_and(|target| target.starts_with("payments"))
+            })
+            .collect();
+        assert_eq!(lines.len(), 1, "{text}");
+        let fields = &lines[0]["fields"];
+        assert_eq!((&fields["status"], &fields["reason"]), (&status.into(), &reason.into()), "{fields}");
+        assert_eq!(fields["content_type"], "application/json", "{fields}");
+        assert_eq!(fields["body_bytes"], body.len(), "{fields}");
+        let logged = fields["body_names"].as_str().map(|names| {
+            let mut names: Vec<&str> = names.split(' ').collect();
+            names.sort_unstable();
+            names.join(" ")
+        });
+        assert_eq!(logged.as_deref(), names, "{fields}");
+        assert!(!text.contains("9000000017"), "{text}");
+    }
+}
+
+#[actix_web::test]
+async fn the_longest_answer_and_the_longest_pause_are_settings() {
+    let approved = r#"{"status":"approved","reference":"claim","amount_cents":100,"currency":"USD"}"#;
+    let body: &'static str = format!("{approved}{}", " ".repeat(1_024)).leak();
+    let listener = gateway(200, body, &[]);
+    assert_eq!(listener.pay(PAY).await.answer, PayAnswer::Approved { amount_cents: 100 });
+    let bounded = |change: fn(&mut GatewaySettings), status: u16| {
+        let url = serve(status, body, &[("retry-after", "9")]);
+        let mut settings = GatewaySettings { url, ..Settings::default().gateway };
+        change(&mut settings);
+        KeyedJsonGateway::new(&settings).expect("a client")
+    };
+    assert_eq!(bounded(|settings| settings.max_answer_bytes = 1_024, 200).pay(PAY).await.answer, unknown(Some(9_000)));
+    assert_eq!(
+        bounded(|settings| settings.max_retry_after_ms = 2_000, 429).pay(PAY).await.answer,
+        unknown(Some(2_000))
+    );
 }
 
 #[actix_web::test]
@@ -217,7 +399,11 @@ async fn a_look_up_finds_what_became_of_a_payment_or_knows_nothing() {
     let not_known = LookUpAnswer::Unknown { retry_after_ms: None };
     assert_eq!(reconcile("approved", 100, true, true).await, not_known, "back twice");
     assert_eq!(reconcile("approved", 0, false, false).await, not_known, "nothing paid");
-    assert_eq!(reconcile("pending", 100, false, false).await, not_known, "a status it may not give");
+    assert_eq!(reconcile("open", 100, false, false).await, not_known, "a status it may not give");
+    let pending = LookUpAnswer::Pending { retry_after_ms: None };
+    assert_eq!(reconcile("pending", 100, false, false).await, pending);
+    let refund_pending = r#"{"payments":[{"reference":"claim","idempotency_key":"claim.disburse","status":"approved","amount_cents":100,"currency":"usd","refunded":false,"returned":false,"refund_pending":true}]}"#;
+    assert_eq!(gateway(200, refund_pending, &[]).look_up("claim.disburse", "claim").await.answer, pending);
     let cases = [
         (200, ""),
         (200, r#"{"payments":null}"#),

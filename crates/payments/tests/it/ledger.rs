@@ -4,10 +4,15 @@ use crate::harness::{CLAIM, Instance, approved, event};
 use diesel::{RunQueryDsl, sql_query};
 use dual_db::{Connection, Database, on_each_backend};
 use payments::db::ledger::{book, books, turnovers};
-use payments::domain::ledger::{Kind, Parties};
+use payments::domain::ledger::{Kind, Parties, Repeats};
 use test_support::on_both_databases;
 
-const PARTIES: Parties<'_> = Parties { claim_id: CLAIM, plan_group: "GRP-1000", provider_npi: "1497775530" };
+const PARTIES: Parties<'_> = Parties {
+    claim_id: CLAIM,
+    plan_group: "GRP-1000",
+    provider_npi: "1497775530",
+    repeats: Repeats { reopened: 0, closed_receivables: 0 },
+};
 
 fn booked(database: &Database, kind: Kind) -> bool {
     database.write(|c| book(c, &PARTIES.transfer(kind, 100), 1)).is_ok()

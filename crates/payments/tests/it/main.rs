@@ -25,4 +25,5 @@ mod saga_md;
 mod saga_model;
 mod slow_gateway;
 mod times;
+mod unclear_answers;
 mod webhook;

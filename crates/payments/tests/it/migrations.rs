@@ -41,6 +41,7 @@ on_both_databases! {
              VALUES ('c.close_receivable', 'c', 'close_receivable', 'provider_payable:n', 'receivable:n', 1, 'posted', 'c.open_receivable', 3)",
             "INSERT INTO ledger_transfers (id, claim_id, kind, debit_account, credit_account, amount_cents, weight, booked_at_us) \
              VALUES ('c.receivable', 'c', 'receivable', 'receivable:n', 'plan_budget:p', 1, 'posted', 4)",
+            "INSERT INTO gateway_returns (event_id, claim_id, amount_cents, received_at_us) VALUES ('e', 'c', 1, 2)",
         ]);
     }
 }

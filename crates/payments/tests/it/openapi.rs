@@ -26,6 +26,7 @@ on_both_databases! {
                     calls = instance.resume().into_iter().filter(|call| call.claim_id == claim_id).collect();
                 }
             }
+            instance.executor.apply_return("evt-1", "unknown", 100).expect("keeps it");
             let document = document(&base).await;
             let statuses = send_examples(&base, &document).await;
             for (operation, statuses) in &statuses {

@@ -200,7 +200,7 @@ on_both_databases! {
         assert!(unwound_event.code == "amount_mismatch" && unwound_event.words.ends_with("the provider owes it"), "{unwound_event:?}");
         assert_eq!(instance.books_off(), 0);
         let acts = instance.database.read(|c| operator_actions::last_of_claim(c, CLAIM, 10)).expect("reads");
-        assert_eq!((acts[0].answer, acts[0].operator.as_deref()), (Some(Forced::Owed), Some("A. Smith")));
+        assert_eq!((acts[0].answer.as_deref(), acts[0].operator.as_deref()), (Some("owed"), Some("A. Smith")));
 
         // The gateway refunds it after all: then it is not owed, which is another outcome, and an unsolicited one.
         instance.answer(&late, refunded());

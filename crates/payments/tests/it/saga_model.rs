@@ -6,8 +6,8 @@ use claim_events::{Cause, Compensation, KnownOutcome, OutcomeKind, PaymentEvent,
 use payments::domain::ledger::{Account, Kind, Transfer, Weight};
 use payments::domain::restore_marker::RestoreMarker;
 use payments::domain::saga::{
-    Call, ClaimUpdate, Disbursement, Effect, Input, LookUpAnswer, PayAnswer, RefundAnswer, Reservation, Saga, State,
-    advance, begin,
+    Call, ClaimUpdate, Disbursement, Effect, FailurePlacement, Input, LookUpAnswer, PayAnswer, RefundAnswer,
+    Reservation, Saga, State, advance, begin,
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -27,13 +27,23 @@ struct Gateway {
     fate: Fate,
     payments: BTreeMap<String, i64>,
     declined: Vec<String>,
+    /// Refunds that stand.
     refunds: BTreeMap<String, i64>,
+    /// The keys of those that failed later.
+    failed_refunds: Vec<String>,
     returned: bool,
 }
 
 impl Gateway {
     fn new(fate: Fate) -> Self {
-        Self { fate, payments: BTreeMap::new(), declined: Vec::new(), refunds: BTreeMap::new(), returned: false }
+        Self {
+            fate,
+            payments: BTreeMap::new(),
+            declined: Vec::new(),
+            refunds: BTreeMap::new(),
+            failed_refunds: Vec::new(),
+            returned: false,
+        }
     }
 
     fn take(&mut self, call: &Call) -> Input {
@@ -67,7 +77,12 @@ impl Gateway {
                 if self.returned {
                     return Input::RefundAnswer(RefundAnswer::AlreadyReturned);
                 }
-                self.refunds.insert(key.clone(), *amount_cents);
+                if self.failed_refunds.contains(key) {
+                    return Input::RefundAnswer(RefundAnswer::Failed);
+                }
+                if self.refunds.is_empty() {
+                    self.refunds.insert(key.clone(), *amount_cents);
+                }
                 Input::RefundAnswer(RefundAnswer::Refunded)
             }
         }
@@ -248,6 +263,16 @@ impl World {
         self.input(Input::Returned { amount_cents: self.gateway.out() });
     }
 
+    /// A refund that the gateway approved fails, and the gateway reports it.
+    fn refund_fails(&mut self) {
+        let Some((key, amount_cents)) = self.gateway.refunds.pop_first() else { return };
+        self.gateway.failed_refunds.push(key.clone());
+        let booked = self.ledger.get(&self.saga().refund_transfer_id()).map(|transfer| transfer.amount_cents);
+        let placed = self.saga().place_refund_failure(&key, amount_cents, booked);
+        assert_eq!(placed, FailurePlacement::Failed, "{:?}", self.saga());
+        self.input(Input::RefundFailed { amount_cents });
+    }
+
     fn stray_arrives(&mut self, index: usize) {
         if !self.strays.is_empty() {
             let call = self.strays.remove(index % self.strays.len());
@@ -262,7 +287,11 @@ impl World {
                 break;
             }
             self.crash();
-            self.input(Input::Resume);
+            if matches!(self.saga().disbursement, Disbursement::RefundFailed { .. }) {
+                self.input(Input::Retried { is_stuck: true });
+            } else {
+                self.input(Input::Resume);
+            }
             if let (true, Some(outcome)) = (self.saga().waits_for_record(), self.saga().outcome) {
                 let known = KnownOutcome { kind: outcome.kind, version: outcome.version };
                 self.input(Input::Recorded { known, resync_epoch: self.saga().resync_epoch });
@@ -294,7 +323,11 @@ impl World {
     }
 
     fn has(&self, kind: Kind) -> bool {
-        self.ledger.values().any(|transfer| transfer.kind == kind)
+        self.booked(kind) > 0
+    }
+
+    fn booked(&self, kind: Kind) -> usize {
+        self.ledger.values().filter(|transfer| transfer.kind == kind).count()
     }
 
     fn check(&self) {
@@ -316,14 +349,13 @@ impl World {
             assert_eq!(self.balance(&Account::PlanBudget("plan".into())), 0);
         }
         assert!(!self.voided || kind == OutcomeKind::Unwound, "an accepted void ends unwound");
-        let undone = [
-            (Compensation::Release, Kind::Release),
-            (Compensation::Refund, Kind::Refund),
-            (Compensation::Reverse, Kind::Reverse),
-        ];
+        let undone = [(Compensation::Release, Kind::Release), (Compensation::Reverse, Kind::Reverse)];
         for (compensation, transfer) in undone {
             assert_eq!(saga.compensations.contains(&compensation), self.has(transfer), "{compensation:?} in {saga:?}");
         }
+        let refunds = self.booked(Kind::Refund) - self.booked(Kind::RefundFailed);
+        let compensations = saga.compensations.iter().filter(|done| **done == Compensation::Refund).count();
+        assert_eq!((compensations, refunds <= 1), (refunds, true), "{saga:?}");
         let first_unwound = self.announced.iter().position(|event| event.kind() == OutcomeKind::Unwound);
         if let Some(first) = first_unwound {
             assert!(
@@ -348,6 +380,7 @@ enum Happening {
     StrayArrives(usize),
     Resume,
     ReturnedByBank,
+    RefundFails,
 }
 
 fn happening() -> impl Strategy<Value = Happening> {
@@ -362,6 +395,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         2 => any::<usize>().prop_map(Happening::StrayArrives),
         3 => Just(Happening::Resume),
         1 => Just(Happening::ReturnedByBank),
+        2 => Just(Happening::RefundFails),
     ]
 }
 
@@ -381,6 +415,7 @@ fn happen(world: &mut World, happening: &Happening) {
         Happening::StrayArrives(index) => world.stray_arrives(*index),
         Happening::Resume => world.input(Input::Resume),
         Happening::ReturnedByBank => world.returned_by_bank(),
+        Happening::RefundFails => world.refund_fails(),
     }
 }
 

@@ -7,7 +7,8 @@ use dual_db::on_each_backend;
 use hmac::{Hmac, Mac};
 use payments::db::returns::count_waiting;
 use payments::db::schema::gateway_returns;
-use payments::domain::saga::Disbursement;
+use payments::domain::saga::{Call, Disbursement, Input, PlannedCall, RefundAnswer};
+use payments::executor::operator::{Action, ActionOutcome, Actor};
 use payments::executor::returns::ReturnOutcome;
 use payments::settings::Settings;
 use reqwest::Client;
@@ -28,27 +29,54 @@ struct Gateway {
 
 impl Gateway {
     async fn report(&self, body: &Value, at_s: i64, secret: &str) -> (u16, Value) {
-        let body = body.to_string();
-        let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("any key");
-        mac.update(format!("{at_s}.{body}").as_bytes());
-        let hex: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-        let signed = self.client.post(&self.url).header("gateway-signature", format!("t={at_s},v1={hex}"));
-        let answer = signed.body(body).send().await.expect("answers");
+        self.send(body, &[format!("t={at_s},v1={}", hex(body, at_s, secret))]).await
+    }
+
+    async fn send(&self, body: &Value, signatures: &[String]) -> (u16, Value) {
+        let request = self.client.post(&self.url).body(body.to_string());
+        let signed = signatures.iter().fold(request, |request, header| request.header("gateway-signature", header));
+        let answer = signed.send().await.expect("answers");
         (answer.status().as_u16(), answer.json().await.expect("JSON"))
     }
 
     /// How many were refused for a reason, by any instance in this process.
     async fn refused(&self, reason: &str) -> u64 {
+        self.counted(&format!("webhooks_refused_total{{reason=\"{reason}\"}} ")).await
+    }
+
+    async fn counted(&self, series: &str) -> u64 {
         let url = self.url.replace("/v1/webhooks/gateway", "/metrics");
         let metrics = self.client.get(url).send().await.expect("answers").text().await.expect("text");
-        let series = format!("webhooks_refused_total{{reason=\"{reason}\"}} ");
-        let value = metrics.lines().find_map(|line| line.strip_prefix(series.as_str()));
+        let value = metrics.lines().find_map(|line| line.strip_prefix(series));
         value.map_or(0, |value| value.parse().expect("a number"))
+    }
+
+    /// What `GET /v1/returns` lists: the id of each event, and what is missing.
+    async fn waiting(&self) -> Vec<(String, Value)> {
+        let url = self.url.replace("/webhooks/gateway", "/returns");
+        let page: Value = self.client.get(url).send().await.expect("answers").json().await.expect("JSON");
+        let returns = page["returns"].as_array().expect("a list").clone();
+        returns
+            .into_iter()
+            .map(|line| (line["event_id"].as_str().expect("an id").to_owned(), line["missing"].clone()))
+            .collect()
+    }
+
+    async fn resolve(&self, event_id: &str, body: Value) -> (u16, Value) {
+        let url = self.url.replace("/webhooks/gateway", &format!("/returns/{event_id}/resolve"));
+        let answer = self.client.post(url).json(&body).send().await.expect("answers");
+        (answer.status().as_u16(), answer.json().await.expect("JSON"))
     }
 
     async fn report_now(&self, event_id: &str, amount_cents: i64) -> u16 {
         self.report(&returned(event_id, amount_cents), now_s(), SECRET).await.0
     }
+}
+
+fn hex(body: &Value, at_s: i64, secret: &str) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("any key");
+    mac.update(format!("{at_s}.{body}").as_bytes());
+    mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn now_s() -> i64 {
@@ -58,6 +86,17 @@ fn now_s() -> i64 {
 fn returned(event_id: &str, amount_cents: i64) -> Value {
     json!({"id": event_id, "type": "payment.returned", "payment_id": "p", "reference": CLAIM,
            "amount_cents": amount_cents, "currency": "USD"})
+}
+
+fn refund_failed(event_id: &str, key: &str, amount_cents: i64) -> Value {
+    json!({"id": event_id, "type": "refund.failed", "reference": CLAIM, "idempotency_key": key,
+           "amount_cents": amount_cents, "currency": "USD"})
+}
+
+fn with(event: &Value, change: Value) -> Value {
+    let mut changed = event.clone();
+    changed.as_object_mut().expect("an object").extend(change.as_object().expect("an object").clone());
+    changed
 }
 
 fn with_webhooks(test: &TestDatabase, secret: &str, run: impl AsyncFnOnce(Gateway, Instance)) {
@@ -72,6 +111,28 @@ fn settle(instance: &Instance) {
     instance.answer(&calls[0], approved(100));
 }
 
+/// What the ledger has as paid and not back.
+fn cash_out(instance: &Instance) -> i64 {
+    let transfers = instance.database.read(|c| payments::db::ledger::of_claim(c, CLAIM)).expect("reads");
+    transfers
+        .iter()
+        .map(|transfer| match (transfer.debit_account.as_str(), transfer.credit_account.as_str()) {
+            (_, "cash") => transfer.amount_cents,
+            ("cash", _) => -transfer.amount_cents,
+            _ => 0,
+        })
+        .sum()
+}
+
+/// An operator retries the payment; the calls that come of it.
+fn retry(instance: &Instance) -> Vec<PlannedCall> {
+    let actor = Actor { reason: "the bank is asked again".into(), operator: None, client: "127.0.0.1".into() };
+    match instance.executor.act(CLAIM, Action::Retry, &actor).expect("acts") {
+        ActionOutcome::Done(calls) => calls,
+        refused => panic!("{refused:?}"),
+    }
+}
+
 fn outcome(instance: &Instance) -> Option<(OutcomeKind, i64)> {
     instance.saga(CLAIM).saga.outcome.map(|outcome| (outcome.kind, outcome.version))
 }
@@ -80,13 +141,13 @@ on_both_databases! {
     fn a_return_after_settlement_unwinds_once_however_often_it_is_reported(test: &TestDatabase) {
         with_webhooks(test, SECRET, async |gateway, instance| {
             settle(&instance);
-            assert_eq!(gateway.report_now("event-1", 100).await, 200);
+            assert_eq!(gateway.report_now("event-1", 100).await, 202);
             assert_eq!(outcome(&instance), Some((OutcomeKind::Unwound, 2)));
             assert!(instance.saga(CLAIM).saga.unsolicited);
             let transfers = instance.transfer_kinds(CLAIM);
             assert_eq!(transfers, ["disburse", "post", "reserve", "return", "reverse"]);
-            assert_eq!(gateway.report_now("event-1", 100).await, 409);
-            assert_eq!(gateway.report_now("another-id", 100).await, 200, "of another id, and nothing new");
+            assert_eq!(gateway.report_now("event-1", 100).await, 200, "delivered before");
+            assert_eq!(gateway.report_now("another-id", 100).await, 202, "of another id, and nothing new");
             assert_eq!((instance.transfer_kinds(CLAIM), instance.books_off()), (transfers, 0));
         });
     }
@@ -108,7 +169,7 @@ on_both_databases! {
         assert_eq!(outcome(&instance), Some((OutcomeKind::Unwound, 2)));
     }
 
-    fn another_return_under_the_same_id_is_an_alarm_and_changes_nothing(test: &TestDatabase) {
+    fn another_return_under_the_same_id_is_kept_as_ambiguous_with_an_alarm(test: &TestDatabase) {
         let instance = Instance::new(test.database(), "one");
         settle(&instance);
         let alarms = Tally::of("payment_alarms_total");
@@ -119,8 +180,14 @@ on_both_databases! {
         };
         assert_eq!(report(CLAIM, 100), (ReturnOutcome::Applied, 0));
         assert_eq!(report(CLAIM, 100), (ReturnOutcome::Repeated, 0));
+        assert_eq!(report(CLAIM, 70), (ReturnOutcome::Kept, 1));
         assert_eq!(report(CLAIM, 70), (ReturnOutcome::Repeated, 1));
-        assert_eq!(report("another", 100), (ReturnOutcome::Repeated, 2));
+        assert_eq!(report("another", 100), (ReturnOutcome::Kept, 2));
+        assert_eq!(test.database().read(count_waiting).expect("counts").0, 2);
+        // Its payment comes, and nothing of it is booked by a report that may be a mistake.
+        let calls = instance.receive(&event("another", 100, 1));
+        instance.answer(&calls[0], approved(100));
+        assert_eq!(instance.transfer_kinds("another"), ["disburse", "post", "reserve"]);
         assert_eq!(instance.transfer_kinds(CLAIM), ["disburse", "post", "reserve", "return", "reverse"]);
     }
 
@@ -135,31 +202,28 @@ on_both_databases! {
             let unsigned = gateway.client.post(&gateway.url).body(event.to_string()).send().await.expect("answers");
             assert_eq!(unsigned.status(), 401);
             for (change, status) in [
-                (json!({"type": "payment.made"}), 422),
                 (json!({"currency": "EUR"}), 422),
                 (json!({"amount_cents": 0}), 422),
                 (json!({"amount_cents": 9_223_372_036_854_775_807_i64}), 422),
                 (json!({"amount_cents": "100"}), 400),
                 (json!({"reference": null}), 400),
             ] {
-                let mut wrong = event.clone();
-                wrong.as_object_mut().expect("an object").extend(change.as_object().expect("an object").clone());
-                assert_eq!(gateway.report(&wrong, now_s(), SECRET).await.0, status, "{change}");
+                assert_eq!(gateway.report(&with(&event, change.clone()), now_s(), SECRET).await.0, status, "{change}");
             }
             assert_eq!(outcome(&instance), Some((OutcomeKind::Settled, 1)));
-            assert_eq!(gateway.report_now("event-1", 100).await, 200, "and the event is not used up");
+            assert_eq!(gateway.report_now("event-1", 100).await, 202, "and the event is not used up");
         });
     }
 
     fn every_refusal_is_counted_by_its_reason_and_changes_nothing(test: &TestDatabase) {
         let change = |settings: &mut Settings| {
             settings.gateway.webhook_secret = SECRET.into();
-            settings.http.max_body_bytes = 1_000;
+            settings.gateway.max_webhook_bytes = 1_024;
         };
         with_application(test, change, async |base, instance| {
             let gateway = Gateway { client: Client::new(), url: format!("{base}/v1/webhooks/gateway") };
             settle(&instance);
-            assert_eq!(gateway.report_now("kept", 100).await, 200);
+            assert_eq!(gateway.report_now("kept", 100).await, 202);
             let state = || {
                 let returns: dual_db::Result<i64> =
                     test.database().read(|c| Ok(on_each_backend!(c, |c| gateway_returns::table.count().get_result(c))?));
@@ -167,26 +231,22 @@ on_both_databases! {
                 (instance.saga(CLAIM), transfers, instance.published(), returns.expect("counts"))
             };
             let before = state();
-            let with = |change: Value| {
-                let mut event = returned("another", 100);
-                event.as_object_mut().expect("an object").extend(change.as_object().expect("an object").clone());
-                event
-            };
+            let with = |change| with(&returned("another", 100), change);
             let now = now_s();
             for (event, at_s, secret, status, reason) in [
                 (with(json!({})), now, "guessed", 401, "wrong_signature"),
                 (with(json!({})), now - HOUR_S, SECRET, 401, "old"),
                 (with(json!({})), now + HOUR_S, SECRET, 401, "old"),
-                (with(json!({"id": "kept"})), now, SECRET, 409, "repeated"),
-                (with(json!({"id": "kept", "amount_cents": 7})), now, SECRET, 409, "repeated"),
                 (json!([]), now, SECRET, 400, "malformed"),
                 (with(json!({"amount_cents": 1.5})), now, SECRET, 400, "malformed"),
                 (with(json!({"id": ""})), now, SECRET, 400, "malformed"),
                 (with(json!({"id": "a\u{0}b"})), now, SECRET, 400, "malformed"),
                 (with(json!({"reference": "x".repeat(201)})), now, SECRET, 400, "malformed"),
-                (with(json!({"type": "payment.made"})), now, SECRET, 422, "unknown_event"),
-                (with(json!({"amount_cents": -1})), now, SECRET, 422, "unknown_event"),
-                (with(json!({"id": "x".repeat(1_000)})), now, SECRET, 413, "unreadable"),
+                (json!({"id": "no type"}), now, SECRET, 400, "malformed"),
+                (with(json!({"type": "refund.failed"})), now, SECRET, 400, "malformed"),
+                (with(json!({"amount_cents": -1})), now, SECRET, 422, "not_placed"),
+                (with(json!({"currency": "EUR"})), now, SECRET, 422, "not_placed"),
+                (with(json!({"id": "x".repeat(1_024)})), now, SECRET, 413, "unreadable"),
             ] {
                 let counted = gateway.refused(reason).await;
                 let (answered, problem) = gateway.report(&event, at_s, secret).await;
@@ -215,7 +275,7 @@ on_both_databases! {
     fn a_return_of_a_payment_not_yet_known_waits_for_it(test: &TestDatabase) {
         with_webhooks(test, SECRET, async |gateway, instance| {
             assert_eq!(gateway.report_now("event-1", 100).await, 202);
-            assert_eq!(gateway.report_now("event-1", 100).await, 409);
+            assert_eq!(gateway.report_now("event-1", 100).await, 200);
             // Its claim comes now; the return is the approval, too.
             assert_eq!(instance.receive(&event(CLAIM, 100, 1)).len(), 1);
             assert_eq!(outcome(&instance), Some((OutcomeKind::Unwound, 1)));
@@ -228,7 +288,7 @@ on_both_databases! {
         with_webhooks(test, SECRET, async |gateway, instance| {
             let waiting = || test.database().read(count_waiting).expect("counts").0;
             settle(&instance);
-            assert_eq!(gateway.report_now("half", 50).await, 202, "another amount came back than was paid");
+            assert_eq!(gateway.report_now("half", 50).await, 202, "a part of what was paid");
             assert_eq!((outcome(&instance), waiting()), (Some((OutcomeKind::Settled, 1)), 1));
             let refund = instance.receive(&event(CLAIM, 100, 2));
             instance.answer(&refund[0], crate::harness::refunded());
@@ -260,12 +320,177 @@ on_both_databases! {
         with_webhooks(test, SECRET, async |gateway, instance| {
             settle(&instance);
             let refund = instance.receive(&event(CLAIM, 100, 2));
-            assert_eq!(gateway.report_now("event-1", 100).await, 200);
+            assert_eq!(gateway.report_now("event-1", 100).await, 202);
             assert_eq!(instance.saga(CLAIM).saga.disbursement, Disbursement::Returned);
             instance.answer(&refund[0], crate::harness::refunded());
             assert_eq!(instance.transfer_kinds(CLAIM), ["disburse", "post", "reserve", "return", "reverse"]);
             assert_eq!((outcome(&instance), instance.books_off()), (Some((OutcomeKind::Unwound, 2)), 0));
             assert!(!instance.saga(CLAIM).saga.unsolicited, "the void asked for it");
+        });
+    }
+
+    fn any_signature_that_fits_counts_under_either_secret(test: &TestDatabase) {
+        let change = |settings: &mut Settings| {
+            settings.gateway.webhook_secret = "new".into();
+            settings.gateway.webhook_secret_previous = "old".into();
+        };
+        with_application(test, change, async |base, instance| {
+            let gateway = Gateway { client: Client::new(), url: format!("{base}/v1/webhooks/gateway") };
+            settle(&instance);
+            let (event, now) = (returned("event-1", 100), now_s());
+            let [new, old, other] = ["new", "old", "other"].map(|secret| hex(&event, now, secret));
+            let one = |hexes: &[&str]| {
+                let signatures: Vec<String> = hexes.iter().map(|hex| format!("v1={hex}")).collect();
+                format!("t={now},{}", signatures.join(","))
+            };
+            for signatures in [vec![one(&[&other])], vec![one(&[&other]), one(&[&other])], vec![]] {
+                assert_eq!(gateway.send(&event, &signatures).await.0, 401, "{signatures:?}");
+            }
+            let twice = format!("t={now},{}", one(&[&new]));
+            assert_eq!(gateway.send(&event, &[twice]).await.0, 401, "which time is meant?");
+            assert_eq!(gateway.send(&event, &[one(&[&other]), one(&[&new])]).await.0, 202, "the second header fits");
+            for signatures in [vec![one(&[&other, &new])], vec![one(&[&old])], vec![one(&[&new]), one(&[&old])]] {
+                assert_eq!(gateway.send(&event, &signatures).await.0, 200, "{signatures:?}");
+            }
+        });
+    }
+
+    fn what_does_not_concern_us_is_counted_and_a_currency_has_no_case(test: &TestDatabase) {
+        with_webhooks(test, SECRET, async |gateway, instance| {
+            settle(&instance);
+            for (kind, label) in [("payment.approved", "payment.approved"), ("customer.updated", "other"), ("x", "other")] {
+                let series = format!("webhooks_taken_total{{type=\"{label}\",status=\"ignored\"}} ");
+                let counted = gateway.counted(&series).await;
+                let (status, body) = gateway.report(&json!({"type": kind}), now_s(), SECRET).await;
+                assert_eq!((status, &body["status"]), (200, &json!("ignored")), "{kind}");
+                assert!(gateway.counted(&series).await > counted, "{kind}");
+            }
+            let lower = with(&returned("event-1", 100), json!({"currency": "usd"}));
+            assert_eq!(gateway.report(&lower, now_s(), SECRET).await.0, 202);
+            assert_eq!(outcome(&instance), Some((OutcomeKind::Unwound, 2)));
+        });
+    }
+
+    fn the_parts_of_a_return_add_up(test: &TestDatabase) {
+        with_webhooks(test, SECRET, async |gateway, instance| {
+            settle(&instance);
+            assert_eq!(gateway.report_now("part-1", 40).await, 202);
+            assert_eq!(outcome(&instance), Some((OutcomeKind::Settled, 1)), "nothing is booked of a part");
+            assert_eq!(gateway.waiting().await, [("part-1".to_owned(), json!("0.60"))]);
+            assert_eq!(gateway.report_now("part-1", 40).await, 200, "each event once");
+            assert_eq!(gateway.report_now("too-much", 70).await, 202);
+            assert_eq!(outcome(&instance), Some((OutcomeKind::Settled, 1)));
+            assert_eq!(gateway.report_now("part-2", 60).await, 202);
+            assert_eq!(outcome(&instance), Some((OutcomeKind::Unwound, 2)));
+            assert_eq!(instance.transfer_kinds(CLAIM), ["disburse", "post", "reserve", "return", "reverse"]);
+            assert_eq!(gateway.waiting().await, [("too-much".to_owned(), Value::Null)], "it is kept in sight");
+            assert_eq!(gateway.report_now("part-3", 40).await, 202, "and so is what comes after all came back");
+            assert_eq!((gateway.waiting().await.len(), instance.books_off()), (2, 0));
+        });
+    }
+
+    /// The refund was answered "already returned" before the gateway reported the return, in parts.
+    fn the_parts_of_a_return_that_an_answer_told_of_belong_to_it(test: &TestDatabase) {
+        with_webhooks(test, SECRET, async |gateway, instance| {
+            settle(&instance);
+            let refund = instance.receive(&event(CLAIM, 100, 2));
+            instance.answer(&refund[0], Input::RefundAnswer(RefundAnswer::AlreadyReturned));
+            let transfers = instance.transfer_kinds(CLAIM);
+            assert_eq!(gateway.report_now("part-1", 40).await, 202);
+            assert_eq!(gateway.report_now("part-2", 60).await, 202);
+            assert_eq!(gateway.waiting().await, []);
+            assert_eq!(gateway.report_now("part-3", 40).await, 202);
+            assert_eq!(gateway.waiting().await.len(), 1, "more than came back");
+            assert_eq!((instance.transfer_kinds(CLAIM), instance.books_off()), (transfers, 0));
+        });
+    }
+
+    fn an_operator_closes_what_cannot_be_placed(test: &TestDatabase) {
+        with_webhooks(test, SECRET, async |gateway, instance| {
+            settle(&instance);
+            assert_eq!(gateway.report_now("a-mistake", 70).await, 202);
+            assert_eq!(gateway.report_now("part-1", 40).await, 202);
+            assert_eq!(gateway.report_now("part-2", 60).await, 202);
+            let why = || json!({"reason": "says the help desk", "operator": "A. Smith"});
+            assert_eq!(gateway.resolve("a-mistake", json!({})).await.0, 422, "a reason is required");
+            assert_eq!(gateway.resolve("unknown", why()).await.0, 404);
+            assert_eq!(gateway.resolve("a%00b", why()).await.0, 404);
+            assert_eq!(test.database().read(count_waiting).expect("counts").0, 3);
+
+            let (status, resolved) = gateway.resolve("a-mistake", why()).await;
+            assert_eq!((status, &resolved["event_id"]), (200, &json!("a-mistake")), "{resolved}");
+            assert!(resolved["resolved_at"].is_string(), "{resolved}");
+            // What waited beside it adds up without it.
+            assert_eq!(test.database().read(count_waiting).expect("counts").0, 0);
+            assert_eq!((outcome(&instance), gateway.waiting().await), (Some((OutcomeKind::Unwound, 2)), vec![]));
+
+            assert_eq!(gateway.resolve("a-mistake", why()).await, (200, resolved), "it is resolved already");
+            assert_eq!(gateway.resolve("part-1", why()).await.0, 409, "it is booked");
+            assert_eq!(gateway.report_now("a-mistake", 70).await, 200, "delivered before");
+            let url = gateway.url.replace("/webhooks/gateway", &format!("/payments/{CLAIM}"));
+            let payment: Value = gateway.client.get(url).send().await.expect("answers").json().await.expect("JSON");
+            let acts = payment["operator_acts"].as_array().expect("a list");
+            assert_eq!(acts.len(), 1, "once: {acts:?}");
+            assert_eq!((&acts[0]["act"], &acts[0]["answer"]), (&json!("resolve_return"), &json!("a-mistake")));
+            assert_eq!((&acts[0]["reason"], &acts[0]["operator"]), (&json!("says the help desk"), &json!("A. Smith")));
+        });
+    }
+
+    fn a_refund_that_fails_later_reopens_what_it_closed(test: &TestDatabase) {
+        with_webhooks(test, SECRET, async |gateway, instance| {
+            settle(&instance);
+            let refund = instance.receive(&event(CLAIM, 100, 2));
+            instance.answer(&refund[0], crate::harness::refunded());
+            assert_eq!(outcome(&instance), Some((OutcomeKind::Unwound, 2)));
+            let failed = refund_failed("event-1", &format!("{CLAIM}.refund"), 100);
+            for wrong in [json!({"amount_cents": 99}), json!({"idempotency_key": "another"})] {
+                let event = with(&with(&failed, wrong.clone()), json!({"id": format!("wrong-{}", wrong.to_string().len())}));
+                assert_eq!(gateway.report(&event, now_s(), SECRET).await.0, 202, "kept: {wrong}");
+            }
+            assert_eq!((outcome(&instance), gateway.waiting().await.len()), (Some((OutcomeKind::Unwound, 2)), 2));
+
+            let (status, body) = gateway.report(&failed, now_s(), SECRET).await;
+            assert_eq!((status, &body["status"]), (202, &json!("applied")));
+            assert_eq!(gateway.report(&failed, now_s(), SECRET).await.0, 200, "delivered before");
+            let stored = instance.saga(CLAIM);
+            assert_eq!(stored.saga.disbursement, Disbursement::RefundFailed { amount_cents: 100 });
+            assert_eq!((stored.saga.outcome, stored.state().as_str()), (None, "stuck"));
+            assert_eq!(cash_out(&instance), 100, "the provider has the money");
+            assert_eq!(instance.resume(), [], "it waits for an operator");
+
+            let again = retry(&instance);
+            let Call::Refund { key, .. } = &again[0].call else { panic!("{again:?}") };
+            assert_eq!(*key, format!("{CLAIM}.refund.2"), "a refund that failed is final for its key");
+            // The answer to the call for the first refund comes late.
+            assert_eq!(instance.answer(&refund[0], crate::harness::refunded()), []);
+            assert_eq!(cash_out(&instance), 100);
+            instance.answer(&again[0], crate::harness::refunded());
+            assert_eq!((outcome(&instance), cash_out(&instance)), (Some((OutcomeKind::Unwound, 3)), 0));
+            assert!(instance.saga(CLAIM).saga.unsolicited, "no request of the claim waits for this end");
+            let under_another_id = with(&failed, json!({"id": "event-2"}));
+            assert_eq!(gateway.report(&under_another_id, now_s(), SECRET).await.0, 202, "it is about the first refund");
+            assert_eq!((outcome(&instance), instance.books_off()), (Some((OutcomeKind::Unwound, 3)), 0));
+
+            let second = refund_failed("event-3", &format!("{CLAIM}.refund.2"), 100);
+            assert_eq!(gateway.report(&second, now_s(), SECRET).await.0, 202);
+            assert_eq!((cash_out(&instance), instance.saga(CLAIM).state().as_str()), (100, "stuck"));
+            // Now its bank sends it back.
+            assert_eq!(gateway.report_now("event-4", 100).await, 202);
+            assert_eq!((outcome(&instance), cash_out(&instance)), (Some((OutcomeKind::Unwound, 4)), 0));
+            assert_eq!(instance.books_off(), 0);
+        });
+    }
+
+    /// The approval got lost on its way, and then the refund failed.
+    fn a_refund_that_fails_before_its_answer_is_known_is_not_booked(test: &TestDatabase) {
+        with_webhooks(test, SECRET, async |gateway, instance| {
+            settle(&instance);
+            let refund = instance.receive(&event(CLAIM, 100, 2));
+            let failed = refund_failed("event-1", &format!("{CLAIM}.refund"), 100);
+            assert_eq!(gateway.report(&failed, now_s(), SECRET).await.0, 202);
+            assert_eq!(instance.answer(&refund[0], crate::harness::refunded()), []);
+            assert_eq!((cash_out(&instance), instance.saga(CLAIM).state().as_str()), (100, "stuck"));
+            assert_eq!(instance.transfer_kinds(CLAIM), ["disburse", "post", "reserve", "reverse"]);
         });
     }
 

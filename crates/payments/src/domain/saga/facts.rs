@@ -1,6 +1,6 @@
 //! The facts of a payment, and what follows from them alone: where it stands, and whether anything is left to do.
 
-use crate::domain::ledger::Parties;
+use crate::domain::ledger::{Parties, Repeats};
 use crate::domain::reasons::Reason;
 use crate::domain::restore_marker::RestoreMarker;
 use claim_events::{Cause, Compensation, OutcomeKind, Step};
@@ -44,6 +44,15 @@ pub struct Saga {
     pub unsolicited: bool,
     /// How often a request had no definite answer.
     pub attempts: Attempts,
+    /// How the answer that it waits for is sought.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub inquiry: Inquiry,
+    /// Refunds that failed for good: the next one has a key of its own.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub failed_refunds: u32,
+    /// How often the money came back and went out again, in the ledger.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub repeats: Repeats,
     /// What it waited for when an operator retried it while it was stuck, as long as it waits for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retried_wait: Option<Waiting>,
@@ -53,6 +62,24 @@ pub struct Saga {
     /// Whether the facts are complete.
     #[serde(default)]
     pub trust: Trust,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// How the gateway's answer to a payment or a refund is sought.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Inquiry {
+    /// The request is sent again, under the same key.
+    #[default]
+    Send,
+    /// The payment is looked up, and the request is sent again where that does not find the answer: several answers were not
+    /// definite.
+    LookUpFirst,
+    /// The payment is looked up, and the request is not sent again as long as the gateway has it as pending.
+    Pending,
 }
 
 /// Whether a saga's facts are complete.
@@ -118,6 +145,11 @@ pub enum Disbursement {
         /// What was paid.
         amount_cents: i64,
     },
+    /// Paid, and the refund failed: an operator decides whether another one is requested.
+    RefundFailed {
+        /// What was paid.
+        amount_cents: i64,
+    },
     /// Paid and taken back.
     Refunded,
     /// Paid and come back by itself.
@@ -131,10 +163,11 @@ pub enum Disbursement {
 
 impl Disbursement {
     /// What was paid, where that is known and the money is not back.
-    pub(super) fn paid_cents(self) -> Option<i64> {
+    pub fn paid_cents(self) -> Option<i64> {
         match self {
             Disbursement::Paid { amount_cents }
             | Disbursement::RefundIntended { amount_cents }
+            | Disbursement::RefundFailed { amount_cents }
             | Disbursement::Owed { amount_cents } => Some(amount_cents),
             _ => None,
         }
@@ -174,13 +207,16 @@ pub struct Attempts {
     /// To have an unsolicited outcome recorded.
     #[serde(default, rename = "announce")]
     pub republish: u32,
+    /// To be let in by the gateway, since it last was. They do not count towards being stuck.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub unauthorized: u32,
 }
 
 impl Attempts {
     /// All of them together.
     pub fn all(self) -> u32 {
-        let Self { disburse, refund, look_up, republish } = self;
-        disburse.saturating_add(refund).saturating_add(look_up).saturating_add(republish)
+        let Self { disburse, refund, look_up, republish, unauthorized } = self;
+        [refund, look_up, republish, unauthorized].into_iter().fold(disburse, u32::saturating_add)
     }
 }
 
@@ -254,6 +290,19 @@ impl Saga {
         self
     }
 
+    /// The saga once so many answers in a row were not definite: the payment is looked up before its request is sent again.
+    pub fn after_unclear_answers(mut self, bound: u32) -> Self {
+        let attempts = match self.disbursement {
+            Disbursement::Intended => self.attempts.disburse,
+            Disbursement::RefundIntended { .. } => self.attempts.refund,
+            _ => 0,
+        };
+        if self.trust == Trust::Sure && self.inquiry == Inquiry::Send && attempts >= bound {
+            self.inquiry = Inquiry::LookUpFirst;
+        }
+        self
+    }
+
     /// Where it stands.
     pub fn state(&self) -> State {
         if self.trust != Trust::Sure {
@@ -261,7 +310,10 @@ impl Saga {
         }
         let money_stands = matches!(
             self.disbursement,
-            Disbursement::Intended | Disbursement::Paid { .. } | Disbursement::RefundIntended { .. }
+            Disbursement::Intended
+                | Disbursement::Paid { .. }
+                | Disbursement::RefundIntended { .. }
+                | Disbursement::RefundFailed { .. }
         );
         match (self.outcome, &self.unwinding) {
             _ if self.has_unwound_outcome() && !money_stands => State::Unwound,
@@ -310,7 +362,12 @@ impl Saga {
     }
 
     pub(super) fn parties(&self) -> Parties<'_> {
-        Parties { claim_id: &self.claim_id, plan_group: &self.plan_group, provider_npi: &self.provider_npi }
+        Parties {
+            claim_id: &self.claim_id,
+            plan_group: &self.plan_group,
+            provider_npi: &self.provider_npi,
+            repeats: self.repeats,
+        }
     }
 }
 
@@ -325,7 +382,7 @@ mod tests {
     #[test]
     fn stored_facts_are_read_and_written_as_before() {
         let saga: Saga = serde_json::from_str(STORED).expect("an older version wrote it");
-        assert_eq!(saga.attempts, Attempts { disburse: 5, refund: 6, look_up: 7, republish: 8 });
+        assert_eq!(saga.attempts, Attempts { disburse: 5, refund: 6, look_up: 7, republish: 8, unauthorized: 0 });
         assert_eq!(saga.disbursement, Disbursement::Owed { amount_cents: 101 });
         assert_eq!(serde_json::to_string(&saga).expect("plain data"), STORED);
     }

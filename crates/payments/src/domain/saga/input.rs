@@ -42,6 +42,11 @@ pub enum Input {
         /// How much, in cents.
         amount_cents: i64,
     },
+    /// The refund failed that was requested last, although it may have been approved.
+    RefundFailed {
+        /// How much was refunded, in cents.
+        amount_cents: i64,
+    },
     /// An operator wants it tried again, now.
     Retried {
         /// Whether it was stuck.

@@ -3,7 +3,7 @@
 //!
 //! The money rule holds for a forced answer too: the operator is responsible for its truth. Who gave it, and why, is recorded.
 
-use super::facts::{Attempts, Disbursement, Saga, Trust, Waiting};
+use super::facts::{Attempts, Disbursement, Inquiry, Saga, Trust, Waiting};
 use super::input::{Effect, Forced};
 use crate::domain::gateway_call::{LookUpAnswer, PayAnswer, RefundAnswer};
 use crate::domain::ledger::Kind;
@@ -21,6 +21,8 @@ text_enum! {
         Retry = "retry",
         /// The operator gives the answer that the gateway does not give.
         Force = "force",
+        /// A report of the gateway that cannot be placed is closed.
+        ResolveReturn = "resolve_return",
     }
 }
 
@@ -51,7 +53,9 @@ impl Saga {
             (Trust::Unverified, _) => None,
             (Trust::LookingUp, _) => Some(Waiting::ForLookUp),
             (Trust::Sure, Disbursement::Intended) => Some(Waiting::ForPayment),
-            (Trust::Sure, Disbursement::RefundIntended { .. }) => Some(Waiting::ForRefund),
+            (Trust::Sure, Disbursement::RefundIntended { .. } | Disbursement::RefundFailed { .. }) => {
+                Some(Waiting::ForRefund)
+            }
             (Trust::Sure, _) => None,
         }
     }
@@ -65,6 +69,8 @@ impl Saga {
     /// Counts its tries from zero, and tries. What it was stuck at may be forced until it gets past it.
     pub(super) fn retried(&mut self, is_stuck: bool, effects: &mut Vec<Effect>) {
         self.attempts = Attempts::default();
+        self.inquiry = Inquiry::Send;
+        self.refund_again();
         if is_stuck {
             self.retried_wait = self.waiting();
         }
@@ -74,6 +80,7 @@ impl Saga {
     /// Goes on as if the gateway had answered so. What it does not wait for changes nothing.
     pub(super) fn forced(&mut self, answer: Forced, effects: &mut Vec<Effect>) {
         let Some(waiting) = self.waiting().filter(|waiting| waiting.answers().contains(&answer)) else { return };
+        self.refund_again();
         match (waiting, answer) {
             (Waiting::ForLookUp, _) => {
                 if answer == Forced::Declined {
@@ -96,6 +103,13 @@ impl Saga {
                 }
                 self.proceed(effects);
             }
+        }
+    }
+
+    /// After a refund that failed, another one is intended, under a key of its own.
+    fn refund_again(&mut self) {
+        if let (Trust::Sure, Disbursement::RefundFailed { amount_cents }) = (self.trust, self.disbursement) {
+            self.disbursement = Disbursement::RefundIntended { amount_cents };
         }
     }
 

@@ -20,7 +20,10 @@ impl Saga {
             return;
         }
         let adopted = match answer {
-            LookUpAnswer::Unknown { retry_after_ms } => return self.look_up_later(retry_after_ms, effects),
+            LookUpAnswer::Unknown { retry_after_ms } | LookUpAnswer::Pending { retry_after_ms } => {
+                return self.look_up_later(retry_after_ms, effects);
+            }
+            LookUpAnswer::Unauthorized => return self.not_authorized(effects),
             LookUpAnswer::NotFound if key_expired && self.must_presume() => {
                 effects.push(Effect::Stuck(
                     "the payment may have been made so long ago that the gateway has forgotten its key, and is not found \
@@ -40,12 +43,8 @@ impl Saga {
             return self.look_up_later(None, effects);
         }
         self.trust = Trust::Sure;
+        self.end_inquiry();
         if self.has_ended() { effects.extend(self.publication()) } else { self.proceed(effects) }
-    }
-
-    fn look_up_later(&mut self, retry_after_ms: Option<u64>, effects: &mut Vec<Effect>) {
-        self.attempts.look_up = self.attempts.look_up.saturating_add(1);
-        effects.push(Effect::RetryLater { attempts: self.attempts.look_up, retry_after_ms });
     }
 
     /// Whether a payment that is not found may still come, so that its key has to be sent. That it was unwound by these
@@ -70,6 +69,7 @@ impl Saga {
             // The gateway knew of it once.
             Disbursement::Paid { .. }
             | Disbursement::RefundIntended { .. }
+            | Disbursement::RefundFailed { .. }
             | Disbursement::Refunded
             | Disbursement::Returned
             | Disbursement::Owed { .. } => return Err(Contradiction),
@@ -121,6 +121,11 @@ impl Saga {
                 self.note_pay_answer(PayAnswer::Approved { amount_cents }, effects);
                 Ok(amount_cents)
             }
+            // The refund failed, and the facts are older.
+            Disbursement::Refunded => {
+                self.reopen_refund(amount_cents, effects);
+                Ok(amount_cents)
+            }
             known if known.paid_cents() == Some(amount_cents) => Ok(amount_cents),
             _ => Err(Contradiction),
         }
@@ -144,47 +149,6 @@ impl Saga {
         self.take_back(Kind::Return, paid_cents, effects);
         self.unwind(Cause::LateReturn, None, Reason::returned());
         Ok(())
-    }
-
-    /// Why this amount cannot be what came back of this payment, where it cannot. `returned_cents` is what the ledger has as
-    /// returned of it before.
-    pub fn cannot_have_returned(&self, amount_cents: i64, returned_cents: Option<i64>) -> Option<&'static str> {
-        match self.disbursement {
-            Disbursement::None | Disbursement::Declined => Some("money came back that was never paid"),
-            Disbursement::Refunded => Some("a payment came back that was refunded before"),
-            Disbursement::Returned if returned_cents != Some(amount_cents) => {
-                Some("another amount came back of a payment that came back before")
-            }
-            known if known.paid_cents().is_some_and(|paid| paid != amount_cents) => {
-                Some("another amount came back than was paid")
-            }
-            _ => None,
-        }
-    }
-
-    /// The money came back by itself. One that comes before the approval was recorded *is* the approval: both are booked.
-    pub(super) fn returned(&mut self, amount_cents: i64, effects: &mut Vec<Effect>) {
-        // An unverified saga learns of it by its look-up.
-        if self.trust != Trust::Sure {
-            return;
-        }
-        let is_unsolicited = self.has_ended();
-        if self.disbursement == Disbursement::Intended {
-            self.note_pay_answer(PayAnswer::Approved { amount_cents }, effects);
-        }
-        let paid_cents = match self.disbursement {
-            Disbursement::Paid { amount_cents }
-            | Disbursement::RefundIntended { amount_cents }
-            | Disbursement::Owed { amount_cents } => amount_cents,
-            Disbursement::Refunded | Disbursement::Returned => return,
-            Disbursement::None | Disbursement::Intended | Disbursement::Declined => {
-                return effects.push(Effect::Alarm("money came back that was never paid"));
-            }
-        };
-        self.take_back(Kind::Return, paid_cents, effects);
-        self.unsolicited |= is_unsolicited;
-        self.unwind(Cause::LateReturn, None, Reason::returned());
-        self.proceed(effects);
     }
 }
 
@@ -249,7 +213,6 @@ mod tests {
             (paid, 100, true),
             (paid, 150, false),
             (Disbursement::Declined, 100, false),
-            (Disbursement::Refunded, 100, false),
             (Disbursement::Returned, 100, false),
         ] {
             let saga = Saga { disbursement, ..looking_up(None) };

@@ -26,10 +26,11 @@ impl Saga {
             effects.extend(self.contradiction(&Input::PayAnswer(answer)).map(Effect::Alarm));
             return;
         }
-        if let PayAnswer::Unknown { retry_after_ms } = answer {
-            self.attempts.disburse = self.attempts.disburse.saturating_add(1);
-            effects.push(Effect::RetryLater { attempts: self.attempts.disburse, retry_after_ms });
-            return;
+        match answer {
+            PayAnswer::Unknown { retry_after_ms } => return self.unclear(retry_after_ms, effects),
+            PayAnswer::Pending { retry_after_ms } => return self.pending(retry_after_ms, effects),
+            PayAnswer::Unauthorized => return self.not_authorized(effects),
+            PayAnswer::Approved { .. } | PayAnswer::Declined { .. } => {}
         }
         self.note_pay_answer(answer, effects);
         self.proceed(effects);
@@ -37,6 +38,7 @@ impl Saga {
 
     /// Notes a definite answer to an intent.
     pub(super) fn note_pay_answer(&mut self, answer: PayAnswer, effects: &mut Vec<Effect>) {
+        self.end_inquiry();
         match answer {
             PayAnswer::Approved { amount_cents } => {
                 effects.push(Effect::Book(self.parties().transfer(Kind::Disburse, amount_cents)));
@@ -50,7 +52,7 @@ impl Saga {
                 self.disbursement = Disbursement::Declined;
                 self.unwind(Cause::StepFailed, Some(Step::Disburse), Reason::declined(&code));
             }
-            PayAnswer::Unknown { .. } => {}
+            PayAnswer::Unknown { .. } | PayAnswer::Pending { .. } | PayAnswer::Unauthorized => {}
         }
     }
 
@@ -65,12 +67,11 @@ impl Saga {
         match answer {
             RefundAnswer::Refunded => self.take_back(Kind::Refund, amount_cents, effects),
             RefundAnswer::AlreadyReturned => self.take_back(Kind::Return, amount_cents, effects),
-            RefundAnswer::Unknown { .. } if matches!(self.disbursement, Disbursement::Owed { .. }) => return,
-            RefundAnswer::Unknown { retry_after_ms } => {
-                self.attempts.refund = self.attempts.refund.saturating_add(1);
-                effects.push(Effect::RetryLater { attempts: self.attempts.refund, retry_after_ms: *retry_after_ms });
-                return;
-            }
+            RefundAnswer::Failed => return self.refund_failed(amount_cents, effects),
+            _ if matches!(self.disbursement, Disbursement::Owed { .. }) => return,
+            RefundAnswer::Unknown { retry_after_ms } => return self.unclear(*retry_after_ms, effects),
+            RefundAnswer::Pending { retry_after_ms } => return self.pending(*retry_after_ms, effects),
+            RefundAnswer::Unauthorized => return self.not_authorized(effects),
         }
         self.unsolicited |= is_unsolicited;
         self.proceed(effects);
@@ -79,9 +80,11 @@ impl Saga {
     /// Books that the money is back, by a refund or by a return. That closes a receivable from the provider, so the
     /// outcome that named it no longer holds.
     pub(super) fn take_back(&mut self, kind: Kind, amount_cents: i64, effects: &mut Vec<Effect>) {
+        self.end_inquiry();
         effects.push(Effect::Book(self.parties().transfer(kind, amount_cents)));
         if matches!(self.disbursement, Disbursement::Owed { .. }) {
             effects.push(Effect::Book(self.parties().transfer(Kind::CloseReceivable, amount_cents)));
+            self.repeats.closed_receivables = self.repeats.closed_receivables.saturating_add(1);
             self.drop_outcome();
         }
         if kind == Kind::Refund {
@@ -93,13 +96,16 @@ impl Saga {
     }
 
     /// Whether a late answer is what the saga waits for, to whichever of its calls the gateway gave it: a key has one fate, so
-    /// that a definite answer stays true. What a look-up finds was true only at its time.
+    /// that a definite answer stays true. What a look-up finds was true only at its time; and once a refund has failed, an answer
+    /// may be to the key of another one.
     pub fn accepts_late(&self, late: &Input) -> bool {
         let waits = match late {
             Input::PayAnswer(PayAnswer::Approved { .. } | PayAnswer::Declined { .. }) => {
                 self.disbursement == Disbursement::Intended
             }
-            Input::RefundAnswer(RefundAnswer::Refunded | RefundAnswer::AlreadyReturned) => {
+            Input::RefundAnswer(RefundAnswer::Refunded | RefundAnswer::AlreadyReturned | RefundAnswer::Failed)
+                if self.failed_refunds == 0 =>
+            {
                 matches!(self.disbursement, Disbursement::RefundIntended { .. } | Disbursement::Owed { .. })
             }
             _ => false,
@@ -139,7 +145,7 @@ impl Saga {
         }
         if self.disbursement == Disbursement::Intended {
             // The money rule: forward or back, the same key until the answer is definite.
-            effects.push(Effect::Call(self.pay()));
+            effects.push(Effect::Call(self.inquiry_call()));
             return false;
         }
         if self.unwinding.is_some() { self.step_back(effects) } else { self.step_forward(effects) }
@@ -183,8 +189,14 @@ impl Saga {
             (_, Disbursement::Paid { amount_cents }) => {
                 self.disbursement = Disbursement::RefundIntended { amount_cents }
             }
-            (_, Disbursement::RefundIntended { amount_cents }) => {
-                effects.push(Effect::Call(self.refund(amount_cents)));
+            (_, Disbursement::RefundIntended { .. }) => {
+                effects.push(Effect::Call(self.inquiry_call()));
+                return false;
+            }
+            (_, Disbursement::RefundFailed { .. }) => {
+                effects.push(Effect::Stuck(
+                    "the refund failed at the gateway: retry it, which requests another one under a new key, or force what                      became of the money",
+                ));
                 return false;
             }
             (Reservation::Pending, _) => {
@@ -249,7 +261,7 @@ impl Saga {
         kinds.iter().map(|kind| transfer_id(&self.claim_id, *kind)).collect()
     }
 
-    fn pay(&self) -> Call {
+    pub(super) fn pay(&self) -> Call {
         Call::Pay {
             key: self.pay_key(),
             reference: self.claim_id.clone(),
@@ -258,7 +270,7 @@ impl Saga {
         }
     }
 
-    fn look_up(&self) -> Call {
+    pub(super) fn look_up(&self) -> Call {
         Call::LookUp { key: self.pay_key(), reference: self.claim_id.clone() }
     }
 
@@ -266,8 +278,25 @@ impl Saga {
         format!("{}.disburse", self.claim_id)
     }
 
-    fn refund(&self, amount_cents: i64) -> Call {
-        Call::Refund { key: format!("{}.refund", self.claim_id), reference: self.claim_id.clone(), amount_cents }
+    pub(super) fn refund(&self, amount_cents: i64) -> Call {
+        Call::Refund { key: self.refund_key(), reference: self.claim_id.clone(), amount_cents }
+    }
+
+    /// The key of the refund that is requested next, or was last. A refund that failed is final for its key.
+    fn refund_key(&self) -> String {
+        match self.failed_refunds {
+            0 => format!("{}.refund", self.claim_id),
+            failed => format!("{}.refund.{}", self.claim_id, failed + 1),
+        }
+    }
+
+    /// How many refunds were requested before the one with this key.
+    pub(super) fn refunds_before(&self, key: &str) -> Option<u32> {
+        let rest = key.strip_prefix(self.claim_id.as_str())?.strip_prefix(".refund")?;
+        if rest.is_empty() {
+            return Some(0);
+        }
+        rest.strip_prefix('.')?.parse().ok().filter(|number| *number > 1).map(|number: u32| number - 1)
     }
 }
 

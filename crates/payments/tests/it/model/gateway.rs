@@ -1,7 +1,7 @@
 //! A gateway in memory: it honours keys, keeps a book by claim, and takes its time or breaks as chance says.
 
 use payments::domain::saga::{Call, Input, LookUpAnswer, PayAnswer, RefundAnswer};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What becomes of a claim's payment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +14,10 @@ pub enum Fate {
     SilentOnPay,
     /// It pays another amount, and never answers the request to give it back, and does not.
     SilentOnRefund,
+    /// It pays, and answers no request to pay with anything definite, ever: only a look-up finds the payment.
+    BrokenOncePaid,
+    /// It has the payment as pending until it was looked up so often.
+    Pending(u32),
 }
 
 /// What happens to one request.
@@ -34,9 +38,21 @@ pub enum Fault {
 #[derive(Debug, Default, Clone)]
 pub struct Book {
     pub payments: BTreeMap<String, i64>,
+    /// Refunds that stand.
     pub refunds: BTreeMap<String, i64>,
+    /// The keys of those that failed later.
+    failed_refunds: BTreeSet<String>,
     pub returned_cents: i64,
     declined: bool,
+    pending: Option<Pending>,
+}
+
+/// A payment that is not made yet.
+#[derive(Debug, Clone)]
+struct Pending {
+    key: String,
+    amount_cents: i64,
+    look_ups_left: u32,
 }
 
 impl Book {
@@ -84,21 +100,39 @@ impl Gateway {
                     book.declined = true;
                     return Input::PayAnswer(PayAnswer::Declined { code: "insufficient_funds".into() });
                 }
+                if let (Fate::Pending(look_ups_left), true) = (fate, book.payments.is_empty()) {
+                    let pending = || Pending { key: key.clone(), amount_cents: *amount_cents, look_ups_left };
+                    book.pending.get_or_insert_with(pending);
+                    return Input::PayAnswer(PayAnswer::Pending { retry_after_ms: None });
+                }
                 let paid = match fate {
                     Fate::OtherAmount(more) => amount_cents + more,
                     Fate::SilentOnRefund => amount_cents + 1,
                     _ => *amount_cents,
                 };
                 let paid = *book.payments.entry(key.clone()).or_insert(paid);
+                if fate == Fate::BrokenOncePaid {
+                    return unknown(call, None);
+                }
                 Input::PayAnswer(PayAnswer::Approved { amount_cents: paid })
             }
             Call::Refund { .. } if book.returned_cents > 0 => Input::RefundAnswer(RefundAnswer::AlreadyReturned),
+            Call::Refund { key, .. } if book.failed_refunds.contains(key) => Input::RefundAnswer(RefundAnswer::Failed),
+            Call::Refund { .. } if !book.refunds.is_empty() => Input::RefundAnswer(RefundAnswer::Refunded),
             Call::Refund { key, amount_cents, .. } => {
                 assert_eq!(*amount_cents, book.out_cents(), "what was paid is taken back");
                 book.refunds.insert(key.clone(), *amount_cents);
                 Input::RefundAnswer(RefundAnswer::Refunded)
             }
             Call::LookUp { .. } => {
+                if let Some(pending) = book.pending.take_if(|pending| pending.look_ups_left == 0) {
+                    book.payments.insert(pending.key, pending.amount_cents);
+                }
+                if let Some(pending) = &mut book.pending {
+                    pending.look_ups_left -= 1;
+                    let answer = LookUpAnswer::Pending { retry_after_ms: None };
+                    return Input::LookedUp { answer, key_expired: false };
+                }
                 let amount_cents = book.out_cents();
                 let answer = if book.declined {
                     LookUpAnswer::Declined { code: "insufficient_funds".into() }
@@ -114,6 +148,14 @@ impl Gateway {
                 Input::LookedUp { answer, key_expired: false }
             }
         }
+    }
+
+    /// A refund that stands fails; its key, and how much it was.
+    pub fn refund_fails(&mut self, claim_id: &str) -> Option<(String, i64)> {
+        let book = self.books.get_mut(claim_id)?;
+        let (key, cents) = book.refunds.pop_first()?;
+        book.failed_refunds.insert(key.clone());
+        Some((key, cents))
     }
 
     /// The payee's bank sends the money back, if it is there; how much.

@@ -12,7 +12,7 @@ use payments::domain::saga::{Answer, Forced, PlannedCall};
 use payments::executor::Received;
 use payments::executor::clock::Clock;
 use payments::executor::operator::{Action, ActionOutcome, Actor};
-use payments::executor::returns::ReturnOutcome;
+use payments::gateway::Report;
 use payments::settings::{BudgetSettings, Settings};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -92,9 +92,16 @@ enum Happening {
     BankReturns {
         claim_id: String,
     },
-    ReturnTold {
+    /// A refund that the gateway approved fails, where there is one.
+    RefundFails {
+        claim_id: String,
+    },
+    /// The gateway reports what happened to a payment.
+    Reported {
+        event_id: String,
         claim_id: String,
         cents: i64,
+        report: Report,
     },
     OutcomeHeard {
         event: Box<PaymentEvent>,
@@ -161,6 +168,8 @@ impl<'a> World<'a> {
             3..=4 => Fate::OtherAmount(self.rng.i64(1..500)),
             5 => Fate::SilentOnPay,
             6..=7 => Fate::SilentOnRefund,
+            8 => Fate::BrokenOncePaid,
+            9 => Fate::Pending(self.rng.u32(0..3)),
             _ => Fate::Approved,
         };
         self.gateway.fates.insert(claim_id.to_owned(), fate);
@@ -188,6 +197,9 @@ impl<'a> World<'a> {
         }
         if self.rng.u8(0..5) == 0 {
             self.within(300 * SECOND, Happening::BankReturns { claim_id: claim_id.clone() });
+        }
+        if self.rng.u8(0..2) == 0 {
+            self.within(300 * SECOND, Happening::RefundFails { claim_id: claim_id.clone() });
         }
         if self.rng.u8(0..6) == 0 {
             self.within(120 * SECOND, Happening::OperatorRetries { claim_id: claim_id.clone() });
@@ -287,16 +299,18 @@ impl<'a> World<'a> {
             Happening::Stops { instance } => self.epochs[instance] += 1,
             Happening::BankReturns { claim_id } => {
                 if let Some(cents) = self.gateway.bank_returns(&claim_id) {
-                    for _ in 0..self.rng.usize(1..=2) {
-                        self.within(20 * SECOND, Happening::ReturnTold { claim_id: claim_id.clone(), cents });
-                    }
+                    self.bank_reports(&claim_id, cents);
                 }
             }
-            Happening::ReturnTold { claim_id, cents } => {
+            Happening::RefundFails { claim_id } => {
+                if let Some((key, cents)) = self.gateway.refund_fails(&claim_id) {
+                    let event_id = format!("{key}.failed");
+                    self.reported(event_id, &claim_id, cents, Report::RefundFailed { key });
+                }
+            }
+            Happening::Reported { event_id, claim_id, cents, report } => {
                 let executor = &self.stage.instances[instance].executor;
-                let (told, calls) =
-                    executor.apply_return(&format!("{claim_id}.return"), &claim_id, cents).expect("keeps");
-                assert!(matches!(told, ReturnOutcome::Applied | ReturnOutcome::Kept | ReturnOutcome::Repeated));
+                let (_, calls) = executor.apply_report(&event_id, &claim_id, cents, report).expect("keeps");
                 self.written(instance, calls);
             }
             Happening::OutcomeHeard { event, version } => {
@@ -308,6 +322,24 @@ impl<'a> World<'a> {
             Happening::OperatorRetries { claim_id } => {
                 self.acts(&claim_id, Action::Retry);
             }
+        }
+    }
+
+    /// The bank's return is reported as one, or in two parts.
+    fn bank_reports(&mut self, claim_id: &str, cents: i64) {
+        let part = if self.rng.bool() { 0 } else { self.rng.i64(0..cents) };
+        for (number, cents) in [(1, part), (2, cents - part)] {
+            if cents > 0 {
+                self.reported(format!("{claim_id}.return.{number}"), claim_id, cents, Report::PaymentReturned);
+            }
+        }
+    }
+
+    /// The gateway reports something, perhaps twice.
+    fn reported(&mut self, event_id: String, claim_id: &str, cents: i64, report: Report) {
+        for _ in 0..self.rng.usize(1..=2) {
+            let (event_id, claim_id, report) = (event_id.clone(), claim_id.to_owned(), report.clone());
+            self.within(20 * SECOND, Happening::Reported { event_id, claim_id, cents, report });
         }
     }
 
