@@ -155,10 +155,9 @@ impl Producer {
         let headers = pairs.iter().fold(OwnedHeaders::new_with_capacity(pairs.len()), |headers, (name, value)| {
             headers.insert(Header { key: name, value: Some(value) })
         });
-        let record = BaseRecord::with_opaque_to(&row.topic, Box::new(row.id))
-            .key(&row.message_key)
-            .payload(&row.body)
-            .headers(headers);
+        let record = BaseRecord::with_opaque_to(&row.topic, Box::new(row.id)).key(&row.message_key).headers(headers);
+        // No event has an empty body: it is that of a tombstone, which was dead-lettered and is redriven.
+        let record = if row.body.is_empty() { record } else { record.payload(&row.body) };
         match client.send(record) {
             Ok(()) => true,
             Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => false,

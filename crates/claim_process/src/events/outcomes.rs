@@ -65,7 +65,10 @@ impl Handler for Outcomes {
         let mut unreadable = Vec::new();
         let mut outcomes = Vec::new();
         for message in batch {
-            match PaymentEvent::decode(message.key.as_deref(), |name| message.header(name), &message.body) {
+            let decoded = Envelope::refuse_repeats(message.header_names()).and_then(|()| {
+                PaymentEvent::decode(message.key.as_deref(), |name| message.header(name), &message.body)
+            });
+            match decoded {
                 Ok((envelope, event)) => outcomes.push(Outcome { envelope, event, message }),
                 Err(error) => unreadable.push(DeadLetter { message: message.clone(), reason: error.to_string() }),
             }
