@@ -47,6 +47,16 @@ impl Api {
         &self.gateway_url
     }
 
+    /// Retries a payment, as an operator does.
+    ///
+    /// # Panics
+    /// If it is refused.
+    pub async fn retry_payment(&self, id: &str) {
+        let url = format!("{}/v1/payments/{id}/retry", self.next_of(&self.payments_urls));
+        let answer = self.client.post(url).json(&serde_json::json!({"reason": "a test"})).send().await;
+        assert_eq!(answer.expect("payments answers").status(), StatusCode::ACCEPTED, "{id}");
+    }
+
     /// Whether a service reports that it is ready.
     pub async fn is_ready(&self, url: &str) -> bool {
         let answer = self.client.get(format!("{url}/readyz")).send().await;
