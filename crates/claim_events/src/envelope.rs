@@ -36,6 +36,9 @@ pub enum DecodeError {
     /// A required header is missing or not text.
     #[error("the header '{0}' is missing")]
     MissingHeader(&'static str),
+    /// A header is there more than once, so that it is not known which one counts.
+    #[error("the header '{0}' is ambiguous: the message has it more than once")]
+    RepeatedHeader(&'static str),
     /// A header does not hold what it must.
     #[error("the header '{0}' is not as the contract says: {1}")]
     BadHeader(&'static str, &'static str),
@@ -101,6 +104,16 @@ impl Envelope {
             headers.push(("traceparent".to_owned(), traceparent.clone()));
         }
         headers
+    }
+
+    /// Refuses a message that has a header of the envelope more than once: readers that took the first one and readers that took
+    /// the last one would read different events. `names` are those of all its headers.
+    ///
+    /// # Errors
+    /// Names the first header of the envelope that is repeated.
+    pub fn refuse_repeats<'a>(names: impl Iterator<Item = &'a str> + Clone) -> Result<(), DecodeError> {
+        let is_repeated = |header: &&str| names.clone().filter(|name| name == header).nth(1).is_some();
+        Self::HEADERS.into_iter().find(is_repeated).map_or(Ok(()), |header| Err(DecodeError::RepeatedHeader(header)))
     }
 
     /// Reads the envelope from headers; `header` finds one by its name.

@@ -187,6 +187,17 @@ fn set(encoded: &mut Encoded, name: &str, value: &str) {
 }
 
 #[test]
+fn a_header_of_the_envelope_that_is_repeated_is_ambiguous() {
+    let once = Envelope::HEADERS;
+    assert_eq!(Envelope::refuse_repeats(once.into_iter()), Ok(()));
+    assert_eq!(Envelope::refuse_repeats(["another", "another", "ce_id"].into_iter()), Ok(()), "it is not ours");
+    for header in once {
+        let refused = Envelope::refuse_repeats(once.into_iter().chain([header]));
+        assert_eq!(refused, Err(DecodeError::RepeatedHeader(header)));
+    }
+}
+
+#[test]
 fn a_reader_ignores_fields_it_does_not_know() {
     decode_with(|e| e.body = e.body.replacen('{', r#"{"added_later": [1, 2], "#, 1)).expect("decodes");
 }

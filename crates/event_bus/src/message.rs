@@ -14,7 +14,7 @@ pub struct OutgoingMessage {
     pub key: String,
     /// Header names and values.
     pub headers: Vec<(String, String)>,
-    /// The body.
+    /// The body; where it is empty, a tombstone is published.
     pub body: String,
 }
 
@@ -51,6 +51,11 @@ impl IncomingMessage {
             headers: headers.unwrap_or_default(),
             body: message.payload().unwrap_or_default().to_vec(),
         }
+    }
+
+    /// The names of all headers, in their order.
+    pub fn header_names(&self) -> impl Iterator<Item = &str> + Clone {
+        self.headers.iter().map(|(name, _)| name.as_str())
     }
 
     /// The value of the first header with this name, if it is UTF-8.

@@ -203,10 +203,9 @@ impl Producer {
         let headers = pairs.iter().fold(OwnedHeaders::new_with_capacity(pairs.len()), |headers, (name, value)| {
             headers.insert(Header { key: name, value: Some(value) })
         });
-        let record = BaseRecord::with_opaque_to(&row.topic, Box::new(row.id))
-            .key(&row.message_key)
-            .payload(&row.body)
-            .headers(headers);
+        let record = BaseRecord::with_opaque_to(&row.topic, Box::new(row.id)).key(&row.message_key).headers(headers);
+        // No event has an empty body: it is that of a tombstone, which was dead-lettered and is redriven.
+        let record = if row.body.is_empty() { record } else { record.payload(&row.body) };
         // Before it is sent: its delivery report may come at once.
         self.shared.unacknowledged.fetch_add(1, Ordering::SeqCst);
         let sent = client.send(record);

@@ -4,6 +4,7 @@ use crate::db::MIGRATIONS;
 use crate::http;
 use crate::http::faulty::LookUpCounts;
 use crate::http::gate::Gate;
+use crate::http::input::PayerKey;
 use crate::settings::Settings;
 use crate::webhooks;
 use actix_web::dev::Server;
@@ -44,6 +45,7 @@ impl Application {
         let webhooks = webhooks::start(database.clone(), &settings.webhook)?;
         let rules = web::Data::new(settings.rules());
         let look_up_counts = web::Data::new(LookUpCounts::new());
+        let payer_key = web::Data::new(PayerKey(settings.behaviour.api_key.clone()));
         let seed = settings.faults.seed;
         let gate = web::Data::new(Gate::new(database, &settings.behaviour, &settings.throughput, seed));
         let http_settings = web::Data::new(settings.http.clone());
@@ -54,6 +56,7 @@ impl Application {
                 .app_data(http_settings.clone())
                 .app_data(rules.clone())
                 .app_data(look_up_counts.clone())
+                .app_data(payer_key.clone())
                 .configure(http::routes);
         })?;
         Ok(Self { port, server, health, database_health, webhooks })

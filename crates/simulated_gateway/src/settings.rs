@@ -37,7 +37,7 @@ pub struct Settings {
     /// Calls a second.
     #[validate(nested)]
     pub throughput: ThroughputSettings,
-    /// Webhooks about returned payments.
+    /// Webhooks about returned payments and failed refunds.
     #[validate(nested)]
     pub webhook: WebhookSettings,
 }
@@ -55,6 +55,11 @@ pub struct BehaviourSettings {
     /// How often the refund of an amount that ends in `.59` fails before it succeeds; 1. With a million it keeps failing, until
     /// a start with a smaller number.
     pub refund_failures: u32,
+    /// How long a payment of an amount that ends in `.61` or `.67` is pending, in milliseconds; 1000.
+    #[validate(range(max = 86_400_000, message = "must be at most 86400000"))]
+    pub pending_ms: u64,
+    /// What a payer must send as `Authorization: Bearer`; any other payment, refund or look-up gets a 401. Empty: nothing.
+    pub api_key: Secret,
     /// The most requests in progress; one more gets a 503 with `Retry-After`. 128.
     #[validate(range(min = 1, max = 1_000, message = "must be 1 to 1000"))]
     pub capacity: usize,
@@ -67,6 +72,7 @@ impl Settings {
             faults: self.faults,
             refund_failures: self.behaviour.refund_failures,
             returned_after_us: self.webhook.returned_after_us(),
+            pending_us: dual_db::micros(Duration::from_millis(self.behaviour.pending_ms)),
         }
     }
 }
@@ -94,7 +100,7 @@ pub struct ThroughputSettings {
     pub refuse_with: u16,
 }
 
-/// Webhooks about returned payments.
+/// Webhooks about returned payments and failed refunds.
 #[derive(Debug, Clone, Serialize, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
 #[validate(schema(function = "secret_with_url"))]
@@ -103,7 +109,18 @@ pub struct WebhookSettings {
     pub url: String,
     /// The secret that signs the webhooks, and that the receiver shares.
     pub secret: Secret,
-    /// How long after a payment with an amount that ends in `.53` it is returned, in milliseconds; 2000.
+    /// A second secret, while the first one is rotated: each webhook is signed under both. Empty: none.
+    pub second_secret: Secret,
+    /// Whether the two signatures are sent in two headers; false.
+    pub signatures_apart: bool,
+    /// Whether each webhook is sent again after it was delivered; false.
+    pub deliver_twice: bool,
+    /// Whether each webhook comes after one of a type that no receiver knows; false.
+    pub unknown_events: bool,
+    /// Whether webhooks write the currency as `usd`; false.
+    pub currency_in_lower_case: bool,
+    /// How long after a payment with an amount that ends in `.53` or `.97` it is returned, how long after its first part the second
+    /// part of a return is reported, and how long after its approval a refund of `.89` fails, in milliseconds; 2000.
     #[validate(range(max = 86_400_000, message = "must be at most 86400000"))]
     pub return_after_ms: u64,
     /// How often the gateway looks for due returns, in milliseconds; 200.
@@ -167,7 +184,14 @@ impl Default for Settings {
             http: HttpSettings::on_port(8090),
             database: DatabaseSettings::at("sqlite://.local/gateway.db"),
             log: LogSettings::default(),
-            behaviour: BehaviourSettings { latency_ms: 0, latency_spread_ms: 0, refund_failures: 1, capacity: 128 },
+            behaviour: BehaviourSettings {
+                latency_ms: 0,
+                latency_spread_ms: 0,
+                refund_failures: 1,
+                pending_ms: 1_000,
+                api_key: Secret::default(),
+                capacity: 128,
+            },
             faults: Faults { seed: 1, ..Faults::default() },
             throughput: ThroughputSettings {
                 schedule: String::new(),
@@ -180,6 +204,11 @@ impl Default for Settings {
             webhook: WebhookSettings {
                 url: String::new(),
                 secret: Secret::default(),
+                second_secret: Secret::default(),
+                signatures_apart: false,
+                deliver_twice: false,
+                unknown_events: false,
+                currency_in_lower_case: false,
                 return_after_ms: 2_000,
                 interval_ms: 200,
                 timeout_ms: 5_000,
@@ -208,11 +237,14 @@ mod tests {
     #[test]
     fn secrets_are_read_and_never_shown() {
         let mut set = vec![("DATABASE__URL", "postgres://gateway:hunter2@db/gateway?password=hunter2")];
-        set.extend(["WEBHOOK__SECRET"].map(|secret| (secret, "hunter2")));
+        set.extend(
+            ["WEBHOOK__SECRET", "WEBHOOK__SECOND_SECRET", "BEHAVIOUR__API_KEY"].map(|secret| (secret, "hunter2")),
+        );
         let environment = set.iter().map(|(name, value)| (format!("{PREFIX}__{name}"), (*value).to_owned()));
         let loaded = load::<Settings>(PREFIX, Settings::RENAMED, None, environment).expect("settings");
-        let Settings { database, webhook, .. } = &loaded.settings;
-        for read in [database.url.expose(), webhook.secret.expose()] {
+        let Settings { database, webhook, behaviour, .. } = &loaded.settings;
+        let secrets = [&webhook.secret, &webhook.second_secret, &behaviour.api_key].map(Secret::expose);
+        for read in [database.url.expose()].into_iter().chain(secrets) {
             assert!(read.contains("hunter2"));
         }
         for shown in [loaded.describe(), format!("{loaded:?}")] {

@@ -1,17 +1,18 @@
-//! Sends webhooks about returned payments, and retries each until the receiver confirms it.
+//! Sends webhooks about returned payments and failed refunds, and retries each until the receiver confirms it.
 
-use crate::db::returns;
-use crate::domain::webhook::{Returned, SIGNATURE_HEADER, signature};
+use crate::db::notices;
+use crate::domain::webhook::{Notice, SIGNATURE_HEADER, signatures};
 use crate::settings::WebhookSettings;
 use actix_web::web;
 use anyhow::Context;
 use dual_db::Database;
 use reqwest::{Client, StatusCode};
+use serde_json::json;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::task::JoinHandle;
 use worker_threads::Backoff;
 
-/// The most returns that one query takes.
+/// The most notices that one query takes.
 const MAX_TAKEN: i64 = 100;
 
 /// Starts the task that sends webhooks; aborting it ends it. Returns `None` if no URL is set.
@@ -29,15 +30,15 @@ pub fn start(database: Database, settings: &WebhookSettings) -> anyhow::Result<O
     let settings = settings.clone();
     Ok(Some(tokio::spawn(async move {
         loop {
-            for returned in take_due(&database, &settings).await {
-                send(&client, &database, &settings, &returned).await;
+            for notice in take_due(&database, &settings).await {
+                report(&client, &database, &settings, &notice).await;
             }
             tokio::time::sleep(Duration::from_millis(settings.interval_ms)).await;
         }
     })))
 }
 
-async fn take_due(database: &Database, settings: &WebhookSettings) -> Vec<Returned> {
+async fn take_due(database: &Database, settings: &WebhookSettings) -> Vec<Notice> {
     let database = database.clone();
     let backoff = Backoff::from_millis(settings.retry_pause_ms, settings.max_retry_pause_ms);
     let taken = web::block(move || {
@@ -45,41 +46,63 @@ async fn take_due(database: &Database, settings: &WebhookSettings) -> Vec<Return
             let now_us = connection.now_us()?;
             let next_attempt_at_us =
                 |attempts: i64| now_us + dual_db::micros(backoff.pause(u32::try_from(attempts).unwrap_or(0)));
-            returns::take_due(connection, now_us, next_attempt_at_us, MAX_TAKEN)
+            notices::take_due(connection, now_us, next_attempt_at_us, MAX_TAKEN)
         })
     });
     match taken.await {
-        Ok(Ok(returned)) => returned,
+        Ok(Ok(notices)) => notices,
         Ok(Err(error)) => {
-            tracing::warn!(error = &error as &dyn std::error::Error, "due returns could not be read, retrying");
+            tracing::warn!(error = &error as &dyn std::error::Error, "due notices could not be read, retrying");
             Vec::new()
         }
         Err(_) => Vec::new(),
     }
 }
 
-async fn send(client: &Client, database: &Database, settings: &WebhookSettings, returned: &Returned) {
-    let body = returned.body();
-    let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let signed = signature(settings.secret.expose(), i64::try_from(now_s).unwrap_or(0), &body);
-    let response = client
-        .post(&settings.url)
-        .header(SIGNATURE_HEADER, signed)
-        .header("content-type", "application/json")
-        .body(body)
-        .send()
-        .await;
-    let status = response.as_ref().map(reqwest::Response::status).ok();
-    // 409: the receiver has got this webhook before.
-    let delivered = status.is_some_and(|status| status.is_success() || status == StatusCode::CONFLICT);
-    metrics::counter!("gateway_webhooks_total", "delivered" => if delivered { "yes" } else { "no" }).increment(1);
-    if !delivered {
-        return tracing::info!(reference = returned.reference, ?status, "webhook of a return not delivered, retrying");
+/// Sends the webhook of a notice, and what the settings add to it.
+async fn report(client: &Client, database: &Database, settings: &WebhookSettings, notice: &Notice) {
+    if settings.unknown_events {
+        let unknown = json!({"id": format!("{}.audited", notice.event_id), "type": "payment.audited"}).to_string();
+        send(client, settings, &unknown).await;
     }
-    tracing::info!(reference = returned.reference, ?status, "webhook of a return delivered");
-    let (database, event_id) = (database.clone(), returned.event_id.clone());
-    let stored = web::block(move || database.write(|connection| returns::mark_delivered(connection, &event_id)));
+    let body = notice.body(settings.currency_in_lower_case);
+    let mut status = send(client, settings, &body).await;
+    if settings.deliver_twice && is_delivered(status) {
+        status = send(client, settings, &body).await;
+    }
+    let (reference, kind) = (&notice.reference, notice.event.name());
+    if !is_delivered(status) {
+        return tracing::info!(reference, kind, ?status, "webhook not delivered, retrying");
+    }
+    tracing::info!(reference, kind, ?status, "webhook delivered");
+    let (database, event_id) = (database.clone(), notice.event_id.clone());
+    let stored = web::block(move || database.write(|connection| notices::mark_delivered(connection, &event_id)));
     if !matches!(stored.await, Ok(Ok(()))) {
         tracing::warn!("delivery of a webhook could not be stored, sent again later");
     }
+}
+
+/// Sends a body, signed now; the status of the response.
+async fn send(client: &Client, settings: &WebhookSettings, body: &str) -> Option<StatusCode> {
+    let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let now_s = i64::try_from(now_s).unwrap_or(0);
+    let secrets = [settings.secret.expose(), settings.second_secret.expose()];
+    let headers = match settings.signatures_apart {
+        true => secrets
+            .into_iter()
+            .filter(|secret| !secret.is_empty())
+            .map(|secret| signatures(&[secret], now_s, body))
+            .collect(),
+        false => vec![signatures(&secrets, now_s, body)],
+    };
+    let request = client.post(&settings.url).header("content-type", "application/json").body(body.to_owned());
+    let signed = headers.into_iter().fold(request, |request, header| request.header(SIGNATURE_HEADER, header));
+    let status = signed.send().await.as_ref().map(reqwest::Response::status).ok();
+    let delivered = if is_delivered(status) { "yes" } else { "no" };
+    metrics::counter!("gateway_webhooks_total", "delivered" => delivered).increment(1);
+    status
+}
+
+fn is_delivered(status: Option<StatusCode>) -> bool {
+    status.is_some_and(|status| status.is_success())
 }

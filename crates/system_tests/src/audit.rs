@@ -50,7 +50,7 @@ pub async fn check(
     for Accepted { id, fate, voided } in accepted {
         // A claim that is voided or returned late may be settled first.
         let wanted = match (voided, fate) {
-            (true, _) | (_, Fate::ReturnedLater) => &["unwound"][..],
+            (true, _) | (_, Fate::ReturnedLater | Fate::ReturnedInParts) => &["unwound"][..],
             _ => &["settled", "unwound"],
         };
         let claim = api.ended_as(id, wanted, until).await;
@@ -93,7 +93,7 @@ pub fn check_end(claim: &Value, fate: Fate) {
     if end.status == "unwound" {
         assert_eq!(outcome["cause"].as_str(), end.cause, "{fate:?}: {claim}");
         assert_eq!(outcome["failed_step"].as_str(), end.failed_step, "{fate:?}: {claim}");
-        if fate == Fate::ReturnedLater {
+        if matches!(fate, Fate::ReturnedLater | Fate::ReturnedInParts) {
             // Under faults the return may arrive before the payment is recorded, or before the settlement is published: then
             // there was nothing to reverse, or there is only one outcome.
             return;

@@ -22,6 +22,22 @@ pub enum Fate {
     WrongAmountRefundFails,
     /// `.53`: paid, and later returned by the payee's bank.
     ReturnedLater,
+    /// `.61`: pending, and then paid.
+    Pending,
+    /// `.67`: pending, and then declined.
+    PendingThenDeclined,
+    /// `.71`: paid, with another status of success.
+    Created,
+    /// `.73`: a request in progress twice.
+    InProgress,
+    /// `.79`: paid, and no request for it is ever answered.
+    BrokenOncePaid,
+    /// `.83`: paid, and each request is answered as if its key was another's.
+    KeyTakenOncePaid,
+    /// `.97`: paid, and later returned in two parts.
+    ReturnedInParts,
+    /// `.89`: another amount is paid, and the first refund fails after it was approved; an operator has to act. Not in [`ALL`].
+    RefundFailsLater,
     /// The plan's budget is 0.
     Broke,
     /// The net fee is 0.
@@ -30,8 +46,8 @@ pub enum Fate {
     Debt,
 }
 
-/// All fates.
-pub const ALL: [Fate; 11] = [
+/// All fates that end without an operator.
+pub const ALL: [Fate; 18] = [
     Fate::Approved,
     Fate::Declined,
     Fate::AnswerLost,
@@ -40,6 +56,13 @@ pub const ALL: [Fate; 11] = [
     Fate::WrongAmount,
     Fate::WrongAmountRefundFails,
     Fate::ReturnedLater,
+    Fate::Pending,
+    Fate::PendingThenDeclined,
+    Fate::Created,
+    Fate::InProgress,
+    Fate::BrokenOncePaid,
+    Fate::KeyTakenOncePaid,
+    Fate::ReturnedInParts,
     Fate::Broke,
     Fate::NothingDue,
     Fate::Debt,
@@ -69,12 +92,22 @@ impl Fate {
             compensations,
         };
         match self {
-            Fate::Approved | Fate::AnswerLost | Fate::RequestLost | Fate::Throttled | Fate::NothingDue | Fate::Debt => {
-                settled
-            }
-            Fate::Declined => unwound("disburse", &["release"]),
+            Fate::Approved
+            | Fate::AnswerLost
+            | Fate::RequestLost
+            | Fate::Throttled
+            | Fate::Pending
+            | Fate::Created
+            | Fate::InProgress
+            | Fate::BrokenOncePaid
+            | Fate::KeyTakenOncePaid
+            | Fate::NothingDue
+            | Fate::Debt => settled,
+            Fate::Declined | Fate::PendingThenDeclined => unwound("disburse", &["release"]),
             Fate::WrongAmount | Fate::WrongAmountRefundFails => unwound("disburse", &["refund", "release"]),
-            Fate::ReturnedLater => {
+            // The refund that stands was made after the release.
+            Fate::RefundFailsLater => unwound("disburse", &["release", "refund"]),
+            Fate::ReturnedLater | Fate::ReturnedInParts => {
                 End { status: "unwound", cause: Some("late_return"), failed_step: None, compensations: &["reverse"] }
             }
             Fate::Broke => unwound("reserve", &[]),
@@ -93,6 +126,14 @@ impl Fate {
             Fate::WrongAmount => dollars + 47,
             Fate::WrongAmountRefundFails => dollars + 59,
             Fate::ReturnedLater => dollars + 53,
+            Fate::Pending => dollars + 61,
+            Fate::PendingThenDeclined => dollars + 67,
+            Fate::Created => dollars + 71,
+            Fate::InProgress => dollars + 73,
+            Fate::BrokenOncePaid => dollars + 79,
+            Fate::KeyTakenOncePaid => dollars + 83,
+            Fate::ReturnedInParts => dollars + 97,
+            Fate::RefundFailsLater => dollars + 89,
             Fate::NothingDue => 0,
             Fate::Debt => -dollars,
         }

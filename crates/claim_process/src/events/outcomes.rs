@@ -100,7 +100,10 @@ impl Handler for Outcomes {
         let mut unreadable = Vec::new();
         let mut received = Vec::new();
         for message in batch {
-            match PaymentMessage::decode(message.key.as_deref(), |name| message.header(name), &message.body) {
+            let decoded = Envelope::refuse_repeats(message.header_names()).and_then(|()| {
+                PaymentMessage::decode(message.key.as_deref(), |name| message.header(name), &message.body)
+            });
+            match decoded {
                 Ok((envelope, PaymentMessage::Outcome(event))) => {
                     received.push(Received::Outcome(Outcome { envelope, event, message }));
                 }

@@ -224,6 +224,20 @@ on_both_databases! {
         consumer.stop().unwrap();
     }
 
+    fn a_tombstone_is_redriven_as_a_tombstone(database: &Database) {
+        database.migrate(&[&MIGRATIONS]).unwrap();
+        let broker = Broker::start();
+        let relay = Relay::start(database, &broker.settings("group")).unwrap();
+        let tombstone = IncomingMessage { key: Some(b"k".to_vec()), headers: vec![], body: vec![], ..message(1, 1) };
+        let dead_letter = DeadLetter { message: tombstone, reason: "it has no body".to_owned() };
+        database.write(|c| insert_dead_letters(c, std::slice::from_ref(&dead_letter), 5)).unwrap().report();
+        let redriven =
+            relay.commit(|c, publications| redrive_dead_letter(c, publications, 1, &DeadLetterAction::default()));
+        assert!(matches!(redriven, Ok(Disposition::Done(_))), "{redriven:?}");
+        assert_eq!(broker.seen(1)[0].payload(), None, "it has no body, and not an empty one");
+        relay.stop();
+    }
+
     fn a_redrive_whose_commit_fails_publishes_nothing_and_can_be_repeated(database: &Database) {
         database.migrate(&[&MIGRATIONS]).unwrap();
         let broker = Broker::start();

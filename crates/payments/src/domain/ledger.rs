@@ -254,11 +254,18 @@ mod tests {
             (again, Kind::RefundFailed, "claim.refund_failed.2", "claim.refund.2"),
             (third, Kind::Refund, "claim.refund.3", "claim.refund_failed.2"),
             (again, Kind::OpenReceivable, "claim.owe.2", ""),
-            (again, Kind::CloseReceivable, "claim.acquit.2", "claim.owe.2"),
             (third, Kind::Reverse, "claim.reverse", "claim.post"),
         ] {
             assert_eq!(names(repeats, kind), (id.to_owned(), reverses.to_owned()), "{kind:?}, {repeats:?}");
         }
+    }
+
+    #[test]
+    fn a_receivable_that_is_opened_again_is_closed_by_its_own_transfer() {
+        let again = Parties { repeats: Repeats { closed_receivables: 1, ..FIRST }, ..PARTIES };
+        let [open, close] = [Kind::OpenReceivable, Kind::CloseReceivable].map(|kind| again.transfer(kind, 100));
+        assert_eq!(close.reverses.as_ref(), Some(&open.id));
+        assert_ne!(close.id, PARTIES.transfer(Kind::CloseReceivable, 100).id);
     }
 
     #[test]

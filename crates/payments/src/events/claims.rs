@@ -46,7 +46,8 @@ impl Handler for Claims {
 
 /// Reads a message.
 fn read(message: &IncomingMessage) -> std::result::Result<Received, String> {
-    let decoded = ClaimEvent::decode(message.key.as_deref(), |name| message.header(name), &message.body);
+    let decoded = Envelope::refuse_repeats(message.header_names())
+        .and_then(|()| ClaimEvent::decode(message.key.as_deref(), |name| message.header(name), &message.body));
     let (envelope, event) = decoded.map_err(|error| error.to_string())?;
     let (claim, expected_version) = match event {
         ClaimEvent::Submitted(claim) => (claim, 1),

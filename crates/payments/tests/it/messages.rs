@@ -67,13 +67,15 @@ on_both_databases! {
         foreign.key = Some(b"another".to_vec());
         let mut tombstone = submitted("tombstone", 4);
         tombstone.body.clear();
+        let mut ambiguous = submitted("ambiguous", 10);
+        ambiguous.headers.push(("ce_id".to_owned(), b"another".to_vec()));
         let of_another_version = message(&ClaimEvent::VoidRequested(body("versions")), 7, 5);
         let absurd = ClaimBody { net_fee_cents: i64::MIN, ..body("absurd") };
         let absurd = message(&ClaimEvent::Submitted(absurd), 1, 8);
         let endless = KnownOutcome { kind: OutcomeKind::Settled, version: i64::MAX };
         let endless = ClaimBody { known_outcome: Some(endless), ..body("endless") };
         let endless = message(&ClaimEvent::Submitted(endless), 1, 9);
-        batch.extend([broken, headerless, foreign, tombstone, of_another_version, submitted("neighbour", 6), absurd, endless]);
+        batch.extend([broken, headerless, foreign, tombstone, of_another_version, submitted("neighbour", 6), absurd, endless, ambiguous]);
         let recorded = OutcomeRecorded {
             claim_id: CLAIM.into(),
             known_outcome: KnownOutcome { kind: OutcomeKind::Unwound, version: 2 },
@@ -82,9 +84,9 @@ on_both_databases! {
         batch.push(message(&ClaimEvent::OutcomeRecorded(recorded), 2, 7));
 
         claims.handle(&batch).expect("the batch is applied");
-        assert_eq!(instance.dead_letters(), 7);
+        assert_eq!(instance.dead_letters(), 8);
         claims.handle(&batch).expect("a batch that comes again is applied again");
-        assert_eq!(instance.dead_letters(), 7, "a message that comes again is dead-lettered once");
+        assert_eq!(instance.dead_letters(), 8, "a message that comes again is dead-lettered once");
         for _ in 0..2 {
             let answered = answered.recv_timeout(Duration::from_secs(10)).expect("both neighbours are paid");
             instance.executor.apply_answers(std::slice::from_ref(&answered.answer)).expect("writes");

@@ -8,6 +8,8 @@ use payments::domain::gateway_call::PlannedCall;
 use payments::domain::reasons::MEANINGS;
 use payments::domain::restore_marker::RestoreMarker;
 use payments::domain::saga::{self, Call, Effect, Input, PayAnswer, RefundAnswer, Saga};
+use payments::executor::operator::{Action, ActionOutcome, Actor};
+use payments::gateway::Report;
 use payments::settings::BudgetSettings;
 use std::fmt::Write as _;
 use test_support::on_both_databases;
@@ -51,6 +53,8 @@ enum Refund {
     Refunded,
     AlreadyReturned,
     UnknownThenRefunded,
+    /// It is approved and fails after the end, and an operator has another one requested.
+    FailedLaterThenRefunded,
 }
 
 const CASES: [Case; 8] = [
@@ -72,7 +76,8 @@ const VOIDS: [Option<Moment>; 5] = [
 ];
 const RETURNS: [Option<Moment>; 4] =
     [None, Some(Moment::BeforeThePayAnswer), Some(Moment::BeforeTheRefundAnswer), Some(Moment::AtTheEnd)];
-const REFUNDS: [Refund; 3] = [Refund::Refunded, Refund::AlreadyReturned, Refund::UnknownThenRefunded];
+const REFUNDS: [Refund; 4] =
+    [Refund::Refunded, Refund::AlreadyReturned, Refund::UnknownThenRefunded, Refund::FailedLaterThenRefunded];
 
 impl Case {
     fn words(self) -> &'static str {
@@ -136,6 +141,7 @@ impl Refund {
             Refund::Refunded => "refunded",
             Refund::AlreadyReturned => "already returned",
             Refund::UnknownThenRefunded => "no answer, then refunded",
+            Refund::FailedLaterThenRefunded => "refunded; failed after the end, retried by an operator, refunded",
         }
     }
 
@@ -146,6 +152,7 @@ impl Refund {
             Refund::UnknownThenRefunded => {
                 vec![RefundAnswer::Unknown { retry_after_ms: None }, RefundAnswer::Refunded]
             }
+            Refund::FailedLaterThenRefunded => vec![RefundAnswer::Refunded, RefundAnswer::Refunded],
         }
     }
 }
@@ -156,6 +163,8 @@ trait Player {
     fn answer(&mut self, input: Input);
     fn returned(&mut self, amount_cents: i64);
     fn resume(&mut self);
+    /// The refund fails, and an operator retries it.
+    fn refund_fails(&mut self, amount_cents: i64);
     /// The call that waits for its answer.
     fn call(&self) -> Option<Call>;
 }
@@ -199,6 +208,7 @@ fn play(player: &mut impl Player, case: Case, timing: Timing, refund: Refund) ->
     let (mut pay_answers, mut refund_answers) = (case.answers().into_iter(), refund.answers().into_iter());
     let mut ahead = Ahead { timing, paid_cents: case.paid_cents(), happened: Vec::new() };
     let mut refund_answered = false;
+    let mut fails_later = refund == Refund::FailedLaterThenRefunded;
     ahead.happen(player, Moment::First);
     player.receive(1);
     loop {
@@ -229,7 +239,13 @@ fn play(player: &mut impl Player, case: Case, timing: Timing, refund: Refund) ->
             }
             Some(Call::LookUp { .. }) => panic!("nothing was restored"),
             None => {
-                if !ahead.happen(player, Moment::AtTheEnd) {
+                if ahead.happen(player, Moment::AtTheEnd) {
+                    continue;
+                }
+                if let (true, true, Some(paid_cents)) = (refund_answered, fails_later, case.paid_cents()) {
+                    fails_later = false;
+                    player.refund_fails(paid_cents);
+                } else {
                     let all_came = ahead.timing == Timing { void: None, returned: None };
                     return Played { refund_answered, happened: all_came.then(|| ahead.happened.join("; then ")) };
                 }
@@ -307,6 +323,11 @@ impl Player for Alone {
         self.input(Input::Resume);
     }
 
+    fn refund_fails(&mut self, amount_cents: i64) {
+        self.input(Input::RefundFailed { amount_cents });
+        self.input(Input::Retried { is_stuck: true });
+    }
+
     fn call(&self) -> Option<Call> {
         self.call.clone()
     }
@@ -348,6 +369,16 @@ impl Player for Stored<'_> {
         self.calls = self.instance.resume();
     }
 
+    fn refund_fails(&mut self, amount_cents: i64) {
+        let report = Report::RefundFailed { key: format!("{}.refund", self.claim_id) };
+        let event_id = format!("{}.refund_failed", self.claim_id);
+        self.instance.executor.apply_report(&event_id, &self.claim_id, amount_cents, report).expect("keeps it");
+        let actor = Actor { reason: "the bank takes it now".into(), operator: None, client: "127.0.0.1".into() };
+        let acted = self.instance.executor.act(&self.claim_id, Action::Retry, &actor).expect("acts");
+        let ActionOutcome::Done(calls) = acted else { panic!("{acted:?}") };
+        self.calls = calls;
+    }
+
     fn call(&self) -> Option<Call> {
         self.calls.first().map(|call| call.call.clone())
     }
@@ -377,6 +408,10 @@ fn rows() -> Vec<Row> {
             let mut alone = Alone::new(case);
             let Played { refund_answered, happened } = play(&mut alone, case, timing, refund);
             let Some(happened) = happened else { continue };
+            // The return would be that of the money that is out again.
+            if refund == Refund::FailedLaterThenRefunded && timing.returned == Some(Moment::AtTheEnd) {
+                continue;
+            }
             // Where no refund is answered, what the gateway would say makes no other row.
             if !refund_answered && refund != Refund::Refunded {
                 continue;

@@ -126,7 +126,7 @@ fn cash_out(instance: &Instance) -> i64 {
 
 /// An operator retries the payment; the calls that come of it.
 fn retry(instance: &Instance) -> Vec<PlannedCall> {
-    let actor = Actor { reason: "the bank is asked again".into(), operator: None, client: "127.0.0.1".into() };
+    let actor = Actor { reason: "the bank takes it now".into(), operator: None, client: "127.0.0.1".into() };
     match instance.executor.act(CLAIM, Action::Retry, &actor).expect("acts") {
         ActionOutcome::Done(calls) => calls,
         refused => panic!("{refused:?}"),

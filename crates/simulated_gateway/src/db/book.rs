@@ -18,9 +18,12 @@ pub(super) struct NewEntry<'a> {
     pub reference: &'a str,
     pub amount_cents: i64,
     pub entry_id: &'a str,
+    /// How many entries of this kind the payment has before this one.
+    pub number: i64,
 }
 
-/// Appends an entry. Unique indexes refuse a second payment under one key, and a second refund or return of a payment.
+/// Appends an entry. A unique index refuses a second payment under one key, and a second refund of a payment unless the first one
+/// failed. The caller holds the payment's row, so that a payment is not both refunded and returned.
 pub(super) fn add(connection: &mut Connection, entry: &NewEntry<'_>) -> Result<()> {
     on_each_backend!(connection, |c| diesel::insert_into(book::table).values(entry).execute(c))?;
     Ok(())
@@ -32,15 +35,36 @@ pub(super) struct MoneyBack {
     pub entry_id: String,
 }
 
-/// The refunds and returns of these payments, by the primary key of the payment.
-pub(super) fn money_back(connection: &mut Connection, payment_keys: &[i64]) -> Result<HashMap<i64, MoneyBack>> {
+/// What became of a payment's money.
+#[derive(Default)]
+pub(super) struct MoneyBackHistory {
+    /// The refund or return that stands.
+    pub stands: Option<MoneyBack>,
+    /// How many refunds failed.
+    pub failed_refunds: i64,
+}
+
+/// What became of the money of these payments, by the primary key of the payment.
+pub(super) fn money_back(connection: &mut Connection, payment_keys: &[i64]) -> Result<HashMap<i64, MoneyBackHistory>> {
     let rows: Vec<(i64, String, String)> = on_each_backend!(connection, |c| {
         book::table
             .filter(book::payment_key.eq_any(payment_keys).and(book::kind.ne(Kind::Payment.name())))
+            .order(book::id)
             .select((book::payment_key, book::kind, book::entry_id))
             .load(c)
     })?;
-    Ok(rows.into_iter().map(|(key, kind, entry_id)| (key, MoneyBack { kind: stored_kind(&kind), entry_id })).collect())
+    let mut histories: HashMap<i64, MoneyBackHistory> = HashMap::new();
+    for (payment_key, kind, entry_id) in rows {
+        let history = histories.entry(payment_key).or_default();
+        match stored_kind(&kind) {
+            Kind::RefundFailed => {
+                history.stands = None;
+                history.failed_refunds += 1;
+            }
+            kind => history.stands = Some(MoneyBack { kind, entry_id }),
+        }
+    }
+    Ok(histories)
 }
 
 fn stored_kind(name: &str) -> Kind {
@@ -75,7 +99,7 @@ pub fn entries(connection: &mut Connection, reference: &str) -> Result<(Vec<Entr
 /// Money out and money back as columns. The casts are needed on PostgreSQL, where a sum of `BIGINT` is a `NUMERIC`.
 const TOTALS: &str = "\
     CAST(COALESCE(SUM(CASE WHEN kind = 'payment' THEN amount_cents ELSE 0 END), 0) AS BIGINT) AS money_out_cents, \
-    CAST(COALESCE(SUM(CASE WHEN kind = 'payment' THEN 0 ELSE amount_cents END), 0) AS BIGINT) AS money_back_cents";
+    CAST(COALESCE(SUM(CASE kind WHEN 'payment' THEN 0 WHEN 'refund_failed' THEN -amount_cents ELSE amount_cents END), 0) AS BIGINT) AS money_back_cents";
 
 /// The number of payments as a column.
 const PAYMENTS: &str = "COUNT(CASE WHEN kind = 'payment' THEN 1 END) AS payments";

@@ -2,9 +2,9 @@
 //! here; the rules are in `domain`.
 
 pub mod book;
+pub mod notices;
 pub mod payments;
 pub mod refunds;
-pub mod returns;
 mod schema;
 
 use diesel_migrations::embed_migrations;

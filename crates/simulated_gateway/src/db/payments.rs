@@ -1,18 +1,18 @@
 //! Payments by idempotency key: the request, the number of attempts, and the definite response.
 
 use super::book::{self, NewEntry};
-use super::returns;
+use super::notices;
 use super::schema::payments;
 use super::{MOST_ROWS, random_id};
 use crate::domain::book::{Kind, KnownPayment};
-use crate::domain::fate::{Fate, Verdict};
+use crate::domain::fate::{Fate, Verdict, Wrapping};
 use crate::domain::faults::{Operation, Outcome};
-use crate::domain::request::PaymentRequest;
+use crate::domain::request::{Amount, IdempotencyKey, PaymentRequest};
 use crate::domain::response::PaymentResponse;
 use crate::domain::rules::Rules;
 use diesel::prelude::*;
 use diesel::upsert::excluded;
-use dual_db::{Connection, Result, on_each_backend};
+use dual_db::{Connection, Result, load_for_update, on_each_backend};
 
 /// The values of the column `status`.
 pub(super) const OPEN: &str = "open";
@@ -39,12 +39,15 @@ struct Row {
     status: String,
     payment_id: Option<String>,
     paid_cents: Option<i64>,
+    pending_until_us: Option<i64>,
 }
 
 impl Row {
-    fn definite_response(self) -> Option<PaymentResponse> {
-        match (self.payment_id, self.paid_cents) {
-            (Some(payment_id), Some(paid_cents)) => Some(PaymentResponse::Approved { payment_id, paid_cents }),
+    fn definite_response(&self) -> Option<PaymentResponse> {
+        match (self.payment_id.clone(), self.paid_cents) {
+            (Some(payment_id), Some(paid_cents)) => {
+                Some(PaymentResponse::Approved { payment_id, paid_cents, created: false })
+            }
             _ if self.status == DECLINED => Some(PaymentResponse::Declined),
             _ => None,
         }
@@ -62,27 +65,67 @@ pub fn pay(connection: &mut Connection, request: &PaymentRequest, rules: &Rules)
 
 fn process(connection: &mut Connection, request: &PaymentRequest, row: Row, rules: &Rules) -> Result<PaymentResponse> {
     let (id, attempt) = (row.id, row.attempts);
-    if let Some(response) = row.definite_response() {
-        return Ok(response);
-    }
     let fate = rules.faults.fate(&request.key, Fate::of(request.amount));
-    match fate.verdict(request.amount, attempt) {
-        Verdict::Approve { paid_cents, response_is_lost } => {
-            let response = approve(connection, id, request, paid_cents)?;
-            if let (Fate::ReturnedLater, Some(after_us)) = (fate, rules.returned_after_us) {
-                let now_us = connection.now_us()?;
-                returns::schedule(connection, id, now_us + after_us)?;
-            }
-            Ok(if response_is_lost { PaymentResponse::Lost } else { response })
+    if let Some(response) = row.definite_response() {
+        return Ok(wrapped(response, fate));
+    }
+    let verdict = match row.pending_until_us {
+        None => fate.verdict(request.amount, attempt),
+        Some(until_us) if until_us > connection.now_us()? => Verdict::Pend,
+        Some(_) => fate.verdict_after_pending(request.amount),
+    };
+    match verdict {
+        Verdict::Approve { response_is_lost, .. } => {
+            let response = decide(connection, id, request.reference.as_str(), fate, verdict, rules)?;
+            Ok(if response_is_lost { PaymentResponse::Lost } else { wrapped(response, fate) })
         }
-        Verdict::Decline => {
+        Verdict::Decline => decide(connection, id, request.reference.as_str(), fate, verdict, rules),
+        Verdict::Pend => {
+            let until_us = connection.now_us()? + rules.pending_us;
             on_each_backend!(connection, |c| {
-                diesel::update(payments::table.find(id)).set(payments::status.eq(DECLINED)).execute(c)
+                diesel::update(payments::table.find(id).filter(payments::pending_until_us.is_null()))
+                    .set(payments::pending_until_us.eq(until_us))
+                    .execute(c)
             })?;
-            Ok(PaymentResponse::Declined)
+            Ok(PaymentResponse::Pending)
         }
+        Verdict::InProgress => Ok(PaymentResponse::InProgress),
         Verdict::Throttled => Ok(PaymentResponse::Throttled),
         Verdict::Lose => Ok(PaymentResponse::Lost),
+    }
+}
+
+/// Approves or declines a payment for good, as the verdict says.
+fn decide(
+    connection: &mut Connection,
+    id: i64,
+    reference: &str,
+    fate: Fate,
+    verdict: Verdict,
+    rules: &Rules,
+) -> Result<PaymentResponse> {
+    let Verdict::Approve { paid_cents, .. } = verdict else {
+        on_each_backend!(connection, |c| {
+            diesel::update(payments::table.find(id)).set(payments::status.eq(DECLINED)).execute(c)
+        })?;
+        return Ok(PaymentResponse::Declined);
+    };
+    let response = approve(connection, id, reference, paid_cents)?;
+    if let Some(after_us) = rules.returned_after_us {
+        notices::schedule_return(connection, id, &fate.returned_parts(paid_cents), after_us)?;
+    }
+    Ok(response)
+}
+
+/// The response to a payment that was made, as its fate has it sent.
+fn wrapped(response: PaymentResponse, fate: Fate) -> PaymentResponse {
+    match (response, fate.wrapping()) {
+        (PaymentResponse::Approved { payment_id, paid_cents, .. }, Wrapping::Created) => {
+            PaymentResponse::Approved { payment_id, paid_cents, created: true }
+        }
+        (PaymentResponse::Approved { .. }, Wrapping::ServerError) => PaymentResponse::ServerError,
+        (PaymentResponse::Approved { .. }, Wrapping::KeyTaken) => PaymentResponse::KeyReused,
+        (response, _) => response,
     }
 }
 
@@ -116,7 +159,7 @@ fn count_attempt(connection: &mut Connection, request: &PaymentRequest) -> Resul
     })?)
 }
 
-fn approve(connection: &mut Connection, id: i64, request: &PaymentRequest, paid_cents: i64) -> Result<PaymentResponse> {
+fn approve(connection: &mut Connection, id: i64, reference: &str, paid_cents: i64) -> Result<PaymentResponse> {
     let payment_id = random_id();
     let at_us = connection.now_us()?;
     on_each_backend!(connection, |c| {
@@ -134,12 +177,13 @@ fn approve(connection: &mut Connection, id: i64, request: &PaymentRequest, paid_
             at_us,
             kind: Kind::Payment.name(),
             payment_key: id,
-            reference: request.reference.as_str(),
+            reference,
             amount_cents: paid_cents,
             entry_id: &payment_id,
+            number: 0,
         },
     )?;
-    Ok(PaymentResponse::Approved { payment_id, paid_cents })
+    Ok(PaymentResponse::Approved { payment_id, paid_cents, created: false })
 }
 
 #[derive(Queryable, Selectable)]
@@ -151,30 +195,73 @@ struct KnownRow {
     idempotency_key: String,
     amount_cents: i64,
     paid_cents: Option<i64>,
+    status: String,
+    pending_until_us: Option<i64>,
 }
 
-/// The payments of a reference that have a definite response, oldest first.
+/// The payments of a reference that have a definite response or are pending, oldest first.
 ///
 /// A missing payment proves nothing: its request may still arrive.
 pub fn look_up(connection: &mut Connection, reference: &str) -> Result<Vec<KnownPayment>> {
-    let rows: Vec<KnownRow> = on_each_backend!(connection, |c| {
-        payments::table
-            .filter(payments::reference.eq(reference).and(payments::status.ne(OPEN)))
-            .order(payments::id)
-            .limit(MOST_ROWS)
-            .select(KnownRow::as_select())
-            .load(c)
-    })?;
+    let rows = known(connection, reference)?;
     let keys: Vec<i64> = rows.iter().map(|row| row.id).collect();
     let back = book::money_back(connection, &keys)?;
+    let stands = |id: i64| Some(back.get(&id)?.stands.as_ref()?.kind);
     Ok(rows
         .into_iter()
         .map(|row| KnownPayment {
             payment_id: row.payment_id,
+            is_pending: row.status == OPEN,
             reference: row.reference,
             idempotency_key: row.idempotency_key,
             amount_cents: row.paid_cents.unwrap_or(row.amount_cents),
-            money_back: back.get(&row.id).map(|entry| entry.kind),
+            money_back: stands(row.id),
         })
         .collect())
+}
+
+fn known(connection: &mut Connection, reference: &str) -> Result<Vec<KnownRow>> {
+    Ok(on_each_backend!(connection, |c| {
+        payments::table
+            .filter(payments::reference.eq(reference))
+            .filter(payments::status.ne(OPEN).or(payments::pending_until_us.is_not_null()))
+            .order(payments::id)
+            .limit(MOST_ROWS)
+            .select(KnownRow::as_select())
+            .load(c)
+    })?)
+}
+
+/// Whether a payment of a reference was pending for long enough.
+pub fn has_pended(connection: &mut Connection, reference: &str) -> Result<bool> {
+    let now_us = connection.now_us()?;
+    Ok(known(connection, reference)?.iter().any(|row| row.has_pended(now_us)))
+}
+
+/// Decides the payments of a reference that were pending for long enough, inside the caller's transaction.
+pub fn decide_pended(connection: &mut Connection, reference: &str, rules: &Rules) -> Result<()> {
+    let now_us = connection.now_us()?;
+    let held: Vec<KnownRow> = load_for_update!(
+        connection,
+        payments::table
+            .filter(payments::reference.eq(reference).and(payments::pending_until_us.is_not_null()))
+            .order(payments::id)
+            .select(KnownRow::as_select())
+    )?;
+    for row in held.into_iter().filter(|row| row.has_pended(now_us)) {
+        let (Some(key), Some(amount)) =
+            (IdempotencyKey::parse(&row.idempotency_key), Amount::from_cents(row.amount_cents))
+        else {
+            continue;
+        };
+        let fate = rules.faults.fate(&key, Fate::of(amount));
+        decide(connection, row.id, reference, fate, fate.verdict_after_pending(amount), rules)?;
+    }
+    Ok(())
+}
+
+impl KnownRow {
+    fn has_pended(&self, now_us: i64) -> bool {
+        self.status == OPEN && self.pending_until_us.is_some_and(|until_us| until_us <= now_us)
+    }
 }

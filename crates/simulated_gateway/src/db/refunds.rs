@@ -1,6 +1,7 @@
 //! Refunds by idempotency key. A payment is refunded or returned once, whatever the keys.
 
 use super::book::{self, MoneyBack, NewEntry};
+use super::notices;
 use super::payments::APPROVED;
 use super::random_id;
 use super::schema::{payments, refunds};
@@ -37,10 +38,14 @@ struct Row {
     attempts: i64,
     status: String,
     refund_id: Option<String>,
+    failed_at_us: Option<i64>,
 }
 
 impl Row {
     fn definite_response(self) -> Option<RefundResponse> {
+        if self.failed_at_us.is_some() {
+            return Some(RefundResponse::FailedLater);
+        }
         match (self.status.as_str(), self.refund_id) {
             (REFUNDED, Some(refund_id)) => Some(RefundResponse::Refunded { refund_id }),
             (ALREADY_REFUNDED, Some(refund_id)) => Some(RefundResponse::AlreadyRefunded { refund_id }),
@@ -83,7 +88,7 @@ pub fn refund(connection: &mut Connection, request: &RefundRequest, rules: &Rule
         if let Some(response) = row.definite_response() {
             return Ok(response);
         }
-        let response = pay_back(connection, request, &payments, rules.refund_failures)?;
+        let response = pay_back(connection, request, &payments, rules)?;
         store(connection, row_id, &response)?;
         Ok(response)
     })
@@ -150,14 +155,15 @@ fn pay_back(
     connection: &mut Connection,
     request: &RefundRequest,
     paid: &[PaidRow],
-    refund_failures: u32,
+    rules: &Rules,
 ) -> Result<RefundResponse> {
     let keys: Vec<i64> = paid.iter().map(|payment| payment.id).collect();
     let mut back = book::money_back(connection, &keys)?;
     let mut fitting = paid.iter().filter(|payment| payment.paid_cents == Some(request.amount.cents())).peekable();
     let Some(oldest) = fitting.peek().map(|payment| payment.id) else { return Ok(RefundResponse::NoSuchPayment) };
-    let Some(payment) = fitting.find(|payment| !back.contains_key(&payment.id)) else {
-        return Ok(match back.remove(&oldest) {
+    let stands = |id: &i64| back.get(id).is_some_and(|history| history.stands.is_some());
+    let Some(payment) = fitting.find(|payment| !stands(&payment.id)) else {
+        return Ok(match back.remove(&oldest).and_then(|history| history.stands) {
             Some(MoneyBack { kind: Kind::Return, .. }) => RefundResponse::AlreadyReturned,
             Some(MoneyBack { entry_id, .. }) => RefundResponse::AlreadyRefunded { refund_id: entry_id },
             None => RefundResponse::NoSuchPayment,
@@ -169,7 +175,8 @@ fn pay_back(
         diesel::update(payments::table.find(payment.id)).set(payments::refund_attempts.eq(attempt)).execute(c)
     })?;
     let requested = Amount::from_cents(payment.amount_cents);
-    if requested.is_some_and(|requested| Fate::of(requested).fails_refund(attempt, refund_failures)) {
+    let fate = requested.map(Fate::of);
+    if fate.is_some_and(|fate| fate.fails_refund(attempt, rules.refund_failures)) {
         return Ok(RefundResponse::Failed);
     }
     let refund_id = random_id();
@@ -183,8 +190,14 @@ fn pay_back(
             reference: request.reference.as_str(),
             amount_cents: request.amount.cents(),
             entry_id: &refund_id,
+            number: back.get(&payment.id).map_or(0, |history| history.failed_refunds),
         },
     )?;
+    if let (true, Some(after_us)) = (fate.is_some_and(|fate| fate.refund_fails_later(attempt)), rules.returned_after_us)
+    {
+        let (key, cents) = (request.key.as_str(), request.amount.cents());
+        notices::schedule_refund_failure(connection, payment.id, key, cents, after_us)?;
+    }
     Ok(RefundResponse::Refunded { refund_id })
 }
 

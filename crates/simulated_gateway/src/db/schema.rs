@@ -12,6 +12,7 @@ diesel::table! {
         status -> Text,
         payment_id -> Nullable<Text>,
         paid_cents -> Nullable<BigInt>,
+        pending_until_us -> Nullable<BigInt>,
     }
 }
 
@@ -24,6 +25,7 @@ diesel::table! {
         attempts -> BigInt,
         status -> Text,
         refund_id -> Nullable<Text>,
+        failed_at_us -> Nullable<BigInt>,
     }
 }
 
@@ -36,13 +38,17 @@ diesel::table! {
         reference -> Text,
         amount_cents -> BigInt,
         entry_id -> Text,
+        number -> BigInt,
     }
 }
 
 diesel::table! {
-    returns (payment_key) {
-        payment_key -> BigInt,
+    notices (event_id) {
         event_id -> Text,
+        payment_key -> BigInt,
+        kind -> Text,
+        amount_cents -> BigInt,
+        refund_key -> Nullable<Text>,
         attempts -> BigInt,
         next_attempt_at_us -> Nullable<BigInt>,
     }

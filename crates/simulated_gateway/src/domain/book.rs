@@ -7,19 +7,22 @@ pub enum Kind {
     Payment,
     /// Back to the payer, who requested it.
     Refund,
+    /// To the payee again: a refund failed after it was approved.
+    RefundFailed,
     /// Back to the payer, because the payee's bank returned the payment.
     Return,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Kind; 3] = [Kind::Payment, Kind::Refund, Kind::Return];
+    pub const ALL: [Kind; 4] = [Kind::Payment, Kind::Refund, Kind::RefundFailed, Kind::Return];
 
     /// The name in the book and in responses.
     pub fn name(self) -> &'static str {
         match self {
             Kind::Payment => "payment",
             Kind::Refund => "refund",
+            Kind::RefundFailed => "refund_failed",
             Kind::Return => "return",
         }
     }
@@ -48,7 +51,7 @@ pub struct Entry {
 pub struct Totals {
     /// Paid.
     pub money_out_cents: i64,
-    /// Refunded or returned.
+    /// Refunded or returned, less the refunds that failed.
     pub money_back_cents: i64,
 }
 
@@ -76,11 +79,13 @@ pub struct ClaimTotals {
     pub totals: Totals,
 }
 
-/// A payment that was approved or declined, as a look-up shows it.
+/// A payment that was approved or declined, or is pending, as a look-up shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownPayment {
-    /// The public id; `None` if it was declined.
+    /// The public id; `None` if it was declined or is pending.
     pub payment_id: Option<String>,
+    /// Whether it is pending.
+    pub is_pending: bool,
     /// The reference.
     pub reference: String,
     /// The idempotency key of its request.

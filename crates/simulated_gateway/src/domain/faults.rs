@@ -11,7 +11,7 @@ use validator::{Validate, ValidationError};
 
 /// The percentages of random faults, apart from the rules by cents; 0 by default.
 ///
-/// The first five apply to payment and refund requests. Those of them by which a request is not processed apply to look-ups,
+/// The first six apply to payment and refund requests. Those of them by which a request is not processed apply to look-ups,
 /// too. A fault is drawn from the seed, the idempotency key and the number of the attempt, so that a run can be repeated. Each
 /// key is paid at most once, whatever faults its requests have.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, Validate)]
@@ -30,6 +30,8 @@ pub struct Faults {
     pub server_error_percent: u8,
     /// Requests that are not processed, with the status 429 and `Retry-After`; 0.
     pub too_many_percent: u8,
+    /// Requests that are not processed, with the status 401; 0.
+    pub unauthorized_percent: u8,
     /// Payments that their cents approve and that are declined for good, drawn once for each key; 0.
     pub decline_percent: u8,
     /// Payments that their cents approve and that are returned later, as amounts that end in `.53` are; 0.
@@ -44,13 +46,14 @@ fn at_most_all(faults: &Faults) -> Result<(), ValidationError> {
         faults.half_answer_percent,
         faults.server_error_percent,
         faults.too_many_percent,
+        faults.unauthorized_percent,
     ]);
     let payments = sum(&[faults.decline_percent, faults.return_percent]);
     if requests <= 100 && payments <= 100 {
         return Ok(());
     }
-    let message = "the percentages in faults are too high: the sum of lost_request, lost_answer, half_answer, server_error and \
-                   too_many must be at most 100, and so must the sum of decline and return";
+    let message = "the percentages in faults are too high: the sum of lost_request, lost_answer, half_answer, server_error, \
+                   too_many and unauthorized must be at most 100, and so must the sum of decline and return";
     Err(ValidationError::new("faults").with_message(message.into()))
 }
 
@@ -76,6 +79,8 @@ pub enum RequestFault {
     Unavailable,
     /// Status 429.
     TooManyRequests,
+    /// Status 401.
+    Unauthorized,
 }
 
 /// A fault of the response to a request that was processed.
@@ -142,6 +147,7 @@ impl Faults {
             (self.lost_request_percent, Fault::Request(RequestFault::Lost)),
             (self.server_error_percent, Fault::Request(server_error)),
             (self.too_many_percent, Fault::Request(RequestFault::TooManyRequests)),
+            (self.unauthorized_percent, Fault::Request(RequestFault::Unauthorized)),
             (self.lost_answer_percent, Fault::Response(ResponseFault::Lost)),
             (self.half_answer_percent, Fault::Response(ResponseFault::Truncated)),
         ];
@@ -184,6 +190,7 @@ impl<A> Outcome<A> {
             Outcome::NotProcessed(RequestFault::Lost) => Some("request_lost"),
             Outcome::NotProcessed(RequestFault::InternalError | RequestFault::Unavailable) => Some("server_error"),
             Outcome::NotProcessed(RequestFault::TooManyRequests) => Some("too_many"),
+            Outcome::NotProcessed(RequestFault::Unauthorized) => Some("unauthorized"),
         }
     }
 }
@@ -200,6 +207,7 @@ mod tests {
         half_answer_percent: 5,
         server_error_percent: 10,
         too_many_percent: 5,
+        unauthorized_percent: 5,
         decline_percent: 30,
         return_percent: 20,
     };
@@ -233,8 +241,14 @@ mod tests {
 
     #[test]
     fn each_fault_has_the_frequency_that_is_set() {
-        let wanted =
-            [("request_lost", 10), ("server_error", 10), ("too_many", 5), ("answer_lost", 20), ("answer_halved", 5)];
+        let wanted = [
+            ("request_lost", 10),
+            ("server_error", 10),
+            ("too_many", 5),
+            ("unauthorized", 5),
+            ("answer_lost", 20),
+            ("answer_halved", 5),
+        ];
         for operation in [Operation::Payment, Operation::Refund] {
             let found = frequencies(&ALL, operation);
             for (fault, percent) in wanted {
@@ -250,7 +264,10 @@ mod tests {
     #[test]
     fn a_look_up_has_request_faults_and_no_response_faults() {
         let found = frequencies(&ALL, Operation::LookUp);
-        assert_eq!(found.keys().copied().collect::<Vec<_>>(), ["none", "request_lost", "server_error", "too_many"]);
+        assert_eq!(
+            found.keys().copied().collect::<Vec<_>>(),
+            ["none", "request_lost", "server_error", "too_many", "unauthorized"]
+        );
     }
 
     #[test]

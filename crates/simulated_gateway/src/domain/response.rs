@@ -9,11 +9,19 @@ pub enum PaymentResponse {
         payment_id: String,
         /// The paid amount in cents, which may differ from the requested one.
         paid_cents: i64,
+        /// Whether the status is 201.
+        created: bool,
     },
     /// Definite: no payment was made.
     Declined,
     /// The key was used with another body before.
     KeyReused,
+    /// It is not decided yet: the payer is to look it up (202).
+    Pending,
+    /// Another request with the key is in progress (409).
+    InProgress,
+    /// A server error (500), although the payment was made.
+    ServerError,
     /// No payment was made; the payer is to send the request again (429).
     Throttled,
     /// No response: the connection is closed.
@@ -35,6 +43,8 @@ pub enum RefundResponse {
     },
     /// Definite: the payee's bank returned the payment before.
     AlreadyReturned,
+    /// Definite: the refund with this key failed, after it was approved.
+    FailedLater,
     /// There is no such payment yet.
     NoSuchPayment,
     /// Another amount was paid.
@@ -52,6 +62,9 @@ impl PaymentResponse {
             PaymentResponse::Approved { .. } => "approved",
             PaymentResponse::Declined => "declined",
             PaymentResponse::KeyReused => "key_reused",
+            PaymentResponse::Pending => "pending",
+            PaymentResponse::InProgress => "in_progress",
+            PaymentResponse::ServerError => "server_error",
             PaymentResponse::Throttled => "throttled",
             PaymentResponse::Lost => "lost",
         }
@@ -65,6 +78,7 @@ impl RefundResponse {
             RefundResponse::Refunded { .. } => "refunded",
             RefundResponse::AlreadyRefunded { .. } => "already_refunded",
             RefundResponse::AlreadyReturned => "already_returned",
+            RefundResponse::FailedLater => "failed_later",
             RefundResponse::NoSuchPayment => "no_such_payment",
             RefundResponse::OtherAmount => "other_amount",
             RefundResponse::KeyReused => "key_reused",

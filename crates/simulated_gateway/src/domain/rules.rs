@@ -9,7 +9,9 @@ pub struct Rules {
     pub faults: Faults,
     /// How often a refund of an amount with the fate `OtherAmountAndRefundFails` fails.
     pub refund_failures: u32,
-    /// How long after its payment an amount with the fate `ReturnedLater` is returned, in microseconds; `None` without a webhook
-    /// URL.
+    /// How long after its payment an amount with the fate `ReturnedLater` is returned, and how long after its approval a refund
+    /// fails, in microseconds; `None` without a webhook URL.
     pub returned_after_us: Option<i64>,
+    /// How long a payment is pending, in microseconds.
+    pub pending_us: i64,
 }

@@ -1,7 +1,7 @@
 //! Responds to a request by its outcome: with the response, with a damaged one, or with the error of a random fault.
 
 use super::broken_responses::{lose_response, truncate_response};
-use super::problems::RETRY_AFTER_S;
+use super::problems::{self, RETRY_AFTER_S};
 use crate::domain::faults::{Outcome, RequestFault, ResponseFault};
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, ResponseError};
@@ -50,6 +50,7 @@ pub(super) fn respond<A>(
             Err(Problem::unavailable("the gateway is unavailable: send the same request again", RETRY_AFTER_S))
         }
         Outcome::NotProcessed(RequestFault::TooManyRequests) => Err(too_many()),
+        Outcome::NotProcessed(RequestFault::Unauthorized) => Err(problems::unauthorized()),
     }
 }
 

@@ -4,8 +4,22 @@
 use super::problems;
 use crate::domain::request::{Amount, CURRENCY, IdempotencyKey, Payee, Reference};
 use actix_web::HttpRequest;
+use secrets::Secret;
 use serde_json::{Map, Value, json};
 use service_runtime::problem::Problem;
+
+/// The key that a payer must send; where it is empty, none is needed.
+#[derive(Debug, Clone)]
+pub(crate) struct PayerKey(pub(crate) Secret);
+
+impl PayerKey {
+    /// Checks the key of a request.
+    pub(super) fn check(&self, request: &HttpRequest) -> Result<(), Problem> {
+        let sent =
+            request.headers().get("authorization").and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+        if self.0.is_empty() || sent == Some(self.0.expose()) { Ok(()) } else { Err(problems::unauthorized()) }
+    }
+}
 
 /// A request that is being parsed: its members, and the findings so far.
 pub(super) struct Input {

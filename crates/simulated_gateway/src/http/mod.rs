@@ -4,7 +4,7 @@ mod book;
 mod broken_responses;
 pub(crate) mod faulty;
 pub(crate) mod gate;
-mod input;
+pub(crate) mod input;
 mod payments;
 mod problems;
 mod refunds;

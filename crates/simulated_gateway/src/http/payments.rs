@@ -3,7 +3,7 @@
 use super::broken_responses::lose_response;
 use super::faulty::{self, LookUpCounts};
 use super::gate::Gate;
-use super::input::{Input, reference_of_query};
+use super::input::{Input, PayerKey, reference_of_query};
 use super::problems;
 use crate::db;
 use crate::domain::book::{Kind, KnownPayment};
@@ -27,7 +27,9 @@ pub(super) async fn pay(
     gate: Data<Gate>,
     settings: Data<HttpSettings>,
     rules: Data<Rules>,
+    payer_key: Data<PayerKey>,
 ) -> Result<HttpResponse, Problem> {
+    payer_key.check(&request)?;
     let payment = read(&request, &read_body(payload, &settings).await?)?;
     let reference = payment.reference.clone();
     let outcome = gate
@@ -40,13 +42,22 @@ fn render(response: &PaymentResponse, reference: &Reference) -> Result<HttpRespo
     metrics::counter!("gateway_payment_requests_total", "answer" => response.name()).increment(1);
     tracing::info!(%reference, answer = response.name(), "payment requested");
     match response {
-        PaymentResponse::Approved { payment_id, paid_cents } => Ok(HttpResponse::Ok().json(json!({
-            "status": "approved",
-            "payment_id": payment_id,
+        PaymentResponse::Approved { payment_id, paid_cents, created } => {
+            let mut status = if *created { HttpResponse::Created() } else { HttpResponse::Ok() };
+            Ok(status.json(json!({
+                "status": "approved",
+                "payment_id": payment_id,
+                "reference": reference.as_str(),
+                "amount_cents": paid_cents,
+                "currency": CURRENCY,
+            })))
+        }
+        PaymentResponse::Pending => Ok(HttpResponse::Accepted().json(json!({
+            "status": "pending",
             "reference": reference.as_str(),
-            "amount_cents": paid_cents,
-            "currency": CURRENCY,
         }))),
+        PaymentResponse::InProgress => Err(problems::in_progress()),
+        PaymentResponse::ServerError => Err(Problem::internal()),
         PaymentResponse::Declined => Ok(HttpResponse::PaymentRequired().json(json!({
             "status": "declined",
             "code": DECLINE_CODE,
@@ -79,16 +90,25 @@ pub(super) struct ByReference {
 }
 
 pub(super) async fn look_up(
+    request: HttpRequest,
     query: Query<ByReference>,
     gate: Data<Gate>,
     rules: Data<Rules>,
     look_up_counts: Data<LookUpCounts>,
+    payer_key: Data<PayerKey>,
 ) -> Result<HttpResponse, Problem> {
+    payer_key.check(&request)?;
     let reference = reference_of_query(query.reference.as_deref())?;
     let attempt = look_up_counts.count(reference.as_str());
     let outcome = gate
         .run_for_payer(move |database| {
-            let look_up = || database.read(|c| db::payments::look_up(c, reference.as_str()));
+            let look_up = || {
+                let reference = reference.as_str();
+                if database.read(|c| db::payments::has_pended(c, reference))? {
+                    database.write(|c| db::payments::decide_pended(c, reference, &rules))?;
+                }
+                database.read(|c| db::payments::look_up(c, reference))
+            };
             rules.faults.inject(Operation::LookUp, reference.as_str(), attempt, look_up)
         })
         .await?;
@@ -99,17 +119,22 @@ pub(super) async fn look_up(
 }
 
 fn shown(payment: &KnownPayment) -> Value {
+    let status = match payment.payment_id {
+        _ if payment.is_pending => "pending",
+        Some(_) => "approved",
+        None => "declined",
+    };
     let mut shown = json!({
         "payment_id": payment.payment_id,
         "reference": payment.reference,
         "idempotency_key": payment.idempotency_key,
-        "status": if payment.payment_id.is_some() { "approved" } else { "declined" },
+        "status": status,
         "amount_cents": payment.amount_cents,
         "currency": CURRENCY,
         "refunded": payment.money_back == Some(Kind::Refund),
         "returned": payment.money_back == Some(Kind::Return),
     });
-    if payment.payment_id.is_none() {
+    if status == "declined" {
         shown["code"] = DECLINE_CODE.into();
     }
     shown

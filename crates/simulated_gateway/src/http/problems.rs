@@ -17,6 +17,27 @@ pub(super) fn key_reused() -> Problem {
     )
 }
 
+/// 409: a request with the key is in progress.
+pub(super) fn in_progress() -> Problem {
+    Problem::new(
+        StatusCode::CONFLICT,
+        "request-in-progress",
+        "A request with this key is in progress",
+        "another request with this Idempotency-Key is in progress: send the same request again",
+    )
+    .retry_after(RETRY_AFTER_S)
+}
+
+/// 401: the payer is not known.
+pub(super) fn unauthorized() -> Problem {
+    Problem::new(
+        StatusCode::UNAUTHORIZED,
+        "unauthorized",
+        "The credentials are not accepted",
+        "send Authorization: Bearer with the key that the gateway has for you",
+    )
+}
+
 /// 422 with all findings.
 pub(super) fn invalid(findings: Vec<Value>) -> Problem {
     Problem::new(

@@ -2,7 +2,7 @@
 
 use super::faulty;
 use super::gate::Gate;
-use super::input::Input;
+use super::input::{Input, PayerKey};
 use super::problems;
 use crate::db;
 use crate::domain::request::{Amount, CURRENCY, Reference, RefundRequest};
@@ -20,7 +20,9 @@ pub(super) async fn refund(
     gate: Data<Gate>,
     settings: Data<HttpSettings>,
     rules: Data<Rules>,
+    payer_key: Data<PayerKey>,
 ) -> Result<HttpResponse, Problem> {
+    payer_key.check(&request)?;
     let refund = read(&request, &read_body(payload, &settings).await?)?;
     let (reference, amount) = (refund.reference.clone(), refund.amount);
     let outcome = gate
@@ -45,6 +47,12 @@ fn render(response: &RefundResponse, reference: &Reference, amount: Amount) -> R
         }
         RefundResponse::AlreadyReturned => Ok(HttpResponse::Ok().json(json!({
             "status": status,
+            "reference": reference.as_str(),
+            "amount_cents": amount.cents(),
+            "currency": CURRENCY,
+        }))),
+        RefundResponse::FailedLater => Ok(HttpResponse::Ok().json(json!({
+            "status": "failed",
             "reference": reference.as_str(),
             "amount_cents": amount.cents(),
             "currency": CURRENCY,

@@ -11,3 +11,4 @@ mod program;
 mod reference;
 mod refunds;
 mod returns;
+mod unusual;

@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex};
 use test_support::{TestDatabase, count, eventually, on_both_databases};
 
 /// The signatures and bodies of received webhooks.
-type Webhooks = Arc<Mutex<Vec<(String, Value)>>>;
+pub type Webhooks = Arc<Mutex<Vec<(String, Value)>>>;
 
 /// A receiver of webhooks that responds with these statuses in order, and then always with the last one.
-fn receiver(statuses: &'static [u16]) -> (String, Webhooks) {
+pub fn receiver(statuses: &'static [u16]) -> (String, Webhooks) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}/webhooks", listener.local_addr().expect("bound"));
     let received = Webhooks::default();
@@ -35,7 +35,7 @@ fn receiver(statuses: &'static [u16]) -> (String, Webhooks) {
     (url, received)
 }
 
-fn short_times(url: String) -> impl FnOnce(&mut Settings) {
+pub fn short_times(url: String) -> impl FnOnce(&mut Settings) {
     move |settings| {
         settings.webhook.url = url;
         settings.webhook.secret = "a secret".into();
@@ -45,7 +45,7 @@ fn short_times(url: String) -> impl FnOnce(&mut Settings) {
     }
 }
 
-async fn wait_for_webhooks(received: &Webhooks, wanted: usize) {
+pub async fn wait_for_webhooks(received: &Webhooks, wanted: usize) {
     eventually("webhooks are received", async || (received.lock().expect("no panic").len() >= wanted).then_some(()))
         .await;
 }
@@ -116,7 +116,7 @@ on_both_databases! {
     fn without_a_webhook_url_no_payment_is_returned(database: &TestDatabase) {
         with_settings(database, |settings| settings.webhook.return_after_ms = 0, |payer| async move {
             payer.pay("k1", "claim1", 10_053).await.unwrap();
-            assert_eq!(count(database.database(), "returns"), 0, "no return is scheduled");
+            assert_eq!(count(database.database(), "notices"), 0, "no return is scheduled");
             assert_eq!(payer.book_of("claim1").await.1, 0);
         });
     }

@@ -1,12 +1,12 @@
 //! A compensation that keeps failing is reported as stuck, by payments and with its claim, and retried until the gateway accepts
-//! it.
+//! it; one that fails after the gateway accepted it is undone, and waits for an operator.
 
 use std::time::Duration;
 use system_tests::audit::{self, Accepted, Strictness};
 use system_tests::fates::Fate;
 use system_tests::stack::Stack;
 use system_tests::watch::metric;
-use test_support::within;
+use test_support::{eventually, within};
 
 const REFUND_FAILURES: &str = "SIMULATED_GATEWAY__BEHAVIOUR__REFUND_FAILURES";
 
@@ -113,4 +113,31 @@ async fn a_claim_shows_within_seconds_that_its_payment_needs_a_person_and_no_lon
     wait_for_troubles(&stack, (0, 0.0, Some(0))).await;
     let output = stack.payments[0].output();
     assert_eq!(output.matches("payment is no longer stuck").count(), 1, "it became stuck once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refund_that_fails_later_is_undone_and_waits_for_an_operator() {
+    let stack = Stack::start_with(1, &[("SIMULATED_GATEWAY__WEBHOOK__RETURN_AFTER_MS", "500")]).await;
+    let claim = stack.api.submit(&Fate::RefundFailsLater.claim(0), "key").await;
+    let id = claim["id"].as_str().expect("an id");
+    let stuck = eventually("the payment is stuck", async || {
+        stack.api.stuck_payments().await.unwrap_or_default().into_iter().find(|payment| payment["claim_id"] == id)
+    });
+    let reason = stuck.await["stuck_reason"].clone();
+    assert!(reason.as_str().is_some_and(|reason| reason.contains("the refund failed")), "{reason}");
+    let book = stack.api.book_summary().await;
+    assert_eq!(book["net_cents"], stack.api.audit().await["cash_out_cents"], "the money is out in both books: {book}");
+    assert_ne!(book["net_cents"], 0, "{book}");
+
+    stack.api.retry_payment(id).await;
+    eventually("the refund stands", async || {
+        let claim = stack.api.claim(id).await?;
+        (claim["outcome"]["version"] == 2).then_some(())
+    })
+    .await;
+    let claim = stack.api.claim(id).await.expect("answers");
+    assert_eq!(claim["status"], "unwound");
+    assert_eq!(claim["outcome"]["compensations"], serde_json::json!(["release", "refund"]), "{claim}");
+    let accepted = [Accepted::new(id.to_owned(), Fate::RefundFailsLater)];
+    audit::check(&stack.api, &accepted, Duration::from_secs(60), Strictness::EndedRight).await;
 }

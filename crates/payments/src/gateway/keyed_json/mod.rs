@@ -186,8 +186,8 @@ impl KeyedJsonGateway {
         }
     }
 
-    /// Whether it answers and lets us in. Its health route may need no credentials, so what a call was told stands until another
-    /// one is let in; where none is made, a look-up is.
+    /// Whether it answers and lets us in. Its health route may need no credentials, so that a call that was not let in counts until
+    /// another one is; a look-up finds out where no call is made.
     async fn health(&self) -> Result<(), String> {
         let unreachable = "the payment gateway does not answer: check the setting gateway.url";
         let answered = self.client.get(format!("{}/healthz", self.url)).send().await;
