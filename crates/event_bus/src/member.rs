@@ -19,7 +19,7 @@ use worker_threads::Worker;
 pub(crate) const POLL: Duration = Duration::from_millis(100);
 
 /// How often librdkafka reports its statistics.
-const STATISTICS_EVERY: Duration = Duration::from_secs(1);
+const STATISTICS_EVERY: Duration = Duration::from_secs(2);
 
 /// How long a member may be idle before it commits an offset again, to find out whether it still may.
 const PROBE_AFTER: Duration = Duration::from_secs(3);
@@ -52,8 +52,13 @@ struct Seen {
 impl Context {
     fn new(settings: &KafkaSettings, topic: &str) -> Self {
         let now = Instant::now();
-        let seen =
-            Seen { membership: Membership::default(), joined_at: now, statistics_at: now, commit_at: now, probed_at: None };
+        let seen = Seen {
+            membership: Membership::default(),
+            joined_at: now,
+            statistics_at: now,
+            commit_at: now,
+            probed_at: None,
+        };
         Self {
             topic: topic.to_owned(),
             group: settings.consumer.group_id.clone(),

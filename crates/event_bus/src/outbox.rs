@@ -132,8 +132,7 @@ pub(crate) fn any_due(connection: &mut Connection, now_us: i64) -> Result<bool> 
 
 /// Whether there is no row.
 pub(crate) fn is_empty(connection: &mut Connection) -> Result<bool> {
-    let first: Option<i64> =
-        on_each_backend!(connection, |c| outbox::table.select(outbox::id).first(c).optional())?;
+    let first: Option<i64> = on_each_backend!(connection, |c| outbox::table.select(outbox::id).first(c).optional())?;
     Ok(first.is_none())
 }
 

@@ -85,10 +85,7 @@ impl Refusals {
     pub(crate) fn sentence(&self) -> Option<String> {
         let known = self.known();
         let (operation, refusal) = known.first_key_value()?;
-        Some(format!(
-            "Kafka refuses {operation} to the user {} ({}): grant it by an ACL",
-            self.user, refusal.reason
-        ))
+        Some(format!("Kafka refuses {operation} to the user {} ({}): grant it by an ACL", self.user, refusal.reason))
     }
 
     /// Whether there is none.

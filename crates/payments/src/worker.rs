@@ -108,12 +108,7 @@ fn write(executor: &Executor, dispatcher: &Dispatcher, answers: &[Answer], worke
 }
 
 /// Starts the thread that takes up sagas whose worker stopped or whose pause is over. It reports to `worker`.
-pub fn start_resuming(
-    executor: Executor,
-    dispatcher: Dispatcher,
-    settings: &SagaSettings,
-    worker: Worker,
-) -> Periodic {
+pub fn start_resuming(executor: Executor, dispatcher: Dispatcher, settings: &SagaSettings, worker: Worker) -> Periodic {
     Periodic::spawn("saga resumer", Duration::from_millis(settings.resume_interval_ms), move || {
         let room = i64::try_from(dispatcher.room_to_take_up()).unwrap_or(i64::MAX);
         worker.working("the database to take up sagas");

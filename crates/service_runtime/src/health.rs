@@ -226,7 +226,10 @@ pub(crate) async fn readyz(health: web::Data<Health>, query: Query<ReadyQuery>) 
             let all = health.states(|_| true);
             if wanted.iter().any(|name| !all.contains_key(name)) {
                 let names: Vec<&str> = all.into_keys().collect();
-                return Err(Problem::malformed(format!("a name in 'of' is not known here: there are {}", names.join(", "))));
+                return Err(Problem::malformed(format!(
+                    "a name in 'of' is not known here: there are {}",
+                    names.join(", ")
+                )));
             }
             health.states(|name| name == THIS_INSTANCE || wanted.contains(name))
         }
@@ -283,7 +286,8 @@ mod tests {
     async fn a_check_that_hangs_is_not_ready_and_a_check_that_returns_heals_it() {
         let health = Health::new(&HealthSettings { interval_ms: 100, no_news_ms: 20 });
         let (answer, answers) = channel();
-        let checks = health.watch("database", Duration::from_millis(1), move || answers.recv().map_err(|_| "gone".into()));
+        let checks =
+            health.watch("database", Duration::from_millis(1), move || answers.recv().map_err(|_| "gone".into()));
         let state = || health.states(|_| true)["database"].clone();
         let silent = || matches!(state(), WorkerState::NoNews { .. });
         wait_until("the first check hangs", silent);

@@ -32,7 +32,9 @@ pub fn ask(settings: &HttpSettings, question: Question) -> anyhow::Result<String
         Question::Ready(Some(of)) if of.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-,".contains(&byte)) => {
             format!("/readyz?of={of}")
         }
-        Question::Ready(Some(_)) => bail!("names of dependencies have only letters, digits and _, with commas between them"),
+        Question::Ready(Some(_)) => {
+            bail!("names of dependencies have only letters, digits and _, with commas between them")
+        }
     };
     let address = reached_at(settings)?;
     let url = format!("http://{address}{path}");
@@ -152,7 +154,10 @@ mod tests {
         let ready = asked("127.0.0.1", port, of("database")).await.unwrap();
         assert_eq!(ready, format!("ready at http://127.0.0.1:{port}/readyz?of=database"));
         let unknown = asked("127.0.0.1", port, of("database,disk")).await.unwrap_err();
-        assert!(unknown.ends_with("answers 400: a name in 'of' is not known here: there are database, kafka"), "{unknown}");
+        assert!(
+            unknown.ends_with("answers 400: a name in 'of' is not known here: there are database, kafka"),
+            "{unknown}"
+        );
         assert!(asked("127.0.0.1", port, of("a b")).await.unwrap_err().contains("only letters"));
         health.set("kafka", Ok(()));
         asked("127.0.0.1", port, Question::Ready(None)).await.unwrap();

@@ -103,7 +103,12 @@ mod tests {
             traceparent: Some("x".repeat(64)),
             version: 2,
             resync_epoch: i64::MIN,
-            outcome: Some(StoredOutcome { kind: OutcomeKind::Settled, version: i64::MIN, at_us: 1, body: String::new() }),
+            outcome: Some(StoredOutcome {
+                kind: OutcomeKind::Settled,
+                version: i64::MIN,
+                at_us: 1,
+                body: String::new(),
+            }),
             next_attempt_at_us: None,
             request_count: 0,
             voided_at_us: Some(1_795_000_000_123_456),

@@ -38,14 +38,17 @@ pub fn request_overdue_outcomes(database: &Database, relay: &Relay, settings: &W
     let (requested, newly_marked) = relay.commit(|connection, publications| {
         let now_us = publications.now_us();
         let overdue = requests::lock_overdue(connection, now_us, settings.max_claims)?;
+        let messages: Vec<_> = overdue.iter().map(outgoing::current_event).collect();
+        let unpublishable = event_bus::unpublishable(connection, &messages)?;
         let mut newly_marked = Vec::new();
-        for claim in &overdue {
+        for (claim, message) in overdue.iter().zip(&messages) {
             let request_count = claim.row.request_count + 1;
             // The first pause was that after its submission.
             let pause = backoff.pause(u32::try_from(request_count + 1).unwrap_or(u32::MAX));
-            let needs_attention = request_count >= settings.attention_after;
+            let is_unpublishable = unpublishable.contains(&message.event_id);
+            let needs_attention = request_count >= settings.attention_after || is_unpublishable;
             if needs_attention && !claim.row.needs_attention {
-                newly_marked.push((claim.row.claim_id.clone(), request_count));
+                newly_marked.push((claim.row.claim_id.clone(), request_count, is_unpublishable));
             }
             requests::record_request(
                 connection,
@@ -55,13 +58,16 @@ pub fn request_overdue_outcomes(database: &Database, relay: &Relay, settings: &W
                 needs_attention,
             )?;
         }
-        let messages: Vec<_> = overdue.iter().map(outgoing::current_event).collect();
         let requested = publications.publish_unless_waiting(connection, &messages)?;
         Ok((requested, newly_marked))
     })?;
-    for (claim_id, request_count) in newly_marked {
+    for (claim_id, request_count, is_unpublishable) in newly_marked {
         metrics::counter!("claims_marked_for_attention_total").increment(1);
-        tracing::warn!(claim_id, request_count, "claim needs attention: no outcome after repeated requests");
+        if is_unpublishable {
+            tracing::warn!(claim_id, request_count, "claim needs attention: its event cannot be published");
+        } else {
+            tracing::warn!(claim_id, request_count, "claim needs attention: no outcome after repeated requests");
+        }
     }
     // 0 if another instance was faster, or if all requests are still in the outbox.
     if requested > 0 {

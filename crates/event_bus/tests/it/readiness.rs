@@ -17,7 +17,10 @@ fn is_ready(worker: &Worker) -> bool {
 
 /// Waits until the worker has reported nothing for longer than its bound, while it waits for this.
 fn waits_too_long_for(worker: &Worker, awaited: &str) {
-    wait_until(awaited, || matches!(worker.state(BOUND), WorkerState::NoNews { waits_for, .. } if waits_for == awaited));
+    wait_until(
+        awaited,
+        || matches!(worker.state(BOUND), WorkerState::NoNews { waits_for, .. } if waits_for == awaited),
+    );
 }
 
 #[test]

@@ -7,9 +7,9 @@ use event_bus::{
     DeadLetterAction, DeadLetterState, Disposition, KafkaSettings, KeptDeadLetter, MIGRATIONS, OutgoingMessage, Relay,
     discard_dead_letter, find_dead_letter, list_dead_letters, pending_in_outbox, redrive_dead_letter,
 };
-use rdkafka::bindings::rd_kafka_resp_err_t::{RD_KAFKA_RESP_ERR_INVALID_RECORD, RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::bindings::rd_kafka_resp_err_t::{RD_KAFKA_RESP_ERR_INVALID_RECORD, RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::mocking::MockCluster;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
