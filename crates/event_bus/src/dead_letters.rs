@@ -2,12 +2,12 @@
 //! bytes and the reason. It is in the service's database, so it survives a data loss in Kafka, and a dead letter is inserted in
 //! the transaction that gives the message up.
 
-use crate::IncomingMessage;
 use crate::outbox::OutboxRow;
 use crate::schema::dead_letters;
+use crate::{IncomingMessage, OutgoingMessage};
 use diesel::prelude::*;
 use dual_db::{Connection, Result, on_each_backend};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use text_enum::text_enum;
 
 /// A message that cannot be applied, and the reason.
@@ -34,6 +34,9 @@ struct NewRow<'a> {
     received_at_us: i64,
     event_id: Option<&'a str>,
 }
+
+/// Event ids in one SELECT, to stay below SQLite's limit on parameters.
+const IDS_PER_SELECT: usize = 1_000;
 
 /// Stored as the partition of an event that was never published.
 const NO_PARTITION: i64 = -1;
@@ -174,6 +177,23 @@ pub(crate) fn unpublished_since(
     })?;
     let key = |id: Option<String>| id.and_then(|id| id.strip_suffix(id_suffix).map(str::to_owned));
     Ok(found.into_iter().filter_map(|(id, since_us)| Some((key(id)?, since_us))).collect())
+}
+
+/// The ids of those `messages` whose event waits as a dead letter, because it could not be published.
+pub fn unpublishable(connection: &mut Connection, messages: &[OutgoingMessage]) -> Result<HashSet<String>> {
+    let mut found = HashSet::new();
+    for chunk in messages.chunks(IDS_PER_SELECT) {
+        let ids: Vec<&str> = chunk.iter().map(|message| message.event_id.as_str()).collect();
+        let waiting: Vec<Option<String>> = on_each_backend!(connection, |c| {
+            dead_letters::table
+                .filter(dead_letters::event_id.eq_any(&ids))
+                .filter(dead_letters::state.eq(DeadLetterState::Waiting.as_str()))
+                .select(dead_letters::event_id)
+                .load(c)
+        })?;
+        found.extend(waiting.into_iter().flatten());
+    }
+    Ok(found)
 }
 
 text_enum! {

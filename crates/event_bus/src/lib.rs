@@ -27,7 +27,7 @@ pub use consumer::{Consumer, Handler};
 pub use dead_letters::{
     DeadLetter, DeadLetterState, KeptDeadLetter, NewDeadLetters, count as count_dead_letters,
     count_waiting as count_waiting_dead_letters, find as find_dead_letter, insert as insert_dead_letters,
-    list as list_dead_letters,
+    list as list_dead_letters, unpublishable,
 };
 pub use message::{IncomingMessage, OutgoingMessage};
 pub use outbox::{OutboxRow, pending as pending_in_outbox};

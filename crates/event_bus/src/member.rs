@@ -19,7 +19,7 @@ use worker_threads::Worker;
 pub(crate) const POLL: Duration = Duration::from_millis(100);
 
 /// How often librdkafka reports its statistics.
-const STATISTICS_EVERY: Duration = Duration::from_secs(1);
+const STATISTICS_EVERY: Duration = Duration::from_secs(2);
 
 /// How long a member may be idle before it commits an offset again, to find out whether it still may.
 const PROBE_AFTER: Duration = Duration::from_secs(3);

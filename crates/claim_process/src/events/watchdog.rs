@@ -7,6 +7,7 @@ use crate::events::outgoing;
 use crate::settings::WatchdogSettings;
 use dual_db::{Database, Result};
 use event_bus::Relay;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use worker_threads::{Backoff, Pace, Periodic};
@@ -41,27 +42,30 @@ pub fn request_overdue_outcomes(database: &Database, relay: &Relay, settings: &W
     let (requested, newly_marked, unreadable) = relay.commit(|connection, publications| {
         let now_us = publications.now_us();
         let overdue = requests::lock_overdue(connection, now_us, settings.max_claims)?;
+        let readable = overdue.iter().filter_map(|due| due.claim.as_ref().ok());
+        let messages: Vec<_> = readable.map(outgoing::current_event).collect();
+        let unpublishable = event_bus::unpublishable(connection, &messages)?;
+        let unpublishable: HashSet<&str> = messages
+            .iter()
+            .filter(|message| unpublishable.contains(&message.event_id))
+            .map(|message| message.key.as_str())
+            .collect();
         let mut newly_marked = Vec::new();
         for due in &overdue {
             let request_count = due.request_count + 1;
             // The first pause was that after its submission.
             let pause = backoff.pause(u32::try_from(request_count + 1).unwrap_or(u32::MAX));
-            let outcome_overdue = request_count >= settings.attention_after;
+            let is_unpublishable = unpublishable.contains(due.claim_id.as_str());
+            let outcome_overdue = request_count >= settings.attention_after || is_unpublishable;
             let attention = Attention { outcome_overdue, ..due.attention.clone() };
             if outcome_overdue && !due.attention.outcome_overdue {
-                newly_marked.push((due.claim_id.clone(), request_count));
+                newly_marked.push((due.claim_id.clone(), request_count, is_unpublishable));
             }
             requests::record_request(connection, due.id, now_us + dual_db::micros(pause), request_count, &attention)?;
         }
-        let mut messages = Vec::new();
-        let mut unreadable = Vec::new();
-        for due in overdue {
-            match due.claim {
-                Ok(claim) => messages.push(outgoing::current_event(&claim)),
-                Err(error) => unreadable.push((due.claim_id, error)),
-            }
-        }
         let requested = publications.publish_unless_waiting(connection, &messages)?;
+        let unreadable: Vec<_> =
+            overdue.into_iter().filter_map(|due| Some((due.claim_id, due.claim.err()?))).collect();
         Ok((requested, newly_marked, unreadable))
     })?;
     for (claim_id, error) in unreadable {
@@ -72,13 +76,13 @@ pub fn request_overdue_outcomes(database: &Database, relay: &Relay, settings: &W
             "claim cannot be read, outcome not re-requested"
         );
     }
-    for (claim_id, request_count) in newly_marked {
+    for (claim_id, request_count, is_unpublishable) in newly_marked {
         metrics::counter!("claims_marked_for_attention_total").increment(1);
-        tracing::warn!(
-            claim_id = claim_id.as_str(),
-            request_count,
-            "claim needs attention: no outcome after repeated requests"
-        );
+        if is_unpublishable {
+            tracing::warn!(claim_id, request_count, "claim needs attention: its event cannot be published");
+        } else {
+            tracing::warn!(claim_id, request_count, "claim needs attention: no outcome after repeated requests");
+        }
     }
     // 0 if another instance was faster, or if all requests are still in the outbox.
     if requested > 0 {

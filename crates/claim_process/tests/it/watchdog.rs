@@ -2,7 +2,7 @@
 //! outcome comes.
 
 use crate::kafka::{Kafka, connect_to, settled};
-use crate::service::{PROVIDERS, claim, with_settings};
+use crate::service::{PROVIDERS, REAL_CLAIM, claim, with_settings};
 use claim_events::ClaimEvent;
 use claim_process::db::requests::{any_overdue, due_times, lock_overdue};
 use claim_process::events::watchdog::request_overdue_outcomes;
@@ -24,6 +24,28 @@ fn impatient(settings: &mut Settings) {
 }
 
 on_both_databases! {
+    fn a_claim_whose_event_cannot_be_published_needs_attention_at_its_first_request(database: &TestDatabase) {
+        let kafka = Kafka::start();
+        let change = |settings: &mut Settings| {
+            kafka.configure(settings);
+            impatient(settings);
+            settings.watchdog.attention_after = 1_000_000;
+            // The start of the program would refuse this.
+            settings.kafka.max_message_bytes = 1_000;
+        };
+        with_settings(database, change, async |service| {
+            let id = service.post_csv(REAL_CLAIM).await.body["id"].as_str().unwrap().to_owned();
+            let marked = eventually("the claim is marked", async || {
+                (service.claim(&id).await["needs_attention"] == true).then_some(())
+            });
+            marked.await;
+            let letters = service.get("/v1/dead-letters").await.body;
+            let letter = &letters["dead_letters"][0];
+            assert_eq!((&letter["direction"], &letter["key"]), (&json!("out"), &json!(id)), "{letters}");
+            assert_eq!(service.get("/v1/claims?needs_attention=true").await.body["claims"][0]["id"], id);
+        });
+    }
+
     fn an_overdue_claim_is_republished_and_marked_until_its_outcome_comes(database: &TestDatabase) {
         let kafka = Kafka::start();
         let change = |settings: &mut Settings| {

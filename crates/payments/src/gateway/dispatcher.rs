@@ -194,3 +194,25 @@ async fn send(gateway: &dyn Gateway, call: &Call) -> Reply<Input> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use worker_threads::WorkerState;
+
+    #[test]
+    fn calls_are_not_ready_while_none_of_those_under_way_is_answered() {
+        let waits = |worker: &Worker| matches!(worker.state(Duration::ZERO), WorkerState::NoNews { .. });
+        let worker = Worker::idle();
+        worker.working(ANSWER);
+        report(&worker, Sign::TimedOut, true);
+        assert!(waits(&worker), "another call waits");
+        report(&worker, Sign::Failed, false);
+        assert!(!waits(&worker), "no call is under way");
+        worker.working(ANSWER);
+        report(&worker, Sign::Busy, false);
+        assert!(!waits(&worker) && worker.since_last_success().is_some(), "the gateway answers");
+        report(&worker, Sign::Answered, true);
+        assert!(waits(&worker), "another call waits from now on");
+    }
+}
