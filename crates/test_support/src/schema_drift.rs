@@ -31,11 +31,17 @@ pub fn assert_down_and_up_again_is_the_same(database: &Database, sets: &[&Migrat
     assert_eq!(all(), before);
 }
 
-/// Reverts and reapplies the newest migration of a filled database, and then all of them.
+/// Reverts and reapplies the newest migration of a filled database, then the newest two, up to the newest `how_many`, and then all
+/// of them.
 ///
 /// # Panics
-/// If a migration fails, or reverting and reapplying the newest one changes a row.
-pub fn assert_rows_survive_the_newest_migration(database: &Database, sets: &[&Migrations], fill: &[&str]) {
+/// If a migration fails, if reverting and reapplying them changes a row, or if reverting `how_many` changes none.
+pub fn assert_rows_survive_the_newest_migrations(
+    database: &Database,
+    sets: &[&Migrations],
+    how_many: usize,
+    fill: &[&str],
+) {
     database.migrate(sets).expect("it migrates up");
     for sql in fill {
         database.write(|c| execute(c, sql)).expect("a row is inserted");
@@ -43,10 +49,12 @@ pub fn assert_rows_survive_the_newest_migration(database: &Database, sets: &[&Mi
     let rows = || database.read(rows).expect("the rows can be listed");
     let before = rows();
     assert_eq!(before.len(), fill.len(), "each statement inserts a row: {before:#?}");
-    revert(database, sets, 1);
-    assert_ne!(rows(), before, "the newest migration is reverted");
-    database.migrate(sets).expect("it migrates up again");
-    assert_eq!(rows(), before);
+    for newest in 1..=how_many {
+        revert(database, sets, newest);
+        assert!(newest < how_many || rows() != before, "the newest migrations are reverted");
+        database.migrate(sets).expect("it migrates up again");
+        assert_eq!(rows(), before, "after the newest {newest}");
+    }
     revert(database, sets, usize::MAX);
     database.migrate(sets).expect("it migrates up from nothing");
 }

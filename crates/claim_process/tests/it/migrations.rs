@@ -4,7 +4,7 @@
 use claim_process::db::{MIGRATIONS, schema};
 use dual_db::{Database, DatabaseSettings, Pooler};
 use test_support::schema_drift::{
-    assert_down_and_up_again_is_the_same, assert_migrations_make, assert_rows_survive_the_newest_migration, columns,
+    assert_down_and_up_again_is_the_same, assert_migrations_make, assert_rows_survive_the_newest_migrations, columns,
     columns_in_schema,
 };
 use test_support::{PgBouncer, TestDatabase, behind_pgbouncer, on_both_databases};
@@ -25,8 +25,8 @@ on_both_databases! {
         assert_down_and_up_again_is_the_same(database, &[&event_bus::MIGRATIONS, &MIGRATIONS]);
     }
 
-    fn the_newest_migration_keeps_rows(database: &Database) {
-        assert_rows_survive_the_newest_migration(database, &[&event_bus::MIGRATIONS, &MIGRATIONS], &[
+    fn the_newest_migrations_keep_rows(database: &Database) {
+        assert_rows_survive_the_newest_migrations(database, &[&event_bus::MIGRATIONS, &MIGRATIONS], 3, &[
             "INSERT INTO claims (claim_id, status, needs_attention, plan_group, subscriber_id, provider_npi, net_fee_cents, submitted_at_us, \
              warnings, correlation_id, version, resync_epoch, outcome, next_attempt_at_us, request_count) VALUES ('c', 'settled', FALSE, \
              '\"ask\":', 's', 'n', 1, 2, '[]', 'r', 1, 5, '{\"resync_epoch\":5,\"unsolicited\":true,\"reason\":\"\\\"ask\\\":\"}', 9, 3)",

@@ -5,7 +5,7 @@ use dual_db::Database;
 use payments::db::{MIGRATIONS, schema};
 use test_support::on_both_databases;
 use test_support::schema_drift::{
-    assert_down_and_up_again_is_the_same, assert_migrations_make, assert_rows_survive_the_newest_migration,
+    assert_down_and_up_again_is_the_same, assert_migrations_make, assert_rows_survive_the_newest_migrations,
     columns_in_schema,
 };
 
@@ -25,8 +25,8 @@ on_both_databases! {
         assert_down_and_up_again_is_the_same(database, &[&event_bus::MIGRATIONS, &MIGRATIONS]);
     }
 
-    fn the_newest_migration_keeps_rows(database: &Database) {
-        assert_rows_survive_the_newest_migration(database, &[&event_bus::MIGRATIONS, &MIGRATIONS], &[
+    fn the_newest_migrations_keep_rows(database: &Database) {
+        assert_rows_survive_the_newest_migrations(database, &[&event_bus::MIGRATIONS, &MIGRATIONS], 4, &[
             "INSERT INTO sagas (claim_id, state, amount_cents, facts, content_hash, revision, next_attempt_at_us, correlation_id, cause_id, \
              started_at_us, updated_at_us) VALUES ('c', 'unverified', 1, '{\"plan_group\":\"\\\"ask\\\":\",\"resync_epoch\":5,\"unsolicited\":true,\
              \"restore_marker\":{\"at_us\":7,\"restored\":true},\"trust\":\"unverified\"}', 'h', 3, 9, 'r', 'r', 1, 2)",
