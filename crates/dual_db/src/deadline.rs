@@ -43,7 +43,9 @@ struct State {
 #[derive(Debug, PartialEq, Eq)]
 enum Verdict {
     InTime,
-    ShutDown { found: bool },
+    ShutDown {
+        found: bool,
+    },
     /// The call did not return although its socket was shut down.
     Stuck,
 }

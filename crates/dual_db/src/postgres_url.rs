@@ -12,7 +12,8 @@ pub(crate) fn with_parameters(url: &str, settings: &DatabaseSettings, user_timeo
     // libpq counts whole seconds and uses 2 for anything less.
     let connect_timeout_s = settings.checkout_timeout_ms.div_ceil(1000).max(2);
     let query = url.split_once('?').map_or("", |(_, query)| query);
-    let (base, own) = (url.split_once('?').map_or(url, |(base, _)| base), query.split('&').filter(|text| !text.is_empty()));
+    let (base, own) =
+        (url.split_once('?').map_or(url, |(base, _)| base), query.split('&').filter(|text| !text.is_empty()));
     let mut parameters: Vec<String> =
         own.filter(|parameter| name(parameter) != "tcp_user_timeout").map(str::to_owned).collect();
     for (added, value) in [("connect_timeout", connect_timeout_s)].into_iter().chain(KEEPALIVES) {

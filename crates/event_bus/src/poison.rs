@@ -129,13 +129,19 @@ mod tests {
             failures.push((5, Refused, true));
             assert!(matches!(verdict(&failures), Verdict::Poison(_)));
         }
-        assert_eq!(verdict(&[(0, Unexplained, true), (299, Unexplained, false), (301, Unexplained, true)]), Verdict::Retry);
+        assert_eq!(
+            verdict(&[(0, Unexplained, true), (299, Unexplained, false), (301, Unexplained, true)]),
+            Verdict::Retry
+        );
     }
 
     #[test]
     fn a_message_that_fails_without_a_known_reason_is_poison_only_after_a_long_time() {
         use Failure::Unexplained;
-        assert_eq!(verdict(&[(0, Unexplained, true), (1, Unexplained, true), (299, Unexplained, true)]), Verdict::Retry);
+        assert_eq!(
+            verdict(&[(0, Unexplained, true), (1, Unexplained, true), (299, Unexplained, true)]),
+            Verdict::Retry
+        );
         assert!(matches!(verdict(&[(0, Unexplained, true), (300, Unexplained, true)]), Verdict::Poison(_)));
     }
 }

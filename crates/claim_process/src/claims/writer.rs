@@ -176,12 +176,7 @@ impl Writer {
 
     /// Commits a group with its events. A failed COMMIT may have happened, which is why the same submissions can be tried
     /// again.
-    fn store(
-        &self,
-        submissions: &[Submission],
-        max_attempts: u32,
-        until: Instant,
-    ) -> dual_db::Result<Vec<Submitted>> {
+    fn store(&self, submissions: &[Submission], max_attempts: u32, until: Instant) -> dual_db::Result<Vec<Submitted>> {
         let mut attempt = 1;
         loop {
             let result = self.relay.commit(|connection, publications| {

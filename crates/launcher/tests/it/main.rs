@@ -3,6 +3,7 @@
 
 mod all_in_one;
 mod boundaries;
+mod database_messages;
 mod dependencies;
 mod documents;
 mod import_circles;
