@@ -1,10 +1,9 @@
 //! Damage of an SQLite file: pages that another program or a failing disk has overwritten. The file is checked at the start and
 //! after an error that has no kind, which damage causes, but not on the way of a request.
 
-use crate::{Connection, Database, DatabaseSettings, OpenError};
+use crate::{Connection, DatabaseSettings, OpenError};
 use diesel::sql_types::Text;
 use diesel::{QueryableByName, RunQueryDsl, sql_query};
-use r2d2::ManageConnection;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -19,7 +18,7 @@ pub(crate) struct Damage {
     file: PathBuf,
     most_bytes: u64,
     /// Whether there was an error since the last check that damage may have caused.
-    is_suspected: AtomicBool,
+    has_new_errors: AtomicBool,
     /// When the file was last checked after an error. Locked while it is checked.
     checked_at: Mutex<Option<Instant>>,
     found: Mutex<Option<String>>,
@@ -37,19 +36,19 @@ impl Damage {
         Self {
             file: file.to_owned(),
             most_bytes,
-            is_suspected: AtomicBool::new(false),
+            has_new_errors: AtomicBool::new(false),
             checked_at: Mutex::default(),
             found: Mutex::default(),
         }
     }
 
     /// Notes an error that damage may have caused.
-    pub(crate) fn suspect(&self) {
-        self.is_suspected.store(true, Ordering::SeqCst);
+    pub(crate) fn note_error(&self) {
+        self.has_new_errors.store(true, Ordering::SeqCst);
     }
 
     /// Checks the file if it is small enough. Returns the damage in a sentence that says what to do.
-    fn check(&self, connection: &mut Connection) -> Option<String> {
+    pub(crate) fn check(&self, connection: &mut Connection) -> Option<String> {
         let Connection::Sqlite(sqlite) = connection else { return None };
         let bytes = std::fs::metadata(&self.file).map_or(0, |file| file.len());
         if bytes > self.most_bytes {
@@ -70,44 +69,30 @@ impl Damage {
             found.lines().next_back().unwrap_or_default()
         ))
     }
-}
 
-impl Database {
-    /// Checks an SQLite file at the start.
-    pub(crate) fn assert_undamaged(&self) -> Result<(), OpenError> {
-        let Some(damage) = &self.damage else { return Ok(()) };
-        let checked = self.read(|connection| Ok(damage.check(connection)));
-        match checked {
-            Ok(None) => Ok(()),
-            Ok(Some(found)) => Err(OpenError(found)),
-            Err(error) => Err(OpenError(format!("the SQLite database could not be checked ({error}): try again"))),
-        }
+    /// The damage that is known.
+    pub(crate) fn known(&self) -> Option<String> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The damage of the SQLite file that a check has found, in a sentence that says what to do.
-    pub fn known_damage(&self) -> Option<String> {
-        self.damage.as_ref()?.found.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// The damage that is known, after a check if an error since the last one may come from damage.
-    pub(crate) fn damage_after_errors(&self) -> Option<String> {
-        let damage = self.damage.as_ref()?;
+    /// The damage that is known, after a check if an error since the last one may come from damage. The check uses a connection
+    /// of its own, because those in the pool may be in use.
+    pub(crate) fn after_errors(&self, connect: impl FnOnce() -> Result<Connection, OpenError>) -> Option<String> {
         // One check at a time is enough.
-        if let Ok(mut checked_at) = damage.checked_at.try_lock()
+        if let Ok(mut checked_at) = self.checked_at.try_lock()
             && checked_at.is_none_or(|at| at.elapsed() >= CHECK_AGAIN_AFTER)
-            && damage.is_suspected.swap(false, Ordering::SeqCst)
+            && self.has_new_errors.swap(false, Ordering::SeqCst)
         {
-            // A connection of its own, because those in the pool may be in use.
-            let found = match self.manager.connect() {
-                Ok(mut connection) => damage.check(&mut connection),
+            let found = match connect() {
+                Ok(mut connection) => self.check(&mut connection),
                 Err(error) => Some(error.to_string()),
             };
             if let Some(found) = &found {
                 tracing::error!("{found}");
             }
-            *damage.found.lock().unwrap_or_else(PoisonError::into_inner) = found;
+            *self.found.lock().unwrap_or_else(PoisonError::into_inner) = found;
             *checked_at = Some(Instant::now());
         }
-        self.known_damage()
+        self.known()
     }
 }

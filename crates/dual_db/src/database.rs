@@ -155,7 +155,7 @@ impl Database {
 
     /// Runs `body` in one transaction and commits it. Blocks; call it from a thread that may block.
     ///
-    /// A transaction that lost a race ([`Error::is_transient`]) or failed without a known reason ([`Error::Failed`]) is run again
+    /// A transaction that lost a race ([`Error::Conflict`]) or failed without a known reason ([`Error::Failed`]) is run again
     /// from its start, a bounded number of times and for a bounded time. So `body` must change nothing outside the database,
     /// and a log line or a count in it may be repeated.
     pub fn write<T>(&self, mut body: impl FnMut(&mut Connection) -> Result<T>) -> Result<T> {
@@ -206,6 +206,20 @@ impl Database {
         }
     }
 
+    fn assert_undamaged(&self) -> std::result::Result<(), OpenError> {
+        let Some(damage) = &self.damage else { return Ok(()) };
+        match self.read(|connection| Ok(damage.check(connection))) {
+            Ok(None) => Ok(()),
+            Ok(Some(found)) => Err(OpenError(found)),
+            Err(error) => Err(OpenError(format!("the SQLite database could not be checked ({error}): try again"))),
+        }
+    }
+
+    /// The damage of the SQLite file that a check has found, in a sentence that says what to do.
+    pub fn known_damage(&self) -> Option<String> {
+        self.damage.as_ref()?.known()
+    }
+
     /// Has the pool close a connection whose error is not about a row: the session may be of no use for the next caller either.
     fn note_trouble<T>(&self, connection: &mut Connection, result: &Result<T>) {
         let Err(error) = result else { return };
@@ -213,7 +227,7 @@ impl Database {
             connection.session().mark_unusable();
         }
         if let (Error::Failed(_), Some(damage)) = (error, &self.damage) {
-            damage.suspect();
+            damage.note_error();
         }
     }
 

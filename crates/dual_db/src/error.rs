@@ -33,11 +33,6 @@ impl Error {
         matches!(self, Error::Query(_))
     }
 
-    /// Whether running the transaction again at once, from its start, can succeed.
-    pub fn is_transient(&self) -> bool {
-        matches!(self, Error::Conflict)
-    }
-
     /// Whether the database is the reason, and not the rows: the same transaction can succeed once the database has recovered.
     pub fn is_trouble(&self) -> bool {
         matches!(self, Error::Unavailable(_) | Error::Failed(_))
@@ -120,11 +115,11 @@ mod tests {
             Kind::RestrictViolation,
         ] {
             let error = database_error(kind);
-            assert!(error.is_refusal() && !error.is_transient() && !error.is_trouble(), "{error:?}");
+            assert!(error.is_refusal() && !error.is_trouble(), "{error:?}");
         }
         assert!(Error::from(DieselError::NotFound).is_refusal());
         assert!(Error::from(DieselError::DeserializationError("no number".into())).is_refusal());
-        assert!(database_error(Kind::SerializationFailure).is_transient());
+        assert!(matches!(database_error(Kind::SerializationFailure), Error::Conflict));
         for kind in [Kind::ReadOnlyTransaction, Kind::ClosedConnection, Kind::UnableToSendCommand] {
             assert!(matches!(database_error(kind), Error::Unavailable(_)));
         }

@@ -2,6 +2,7 @@
 
 use crate::{Connection, Database, Error, Result, on_each_backend};
 use diesel::connection::SimpleConnection;
+use r2d2::ManageConnection;
 
 impl Database {
     /// Runs the probes of the migrations that this database was opened with, in one transaction, and commits it: a real write of
@@ -11,7 +12,8 @@ impl Database {
     /// [`Error::Unavailable`] or [`Error::Failed`] while the database does not do its work; the former also while an SQLite file
     /// is damaged.
     pub fn probe_write(&self) -> Result<()> {
-        if let Some(damage) = self.damage_after_errors() {
+        let damage = self.damage.as_ref().and_then(|damage| damage.after_errors(|| self.manager.connect()));
+        if let Some(damage) = damage {
             return Err(Error::Unavailable(damage));
         }
         let statements = self.probe_statements();

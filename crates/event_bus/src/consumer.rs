@@ -90,12 +90,12 @@ impl Consumer {
 }
 
 /// A message that is tried alone, and the evidence against it.
-struct Suspect {
+struct LoneMessage {
     message: IncomingMessage,
     evidence: Evidence,
 }
 
-impl Suspect {
+impl LoneMessage {
     /// Whether the order of the two has to be kept.
     fn comes_before(&self, later: &Self) -> bool {
         (self.message.partition, &self.message.key) == (later.message.partition, &later.message.key)
@@ -184,8 +184,8 @@ impl Loop {
 
     /// Retries until each message is applied or dead-lettered; `false` if the service stops first.
     fn apply_one_by_one(&mut self, batch: Vec<IncomingMessage>) -> bool {
-        let mut left: Vec<Suspect> =
-            batch.into_iter().map(|message| Suspect { message, evidence: Evidence::default() }).collect();
+        let mut left: Vec<LoneMessage> =
+            batch.into_iter().map(|message| LoneMessage { message, evidence: Evidence::default() }).collect();
         let mut attempt = 0;
         loop {
             let before = left.len();
@@ -202,31 +202,34 @@ impl Loop {
     }
 
     /// Tries each message once, except those behind a failed one with the same key, and returns those that are left, in order.
-    fn try_each(&mut self, suspects: Vec<Suspect>) -> Vec<Suspect> {
+    fn try_each(&mut self, alone: Vec<LoneMessage>) -> Vec<LoneMessage> {
         let proof = Proof {
             refusals: self.settings.max_attempts,
             unexplained_for: Duration::from_millis(self.settings.poison_after_ms),
         };
-        let mut left: Vec<Suspect> = Vec::new();
-        let mut suspects = suspects.into_iter();
-        while let Some(mut suspect) = suspects.next() {
-            if self.stopping() || left.iter().any(|failed| failed.comes_before(&suspect)) {
-                left.push(suspect);
+        let mut left: Vec<LoneMessage> = Vec::new();
+        let mut alone = alone.into_iter();
+        while let Some(mut lone) = alone.next() {
+            if self.stopping() || left.iter().any(|failed| failed.comes_before(&lone)) {
+                left.push(lone);
                 continue;
             }
-            let Err(failure) = self.handle(std::slice::from_ref(&suspect.message)) else { continue };
+            let Err(failure) = self.handle(std::slice::from_ref(&lone.message)) else { continue };
+            // Failures may be slow, and a member that does not poll loses its partitions.
+            self.member.set_paused(true);
+            self.member.hold_back(Duration::ZERO);
             let database_works = failure.may_be_the_message() && self.database_works();
-            let verdict = suspect.evidence.add(failure, database_works, Instant::now(), proof);
+            let verdict = lone.evidence.add(failure, database_works, Instant::now(), proof);
             if let Verdict::Poison(reason) = verdict
-                && self.dead_letter(std::slice::from_ref(&suspect.message), reason)
+                && self.dead_letter(std::slice::from_ref(&lone.message), reason)
             {
                 continue;
             }
-            left.push(suspect);
+            left.push(lone);
             if failure.may_be_the_message() && !database_works || failure == Failure::Unavailable {
                 // The database is in trouble: what was counted proves nothing, and the others would fail too.
-                left.extend(suspects);
-                left.iter_mut().for_each(|suspect| suspect.evidence.clear());
+                left.extend(alone);
+                left.iter_mut().for_each(|lone| lone.evidence.clear());
                 return left;
             }
         }

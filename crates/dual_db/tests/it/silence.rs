@@ -14,8 +14,8 @@ const SLACK: Duration = Duration::from_secs(5);
 fn impatient(settings: &DatabaseSettings) -> DatabaseSettings {
     DatabaseSettings {
         silence_timeout_ms: SILENCE_MS,
-        statement_timeout_ms: SILENCE_MS - 1,
-        lock_timeout_ms: SILENCE_MS - 1,
+        statement_timeout_ms: SILENCE_MS / 2,
+        lock_timeout_ms: SILENCE_MS / 2,
         max_connections: 8,
         ..settings.clone()
     }

@@ -7,6 +7,7 @@ use event_bus::{Consumer, MIGRATIONS, count_dead_letters};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 use test_support::{TestDatabase, count, execute, number, on_both_databases, on_postgres, wait_until};
 
 /// Inserts each body into a table whose CHECK refuses negative numbers.
@@ -88,12 +89,16 @@ on_both_databases! {
         settings.consumer.max_attempts = 2;
         settings.consumer.retry_pause_ms = 1;
         settings.consumer.max_retry_pause_ms = 20;
-        settings.consumer.poison_after_ms = 1_000;
         broker.send((0..10).map(|n| (["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"][n], n.to_string())));
         let consumer = Consumer::start(&settings, TOPIC, database.clone(), recorder.clone()).unwrap();
         wait_until("the others are applied", || count(database, "bodies") == 9);
-        assert_eq!(database.read(count_dead_letters).unwrap(), 0, "nothing is proven yet");
+        consumer.stop().unwrap();
+        assert_eq!(database.read(count_dead_letters).unwrap(), 0, "five minutes are not over");
+        settings.consumer.poison_after_ms = 500;
+        let started = Instant::now();
+        let consumer = Consumer::start(&settings, TOPIC, database.clone(), recorder.clone()).unwrap();
         wait_until("it is dead-lettered", || count(database, "dead_letters") == 1);
+        assert!(started.elapsed() >= Duration::from_millis(500), "{:?}", started.elapsed());
         consumer.stop().unwrap();
         assert_eq!(count(database, "bodies"), 9);
     }

@@ -4,6 +4,7 @@
 mod all_in_one;
 mod boundaries;
 mod code_blocks;
+mod database_messages;
 mod dependencies;
 mod documents;
 mod import_circles;
