@@ -23,10 +23,5 @@ pub fn describe() {
     describe_counter!("outcome_requests_total", Unit::Count, "Overdue outcomes that were requested again.");
     describe_counter!("outcomes_applied_total", Unit::Count, "Outcomes that were applied.");
     describe_gauge!("claims_needing_attention", Unit::Count, "Claims that need attention.");
-    describe_gauge!(
-        "idempotency_clock_ahead_seconds",
-        Unit::Seconds,
-        "How far the clock is ahead of the time by which idempotency keys are purged."
-    );
     describe_histogram!("ingest_group_claims", Unit::Count, "Claims that shared a commit.");
 }

@@ -12,6 +12,8 @@ pub mod metrics;
 mod micros;
 mod migrations;
 mod settings;
+pub mod trusted_clock;
+mod trusted_time;
 mod url;
 
 pub use connection::Connection;
@@ -21,4 +23,5 @@ pub use error::{Error, OpenError, Result};
 pub use micros::micros;
 pub use migrations::Migrations;
 pub use settings::DatabaseSettings;
+pub use trusted_clock::TrustedClock;
 pub use url::DatabaseUrl;

@@ -3,12 +3,11 @@
 //! The writer takes whatever waits, up to a bound and without waiting for more, and stores it in one transaction, so the
 //! cost of the commit is shared and no request blocks the event loop.
 
-use super::key_purge::SharedKeyClock;
 use super::store::{self, Times};
 use super::submission::{Submission, Submitted};
 use crate::events::outgoing;
 use crate::settings::{IngestSettings, WatchdogSettings};
-use dual_db::Error;
+use dual_db::{Error, TrustedClock};
 use event_bus::Relay;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -108,12 +107,18 @@ pub fn start(
     relay: Arc<Relay>,
     ingest: &IngestSettings,
     watchdog: &WatchdogSettings,
-    key_clock: SharedKeyClock,
+    clock: TrustedClock,
+    keys_kept_us: i64,
 ) -> (IngestQueue, JoinHandle<()>) {
     let (sender, mut queue) = mpsc::channel(ingest.max_queued_claims);
     let most = ingest.max_group_claims;
-    let writer =
-        Writer { relay, max_attempts: ingest.max_attempts, due_after_us: watchdog.first_pause_us(), key_clock };
+    let writer = Writer {
+        relay,
+        max_attempts: ingest.max_attempts,
+        due_after_us: watchdog.first_pause_us(),
+        clock,
+        keys_kept_us,
+    };
     let thread = worker_threads::spawn("ingest writer", move || {
         let mut group = Vec::with_capacity(most);
         while queue.blocking_recv_many(&mut group, most) > 0 {
@@ -129,7 +134,8 @@ struct Writer {
     relay: Arc<Relay>,
     max_attempts: u32,
     due_after_us: i64,
-    key_clock: SharedKeyClock,
+    clock: TrustedClock,
+    keys_kept_us: i64,
 }
 
 impl Writer {
@@ -158,7 +164,7 @@ impl Writer {
         loop {
             let result = self.relay.commit(|connection, publications| {
                 let now_us = publications.now_us();
-                let keys_created_at_us = self.key_clock.creation_time_us(now_us);
+                let keys_created_at_us = self.clock.creation_time_us(now_us, self.keys_kept_us);
                 let times = Times { keys_created_at_us, ..Times::at(now_us, self.due_after_us) };
                 let group = store::store(connection, submissions, times)?;
                 publications.publish(group.inserted.iter().map(outgoing::current_event));
