@@ -29,7 +29,7 @@ struct Outcome<'a> {
 
 /// A message that could be read.
 enum Received<'a> {
-    Outcome(Outcome<'a>),
+    Outcome(Box<Outcome<'a>>),
     /// `payment.attention`, with the revision of the payment's saga.
     Attention {
         revision: i64,
@@ -97,7 +97,7 @@ impl Handler for Outcomes {
         for message in batch {
             match PaymentMessage::decode(message.key.as_deref(), |name| message.header(name), &message.body) {
                 Ok((envelope, PaymentMessage::Outcome(event))) => {
-                    received.push(Received::Outcome(Outcome { envelope, event, message }));
+                    received.push(Received::Outcome(Box::new(Outcome { envelope, event, message })));
                 }
                 Ok((envelope, PaymentMessage::Attention(attention))) => {
                     received.push(Received::Attention { revision: envelope.version, attention });
