@@ -4,8 +4,12 @@
 use std::env::var_os;
 
 /// The variables that name a server or program, and the cfg of each.
-const NEEDS: [(&str, &str); 3] =
-    [("TEST_POSTGRES_URL", "has_postgres"), ("TEST_KAFKA_BROKERS", "has_kafka"), ("TEST_KCAT", "has_kcat")];
+const NEEDS: [(&str, &str); 4] = [
+    ("TEST_POSTGRES_URL", "has_postgres"),
+    ("TEST_KAFKA_BROKERS", "has_kafka"),
+    ("TEST_KCAT", "has_kcat"),
+    ("TEST_FAKETIME", "has_faketime"),
+];
 
 fn main() {
     let is_set = |variable: &str| var_os(variable).is_some_and(|value| !value.is_empty());

@@ -19,8 +19,8 @@ const OWN_SERVERS: [(&str, &str); 3] =
 /// The servers that some tests need, and the variable that names each.
 const SERVERS: [(&str, &str); 2] = [("postgres", "TEST_POSTGRES_URL"), ("kafka", "TEST_KAFKA_BROKERS")];
 
-/// The program that some tests need, and the variable that names it.
-const KCAT: (&str, &str) = ("kcat", "TEST_KCAT");
+/// The programs that some tests need, and the variable that names each.
+const PROGRAMS: [(&str, &str); 2] = [("kcat", "TEST_KCAT"), ("faketime", "TEST_FAKETIME")];
 
 /// Concurrent tests per core: most of the time a test waits for a broker or a server.
 const TESTS_PER_CORE: usize = 2;
@@ -81,12 +81,12 @@ fn prepare(
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     environment.default("RUST_TEST_THREADS", &(cores * TESTS_PER_CORE).to_string());
     let in_ci = environment.get("CI").is_some();
-    for (name, variable) in SERVERS.into_iter().chain([KCAT]) {
+    for (name, variable) in SERVERS.into_iter().chain(PROGRAMS) {
         if environment.get(variable).is_some() {
             continue;
         }
         let added = environment.added();
-        let found = if name == KCAT.0 {
+        let found = if PROGRAMS.iter().any(|(program, _)| *program == name) {
             servers::install(name).then(|| name.to_owned())
         } else if servers::install(name) && servers::start(name, &added) {
             started.push(name);

@@ -2,7 +2,7 @@
 //! (`scripts/check_boundaries.sh` enforces it).
 //!
 //! - [`on_both_databases!`] and [`TestDatabase`]: a fresh database for each test; [`schema_drift`] compares it with a schema.
-//! - [`on_postgres!`], [`on_kafka!`], [`on_postgres_and_kafka!`], [`with_kcat!`]: tests that need a server. If the
+//! - [`on_postgres!`], [`on_kafka!`], [`on_postgres_and_kafka!`], [`with_kcat!`], [`with_faketime!`]: tests that need a server or program. If the
 //!   environment does not name it, the test runner shows them as ignored, with the reason.
 //! - [`eventually`] and [`wait_until`]: waiting for an event. No test sleeps for it.
 //! - [`TestBroker`], [`free_address`]: a broker for one test, and an address for one that is restarted.
@@ -42,7 +42,7 @@ pub use effort::effort;
 pub use failing_commit::{fail_commits, let_commits_succeed};
 pub use free_address::free_address;
 pub use outbox::{OutboxMessage, leave_in_outbox, outbox, take_outbox};
-pub use requirement::{kafka_brokers, kcat, postgres_url};
+pub use requirement::{faketime, kafka_brokers, kcat, postgres_url};
 pub use running::{Running, run_to_end};
 pub use sql::{allow, assert_uses_index, count, execute, forbid, number, number_in};
 pub use tally::Tally;

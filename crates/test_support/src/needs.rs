@@ -56,3 +56,17 @@ macro_rules! with_kcat {
 macro_rules! with_kcat {
     ($($test:item)+) => { $( #[ignore = "TEST_KCAT names no kcat program: 'bash bootstrap.sh kcat' installs one"] $test )+ };
 }
+
+/// Tests that need `faketime`, which runs a program under another clock.
+#[cfg(has_faketime)]
+#[macro_export]
+macro_rules! with_faketime {
+    ($($test:item)+) => { $($test)+ };
+}
+
+/// Tests that need `faketime`, which runs a program under another clock.
+#[cfg(not(has_faketime))]
+#[macro_export]
+macro_rules! with_faketime {
+    ($($test:item)+) => { $( #[ignore = "TEST_FAKETIME names no faketime program: 'bash bootstrap.sh faketime' installs one"] $test )+ };
+}
