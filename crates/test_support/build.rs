@@ -4,11 +4,12 @@
 use std::env::var_os;
 
 /// The variables that name a server or program, and the cfg of each.
-const NEEDS: [(&str, &str); 4] = [
+const NEEDS: [(&str, &str); 5] = [
     ("TEST_POSTGRES_URL", "has_postgres"),
     ("TEST_KAFKA_BROKERS", "has_kafka"),
     ("TEST_KCAT", "has_kcat"),
     ("TEST_PGBOUNCER", "has_pgbouncer"),
+    ("TEST_FAKETIME", "has_faketime"),
 ];
 
 fn main() {

@@ -1,7 +1,6 @@
 //! Puts the service together, runs it, and stops it in order.
 
-use crate::claims::key_purge::{self, SharedKeyClock};
-use crate::claims::writer;
+use crate::claims::{key_purge, writer};
 use crate::db;
 use crate::domain::code_list::CodeList;
 use crate::domain::rules::rule_set::RuleSet;
@@ -13,7 +12,7 @@ use crate::waiting;
 use actix_web::dev::Server;
 use anyhow::Context;
 use claim_events::{CLAIM_TOPIC, PAYMENT_TOPIC};
-use dual_db::{Database, DatabaseSettings};
+use dual_db::{Database, DatabaseSettings, TrustedClock};
 use event_bus::{Consumer, Relay};
 use service_runtime::health::Health;
 use service_runtime::shutdown::waiting_for;
@@ -97,10 +96,11 @@ impl Application {
         let bound = http_server::bind(&settings.http)?;
         let database = open_database(&settings.database)?;
         let relay = Relay::start(&database, &settings.kafka)?;
-        let key_clock = SharedKeyClock::open(&database, &settings.idempotency)
-            .context("the time by which idempotency keys are purged could not be read (try again)")?;
+        let clock = TrustedClock::open(&database, db::idempotency::newest_us)
+            .context("the trusted time could not be read (try again)")?;
+        let keys_kept_us = settings.idempotency.kept_us();
         let (ingest, ingest_writer) =
-            writer::start(Arc::clone(&relay), &settings.ingest, &settings.watchdog, key_clock.clone());
+            writer::start(Arc::clone(&relay), &settings.ingest, &settings.watchdog, clock.clone(), keys_kept_us);
         let outcomes = Outcomes::new(Arc::clone(&relay));
         let consumer = Consumer::start(&settings.kafka, PAYMENT_TOPIC, database.clone(), outcomes)?;
 
@@ -117,7 +117,8 @@ impl Application {
             health.watch("kafka", every, move || kafka.check(&[CLAIM_TOPIC, PAYMENT_TOPIC], every)),
             waiting::start(database.clone(), every),
             forget_idle_clients(&limits),
-            key_purge::start(database.clone(), settings.idempotency.clone(), key_clock),
+            clock.keep(database.clone()),
+            key_purge::start(database.clone(), settings.idempotency.clone(), clock),
         ];
 
         let api = Api::new(ingest, rules, settings, database, Arc::clone(&relay));

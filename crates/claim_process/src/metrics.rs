@@ -28,10 +28,5 @@ pub fn describe() {
         Unit::Count,
         "Overdue claims whose rows could not be read; the log names each."
     );
-    describe_gauge!(
-        "idempotency_clock_ahead_seconds",
-        Unit::Seconds,
-        "How far the clock is ahead of the time by which idempotency keys are purged."
-    );
     describe_histogram!("ingest_group_claims", Unit::Count, "Claims that shared a commit.");
 }

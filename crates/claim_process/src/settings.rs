@@ -315,6 +315,13 @@ impl Settings {
     }
 }
 
+impl IdempotencySettings {
+    /// How long a key is remembered, in microseconds.
+    pub fn kept_us(&self) -> i64 {
+        dual_db::micros(Duration::from_secs(self.keep_hours.saturating_mul(3_600)))
+    }
+}
+
 impl WatchdogSettings {
     /// How long an outcome may take before it is re-requested, in microseconds.
     pub fn first_pause_us(&self) -> i64 {

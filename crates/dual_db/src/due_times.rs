@@ -45,7 +45,8 @@ impl DueTimes {
         }
         self.checked = Some(Instant::now());
         if let Err(error) = self.recall(database) {
-            tracing::warn!(
+            // The worker that goes by these times warns when the database is away.
+            tracing::debug!(
                 error = &error as &dyn std::error::Error,
                 table = self.table,
                 "due times not checked for a jump of the clock; retrying"

@@ -21,6 +21,8 @@ mod session;
 mod settings;
 mod socket;
 mod text_columns;
+pub mod trusted_clock;
+mod trusted_time;
 mod url;
 
 pub use connection::Connection;
@@ -30,4 +32,5 @@ pub use error::{Error, OpenError, Result};
 pub use micros::micros;
 pub use migrations::Migrations;
 pub use settings::{DatabaseSettings, Pooler};
+pub use trusted_clock::TrustedClock;
 pub use url::DatabaseUrl;

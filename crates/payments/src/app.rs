@@ -12,7 +12,7 @@ use actix_web::dev::Server;
 use actix_web::web;
 use anyhow::Context;
 use claim_events::{CLAIM_TOPIC, PAYMENT_TOPIC, rfc3339};
-use dual_db::{Database, DatabaseSettings};
+use dual_db::{Database, DatabaseSettings, TrustedClock};
 use event_bus::{Consumer, Relay};
 use operator_api::{DeadLetterOperations, Operators};
 use service_runtime::health::Health;
@@ -139,7 +139,10 @@ impl Application {
 
         let settings = Arc::new(settings);
         let worker_name = nanoid::nanoid!(10);
-        let executor = Executor::new(database.clone(), Arc::clone(&relay), Arc::clone(&settings), worker_name);
+        let clock = TrustedClock::open(&database, db::sagas::newest_us)
+            .context("the trusted time could not be read (try again)")?;
+        let executor = Executor::new(database.clone(), Arc::clone(&relay), Arc::clone(&settings), worker_name)
+            .trusting(clock.clone());
         let (answers, answered) = channel();
         let dispatcher = Dispatcher::new(Arc::clone(&gateway), calls.handle.clone(), &settings, answers);
         let (answers_worker, resumer_worker) = (Worker::idle(), Worker::starting());
@@ -166,6 +169,7 @@ impl Application {
         let periodic = vec![
             worker::start_resuming(executor.clone(), dispatcher.clone(), &settings.saga, resumer_worker),
             worker::start_counting_stuck(database.clone(), every),
+            clock.keep(database.clone()),
             health.watch_database(&database, every),
             health.watch("kafka", every, move || kafka.check(&[CLAIM_TOPIC, PAYMENT_TOPIC], every)),
             health.watch("reannounced", every, move || check_marker(&marked)),

@@ -12,6 +12,11 @@ pub fn describe() {
         "Claim events that contradict an earlier one; each becomes a dead letter."
     );
     describe_counter!(
+        "deadlines_in_doubt_total",
+        Unit::Count,
+        "Claims that are too late only by a clock that is not trusted; they were left until they are requested again."
+    );
+    describe_counter!(
         "gateway_calls_not_in_time_total",
         Unit::Count,
         "Calls that waited too long for a permit and were left for later."

@@ -2,7 +2,8 @@
 //! (`scripts/check_boundaries.sh` enforces it).
 //!
 //! - [`on_both_databases!`] and [`TestDatabase`]: a fresh database for each test; [`schema_drift`] compares it with a schema.
-//! - [`on_postgres!`], [`on_kafka!`], [`on_postgres_and_kafka!`], [`with_kcat!`], [`behind_pgbouncer!`]: tests that need a server. If the
+//! - [`on_postgres!`], [`on_kafka!`], [`on_postgres_and_kafka!`], [`with_kcat!`], [`behind_pgbouncer!`], [`with_faketime!`]: tests that need
+//!   a server or program. If the
 //!   environment does not name it, the test runner shows them as ignored, with the reason.
 //! - [`eventually`] and [`wait_until`]: waiting for an event. No test sleeps for it.
 //! - [`PgBouncer`]: a pooler in front of the PostgreSQL server.
@@ -48,7 +49,7 @@ pub use free_address::free_address;
 pub use outbox::{OutboxMessage, leave_in_outbox, outbox, take_outbox};
 pub use pgbouncer::PgBouncer;
 pub use renamed_settings::assert_renamed;
-pub use requirement::{kafka_brokers, kcat, pgbouncer, postgres_url};
+pub use requirement::{faketime, kafka_brokers, kcat, pgbouncer, postgres_url};
 pub use running::{Running, run_to_end};
 pub use sql::{allow, assert_uses_index, count, execute, forbid, number, number_in};
 pub use tally::Tally;

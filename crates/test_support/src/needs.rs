@@ -72,3 +72,17 @@ macro_rules! behind_pgbouncer {
         $( #[ignore = "TEST_PGBOUNCER names no PgBouncer program: 'bash bootstrap.sh pgbouncer' installs one"] $test )+
     };
 }
+
+/// Tests that need `faketime`, which runs a program under another clock.
+#[cfg(has_faketime)]
+#[macro_export]
+macro_rules! with_faketime {
+    ($($test:item)+) => { $($test)+ };
+}
+
+/// Tests that need `faketime`, which runs a program under another clock.
+#[cfg(not(has_faketime))]
+#[macro_export]
+macro_rules! with_faketime {
+    ($($test:item)+) => { $( #[ignore = "TEST_FAKETIME names no faketime program: 'bash bootstrap.sh faketime' installs one"] $test )+ };
+}

@@ -3,12 +3,11 @@
 //! The writer takes whatever waits, up to a bound and without waiting for more, and stores it in one transaction, so the
 //! cost of the commit is shared and no request blocks the event loop.
 
-use super::key_purge::SharedKeyClock;
 use super::store::{self, Times};
 use super::submission::{Submission, Submitted};
 use crate::events::outgoing;
 use crate::settings::{IngestSettings, WatchdogSettings};
-use dual_db::Error;
+use dual_db::{Error, TrustedClock};
 use event_bus::Relay;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -117,7 +116,8 @@ pub fn start(
     relay: Arc<Relay>,
     ingest: &IngestSettings,
     watchdog: &WatchdogSettings,
-    key_clock: SharedKeyClock,
+    clock: TrustedClock,
+    keys_kept_us: i64,
 ) -> (IngestQueue, JoinHandle<()>) {
     let (sender, mut queue) = mpsc::channel(ingest.max_queued_claims);
     let most = ingest.max_group_claims;
@@ -129,7 +129,8 @@ pub fn start(
         answer_timeout,
         due_after_us: watchdog.first_pause_us(),
         worker: worker.clone(),
-        key_clock,
+        clock,
+        keys_kept_us,
     };
     let thread = worker_threads::spawn("ingest writer", move || {
         let mut group = Vec::with_capacity(most);
@@ -149,7 +150,8 @@ struct Writer {
     answer_timeout: Duration,
     due_after_us: i64,
     worker: Worker,
-    key_clock: SharedKeyClock,
+    clock: TrustedClock,
+    keys_kept_us: i64,
 }
 
 impl Writer {
@@ -203,7 +205,7 @@ impl Writer {
         loop {
             let result = self.relay.commit(|connection, publications| {
                 let now_us = publications.now_us();
-                let keys_created_at_us = self.key_clock.creation_time_us(now_us);
+                let keys_created_at_us = self.clock.creation_time_us(now_us, self.keys_kept_us);
                 let times = Times { keys_created_at_us, ..Times::at(now_us, self.due_after_us) };
                 let group = store::store(connection, submissions, times)?;
                 publications.publish(group.inserted.iter().map(outgoing::current_event));

@@ -71,6 +71,13 @@ pub fn wait_for_holder(database: &Database, key: &str) -> Result<Option<Holder>>
     }
 }
 
+/// When the newest key was created, in microseconds since 1970.
+pub fn newest_us(connection: &mut Connection) -> Result<Option<i64>> {
+    Ok(on_each_backend!(connection, |c| {
+        idempotency_keys::table.select(diesel::dsl::max(idempotency_keys::created_at_us)).first(c)
+    })?)
+}
+
 /// Deletes keys from before a time, the oldest first and at most `most` of them. Returns how many.
 pub fn forget(connection: &mut Connection, before_us: i64, most: usize) -> Result<usize> {
     let most = i64::try_from(most).unwrap_or(i64::MAX);

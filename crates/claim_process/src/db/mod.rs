@@ -7,7 +7,6 @@ pub mod claims;
 pub mod duplicates;
 pub mod idempotency;
 pub mod insert;
-pub mod key_clock;
 pub mod outcome;
 pub mod provider_totals;
 pub mod reconciliation;

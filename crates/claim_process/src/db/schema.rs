@@ -78,13 +78,6 @@ diesel::table! {
 }
 
 diesel::table! {
-    key_clock (id) {
-        id -> BigInt,
-        at_us -> BigInt,
-    }
-}
-
-diesel::table! {
     provider_totals (provider_npi) {
         provider_npi -> Text,
         net_fee_cents -> BigInt,

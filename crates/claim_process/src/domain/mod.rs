@@ -2,14 +2,13 @@
 //!
 //! A claim arrives as a [`raw_claim::RawClaim`] (text, in any spelling), is parsed into a [`partial_claim::PartialClaim`],
 //! checked by [`rules`], and becomes a [`claim::Claim`], whose types cannot hold an invalid value. [`transition`] decides
-//! what an outcome does to it. [`key_clock`] decides which time idempotency keys are purged by.
+//! what an outcome does to it.
 
 pub mod claim;
 pub mod code_list;
 pub mod field;
 pub mod finding;
 pub mod identifiers;
-pub mod key_clock;
 pub mod limits;
 mod parse;
 pub mod partial_claim;

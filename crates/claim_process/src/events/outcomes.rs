@@ -30,7 +30,7 @@ struct Outcome<'a> {
 /// A message that could be read.
 #[allow(clippy::large_enum_variant, reason = "most are outcomes, and they live for one batch")]
 enum Received<'a> {
-    Outcome(Outcome<'a>),
+    Outcome(Box<Outcome<'a>>),
     /// `payment.attention`, with the revision of the payment's saga.
     Attention {
         revision: i64,
@@ -105,7 +105,7 @@ impl Handler for Outcomes {
             });
             match decoded {
                 Ok((envelope, PaymentMessage::Outcome(event))) => {
-                    received.push(Received::Outcome(Outcome { envelope, event, message }));
+                    received.push(Received::Outcome(Box::new(Outcome { envelope, event, message })));
                 }
                 Ok((envelope, PaymentMessage::Attention(attention))) => {
                     received.push(Received::Attention { revision: envelope.version, attention });

@@ -1,9 +1,10 @@
 //! How long an `Idempotency-Key` is remembered, and how old keys are deleted.
 
 use crate::service::{PROVIDERS, Service, claim, with_service, with_settings};
-use claim_process::claims::key_purge::{SharedKeyClock, purge};
-use claim_process::db::idempotency::{NewKey, claim_keys, forget};
+use claim_process::claims::key_purge::purge;
+use claim_process::db::idempotency::{NewKey, claim_keys, forget, newest_us};
 use claim_process::settings::{IdempotencySettings, Settings};
+use dual_db::TrustedClock;
 use test_support::{PATIENCE, TestDatabase, count, eventually, execute, number, on_both_databases};
 
 on_both_databases! {
@@ -19,7 +20,7 @@ on_both_databases! {
                 "UPDATE idempotency_keys SET created_at_us = created_at_us - {old} WHERE idempotency_key <> 'young'"
             ))).expect("writes");
             let two = IdempotencySettings { max_keys_a_purge: 2, ..settings.clone() };
-            let clock = SharedKeyClock::open(database.database(), &settings).expect("opens");
+            let clock = TrustedClock::open(database.database(), newest_us).expect("opens");
             assert_eq!(purge(database.database(), &two, &clock).expect("purges"), 2);
             assert_eq!(purge(database.database(), &two, &clock).expect("purges"), 1);
             assert_eq!(purge(database.database(), &two, &clock).expect("purges"), 0);
@@ -51,9 +52,9 @@ on_both_databases! {
             // A restart: what a process trusts begins where the last one ended, and advances by what it runs.
             database.database().write(|connection| {
                 let now_us = connection.now_us()?;
-                execute(connection, &format!("UPDATE key_clock SET at_us = {now_us}"))
+                execute(connection, &format!("UPDATE trusted_clock SET at_us = {now_us}"))
             }).expect("writes");
-            let clock = SharedKeyClock::open(database.database(), &settings).expect("opens");
+            let clock = TrustedClock::open(database.database(), newest_us).expect("opens");
             assert_eq!(purge(database.database(), &settings, &clock).expect("purges"), 1);
             assert_eq!(service.post_with_key("younger", &paid).await.status, 200);
             assert_eq!(service.post_with_key("older", &paid).await.status, 201);
@@ -105,7 +106,7 @@ on_both_databases! {
             let us = days * 86_400_000_000;
             database.database().write(|connection| {
                 execute(connection, &format!("UPDATE idempotency_keys SET created_at_us = created_at_us - {us}"))?;
-                execute(connection, &format!("UPDATE key_clock SET at_us = at_us - {us}"))
+                execute(connection, &format!("UPDATE trusted_clock SET at_us = at_us - {us}"))
             }).expect("writes");
         };
         let post = async |service: &Service, key: &str, status: u16| {
@@ -119,7 +120,7 @@ on_both_databases! {
             for _ in 0..2 {
                 with_service(database, async |service| {
                     post(&service, "right", 200).await;
-                    let clock = SharedKeyClock::open(database.database(), &settings).expect("opens");
+                    let clock = TrustedClock::open(database.database(), newest_us).expect("opens");
                     assert_eq!(purge(database.database(), &settings, &clock).expect("purges"), 0, "{key}");
                 });
             }
@@ -132,7 +133,7 @@ on_both_databases! {
             });
         }
         // The key that was made while the clock was a day behind is as young as it is.
-        let age = "SELECT k.at_us - i.created_at_us AS n FROM key_clock k, idempotency_keys i WHERE idempotency_key = 'a-day-behind'";
+        let age = "SELECT k.at_us - i.created_at_us AS n FROM trusted_clock k, idempotency_keys i WHERE idempotency_key = 'a-day-behind'";
         let age_us = number(database.database(), age);
         assert!(age_us < 3_600_000_000, "{age_us}");
         assert_eq!(count(database.database(), "claims"), 4);

@@ -16,7 +16,7 @@ on_both_databases! {
             columns_in_schema(schema::claim_lines::table),
             columns_in_schema(schema::claim_timeline::table),
             columns_in_schema(schema::idempotency_keys::table),
-            columns_in_schema(schema::key_clock::table),
+            columns_in_schema(dual_db::trusted_clock::schema::trusted_clock::table),
             columns_in_schema(schema::provider_totals::table),
         ]);
     }

@@ -2,7 +2,7 @@
 //! stopped can never overwrite what others did since.
 
 use super::schema::sagas;
-use crate::domain::saga::{PaymentState, Saga, State};
+use crate::domain::saga::{Disbursement, PaymentState, Saga, State, Trust};
 use diesel::prelude::*;
 use dual_db::{Connection, Error, Result, load_for_update, load_skipping_locked, on_each_backend};
 
@@ -45,6 +45,17 @@ impl StoredSaga {
     /// The state of the payment.
     pub fn state(&self) -> PaymentState {
         PaymentState::of(self.saga.state(), self.stuck_reason.is_some())
+    }
+
+    /// Corrects when it began, where that is after `now_us`: by a clock that was ahead. Its age then is not known; it is taken to
+    /// be as great as the clock was ahead at least, lest a key be sent that the gateway has forgotten. Nothing that was not
+    /// requested can be forgotten.
+    pub fn correct_start(&mut self, now_us: i64) {
+        let ahead_us = self.started_at_us.saturating_sub(now_us);
+        if ahead_us > 0 {
+            let nothing_requested = self.saga.trust == Trust::Sure && self.saga.disbursement == Disbursement::None;
+            self.started_at_us = if nothing_requested { now_us } else { now_us.saturating_sub(ahead_us) };
+        }
     }
 
     /// Whether nothing was written since a gateway call was planned: its answer is still to come.
@@ -228,6 +239,13 @@ pub fn write(connection: &mut Connection, stored: &mut StoredSaga) -> Result<()>
     }
     stored.revision += 1;
     Ok(())
+}
+
+/// When the newest saga began, in microseconds since 1970.
+pub fn newest_us(connection: &mut Connection) -> Result<Option<i64>> {
+    Ok(on_each_backend!(connection, |c| {
+        sagas::table.order(sagas::id.desc()).select(sagas::started_at_us).first(c).optional()
+    })?)
 }
 
 /// Which sagas to list.

@@ -19,7 +19,7 @@ use crate::messages;
 use crate::settings::Settings;
 use claim_events::OutcomeRecorded;
 use clock::Clock;
-use dual_db::{Connection, Database, DueTimes, Result};
+use dual_db::{Connection, Database, DueTimes, Result, TrustedClock};
 use event_bus::{DeadLetter, NewDeadLetters, OutgoingMessage, Relay};
 use report::{Report, alarm};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -34,6 +34,8 @@ pub struct Executor {
     settings: Arc<Settings>,
     worker: String,
     clock: Clock,
+    /// By which a claim is too old to be begun; without one, by `clock`.
+    trusted: Option<TrustedClock>,
 }
 
 /// An event of claim_process, read.
@@ -110,7 +112,13 @@ impl Received {
 impl Executor {
     /// Carries out over this database, which is that of the relay, announcing through the relay. `worker` names this instance.
     pub fn new(database: Database, relay: Arc<Relay>, settings: Arc<Settings>, worker: String) -> Self {
-        Self { database, relay, settings, worker, clock: Clock::Database }
+        Self { database, relay, settings, worker, clock: Clock::Database, trusted: None }
+    }
+
+    /// The same, by a clock that one wrong reading cannot mislead, where claims are given up for their age.
+    #[must_use]
+    pub fn trusting(self, clock: TrustedClock) -> Self {
+        Self { trusted: Some(clock), ..self }
     }
 
     /// The same, by another clock.
@@ -139,6 +147,10 @@ impl Executor {
                         continue;
                     }
                 };
+                if !known.contains_key(&event.update.claim_id) && self.may_be_too_late(&event.update, now) {
+                    out.reports.push(Report::DeadlineInDoubt);
+                    continue;
+                }
                 match known.remove(&event.update.claim_id) {
                     Some(stored) if stored.content_hash != event.content_hash => {
                         out.reports.push(Report::ClaimContradicts);
@@ -366,8 +378,22 @@ impl Executor {
 
     /// Whether the claim comes too late to be begun.
     fn with_deadline(&self, update: &ClaimUpdate, now: Now) -> ClaimUpdate {
+        ClaimUpdate { too_late: self.is_too_late(update, self.trusted_us(now)), ..update.clone() }
+    }
+
+    /// Whether the claim is too late only by a clock that is not trusted. It is then neither begun nor given up: claim_process
+    /// requests its outcome again.
+    fn may_be_too_late(&self, update: &ClaimUpdate, now: Now) -> bool {
+        self.is_too_late(update, now.us) && !self.is_too_late(update, self.trusted_us(now))
+    }
+
+    fn is_too_late(&self, update: &ClaimUpdate, at_us: i64) -> bool {
         let deadline_us = dual_db::micros(Duration::from_millis(self.settings.saga.deadline_ms));
-        ClaimUpdate { too_late: now.us.saturating_sub(update.submitted_at_us) > deadline_us, ..update.clone() }
+        at_us.saturating_sub(update.submitted_at_us) > deadline_us
+    }
+
+    fn trusted_us(&self, now: Now) -> i64 {
+        self.trusted.as_ref().map_or(now.us, |clock| clock.time_us(now.us))
     }
 
     /// Whether a payment that was looked up would be older than the gateway's memory of its key.
@@ -381,6 +407,7 @@ impl Executor {
     /// Before anything makes the saga call: after some unclear answers the payment is looked up first, and a payment's key that
     /// the gateway may have forgotten is not sent. A refund's may be: whatever the key, money comes back once a payment.
     fn choose_call(&self, stored: &mut StoredSaga, now: Now) {
+        stored.correct_start(now.us);
         let saga = stored.saga.clone().after_unclear_answers(self.settings.gateway.look_up_after_attempts);
         stored.saga = if self.key_expired(stored, now) { saga.past_key_lifetime() } else { saga };
     }

@@ -19,6 +19,8 @@ pub(super) enum Report {
     Alarm { claim_id: String, what: &'static str },
     /// A claim's event contradicts an earlier one.
     ClaimContradicts,
+    /// A claim is too late only by a clock that is not trusted, and is left until it is requested again.
+    DeadlineInDoubt,
     /// An answer of the gateway came too late to count.
     StaleAnswer,
     /// claim_process has reannounced its claims since the database was restored.
@@ -45,6 +47,7 @@ impl Report {
             }
             Self::Alarm { claim_id, what } => alarm(&claim_id, what),
             Self::ClaimContradicts => metrics::counter!("claim_contradictions_total").increment(1),
+            Self::DeadlineInDoubt => metrics::counter!("deadlines_in_doubt_total").increment(1),
             Self::StaleAnswer => metrics::counter!("stale_answers_total").increment(1),
             Self::Reannounced => {
                 tracing::info!("claims reannounced; payments from before the restore are looked up at the gateway")

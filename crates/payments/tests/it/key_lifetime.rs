@@ -9,7 +9,7 @@ use payments::db::restore_marker;
 use payments::domain::saga::{Call, Forced, LookUpAnswer, Trust};
 use payments::executor::operator::{Action, ActionOutcome, Actor};
 use payments::executor::returns::ReturnOutcome;
-use test_support::on_both_databases;
+use test_support::{execute, on_both_databases};
 
 /// Makes each saga 25 hours older: the gateway remembers for a day.
 fn a_day_passes(database: &Database) {
@@ -65,6 +65,33 @@ on_both_databases! {
         assert!(matches!(calls[0].call, Call::LookUp { .. }), "{calls:?}");
         assert_eq!(instance.answer(&calls[0], reconcile(LookUpAnswer::NotFound)), []);
         assert!(instance.saga(CLAIM).stuck_reason.is_some());
+    }
+
+    fn a_payment_that_was_begun_while_the_clock_was_ahead_is_looked_up_where_its_key_may_be_forgotten(database: &Database) {
+        let days = |days: i64| days * 86_400_000_000;
+        // An hour ahead, a key is at most two hours old when the clock is right; eight days ahead, it may be forgotten.
+        for (number, ahead_us, is_looked_up) in [(0, 3_600_000_000, false), (1, days(8), true), (2, days(3_653), true)] {
+            let instance = Instance::new(database, "one");
+            let claim_id = format!("claim{number:017}");
+            let calls = instance.receive(&event(&claim_id, 100, 1));
+            instance.answer(&calls[0], unknown());
+            let sql = format!("UPDATE sagas SET started_at_us = started_at_us + {ahead_us} WHERE claim_id = '{claim_id}'");
+            database.write(|c| execute(c, &sql)).expect("writes");
+            let mut calls = instance.resume();
+            assert_eq!(matches!(calls[0].call, Call::LookUp { .. }), is_looked_up, "{calls:?}");
+            if is_looked_up {
+                // Not found proves nothing: it is not sent again, however often it is tried.
+                instance.answer(&calls[0], reconcile(LookUpAnswer::NotFound));
+                assert!(instance.saga(&claim_id).stuck_reason.is_some());
+                calls = instance.resume();
+                assert!(matches!(calls[0].call, Call::LookUp { .. }), "{calls:?}");
+                instance.answer(&calls[0], reconcile(LookUpAnswer::Paid { amount_cents: 100 }));
+            } else {
+                instance.answer(&calls[0], approved(100));
+            }
+            let saga = instance.saga(&claim_id).saga;
+            assert_eq!(saga.outcome.map(|outcome| outcome.kind), Some(OutcomeKind::Settled));
+        }
     }
 
     fn a_restored_payment_waits_for_its_re_request_however_old_its_key_is(database: &Database) {

@@ -18,6 +18,7 @@ on_both_databases! {
             columns_in_schema(schema::operator_actions::table),
             columns_in_schema(schema::plan_budgets::table),
             columns_in_schema(schema::sagas::table),
+            columns_in_schema(dual_db::trusted_clock::schema::trusted_clock::table),
         ]);
     }
 

@@ -2,16 +2,17 @@
 //! how long the gateway remembers a key.
 
 use crate::harness::{CLAIM, Instance, approved, event, reconcile, settings, unknown};
-use claim_events::{Cause, OutcomeKind};
+use claim_events::{Cause, OutcomeKind, PaymentEvent, Unwound};
 use diesel::{RunQueryDsl, sql_query};
-use dual_db::{Connection, Database, on_each_backend};
+use dual_db::{Connection, Database, TrustedClock, on_each_backend};
 use payments::db::sagas::{self, ListFilter};
-use payments::domain::saga::{Call, Input, LookUpAnswer, PayAnswer, PaymentState, State};
+use payments::domain::saga::{Call, ClaimUpdate, Input, LookUpAnswer, PayAnswer, PaymentState, State};
+use payments::executor::ClaimEventRead;
 use payments::executor::clock::Clock;
 use payments::settings::Settings;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use test_support::on_both_databases;
+use test_support::{count, execute, on_both_databases};
 
 const MS: i64 = 1_000;
 const SECOND: i64 = 1_000 * MS;
@@ -167,5 +168,33 @@ on_both_databases! {
         timed.instance.receive(&event(CLAIM, 100, 2));
         let stored = timed.instance.saga(CLAIM);
         assert_eq!((stored.saga.state(), stored.updated_at_us), (State::Unwinding, timed.now()));
+    }
+    fn a_claim_is_not_given_up_by_a_clock_that_is_not_trusted(database: &Database) {
+        const DAY: i64 = 86_400 * SECOND;
+        let mut timed = Timed::start(database, |_| ());
+        let trust = |timed: &mut Timed| {
+            let clock = TrustedClock::open(database, sagas::newest_us).expect("opens");
+            timed.instance.executor = timed.instance.executor.clone().trusting(clock);
+        };
+        let submitted = |claim_id: &str, submitted_at_us| {
+            let event = event(claim_id, 100, 1);
+            ClaimEventRead { update: ClaimUpdate { submitted_at_us, ..event.update }, ..event }
+        };
+        trust(&mut timed);
+        let [early, late] = [CLAIM, "another00000000000000A"].map(|claim_id| submitted(claim_id, timed.now()));
+        // Ten years ahead, everything is too late but what is accepted by the same clock.
+        timed.pass(3_653 * DAY);
+        assert_eq!(timed.instance.receive(&early), []);
+        assert_eq!((count(database, "sagas"), timed.instance.published()), (0, 0), "it is left as it is");
+        assert_eq!(timed.instance.receive(&submitted("young000000000000000A", timed.now())).len(), 1);
+        timed.pass(-3_653 * DAY);
+        assert_eq!(timed.instance.receive(&early).len(), 1, "it is begun once the clock is right");
+        // Forty days, for which the service has run, are too late.
+        timed.pass(40 * DAY);
+        database.write(|c| execute(c, &format!("UPDATE trusted_clock SET at_us = {}", timed.now()))).expect("writes");
+        trust(&mut timed);
+        assert_eq!(timed.instance.receive(&late), []);
+        let unwound = timed.instance.delivered().pop().expect("an outcome").1;
+        assert!(matches!(unwound, PaymentEvent::Unwound(Unwound { cause: Cause::Deadline, .. })), "{unwound:?}");
     }
 }

@@ -1,5 +1,6 @@
 //! Tests of the whole system, as processes.
 
+mod clocks;
 mod contract;
 mod end_to_end;
 mod faults;

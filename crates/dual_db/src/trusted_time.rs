@@ -1,17 +1,17 @@
-//! The time by which idempotency keys are purged. One reading of a clock that is days ahead would purge all of them, and a
-//! repeated request would make a second claim. So the trusted time is that of the last run, and advances only by the time that
-//! a process has run since, by a clock that cannot be set. What the clock reads beyond that is trusted once a process has run
-//! for as long, and the clock kept pace with it.
+//! What time it is, as far as can be trusted. A clock that is read days ahead once would have idempotency keys purged and claims
+//! given up for their age. So the trusted time is that of the last run, and advances only by the time that a process has run
+//! since, by a clock that cannot be set. What the clock reads beyond that is trusted once a process has run for as long, and the
+//! clock kept pace with it.
 //!
-//! Where that is wrong, keys are kept longer. The trusted time never goes back: while the clock is behind it, new keys get the
-//! trusted time, so that they are not purged too early once the clock is right again.
+//! Where that is wrong, things are kept longer. The trusted time never goes back: what is made while the clock is behind it gets
+//! the trusted time, so that it is not purged too early once the clock is right again.
 
 /// How much the clock may differ from a run of the process in one step, as when it is adjusted.
 const MOST_DRIFT_US: i64 = 1_000_000;
 
 /// The trusted time, and what speaks for a clock that is ahead of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct KeyClock {
+pub struct TrustedTime {
     trusted_us: i64,
     /// For how long the clock has been ahead and kept pace.
     confirmed_us: i64,
@@ -19,7 +19,7 @@ pub struct KeyClock {
     last_us: Option<i64>,
 }
 
-impl KeyClock {
+impl TrustedTime {
     /// The trusted time as the last run left it, in microseconds since 1970.
     pub fn begin(trusted_us: i64) -> Self {
         Self { trusted_us, confirmed_us: 0, last_us: None }
@@ -45,17 +45,16 @@ impl KeyClock {
         self.trusted_us
     }
 
-    /// The time by which keys are old, where the clock reads `now_us`.
-    pub fn purge_time_us(self, now_us: i64) -> i64 {
-        now_us.min(self.trusted_us)
+    /// The trusted time `elapsed_us` after the last call of [`TrustedTime::advance`].
+    pub fn after(self, elapsed_us: i64) -> i64 {
+        self.trusted_us.saturating_add(elapsed_us)
     }
 
-    /// The time that a new key gets `elapsed_us` after the last call of [`KeyClock::advance`], where the clock reads `now_us`. A
-    /// clock that is behind is made up for, by as long as keys are kept at most: were it right, and the trusted time far
-    /// ahead, keys would be kept for ever.
+    /// The time that something new gets `elapsed_us` after the last call of [`TrustedTime::advance`], where the clock reads
+    /// `now_us`. A clock that is behind is made up for, by as long as the thing is kept at most: were it right, and the trusted
+    /// time far ahead, it would be kept for ever.
     pub fn creation_time_us(self, now_us: i64, elapsed_us: i64, kept_us: i64) -> i64 {
-        let trusted_us = self.trusted_us.saturating_add(elapsed_us);
-        now_us.max(trusted_us.min(now_us.saturating_add(kept_us)))
+        now_us.max(self.after(elapsed_us).min(now_us.saturating_add(kept_us)))
     }
 }
 
@@ -73,13 +72,13 @@ mod tests {
 
     /// A process that begins `down_us` after the trusted time `RIGHT`, and its machine's clock.
     struct Run {
-        clock: KeyClock,
+        clock: TrustedTime,
         now_us: i64,
     }
 
     impl Run {
         fn begin(now_us: i64) -> Self {
-            let mut clock = KeyClock::begin(RIGHT);
+            let mut clock = TrustedTime::begin(RIGHT);
             clock.advance(now_us, 0, 0);
             Self { clock, now_us }
         }
@@ -99,7 +98,7 @@ mod tests {
     fn a_clock_that_is_ahead_is_trusted_after_a_run_of_that_length() {
         for ahead_us in [HOUR, 8 * DAY] {
             let mut run = Run::begin(RIGHT + ahead_us);
-            assert_eq!(run.clock.purge_time_us(run.now_us), RIGHT, "what one start reads counts nothing");
+            assert_eq!(run.clock.trusted_us(), RIGHT, "what one start reads counts nothing");
             assert_eq!(run.run(ahead_us - TICK), ahead_us);
             assert_eq!(run.clock.trusted_us(), RIGHT + ahead_us - TICK, "only the time that it has run");
             assert_eq!(run.run(TICK), 0);
@@ -127,7 +126,7 @@ mod tests {
         assert_eq!(run.run(WEEK), 0);
         run.now_us += 8 * DAY;
         assert_eq!(run.run(DAY), 8 * DAY);
-        assert_eq!(run.clock.purge_time_us(run.now_us), RIGHT + WEEK + DAY);
+        assert_eq!(run.clock.trusted_us(), RIGHT + WEEK + DAY);
         run.now_us -= 8 * DAY;
         run.run(TICK);
         assert_eq!((run.clock.trusted_us(), run.now_us), (RIGHT + WEEK + DAY + TICK, RIGHT + WEEK + DAY + TICK));
@@ -143,7 +142,7 @@ mod tests {
         assert_eq!(run.clock.trusted_us(), RIGHT + 1_000 * TICK);
         // Two starts in a row with the clock ahead, each for a moment.
         for _ in 0..2 {
-            let mut again = KeyClock::begin(run.clock.trusted_us());
+            let mut again = TrustedTime::begin(run.clock.trusted_us());
             again.advance(run.now_us + 8 * DAY, 0, 0);
             assert_eq!(again.trusted_us(), run.clock.trusted_us());
         }
@@ -153,21 +152,20 @@ mod tests {
     fn a_clock_that_is_behind_forgets_nothing_early() {
         let mut run = Run::begin(RIGHT - DAY);
         assert_eq!(run.run(HOUR), 0);
-        assert_eq!(run.clock.purge_time_us(run.now_us), run.now_us, "by either, keys are kept longer");
         let created_us = run.clock.creation_time_us(run.now_us + SECOND, SECOND, WEEK);
         assert_eq!(created_us, RIGHT + HOUR + SECOND, "as if the clock were right");
         // A new database that was made ten years ahead must not keep its keys for ten years.
-        let ahead = KeyClock::begin(RIGHT + 3_653 * DAY);
+        let ahead = TrustedTime::begin(RIGHT + 3_653 * DAY);
         assert_eq!(ahead.creation_time_us(RIGHT, 0, WEEK), RIGHT + WEEK);
         // While all is right, a key is as old as its claim.
-        assert_eq!(KeyClock::begin(RIGHT).creation_time_us(RIGHT + SECOND, SECOND, WEEK), RIGHT + SECOND);
-        assert_eq!(KeyClock::begin(RIGHT).creation_time_us(RIGHT + HOUR, SECOND, WEEK), RIGHT + HOUR);
+        assert_eq!(TrustedTime::begin(RIGHT).creation_time_us(RIGHT + SECOND, SECOND, WEEK), RIGHT + SECOND);
+        assert_eq!(TrustedTime::begin(RIGHT).creation_time_us(RIGHT + HOUR, SECOND, WEEK), RIGHT + HOUR);
     }
 
     #[test]
     fn what_another_instance_has_confirmed_counts_and_running_side_by_side_does_not_count_twice() {
-        let mut one = KeyClock::begin(RIGHT);
-        let mut other = KeyClock::begin(RIGHT);
+        let mut one = TrustedTime::begin(RIGHT);
+        let mut other = TrustedTime::begin(RIGHT);
         for step in 1..=12 {
             let now_us = RIGHT + 8 * DAY + step * TICK;
             one.advance(now_us, TICK, other.trusted_us());

@@ -1,3 +1,4 @@
+DROP TABLE trusted_clock;
 UPDATE claims SET needs_attention = outcome_overdue;
 ALTER TABLE claims DROP COLUMN payment_attention_revision;
 ALTER TABLE claims DROP COLUMN payment_attention;
