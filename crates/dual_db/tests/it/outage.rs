@@ -11,14 +11,8 @@ on_postgres! {
     #[test]
     fn an_outage_is_reported_at_once_and_ends_when_the_server_is_back() {
         let test = TestDatabase::postgres();
-        let (user, host) = test.settings().url.expose().rsplit_once('@').expect("a user");
-        let (server, name) = host.split_once('/').expect("a name");
-        let proxy = ChaosProxy::open(server);
-        let settings = DatabaseSettings {
-            url: format!("{user}@{}/{name}", proxy.address()).into(),
-            checkout_timeout_ms: 30_000,
-            ..test.settings().clone()
-        };
+        let (proxy, settings) = ChaosProxy::for_database(test.settings());
+        let settings = DatabaseSettings { checkout_timeout_ms: 30_000, ..settings };
         let database = Database::open(&settings).expect("opens");
         database.ping().expect("answers");
         proxy.cut();
