@@ -64,8 +64,7 @@ pub fn request_overdue_outcomes(database: &Database, relay: &Relay, settings: &W
             requests::record_request(connection, due.id, now_us + dual_db::micros(pause), request_count, &attention)?;
         }
         let requested = publications.publish_unless_waiting(connection, &messages)?;
-        let unreadable: Vec<_> =
-            overdue.into_iter().filter_map(|due| Some((due.claim_id, due.claim.err()?))).collect();
+        let unreadable: Vec<_> = overdue.into_iter().filter_map(|due| Some((due.claim_id, due.claim.err()?))).collect();
         Ok((requested, newly_marked, unreadable))
     })?;
     for (claim_id, error) in unreadable {

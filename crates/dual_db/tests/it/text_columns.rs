@@ -67,7 +67,7 @@ on_both_databases! {
         let sql = "INSERT INTO parcels VALUES (1, 'delivered', 'lost')";
         database.write(|connection| execute(connection, sql)).expect("inserts");
         let error = load(database).expect_err("it is not the text of a status");
-        assert!(error.is_refusal() && !error.is_transient());
+        assert!(error.is_refusal() && !error.is_trouble());
         let mut causes = error.to_string();
         let mut next = error.source();
         while let Some(cause) = next {

@@ -40,18 +40,6 @@ impl ChaosProxy {
         Self::open_at("127.0.0.1:0", server)
     }
 
-    /// Starts a proxy for the server of a PostgreSQL database. Returns it with the settings to reach the database through it.
-    ///
-    /// # Panics
-    /// If it cannot listen, or the URL is not that of a [`TestDatabase`](crate::TestDatabase).
-    pub fn for_database(settings: &DatabaseSettings) -> (Self, DatabaseSettings) {
-        let (user, host) = settings.url.expose().rsplit_once('@').expect("a user");
-        let (server, name) = host.split_once('/').expect("a name");
-        let proxy = Self::open(server);
-        let url = format!("{user}@{}/{name}", proxy.address()).into();
-        (proxy, DatabaseSettings { url, ..settings.clone() })
-    }
-
     /// Starts a proxy at an address, for servers that tell their clients where to connect.
     ///
     /// # Panics
