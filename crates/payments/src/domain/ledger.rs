@@ -253,7 +253,7 @@ mod tests {
             (again, Kind::Return, "claim.return.2", "claim.refund_failed"),
             (again, Kind::RefundFailed, "claim.refund_failed.2", "claim.refund.2"),
             (third, Kind::Refund, "claim.refund.3", "claim.refund_failed.2"),
-            (again, Kind::OpenReceivable, "claim.owe.2", ""),
+            (again, Kind::OpenReceivable, "claim.open_receivable.2", ""),
             (third, Kind::Reverse, "claim.reverse", "claim.post"),
         ] {
             assert_eq!(names(repeats, kind), (id.to_owned(), reverses.to_owned()), "{kind:?}, {repeats:?}");

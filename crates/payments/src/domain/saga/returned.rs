@@ -297,7 +297,7 @@ mod tests {
     fn a_refund_that_failed_may_be_owed_instead_or_come_back_by_itself() {
         let (failed, _) = advance(refunded(), Input::RefundFailed { amount_cents: 100 });
         let (owed, effects) = advance(failed.clone(), Input::Forced(Forced::Owed));
-        assert_eq!((owed.state(), booked(&effects)), (State::Unwound, vec!["claim.owe"]));
+        assert_eq!((owed.state(), booked(&effects)), (State::Unwound, vec!["claim.open_receivable"]));
         let (back, effects) = advance(failed, Input::Returned { amount_cents: 100 });
         assert_eq!((back.state(), booked(&effects)), (State::Unwound, vec!["claim.return.2"]));
     }
