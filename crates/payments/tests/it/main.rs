@@ -22,6 +22,7 @@ mod reference;
 mod restored;
 mod saga_md;
 mod saga_model;
+mod silence;
 mod slow_gateway;
 mod times;
 mod webhook;
