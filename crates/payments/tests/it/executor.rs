@@ -13,7 +13,7 @@ use payments::worker::AnswerWriter;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
-use test_support::{Tally, on_both_databases, wait_until};
+use test_support::{Tally, execute, on_both_databases, wait_until};
 use worker_threads::Worker;
 
 fn outcome(instance: &Instance) -> Option<(OutcomeKind, i64)> {
@@ -354,6 +354,39 @@ on_both_databases! {
             assert_eq!((stored.revision, stored.saga.reservation), (2, Reservation::None), "its facts are as they were");
             assert_eq!(instance.transfer_kinds(claim_id), ["reserve"]);
         }
+    }
+
+    fn a_saga_that_fails_without_a_known_reason_is_stuck_while_the_database_can_be_written(database: &Database) {
+        let instance = Instance::new(database, "one");
+        instance.hear_all(&[event("spoilt", 100, 1), event(CLAIM, 100, 1)]);
+        database
+            .write(|c| match c {
+                Connection::Sqlite(_) => execute(
+                    c,
+                    "CREATE TRIGGER spoilt BEFORE UPDATE ON sagas WHEN NEW.claim_id = 'spoilt' AND NEW.stuck_reason IS NULL \
+                     BEGIN SELECT RAISE(ABORT, 'unbekannt'); END",
+                ),
+                Connection::Postgres(_) => {
+                    execute(
+                        c,
+                        "CREATE FUNCTION spoilt() RETURNS trigger LANGUAGE plpgsql AS \
+                         $$ BEGIN RAISE EXCEPTION 'unbekannt'; END $$",
+                    )?;
+                    execute(
+                        c,
+                        "CREATE TRIGGER spoilt BEFORE UPDATE ON sagas FOR EACH ROW \
+                         WHEN (NEW.claim_id = 'spoilt' AND NEW.stuck_reason IS NULL) EXECUTE FUNCTION spoilt()",
+                    )
+                }
+            })
+            .expect("one saga fails");
+        let mut taken = Vec::new();
+        wait_until("one is taken up, and the other is stuck", || {
+            let calls = instance.executor.resume(100).expect("one saga does not fail all");
+            taken.extend(calls.into_iter().map(|call| call.claim_id));
+            taken.iter().any(|claim_id| claim_id == CLAIM) && database.read(count_stuck).expect("counts") == 1
+        });
+        assert!(!taken.iter().any(|claim_id| claim_id == "spoilt"), "{taken:?}");
     }
 
     fn a_database_that_is_full_while_sagas_are_taken_up_makes_none_of_them_stuck(database: &Database) {

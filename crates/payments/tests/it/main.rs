@@ -23,6 +23,7 @@ mod reference;
 mod restored;
 mod saga_md;
 mod saga_model;
+mod silence;
 mod slow_gateway;
 mod times;
 mod unclear_answers;
