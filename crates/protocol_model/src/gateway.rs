@@ -36,6 +36,8 @@ pub enum Request {
     PayOtherKey,
     /// Refund the payment.
     Refund,
+    /// Refund the payment under the second key, after the first refund failed.
+    RefundAgain,
     /// Look up the payment.
     LookUp,
 }
@@ -54,6 +56,8 @@ pub enum Answer {
     Refunded,
     /// To a refund request: the bank had already returned the payment.
     AlreadyReturned,
+    /// To a refund request: the refund with this key failed after it was approved.
+    RefundFailed,
     /// To a look-up.
     Book(Book),
     /// No answer arrived in time.
@@ -75,8 +79,8 @@ impl Book {
     }
 
     /// The definite answers that the gateway may have sent to senders that stopped waiting. They stay true, because the book
-    /// never changes back.
-    pub fn answers_sent(self) -> impl Iterator<Item = Answer> {
+    /// never changes back, but for the approval of a refund that failed.
+    pub fn answers_sent(self, refund_failed: bool) -> impl Iterator<Item = Answer> {
         let to_pay = match self {
             Book::Empty => None,
             Book::Declined => Some(Answer::Declined),
@@ -87,16 +91,32 @@ impl Book {
         let to_refund = match self {
             Book::Refunded { .. } => Some(Answer::Refunded),
             Book::Returned { .. } => Some(Answer::AlreadyReturned),
+            _ if refund_failed => Some(Answer::Refunded),
             _ => None,
         };
-        to_pay.into_iter().chain(to_refund)
+        let to_failed_refund = refund_failed.then_some(Answer::RefundFailed);
+        to_pay.into_iter().chain(to_refund).chain(to_failed_refund)
     }
 
-    /// Applies a request to the book. Returns the new book and the answer, once for each verdict that `verdicts` allows.
+    /// Applies a request to the book, after the first refund failed or not. Returns the new book and the answer, once for each
+    /// verdict that `verdicts` allows.
     ///
     /// # Errors
     /// The service must never send this request.
-    pub fn serve(self, request: Request, verdicts: Verdicts) -> Result<Vec<(Book, Answer)>, &'static str> {
+    pub fn serve(
+        self,
+        request: Request,
+        refund_failed: bool,
+        verdicts: Verdicts,
+    ) -> Result<Vec<(Book, Answer)>, &'static str> {
+        let request = match request {
+            Request::Refund if refund_failed => return Ok(vec![(self, Answer::RefundFailed)]),
+            Request::RefundAgain if !refund_failed => {
+                return Err("a second refund although the first one did not fail");
+            }
+            Request::RefundAgain => Request::Refund,
+            other => other,
+        };
         match (request, self) {
             (Request::PayOtherKey, _) if self != Book::Empty => Err("a second payment at the gateway"),
             (Request::Pay | Request::PayOtherKey, Book::Empty) => {
@@ -116,7 +136,7 @@ impl Book {
             (Request::Refund, Book::Paid { other }) => Ok(vec![(Book::Refunded { other }, Answer::Refunded)]),
             (Request::Refund, Book::Refunded { .. }) => Ok(vec![(self, Answer::Refunded)]),
             (Request::Refund, Book::Returned { .. }) => Ok(vec![(self, Answer::AlreadyReturned)]),
-            (Request::LookUp, _) => Ok(vec![(self, Answer::Book(self))]),
+            (Request::LookUp | Request::RefundAgain, _) => Ok(vec![(self, Answer::Book(self))]),
         }
     }
 }

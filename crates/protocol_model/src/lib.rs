@@ -9,6 +9,7 @@
 //! - the gateway, with one key per claim to pay and one to refund, and requests of live or stopped senders that arrive at any
 //!   later time;
 //! - a payment that the bank returns;
+//! - a refund that fails after it was approved;
 //! - crashes of payments between any two writes;
 //! - either database restored from a copy of any earlier time;
 //! - the watchdog, `reannounce`, and the sender's void.

@@ -90,6 +90,8 @@ pub struct Params {
     pub voids: u8,
     /// How often the bank may return a payment.
     pub returns: u8,
+    /// Whether a refund may fail after it was approved, once.
+    pub refund_may_fail: bool,
     /// How often topics may be wiped, one or both at a time.
     pub wipes: u8,
     /// How often payments' database may be lost or restored from a copy.
@@ -121,6 +123,7 @@ impl Default for Params {
             created_later: false,
             voids: 0,
             returns: 0,
+            refund_may_fail: false,
             wipes: 0,
             payments_restores: 0,
             claim_restores: 0,

@@ -75,46 +75,43 @@ impl World {
         for message in &write.published {
             world.payments_topic = tables.payments_topic.with(world.payments_topic, *message);
         }
+        if write.drops_call {
+            world.abandon_call(params);
+        }
         if let Some(request) = write.call {
             world.abandon_call(params);
             world.call = Some(Call::Sent(request));
         }
         match write.alarms.first() {
-            Some(alarm) if !alarm.contains("another amount") => Err(format!("an alarm: {alarm}")),
+            Some(alarm) if !alarm.contains("another amount") && !alarm.contains("a refund failed") => {
+                Err(format!("an alarm: {alarm}"))
+            }
             _ => Ok(world),
         }
     }
 
     /// Books a transfer. It must not violate a unique key of the ledger, and must match the gateway's book.
     fn book_transfer(&mut self, transfer: &Transfer, params: &Params) -> Result<(), String> {
-        let bit = |kind: Kind| 1_u8 << (kind as u8);
-        let is_booked = |kind: Kind| self.payments.booked & bit(kind) != 0;
-        if is_booked(transfer.kind) {
+        let unknown = || format!("{} is not a transfer of the claim", transfer.id);
+        let own = Booking::of_id(&transfer.id).ok_or_else(unknown)?;
+        if self.has(own) {
             return Err(format!("booked twice: {}", transfer.id));
         }
-        let all = [
-            Kind::Reserve,
-            Kind::Post,
-            Kind::Release,
-            Kind::Disburse,
-            Kind::Refund,
-            Kind::Return,
-            Kind::Reverse,
-            Kind::Receivable,
-        ];
         for named in [&transfer.ends_pending, &transfer.reverses].into_iter().flatten() {
-            let Some(undone) = all.into_iter().find(|kind| transfer_id(CLAIM, *kind) == *named) else {
+            let Some(undone) = Booking::of_id(named) else {
                 return Err(format!("{} undoes {named}, which is not a transfer", transfer.id));
             };
-            if !is_booked(undone) {
+            if !self.has(undone) {
                 return Err(format!("{} undoes {named}, which is not booked", transfer.id));
             }
-            let rivals: &[Kind] = match undone {
-                Kind::Reserve => &[Kind::Post, Kind::Release],
-                Kind::Disburse => &[Kind::Refund, Kind::Return],
+            let [first, second] = [Booking::First, Booking::Second];
+            let rivals: &[Booking] = match undone {
+                Booking::First(Kind::Reserve) => &[first(Kind::Post), first(Kind::Release)],
+                Booking::First(Kind::Disburse) => &[first(Kind::Refund), first(Kind::Return)],
+                Booking::First(Kind::RefundFailed) => &[second(Kind::Refund), second(Kind::Return)],
                 _ => &[],
             };
-            if rivals.iter().any(|rival| is_booked(*rival)) {
+            if rivals.iter().any(|rival| self.has(*rival)) {
                 return Err(format!("{named} is undone twice"));
             }
         }
@@ -126,24 +123,72 @@ impl World {
         let paid = self.book.paid().map(|other| paid_cents(params, other));
         let (expected, has_happened) = match transfer.kind {
             Kind::Disburse => (paid, true),
+            // The first one may have failed since.
+            Kind::Refund if own == Booking::First(Kind::Refund) && self.refund_failed => (paid, true),
             Kind::Refund => (paid, matches!(self.book, Book::Refunded { .. })),
+            Kind::RefundFailed => (paid, self.refund_failed),
             Kind::Return => (paid, matches!(self.book, Book::Returned { .. })),
             _ => (Some(due), true),
         };
         if expected != Some(transfer.amount_cents) || !has_happened {
             return Err(format!("{} over {} does not match the gateway's book", transfer.id, transfer.amount_cents));
         }
-        self.payments.booked |= bit(transfer.kind);
+        self.payments.booked |= own.bit();
         Ok(())
     }
 
-    /// Whether a kind of transfer is booked.
+    /// Whether a transfer is booked.
+    pub fn has(&self, booking: Booking) -> bool {
+        self.payments.booked & booking.bit() != 0
+    }
+
+    /// Whether the first transfer of a kind is booked.
     pub fn has_booked(&self, kind: Kind) -> bool {
-        self.payments.booked & (1 << (kind as u8)) != 0
+        self.has(Booking::First(kind))
     }
 }
 
-fn paid_cents(params: &Params, other: bool) -> i64 {
+/// A transfer of the claim: the first of its kind, or the second one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Booking {
+    /// The first.
+    First(Kind),
+    /// The second, which only refunds and returns have.
+    Second(Kind),
+}
+
+impl Booking {
+    const KINDS: [Kind; 9] = [
+        Kind::Reserve,
+        Kind::Post,
+        Kind::Release,
+        Kind::Disburse,
+        Kind::Refund,
+        Kind::Return,
+        Kind::Reverse,
+        Kind::Receivable,
+        Kind::RefundFailed,
+    ];
+
+    /// The transfer with this id.
+    fn of_id(id: &str) -> Option<Self> {
+        let of = |id: &str| Self::KINDS.into_iter().find(|kind| transfer_id(CLAIM, *kind) == id);
+        match id.strip_suffix(".2") {
+            Some(first) => of(first).filter(|kind| matches!(kind, Kind::Refund | Kind::Return)).map(Booking::Second),
+            None => of(id).map(Booking::First),
+        }
+    }
+
+    fn bit(self) -> u16 {
+        match self {
+            Booking::First(kind) => 1 << (kind as u8),
+            Booking::Second(Kind::Refund) => 1 << 14,
+            Booking::Second(_) => 1 << 15,
+        }
+    }
+}
+
+pub(crate) fn paid_cents(params: &Params, other: bool) -> i64 {
     params.amount_cents + if other { OTHER_BY_CENTS } else { 0 }
 }
 
@@ -185,6 +230,8 @@ impl Tables {
             Ok::<_, Infallible>(covered)
         });
         let mut changes_row = plan.changes_row(before.as_ref(), payments.due);
+        let failed_refunds = before.as_ref().map_or(0, |before| before.failed_refunds);
+        let drops_call = plan.saga.failed_refunds != failed_refunds;
         spoil(&mut plan.saga, before.as_ref(), incoming, params);
         // The number of attempts decides only the length of the next pause.
         plan.saga.attempts = Attempts::default();
@@ -208,6 +255,7 @@ impl Tables {
             next,
             changes_row,
             checked_budget,
+            drops_call,
             alarms: plan.alarms,
         })
     }
@@ -258,12 +306,15 @@ fn input(incoming: Incoming, before: Option<&Saga>, params: &Params) -> Input {
         }
         Incoming::Message(ClaimMessage::Recorded { known, resync_epoch }) => Input::Recorded { known, resync_epoch },
         Incoming::Resume => Input::Resume,
+        Incoming::Retried => Input::Retried { is_stuck: true },
+        Incoming::RefundFailed { other } => Input::RefundFailed { amount_cents: cents(other) },
         Incoming::Returned { other } => Input::Returned { amount_cents: cents(other) },
         Incoming::Answer(answer) => match answer {
             Answer::Approved { other } => Input::PayAnswer(PayAnswer::Approved { amount_cents: cents(other) }),
             Answer::Declined => Input::PayAnswer(PayAnswer::Declined { code: code() }),
             Answer::Refunded => Input::RefundAnswer(RefundAnswer::Refunded),
             Answer::AlreadyReturned => Input::RefundAnswer(RefundAnswer::AlreadyReturned),
+            Answer::RefundFailed => Input::RefundAnswer(RefundAnswer::Failed),
             Answer::Book(book) => reconcile(match book {
                 Book::Empty => LookUpAnswer::NotFound,
                 Book::Declined => LookUpAnswer::Declined { code: code() },
@@ -274,7 +325,9 @@ fn input(incoming: Incoming, before: Option<&Saga>, params: &Params) -> Input {
             Answer::Unknown(Request::Pay | Request::PayOtherKey) => {
                 Input::PayAnswer(PayAnswer::Unknown { retry_after_ms: None })
             }
-            Answer::Unknown(Request::Refund) => Input::RefundAnswer(RefundAnswer::Unknown { retry_after_ms: None }),
+            Answer::Unknown(Request::Refund | Request::RefundAgain) => {
+                Input::RefundAnswer(RefundAnswer::Unknown { retry_after_ms: None })
+            }
             Answer::Unknown(Request::LookUp) => reconcile(LookUpAnswer::Unknown { retry_after_ms: None }),
         },
     }
@@ -295,6 +348,9 @@ fn request(call: &saga::Call, incoming: Incoming, params: &Params) -> Result<Req
         }
         saga::Call::LookUp { key, reference } if key == "claim.disburse" && reference == CLAIM => Ok(Request::LookUp),
         saga::Call::Refund { key, reference, .. } if key == "claim.refund" && reference == CLAIM => Ok(Request::Refund),
+        saga::Call::Refund { key, reference, .. } if key == "claim.refund.2" && reference == CLAIM => {
+            Ok(Request::RefundAgain)
+        }
         other => Err(format!("an unexpected request: {other:?}")),
     }
 }

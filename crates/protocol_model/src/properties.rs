@@ -2,6 +2,7 @@
 
 use crate::gateway::Book;
 use crate::params::Params;
+use crate::payments_side::Booking;
 use crate::tables::Tables;
 use crate::world::World;
 use claim_events::OutcomeKind;
@@ -22,7 +23,9 @@ pub fn is_at_rest(world: &World, tables: &Tables) -> bool {
         && !world.strays.pay
         && !world.strays.refund
         && world.strays.answer.is_none()
+        && !world.strays.refund_again
         && !world.webhook
+        && !world.failure_webhook
 }
 
 /// The violated property of a world at rest, if any.
@@ -58,9 +61,11 @@ pub fn flaw_at_rest(world: &World, params: &Params, tables: &Tables) -> Option<S
 
 fn flaw_of_the_ledger(world: &World, params: &Params, settled: bool) -> Option<String> {
     let has = |kind| world.has_booked(kind);
+    let refunds = (has(Kind::Refund) && !has(Kind::RefundFailed)) || world.has(Booking::Second(Kind::Refund));
+    let returns = has(Kind::Return) || world.has(Booking::Second(Kind::Return));
     let cash_fits = has(Kind::Disburse) == world.book.paid().is_some()
-        && has(Kind::Refund) == matches!(world.book, Book::Refunded { .. })
-        && has(Kind::Return) == matches!(world.book, Book::Returned { .. });
+        && refunds == matches!(world.book, Book::Refunded { .. })
+        && returns == matches!(world.book, Book::Returned { .. });
     if !cash_fits {
         return Some("the ledger's cash differs from the gateway's book".to_owned());
     }

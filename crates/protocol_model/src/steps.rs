@@ -2,11 +2,11 @@
 
 use crate::gateway::{Answer, Book, Request};
 use crate::params::{Mutant, Params};
-use crate::payments_side::accepts_late;
+use crate::payments_side::{accepts_late, paid_cents};
 use crate::tables::{Incoming, Tables};
 use crate::world::{Call, Payments, SUBMITTED_AT_S, Snapshot, World};
 use payments::domain::restore_marker::RestoreMarker;
-use payments::domain::saga::{Disbursement, Trust};
+use payments::domain::saga::{Disbursement, FailurePlacement, Saga, Trust};
 
 /// One step of the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +45,12 @@ pub enum Step {
     Voided,
     /// The bank returns the payment.
     BankReturns,
+    /// The refund fails after it was approved.
+    RefundFails,
+    /// The gateway's webhook reports that to payments.
+    FailureIsReported,
+    /// An operator retries the payment whose refund failed.
+    OperatorRetries,
     /// Kafka loses the claims topic, the payments topic, or both.
     Wiped(bool, bool),
     /// A copy of payments' database is taken.
@@ -151,6 +157,10 @@ impl Collector<'_> {
             let request = Request::Refund;
             self.serve(Step::StrayArrives(request), request, |world, _| world.strays.refund = false);
         }
+        if from.strays.refund_again {
+            let request = Request::RefundAgain;
+            self.serve(Step::StrayArrives(request), request, |world, _| world.strays.refund_again = false);
+        }
         if let Some(answer) = from.strays.answer {
             let mut world = from;
             world.strays.answer = None;
@@ -163,13 +173,16 @@ impl Collector<'_> {
         if from.webhook {
             self.report_return();
         }
+        if from.failure_webhook {
+            self.report_failed_refund();
+        }
         self.late_answers();
     }
 
     /// Any definite answer that the gateway has sent may arrive at any later time, and more than once.
     fn late_answers(&mut self) {
         let from = *self.from;
-        for answer in from.book.answers_sent() {
+        for answer in from.book.answers_sent(from.refund_failed) {
             let Some(saga) = self.tables.memory.sagas.get(from.payments.saga) else { return };
             let step = Step::LateAnswerArrives(answer);
             match accepts_late(saga, answer, from.marker(), self.params) {
@@ -182,7 +195,7 @@ impl Collector<'_> {
 
     fn serve(&mut self, step: Step, request: Request, then: impl Fn(&mut World, Answer)) {
         let from = *self.from;
-        match from.book.serve(request, self.params.verdicts) {
+        match from.book.serve(request, from.refund_failed, self.params.verdicts) {
             Ok(served) => {
                 for (book, answer) in served {
                     let mut world = World { book, ..from };
@@ -210,8 +223,32 @@ impl Collector<'_> {
         self.input(Step::ReturnIsReported, true, &reported, Incoming::Returned { other });
     }
 
+    /// payments keeps a report that it cannot place, and places it as soon as it can.
+    fn report_failed_refund(&mut self) {
+        let from = *self.from;
+        let Some(other) = from.book.paid() else { return };
+        let Some(saga) = self.tables.memory.sagas.get(from.payments.saga) else { return };
+        let saga = saga.clone().under(from.marker());
+        if saga.trust != Trust::Sure {
+            return;
+        }
+        let paid_cents = paid_cents(self.params, other);
+        let reported = World { failure_webhook: false, ..from };
+        match saga.place_refund_failure("claim.refund", paid_cents, Some(paid_cents)) {
+            FailurePlacement::Failed => {
+                self.input(Step::FailureIsReported, true, &reported, Incoming::RefundFailed { other })
+            }
+            FailurePlacement::Known => self.add(Step::FailureIsReported, true, Ok(reported)),
+            FailurePlacement::Impossible(_) => {}
+        }
+    }
+
     fn background(&mut self) {
         let from = *self.from;
+        let failed = |saga: &Saga| matches!(saga.disbursement, Disbursement::RefundFailed { .. });
+        if self.tables.memory.sagas.get(from.payments.saga).is_some_and(failed) {
+            self.input(Step::OperatorRetries, true, &from, Incoming::Retried);
+        }
         if from.may_resume(self.params, self.tables) {
             self.input(Step::SagaResumes, true, &from, Incoming::Resume);
         }
@@ -252,6 +289,10 @@ impl Collector<'_> {
 
     fn disasters(&mut self) {
         let from = *self.from;
+        if let (true, false, Book::Refunded { other }) = (self.params.refund_may_fail, from.refund_failed, from.book) {
+            let world = World { book: Book::Paid { other }, refund_failed: true, failure_webhook: true, ..from };
+            self.add(Step::RefundFails, false, Ok(world));
+        }
         if from.left.wipes > 0 {
             for (claims, payments) in [(true, true), (true, false), (false, true)] {
                 let mut world = from;

@@ -35,6 +35,13 @@ pub enum Incoming {
         /// Of a payment of another amount than requested.
         other: bool,
     },
+    /// The gateway reports that the first refund failed.
+    RefundFailed {
+        /// Of a payment of another amount than requested.
+        other: bool,
+    },
+    /// An operator retries the payment, whose refund failed.
+    Retried,
     /// The saga's pause or lease has expired.
     Resume,
 }
@@ -50,6 +57,8 @@ pub struct Write {
     /// Whether the saga's row is written. It is not if an outcome is only re-published.
     pub(crate) changes_row: bool,
     pub(crate) checked_budget: bool,
+    /// Whether the answer to the current call does not count any more.
+    pub(crate) drops_call: bool,
     pub(crate) alarms: Vec<&'static str>,
 }
 

@@ -37,8 +37,8 @@ pub struct Payments {
     pub saga: u32,
     /// Whether a worker resumes it when its pause or lease expires.
     pub due: bool,
-    /// The booked kinds of transfers, as bits.
-    pub booked: u8,
+    /// The booked transfers, as bits.
+    pub booked: u16,
 }
 
 /// The current call: made by the worker that holds the saga, under the saga's current revision.
@@ -58,6 +58,8 @@ pub struct Strays {
     pub pay: bool,
     /// A refund request.
     pub refund: bool,
+    /// A refund request under the second key.
+    pub refund_again: bool,
     /// An answer to a call made before the current one; only where answers are not checked against the revision.
     pub answer: Option<Answer>,
 }
@@ -107,6 +109,10 @@ pub struct World {
     pub book: Book,
     /// Whether the gateway still has to deliver the webhook of a return.
     pub webhook: bool,
+    /// Whether the first refund failed after it was approved.
+    pub refund_failed: bool,
+    /// Whether the gateway still has to deliver the webhook of that.
+    pub failure_webhook: bool,
     /// The current call.
     pub call: Option<Call>,
     /// Requests whose senders no longer wait.
@@ -153,6 +159,7 @@ impl Strays {
         match request {
             Request::Pay => self.pay = true,
             Request::Refund => self.refund = true,
+            Request::RefundAgain => self.refund_again = true,
             // A look-up changes nothing at the gateway; another key is used only where a rule is left out.
             Request::LookUp | Request::PayOtherKey => {}
         }
@@ -173,6 +180,8 @@ impl World {
             payments_topic: 0,
             book: Book::Empty,
             webhook: false,
+            refund_failed: false,
+            failure_webhook: false,
             call: None,
             strays: Strays::default(),
             payments_copies: [None; 2],
@@ -219,7 +228,8 @@ impl World {
     /// Removes what can no longer matter, so that worlds that differ only in that are equal.
     pub fn tidy(&mut self, params: &Params, tables: &mut Tables) {
         self.strays.pay &= self.book == Book::Empty;
-        self.strays.refund &= self.book.is_out();
+        self.strays.refund &= self.book.is_out() && !self.refund_failed;
+        self.strays.refund_again &= self.book.is_out();
         if self.left.payments_restores == 0 {
             self.payments_copies = [None; 2];
         }

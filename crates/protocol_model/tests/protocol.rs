@@ -31,6 +31,15 @@ fn payments_database_may_be_lost_or_restored() {
 }
 
 #[test]
+fn a_refund_may_fail_after_it_was_approved() {
+    let failing = Params { refund_may_fail: true, returns: 0, ..faults() };
+    holds("a refund fails", failing);
+    holds("a refund fails, and payments restored", Params { payments_restores: 1, ..failing });
+    holds("a refund fails, and claim_process restored", Params { claim_restores: 1, ..failing });
+    holds("a refund fails, and created later", Params { created_later: true, ..failing });
+}
+
+#[test]
 fn claim_process_database_may_be_restored() {
     holds("and claim_process restored", Params { claim_restores: 1, ..faults() });
     holds("and claim_process restored twice", Params { claim_restores: 2, ..faults() });

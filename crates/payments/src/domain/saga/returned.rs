@@ -204,6 +204,7 @@ fn all_impossible(amounts: &[i64], why: &'static str) -> Placement {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::restore_marker::RestoreMarker;
     use crate::domain::saga::fixture::{intended, update};
     use crate::domain::saga::{Call, ClaimUpdate, Forced, Input, RefundAnswer, State, advance};
     use claim_events::OutcomeKind;
@@ -300,6 +301,16 @@ mod tests {
         assert_eq!((owed.state(), booked(&effects)), (State::Unwound, vec!["claim.open_receivable"]));
         let (back, effects) = advance(failed, Input::Returned { amount_cents: 100 });
         assert_eq!((back.state(), booked(&effects)), (State::Unwound, vec!["claim.return.2"]));
+    }
+
+    /// Found by `protocol_model`: the report that the refund failed may have been lost with the database.
+    #[test]
+    fn in_a_restored_database_a_late_approval_of_a_refund_does_not_count() {
+        let refunding = Saga { disbursement: Disbursement::RefundIntended { amount_cents: 100 }, ..intended(None) };
+        let late = Input::RefundAnswer(RefundAnswer::Refunded);
+        assert!(refunding.accepts_late(&late));
+        let restored = Saga { restore_marker: RestoreMarker { at_us: 1, restored: true }, ..refunding };
+        assert!(!restored.accepts_late(&late), "its key is sent again, and answered as it is by now");
     }
 
     #[test]

@@ -96,15 +96,15 @@ impl Saga {
     }
 
     /// Whether a late answer is what the saga waits for, to whichever of its calls the gateway gave it: a key has one fate, so
-    /// that a definite answer stays true. What a look-up finds was true only at its time; and once a refund has failed, an answer
-    /// may be to the key of another one.
+    /// that a definite answer stays true. What a look-up finds was true only at its time; once a refund has failed, an answer may
+    /// be to the key of another one; and in a restored database it may not be known that the refund has failed since.
     pub fn accepts_late(&self, late: &Input) -> bool {
         let waits = match late {
             Input::PayAnswer(PayAnswer::Approved { .. } | PayAnswer::Declined { .. }) => {
                 self.disbursement == Disbursement::Intended
             }
             Input::RefundAnswer(RefundAnswer::Refunded | RefundAnswer::AlreadyReturned | RefundAnswer::Failed)
-                if self.failed_refunds == 0 =>
+                if self.failed_refunds == 0 && !self.restore_marker.restored =>
             {
                 matches!(self.disbursement, Disbursement::RefundIntended { .. } | Disbursement::Owed { .. })
             }
