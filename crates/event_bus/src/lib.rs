@@ -7,6 +7,7 @@ mod client;
 mod consumer;
 mod dead_letters;
 mod member;
+mod member_context;
 mod membership;
 mod message;
 pub mod metrics;

@@ -1,7 +1,7 @@
 //! What the brokers refuse to this client for want of a right (an ACL): logged once when it begins and once when it ends, and
 //! part of the client's readiness meanwhile.
 
-use crate::KafkaSettings;
+use crate::{KafkaSettings, Protocol};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -43,9 +43,11 @@ struct Refusal {
 
 impl Refusals {
     pub(crate) fn new(settings: &KafkaSettings) -> Self {
-        let user = match settings.security.sasl_username.as_str() {
-            "" => "ANONYMOUS",
-            user => user,
+        let security = &settings.security;
+        let user = match security.protocol {
+            Protocol::SaslPlaintext | Protocol::SaslSsl => &security.sasl_username,
+            Protocol::Ssl if !security.certificate_file.is_empty() => "of kafka.security.certificate_file",
+            Protocol::Ssl | Protocol::Plaintext => "ANONYMOUS",
         };
         Self { user: user.to_owned(), known: Mutex::default() }
     }
