@@ -90,11 +90,15 @@ behind_pgbouncer! {
         test.database().write(|c| execute(c, &in_tokyo)).expect("alters");
         test.database().write(|c| execute(c, "CREATE TABLE numbers (n BIGINT)")).expect("creates");
         let pgbouncer = PgBouncer::start("transaction", SERVER_CONNECTIONS, &[]);
-        let settings = DatabaseSettings { statement_timeout_ms: 7_654, lock_timeout_ms: 5_432, ..in_transaction_mode(&pgbouncer, &test) };
+        let settings = DatabaseSettings {
+            statement_timeout_ms: 3_654,
+            lock_timeout_ms: 2_345,
+            ..in_transaction_mode(&pgbouncer, &test)
+        };
         let database = Database::open(&settings).expect("opens");
         let session = |c: &mut Connection| {
-            assert_eq!(shown(c, "statement_timeout")?, "7654ms");
-            assert_eq!(shown(c, "lock_timeout")?, "5432ms");
+            assert_eq!(shown(c, "statement_timeout")?, "3654ms");
+            assert_eq!(shown(c, "lock_timeout")?, "2345ms");
             assert_eq!(shown(c, "TimeZone")?, "UTC");
             number_in(c, "SELECT pg_backend_pid()::bigint AS n")
         };
