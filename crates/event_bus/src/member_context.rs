@@ -143,7 +143,7 @@ impl ClientContext for Context {
 }
 
 impl ConsumerContext for Context {
-    /// A commit needs the same rights as reading: Read on the group and on the topic.
+    /// A commit proves the right to the group. That to the topic is proved by fetches, whose errors may still be queued here.
     fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
         let now = Instant::now();
         match result {
@@ -151,7 +151,6 @@ impl ConsumerContext for Context {
                 self.seen().commit_at = now;
                 if !self.refusals.is_empty() {
                     self.refusals.ends(&self.read_group(), now);
-                    self.refusals.ends(&self.read_topic(), now);
                 }
             }
             Err(error) => {

@@ -2,6 +2,7 @@
 
 use reqwest::{Client, Response, StatusCode};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -55,6 +56,14 @@ impl Api {
     /// The status of a service's readiness; `None` if it does not answer.
     pub async fn readiness(&self, url: &str) -> Option<StatusCode> {
         self.client.get(format!("{url}/readyz")).send().await.ok().map(|answer| answer.status())
+    }
+
+    /// What a service reports of what it depends on, by name: `ready`, or why not. Empty if it does not answer.
+    pub async fn dependencies(&self, url: &str) -> BTreeMap<String, String> {
+        let answer = self.client.get(format!("{url}/readyz")).send().await;
+        let Ok(answer) = answer else { return BTreeMap::new() };
+        let body: Value = answer.json().await.unwrap_or_default();
+        serde_json::from_value(body["dependencies"].clone()).unwrap_or_default()
     }
 
     /// The dead letters of both services that wait for an operator.

@@ -3,6 +3,8 @@
 
 use crate::own_postgres::OwnPostgres;
 use crate::process::Process;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
@@ -19,6 +21,23 @@ static TURN: LazyLock<std::sync::Arc<Mutex<()>>> = LazyLock::new(std::sync::Arc:
 
 /// The server connections of PgBouncer for each database: fewer than the services open, so that these share them.
 const SERVER_CONNECTIONS: u32 = 4;
+
+/// The topics of both services.
+const TOPICS: [&str; 2] = ["claims.claim.v1", "payments.payment.v1"];
+/// Their partitions, as the services expect them by default.
+const PARTITIONS: i32 = 12;
+
+/// The settings, without a service's prefix, with which Kafka takes it for its user `restricted`, who has no right that was not
+/// granted.
+pub(crate) fn settings_of_restricted_user() -> Vec<(String, String)> {
+    let own = [("MECHANISM", "PLAIN"), ("USERNAME", "restricted")]
+        .map(|(name, value)| (format!("KAFKA__SECURITY__SASL_{name}"), value));
+    let of_listener = services(&["env", "kafka", "sasl_plaintext"]);
+    let of_listener = of_listener.lines().filter_map(|line| line.split_once('='));
+    let settings = of_listener.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    // The later one of two counts.
+    settings.chain(own.map(|(name, value)| (name, value.to_owned()))).collect()
+}
 
 /// The databases and the broker of a system.
 #[derive(Debug)]
@@ -106,6 +125,20 @@ impl Infrastructure {
             _pgbouncer: None,
             _databases: Vec::new(),
             _turn: Some(turn),
+        }
+    }
+
+    /// Creates the topics of both services, as an administrator does for services that may not.
+    ///
+    /// # Panics
+    /// If they cannot be created.
+    pub async fn create_topics(&self) {
+        let mut client = ClientConfig::new();
+        client.set("bootstrap.servers", &self.brokers);
+        let admin: AdminClient<DefaultClientContext> = client.create().expect("a client");
+        let topics = TOPICS.map(|topic| NewTopic::new(topic, PARTITIONS, TopicReplication::Fixed(1)));
+        for created in admin.create_topics(&topics, &AdminOptions::new()).await.expect("Kafka answers") {
+            created.expect("the topic is created");
         }
     }
 

@@ -2,7 +2,7 @@
 //! [`Infrastructure`], with data that is deleted when it is dropped.
 
 use crate::api::Api;
-use crate::infrastructure::Infrastructure;
+use crate::infrastructure::{self, Infrastructure};
 use crate::links::{Link, Links};
 use crate::process::Process;
 use std::path::Path;
@@ -119,6 +119,27 @@ impl Stack {
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
         let infrastructure = Infrastructure::servers_with_own_postgres().await;
         Self::start_on(infrastructure, directory, [claim_process, payments], &[], Network::Direct).await
+    }
+
+    /// Starts the system on PostgreSQL and Kafka, where the services have only the rights that `grant` gives to Kafka's user
+    /// `restricted`. Topics are created before.
+    ///
+    /// # Panics
+    /// If a process does not become ready, or the servers are not available.
+    pub async fn start_restricted(grant: impl Fn()) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory can be made");
+        let infrastructure = Infrastructure::servers().await;
+        infrastructure.create_topics().await;
+        grant();
+        let settings = infrastructure::settings_of_restricted_user();
+        let settings: Vec<_> = ["CLAIM_PROCESS", "PAYMENTS"]
+            .iter()
+            .flat_map(|service| {
+                settings.iter().map(move |(name, value)| (format!("{service}__{name}"), value.as_str()))
+            })
+            .collect();
+        let settings: Vec<_> = settings.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+        Self::start_on(infrastructure, directory, [1, 1], &settings, Network::Direct).await
     }
 
     /// Starts the system on PostgreSQL behind a PgBouncer in transaction mode, and the embedded broker.

@@ -7,6 +7,7 @@ mod faults;
 mod kills;
 mod outage;
 mod pooler;
+mod refusals;
 mod runserver;
 mod siege;
 mod silent;
