@@ -122,6 +122,18 @@ fn check_marker(database: &Database) -> Result<(), String> {
     }
 }
 
+/// Makes each worker part of readiness, by its name. A worker may be silent for as long as its work takes or pauses.
+fn watch_workers(health: &Health, settings: &Settings, workers: [(&'static str, Worker); 5]) {
+    for (name, worker) in workers {
+        let silent_ms = match name {
+            "saga_resumer" => settings.saga.resume_interval_ms,
+            "gateway_calls" => settings.gateway.request_timeout_ms,
+            _ => 0,
+        };
+        health.watch_worker(name, worker, Duration::from_millis(silent_ms));
+    }
+}
+
 impl Application {
     /// Builds the service and binds its port (0 takes a free one). Neither Kafka nor the gateway need be there yet; until
     /// they answer, the service is not ready.
@@ -152,13 +164,17 @@ impl Application {
         let consumer = Consumer::start(&settings.kafka, CLAIM_TOPIC, database.clone(), claims)?;
 
         let health = Health::new(&settings.health);
-        health.watch_worker("relay", relay.worker(), Duration::ZERO);
-        health.watch_worker("consumer", consumer.worker(), Duration::ZERO);
-        health.watch_worker("answer_writer", answers_worker, Duration::ZERO);
-        let resumes_every = Duration::from_millis(settings.saga.resume_interval_ms);
-        health.watch_worker("saga_resumer", resumer_worker.clone(), resumes_every);
-        let longest_call = Duration::from_millis(settings.gateway.request_timeout_ms);
-        health.watch_worker("gateway_calls", dispatcher.worker(), longest_call);
+        watch_workers(
+            &health,
+            &settings,
+            [
+                ("relay", relay.worker()),
+                ("consumer", consumer.worker()),
+                ("answer_writer", answers_worker),
+                ("saga_resumer", resumer_worker.clone()),
+                ("gateway_calls", dispatcher.worker()),
+            ],
+        );
         let every = settings.health.interval();
         let kafka = Arc::clone(&relay);
         let checking = calls.handle.clone();
