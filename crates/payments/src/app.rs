@@ -122,16 +122,14 @@ fn check_marker(database: &Database) -> Result<(), String> {
     }
 }
 
-/// Makes each worker part of readiness, by its name. A worker may be silent for as long as its work takes or pauses.
-fn watch_workers(health: &Health, settings: &Settings, workers: [(&'static str, Worker); 5]) {
-    for (name, worker) in workers {
-        let silent_ms = match name {
-            "saga_resumer" => settings.saga.resume_interval_ms,
-            "gateway_calls" => settings.gateway.request_timeout_ms,
-            _ => 0,
-        };
-        health.watch_worker(name, worker, Duration::from_millis(silent_ms));
-    }
+/// Makes each worker part of readiness. One may be silent for as long as its work takes or pauses.
+fn watch_workers(health: &Health, settings: &Settings, workers: [Worker; 5]) {
+    let [relay, consumer, answers, resumer, calls] = workers;
+    health.watch_worker("relay", relay, Duration::ZERO);
+    health.watch_worker("consumer", consumer, Duration::ZERO);
+    health.watch_worker("answer_writer", answers, Duration::ZERO);
+    health.watch_worker("saga_resumer", resumer, Duration::from_millis(settings.saga.resume_interval_ms));
+    health.watch_worker("gateway_calls", calls, Duration::from_millis(settings.gateway.request_timeout_ms));
 }
 
 impl Application {
@@ -164,17 +162,8 @@ impl Application {
         let consumer = Consumer::start(&settings.kafka, CLAIM_TOPIC, database.clone(), claims)?;
 
         let health = Health::new(&settings.health);
-        watch_workers(
-            &health,
-            &settings,
-            [
-                ("relay", relay.worker()),
-                ("consumer", consumer.worker()),
-                ("answer_writer", answers_worker),
-                ("saga_resumer", resumer_worker.clone()),
-                ("gateway_calls", dispatcher.worker()),
-            ],
-        );
+        let workers = [relay.worker(), consumer.worker(), answers_worker, resumer_worker.clone(), dispatcher.worker()];
+        watch_workers(&health, &settings, workers);
         let every = settings.health.interval();
         let kafka = Arc::clone(&relay);
         let checking = calls.handle.clone();
