@@ -158,7 +158,7 @@ impl KafkaSettings {
                 max_poll_interval_ms: 60_000,
                 max_batch_messages: 500,
                 batch_linger_ms: 10,
-                fetch_wait_max_ms: 10,
+                fetch_wait_max_ms: 25,
                 max_prefetch_kbytes: 16_384,
                 retry_pause_ms: 100,
                 max_retry_pause_ms: 5_000,

@@ -152,7 +152,10 @@ impl Health {
     /// this while the server runs.
     fn report(&self) {
         let now = Instant::now();
-        for (name, watched) in self.watched().iter_mut() {
+        let mut all = self.watched();
+        // What was stopped reports nothing any more, as it should.
+        let is_stopping = all.contains_key(THIS_INSTANCE);
+        for (name, watched) in all.iter_mut() {
             let state = watched.worker.state(watched.bound);
             let ready = state == WorkerState::Ready;
             metrics::gauge!("ready", "of" => *name).set(if ready { 1.0 } else { 0.0 });
@@ -161,7 +164,7 @@ impl Health {
             }
             let (before, logged_at) = &watched.logged;
             let again = !ready && now.duration_since(*logged_at) >= LOG_AGAIN_EVERY;
-            if !again && !state.differs_from(before) {
+            if is_stopping || !again && !state.differs_from(before) {
                 continue;
             }
             match &state {

@@ -166,12 +166,13 @@ impl Dispatcher {
     }
 }
 
-/// Reports the end of a call. While others are under way, one without an answer does not end the wait.
+/// Reports the end of a call. While others are under way, one without an answer does not end the wait; the last one without an
+/// answer is a failure, which lasts while there are more of them.
 fn report(worker: &Worker, sign: Sign, others: bool) {
     match sign {
         Sign::Answered | Sign::Busy | Sign::Unclear => worker.succeeded(),
         Sign::TimedOut | Sign::Failed if others => {}
-        Sign::TimedOut | Sign::Failed => worker.rests(),
+        Sign::TimedOut | Sign::Failed => worker.failed_on_demand("the payment gateway did not answer the last calls"),
     }
     if others {
         worker.working(ANSWER);

@@ -195,7 +195,7 @@ impl Saga {
             }
             (_, Disbursement::RefundFailed { .. }) => {
                 effects.push(Effect::Stuck(
-                    "the refund failed at the gateway: retry it, which requests another one under a new key, or force what                      became of the money",
+                    "the refund failed at the gateway: retry it, which requests another one under a new key, or force what became of it",
                 ));
                 return false;
             }
