@@ -34,18 +34,12 @@ const RETRY_FAILED: Duration = Duration::from_secs(1);
 pub struct Database {
     readers: Pool<Manager>,
     writers: Pool<Manager>,
-    pub(crate) manager: Manager,
+    /// Has the settings, and opens connections besides those of the pools.
+    pub(crate) manager: Arc<Manager>,
     /// `None` on PostgreSQL, whose server looks after its files.
     pub(crate) damage: Option<Arc<Damage>>,
-    /// The statements of [`Database::probe_write`].
-    probes: Arc<Mutex<Vec<&'static str>>>,
-    /// Since when no attempt to connect has succeeded; `None` if the last one did. The pools keep trying.
-    unreached_since: Arc<Mutex<Option<Instant>>>,
-    checkout_timeout: Duration,
-    /// How long after its start a transaction that lost a race is still run again.
-    retry_races: Duration,
-    migration_timeout: Duration,
-    max_retries: u32,
+    /// The statements of [`Database::probe_write`], one after the other.
+    probes: Arc<Mutex<String>>,
     transactions: Transactions,
 }
 
@@ -55,11 +49,10 @@ impl Database {
     /// # Errors
     /// One sentence for the operator if the database cannot be reached, opened or written.
     pub fn open(settings: &DatabaseSettings) -> std::result::Result<Self, OpenError> {
-        let unreached_since = Arc::default();
         let manager = Manager {
             target: Target::parse(&settings.url)?,
             settings: settings.clone(),
-            unreached_since: Arc::clone(&unreached_since),
+            unreached_since: Arc::default(),
             silences: Arc::new(AtomicU64::new(0)),
         };
         // The first connection is opened here, because the pool would retry without logging and lose the reason.
@@ -84,19 +77,8 @@ impl Database {
             Target::Sqlite(file) => Some(Arc::new(Damage::of(file, settings))),
             Target::Postgres(_) => None,
         };
-        let database = Self {
-            readers,
-            writers,
-            manager,
-            damage,
-            probes: Arc::default(),
-            unreached_since,
-            checkout_timeout: Duration::from_millis(settings.checkout_timeout_ms),
-            retry_races: Duration::from_millis(settings.statement_timeout_ms),
-            migration_timeout: Duration::from_millis(settings.migration_timeout_ms),
-            max_retries: settings.max_retries,
-            transactions,
-        };
+        let database =
+            Self { readers, writers, manager: Arc::new(manager), damage, probes: Arc::default(), transactions };
         database.assert_undamaged()?;
         Ok(database)
     }
@@ -122,22 +104,25 @@ impl Database {
     /// # Errors
     /// One sentence for the operator if a migration fails or the database is newer than this program.
     pub fn migrate(&self, sets: &[&Migrations]) -> std::result::Result<(), OpenError> {
+        let within = Duration::from_millis(self.settings().migration_timeout_ms);
         let mut connection = self.connection_to_migrate()?;
-        connection.with_long_statements(self.migration_timeout, |connection| {
-            migrations::apply(connection, sets, self.migration_timeout)
-        })?;
+        connection.with_long_statements(within, |connection| migrations::apply(connection, sets, within))?;
         self.set_probes(sets);
         Ok(())
     }
 
     /// From now on, the probes are those of these sets.
     fn set_probes(&self, sets: &[&Migrations]) {
-        *self.probes.lock().unwrap_or_else(PoisonError::into_inner) =
-            sets.iter().flat_map(|set| set.probes).copied().collect();
+        let statements: Vec<&str> = sets.iter().flat_map(|set| set.probes).copied().collect();
+        *self.probes.lock().unwrap_or_else(PoisonError::into_inner) = statements.join("; ");
     }
 
-    pub(crate) fn probe_statements(&self) -> Vec<&'static str> {
+    pub(crate) fn probe_statements(&self) -> String {
         self.probes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn settings(&self) -> &DatabaseSettings {
+        &self.manager.settings
     }
 
     fn connection_to_migrate(&self) -> std::result::Result<PooledConnection<Manager>, OpenError> {
@@ -167,7 +152,9 @@ impl Database {
             self.note_trouble(&mut connection, &result);
             drop(connection);
             match result {
-                Err(error) if attempt <= self.max_retries && started.elapsed() < self.retries_for(&error) => {
+                Err(error)
+                    if attempt <= self.settings().max_retries && started.elapsed() < self.retries_for(&error) =>
+                {
                     tracing::debug!(attempt, error = &error as &dyn std::error::Error, "transaction failed, retrying");
                     std::thread::sleep(AFTER_A_RACE.pause(attempt));
                     attempt += 1;
@@ -180,7 +167,7 @@ impl Database {
     /// How long after its start a transaction is still run again after this error.
     fn retries_for(&self, error: &Error) -> Duration {
         match error {
-            Error::Conflict => self.retry_races,
+            Error::Conflict => Duration::from_millis(self.settings().statement_timeout_ms),
             Error::Failed(_) => RETRY_FAILED,
             Error::Unavailable(_) | Error::Query(_) => Duration::ZERO,
         }
@@ -189,16 +176,17 @@ impl Database {
     /// Checks out a connection. Waits while all are in use, but fails at once while the database has been unreachable for a
     /// second, so that callers get the error of an outage early.
     fn check_out(&self, pool: &Pool<Manager>) -> Result<PooledConnection<Manager>> {
-        let until = Instant::now() + self.checkout_timeout;
+        let checkout_timeout = Duration::from_millis(self.settings().checkout_timeout_ms);
+        let until = Instant::now() + checkout_timeout;
         if let Some(connection) = pool.try_get() {
             return Ok(connection);
         }
         loop {
-            let unreached_since = *self.unreached_since.lock().unwrap_or_else(PoisonError::into_inner);
+            let unreached_since = *self.manager.unreached_since.lock().unwrap_or_else(PoisonError::into_inner);
             if unreached_since.is_some_and(|since| since.elapsed() >= OUTAGE) {
                 return Err(Error::Unavailable("it cannot be reached; the log says why".to_owned()));
             }
-            match pool.get_timeout(CHECK_INTERVAL.min(self.checkout_timeout)) {
+            match pool.get_timeout(CHECK_INTERVAL.min(checkout_timeout)) {
                 Ok(connection) => return Ok(connection),
                 Err(error) if Instant::now() >= until => return Err(error.into()),
                 Err(_) => {}

@@ -50,7 +50,7 @@ impl Target {
 pub(crate) struct Manager {
     pub(crate) target: Target,
     pub(crate) settings: DatabaseSettings,
-    /// Since when no attempt to connect has succeeded; `None` if the last one did.
+    /// Since when no attempt to connect has succeeded; `None` if the last one did. The pools keep trying.
     pub(crate) unreached_since: Arc<Mutex<Option<Instant>>>,
     /// How many connections were closed because the server did not answer. Those that were opened before the last one are
     /// replaced, because each of them may be silent too.

@@ -20,7 +20,6 @@ impl Database {
         if statements.is_empty() {
             return self.ping();
         }
-        let statements = statements.join("; ");
         self.write(|connection: &mut Connection| Ok(on_each_backend!(connection, |c| c.batch_execute(&statements))?))
     }
 }

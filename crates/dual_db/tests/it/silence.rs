@@ -1,7 +1,7 @@
 //! A server, a proxy or a network that is silent: nothing waits for it longer than the settings say, and the pool replaces the
 //! connections that went silent.
 
-use dual_db::{Database, DatabaseSettings, Error};
+use dual_db::{Connection, Database, DatabaseSettings, Error};
 use std::time::{Duration, Instant};
 use test_support::{ChaosProxy, TestDatabase, execute, on_postgres, wait_until};
 
@@ -21,35 +21,30 @@ fn impatient(settings: &DatabaseSettings) -> DatabaseSettings {
     }
 }
 
+/// Begins a transaction, silences its connection, and lets it end with `rest` and a COMMIT.
+fn fails_in_time_after_a_silence(rest: impl Fn(&mut Connection) -> Result<(), Error>) {
+    let test = TestDatabase::postgres();
+    let (proxy, settings) = ChaosProxy::for_database(test.settings());
+    let database = Database::open(&impatient(&settings)).expect("opens");
+    let started = Instant::now();
+    let failed = database.write(|connection| {
+        execute(connection, "CREATE TABLE numbers (n BIGINT)")?;
+        proxy.silence();
+        rest(connection)
+    });
+    assert!(matches!(failed, Err(Error::Unavailable(_))), "{failed:?}");
+    assert!(started.elapsed() < Duration::from_millis(SILENCE_MS) + SLACK, "{:?}", started.elapsed());
+}
+
 on_postgres! {
     #[test]
     fn a_statement_whose_connection_falls_silent_fails_in_time_and_so_does_its_transaction() {
-        let test = TestDatabase::postgres();
-        let (proxy, settings) = ChaosProxy::for_database(test.settings());
-        let database = Database::open(&impatient(&settings)).expect("opens");
-        let started = Instant::now();
-        let failed = database.write(|connection| {
-            execute(connection, "CREATE TABLE numbers (n BIGINT)")?;
-            proxy.silence();
-            execute(connection, "INSERT INTO numbers VALUES (1)")
-        });
-        assert!(matches!(failed, Err(Error::Unavailable(_))), "{failed:?}");
-        assert!(started.elapsed() < Duration::from_millis(SILENCE_MS) + SLACK, "{:?}", started.elapsed());
+        fails_in_time_after_a_silence(|connection| execute(connection, "INSERT INTO numbers VALUES (1)"));
     }
 
     #[test]
     fn a_commit_whose_connection_falls_silent_fails_in_time() {
-        let test = TestDatabase::postgres();
-        let (proxy, settings) = ChaosProxy::for_database(test.settings());
-        let database = Database::open(&impatient(&settings)).expect("opens");
-        let started = Instant::now();
-        let failed = database.write(|connection| {
-            execute(connection, "CREATE TABLE numbers (n BIGINT)")?;
-            proxy.silence();
-            Ok(())
-        });
-        assert!(matches!(failed, Err(Error::Unavailable(_))), "{failed:?}");
-        assert!(started.elapsed() < Duration::from_millis(SILENCE_MS) + SLACK, "{:?}", started.elapsed());
+        fails_in_time_after_a_silence(|_| Ok(()));
     }
 
     #[test]
