@@ -90,7 +90,7 @@ impl Refusals {
         Some(format!("Kafka refuses {operation} to the user {} ({}): grant it by an ACL", self.user, refusal.reason))
     }
 
-    /// Whether there is none.
+    /// Whether the brokers refuse nothing.
     pub(crate) fn is_empty(&self) -> bool {
         self.known().is_empty()
     }

@@ -17,7 +17,7 @@ pub(super) struct AttentionResponse {
 }
 
 impl AttentionResponse {
-    /// The reasons; `None` where there is none.
+    /// The reasons; `None` if the claim needs no attention.
     pub(super) fn of(payment: Option<String>, outcome_overdue: bool, request_count: i64) -> Option<Self> {
         let outcome = outcome_overdue.then(|| format!("no outcome after {request_count} requests"));
         (payment.is_some() || outcome.is_some()).then_some(Self { payment, outcome })

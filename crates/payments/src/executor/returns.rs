@@ -253,17 +253,13 @@ fn keep_unless_repeated(
     }
     let GatewayReturn { event_id, kind, claim_id, amount_cents, refund_key, .. } = &reported;
     let refund_key = refund_key.as_deref().unwrap_or_default();
-    let digest = Sha256::digest(format!("{kind}\n{claim_id}\n{amount_cents}\n{refund_key}"));
-    let own_id = format!("{event_id}~{}", hex(&digest[..8]));
+    let digest = format!("{:x}", Sha256::digest(format!("{kind}\n{claim_id}\n{amount_cents}\n{refund_key}")));
+    let own_id = format!("{event_id}~{}", &digest[..16]);
     if !returns::keep(connection, &GatewayReturn { event_id: own_id, is_ambiguous: true, ..reported.clone() })? {
         return Ok(ReturnOutcome::Repeated);
     }
     out.alarm(claim_id, "the gateway reports something else under an id that it used before");
     Ok(ReturnOutcome::Kept)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Where the returns of one payment that wait belong; `placed_now_cents` is what this transaction has placed of them.
