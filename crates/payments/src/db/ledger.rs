@@ -1,16 +1,17 @@
 //! The ledger's table: transfers are added and read, never changed. Its unique keys hold what the ledger promises.
 
 use super::schema::ledger_transfers;
+use super::statement::{insert_statement, write_rows};
 use crate::domain::ledger::{Kind, Transfer, Weight};
 use crate::domain::saga::State;
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{BigInt, Text};
+use diesel::sql_types::{BigInt, Nullable, Text};
 use dual_db::{Connection, Result, on_each_backend};
 
 /// A transfer as it is stored.
-#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
-#[diesel(table_name = ledger_transfers, treat_none_as_default_value = false)]
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
+#[diesel(table_name = ledger_transfers)]
 #[allow(missing_docs)]
 pub struct TransferRow {
     pub id: String,
@@ -25,27 +26,30 @@ pub struct TransferRow {
     pub booked_at_us: i64,
 }
 
-impl TransferRow {
-    fn new(transfer: &Transfer, now_us: i64) -> Self {
-        Self {
-            id: transfer.id.clone(),
-            claim_id: transfer.claim_id.clone(),
-            kind: transfer.kind,
-            debit_account: transfer.debit.to_string(),
-            credit_account: transfer.credit.to_string(),
-            amount_cents: transfer.amount_cents,
-            weight: transfer.weight,
-            ends_pending: transfer.ends_pending.clone(),
-            reverses: transfer.reverses.clone(),
-            booked_at_us: now_us,
-        }
-    }
-}
+insert_statement!(
+    InsertTransfers,
+    "ledger_transfers (id, claim_id, kind, debit_account, credit_account, amount_cents, weight, ends_pending, reverses, \
+     booked_at_us)",
+    ""
+);
 
-/// Books a transfer. One that is there already is refused by the database.
-pub fn book(connection: &mut Connection, transfer: &Transfer, now_us: i64) -> Result<()> {
-    let row = TransferRow::new(transfer, now_us);
-    on_each_backend!(connection, |c| diesel::insert_into(ledger_transfers::table).values(&row).execute(c))?;
+/// Books transfers. One that is there already is refused by the database, and all of them with it.
+pub fn book_all(connection: &mut Connection, transfers: &[Transfer], now_us: i64) -> Result<()> {
+    if transfers.is_empty() {
+        return Ok(());
+    }
+    write_rows!(connection, InsertTransfers, transfers, |transfer| {
+        transfer.id.as_str() => Text,
+        transfer.claim_id.as_str() => Text,
+        transfer.kind.as_str() => Text,
+        transfer.debit.to_string() => Text,
+        transfer.credit.to_string() => Text,
+        transfer.amount_cents => BigInt,
+        transfer.weight.as_str() => Text,
+        transfer.ends_pending.as_deref() => Nullable<Text>,
+        transfer.reverses.as_deref() => Nullable<Text>,
+        now_us => BigInt,
+    })?;
     Ok(())
 }
 
@@ -58,8 +62,11 @@ pub fn amount_cents(connection: &mut Connection, transfer_id: &str) -> Result<Op
 
 /// A claim's transfers, in the order in which they were booked.
 pub fn of_claim(connection: &mut Connection, claim_id: &str) -> Result<Vec<TransferRow>> {
+    // Their ids begin with the claim's and a dot; a slash is the next character.
+    let [first, end] = [format!("{claim_id}."), format!("{claim_id}/")];
     Ok(on_each_backend!(connection, |c| {
         ledger_transfers::table
+            .filter(ledger_transfers::id.gt(&first).and(ledger_transfers::id.lt(&end)))
             .filter(ledger_transfers::claim_id.eq(claim_id))
             .order((ledger_transfers::booked_at_us, ledger_transfers::id))
             .select(TransferRow::as_select())
@@ -95,10 +102,11 @@ const BOOKS: &str = ", books AS (
                    AS budget_cents,
                CAST(COALESCE(SUM(CASE WHEN e.account LIKE 'receivable:%' THEN e.debit - e.credit ELSE 0 END), 0) AS BIGINT)
                    AS receivable_cents,
-               CAST(COALESCE((SELECT SUM(o.amount_cents) FROM open_reserves o WHERE o.claim_id = s.claim_id), 0) AS BIGINT)
-                   AS pending_cents
+               CAST(COALESCE(o.amount_cents, 0) AS BIGINT) AS pending_cents
         FROM sagas s LEFT JOIN entries e ON e.claim_id = s.claim_id
-        GROUP BY s.claim_id, s.state, s.amount_cents
+             LEFT JOIN (SELECT claim_id, SUM(amount_cents) AS amount_cents FROM open_reserves GROUP BY claim_id) o
+             ON o.claim_id = s.claim_id
+        GROUP BY s.claim_id, s.state, s.amount_cents, o.amount_cents
     )";
 
 const OFF: &str = "(state = 'settled' AND (cash_out_cents <> CASE WHEN amount_cents > 0 THEN amount_cents ELSE 0 END

@@ -9,6 +9,7 @@ pub mod returns;
 pub mod sagas;
 #[allow(missing_docs, reason = "what a column means is said in the struct of its row")]
 pub mod schema;
+mod statement;
 
 use crate::domain::ledger::{Kind, Weight};
 use crate::domain::saga::{ActionKind, Forced, PaymentState, State};

@@ -2,8 +2,11 @@
 //! stopped can never overwrite what others did since.
 
 use super::schema::sagas;
+use super::statement::{self, insert_statement, write_rows};
 use crate::domain::saga::{Disbursement, PaymentState, Saga, State, Trust};
+use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 use dual_db::{Connection, Error, Result, load_for_update, load_skipping_locked, on_each_backend};
 
 /// A saga and what is known of its work.
@@ -85,28 +88,23 @@ struct Row {
     updated_at_us: i64,
 }
 
-#[derive(Insertable, AsChangeset)]
-#[diesel(table_name = sagas, treat_none_as_default_value = false, treat_none_as_null = true)]
-struct NewRow<'a> {
-    claim_id: &'a str,
-    state: State,
-    amount_cents: i64,
-    facts: String,
-    content_hash: &'a str,
-    revision: i64,
-    call_revision: i64,
-    next_attempt_at_us: Option<i64>,
-    worker: Option<&'a str>,
-    stuck_reason: Option<&'a str>,
-    attention_raised: bool,
-    attention_revision: i64,
-    last_answer: Option<&'a str>,
-    correlation_id: &'a str,
-    cause_id: &'a str,
-    traceparent: Option<&'a str>,
-    started_at_us: i64,
-    updated_at_us: i64,
-    tries: i64,
+/// A saga as it is to be written.
+#[derive(Debug, Clone)]
+pub struct SagaWrite {
+    /// The saga, under the revision that it will have.
+    pub stored: StoredSaga,
+    /// The revision that it was read with; 0 for a new one.
+    pub read_revision: i64,
+}
+
+impl SagaWrite {
+    fn facts(&self) -> String {
+        serde_json::to_string(&self.stored.saga).expect("a saga is plain data")
+    }
+
+    fn tries(&self) -> i64 {
+        self.stored.saga.attempts.all().into()
+    }
 }
 
 impl Row {
@@ -133,30 +131,6 @@ impl Row {
     }
 }
 
-fn new_row(stored: &StoredSaga) -> NewRow<'_> {
-    NewRow {
-        claim_id: &stored.saga.claim_id,
-        state: stored.saga.state(),
-        amount_cents: stored.saga.amount_cents,
-        facts: serde_json::to_string(&stored.saga).expect("a saga is plain data"),
-        content_hash: &stored.content_hash,
-        revision: stored.revision + 1,
-        call_revision: stored.call_revision,
-        next_attempt_at_us: stored.next_attempt_at_us,
-        worker: stored.worker.as_deref(),
-        stuck_reason: stored.stuck_reason.as_deref(),
-        attention_raised: stored.attention_raised,
-        attention_revision: stored.attention_revision,
-        last_answer: stored.last_answer.as_deref(),
-        correlation_id: &stored.correlation_id,
-        cause_id: &stored.cause_id,
-        traceparent: stored.traceparent.as_deref(),
-        started_at_us: stored.started_at_us,
-        updated_at_us: stored.updated_at_us,
-        tries: stored.saga.attempts.all().into(),
-    }
-}
-
 /// A claim's saga.
 pub fn find(connection: &mut Connection, claim_id: &str) -> Result<Option<StoredSaga>> {
     let row: Option<Row> = on_each_backend!(connection, |c| {
@@ -167,6 +141,7 @@ pub fn find(connection: &mut Connection, claim_id: &str) -> Result<Option<Stored
 
 /// Sagas of claims, held until the transaction ends.
 pub fn find_for_update(connection: &mut Connection, claim_ids: &[&str]) -> Result<Vec<StoredSaga>> {
+    look_up_by_index(connection)?;
     let rows: Vec<Row> = load_for_update!(
         connection,
         sagas::table.filter(sagas::claim_id.eq_any(claim_ids)).order(sagas::id).select(Row::as_select())
@@ -216,28 +191,103 @@ pub fn any_due(connection: &mut Connection, now_us: i64) -> Result<bool> {
     Ok(first.is_some())
 }
 
-/// Writes a saga under the revision it was read with, and raises it.
+insert_statement!(
+    InsertSagas,
+    "sagas (claim_id, content_hash, correlation_id, amount_cents, state, facts, revision, call_revision, next_attempt_at_us, \
+     worker, stuck_reason, attention_raised, attention_revision, last_answer, cause_id, traceparent, started_at_us, \
+     updated_at_us, tries)",
+    " ON CONFLICT DO NOTHING"
+);
+
+/// Compares the revision, and raises it.
+struct UpdateSagas;
+
+impl statement::Text for UpdateSagas {
+    const POSTGRES: [&'static str; 2] = [
+        "UPDATE sagas SET state = n.state, facts = n.facts, revision = n.revision, call_revision = n.call_revision, \
+         next_attempt_at_us = n.next_attempt_at_us, worker = n.worker, stuck_reason = n.stuck_reason, \
+         attention_raised = n.attention_raised, attention_revision = n.attention_revision, last_answer = n.last_answer, \
+         cause_id = n.cause_id, traceparent = n.traceparent, started_at_us = n.started_at_us, \
+         updated_at_us = n.updated_at_us, tries = n.tries FROM UNNEST(",
+        ") AS n (claim_id, read_revision, state, facts, revision, call_revision, next_attempt_at_us, worker, stuck_reason, \
+         attention_raised, attention_revision, last_answer, cause_id, traceparent, started_at_us, updated_at_us, tries) \
+         WHERE sagas.claim_id = n.claim_id AND sagas.revision = n.read_revision",
+    ];
+    const SQLITE: [&'static str; 2] = [
+        "UPDATE sagas SET state = n.column3, facts = n.column4, revision = n.column5, call_revision = n.column6, \
+         next_attempt_at_us = n.column7, worker = n.column8, stuck_reason = n.column9, attention_raised = n.column10, \
+         attention_revision = n.column11, last_answer = n.column12, cause_id = n.column13, traceparent = n.column14, \
+         started_at_us = n.column15, updated_at_us = n.column16, tries = n.column17 FROM (VALUES (",
+        ")) AS n WHERE sagas.claim_id = n.column1 AND sagas.revision = n.column2",
+    ];
+}
+
+/// Writes sagas, each under the revision it was read with.
 ///
 /// # Errors
-/// [`Error::Conflict`] when another instance wrote it meanwhile: the transaction is to be run again.
-pub fn write(connection: &mut Connection, stored: &mut StoredSaga) -> Result<()> {
-    let row = new_row(stored);
-    let written = if stored.revision == 0 {
-        on_each_backend!(connection, |c| {
-            diesel::insert_into(sagas::table).values(&row).on_conflict_do_nothing().execute(c)
-        })?
-    } else {
-        on_each_backend!(connection, |c| {
-            diesel::update(sagas::table)
-                .filter(sagas::claim_id.eq(&stored.saga.claim_id).and(sagas::revision.eq(stored.revision)))
-                .set(&row)
-                .execute(c)
-        })?
-    };
-    if written == 0 {
-        return Err(Error::Conflict);
+/// [`Error::Conflict`] when another instance wrote one of them meanwhile: the transaction is to be run again.
+pub fn write_all(connection: &mut Connection, writes: &[SagaWrite]) -> Result<()> {
+    let (new, known): (Vec<&SagaWrite>, Vec<&SagaWrite>) = writes.iter().partition(|write| write.read_revision == 0);
+    if !new.is_empty() {
+        let inserted = write_rows!(connection, InsertSagas, &new, |write| {
+            write.stored.saga.claim_id.as_str() => Text,
+            write.stored.content_hash.as_str() => Text,
+            write.stored.correlation_id.as_str() => Text,
+            write.stored.saga.amount_cents => BigInt,
+            write.stored.saga.state().as_str() => Text,
+            write.facts() => Text,
+            write.stored.revision => BigInt,
+            write.stored.call_revision => BigInt,
+            write.stored.next_attempt_at_us => Nullable<BigInt>,
+            write.stored.worker.as_deref() => Nullable<Text>,
+            write.stored.stuck_reason.as_deref() => Nullable<Text>,
+            write.stored.attention_raised => Bool,
+            write.stored.attention_revision => BigInt,
+            write.stored.last_answer.as_deref() => Nullable<Text>,
+            write.stored.cause_id.as_str() => Text,
+            write.stored.traceparent.as_deref() => Nullable<Text>,
+            write.stored.started_at_us => BigInt,
+            write.stored.updated_at_us => BigInt,
+            write.tries() => BigInt,
+        })?;
+        all_written(inserted, new.len())?;
     }
-    stored.revision += 1;
+    if !known.is_empty() {
+        look_up_by_index(connection)?;
+        let updated = write_rows!(connection, UpdateSagas, &known, |write| {
+            write.stored.saga.claim_id.as_str() => Text,
+            write.read_revision => BigInt,
+            write.stored.saga.state().as_str() => Text,
+            write.facts() => Text,
+            write.stored.revision => BigInt,
+            write.stored.call_revision => BigInt,
+            write.stored.next_attempt_at_us => Nullable<BigInt>,
+            write.stored.worker.as_deref() => Nullable<Text>,
+            write.stored.stuck_reason.as_deref() => Nullable<Text>,
+            write.stored.attention_raised => Bool,
+            write.stored.attention_revision => BigInt,
+            write.stored.last_answer.as_deref() => Nullable<Text>,
+            write.stored.cause_id.as_str() => Text,
+            write.stored.traceparent.as_deref() => Nullable<Text>,
+            write.stored.started_at_us => BigInt,
+            write.stored.updated_at_us => BigInt,
+            write.tries() => BigInt,
+        })?;
+        all_written(updated, known.len())?;
+    }
+    Ok(())
+}
+
+fn all_written(written: usize, writes: usize) -> Result<()> {
+    if written == writes { Ok(()) } else { Err(Error::Conflict) }
+}
+
+/// Has PostgreSQL find sagas by their keys until the transaction ends. It plans a prepared statement once, by the size of the
+/// table at that time: a plan for a new table would read a large one as a whole for each batch.
+fn look_up_by_index(connection: &mut Connection) -> Result<()> {
+    if let Connection::Postgres(c) = connection {
+        c.batch_execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_indexscan = off")?;
+    }
     Ok(())
 }
 
@@ -278,7 +328,10 @@ pub fn list(connection: &mut Connection, filter: &ListFilter, limit: i64) -> Res
         let mut query = sagas::table.select(Listed::as_select()).order(sagas::id.desc()).limit(limit).into_boxed();
         match filter.state {
             None => {}
-            Some(PaymentState::Stuck) => query = query.filter(sagas::stuck_reason.is_not_null()),
+            // What is stuck is still tried: the few that are due some time are found by their index.
+            Some(PaymentState::Stuck) => {
+                query = query.filter(sagas::next_attempt_at_us.is_not_null().and(sagas::stuck_reason.is_not_null()));
+            }
             Some(state) => query = query.filter(sagas::state.eq(state).and(sagas::stuck_reason.is_null())),
         }
         if let Some(before) = filter.before {

@@ -1,11 +1,11 @@
 //! One write of a saga with everything it brings: bookings, budgets, the outcome to be published, and the call that follows.
+//! It is written with those of the other sagas of its transaction.
 
 use super::report::Report;
 use super::schedule::schedule;
 use super::{Executor, Now, Outbound};
 use crate::db::attention::SagaAttention;
 use crate::db::sagas::StoredSaga;
-use crate::db::{budgets, ledger, sagas};
 use crate::domain::ledger::{Account, Kind, Transfer};
 use crate::domain::saga::{self, Effect, PlannedCall, Saga, WritePlan};
 use crate::messages;
@@ -22,21 +22,15 @@ impl Executor {
         out: &mut Outbound,
     ) -> Result<()> {
         let plan_group = result.0.plan_group.clone();
-        let plan = saga::plan(result, |transfer| self.covers(connection, &plan_group, transfer.amount_cents))?;
-        self.overdraw(connection, &plan, out)?;
-        self.write(connection, stored, plan, now, out)
+        let plan =
+            saga::plan(result, |transfer| self.covers(connection, &plan_group, transfer.amount_cents, now, out))?;
+        self.overdraw(connection, &plan, now, out)?;
+        self.write(stored, plan, now, out);
+        Ok(())
     }
 
-    /// Writes what is planned. The saga's row comes before its bookings: of two instances that receive the same event at once,
-    /// the slower one finds the row taken and runs its transaction again.
-    fn write(
-        &self,
-        connection: &mut Connection,
-        stored: &mut StoredSaga,
-        plan: WritePlan,
-        now: Now,
-        out: &mut Outbound,
-    ) -> Result<()> {
+    /// Gathers what is planned.
+    fn write(&self, stored: &mut StoredSaga, plan: WritePlan, now: Now, out: &mut Outbound) {
         let is_new = stored.revision == 0;
         let is_republish = !is_new && stored.saga.outcome == plan.saga.outcome;
         let is_due = stored.next_attempt_at_us.is_some();
@@ -52,13 +46,13 @@ impl Executor {
                 stored.attention_raised = stored.stuck_reason.is_some();
                 stored.attention_revision = stored.revision + 1;
             }
-            sagas::write(connection, stored)?;
+            out.unwritten.saga(stored);
             if attention_changes {
                 out.attention(SagaAttention { at_us: now.us, ..stored.attention() }, stored);
             }
         }
-        for transfer in &plan.bookings {
-            Self::book(connection, &stored.saga.plan_group, transfer, now.us, out)?;
+        for transfer in plan.bookings {
+            book(&stored.saga.plan_group, transfer, out);
         }
         let claim_id = &stored.saga.claim_id;
         for what in plan.alarms {
@@ -74,46 +68,48 @@ impl Executor {
             let (revision, tries) = (stored.revision, stored.saga.attempts.all());
             out.calls.insert(claim_id.clone(), PlannedCall { claim_id: claim_id.clone(), revision, call, tries });
         }
-        Ok(())
     }
 
     /// Takes the amount from the plan's budget, if it has one that covers it.
-    fn covers(&self, connection: &mut Connection, plan_group: &str, amount_cents: i64) -> Result<bool> {
+    fn covers(
+        &self,
+        connection: &mut Connection,
+        plan_group: &str,
+        amount_cents: i64,
+        now: Now,
+        out: &mut Outbound,
+    ) -> Result<bool> {
         match self.settings.budget_limit_cents(plan_group) {
-            Some(limit_cents) => budgets::take(connection, plan_group, amount_cents, limit_cents),
-            None => budgets::count(connection, plan_group, amount_cents).map(|()| true),
+            Some(limit_cents) => out.unwritten.take(connection, plan_group, amount_cents, limit_cents, now.us),
+            None => {
+                out.unwritten.used(plan_group, amount_cents);
+                Ok(true)
+            }
         }
     }
 
     /// Takes from the plan's budget what was paid, or may have been, before the facts were lost, covered or not.
-    fn overdraw(&self, connection: &mut Connection, plan: &WritePlan, out: &mut Outbound) -> Result<()> {
+    fn overdraw(&self, connection: &mut Connection, plan: &WritePlan, now: Now, out: &mut Outbound) -> Result<()> {
         let WritePlan { saga, overdraft_cents, .. } = plan;
-        if *overdraft_cents > 0 && !self.covers(connection, &saga.plan_group, *overdraft_cents)? {
+        if *overdraft_cents > 0 && !self.covers(connection, &saga.plan_group, *overdraft_cents, now, out)? {
             out.alarm(
                 &saga.claim_id,
                 "a budget is overdrawn by a payment that was made, or may have been, before the database was restored",
             );
-            budgets::count(connection, &saga.plan_group, *overdraft_cents)?;
+            out.unwritten.used(&saga.plan_group, *overdraft_cents);
         }
         Ok(())
     }
+}
 
-    fn book(
-        connection: &mut Connection,
-        plan_group: &str,
-        transfer: &Transfer,
-        now_us: i64,
-        out: &mut Outbound,
-    ) -> Result<()> {
-        ledger::book(connection, transfer, now_us)?;
-        if transfer.kind == Kind::Return {
-            out.reports.push(Report::Returned { claim_id: transfer.claim_id.clone() });
-        }
-        let frees_budget = transfer.kind == Kind::Release
-            || (transfer.kind == Kind::Reverse && matches!(transfer.debit, Account::ProviderPayable(_)));
-        if frees_budget {
-            budgets::count(connection, plan_group, -transfer.amount_cents)?;
-        }
-        Ok(())
+fn book(plan_group: &str, transfer: Transfer, out: &mut Outbound) {
+    if transfer.kind == Kind::Return {
+        out.reports.push(Report::Returned { claim_id: transfer.claim_id.clone() });
     }
+    let frees_budget = transfer.kind == Kind::Release
+        || (transfer.kind == Kind::Reverse && matches!(transfer.debit, Account::ProviderPayable(_)));
+    if frees_budget {
+        out.unwritten.used(plan_group, -transfer.amount_cents);
+    }
+    out.unwritten.transfer(transfer);
 }

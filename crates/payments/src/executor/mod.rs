@@ -10,6 +10,7 @@ pub mod operator;
 mod report;
 pub mod returns;
 mod schedule;
+mod unwritten;
 
 use crate::db::attention::{self, SagaAttention};
 use crate::db::restore_marker::{self, StoredMarker};
@@ -25,6 +26,7 @@ use report::{Report, alarm};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
+use unwritten::Unwritten;
 
 /// Shared by everything that moves sagas on.
 #[derive(Debug, Clone)]
@@ -64,10 +66,11 @@ pub struct ClaimEventRead {
     pub message: event_bus::IncomingMessage,
 }
 
-/// What a transaction publishes, and what it leaves to be done after its commit. Every run of the transaction begins
+/// What a transaction writes at its end and publishes, and what it leaves to be done after its commit. Every run of the transaction begins
 /// with an empty one.
 #[derive(Default)]
 struct Outbound {
+    unwritten: Unwritten,
     messages: Vec<OutgoingMessage>,
     republished: Vec<OutgoingMessage>,
     calls: BTreeMap<String, PlannedCall>,
@@ -214,6 +217,8 @@ impl Executor {
             return Ok(Vec::new());
         }
         let mut refused: Vec<String> = Vec::new();
+        // Until one of them is refused, all are written at once.
+        let mut one_by_one = false;
         loop {
             let mut in_hand = None;
             let taken = self.commit(|connection, now, out| {
@@ -232,11 +237,16 @@ impl Executor {
                     self.mark_stuck(connection, &claim_id, reason, now, out)?;
                 }
                 for mut stored in due {
-                    in_hand = Some(stored.saga.claim_id.clone());
+                    if one_by_one {
+                        in_hand = Some(stored.saga.claim_id.clone());
+                    }
                     stored.saga = stored.saga.under(now.marker.marker);
                     self.choose_call(&mut stored, now);
                     let result = saga::advance(stored.saga.clone(), Input::Resume);
                     self.apply_effects(connection, &mut stored, result, now, out)?;
+                    if one_by_one {
+                        out.unwritten.write(connection, now.us)?;
+                    }
                 }
                 in_hand = None;
                 Ok(())
@@ -249,6 +259,7 @@ impl Executor {
                     alarm(&claim_id, "a payment cannot get on: the database refuses what follows from its facts");
                     refused.push(claim_id);
                 }
+                (Err(error), None) if !one_by_one && self.is_the_sagas_fault(&error) => one_by_one = true,
                 (taken, _) => return taken,
             }
         }
@@ -294,6 +305,7 @@ impl Executor {
             let now = Now { us: self.clock.of(publications.now_us()), marker: restore_marker::current(connection)? };
             let mut out = Outbound::default();
             body(connection, now, &mut out)?;
+            out.unwritten.write(connection, now.us)?;
             publications.publish(std::mem::take(&mut out.messages));
             // While Kafka is away, what is republished again and again waits once.
             publications.publish_unless_waiting(connection, &std::mem::take(&mut out.republished))?;

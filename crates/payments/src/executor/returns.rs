@@ -139,6 +139,7 @@ impl Executor {
     ) -> Result<Vec<String>> {
         let mut applied = Vec::new();
         for GatewayReturn { event_id, amount_cents, refund_key, .. } in failed {
+            out.unwritten.write(connection, now.us)?;
             let refunded_cents = ledger::amount_cents(connection, &stored.saga.refund_transfer_id())?;
             let key = refund_key.unwrap_or_default();
             match stored.saga.place_refund_failure(&key, amount_cents, refunded_cents) {
@@ -167,6 +168,7 @@ impl Executor {
     ) -> Result<Vec<String>> {
         let mut applied: Vec<GatewayReturn> = Vec::new();
         while !waiting.is_empty() {
+            out.unwritten.write(connection, now.us)?;
             let placed_now: i64 = applied.iter().map(|placed| placed.amount_cents).sum();
             match place(connection, &stored.saga, &waiting, placed_now)? {
                 Placement::Returned { reports, amount_cents } => {

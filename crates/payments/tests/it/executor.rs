@@ -4,7 +4,7 @@ use crate::harness::{Approving, CLAIM, Instance, approved, declined, event, refu
 use claim_events::OutcomeKind;
 use diesel::{RunQueryDsl, sql_query};
 use dual_db::{Connection, Database, Error, on_each_backend};
-use payments::db::sagas::{self, count_stuck};
+use payments::db::sagas::{self, SagaWrite, StoredSaga, count_stuck};
 use payments::domain::saga::{Call, Disbursement, Input, PayAnswer, PaymentState, RefundAnswer, Reservation, State};
 use payments::executor::operator::{Action, ActionOutcome, Actor};
 use payments::gateway::Dispatcher;
@@ -123,9 +123,11 @@ on_both_databases! {
     fn a_saga_is_not_written_under_a_revision_that_is_past(database: &Database) {
         let instance = Instance::new(database, "one");
         instance.receive(&event(CLAIM, 100, 1));
-        let (mut first, mut second) = (instance.saga(CLAIM), instance.saga(CLAIM));
-        database.write(|c| sagas::write(c, &mut first)).expect("it is as it was read");
-        let refused = database.read(|c| sagas::write(c, &mut second));
+        let stored = instance.saga(CLAIM);
+        let read_revision = stored.revision;
+        let write = SagaWrite { stored: StoredSaga { revision: read_revision + 1, ..stored }, read_revision };
+        database.write(|c| sagas::write_all(c, std::slice::from_ref(&write))).expect("it is as it was read");
+        let refused = database.read(|c| sagas::write_all(c, std::slice::from_ref(&write)));
         assert!(matches!(refused, Err(Error::Conflict)), "{refused:?}");
     }
 

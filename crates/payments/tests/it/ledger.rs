@@ -3,7 +3,7 @@
 use crate::harness::{CLAIM, Instance, approved, event};
 use diesel::{RunQueryDsl, sql_query};
 use dual_db::{Connection, Database, on_each_backend};
-use payments::db::ledger::{book, books, turnovers};
+use payments::db::ledger::{book_all, books, turnovers};
 use payments::domain::ledger::{Kind, Parties, Repeats};
 use test_support::on_both_databases;
 
@@ -15,7 +15,7 @@ const PARTIES: Parties<'_> = Parties {
 };
 
 fn booked(database: &Database, kind: Kind) -> bool {
-    database.write(|c| book(c, &PARTIES.transfer(kind, 100), 1)).is_ok()
+    database.write(|c| book_all(c, &[PARTIES.transfer(kind, 100)], 1)).is_ok()
 }
 
 fn execute(database: &Database, sql: &str) {
@@ -38,7 +38,7 @@ on_both_databases! {
         assert!(!booked(database, Kind::Return), "refunded does not return as well");
         assert!(booked(database, Kind::Reverse));
         let nothing = PARTIES.transfer(Kind::Receivable, 0);
-        assert!(database.write(|c| book(c, &nothing, 1)).is_err(), "a transfer moves more than nothing");
+        assert!(database.write(|c| book_all(c, std::slice::from_ref(&nothing), 1)).is_err(), "a transfer moves more than nothing");
     }
 
     fn the_audit_sums_up_and_finds_a_claim_that_is_off(database: &Database) {
