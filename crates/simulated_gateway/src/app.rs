@@ -43,11 +43,11 @@ impl Application {
         let health = Health::default();
         let database_health = health.watch_database(&database, HEALTH_INTERVAL);
         let webhooks = webhooks::start(database.clone(), &settings.webhook)?;
-        let rules = web::Data::new(settings.rules());
+        let rules = settings.rules();
         let look_up_counts = web::Data::new(LookUpCounts::new());
         let payer_key = web::Data::new(PayerKey(settings.behaviour.api_key.clone()));
-        let seed = settings.faults.seed;
-        let gate = web::Data::new(Gate::new(database, &settings.behaviour, &settings.throughput, seed));
+        let gate = web::Data::new(Gate::new(database, &settings.behaviour, &settings.throughput, rules));
+        let rules = web::Data::new(rules);
         let http_settings = web::Data::new(settings.http.clone());
         let port = bound.port();
         let server = bound.serve(&health, move |config| {

@@ -11,3 +11,4 @@ mod http;
 pub mod metrics;
 pub mod settings;
 pub mod webhooks;
+mod writer;

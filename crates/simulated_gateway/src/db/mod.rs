@@ -2,9 +2,11 @@
 //! here; the rules are in `domain`.
 
 pub mod book;
+mod first_requests;
+pub mod group;
 pub mod notices;
 pub mod payments;
-pub mod refunds;
+mod refunds;
 mod schema;
 
 use diesel_migrations::embed_migrations;

@@ -17,7 +17,7 @@ use dual_db::{Connection, Result, load_for_update, on_each_backend};
 /// The values of the column `status`.
 pub(super) const OPEN: &str = "open";
 pub(super) const APPROVED: &str = "approved";
-const DECLINED: &str = "declined";
+pub(super) const DECLINED: &str = "declined";
 
 #[derive(Insertable)]
 #[diesel(table_name = payments)]
@@ -54,8 +54,13 @@ impl Row {
     }
 }
 
-/// Processes a payment request, inside the caller's transaction: counts the attempt, and pays at most once for each key.
-pub fn pay(connection: &mut Connection, request: &PaymentRequest, rules: &Rules) -> Result<Outcome<PaymentResponse>> {
+/// Processes a payment request whose key may be stored, inside the caller's transaction: counts the attempt, and pays at most once
+/// for each key.
+pub(super) fn pay(
+    connection: &mut Connection,
+    request: &PaymentRequest,
+    rules: &Rules,
+) -> Result<Outcome<PaymentResponse>> {
     let Some(row) = count_attempt(connection, request)? else {
         return Ok(Outcome::Processed(PaymentResponse::KeyReused));
     };
@@ -64,57 +69,89 @@ pub fn pay(connection: &mut Connection, request: &PaymentRequest, rules: &Rules)
 }
 
 fn process(connection: &mut Connection, request: &PaymentRequest, row: Row, rules: &Rules) -> Result<PaymentResponse> {
-    let (id, attempt) = (row.id, row.attempts);
     let fate = rules.faults.fate(&request.key, Fate::of(request.amount));
     if let Some(response) = row.definite_response() {
         return Ok(wrapped(response, fate));
     }
     let verdict = match row.pending_until_us {
-        None => fate.verdict(request.amount, attempt),
+        None => fate.verdict(request.amount, row.attempts),
         Some(until_us) if until_us > connection.now_us()? => Verdict::Pend,
         Some(_) => fate.verdict_after_pending(request.amount),
     };
+    let (change, response) = decide(verdict, fate);
+    store(connection, row.id, request.reference.as_str(), fate, &change, rules)?;
+    Ok(response)
+}
+
+/// What a request changes of a payment that has no definite response yet.
+pub(super) enum Change {
+    Nothing,
+    Pends,
+    Declined,
+    Approved { payment_id: String, paid_cents: i64 },
+}
+
+/// What a verdict changes of a payment, and the response to its request.
+pub(super) fn decide(verdict: Verdict, fate: Fate) -> (Change, PaymentResponse) {
     match verdict {
-        Verdict::Approve { response_is_lost, .. } => {
-            let response = decide(connection, id, request.reference.as_str(), fate, verdict, rules)?;
-            Ok(if response_is_lost { PaymentResponse::Lost } else { wrapped(response, fate) })
+        Verdict::Approve { paid_cents, response_is_lost } => {
+            let payment_id = random_id();
+            let approved = PaymentResponse::Approved { payment_id: payment_id.clone(), paid_cents, created: false };
+            let response = if response_is_lost { PaymentResponse::Lost } else { wrapped(approved, fate) };
+            (Change::Approved { payment_id, paid_cents }, response)
         }
-        Verdict::Decline => decide(connection, id, request.reference.as_str(), fate, verdict, rules),
-        Verdict::Pend => {
+        Verdict::Decline => (Change::Declined, PaymentResponse::Declined),
+        Verdict::Pend => (Change::Pends, PaymentResponse::Pending),
+        Verdict::InProgress => (Change::Nothing, PaymentResponse::InProgress),
+        Verdict::Throttled => (Change::Nothing, PaymentResponse::Throttled),
+        Verdict::Lose => (Change::Nothing, PaymentResponse::Lost),
+    }
+}
+
+/// Stores a change of a payment whose row is there.
+fn store(
+    connection: &mut Connection,
+    id: i64,
+    reference: &str,
+    fate: Fate,
+    change: &Change,
+    rules: &Rules,
+) -> Result<()> {
+    match change {
+        Change::Nothing => Ok(()),
+        Change::Pends => {
             let until_us = connection.now_us()? + rules.pending_us;
             on_each_backend!(connection, |c| {
                 diesel::update(payments::table.find(id).filter(payments::pending_until_us.is_null()))
                     .set(payments::pending_until_us.eq(until_us))
                     .execute(c)
             })?;
-            Ok(PaymentResponse::Pending)
+            Ok(())
         }
-        Verdict::InProgress => Ok(PaymentResponse::InProgress),
-        Verdict::Throttled => Ok(PaymentResponse::Throttled),
-        Verdict::Lose => Ok(PaymentResponse::Lost),
+        Change::Declined => {
+            on_each_backend!(connection, |c| {
+                diesel::update(payments::table.find(id)).set(payments::status.eq(DECLINED)).execute(c)
+            })?;
+            Ok(())
+        }
+        Change::Approved { payment_id, paid_cents } => {
+            approve(connection, id, reference, payment_id, *paid_cents)?;
+            schedule_return(connection, id, fate, *paid_cents, rules)
+        }
     }
 }
 
-/// Approves or declines a payment for good, as the verdict says.
-fn decide(
+/// Schedules the return of a payment that was made, if its fate has one.
+pub(super) fn schedule_return(
     connection: &mut Connection,
     id: i64,
-    reference: &str,
     fate: Fate,
-    verdict: Verdict,
+    paid_cents: i64,
     rules: &Rules,
-) -> Result<PaymentResponse> {
-    let Verdict::Approve { paid_cents, .. } = verdict else {
-        on_each_backend!(connection, |c| {
-            diesel::update(payments::table.find(id)).set(payments::status.eq(DECLINED)).execute(c)
-        })?;
-        return Ok(PaymentResponse::Declined);
-    };
-    let response = approve(connection, id, reference, paid_cents)?;
-    if let Some(after_us) = rules.returned_after_us {
-        notices::schedule_return(connection, id, &fate.returned_parts(paid_cents), after_us)?;
-    }
-    Ok(response)
+) -> Result<()> {
+    let Some(after_us) = rules.returned_after_us else { return Ok(()) };
+    let parts = fate.returned_parts(paid_cents);
+    if parts.is_empty() { Ok(()) } else { notices::schedule_return(connection, id, &parts, after_us) }
 }
 
 /// The response to a payment that was made, as its fate has it sent.
@@ -159,14 +196,13 @@ fn count_attempt(connection: &mut Connection, request: &PaymentRequest) -> Resul
     })?)
 }
 
-fn approve(connection: &mut Connection, id: i64, reference: &str, paid_cents: i64) -> Result<PaymentResponse> {
-    let payment_id = random_id();
+fn approve(connection: &mut Connection, id: i64, reference: &str, payment_id: &str, paid_cents: i64) -> Result<()> {
     let at_us = connection.now_us()?;
     on_each_backend!(connection, |c| {
         diesel::update(payments::table.find(id))
             .set((
                 payments::status.eq(APPROVED),
-                payments::payment_id.eq(Some(&payment_id)),
+                payments::payment_id.eq(Some(payment_id)),
                 payments::paid_cents.eq(Some(paid_cents)),
             ))
             .execute(c)
@@ -179,11 +215,10 @@ fn approve(connection: &mut Connection, id: i64, reference: &str, paid_cents: i6
             payment_key: id,
             reference,
             amount_cents: paid_cents,
-            entry_id: &payment_id,
+            entry_id: payment_id,
             number: 0,
         },
-    )?;
-    Ok(PaymentResponse::Approved { payment_id, paid_cents, created: false })
+    )
 }
 
 #[derive(Queryable, Selectable)]
@@ -255,7 +290,8 @@ pub fn decide_pended(connection: &mut Connection, reference: &str, rules: &Rules
             continue;
         };
         let fate = rules.faults.fate(&key, Fate::of(amount));
-        decide(connection, row.id, reference, fate, fate.verdict_after_pending(amount), rules)?;
+        let (change, _) = decide(fate.verdict_after_pending(amount), fate);
+        store(connection, row.id, reference, fate, &change, rules)?;
     }
     Ok(())
 }

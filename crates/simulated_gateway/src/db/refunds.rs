@@ -69,7 +69,11 @@ struct PaidRow {
 ///
 /// Only a request that matches a payment is stored under its key. The key of any other one stays free for a corrected request,
 /// and no random fault applies to it.
-pub fn refund(connection: &mut Connection, request: &RefundRequest, rules: &Rules) -> Result<Outcome<RefundResponse>> {
+pub(super) fn refund(
+    connection: &mut Connection,
+    request: &RefundRequest,
+    rules: &Rules,
+) -> Result<Outcome<RefundResponse>> {
     let payments = lock_payments(connection, request)?;
     let refused = |response| Ok(Outcome::Processed(response));
     let Some(known) = is_known(connection, request)? else { return refused(RefundResponse::KeyReused) };

@@ -1,8 +1,13 @@
-//! The gate before the database: limits the requests in progress, applies latency and throughput, and runs the work on threads
-//! that may block.
+//! The gate before the database: limits the requests in progress, applies latency and throughput, passes payments and refunds to
+//! the writer, and runs the queries of the others on threads that may block.
 
+use crate::domain::faults::Outcome;
+use crate::domain::request::{PaymentRequest, RefundRequest};
+use crate::domain::response::{PaymentResponse, RefundResponse};
+use crate::domain::rules::Rules;
 use crate::domain::throughput::{Admission, Throughput};
 use crate::settings::{BehaviourSettings, ThroughputSettings};
+use crate::writer::{NotCommitted, Writer};
 use actix_web::http::StatusCode;
 use actix_web::web;
 use dual_db::{Database, Error};
@@ -19,6 +24,7 @@ const RETRY_AFTER_S: u64 = 1;
 #[derive(Debug)]
 pub struct Gate {
     database: Database,
+    writer: Writer,
     permits: Arc<Semaphore>,
     latency: Duration,
     latency_spread: Duration,
@@ -29,31 +35,53 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// A gate before `database`. `seed` is the seed of the random latency.
-    pub fn new(database: Database, behaviour: &BehaviourSettings, throughput: &ThroughputSettings, seed: u64) -> Self {
+    /// A gate before `database`. The seed of the random latency is that of the faults.
+    pub fn new(
+        database: Database,
+        behaviour: &BehaviourSettings,
+        throughput: &ThroughputSettings,
+        rules: Rules,
+    ) -> Self {
         Self {
+            writer: Writer::start(database.clone(), rules, behaviour.capacity),
             database,
             permits: Arc::new(Semaphore::new(behaviour.capacity)),
             latency: Duration::from_millis(behaviour.latency_ms),
             latency_spread: Duration::from_millis(behaviour.latency_spread_ms),
-            rng: Mutex::new(Rng::with_seed(seed)),
+            rng: Mutex::new(Rng::with_seed(rules.faults.seed)),
             throughput: throughput.throughput().map(Mutex::new),
             refuse_with: StatusCode::from_u16(throughput.refuse_with).unwrap_or(StatusCode::SERVICE_UNAVAILABLE),
             started: Instant::now(),
         }
     }
 
-    /// Runs `work` for a payer, after the gateway's latency and when its throughput allows. The request holds its permit
-    /// meanwhile.
+    /// Pays, after the gateway's latency and when its throughput allows. The request holds its permit meanwhile.
     ///
     /// # Errors
     /// As [`run`](Self::run), and 503 or 429 if the throughput is exceeded.
+    pub async fn pay(&self, request: PaymentRequest) -> Result<Outcome<PaymentResponse>, Problem> {
+        let permit = self.enter_as_payer().await?;
+        self.writer.pay(request, permit).await.map_err(not_committed)
+    }
+
+    /// Refunds.
+    ///
+    /// # Errors
+    /// As [`pay`](Self::pay).
+    pub async fn refund(&self, request: RefundRequest) -> Result<Outcome<RefundResponse>, Problem> {
+        let permit = self.enter_as_payer().await?;
+        self.writer.refund(request, permit).await.map_err(not_committed)
+    }
+
+    /// Runs a query for a payer.
+    ///
+    /// # Errors
+    /// As [`pay`](Self::pay).
     pub async fn run_for_payer<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Database) -> dual_db::Result<T> + Send + 'static,
     ) -> Result<T, Problem> {
-        let permit = self.enter()?;
-        tokio::time::sleep(self.latency() + self.pace()?).await;
+        let permit = self.enter_as_payer().await?;
         self.work(permit, work).await
     }
 
@@ -67,6 +95,17 @@ impl Gate {
     ) -> Result<T, Problem> {
         let permit = self.enter()?;
         self.work(permit, work).await
+    }
+
+    /// Enters, and waits for the latency and the throughput.
+    async fn enter_as_payer(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let permit = self.enter()?;
+        let wait = self.latency() + self.pace()?;
+        // Even a wait of nothing would end only with the next tick of the timer.
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
+        }
+        Ok(permit)
     }
 
     /// The latency of the next request.
@@ -124,14 +163,22 @@ fn explain(error: &Error) -> Problem {
     match error {
         Error::Unavailable(_) | Error::Failed(_) | Error::Conflict => {
             tracing::warn!(%error, "database of the book unavailable");
-            Problem::unavailable(
-                "the database of the gateway is unavailable: send the same request again",
-                RETRY_AFTER_S,
-            )
+            unavailable()
         }
         Error::Query(_) => {
             tracing::error!(error = error as &dyn std::error::Error, "database query failed");
             Problem::internal()
         }
     }
+}
+
+fn not_committed(error: NotCommitted) -> Problem {
+    match error {
+        NotCommitted::Unavailable => unavailable(),
+        NotCommitted::Failed => Problem::internal(),
+    }
+}
+
+fn unavailable() -> Problem {
+    Problem::unavailable("the database of the gateway is unavailable: send the same request again", RETRY_AFTER_S)
 }

@@ -26,21 +26,18 @@ pub(super) async fn pay(
     payload: Payload,
     gate: Data<Gate>,
     settings: Data<HttpSettings>,
-    rules: Data<Rules>,
     payer_key: Data<PayerKey>,
 ) -> Result<HttpResponse, Problem> {
     payer_key.check(&request)?;
     let payment = read(&request, &read_body(payload, &settings).await?)?;
     let reference = payment.reference.clone();
-    let outcome = gate
-        .run_for_payer(move |database| database.write(|connection| db::payments::pay(connection, &payment, &rules)))
-        .await?;
+    let outcome = gate.pay(payment).await?;
     faulty::respond(outcome, |response| render(&response, &reference))
 }
 
 fn render(response: &PaymentResponse, reference: &Reference) -> Result<HttpResponse, Problem> {
     metrics::counter!("gateway_payment_requests_total", "answer" => response.name()).increment(1);
-    tracing::info!(%reference, answer = response.name(), "payment requested");
+    tracing::debug!(%reference, answer = response.name(), "payment requested");
     match response {
         PaymentResponse::Approved { payment_id, paid_cents, created } => {
             let mut status = if *created { HttpResponse::Created() } else { HttpResponse::Ok() };

@@ -4,10 +4,8 @@ use super::faulty;
 use super::gate::Gate;
 use super::input::{Input, PayerKey};
 use super::problems;
-use crate::db;
 use crate::domain::request::{Amount, CURRENCY, Reference, RefundRequest};
 use crate::domain::response::RefundResponse;
-use crate::domain::rules::Rules;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::json;
@@ -19,21 +17,18 @@ pub(super) async fn refund(
     payload: Payload,
     gate: Data<Gate>,
     settings: Data<HttpSettings>,
-    rules: Data<Rules>,
     payer_key: Data<PayerKey>,
 ) -> Result<HttpResponse, Problem> {
     payer_key.check(&request)?;
     let refund = read(&request, &read_body(payload, &settings).await?)?;
     let (reference, amount) = (refund.reference.clone(), refund.amount);
-    let outcome = gate
-        .run_for_payer(move |database| database.write(|connection| db::refunds::refund(connection, &refund, &rules)))
-        .await?;
+    let outcome = gate.refund(refund).await?;
     faulty::respond(outcome, |response| render(&response, &reference, amount))
 }
 
 fn render(response: &RefundResponse, reference: &Reference, amount: Amount) -> Result<HttpResponse, Problem> {
     metrics::counter!("gateway_refund_requests_total", "answer" => response.name()).increment(1);
-    tracing::info!(%reference, answer = response.name(), "refund requested");
+    tracing::debug!(%reference, answer = response.name(), "refund requested");
     let status = response.name();
     match response {
         RefundResponse::Refunded { refund_id } | RefundResponse::AlreadyRefunded { refund_id } => {
