@@ -57,6 +57,11 @@ impl Field {
         matches!(self, Field::ExternalClaimId | Field::PlanGroup | Field::SubscriberId)
     }
 
+    /// Whether every line needs it.
+    pub const fn is_required(self) -> bool {
+        !matches!(self, Field::ExternalClaimId | Field::Quadrant)
+    }
+
     /// The canonical name.
     pub const fn name(self) -> &'static str {
         match self {

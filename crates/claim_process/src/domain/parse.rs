@@ -157,7 +157,7 @@ impl Parser<'_> {
     }
 }
 
-/// The fields that were sent in a form that is not text. They are not missing.
+/// The fields that were sent in a form that is not text, which are not missing, and those without a column, which were reported.
 struct Malformed<'a> {
     fields: HashSet<(Option<usize>, &'a str)>,
     rows: HashSet<Option<usize>>,
@@ -167,7 +167,7 @@ impl<'a> Malformed<'a> {
     fn of(raw: &'a RawClaim) -> Self {
         let with_code = |rule: &Rule| raw.malformed.with_code(rule.code);
         Self {
-            fields: with_code(&parse_errors::NOT_TEXT).chain(with_code(&parse_errors::VALUE_LENGTH)).collect(),
+            fields: [&parse_errors::NOT_TEXT, &parse_errors::VALUE_LENGTH, &REQUIRED].into_iter().flat_map(with_code).collect(),
             rows: with_code(&parse_errors::RAGGED_ROW).map(|(line, _)| line).collect(),
         }
     }

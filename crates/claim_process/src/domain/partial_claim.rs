@@ -45,7 +45,7 @@ impl PartialClaim {
             .enumerate()
             .filter_map(|(index, line)| {
                 let message = check(line)?.into();
-                Some(Violation { line: Some(index + 1), field, message })
+                Some(Violation { line: Some(index + 1), field: Some(field), message })
             })
             .collect()
     }

@@ -91,6 +91,7 @@ pub(super) struct Columns {
 enum Note {
     Unknown(usize, String),
     Repeated(Field, [String; 2], [usize; 2]),
+    Missing(Field),
 }
 
 impl Columns {
@@ -133,6 +134,8 @@ impl Columns {
                 "the CSV must begin with a row of column names, as in service_date,submitted_procedure,…".to_owned(),
             ));
         }
+        let missing = |field: &Field| fields.iter().flatten().all(|(named, _)| named != field);
+        notes.extend(Field::ALL.into_iter().filter(|field| field.is_required() && missing(field)).map(Note::Missing));
         Ok(Self { count: names.len(), fields, notes, limits })
     }
 
@@ -154,6 +157,11 @@ impl Columns {
                 }
                 Note::Repeated(field, [first, second], columns) => {
                     note_repeated(raw_claim, &place, *field, [first, second], Some(*columns));
+                }
+                // Once, and not for each row.
+                Note::Missing(field) => {
+                    let message = "is required, and the CSV has no column for it: add one with this name".to_owned();
+                    raw_claim.note_malformed(place.finding(field.name(), field.name(), &parse_errors::REQUIRED, message));
                 }
             }
         }

@@ -172,7 +172,12 @@ fn a_field_sent_twice_is_refused_and_an_unknown_one_is_a_warning() {
 
 #[test]
 fn the_number_of_lines_is_bounded() {
-    assert_eq!(refused(&json!({"lines": []}))[0].code(), "line_count");
+    for none in [json!({"lines": []}), json!([])] {
+        let findings = refused(&none);
+        let found: Vec<_> = findings.iter().map(|finding| (finding.field.as_str(), finding.code())).collect();
+        assert_eq!(found, [("lines", "line_count")], "{none}");
+        assert!(findings[0].message.contains("has no lines"), "{findings:?}");
+    }
     let many: Vec<Value> = (0..101).map(|_| line(&[])).collect();
     assert_eq!(refused(&json!(many))[0].code(), "line_count");
     accepted(from_json(&json!(many[..100])));
@@ -219,6 +224,20 @@ fn a_csv_row_with_the_wrong_number_of_columns_is_named() {
     assert_eq!(found, [(Some(2), "ragged_row")], "no findings of its cells besides");
     let (claim, _) = accepted(read_csv(&[b"\xef\xbb\xbf", REAL_CLAIM, b"\r\n"].concat(), ReadLimits::default()));
     assert_eq!(claim.lines.len(), 4);
+}
+
+#[test]
+fn a_column_that_a_csv_lacks_is_named_once_and_not_for_each_row() {
+    let names = "service_date,submitted_procedure,subscriber_id,provider_npi,provider_fees,allowed_fees,member_coinsurance,Copay\n";
+    let row = "2018-03-28,D0180,3730189502,1497775530,100.00,100.00,0.00,\n";
+    let found = |text: &str| -> Vec<_> {
+        let raw_claim = read_csv(text.as_bytes(), ReadLimits::default()).unwrap();
+        let findings = rules().accept(&raw_claim, Timestamp::now()).unwrap_err();
+        findings.iter().map(|finding| (finding.line, finding.field.clone(), finding.code().to_owned())).collect()
+    };
+    let finding = |line, field: &str| (line, field.to_owned(), "required".to_owned());
+    let copay = |line| finding(Some(line), "member_copay");
+    assert_eq!(found(&[names, row, row, row].concat()), [finding(None, "plan_group"), copay(1), copay(2), copay(3)]);
 }
 
 #[test]

@@ -34,6 +34,6 @@ pub(super) const RULE: Rule = Rule {
         let message = format!(
             "add up to a net fee above {most} for the claim: check the amounts, or send the lines as several claims"
         );
-        vec![Violation { line: None, field: Field::ProviderFees, message }]
+        vec![Violation { line: None, field: Some(Field::ProviderFees), message }]
     }),
 };

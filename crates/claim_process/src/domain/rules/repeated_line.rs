@@ -29,7 +29,7 @@ pub(super) const RULE: Rule = Rule {
                 let message = format!(
                     "is the same procedure, day and quadrant as line {first}: check whether it was entered twice"
                 );
-                violations.push(Violation { line: Some(number), field: Field::SubmittedProcedure, message });
+                violations.push(Violation { line: Some(number), field: Some(Field::SubmittedProcedure), message });
             }
         }
         violations

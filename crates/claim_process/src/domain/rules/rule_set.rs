@@ -2,6 +2,7 @@
 
 use super::likely_duplicate::{self, DuplicateCheck};
 use super::rule::{Check, Rule, RuleContext, Severity};
+use super::violation::Violation;
 use super::{REGISTRY, line_count, parse_errors};
 use crate::domain::claim::Claim;
 use crate::domain::code_list::CodeList;
@@ -99,7 +100,7 @@ impl RuleSet {
         // The findings of so many lines would be many times as long as the request.
         if raw.is_overfull() || raw.lines.len() > self.limits.max_lines {
             let found = line_count::too_many(&self.limits);
-            let mut refused = Findings::from(raw.finding(found.line, found.field, &line_count::RULE, found.message));
+            let mut refused = Findings::from(finding(raw, &line_count::RULE, found));
             // A broken row may be the reason that there are so many.
             raw.malformed
                 .first_with_code(parse_errors::RAGGED_ROW.code)
@@ -122,10 +123,17 @@ impl RuleSet {
             };
             let Check::Claim(check) = rule.check else { continue };
             for broken in check(&claim, &context) {
-                findings.note(raw.finding(broken.line, broken.field, rule, broken.message));
+                findings.note(finding(raw, rule, broken));
             }
         }
         Examined { claim, refused, warnings }
+    }
+}
+
+fn finding(raw: &RawClaim, rule: &Rule, Violation { line, field, message }: Violation) -> Finding {
+    match field {
+        Some(field) => raw.finding(line, field, rule, message),
+        None => Finding::of_claim(rule, message),
     }
 }
 

@@ -7,8 +7,8 @@ use crate::domain::field::Field;
 pub struct Violation {
     /// The line, from 1; `None` if the violation is about the claim as a whole.
     pub line: Option<usize>,
-    /// The field.
-    pub field: Field,
+    /// The field; `None` if the violation is about how many lines there are.
+    pub field: Option<Field>,
     /// What to write instead. Never the value that was sent.
     pub message: String,
 }
