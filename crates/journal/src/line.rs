@@ -170,7 +170,9 @@ pub(crate) fn parse_line(line: &[u8]) -> Result<Line<'_>, &'static str> {
         Fields { journal: Some(version), .. } if version != FORMAT => {
             return Err("the format has a version that this program does not know");
         }
-        Fields { writer: Some(writer), segment: Some(segment), first: Some(first), previous: Some(previous), .. } => {
+        Fields {
+            writer: Some(writer), segment: Some(segment), first: Some(first), previous: Some(previous), ..
+        } => {
             let previous = parse_hex(previous).ok_or("the header names no checksum before it")?;
             Line::Header(Header { writer, segment, first, previous })
         }

@@ -21,8 +21,8 @@ const MOST_WAITING: usize = 64;
 const LOOK_FOR_ROOM: Duration = Duration::from_millis(500);
 /// The letters and digits of a writer's name.
 const NAME: [char; 36] = [
-    'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k', 'l', 'm', 'n', 'o', 'p', 'q', 'r', 's', 't', 'u', 'v', 'w', 'x', 'y',
-    'z', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9',
+    'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k', 'l', 'm', 'n', 'o', 'p', 'q', 'r', 's', 't', 'u', 'v', 'w',
+    'x', 'y', 'z', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9',
 ];
 
 /// How a journal is written.
@@ -90,7 +90,8 @@ impl Journal {
         let io_error = |source| OpenError::Io { path: path.clone(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io_error)?;
         let mut own = OpenOptions::new();
-        let lock = own.write(true).create(true).truncate(false).mode(0o600).open(path.join("lock")).map_err(io_error)?;
+        let lock =
+            own.write(true).create(true).truncate(false).mode(0o600).open(path.join("lock")).map_err(io_error)?;
         lock.try_lock().map_err(|error| match error {
             TryLockError::WouldBlock => OpenError::InUse(path.clone()),
             TryLockError::Error(source) => io_error(source),

@@ -232,8 +232,8 @@ impl<'a> Reading<'a> {
     /// A line that does not fit: torn where only the group that was written last can be spoilt, otherwise damage.
     fn bad(&self, reason: &'static str) -> Step {
         let progress = self.reached();
-        let is_torn = self.contents.segment.is_open
-            && only_one_group(self.contents.from(progress.offset), progress.group);
+        let is_torn =
+            self.contents.segment.is_open && only_one_group(self.contents.from(progress.offset), progress.group);
         Step::End(if is_torn {
             Ending::Torn(progress.whole)
         } else {

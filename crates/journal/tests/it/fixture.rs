@@ -5,11 +5,7 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 pub fn settings(directory: &Path) -> JournalSettings {
-    JournalSettings {
-        directory: directory.to_owned(),
-        segment_bytes: 1 << 20,
-        segment_age: Duration::from_secs(3_600),
-    }
+    JournalSettings { directory: directory.to_owned(), segment_bytes: 1 << 20, segment_age: Duration::from_secs(3_600) }
 }
 
 pub fn open(settings: &JournalSettings) -> Journal {

@@ -56,7 +56,8 @@ fn whatever_byte_the_file_ends_at_every_whole_group_is_read_and_the_journal_goes
                 append(&journal, entries..entries + 4);
                 drop(journal);
                 assert_eq!(read(&crashed).0, data(0..entries + 4), "cut at {cut}");
-                let damaged = verify(&crashed).unwrap().into_iter().find(|report| matches!(report.ending, Ending::Damaged(_)));
+                let damaged =
+                    verify(&crashed).unwrap().into_iter().find(|report| matches!(report.ending, Ending::Damaged(_)));
                 assert!(damaged.is_none(), "cut at {cut}: {damaged:?}");
             }
         }
