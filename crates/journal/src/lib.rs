@@ -1,0 +1,15 @@
+#![doc = include_str!("../README.md")]
+
+mod line;
+mod log;
+mod read;
+mod resume;
+mod room;
+mod segment;
+mod verify;
+
+pub use line::Entry;
+pub use log::{Journal, JournalSettings, OpenError};
+pub use read::{Contents, Damage, Ending, ReadEntry};
+pub use segment::{Segment, segments};
+pub use verify::{SegmentReport, verify};
