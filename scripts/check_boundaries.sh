@@ -41,6 +41,9 @@ must_not_depend event_bus normal "$no_claims" claim_events claim_process payment
 must_not_depend event_bus normal "it is Kafka, and no server and no command line" service_runtime actix-web utoipa clap figment
 must_not_depend text_enum normal "it is for the domain and the contract, which do no I/O" tokio diesel rdkafka actix-web utoipa
 must_not_depend worker_threads normal "it is threads and pauses only, so that any crate may use it" tokio diesel rdkafka serde actix-web
+must_not_depend journal normal "$no_claims" claim_events claim_process payments
+must_not_depend checker normal "it must not repeat the services' mistakes, and compares what others collect" \
+  claim_events claim_process payments event_bus dual_db tokio diesel rdkafka reqwest
 must_not_depend secrets normal "$no_claims" claim_events claim_process payments
 must_not_depend service_runtime normal "$no_claims" claim_events claim_process payments
 must_not_depend operator_api normal "it is the same in both services" claim_process payments

@@ -1,4 +1,4 @@
-#![doc = include_str!("../README.md")]
+//! An append-only log of JSON lines with chained checksums, in segments. The format is in the README.
 
 mod line;
 mod log;

@@ -163,7 +163,7 @@ pub(crate) fn read_line(line: &[u8], previous: Option<u32>) -> Result<(Line<'_>,
 /// Reads a line and does not compare its checksum.
 ///
 /// # Errors
-/// Why it is none.
+/// Why it is not a line of the journal.
 pub(crate) fn parse_line(line: &[u8]) -> Result<Line<'_>, &'static str> {
     let fields: Fields<'_> = serde_json::from_slice(line).map_err(|_| "the line is not JSON")?;
     Ok(match fields {

@@ -29,8 +29,8 @@ pub(crate) fn close(file: &mut File, segment: &Segment, chain: &mut Chain, seq: 
     std::fs::rename(&segment.path, segment.closed().path)
 }
 
-/// Closes what a writer left open, and returns where it continues. A torn group is cut off and kept beside the segment: nobody was
-/// answered for it. A damaged segment stays as it is.
+/// Closes what a writer left open, and returns where it continues. A torn group is cut off and kept beside the segment: it was
+/// never reported as durable. A damaged segment stays as it is.
 pub(crate) fn resume(directory: &Path, writer: &str) -> io::Result<Resumed> {
     let own: Vec<Segment> = segments(directory)?.into_iter().filter(|segment| segment.writer == writer).collect();
     let number = own.last().map_or(0, |segment| segment.number);
