@@ -128,14 +128,52 @@ impl Infrastructure {
         }
     }
 
+    /// PostgreSQL databases and a Kafka that the caller keeps, and that no other system uses at the same time. The topics and groups
+    /// of earlier systems are deleted; the broker goes on running.
+    ///
+    /// # Panics
+    /// If Kafka does not delete them.
+    pub async fn on_running_servers(brokers: &str, [claims_url, payments_url]: [String; 2]) -> Self {
+        let infrastructure = Self {
+            brokers: brokers.to_owned(),
+            claims_url,
+            payments_url,
+            local_broker: None,
+            own_postgres: None,
+            _pgbouncer: None,
+            _databases: Vec::new(),
+            _turn: None,
+        };
+        infrastructure.delete_topics().await;
+        infrastructure
+    }
+
+    async fn delete_topics(&self) {
+        let (admin, options) = (self.admin(), AdminOptions::new());
+        // What does not exist needs no deletion, so a refusal is no error.
+        let _ = admin.delete_groups(&["claim_process", "payments"], &options).await.expect("Kafka answers");
+        let _ = admin.delete_topics(&TOPICS, &options).await.expect("Kafka answers");
+        within(Duration::from_secs(30), async || {
+            let found =
+                admin.inner().fetch_metadata(None, Duration::from_secs(5)).map_err(|error| error.to_string())?;
+            match found.topics().iter().any(|topic| TOPICS.contains(&topic.name())) {
+                true => Err("the topics are deleted".to_owned()),
+                false => Ok(()),
+            }
+        })
+        .await;
+    }
+
+    fn admin(&self) -> AdminClient<DefaultClientContext> {
+        ClientConfig::new().set("bootstrap.servers", &self.brokers).create().expect("a client")
+    }
+
     /// Creates the topics of both services, as an administrator does for services that may not.
     ///
     /// # Panics
     /// If they cannot be created.
     pub async fn create_topics(&self) {
-        let mut client = ClientConfig::new();
-        client.set("bootstrap.servers", &self.brokers);
-        let admin: AdminClient<DefaultClientContext> = client.create().expect("a client");
+        let admin = self.admin();
         let topics = TOPICS.map(|topic| NewTopic::new(topic, PARTITIONS, TopicReplication::Fixed(1)));
         for created in admin.create_topics(&topics, &AdminOptions::new()).await.expect("Kafka answers") {
             created.expect("the topic is created");

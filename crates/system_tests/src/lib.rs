@@ -9,6 +9,7 @@
 
 pub mod api;
 pub mod audit;
+pub mod benchmark;
 pub mod binaries;
 pub mod contract;
 pub mod fates;
@@ -17,6 +18,7 @@ pub mod links;
 pub mod load;
 pub mod outage;
 pub mod own_postgres;
+pub mod proc;
 pub mod process;
 pub mod siege;
 pub mod stack;

@@ -1,8 +1,8 @@
 //! A PostgreSQL server of one test, which it can freeze: other tests use the shared one at the same time.
 
+use crate::proc;
 use rustix::process::{Pid, Signal, kill_process};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use test_support::free_address;
 use test_support::kafka::services_with;
@@ -42,13 +42,13 @@ impl OwnPostgres {
         // The first process starts the others, so it is stopped first.
         let first = self.first_process().expect("the server runs");
         send(first, Signal::STOP);
-        children(first).into_iter().for_each(|child| send(child, Signal::STOP));
+        children(first).for_each(|child| send(child, Signal::STOP));
     }
 
     /// Continues a frozen server.
     pub fn thaw(&self) {
         if let Some(first) = self.first_process() {
-            children(first).into_iter().for_each(|child| send(child, Signal::CONT));
+            children(first).for_each(|child| send(child, Signal::CONT));
             send(first, Signal::CONT);
         }
     }
@@ -77,15 +77,7 @@ fn send(process: Pid, signal: Signal) {
     let _ = kill_process(process, signal);
 }
 
-fn children(of: Pid) -> Vec<Pid> {
-    let processes = std::fs::read_dir("/proc").expect("there is /proc").filter_map(Result::ok);
-    processes.filter_map(|process| child(&process.path(), of)).collect()
-}
-
-fn child(process: &Path, of: Pid) -> Option<Pid> {
-    let id = process.file_name()?.to_str()?.parse().ok()?;
-    let stat = std::fs::read_to_string(PathBuf::from(process).join("stat")).ok()?;
-    // The name, in parentheses, may contain anything; the state and the parent follow it.
-    let parent = stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()?;
-    (Pid::from_raw(parent) == Some(of)).then(|| Pid::from_raw(id))?
+fn children(of: Pid) -> impl Iterator<Item = Pid> {
+    let ids = proc::children(of.as_raw_nonzero().get().unsigned_abs());
+    ids.into_iter().filter_map(|id| Pid::from_raw(id.cast_signed()))
 }

@@ -41,6 +41,15 @@ enum Network {
     BehindLinks,
 }
 
+/// The settings of the services beside addresses and databases.
+#[derive(Debug, Clone, Copy)]
+enum Tuning {
+    /// Time-outs that are short enough for a test.
+    ForTests,
+    /// The services' own defaults.
+    Defaults,
+}
+
 /// Keeps the logs of a failed test and prints their directory.
 impl Drop for Stack {
     fn drop(&mut self) {
@@ -58,7 +67,8 @@ const SHARED: [(&str, &str); 4] = [
     ("HEALTH__INTERVAL_MS", "500"),
     ("LOG__FILTER", "info,actix_server=warn"),
 ];
-const CLAIM_PROCESS: [(&str, &str); 3] = [
+const CLAIM_PROCESS: [(&str, &str); 4] = [
+    ("DATABASE__MAX_CONNECTIONS", "8"),
     ("WATCHDOG__FIRST_PAUSE_MS", "4000"),
     ("WATCHDOG__MAX_PAUSE_MS", "8000"),
     ("RATE_LIMIT__TOP_PROVIDERS_PER_MINUTE", "60000"),
@@ -88,7 +98,21 @@ impl Stack {
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
         let mut infrastructure = Infrastructure::embedded(directory.path());
         infrastructure.start_broker();
-        Self::start_on(infrastructure, directory, [1, payments], settings, Network::Direct).await
+        Self::start_on(infrastructure, directory, [1, payments], settings, Network::Direct, Tuning::ForTests).await
+    }
+
+    /// Starts the system on running servers with the services' default settings: only addresses, databases and the gateway are
+    /// set, and `settings`, each given by its environment variable.
+    ///
+    /// # Panics
+    /// If a process does not become ready.
+    pub async fn start_with_defaults(
+        infrastructure: Infrastructure,
+        directory: TempDir,
+        instances: [usize; 2],
+        settings: &[(&str, &str)],
+    ) -> Self {
+        Self::start_on(infrastructure, directory, instances, settings, Network::Direct, Tuning::Defaults).await
     }
 
     /// Starts the system on PostgreSQL and Kafka.
@@ -98,7 +122,8 @@ impl Stack {
     pub async fn start_on_servers(claim_process: usize, payments: usize) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
         let infrastructure = Infrastructure::servers().await;
-        Self::start_on(infrastructure, directory, [claim_process, payments], &[], Network::Direct).await
+        Self::start_on(infrastructure, directory, [claim_process, payments], &[], Network::Direct, Tuning::ForTests)
+            .await
     }
 
     /// Starts the system on PostgreSQL and Kafka, each connection through a proxy that can be disturbed.
@@ -108,7 +133,15 @@ impl Stack {
     pub async fn start_behind_links(claim_process: usize, payments: usize) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
         let infrastructure = Infrastructure::servers().await;
-        Self::start_on(infrastructure, directory, [claim_process, payments], &[], Network::BehindLinks).await
+        Self::start_on(
+            infrastructure,
+            directory,
+            [claim_process, payments],
+            &[],
+            Network::BehindLinks,
+            Tuning::ForTests,
+        )
+        .await
     }
 
     /// Starts the system on a PostgreSQL of its own, and Kafka.
@@ -118,7 +151,8 @@ impl Stack {
     pub async fn start_with_own_postgres(claim_process: usize, payments: usize) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
         let infrastructure = Infrastructure::servers_with_own_postgres().await;
-        Self::start_on(infrastructure, directory, [claim_process, payments], &[], Network::Direct).await
+        Self::start_on(infrastructure, directory, [claim_process, payments], &[], Network::Direct, Tuning::ForTests)
+            .await
     }
 
     /// Starts the system on PostgreSQL and Kafka, where the services have only the rights that `grant` gives to Kafka's user
@@ -139,7 +173,7 @@ impl Stack {
             })
             .collect();
         let settings: Vec<_> = settings.iter().map(|(name, value)| (name.as_str(), *value)).collect();
-        Self::start_on(infrastructure, directory, [1, 1], &settings, Network::Direct).await
+        Self::start_on(infrastructure, directory, [1, 1], &settings, Network::Direct, Tuning::ForTests).await
     }
 
     /// Starts the system on PostgreSQL behind a PgBouncer in transaction mode, and the embedded broker.
@@ -152,7 +186,15 @@ impl Stack {
         infrastructure.start_broker();
         let settings = ["CLAIM_PROCESS", "PAYMENTS"].map(|service| format!("{service}__DATABASE__POOLER"));
         let settings: Vec<_> = settings.iter().map(|name| (name.as_str(), "transaction")).collect();
-        Self::start_on(infrastructure, directory, [claim_process, payments], &settings, Network::Direct).await
+        Self::start_on(
+            infrastructure,
+            directory,
+            [claim_process, payments],
+            &settings,
+            Network::Direct,
+            Tuning::ForTests,
+        )
+        .await
     }
 
     async fn start_on(
@@ -161,6 +203,7 @@ impl Stack {
         [claim_process, payments]: [usize; 2],
         own_settings: &[(&str, &str)],
         network: Network,
+        tuning: Tuning,
     ) -> Self {
         let at = directory.path();
         let gateway_url = free_url();
@@ -177,9 +220,15 @@ impl Stack {
         let gateway_for_payments =
             behind(Link::Gateway).map_or_else(|| gateway_url.clone(), |proxy| format!("http://{proxy}"));
         let gateway_database = format!("sqlite://{}/gateway.db", at.display());
-        let with = |own: &[(&'static str, &str)], more: (&'static str, String)| -> Vec<(&'static str, String)> {
-            let given = SHARED.iter().chain(own).map(|(name, value)| (*name, (*value).to_owned()));
-            given.chain([more, ("KAFKA__BROKERS", brokers.clone())]).collect()
+        let with = |own: &[(&'static str, &'static str)],
+                    more: Option<(&'static str, String)>|
+         -> Vec<(&'static str, String)> {
+            let for_tests: Vec<_> = match tuning {
+                Tuning::ForTests => SHARED.iter().chain(own).copied().collect(),
+                Tuning::Defaults => Vec::new(),
+            };
+            let given = for_tests.into_iter().map(|(name, value)| (name, value.to_owned()));
+            given.chain(more).chain([("KAFKA__BROKERS", brokers.clone())]).collect()
         };
         let instances = |program, count: usize, database: &str, settings: &[(&str, String)]| {
             let urls: Vec<String> = (0..count).map(|_| free_url()).collect();
@@ -188,17 +237,20 @@ impl Stack {
                 numbered.map(|(url, number)| service(at, program, number, url, database, settings)).collect();
             (processes, urls)
         };
-        let claim_settings = with(&CLAIM_PROCESS, ("DATABASE__MAX_CONNECTIONS", "8".to_owned()));
+        let claim_settings = with(&CLAIM_PROCESS, None);
         let (claim_process, claims_urls) = instances("claim_process", claim_process, &claims_database, &claim_settings);
-        let payments_settings = with(&PAYMENTS, ("GATEWAY__URL", gateway_for_payments));
+        let payments_settings = with(&PAYMENTS, Some(("GATEWAY__URL", gateway_for_payments)));
         let (payments, payments_urls) = instances("payments", payments, &payments_database, &payments_settings);
         let webhook_url = payments_urls.first().map(|url| format!("{url}/v1/webhooks/gateway")).unwrap_or_default();
-        let gateway_settings = [
-            ("LOG__FILTER", "warn".to_owned()),
-            ("WEBHOOK__URL", webhook_url),
-            ("WEBHOOK__SECRET", WEBHOOK_SECRET.to_owned()),
-            ("WEBHOOK__MAX_RETRY_PAUSE_MS", "2000".to_owned()),
-        ];
+        let gateway_settings = match tuning {
+            Tuning::ForTests => vec![
+                ("LOG__FILTER", "warn".to_owned()),
+                ("WEBHOOK__URL", webhook_url),
+                ("WEBHOOK__SECRET", WEBHOOK_SECRET.to_owned()),
+                ("WEBHOOK__MAX_RETRY_PAUSE_MS", "2000".to_owned()),
+            ],
+            Tuning::Defaults => Vec::new(),
+        };
         let gateway = service(at, "simulated_gateway", 1, &gateway_url, &gateway_database, &gateway_settings);
 
         let urls = [&[gateway_url.clone()][..], &claims_urls, &payments_urls].concat();
@@ -253,7 +305,8 @@ impl Stack {
         .await;
     }
 
-    fn processes(&self) -> impl Iterator<Item = &Process> {
+    /// The gateway and the instances of both services.
+    pub fn processes(&self) -> impl Iterator<Item = &Process> {
         [&self.gateway].into_iter().chain(&self.claim_process).chain(&self.payments)
     }
 

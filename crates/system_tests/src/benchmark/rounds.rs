@@ -1,0 +1,141 @@
+//! Runs the parts of the benchmark in rounds.
+
+use super::limit::{self, GROUPS};
+use super::statistics::{Figures, Results};
+use super::system::{On, Servers, System};
+use super::{settling, submitting};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// A part of the benchmark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub enum Part {
+    /// What PostgreSQL itself stores, in claims a second
+    Limit,
+    /// Claims one by one, over 1, 8, 64 and 256 connections, without payments
+    Single,
+    /// Batches of claims as NDJSON and CSV, without payments
+    Bulk,
+    /// Payments of claims that wait in a full topic
+    Payments,
+    /// From the submission of a batch to the last outcome, with 1 and 3 payments
+    EndToEnd,
+}
+
+/// What to run.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The parts, in order.
+    pub parts: Vec<Part>,
+    /// How often each part is run.
+    pub rounds: u32,
+    /// How long each load lasts.
+    pub lasts: Duration,
+    /// The connections of the loads of single claims.
+    pub connections: Vec<usize>,
+    /// Whether batches are also sent as CSV.
+    pub csv: bool,
+    /// The claims of a batch.
+    pub bulk_claims: u64,
+    /// The claims of a batch that is paid.
+    pub paid_claims: u64,
+    /// The numbers of payments.
+    pub payments: Vec<usize>,
+    /// Settings beside the defaults, as environment variables.
+    pub settings: Vec<(String, String)>,
+}
+
+/// A run in progress.
+#[derive(Debug)]
+pub struct Benchmark {
+    /// What to run.
+    pub plan: Plan,
+    /// The servers.
+    pub servers: Servers,
+    /// The figures so far.
+    pub results: Results,
+    /// The limit of this round for each group size, in claims a second.
+    limits: BTreeMap<u32, f64>,
+    next_claim: u64,
+    began: Instant,
+}
+
+impl Benchmark {
+    /// A run that has not begun.
+    pub fn new(plan: Plan, servers: Servers) -> Self {
+        let (results, limits) = (Results::default(), BTreeMap::new());
+        Self { plan, servers, results, limits, next_claim: 0, began: Instant::now() }
+    }
+
+    /// Runs all rounds.
+    ///
+    /// # Panics
+    /// If the system does not do what it is measured for.
+    pub async fn run(&mut self) {
+        for round in 1..=self.plan.rounds {
+            for part in self.plan.parts.clone() {
+                self.progress(&format!("round {round} of {}: {part:?}", self.plan.rounds));
+                match part {
+                    Part::Limit => self.limit(),
+                    Part::Single => submitting::singles(self, On::Servers).await,
+                    Part::Bulk => submitting::batches(self, On::Servers).await,
+                    Part::Payments => settling::payments_stage(self).await,
+                    Part::EndToEnd => settling::end_to_end(self, On::Servers).await,
+                }
+            }
+        }
+    }
+
+    /// Starts a fresh system.
+    pub async fn system(&self, on: On, payments: usize) -> System {
+        System::start(&self.servers, on, payments, &self.plan.settings).await
+    }
+
+    /// The first of so many numbers of claims that no other claim of the run has.
+    pub fn take_numbers(&mut self, count: u64) -> u64 {
+        let first = self.next_claim;
+        self.next_claim += count;
+        first
+    }
+
+    /// Adds the figures of a case, with its share of the limit for groups of this size in the same round.
+    pub fn add(&mut self, case: &str, mut figures: Figures, group: u32) {
+        if let (Some(rate), Some(limit)) = (figures.get("rate"), self.limits.get(&group)) {
+            figures.insert("share".to_owned(), rate / limit);
+        }
+        let shown = ["rate", "share", "p50_ms", "p99_ms"]
+            .into_iter()
+            .chain(figures.keys().map(String::as_str).filter(|name| name.starts_with("cpu_us/")));
+        let shown: Vec<String> = shown.filter_map(|name| Some(format!("{name} {:.4}", figures.get(name)?))).collect();
+        self.progress(&format!("{case}: {}", shown.join(", ")));
+        self.results.add(case, figures);
+    }
+
+    #[allow(clippy::print_stderr, reason = "the program reports its progress")]
+    fn progress(&self, text: &str) {
+        eprintln!("{:>6.1} s  {text}", self.began.elapsed().as_secs_f64());
+    }
+
+    /// Measures the limit for each group size.
+    fn limit(&mut self) {
+        for group in GROUPS {
+            let database = self.servers.postgres.create("limit", None);
+            database.run(limit::TABLES);
+            let before = super::meter::tree_cpu_us(self.servers.postgres_process);
+            let wal = self.servers.postgres.wal_bytes();
+            let (groups, seconds) = limit::pgbench(&database, &limit::statement(group), self.plan.lasts);
+            let claims = groups * f64::from(group);
+            let cpu = super::meter::tree_cpu_us(self.servers.postgres_process).saturating_sub(before) as f64;
+            let figures = [
+                ("rate", claims / seconds),
+                ("cpu_us/postgres", cpu / claims),
+                ("wal_bytes", (self.servers.postgres.wal_bytes() - wal) / claims),
+                ("statements", 1.0 / f64::from(group)),
+                ("group_claims", f64::from(group)),
+            ];
+            self.limits.insert(group, claims / seconds);
+            let figures = figures.map(|(name, value)| (name.to_owned(), value)).into();
+            self.add(&format!("limit, n = {group}"), figures, group);
+        }
+    }
+}
