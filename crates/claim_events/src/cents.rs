@@ -41,55 +41,63 @@ impl Cents {
         };
         let text = text.strip_prefix('$').unwrap_or(text).trim_start();
         let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
-        let whole = without_thousands_commas(whole).ok_or(NotMoney::Format)?;
-        if !decimals.bytes().all(|byte| byte.is_ascii_digit()) || (text.contains('.') && decimals.is_empty()) {
+        let dollars = dollars(whole).ok_or(NotMoney::Format)?;
+        if !decimals.bytes().all(|byte| byte.is_ascii_digit()) || (text.ends_with('.') && decimals.is_empty()) {
             return Err(NotMoney::Format);
         }
-        if decimals.len() > 2 {
-            return Err(NotMoney::Decimals);
-        }
+        let digit = |byte: u8| i64::from(byte - b'0');
+        let cents = match *decimals.as_bytes() {
+            [] => 0,
+            [tens] => digit(tens) * 10,
+            [tens, ones] => digit(tens) * 10 + digit(ones),
+            _ => return Err(NotMoney::Decimals),
+        };
         if negative {
             return Err(NotMoney::Negative);
         }
-        let digits = whole.trim_start_matches('0');
-        if digits.len() > 9 {
-            return Err(NotMoney::TooLarge);
-        }
-        let dollars: i64 = if digits.is_empty() { 0 } else { digits.parse().map_err(|_| NotMoney::Format)? };
-        let cents: i64 = format!("{decimals:0<2}").parse().map_err(|_| NotMoney::Format)?;
-        let total = dollars * 100 + cents;
+        let total = dollars.saturating_mul(100).saturating_add(cents);
         if total > MOST_CENTS { Err(NotMoney::TooLarge) } else { Ok(Self(total)) }
     }
 }
 
-/// The digits of a whole number. Commas are allowed between groups of three.
-fn without_thousands_commas(whole: &str) -> Option<String> {
+/// A whole number, however large it is written: it stays at the largest `i64`. Commas are allowed between groups of three.
+fn dollars(whole: &str) -> Option<i64> {
     let mut groups = whole.split(',');
-    let first = groups.next()?;
-    let is_digits = |group: &str| group.bytes().all(|byte| byte.is_ascii_digit());
-    if first.is_empty() || !is_digits(first) {
-        return None;
-    }
+    let first = groups.next().filter(|first| !first.is_empty())?;
     // A leading zero before thousands is not a number as people write it: in `0,500` the comma is a decimal point.
-    if whole.contains(',') && (first.len() > 3 || first.starts_with('0')) {
+    if first.len() < whole.len() && (first.len() > 3 || first.starts_with('0')) {
         return None;
     }
-    let mut digits = first.to_owned();
-    for group in groups {
-        if group.len() != 3 || !is_digits(group) {
-            return None;
-        }
-        digits.push_str(group);
+    if groups.any(|group| group.len() != 3) {
+        return None;
     }
-    Some(digits)
+    whole.bytes().filter(|byte| *byte != b',').try_fold(0_i64, |dollars, byte| {
+        byte.is_ascii_digit().then(|| dollars.saturating_mul(10).saturating_add(i64::from(byte - b'0')))
+    })
 }
 
 /// Two decimals, as in `116.85` or `-0.31`.
 impl fmt::Display for Cents {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sign = if self.0 < 0 { "-" } else { "" };
-        let absolute = self.0.unsigned_abs();
-        write!(f, "{sign}{}.{:02}", absolute / 100, absolute % 100)
+        // Written backwards into a buffer, because a claim is shown with twenty amounts. An `i64` has at most 19 digits.
+        let mut text = [0; 21];
+        let mut begin = text.len();
+        let mut put = |byte| {
+            begin -= 1;
+            text[begin] = byte;
+        };
+        let (mut rest, mut digits) = (self.0.unsigned_abs(), 0);
+        while rest > 0 || digits < 3 {
+            put(b"0123456789"[usize::try_from(rest % 10).unwrap_or_default()]);
+            (rest, digits) = (rest / 10, digits + 1);
+            if digits == 2 {
+                put(b'.');
+            }
+        }
+        if self.0 < 0 {
+            put(b'-');
+        }
+        f.write_str(std::str::from_utf8(&text[begin..]).unwrap_or_default())
     }
 }
 

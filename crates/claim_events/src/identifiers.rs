@@ -1,8 +1,9 @@
 //! The public id of a claim and the id of a provider, as types that cannot hold an invalid one.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use std::borrow::Borrow;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 /// A claim's public id: a nanoid of 22 letters and digits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -28,20 +29,23 @@ impl ClaimId {
 }
 
 /// A National Provider Identifier: ten digits (<https://www.cms.gov/Regulations-and-Guidance/Administrative-Simplification/NationalProvIdentStand>).
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-pub struct Npi(String);
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Npi([u8; Npi::LENGTH]);
 
 impl Npi {
+    const LENGTH: usize = 10;
+
     /// Parses ten digits.
     pub fn parse(text: &str) -> Option<Self> {
-        (text.len() == 10 && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| Self(text.to_owned()))
+        let digits: [u8; Self::LENGTH] = text.as_bytes().try_into().ok()?;
+        digits.iter().all(u8::is_ascii_digit).then_some(Self(digits))
     }
 
     /// Whether the check digit is right: Luhn over `80840` and the ten digits (45 CFR 162.406, ISO/IEC 7812).
     pub fn has_valid_check_digit(&self) -> bool {
-        let digits = format!("80840{}", self.0);
-        let sum: u32 = digits
-            .bytes()
+        let sum: u32 = b"80840"
+            .iter()
+            .chain(&self.0)
             .rev()
             .enumerate()
             .map(|(place, byte)| {
@@ -58,7 +62,26 @@ impl Npi {
 
     /// The text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        std::str::from_utf8(&self.0).expect("digits are text")
+    }
+}
+
+impl fmt::Debug for Npi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Npi").field(&self.as_str()).finish()
+    }
+}
+
+impl Serialize for Npi {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// As its text, by which it is searched.
+impl Hash for Npi {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
     }
 }
 
@@ -80,13 +103,13 @@ macro_rules! reads_from_text {
         /// Maps keyed by it are searched by a text.
         impl Borrow<str> for $type {
             fn borrow(&self) -> &str {
-                &self.0
+                self.as_str()
             }
         }
 
         impl fmt::Display for $type {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
+                f.write_str(self.as_str())
             }
         }
     };

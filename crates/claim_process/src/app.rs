@@ -1,5 +1,6 @@
 //! Puts the service together, runs it, and stops it in order.
 
+use crate::claims::tally::Tally;
 use crate::claims::{key_purge, writer};
 use crate::db;
 use crate::domain::code_list::CodeList;
@@ -38,6 +39,7 @@ pub struct Application {
     consumer: Consumer,
     relay: Arc<Relay>,
     periodic: Vec<Periodic>,
+    tally: Tally,
 }
 
 /// Applies what is missing of the database's migrations.
@@ -111,20 +113,22 @@ impl Application {
         let every = settings.health.interval();
         let limits = Limits::new(&settings);
         let kafka = Arc::clone(&relay);
+        let tally = Tally::default();
         let periodic = vec![
             watchdog::start(database.clone(), Arc::clone(&relay), settings.watchdog.clone()),
             health.watch_database(&database, every),
             health.watch("kafka", every, move || kafka.check(&[CLAIM_TOPIC, PAYMENT_TOPIC], every)),
             waiting::start(database.clone(), every),
             forget_idle_clients(&limits),
+            tally.keep_logging(),
             clock.keep(database.clone()),
             key_purge::start(database.clone(), settings.idempotency.clone(), clock),
         ];
 
-        let api = Api::new(ingest, rules, settings, database, Arc::clone(&relay));
+        let api = Api::new(ingest, tally.clone(), rules, settings, database, Arc::clone(&relay));
         let port = bound.port();
         let server = bound.serve(&health, move |config| api.serve(&limits, config))?;
-        Ok(Self { port, server, health, ingest_writer, consumer, relay, periodic })
+        Ok(Self { port, server, health, ingest_writer, consumer, relay, periodic, tally })
     }
 
     /// The port it listens on.
@@ -137,7 +141,7 @@ impl Application {
     /// # Errors
     /// When the server broke or the consumer did not leave its group in time.
     pub async fn run_until(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self { server, health, ingest_writer, consumer, relay, periodic, .. } = self;
+        let Self { server, health, ingest_writer, consumer, relay, periodic, tally, .. } = self;
         http_server::run_until(server, &health, stop, move || {
             waiting_for("the consumer");
             let left = consumer.stop();
@@ -147,6 +151,7 @@ impl Application {
             // The server's workers and the batches in hand hold the only ways to the writer. It ends when they have, batches
             // within the time that each of their waits may take.
             let _ = ingest_writer.join();
+            tally.log();
             waiting_for("events that are being published");
             relay.stop();
             left

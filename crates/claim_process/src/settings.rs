@@ -114,6 +114,10 @@ pub struct IngestSettings {
     /// The most claims that are stored in one transaction. Default: 256.
     #[validate(range(min = 1, max = 10_000, message = "must be 1 to 10000"))]
     pub max_group_claims: usize,
+    /// How long a single claim may have to wait until it is stored, in milliseconds, measured by how many are stored now. A claim
+    /// that would wait longer gets 503 at once. 256 may always wait. Default: 200.
+    #[validate(range(min = 1, max = 60_000, message = "must be 1 to 60000"))]
+    pub max_wait_ms: u64,
     /// How often storing a group is tried when the database fails, before its requests fail. Default: 3.
     #[validate(range(min = 1, max = 100, message = "must be 1 to 100"))]
     pub max_attempts: u32,
@@ -206,6 +210,8 @@ pub struct RateLimitSettings {
     /// all at once. Default: 60,000.
     #[validate(range(min = 1, max = 6_000_000, message = "must be 1 to 6000000"))]
     pub writes_per_minute: u32,
+    /// Whether `writes_per_minute` also limits clients with a loopback address, which run on the same machine. Default: false.
+    pub limit_loopback: bool,
     /// Requests a minute of one client for the top providers. Default: 10.
     #[validate(range(min = 1, max = 60_000, message = "must be 1 to 60000"))]
     pub top_providers_per_minute: u32,
@@ -247,6 +253,7 @@ impl Default for Settings {
             ingest: IngestSettings {
                 max_queued_claims: 4_096,
                 max_group_claims: 256,
+                max_wait_ms: 200,
                 max_attempts: 3,
                 answer_timeout_ms: 4_500,
             },
@@ -266,7 +273,11 @@ impl Default for Settings {
             },
             idempotency: IdempotencySettings { keep_hours: 168, purge_interval_s: 300, max_keys_a_purge: 1_000 },
             query: QuerySettings { max_waiting_reads: 64, timeout_ms: 4_500, report_timeout_ms: 60_000 },
-            rate_limit: RateLimitSettings { writes_per_minute: 60_000, top_providers_per_minute: 10 },
+            rate_limit: RateLimitSettings {
+                writes_per_minute: 60_000,
+                limit_loopback: false,
+                top_providers_per_minute: 10,
+            },
             proxies: ProxySettings::default(),
             watchdog: WatchdogSettings {
                 interval_ms: 1_000,
@@ -312,6 +323,13 @@ impl Settings {
             max_service_age_days: self.checks.max_service_age_days,
             max_findings: self.checks.max_findings,
         }
+    }
+}
+
+impl IngestSettings {
+    /// How long a single claim may have to wait until it is stored.
+    pub fn max_wait(&self) -> Duration {
+        Duration::from_millis(self.max_wait_ms)
     }
 }
 

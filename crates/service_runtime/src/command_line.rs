@@ -3,6 +3,7 @@
 //! as JSON): exit code 2 for settings, 1 for everything else.
 
 use crate::http_server::HttpSettings;
+use crate::log_writer::LogWriter;
 use crate::probe::{self, Question};
 use crate::settings::{self, Loaded, SettingsError};
 use crate::telemetry::{self, LogSettings};
@@ -110,7 +111,9 @@ pub async fn execute<S: Service>(arguments: CommandLine<S::Command>) -> ExitCode
         Err(SettingsError(problems)) => return refuse(S::NAME, &problems, refused),
     };
     let for_machines = arguments.command.is_none() && settings.log().format == "json";
-    match run_command::<S>(arguments.command, settings).await {
+    let mut log = None;
+    let ended = run_command::<S>(arguments.command, settings, &mut log).await;
+    let code = match ended {
         Ok(()) => ExitCode::SUCCESS,
         // Once its logs are for machines, so is the reason of its end.
         Err(error) if for_machines && tracing::enabled!(tracing::Level::ERROR) => {
@@ -121,10 +124,16 @@ pub async fn execute<S: Service>(arguments: CommandLine<S::Command>) -> ExitCode
             complain(&format!("{}: {error:#}", S::NAME));
             ExitCode::FAILURE
         }
-    }
+    };
+    log.iter().for_each(LogWriter::flush);
+    code
 }
 
-async fn run_command<S: Service>(command: Option<Command<S::Command>>, settings: S::Settings) -> anyhow::Result<()> {
+async fn run_command<S: Service>(
+    command: Option<Command<S::Command>>,
+    settings: S::Settings,
+    log: &mut Option<LogWriter>,
+) -> anyhow::Result<()> {
     match command {
         Some(Command::Settings) => {}
         Some(Command::Migrate) => {
@@ -137,7 +146,7 @@ async fn run_command<S: Service>(command: Option<Command<S::Command>>, settings:
         }
         Some(Command::Own(command)) => print(&S::command(&settings, command)?),
         None => {
-            telemetry::start(S::NAME, settings.log())?;
+            *log = Some(telemetry::start(S::NAME, settings.log())?);
             S::run(settings).await?;
         }
     }

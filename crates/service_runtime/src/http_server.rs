@@ -1,6 +1,7 @@
 //! The HTTP server of a service: its settings, its port, its life, and reading a body within its limits.
 
 use crate::health::{self, Health};
+use crate::metrics;
 use crate::problem::{self, Problem};
 use crate::request_context;
 use actix_web::dev::Server;
@@ -104,6 +105,7 @@ impl Bound {
         routes: impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
     ) -> anyhow::Result<Server> {
         let Self { listener, port, settings } = self;
+        metrics::install();
         health.start_reporting();
         let health = web::Data::new(health.clone());
         let server = HttpServer::new(move || {
@@ -195,13 +197,22 @@ pub fn too_large(detail: String) -> Problem {
 }
 
 async fn read_up_to(payload: &mut Payload, limit: usize) -> Result<Bytes, Problem> {
-    let mut body = BytesMut::new();
+    let mut body = Bytes::new();
+    let mut more = BytesMut::new();
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|_| Problem::malformed("the body broke off before its end: send it again"))?;
-        if body.len() + chunk.len() > limit {
+        if body.len() + more.len() + chunk.len() > limit {
             return Err(too_large(format!("a body may have at most {limit} bytes: send less in one request")));
         }
-        body.extend_from_slice(&chunk);
+        // Most bodies come in one piece, which is not copied.
+        if body.is_empty() {
+            body = chunk;
+        } else {
+            more.extend_from_slice(&chunk);
+        }
     }
-    Ok(body.freeze())
+    if more.is_empty() {
+        return Ok(body);
+    }
+    Ok([body, more.freeze()].concat().into())
 }

@@ -1,7 +1,7 @@
 //! Prometheus metrics: one recorder for the process, read at `/metrics`.
 
 use actix_web::{HttpResponse, web};
-use metrics::{Unit, describe_gauge, describe_histogram};
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -19,6 +19,11 @@ pub fn install() {
             .install_recorder()
             .expect("no other metrics recorder is installed in this process");
         describe_histogram!("http_request_seconds", Unit::Seconds, "The duration of HTTP requests.");
+        describe_counter!(
+            "log_lines_dropped_total",
+            Unit::Count,
+            "Lines that were not logged, because standard output was read too slowly."
+        );
         describe_gauge!("ready", "1 while the dependency or worker `of` is ready, otherwise 0.");
         describe_gauge!(
             "ready_last_success_age_seconds",

@@ -56,7 +56,7 @@ fn read(input: impl Read, format: Option<BatchFormat>, grouping: Grouping) -> Ve
     memory::within(MAX_MEMORY_BYTES, || {
         let mut results = Vec::new();
         let mut next_row = 1;
-        let limits = BatchLimits { max_claim_bytes: MAX_CLAIM_BYTES, read: ReadLimits::default() };
+        let limits = BatchLimits { max_claim_bytes: MAX_CLAIM_BYTES, read: ReadLimits::default(), hashes: true };
         let ended = read_batch(input, format, grouping, limits, &mut |claim| {
             if let Some(SourceLocation::Rows(first, last)) = claim.location {
                 assert!(first == next_row && first <= last, "rows {first} to {last} come where {next_row} is the next");
@@ -66,7 +66,7 @@ fn read(input: impl Read, format: Option<BatchFormat>, grouping: Grouping) -> Ve
                 Ok(raw_claim) => judge(raw_claim),
                 Err(refusal) => is_short(&refusal.finding().message),
             }
-            results.push(format!("{:?} {} {}", claim.location, &claim.hash[..16], claim.raw_claim.is_ok()));
+            results.push(format!("{:?} {} {}", claim.location, &claim.hash.as_deref().unwrap_or_default()[..16], claim.raw_claim.is_ok()));
             if results.len() < ENOUGH_CLAIMS { Ok(()) } else { Err(()) }
         });
         results.push(match ended {

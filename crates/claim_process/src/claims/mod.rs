@@ -1,6 +1,7 @@
 //! The use cases: submitting, checking, voiding and reading claims, alone and in batches. They know the domain, the
 //! database and the outbox, and know no HTTP: any other way in can call them as `http` does.
 
+pub mod admission;
 pub mod batch;
 pub mod decision;
 mod idempotency;
@@ -10,5 +11,6 @@ pub mod queries;
 pub mod store;
 pub mod submission;
 pub mod submit;
+pub mod tally;
 pub mod void;
 pub mod writer;

@@ -1,8 +1,10 @@
 //! Submitting a claim: it is checked and, where nothing speaks against it, stored. The way is the same for a claim that comes
 //! alone and for one of a batch; what differs is how long each waits for the writer and for the database.
 
+use super::admission::Admission;
 use super::idempotency::answered_before;
 use super::submission::{IdempotencyKey, Origin, Submission, Submitted};
+use super::tally::Tally;
 use super::writer::{IngestQueue, NotStored};
 use crate::domain::finding::Finding;
 use crate::domain::identifiers::random_claim_id;
@@ -11,6 +13,7 @@ use crate::domain::rules::rule_set::{RuleSet, Validation};
 use jiff::Timestamp;
 use service_runtime::database_gate::{DatabaseGate, GateError};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// A claim that cannot be stored as it is.
 #[derive(Debug)]
@@ -66,12 +69,20 @@ pub struct Submitter {
     rules: Arc<RuleSet>,
     database: DatabaseGate,
     queue: IngestQueue,
+    admission: Admission,
+    tally: Tally,
 }
 
 impl Submitter {
-    /// Submits claims to the writer behind `queue`, and looks up known keys in `database`.
-    pub fn new(rules: Arc<RuleSet>, database: DatabaseGate, queue: IngestQueue) -> Self {
-        Self { rules, database, queue }
+    /// Submits claims to the writer behind `queue`, as many at once as `admission` allows, and looks up known keys in `database`.
+    pub fn new(
+        rules: Arc<RuleSet>,
+        database: DatabaseGate,
+        queue: IngestQueue,
+        admission: Admission,
+        tally: Tally,
+    ) -> Self {
+        Self { rules, database, queue, admission, tally }
     }
 
     /// Submits a claim and waits for what becomes of it. A request that was answered before has the same result again, also
@@ -85,26 +96,32 @@ impl Submitter {
         key: Option<IdempotencyKey>,
         origin: &Origin,
     ) -> Result<Submitted, SubmitError> {
+        let began = Instant::now();
         let result = match prepare(&self.rules, raw, key, origin) {
-            Ok(submission) => self.queue.submit(submission).await.map_err(SubmitError::from),
+            Ok(submission) => self.store(submission).await.map_err(SubmitError::from),
             Err(refused) => self.refuse(refused).await,
         };
+        self.tally.took(began.elapsed());
         match &result {
             Ok(Submitted::Accepted(claim)) => {
-                tracing::info!(
+                tracing::debug!(
                     claim_id = claim.row.claim_id.as_str(),
                     lines = claim.lines.len(),
                     "a claim was accepted"
                 );
-                metrics::counter!("claims_accepted_total").increment(1);
+                self.tally.accepted(1);
             }
-            Ok(Submitted::LikelyDuplicate { .. }) | Err(SubmitError::Refused(_)) => {
-                metrics::counter!("claims_refused_total").increment(1);
-            }
-            Ok(Submitted::Replayed(_) | Submitted::KeyReused | Submitted::ExternalIdTaken { .. })
-            | Err(SubmitError::LookUp(_) | SubmitError::NotStored(_)) => {}
+            Ok(Submitted::LikelyDuplicate { .. }) | Err(SubmitError::Refused(_)) => self.tally.refused(1),
+            Ok(Submitted::Replayed(_)) => self.tally.replayed(1),
+            Err(SubmitError::LookUp(_) | SubmitError::NotStored(_)) => self.tally.not_stored(),
+            Ok(Submitted::KeyReused | Submitted::ExternalIdTaken { .. }) => {}
         }
         result
+    }
+
+    async fn store(&self, submission: Submission) -> Result<Submitted, NotStored> {
+        let _place = self.admission.admit().ok_or(NotStored::QueueFull)?;
+        self.queue.submit(submission).await
     }
 
     async fn refuse(&self, Refused { findings, key }: Refused) -> Result<Submitted, SubmitError> {

@@ -4,6 +4,8 @@
 //! [`Field::aliases`].
 
 use convert_case::{Case, Casing};
+use std::cell::RefCell;
+use std::collections::HashMap;
 
 /// A field of a claim or of one of its lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -102,18 +104,62 @@ impl Field {
 
     /// The field that a sender's name means, if any.
     pub fn from_sent(name: &str) -> Option<Self> {
-        let folded = fold_short(name)?;
-        Self::ALL.into_iter().find(|field| field.name() == folded || field.aliases().contains(&folded.as_str()))
+        match Meaning::of(name) {
+            Meaning::Field(field) => Some(field),
+            Meaning::Lines | Meaning::Unknown => None,
+        }
     }
 }
 
-/// Whether a sender's name means the lines of a claim.
-pub fn means_lines(name: &str) -> bool {
-    fold_short(name).is_some_and(|folded| folded == "lines")
+/// What a sender's name means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Meaning {
+    /// A field.
+    Field(Field),
+    /// The lines of a claim.
+    Lines,
+    /// Nothing that is read.
+    Unknown,
 }
 
-fn fold_short(name: &str) -> Option<String> {
-    (name.len() <= LONGEST_NAME).then(|| fold(name))
+/// How many spellings are remembered. Senders use a few dozen; a sender that makes up names gets them folded each time.
+const MOST_SPELLINGS: usize = 1_024;
+
+thread_local! {
+    /// What each spelling means that was seen, because folding a name costs more than reading its value. None is longer than
+    /// [`LONGEST_NAME`].
+    static SPELLINGS: RefCell<HashMap<Box<str>, Meaning>> = RefCell::default();
+}
+
+impl Meaning {
+    /// What a sender's name means.
+    pub fn of(name: &str) -> Self {
+        if let Some(field) = Field::ALL.into_iter().find(|field| field.name() == name) {
+            return Self::Field(field);
+        }
+        if name.len() > LONGEST_NAME {
+            return Self::Unknown;
+        }
+        SPELLINGS.with_borrow_mut(|spellings| {
+            if let Some(meaning) = spellings.get(name) {
+                return *meaning;
+            }
+            if spellings.len() == MOST_SPELLINGS {
+                spellings.clear();
+            }
+            let meaning = Self::of_folded(&fold(name));
+            spellings.insert(name.into(), meaning);
+            meaning
+        })
+    }
+
+    fn of_folded(folded: &str) -> Self {
+        if folded == "lines" {
+            return Self::Lines;
+        }
+        let field = Field::ALL.into_iter().find(|field| field.name() == folded || field.aliases().contains(&folded));
+        field.map_or(Self::Unknown, Self::Field)
+    }
 }
 
 /// Folds a name into snake_case: `Plan/Group #`, `planGroup` and ` PLAN GROUP ` all become `plan_group`.
@@ -208,7 +254,7 @@ mod tests {
         assert_eq!(Field::from_sent("claim_reference"), Some(Field::ExternalClaimId));
         assert_eq!(Field::from_sent("tooth"), None);
         assert_eq!(Field::from_sent(""), None);
-        assert!(means_lines(" Lines:") && !means_lines("line"));
+        assert_eq!([" Lines:", "line"].map(Meaning::of), [Meaning::Lines, Meaning::Unknown]);
     }
 
     #[test]
@@ -218,7 +264,16 @@ mod tests {
         assert_eq!(Field::from_sent(&format!("{longest} ")), None);
         let long = " ".repeat(LONGEST_NAME);
         assert_eq!(Field::from_sent(&format!("npi{long}")), None);
-        assert!(!means_lines(&format!("lines{long}")));
+        assert_eq!(Meaning::of(&format!("lines{long}")), Meaning::Unknown);
+    }
+
+    #[test]
+    fn made_up_names_do_not_fill_the_memory_and_others_are_still_understood() {
+        for number in 0..3 * MOST_SPELLINGS {
+            assert_eq!(Meaning::of(&format!("column {number}")), Meaning::Unknown);
+            assert_eq!(Meaning::of("Plan/Group #"), Meaning::Field(Field::PlanGroup));
+        }
+        assert!(SPELLINGS.with_borrow(HashMap::len) <= MOST_SPELLINGS);
     }
 
     #[test]

@@ -109,16 +109,21 @@ pub(in crate::domain) struct Findings {
 impl Findings {
     /// Adds a finding.
     pub fn note(&mut self, finding: Finding) {
-        self.note_with(|| finding);
-    }
-
-    /// Adds a finding that is built only if it is kept.
-    pub fn note_with(&mut self, finding: impl FnOnce() -> Finding) {
-        if self.kept.len() < Limits::MOST_FINDINGS {
-            self.kept.push(finding());
+        if self.has_room() {
+            self.kept.push(finding);
         } else {
             self.more += 1;
         }
+    }
+
+    /// Whether another finding is kept, and not only counted.
+    pub fn has_room(&self) -> bool {
+        self.kept.len() < Limits::MOST_FINDINGS
+    }
+
+    /// Counts a finding that was not built, because it would not be kept.
+    pub fn count_one_more(&mut self) {
+        self.more += 1;
     }
 
     /// Line and field of each finding with this code.

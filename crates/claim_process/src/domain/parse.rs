@@ -6,7 +6,7 @@ use super::finding::Finding;
 use super::identifiers::{Identifier, ProcedureCode, Quadrant};
 use super::limits::Limits;
 use super::partial_claim::{PartialClaim, PartialLine};
-use super::raw_claim::{RawClaim, RawFields};
+use super::raw_claim::RawClaim;
 use super::rules::parse_errors::{self, REQUIRED};
 use super::rules::rule::Rule;
 use super::service_date::ServiceDate;
@@ -18,8 +18,11 @@ use std::collections::HashSet;
 /// Parses a claim. The findings come line by line, and within a line in the order of [`Field::ALL`].
 pub(super) fn parse(raw: &RawClaim, limits: &Limits) -> (PartialClaim, Vec<Finding>) {
     let mut parser = Parser { raw, limits, malformed: Malformed::of(raw), findings: Vec::new() };
-    let external_claim_id = parser.optional(None, &raw.header, Field::ExternalClaimId);
-    let lines = raw.lines.iter().enumerate().map(|(index, line)| parser.line(index + 1, &line.fields)).collect();
+    let external_claim_id = parser.optional(None, Field::ExternalClaimId);
+    let mut lines: Vec<PartialLine> = Vec::with_capacity(raw.line_count());
+    for line in 1..=raw.line_count() {
+        lines.push(parser.line(line, lines.last()));
+    }
     (PartialClaim { external_claim_id, lines }, parser.findings)
 }
 
@@ -116,8 +119,8 @@ struct Parser<'a> {
 }
 
 impl Parser<'_> {
-    /// The fields are parsed in the order in which findings are listed.
-    fn line(&mut self, line: usize, sent: &RawFields) -> PartialLine {
+    /// The fields are parsed in the order in which findings are listed. `before` is the line before.
+    fn line(&mut self, line: usize, before: Option<&PartialLine>) -> PartialLine {
         const DATE: &str = "is required: write a date, as in 2018-03-28";
         const PROCEDURE: &str = "is required: write a procedure code, as in D0180";
         const PLAN: &str = "is required: write the plan or group number, as in GRP-1000";
@@ -126,28 +129,64 @@ impl Parser<'_> {
         const FEE: &str = "is required: write an amount, as in 100.00";
         const SHARE: &str = "is required: write an amount, as in 0.00";
         PartialLine {
-            service_date: self.required(line, sent, Field::ServiceDate, DATE),
-            submitted_procedure: self.required(line, sent, Field::SubmittedProcedure, PROCEDURE),
-            quadrant: self.optional(Some(line), sent, Field::Quadrant),
-            plan_group: self.required(line, sent, Field::PlanGroup, PLAN),
-            subscriber_id: self.required(line, sent, Field::SubscriberId, SUBSCRIBER),
-            provider_npi: self.required(line, sent, Field::ProviderNpi, NPI),
-            provider_fees: self.required(line, sent, Field::ProviderFees, FEE),
-            allowed_fees: self.required(line, sent, Field::AllowedFees, FEE),
-            member_coinsurance: self.required(line, sent, Field::MemberCoinsurance, SHARE),
-            member_copay: self.required(line, sent, Field::MemberCopay, SHARE),
+            service_date: self.mostly_repeated(
+                line,
+                Field::ServiceDate,
+                DATE,
+                before.and_then(|line| line.service_date.as_ref()),
+            ),
+            submitted_procedure: self.required(line, Field::SubmittedProcedure, PROCEDURE),
+            quadrant: self.optional(Some(line), Field::Quadrant),
+            plan_group: self.mostly_repeated(
+                line,
+                Field::PlanGroup,
+                PLAN,
+                before.and_then(|line| line.plan_group.as_ref()),
+            ),
+            subscriber_id: self.mostly_repeated(
+                line,
+                Field::SubscriberId,
+                SUBSCRIBER,
+                before.and_then(|line| line.subscriber_id.as_ref()),
+            ),
+            provider_npi: self.mostly_repeated(
+                line,
+                Field::ProviderNpi,
+                NPI,
+                before.and_then(|line| line.provider_npi.as_ref()),
+            ),
+            provider_fees: self.required(line, Field::ProviderFees, FEE),
+            allowed_fees: self.required(line, Field::AllowedFees, FEE),
+            member_coinsurance: self.required(line, Field::MemberCoinsurance, SHARE),
+            member_copay: self.required(line, Field::MemberCopay, SHARE),
         }
     }
 
-    fn required<T: FieldValue>(&mut self, line: usize, sent: &RawFields, field: Field, hint: &str) -> Option<T> {
-        if sent.text(field).is_none() && !self.malformed.has(line, field) {
+    /// A field that the lines of a claim mostly have in common. What is written as in the line before has its value.
+    fn mostly_repeated<T: FieldValue + Clone>(
+        &mut self,
+        line: usize,
+        field: Field,
+        hint: &str,
+        before: Option<&T>,
+    ) -> Option<T> {
+        match before {
+            Some(value) if self.raw.text(Some(line), field) == self.raw.text(Some(line - 1), field) => {
+                Some(value.clone())
+            }
+            _ => self.required(line, field, hint),
+        }
+    }
+
+    fn required<T: FieldValue>(&mut self, line: usize, field: Field, hint: &str) -> Option<T> {
+        if self.raw.text(Some(line), field).is_none() && !self.malformed.has(line, field) {
             self.findings.push(self.raw.finding(Some(line), field, &REQUIRED, hint.to_owned()));
         }
-        self.optional(Some(line), sent, field)
+        self.optional(Some(line), field)
     }
 
-    fn optional<T: FieldValue>(&mut self, line: Option<usize>, sent: &RawFields, field: Field) -> Option<T> {
-        match T::parse(sent.text(field)?, self.limits) {
+    fn optional<T: FieldValue>(&mut self, line: Option<usize>, field: Field) -> Option<T> {
+        match T::parse(self.raw.text(line, field)?, self.limits) {
             Ok(value) => Some(value),
             Err(ParseError { value, rule, message }) => {
                 self.findings.push(self.raw.finding(line, field, rule, message.into_owned()));

@@ -68,7 +68,7 @@ impl PartialLine {
     pub fn finish(&self) -> Option<Line> {
         Some(Line {
             service_date: self.service_date?,
-            submitted_procedure: self.submitted_procedure.clone()?,
+            submitted_procedure: self.submitted_procedure?,
             quadrant: self.quadrant,
             provider_fees: self.provider_fees?,
             allowed_fees: self.allowed_fees?,

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use jiff::civil::{Date, Time};
 use jiff::tz::Offset;
 use std::fmt;
+use std::ops::RangeInclusive;
 
 /// The day on which a service was rendered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,13 +32,17 @@ impl ServiceDate {
         if let Some(time) = time {
             check_time(time)?;
         }
-        let format = match (date.matches('/').count(), date.matches('-').count()) {
-            (0, 2) if has_widths(date, '-', [4..=4, 1..=2, 1..=2]) => "%Y-%m-%d",
-            (2, 0) if has_widths(date, '/', [1..=2, 1..=2, 4..=4]) => "%m/%d/%Y",
-            (2, 0) if has_widths(date, '/', [1..=2, 1..=2, 2..=2]) => "%m/%d/%y",
-            _ => return Err(NotADate),
+        let (year, month, day) = if let Some([year, month, day]) = numbers(date, '-', [4..=4, 1..=2, 1..=2]) {
+            (year, month, day)
+        } else if let Some([month, day, year]) = numbers(date, '/', [1..=2, 1..=2, 4..=4]) {
+            (year, month, day)
+        } else if let Some([month, day, year]) = numbers(date, '/', [1..=2, 1..=2, 2..=2]) {
+            (if year < 69 { 2000 + year } else { 1900 + year }, month, day)
+        } else {
+            return Err(NotADate);
         };
-        Date::strptime(format, date).map(Self).map_err(|_| NotADate)
+        let [month, day] = [month, day].map(|number| i8::try_from(number).map_err(|_| NotADate));
+        Date::new(year, month?, day?).map(Self).map_err(|_| NotADate)
     }
 
     /// The latest calendar day anywhere on Earth at this moment: clocks go up to 14 hours ahead of UTC.
@@ -51,10 +56,17 @@ impl ServiceDate {
     }
 }
 
-fn has_widths(date: &str, separator: char, widths: [std::ops::RangeInclusive<usize>; 3]) -> bool {
-    date.split(separator)
-        .zip(widths)
-        .all(|(part, width)| width.contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit()))
+/// The three numbers of a date, with as many digits as these.
+fn numbers(date: &str, separator: char, widths: [RangeInclusive<usize>; 3]) -> Option<[i16; 3]> {
+    let mut parts = date.split(separator);
+    let mut numbers = [0; 3];
+    for (number, width) in numbers.iter_mut().zip(widths) {
+        let part = parts.next().filter(|part| width.contains(&part.len()))?;
+        *number = part
+            .bytes()
+            .try_fold(0, |number, byte| byte.is_ascii_digit().then(|| number * 10 + i16::from(byte - b'0')))?;
+    }
+    parts.next().is_none().then_some(numbers)
 }
 
 fn check_time(time: &str) -> Result<(), NotADate> {

@@ -1,6 +1,7 @@
 //! The body of a batch on its way from the socket to the thread that reads it: a few pieces at a time, so that a sender
 //! that is faster than the database has to wait.
 
+use crate::claims::batch::BatchBody;
 use crate::settings::BatchSettings;
 use actix_multipart::Multipart;
 use actix_web::http::header::HeaderMap;
@@ -30,6 +31,12 @@ pub(super) struct Body {
     pieces: mpsc::Receiver<Piece>,
     current: Bytes,
     ended: bool,
+}
+
+impl BatchBody for Body {
+    fn would_wait(&mut self) -> bool {
+        self.current.is_empty() && !self.ended && self.pieces.is_empty() && !self.pieces.is_closed()
+    }
 }
 
 impl Read for Body {

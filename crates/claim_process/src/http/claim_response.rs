@@ -8,7 +8,7 @@ use crate::domain::timeline::TimelineEvent;
 use crate::domain::transition::Status;
 use claim_events::Cents;
 use claim_events::{Cause, Compensation, OutcomeKind, PaymentEvent, Step, rfc3339};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use service_runtime::api::{Money, Time};
 use utoipa::ToSchema;
 
@@ -30,7 +30,7 @@ pub(super) struct ClaimResponse {
     subscriber_id: String,
     provider_npi: String,
     #[schema(value_type = Money)]
-    net_fee: String,
+    net_fee: Amount,
     #[schema(value_type = Time)]
     submitted_at: String,
     lines: Vec<LineResponse>,
@@ -42,6 +42,15 @@ pub(super) struct ClaimResponse {
     timeline: Vec<TimelineResponse>,
 }
 
+/// Money as the API shows it. It becomes text where the response is written: a claim of four lines has twenty-one amounts.
+struct Amount(Cents);
+
+impl Serialize for Amount {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
 #[derive(Serialize, ToSchema)]
 struct LineResponse {
     line: i64,
@@ -50,15 +59,15 @@ struct LineResponse {
     submitted_procedure: String,
     quadrant: Option<String>,
     #[schema(value_type = Money)]
-    provider_fees: String,
+    provider_fees: Amount,
     #[schema(value_type = Money)]
-    allowed_fees: String,
+    allowed_fees: Amount,
     #[schema(value_type = Money)]
-    member_coinsurance: String,
+    member_coinsurance: Amount,
     #[schema(value_type = Money)]
-    member_copay: String,
+    member_copay: Amount,
     #[schema(value_type = Money)]
-    net_fee: String,
+    net_fee: Amount,
 }
 
 /// A claim as it would be stored.
@@ -68,7 +77,8 @@ pub(super) struct ClaimPreview {
     plan_group: String,
     subscriber_id: String,
     provider_npi: String,
-    net_fee: String,
+    #[schema(value_type = String)]
+    net_fee: Amount,
     lines: Vec<LineResponse>,
 }
 
@@ -100,7 +110,7 @@ struct OutcomeResponse {
 enum Detail {
     Settled {
         #[schema(value_type = Money)]
-        amount: String,
+        amount: Amount,
     },
     Unwound {
         cause: Cause,
@@ -137,7 +147,7 @@ impl From<StoredClaim> for ClaimResponse {
             plan_group: row.plan_group,
             subscriber_id: row.subscriber_id,
             provider_npi: row.provider_npi.to_string(),
-            net_fee: row.net_fee_cents.to_string(),
+            net_fee: Amount(row.net_fee_cents),
             submitted_at,
             lines: lines.into_iter().map(LineResponse::from).collect(),
             warnings,
@@ -154,7 +164,7 @@ impl From<&Claim> for ClaimPreview {
             plan_group: claim.plan_group.as_str().to_owned(),
             subscriber_id: claim.subscriber_id.as_str().to_owned(),
             provider_npi: claim.provider_npi.as_str().to_owned(),
-            net_fee: claim.net_fee().to_string(),
+            net_fee: Amount(claim.net_fee()),
             lines: claim.lines.iter().zip(1..).map(|(line, number)| LineResponse::of(line, number)).collect(),
         }
     }
@@ -168,11 +178,11 @@ impl LineResponse {
             service_date: line.service_date.to_string(),
             submitted_procedure: line.submitted_procedure.as_str().to_owned(),
             quadrant: line.quadrant.map(|quadrant| quadrant.as_str().to_owned()),
-            provider_fees: line.provider_fees.to_string(),
-            allowed_fees: line.allowed_fees.to_string(),
-            member_coinsurance: line.member_coinsurance.to_string(),
-            member_copay: line.member_copay.to_string(),
-            net_fee: line.net_fee().to_string(),
+            provider_fees: Amount(line.provider_fees),
+            allowed_fees: Amount(line.allowed_fees),
+            member_coinsurance: Amount(line.member_coinsurance),
+            member_copay: Amount(line.member_copay),
+            net_fee: Amount(line.net_fee()),
         }
     }
 }
@@ -184,11 +194,11 @@ impl From<LineRow> for LineResponse {
             service_date: row.service_date,
             submitted_procedure: row.submitted_procedure,
             quadrant: row.quadrant,
-            provider_fees: Cents(row.provider_fees_cents).to_string(),
-            allowed_fees: Cents(row.allowed_fees_cents).to_string(),
-            member_coinsurance: Cents(row.member_coinsurance_cents).to_string(),
-            member_copay: Cents(row.member_copay_cents).to_string(),
-            net_fee: Cents(row.net_fee_cents).to_string(),
+            provider_fees: Amount(Cents(row.provider_fees_cents)),
+            allowed_fees: Amount(Cents(row.allowed_fees_cents)),
+            member_coinsurance: Amount(Cents(row.member_coinsurance_cents)),
+            member_copay: Amount(Cents(row.member_copay_cents)),
+            net_fee: Amount(Cents(row.net_fee_cents)),
         }
     }
 }
@@ -198,7 +208,7 @@ fn outcome(claim: &StoredClaim) -> Option<OutcomeResponse> {
     let event = stored.event()?;
     let kind = event.kind();
     let detail = match event {
-        PaymentEvent::Settled(settled) => Detail::Settled { amount: Cents(settled.amount_cents).to_string() },
+        PaymentEvent::Settled(settled) => Detail::Settled { amount: Amount(Cents(settled.amount_cents)) },
         PaymentEvent::Unwound(unwound) => Detail::Unwound {
             cause: unwound.cause,
             failed_step: unwound.failed_step,

@@ -19,7 +19,7 @@ mod top_providers;
 mod validate_claim;
 mod void_claim;
 
-use crate::settings::Settings;
+use crate::settings::{RateLimitSettings, Settings};
 use rate_limit::ClientLimit;
 use service_runtime::api::{Documented, Routes};
 use service_runtime::client_address::Clients;
@@ -36,9 +36,10 @@ impl Limits {
     /// The limits that the settings name.
     pub fn new(settings: &Settings) -> Self {
         let clients = Clients::behind(&settings.proxies);
+        let RateLimitSettings { writes_per_minute, limit_loopback, top_providers_per_minute } = settings.rate_limit;
         Self {
-            top_providers: ClientLimit::per_minute(settings.rate_limit.top_providers_per_minute, &clients),
-            writes: ClientLimit::per_minute(settings.rate_limit.writes_per_minute, &clients),
+            top_providers: ClientLimit::per_minute(top_providers_per_minute, true, &clients),
+            writes: ClientLimit::per_minute(writes_per_minute, limit_loopback, &clients),
         }
     }
 

@@ -1,4 +1,5 @@
-//! Limits how often one client may ask (actix-governor), and says in each answer what is left. Counted per instance.
+//! Limits how often one client may send requests (actix-governor), and reports in each response what is left. Counted per
+//! instance.
 
 use actix_governor::governor::NotUntil;
 use actix_governor::governor::clock::{Clock, DefaultClock, QuantaInstant};
@@ -20,26 +21,28 @@ const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 /// What actix-governor tells, under names of its own.
 const REMAINING_HERE: &str = "x-ratelimit-remaining";
 const LIMIT_HERE: &str = "x-ratelimit-limit";
+const EXEMPT_HERE: &str = "x-ratelimit-whitelisted";
 
 /// A limit of so many requests a minute for each client, shared by all workers of a process and all routes it is put
 /// around.
 #[derive(Debug, Clone)]
 pub struct ClientLimit {
     per_minute: u32,
-    config: GovernorConfig<ByAddress, StateInformationMiddleware>,
+    config: GovernorConfig<ByClient, StateInformationMiddleware>,
 }
 
 impl ClientLimit {
-    /// `per_minute` requests, which may come all at once; then one for each such part of a minute.
+    /// `per_minute` requests, which may come all at once; then one for each such part of a minute. `limits_loopback`: also
+    /// for clients with a loopback address.
     ///
     /// # Panics
     /// When `per_minute` is 0, which the settings refuse.
-    pub fn per_minute(per_minute: u32, clients: &Clients) -> Self {
+    pub fn per_minute(per_minute: u32, limits_loopback: bool, clients: &Clients) -> Self {
         let config = GovernorConfigBuilder::default()
             .period(pause(per_minute))
             .burst_size(per_minute)
             .use_headers()
-            .key_extractor(ByAddress { clients: clients.clone() })
+            .key_extractor(ByClient { clients: clients.clone(), limits_loopback })
             .finish()
             .expect("a limit of at least one request a minute is valid");
         Self { per_minute, config }
@@ -51,10 +54,10 @@ impl ClientLimit {
         let say_what_is_left = move |request: ServiceRequest, next: Next<_>| async move {
             let mut answer = next.call(request).await?;
             let headers = answer.headers_mut();
-            let remaining = headers.get(REMAINING_HERE).and_then(|value| value.to_str().ok()?.parse().ok());
-            headers.remove(REMAINING_HERE);
+            let is_exempt = headers.remove(EXEMPT_HERE).next().is_some();
+            let remaining = headers.remove(REMAINING_HERE).next().and_then(|value| value.to_str().ok()?.parse().ok());
             headers.remove(LIMIT_HERE);
-            say(headers, per_minute, remaining.unwrap_or(0));
+            say(headers, per_minute, if is_exempt { per_minute } else { remaining.unwrap_or(0) });
             Ok(answer)
         };
         route.wrap(Governor::new(&self.config)).wrap(from_fn(say_what_is_left))
@@ -81,16 +84,31 @@ fn say(headers: &mut HeaderMap, per_minute: u32, remaining: u32) {
 
 /// Tells clients apart by their addresses.
 #[derive(Debug, Clone)]
-struct ByAddress {
+struct ByClient {
     clients: Clients,
+    limits_loopback: bool,
 }
 
-impl KeyExtractor for ByAddress {
-    type Key = IpAddr;
+/// A client, as far as limits tell it from others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Client {
+    /// It runs on this machine, and is not limited.
+    Exempt,
+    /// It connects from there.
+    At(IpAddr),
+}
+
+impl KeyExtractor for ByClient {
+    type Key = Client;
     type KeyExtractionError = Problem;
 
-    fn extract(&self, request: &ServiceRequest) -> Result<IpAddr, Problem> {
-        self.clients.client_of(request)
+    fn extract(&self, request: &ServiceRequest) -> Result<Client, Problem> {
+        let is_exempt = !self.limits_loopback && self.clients.address_of(request.request())?.is_loopback();
+        Ok(if is_exempt { Client::Exempt } else { Client::At(self.clients.client_of(request)?) })
+    }
+
+    fn whitelisted_keys(&self) -> Vec<Client> {
+        vec![Client::Exempt]
     }
 
     fn exceed_rate_limit_response(&self, refusal: &NotUntil<QuantaInstant>, _: HttpResponseBuilder) -> HttpResponse {

@@ -2,10 +2,9 @@
 //! whichever the row of names has most of. Blank rows are skipped.
 
 use super::csv_watch::{CsvTrouble, CsvWatch};
-use super::{Malformed, Place, ReadLimits, note_repeated, note_unknown, printable, take_external_claim_id};
+use super::{Malformed, ReadLimits, finding, note_repeated, note_unknown, printable, take_external_claim_id};
 use crate::domain::field::Field;
-use crate::domain::finding::SentAs;
-use crate::domain::raw_claim::{RawClaim, RawLine};
+use crate::domain::raw_claim::RawClaim;
 use crate::domain::rules::parse_errors;
 use ::csv::{ByteRecord, Reader, ReaderBuilder};
 use std::io::Read;
@@ -35,7 +34,7 @@ pub fn read_csv(body: &[u8], limits: ReadLimits) -> Result<RawClaim, Malformed> 
             Ok(true) => columns.add_row(&mut raw_claim, &record),
             Err(error) => {
                 let trouble = CsvTrouble::of(error).map_err(|_| Malformed("the CSV cannot be read".to_owned()))?;
-                let line = Some(raw_claim.lines.len() + 1);
+                let line = Some(raw_claim.line_count() + 1);
                 trouble.note_in(&mut raw_claim, line);
                 return Ok(raw_claim);
             }
@@ -141,27 +140,28 @@ impl Columns {
 
     /// Adds the findings about the columns to a claim.
     pub fn note_in(&self, raw_claim: &mut RawClaim) {
-        let place = Place { line: None, pointer: None };
         for note in &self.notes {
             match note {
                 Note::Unknown(number, name) if name.is_empty() => {
-                    note_unknown(raw_claim, &place, &format!("column {number}"), "has no name");
+                    note_unknown(raw_claim, None, &format!("column {number}"), "has no name");
                 }
                 Note::Unknown(number, name) => {
                     note_unknown(
                         raw_claim,
-                        &place,
+                        None,
                         name,
                         &format!("is column {number}, which is not a field of a claim,"),
                     );
                 }
                 Note::Repeated(field, [first, second], columns) => {
-                    note_repeated(raw_claim, &place, *field, [first, second], Some(*columns));
+                    note_repeated(raw_claim, None, *field, [first, second], Some(*columns));
                 }
                 // Once, and not for each row.
                 Note::Missing(field) => {
                     let message = "is required, and the CSV has no column for it: add one with this name".to_owned();
-                    raw_claim.note_malformed(place.finding(field.name(), field.name(), &parse_errors::REQUIRED, message));
+                    let missing =
+                        finding(raw_claim, None, field.name(), field.name(), &parse_errors::REQUIRED, message);
+                    raw_claim.note_malformed(missing);
                 }
             }
         }
@@ -195,36 +195,33 @@ impl Columns {
 
     /// Adds a row to a claim, as its next line. A ragged row becomes an empty line.
     pub fn add_row(&self, raw_claim: &mut RawClaim, record: &ByteRecord) {
-        let mut line = RawLine::at(None);
-        let place = Place { line: Some(raw_claim.lines.len() + 1), pointer: None };
+        let line = raw_claim.begin_line();
         if self.is_ragged(record) {
             let message = format!(
                 "has {} columns where the first row names {}: check its separators and quotes",
                 record.len(),
                 self.count
             );
-            raw_claim.note_malformed(place.finding("row", "row", &parse_errors::RAGGED_ROW, message));
-            raw_claim.lines.push(line);
+            raw_claim.note_malformed(finding(raw_claim, Some(line), "row", "row", &parse_errors::RAGGED_ROW, message));
             return;
         }
         for (cell, column) in record.iter().zip(&self.fields) {
             let Some((field, name)) = column else { continue };
-            let sent_as = SentAs { name: name.clone(), pointer: None };
             let Ok(cell) = std::str::from_utf8(cell) else {
                 let message = "is not UTF-8 text: save the file as UTF-8".to_owned();
-                raw_claim.note_malformed(place.finding(field.name(), name, &parse_errors::NOT_TEXT, message));
+                let not_text = finding(raw_claim, Some(line), field.name(), name, &parse_errors::NOT_TEXT, message);
+                raw_claim.note_malformed(not_text);
                 continue;
             };
-            if self.limits.refuse_long(raw_claim, &place, *field, name, cell) {
+            if self.limits.refuse_long(raw_claim, Some(line), *field, name, cell) {
                 continue;
             }
             if *field == Field::ExternalClaimId {
-                take_external_claim_id(raw_claim, &place, cell, sent_as);
+                take_external_claim_id(raw_claim, Some(line), cell, name);
             } else {
-                line.fields.set(*field, cell, sent_as);
+                raw_claim.set(Some(line), *field, cell, name);
             }
         }
-        raw_claim.lines.push(line);
     }
 }
 

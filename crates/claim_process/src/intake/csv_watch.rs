@@ -1,7 +1,7 @@
 //! What the csv crate does not report of its input: a quote that is never closed, a record that grows without end, and the
 //! line at which a record begins. (The crate counts the blank lines before a record as part of it.)
 
-use super::Place;
+use super::finding;
 use crate::domain::raw_claim::RawClaim;
 use crate::domain::rules::parse_errors;
 use std::collections::VecDeque;
@@ -21,8 +21,14 @@ pub(super) enum CsvTrouble {
 impl CsvTrouble {
     /// Adds a finding for an unclosed quote to the claim it broke, at its `line`.
     pub fn note_in(self, raw_claim: &mut RawClaim, line: Option<usize>) {
-        let place = Place { line, pointer: None };
-        raw_claim.note_malformed(place.finding("row", "row", &parse_errors::UNCLOSED_QUOTE, self.to_string()));
+        raw_claim.note_malformed(finding(
+            raw_claim,
+            line,
+            "row",
+            "row",
+            &parse_errors::UNCLOSED_QUOTE,
+            self.to_string(),
+        ));
     }
 
     /// The trouble behind an error of the csv crate.

@@ -38,46 +38,56 @@ impl Default for ReadLimits {
 
 impl ReadLimits {
     /// Adds a finding for a value that is too long; returns whether it is.
-    fn refuse_long(&self, raw_claim: &mut RawClaim, place: &Place, field: Field, name: &str, value: &str) -> bool {
+    fn refuse_long(
+        &self,
+        raw_claim: &mut RawClaim,
+        line: Option<usize>,
+        field: Field,
+        name: &str,
+        value: &str,
+    ) -> bool {
         let is_long = value.len() > self.max_value_bytes;
         if is_long {
             let message = format!("has more than {} bytes: shorten it, or leave it out", self.max_value_bytes);
-            raw_claim.note_malformed(place.finding(field.name(), name, &parse_errors::VALUE_LENGTH, message));
+            raw_claim.note_malformed(finding(
+                raw_claim,
+                line,
+                field.name(),
+                name,
+                &parse_errors::VALUE_LENGTH,
+                message,
+            ));
         }
         is_long
     }
 }
 
-/// The longest name of an unknown field that a warning echoes, in characters; a pointer does not echo a longer one either.
+/// The longest name of an unknown field that a warning echoes, in characters.
 const LONGEST_ECHOED_NAME: usize = 64;
 
-/// The place of a name or value in a claim.
-#[derive(Debug, Clone)]
-struct Place {
+/// A finding about what was sent with this name in a line, or with `None` for the claim.
+fn finding(
+    raw_claim: &RawClaim,
     line: Option<usize>,
-    pointer: Option<String>,
-}
-
-impl Place {
-    fn finding(&self, field: &str, name: &str, rule: &Rule, message: String) -> Finding {
-        let sent_as = SentAs { name: printable(name), pointer: self.pointer.clone() };
-        Finding::new(rule, self.line, field, sent_as, message)
-    }
+    field: &str,
+    name: &str,
+    rule: &Rule,
+    message: String,
+) -> Finding {
+    let sent_as = SentAs { name: printable(name), pointer: raw_claim.pointer(line, name) };
+    Finding::new(rule, line, field, sent_as, message)
 }
 
 /// Stores the sender's own id for the claim, which may be sent in any of its lines. A blank one is ignored, and one that
 /// differs from an earlier one is a contradiction.
-fn take_external_claim_id(raw_claim: &mut RawClaim, place: &Place, text: &str, sent_as: SentAs) {
+fn take_external_claim_id(raw_claim: &mut RawClaim, line: Option<usize>, text: &str, name: &str) {
     let field = Field::ExternalClaimId;
-    if raw_claim.header.contradicts(field, text) {
-        raw_claim.note_malformed(place.finding(
-            field.name(),
-            &sent_as.name,
-            &parse_errors::CONTRADICTION,
-            CONTRADICTS.to_owned(),
-        ));
-    } else if !text.trim().is_empty() || raw_claim.header.sent_as(field).is_none() {
-        raw_claim.header.set(field, text, sent_as);
+    let (earlier, text) = (raw_claim.header_text(field), text.trim());
+    if !text.is_empty() && earlier.is_some_and(|earlier| !earlier.is_empty() && earlier != text) {
+        let message = CONTRADICTS.to_owned();
+        raw_claim.note_malformed(finding(raw_claim, line, field.name(), name, &parse_errors::CONTRADICTION, message));
+    } else if !text.is_empty() || earlier.is_none() {
+        raw_claim.set_in_header(line, field, text, name);
     }
 }
 
@@ -89,27 +99,33 @@ const NOT_A_FIELD: &str = "is not a field of a claim";
 
 /// Adds a warning that an unknown field was ignored, and why. Only the first warning of a claim lists the known fields,
 /// because an export may have many other columns.
-fn note_unknown(raw_claim: &mut RawClaim, place: &Place, name: &str, why: &str) {
+fn note_unknown(raw_claim: &mut RawClaim, line: Option<usize>, name: &str, why: &str) {
     let is_first = !raw_claim.has_unknown_field();
-    raw_claim.note_ignored(|| {
+    raw_claim.note_ignored(|raw_claim| {
         let mut message = format!("{why} and was ignored");
         if is_first {
             let known: Vec<&str> = Field::ALL.into_iter().map(Field::name).collect();
             message = format!("{message}; the fields are {}", known.join(", "));
         }
-        place.finding(&printable(name), &printable(name), &parse_errors::UNKNOWN_FIELD, message)
+        finding(raw_claim, line, &printable(name), name, &parse_errors::UNKNOWN_FIELD, message)
     });
 }
 
 /// Adds a finding for a field that was sent twice, under two names; for a CSV with the numbers of its columns.
-fn note_repeated(raw_claim: &mut RawClaim, place: &Place, field: Field, names: [&str; 2], columns: Option<[usize; 2]>) {
+fn note_repeated(
+    raw_claim: &mut RawClaim,
+    line: Option<usize>,
+    field: Field,
+    names: [&str; 2],
+    columns: Option<[usize; 2]>,
+) {
     let [first, second] = names.map(printable);
     let twice = match columns {
         Some([one, other]) => format!("as '{first}' in column {one} and as '{second}' in column {other}"),
         None => format!("as '{first}' and as '{second}'"),
     };
     let message = format!("is sent twice, {twice}: send it once");
-    raw_claim.note_malformed(place.finding(field.name(), names[1], &parse_errors::SENT_TWICE, message));
+    raw_claim.note_malformed(finding(raw_claim, line, field.name(), names[1], &parse_errors::SENT_TWICE, message));
 }
 
 /// A sender's name for a field, short and without control characters.

@@ -179,7 +179,7 @@ fn each_claim_of_a_csv_has_the_file_line_at_which_it_begins() {
         row_of("2/30/18", "3", "1.00").trim_end(),
     );
     for bytes in [1, 7, 10_000] {
-        let limits = BatchLimits { max_claim_bytes: 10_000, read: ReadLimits::default() };
+        let limits = BatchLimits { max_claim_bytes: 10_000, read: ReadLimits::default(), hashes: true };
         let mut lines = Vec::new();
         let pieces = InPieces { text: csv.as_bytes(), bytes };
         read_batch(pieces, Some(BatchFormat::Csv), Grouping::Row, limits, &mut |claim| {
@@ -253,7 +253,7 @@ fn in_any_order_of_rows_a_claim_is_accepted_exactly_if_no_row_beside_it_may_be_i
             let rows: Vec<Row> =
                 (0..length).map(|place| Row::ALL[number / Row::ALL.len().pow(place) % Row::ALL.len()]).collect();
             let csv = NAMES.to_owned() + &rows.iter().map(|row| row.text()).collect::<String>();
-            let limits = BatchLimits { max_claim_bytes: 10_000, read: ReadLimits::default() };
+            let limits = BatchLimits { max_claim_bytes: 10_000, read: ReadLimits::default(), hashes: true };
             let mut next = 0;
             read_batch(csv.as_bytes(), Some(BatchFormat::Csv), Grouping::Claim, limits, &mut |claim| {
                 let Some(SourceLocation::Rows(first, last)) = claim.location else { panic!("a claim of no rows") };

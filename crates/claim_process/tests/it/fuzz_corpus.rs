@@ -40,7 +40,7 @@ fn read_by_all(input: &[u8]) {
     for batch in [input, input.get(1..).unwrap_or_default()] {
         for format in FORMATS {
             for grouping in [Grouping::Claim, Grouping::Row] {
-                let limits = BatchLimits { max_claim_bytes: 1024, read: ReadLimits::default() };
+                let limits = BatchLimits { max_claim_bytes: 1024, read: ReadLimits::default(), hashes: true };
                 let mut before = 0;
                 let _ = read_batch(batch, format, grouping, limits, &mut |claim| {
                     claim.raw_claim.iter().for_each(judge);

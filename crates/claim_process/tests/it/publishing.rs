@@ -23,11 +23,16 @@ on_both_databases! {
             |settings| kafka.configure(settings),
             async |service| {
                 let request = service.claims().header("content-type", "text/csv").header("x-request-id", "request-1");
+                let (trace, caller) = ("00-4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
+                let request = request.header("traceparent", format!("{trace}-{caller}-01"));
                 let answer = Answer::of(request.body(REAL_CLAIM)).await;
                 assert_eq!(answer.status, 201, "{}", answer.body);
                 let id = answer.body["id"].as_str().unwrap();
-                let published = kafka.published(1).await.remove(0);
+                let mut published = kafka.published(1).await.remove(0);
                 assert_eq!(published.key, id);
+                let (name, traceparent) = published.headers.pop().unwrap();
+                assert!(name == "traceparent" && traceparent.starts_with(trace), "{name} {traceparent}");
+                assert!(!traceparent.contains(caller), "the request is a span of its own: {traceparent}");
                 let expected = [
                     ("ce_specversion", "1.0"),
                     ("ce_id", &format!("{id}.claim.submitted.1")),

@@ -74,7 +74,10 @@ fn all_that_changes_something_shares_a_limit_and_refusals_count() {
     let database = TestDatabase::sqlite();
     with_settings(
         &database,
-        |settings| settings.rate_limit.writes_per_minute = 4,
+        |settings| {
+            settings.rate_limit.writes_per_minute = 4;
+            settings.rate_limit.limit_loopback = true;
+        },
         async |service| {
             let id = service.accepted(&claim(PROVIDERS[0], "1.00")).await;
             let refused = service.post(&json!({"lines": []})).await;
@@ -102,6 +105,30 @@ fn all_that_changes_something_shares_a_limit_and_refusals_count() {
             assert_eq!(service.get("/v1/dead-letters").await.status, 200);
         },
     );
+}
+
+#[test]
+fn a_sender_on_this_machine_is_not_limited_and_one_behind_a_proxy_on_it_is() {
+    let database = TestDatabase::sqlite();
+    let strict = |settings: &mut Settings| {
+        settings.rate_limit.writes_per_minute = 2;
+        settings.proxies.trusted = vec!["127.0.0.1".to_owned()];
+    };
+    with_settings(&database, strict, async |service| {
+        for _ in 0..4 {
+            let answer = service.post(&claim(PROVIDERS[0], "1.00")).await;
+            assert_eq!((answer.status, left(&answer)), (201, [2, 2, 1]));
+        }
+        let from_elsewhere = async || {
+            let request = service.claims().header("x-forwarded-for", "198.51.100.1");
+            Answer::of(request.json(&claim(PROVIDERS[0], "1.00"))).await
+        };
+        for remaining in [1, 0] {
+            let answer = from_elsewhere().await;
+            assert_eq!((answer.status, left(&answer)[1]), (201, remaining));
+        }
+        assert_eq!(from_elsewhere().await.problem(429), "rate-limited");
+    });
 }
 
 #[test]

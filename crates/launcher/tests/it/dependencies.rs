@@ -27,7 +27,7 @@ fn assert_free_of(package: &str, unwanted: &[&str]) {
 
 #[test]
 fn event_bus_dual_db_and_worker_threads_need_no_http_server_and_no_command_line() {
-    const EDGES: [&str; 6] = ["actix-web", "utoipa", "clap", "figment", "tracing-opentelemetry", "service_runtime"];
+    const EDGES: [&str; 6] = ["actix-web", "utoipa", "clap", "figment", "opentelemetry", "service_runtime"];
     // service_runtime needs all of them, which proves that the names are right.
     let runtime = needed_by("service_runtime");
     assert!(EDGES.iter().all(|name| runtime.iter().any(|other| other == name)), "{runtime:?}");

@@ -3,6 +3,7 @@
 
 use super::error::BatchError;
 use crate::claims::submission::{Origin, Submission};
+use crate::claims::tally::Tally;
 use crate::claims::writer::{IngestQueue, PendingResult};
 use crate::domain::rules::rule_set::RuleSet;
 use crate::intake::batch_input::BatchLimits;
@@ -34,6 +35,8 @@ pub struct BatchResources {
     pub queue: IngestQueue,
     /// The way to the database.
     pub database: DatabaseGate,
+    /// What became of claims.
+    pub tally: Tally,
     /// That of the whole process: it goes on when the server's workers have ended.
     pub runtime: Handle,
     /// A permit for each claim of any batch that waits to be stored: the queue has room for single claims beside them.
@@ -89,14 +92,24 @@ impl BatchContext {
         }
     }
 
-    /// Hands a claim to the writer as soon as there is room for it. Blocks.
-    pub(super) fn hand_over(&self, submission: Submission) -> std::result::Result<PendingResult, BatchError> {
-        let BatchResources { runtime, claim_permits, queue, answer_timeout, .. } = &*self.resources;
-        let handed_over = runtime.block_on(async {
-            let permit = Arc::clone(claim_permits).acquire_owned();
-            let permit = tokio::time::timeout(*answer_timeout, permit).await.ok()?.ok()?;
-            queue.submit_one_of_many(submission, permit).await.ok()
-        });
-        handed_over.ok_or(BatchError::BrokeOff)
+    /// Hands claims to the writer as soon as there is room for them. Blocks. Also where not all could be handed over, the results
+    /// of the first are pending.
+    pub(super) fn hand_over(
+        &self,
+        submissions: Vec<Submission>,
+    ) -> (Vec<PendingResult>, std::result::Result<(), BatchError>) {
+        let mut pending = Vec::with_capacity(submissions.len());
+        let handed_over = self.resources.runtime.block_on(self.hand_over_each(submissions, &mut pending));
+        (pending, handed_over.ok_or(BatchError::BrokeOff))
+    }
+
+    async fn hand_over_each(&self, submissions: Vec<Submission>, pending: &mut Vec<PendingResult>) -> Option<()> {
+        let BatchResources { claim_permits, queue, answer_timeout, .. } = &*self.resources;
+        let permits = Arc::clone(claim_permits).acquire_many_owned(u32::try_from(submissions.len()).ok()?);
+        let mut permits = tokio::time::timeout(*answer_timeout, permits).await.ok()?.ok()?;
+        for submission in submissions {
+            pending.push(queue.submit_one_of_many(submission, permits.split(1)?).await.ok()?);
+        }
+        Some(())
     }
 }

@@ -1,7 +1,7 @@
 //! Batches: many claims, each accepted or refused alone.
 //!
-//! Two threads work on a batch, with a bounded queue between them. One reads claims, checks each and hands it to the writer
-//! ([`reader`]). The other writes the results in the order of the claims ([`results`]) into a spool from which the sender
+//! Two threads work on a batch, with a bounded queue between them. One reads claims, checks each and hands them to the
+//! writer, as many at once as are there ([`reader`]). The other writes the results in the order of the claims ([`results`]) into a spool from which the sender
 //! takes them ([`spool`]). They are threads and no tasks: both mostly block, and must not keep those that read the database.
 
 mod claim_result;
@@ -16,15 +16,16 @@ pub mod spool;
 use super::submission::Origin;
 use crate::intake::batch_input::{BatchFormat, Grouping};
 use context::{BatchContext, BatchResources, Mode};
+pub use reader::BatchBody;
 use reader::BatchReader;
 use results::{RenderProblem, ResultsWriter};
 use spool::ResultSpool;
-use std::io::{self, Read};
+use std::io;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-/// How many claims of a batch may be read whose results are not written yet: what is found wrong with each is in memory.
-const RESULTS_AHEAD: usize = 256;
+/// How many groups of claims of a batch may be handed over whose results are not written yet.
+const GROUPS_AHEAD: usize = 2;
 
 /// A batch as it was sent.
 #[derive(Debug)]
@@ -68,13 +69,13 @@ impl Batches {
     pub fn start(
         &self,
         permit: OwnedSemaphorePermit,
-        batch: Batch<impl Read + Send + 'static>,
+        batch: Batch<impl BatchBody + Send + 'static>,
         render_problem: RenderProblem,
     ) -> io::Result<ResultSpool> {
         let Batch { body, format, grouping, mode, key, origin } = batch;
         let resources = Arc::clone(&self.resources);
         let spool = ResultSpool::new(resources.max_unread_bytes);
-        let (sender, receiver) = mpsc::channel(resources.max_waiting_claims.min(RESULTS_AHEAD));
+        let (sender, receiver) = mpsc::channel(GROUPS_AHEAD);
         let context = Arc::new(BatchContext { resources, mode, key, origin });
         let reader = BatchReader::new(Arc::clone(&context), sender);
         let results = ResultsWriter { context, spool: spool.clone(), render_problem };

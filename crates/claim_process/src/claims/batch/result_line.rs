@@ -12,8 +12,10 @@ use serde::Serialize;
 pub(super) struct ResultLine {
     /// Its place in the batch, from 0.
     pub index: u64,
-    #[serde(flatten)]
-    pub location: Option<SourceLocation>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rows: Option<(u64, u64)>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    input_line: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file_line: Option<u64>,
     pub status: Status,
@@ -56,7 +58,12 @@ impl ResultLine {
         errors: Vec<Finding>,
         warnings: Vec<Finding>,
     ) -> Self {
-        Self { index, location, file_line, status: Status::Rejected, id: None, errors, warnings }
+        let (rows, input_line) = match location {
+            Some(SourceLocation::Rows(first, last)) => (Some((first, last)), None),
+            Some(SourceLocation::InputLine(line)) => (None, Some(line)),
+            None => (None, None),
+        };
+        Self { index, rows, input_line, file_line, status: Status::Rejected, id: None, errors, warnings }
     }
 
     /// Notes what became of the claim when it was submitted.
@@ -78,7 +85,7 @@ impl ResultLine {
 
     /// Makes the pointers of an array begin at the array. In other formats the location is the claim's place.
     pub fn point_from_array(&mut self) {
-        if self.location.is_none() {
+        if self.rows.is_none() && self.input_line.is_none() {
             for finding in self.errors.iter_mut().chain(&mut self.warnings) {
                 finding.pointer = finding.pointer.as_ref().map(|pointer| format!("/{}{pointer}", self.index));
             }

@@ -5,7 +5,6 @@ use super::example::Example;
 use super::rule::{Check, Rule, Severity};
 use super::violation::Violation;
 use crate::domain::field::Field;
-use std::collections::HashMap;
 
 pub(super) const RULE: Rule = Rule {
     code: "repeated_line",
@@ -17,21 +16,22 @@ pub(super) const RULE: Rule = Rule {
     breaks: Example::Claim(&[], &[&[], &[]]),
     passes: Example::Claim(&[], &[&[], &[("service_date", "\"2018-03-29\"")]]),
     check: Check::Claim(|claim, _| {
-        let mut first_seen = HashMap::new();
+        let mut lines: Vec<_> = (1..)
+            .zip(&claim.lines)
+            .filter_map(|(number, line)| Some((line.service_date?, line.submitted_procedure?, line.quadrant, number)))
+            .collect();
+        lines.sort_unstable();
         let mut violations = Vec::new();
-        for (index, line) in claim.lines.iter().enumerate() {
-            let (Some(date), Some(procedure)) = (line.service_date, line.submitted_procedure.as_ref()) else {
-                continue;
-            };
-            let number = index + 1;
-            let first = *first_seen.entry((date, procedure, line.quadrant)).or_insert(number);
-            if first != number {
+        for same in lines.chunk_by(|one, other| (one.0, one.1, one.2) == (other.0, other.1, other.2)) {
+            let Some((&(.., first), repeats)) = same.split_first() else { continue };
+            violations.extend(repeats.iter().map(|&(.., number)| {
                 let message = format!(
                     "is the same procedure, day and quadrant as line {first}: check whether it was entered twice"
                 );
-                violations.push(Violation { line: Some(number), field: Some(Field::SubmittedProcedure), message });
-            }
+                Violation { line: Some(number), field: Some(Field::SubmittedProcedure), message }
+            }));
         }
+        violations.sort_by_key(|violation| violation.line);
         violations
     }),
 };

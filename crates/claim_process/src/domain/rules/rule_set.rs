@@ -22,6 +22,8 @@ const DAY_OF_EXAMPLES: Timestamp = Timestamp::constant(1_522_540_800, 0);
 #[derive(Debug, Clone)]
 pub struct RuleSet {
     severities: BTreeMap<String, Severity>,
+    /// The rules of a parsed claim that are not off, with what they do to it.
+    checks: Vec<(Severity, &'static Rule)>,
     limits: Limits,
     procedures: Option<CodeList>,
 }
@@ -47,7 +49,9 @@ pub struct Validation {
 impl RuleSet {
     /// The rules with the given severities (by code), limits and, if the deployment has one, list of procedure codes.
     pub fn new(severities: BTreeMap<String, Severity>, limits: Limits, procedures: Option<CodeList>) -> Self {
-        Self { severities, limits, procedures }
+        let checks = REGISTRY.iter().map(|rule| (severity(&severities, rule), rule));
+        let checks = checks.filter(|(severity, _)| *severity != Severity::Off).collect();
+        Self { severities, checks, limits, procedures }
     }
 
     /// Validates a claim that arrives at `now`: the claim and the warnings about it, or why it is refused.
@@ -75,10 +79,11 @@ impl RuleSet {
     /// The finding that an example of a rule gives on the day of the examples. A rule that is off warns, and the procedure
     /// codes are those of the examples.
     pub fn example_finding(&self, rule: &Rule, raw: &RawClaim) -> Option<Finding> {
-        let mut shown = Self { procedures: Some(CodeList::of_examples()), ..self.clone() };
+        let mut severities = self.severities.clone();
         if self.severity(rule) == Severity::Off {
-            shown.severities.insert(rule.code.to_owned(), Severity::Warn);
+            severities.insert(rule.code.to_owned(), Severity::Warn);
         }
+        let shown = Self::new(severities, self.limits, Some(CodeList::of_examples()));
         let Examined { refused, warnings, .. } = shown.examine(raw, DAY_OF_EXAMPLES);
         let found = [refused, warnings].map(|findings| listed(findings, self.limits.max_findings)).concat();
         found.into_iter().find(|finding| finding.code() == rule.code)
@@ -86,7 +91,7 @@ impl RuleSet {
 
     /// The severity of a rule in this deployment.
     pub fn severity(&self, rule: &Rule) -> Severity {
-        self.severities.get(rule.code).copied().filter(|_| rule.settable).unwrap_or(rule.severity)
+        severity(&self.severities, rule)
     }
 
     /// How a claim is compared with stored claims; `None` if the rule is off.
@@ -98,7 +103,7 @@ impl RuleSet {
         let mut refused = raw.malformed.clone();
         let mut warnings = raw.ignored.clone();
         // The findings of so many lines would be many times as long as the request.
-        if raw.is_overfull() || raw.lines.len() > self.limits.max_lines {
+        if raw.is_overfull() || raw.line_count() > self.limits.max_lines {
             let found = line_count::too_many(&self.limits);
             let mut refused = Findings::from(finding(raw, &line_count::RULE, found));
             // A broken row may be the reason that there are so many.
@@ -115,13 +120,9 @@ impl RuleSet {
             procedures: self.procedures.as_ref(),
             latest_day: ServiceDate::latest_at(now),
         };
-        for rule in REGISTRY {
-            let findings = match self.severity(rule) {
-                Severity::Reject => &mut refused,
-                Severity::Warn => &mut warnings,
-                Severity::Off => continue,
-            };
+        for (severity, rule) in &self.checks {
             let Check::Claim(check) = rule.check else { continue };
+            let findings = if *severity == Severity::Reject { &mut refused } else { &mut warnings };
             for broken in check(&claim, &context) {
                 findings.note(finding(raw, rule, broken));
             }
@@ -135,6 +136,11 @@ fn finding(raw: &RawClaim, rule: &Rule, Violation { line, field, message }: Viol
         Some(field) => raw.finding(line, field, rule, message),
         None => Finding::of_claim(rule, message),
     }
+}
+
+/// The severity of a rule under these settings.
+fn severity(severities: &BTreeMap<String, Severity>, rule: &Rule) -> Severity {
+    severities.get(rule.code).copied().filter(|_| rule.settable).unwrap_or(rule.severity)
 }
 
 /// The first of the findings, and one that counts the others.

@@ -3,7 +3,7 @@
 use super::refusal::Refusal;
 use crate::domain::raw_claim::RawClaim;
 use crate::intake::{Malformed, ReadLimits};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::io;
 use utoipa::ToSchema;
 
@@ -26,6 +26,8 @@ pub struct BatchLimits {
     pub max_claim_bytes: usize,
     /// The limits of each claim.
     pub read: ReadLimits,
+    /// Whether each claim gets a hash.
+    pub hashes: bool,
 }
 
 /// To find the end of a claim that is too large, at most this many times the allowed size is skipped; then the batch ends.
@@ -33,8 +35,7 @@ pub struct BatchLimits {
 pub(super) const MOST_SKIPPED_CLAIM_SIZES: usize = 16;
 
 /// The place of a claim in the input of a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SourceLocation {
     /// The first and the last of its rows in a CSV, from 1, without the row of names.
     Rows(u64, u64),
@@ -52,8 +53,8 @@ pub struct BatchClaim {
     pub file_line: Option<u64>,
     /// The claim as it was sent, or why it cannot be read.
     pub raw_claim: Result<RawClaim, Refusal>,
-    /// SHA-256 of what was sent, in hex: the same claim sent again has the same.
-    pub hash: String,
+    /// SHA-256 of what was sent, in hex, if it was wanted: the same claim sent again has the same.
+    pub hash: Option<String>,
 }
 
 /// Why reading ended before the end.

@@ -21,7 +21,7 @@ pub(super) fn read<E>(
 ) -> Result<(), Ended<E>> {
     let mut rows = Rows::open(input, limits.max_claim_bytes).map_err(Ended::Input)?;
     let columns = Columns::read(&mut rows.reader, limits.read)?;
-    let mut groups = RowGroups::new(&columns, grouping, limits.max_claim_bytes);
+    let mut groups = RowGroups::new(&columns, grouping, limits.max_claim_bytes, limits.hashes);
     while let Some((place, row)) = rows.next()? {
         let Finished { claims, end } = match row {
             Row::Whole => groups.add(place, &rows.record),
@@ -102,10 +102,10 @@ mod tests {
     /// The claims of a CSV in which a claim may have 100 bytes: their rows, and how many lines they have.
     fn claims(text: &str) -> (Vec<Claimed>, Result<(), Ended<Infallible>>) {
         let mut claims = Vec::new();
-        let limits = BatchLimits { max_claim_bytes: 100, read: ReadLimits::default() };
+        let limits = BatchLimits { max_claim_bytes: 100, read: ReadLimits::default(), hashes: true };
         let ended = read_batch(text.as_bytes(), Some(BatchFormat::Csv), Grouping::Claim, limits, &mut |claim| {
             let Some(SourceLocation::Rows(first, last)) = claim.location else { panic!("a claim of no rows") };
-            claims.push((first, last, claim.raw_claim.map(|raw_claim| raw_claim.lines.len())));
+            claims.push((first, last, claim.raw_claim.map(|raw_claim| raw_claim.line_count())));
             Ok(())
         });
         (claims, ended)
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn blank_rows_without_end_are_not_read_to_their_end() {
         let endless = Read::chain("npi,quadrant\n1,UR\n".as_bytes(), Repeated::default());
-        let limits = BatchLimits { max_claim_bytes: 100, read: ReadLimits::default() };
+        let limits = BatchLimits { max_claim_bytes: 100, read: ReadLimits::default(), hashes: true };
         let ended = read_batch(endless, Some(BatchFormat::Csv), Grouping::Claim, limits, &mut |_| Ok::<_, ()>(()));
         assert!(matches!(ended, Err(Ended::Malformed(_))), "{ended:?}");
     }

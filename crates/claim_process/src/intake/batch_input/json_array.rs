@@ -14,13 +14,13 @@ use std::io::{self, BufRead, Read};
 
 pub(super) fn read<E>(
     input: impl BufRead,
-    BatchLimits { max_claim_bytes, read: limits }: BatchLimits,
+    BatchLimits { max_claim_bytes, read: limits, hashes }: BatchLimits,
     take: &mut dyn FnMut(BatchClaim) -> Result<(), E>,
 ) -> Result<(), Ended<E>> {
     let left = Cell::new(max_claim_bytes);
     let mut stopped = None;
     let mut deserializer = serde_json::Deserializer::from_reader(Allowance { input, left: &left });
-    let claims = Claims { left: &left, max_claim_bytes, limits, take, stopped: &mut stopped };
+    let claims = Claims { left: &left, max_claim_bytes, limits, hashes, take, stopped: &mut stopped };
     let result = deserializer.deserialize_seq(claims).and_then(|()| deserializer.end());
     match (result, stopped) {
         (_, Some(stopped)) => Err(Ended::Stopped(stopped)),
@@ -47,6 +47,7 @@ struct Claims<'a, E> {
     left: &'a Cell<usize>,
     max_claim_bytes: usize,
     limits: ReadLimits,
+    hashes: bool,
     take: &'a mut dyn FnMut(BatchClaim) -> Result<(), E>,
     stopped: &'a mut Option<E>,
 }
@@ -67,7 +68,7 @@ impl<'de, E> Visitor<'de> for Claims<'_, E> {
                 location: None,
                 file_line: None,
                 raw_claim: read_json(text, self.limits).map_err(|malformed| Refusal::Malformed(malformed.0)),
-                hash: Hash::of(text),
+                hash: self.hashes.then(|| Hash::of(text)),
             };
             if let Err(stopped) = (self.take)(claim) {
                 *self.stopped = Some(stopped);

@@ -8,7 +8,7 @@ use std::io::{BufRead, Read};
 
 pub(super) fn read<E>(
     mut input: impl BufRead,
-    BatchLimits { max_claim_bytes, read: limits }: BatchLimits,
+    BatchLimits { max_claim_bytes, read: limits, hashes }: BatchLimits,
     take: &mut dyn FnMut(BatchClaim) -> Result<(), E>,
 ) -> Result<(), Ended<E>> {
     let most = u64::try_from(max_claim_bytes).unwrap_or(u64::MAX);
@@ -38,7 +38,7 @@ pub(super) fn read<E>(
             read_json(line.trim_ascii_end(), limits).map_err(|malformed| Refusal::Malformed(malformed.0))
         };
         // Trimmed, and with the same line end, so that a claim sent again with other line ends has the same hash.
-        let hash = Hash::of(&[line.trim_ascii(), b"\n"].concat());
+        let hash = hashes.then(|| Hash::of(&[line.trim_ascii(), b"\n"].concat()));
         take(BatchClaim { location: Some(SourceLocation::InputLine(number)), file_line: None, raw_claim, hash })
             .map_err(Ended::Stopped)?;
         if endless {
@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn a_line_without_end_ends_the_batch() {
         let endless = Read::chain("5\n".as_bytes(), std::io::repeat(b'x'));
-        let limits = BatchLimits { max_claim_bytes: 100, read: ReadLimits::default() };
+        let limits = BatchLimits { max_claim_bytes: 100, read: ReadLimits::default(), hashes: true };
         let mut lines = Vec::new();
         let ended = read_batch(endless, Some(BatchFormat::JsonLines), Grouping::Claim, limits, &mut |claim| {
             lines.push((claim.location, claim.raw_claim.err()));

@@ -37,13 +37,15 @@ pub(super) struct RowGroups<'a> {
     columns: &'a Columns,
     grouping: Grouping,
     max_claim_bytes: usize,
+    hashes: bool,
     /// The claim of the last row.
     current: Option<Group>,
 }
 
 impl<'a> RowGroups<'a> {
-    pub fn new(columns: &'a Columns, grouping: Grouping, max_claim_bytes: usize) -> Self {
-        Self { columns, grouping, max_claim_bytes, current: None }
+    /// `hashes`: whether each claim gets a hash.
+    pub fn new(columns: &'a Columns, grouping: Grouping, max_claim_bytes: usize, hashes: bool) -> Self {
+        Self { columns, grouping, max_claim_bytes, hashes, current: None }
     }
 
     /// Adds a row to the claim before it, or begins one with it.
@@ -56,7 +58,7 @@ impl<'a> RowGroups<'a> {
         let doubt = before.as_ref().filter(|_| grouping == Grouping::Claim).and_then(|before| before.doubt_about(&key));
         finished.claims.extend(before.map(Group::finish));
 
-        let group = self.current.get_or_insert_with(|| Group::begin(self.columns, place));
+        let group = self.current.get_or_insert_with(|| Group::begin(self.columns, place, self.hashes));
         if let Some(row) = doubt {
             group.refuse_with(row);
         }
@@ -81,7 +83,7 @@ impl<'a> RowGroups<'a> {
             Grouping::Row => (before, None),
             Grouping::Claim => (None, before),
         };
-        let mut broken = broken.unwrap_or_else(|| Group::begin(self.columns, place));
+        let mut broken = broken.unwrap_or_else(|| Group::begin(self.columns, place, self.hashes));
         broken.last_row = place.row;
         let end = match trouble {
             CsvTrouble::UnclosedQuote => {
@@ -119,16 +121,16 @@ struct Group {
     /// The bytes of its rows, after decompression.
     bytes: usize,
     raw_claim: Result<RawClaim, Refusal>,
-    hash: Hash,
+    hash: Option<Hash>,
 }
 
 impl Group {
-    fn begin(columns: &Columns, RowPlace { row, file_line }: RowPlace) -> Self {
+    fn begin(columns: &Columns, RowPlace { row, file_line }: RowPlace, hashes: bool) -> Self {
         let mut raw_claim = RawClaim::default();
         columns.note_in(&mut raw_claim);
         // The same cells under other names are another claim.
-        let mut hash = Hash::default();
-        columns.names().for_each(|name| hash.add(name.as_bytes()));
+        let mut hash = hashes.then(Hash::default);
+        hash.iter_mut().for_each(|hash| columns.names().for_each(|name| hash.add(name.as_bytes())));
         Self {
             key: None,
             doubtful: None,
@@ -166,8 +168,8 @@ impl Group {
         } else {
             self.doubtful = Some(key);
         }
-        for cell in record {
-            self.hash.add(cell);
+        if let Some(hash) = &mut self.hash {
+            record.iter().for_each(|cell| hash.add(cell));
         }
         self.bytes = self.bytes.saturating_add(record.as_slice().len());
         if let Ok(raw_claim) = &mut self.raw_claim
@@ -182,7 +184,7 @@ impl Group {
             location: Some(SourceLocation::Rows(self.first_row, self.last_row)),
             file_line: self.file_line,
             raw_claim: self.raw_claim,
-            hash: self.hash.in_hex(),
+            hash: self.hash.map(Hash::in_hex),
         }
     }
 }
@@ -212,7 +214,7 @@ mod tests {
 
     fn seen(finished: impl IntoIterator<Item = BatchClaim>) -> Vec<Seen> {
         let seen = finished.into_iter().map(|claim| {
-            (claim.location.expect("it has rows"), claim.raw_claim.map(|raw_claim| raw_claim.lines.len()))
+            (claim.location.expect("it has rows"), claim.raw_claim.map(|raw_claim| raw_claim.line_count()))
         });
         seen.collect()
     }
@@ -242,7 +244,7 @@ mod tests {
     #[test]
     fn rows_with_one_key_are_one_claim_that_the_next_key_finishes() {
         let columns = columns();
-        let mut groups = RowGroups::new(&columns, Grouping::Claim, 1_000);
+        let mut groups = RowGroups::new(&columns, Grouping::Claim, 1_000, true);
         let finished = add(&mut groups, &[&["A", "UR"], &["A", "UL"], &["B", "UR"]]);
         assert_eq!(finished, [vec![], vec![], vec![(rows(1, 2), Ok(2))]]);
         assert_eq!(seen(groups.finish()), [(rows(3, 3), Ok(1))]);
@@ -251,7 +253,7 @@ mod tests {
     #[test]
     fn each_row_is_a_claim_where_that_is_wanted_and_a_ragged_one_leaves_the_next_alone() {
         let columns = columns();
-        let mut groups = RowGroups::new(&columns, Grouping::Row, 1_000);
+        let mut groups = RowGroups::new(&columns, Grouping::Row, 1_000, true);
         let finished = add(&mut groups, &[&["A", "UR"], &["A"], &["A", "UL"]]);
         assert_eq!(finished, [vec![], vec![(rows(1, 1), Ok(1))], vec![(rows(2, 2), Ok(1))]]);
         let last = groups.finish().expect("a claim");
@@ -261,7 +263,7 @@ mod tests {
     #[test]
     fn a_row_that_may_be_of_the_next_claim_refuses_that_too() {
         let columns = columns();
-        let mut groups = RowGroups::new(&columns, Grouping::Claim, 1_000);
+        let mut groups = RowGroups::new(&columns, Grouping::Claim, 1_000, true);
         let finished = add(&mut groups, &[&["A", "UR"], &["A"], &["B", "UL"]]);
         assert_eq!(finished[2], [(rows(1, 2), Ok(2))]);
         let last = groups.finish().expect("a claim");
@@ -271,7 +273,7 @@ mod tests {
     #[test]
     fn a_claim_that_is_too_large_is_refused_and_one_without_end_ends_the_reading() {
         let columns = columns();
-        let mut groups = RowGroups::new(&columns, Grouping::Claim, 10);
+        let mut groups = RowGroups::new(&columns, Grouping::Claim, 10, true);
         let row = ByteRecord::from(vec!["A", "12345678"]);
         let ended = (1..).map(|row_number| groups.add(place(row_number), &row)).find(|finished| finished.end.is_some());
         let Finished { claims, end } = ended.expect("it ends");
@@ -287,7 +289,7 @@ mod tests {
             (Grouping::Row, vec![(rows(1, 1), Ok(1)), (rows(2, 2), Ok(0))]),
         ] {
             let columns = columns();
-            let mut groups = RowGroups::new(&columns, grouping, 1_000);
+            let mut groups = RowGroups::new(&columns, grouping, 1_000, true);
             add(&mut groups, &[&["A", "UR"]]);
             let Finished { claims, end } = groups.break_off(place(2), CsvTrouble::UnclosedQuote);
             assert!(matches!(end, Some(Ok(()))), "{end:?}");
@@ -300,7 +302,7 @@ mod tests {
     #[test]
     fn a_row_that_is_too_long_is_refused_with_the_claim_it_may_be_of_and_ends_the_reading() {
         let columns = columns();
-        let mut groups = RowGroups::new(&columns, Grouping::Claim, 1_000);
+        let mut groups = RowGroups::new(&columns, Grouping::Claim, 1_000, true);
         add(&mut groups, &[&["A", "UR"]]);
         let Finished { claims, end } = groups.break_off(place(2), CsvTrouble::TooLong(1_000));
         assert_eq!(seen(claims), [(rows(1, 2), Err(Refusal::TooLarge(1_000)))]);
