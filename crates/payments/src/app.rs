@@ -26,8 +26,8 @@ use std::time::Duration;
 use tokio::runtime::{Handle, Runtime};
 use worker_threads::{Periodic, Worker};
 
-/// Threads that make gateway calls; a call costs them little but waiting.
-const CALLING_THREADS: usize = 2;
+/// Threads that make gateway calls; a call costs them little but waiting, and two of them would wake each other for each call.
+const CALLING_THREADS: usize = 1;
 
 /// The threads that make gateway calls. Dropped, they end without waiting for a call: it is made again when its lease is over.
 struct CallThreads {

@@ -49,11 +49,11 @@ impl AnswerWriter {
                     Err(RecvTimeoutError::Timeout) => continue,
                     Err(RecvTimeoutError::Disconnected) => return,
                 };
-                let mut batch = vec![first];
-                batch.extend(answers.try_iter().take(most - 1));
-                let plain: Vec<Answer> = batch.iter().map(|answered| answered.answer.clone()).collect();
+                let batch = std::iter::once(first).chain(answers.try_iter().take(most - 1));
+                let (batch, in_flight): (Vec<Answer>, Vec<_>) = batch.unzip();
                 worker.working("the database to write answers");
-                write(&executor, &making, &plain, &worker);
+                write(&executor, &making, &batch, &worker);
+                drop(in_flight);
             }
         });
         Self { stop, thread, dispatcher }

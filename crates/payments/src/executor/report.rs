@@ -33,7 +33,7 @@ impl Report {
         match self {
             Self::Outcome { claim_id, state, republished } => {
                 metrics::counter!("payment_outcomes_published_total", "state" => state.as_str()).increment(1);
-                tracing::info!(claim_id, state = state.as_str(), republished, "payment outcome published");
+                tracing::debug!(claim_id, state = state.as_str(), republished, "payment outcome published");
             }
             Self::Returned { claim_id } => {
                 metrics::counter!("payments_returned_total").increment(1);

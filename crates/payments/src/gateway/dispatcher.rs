@@ -34,17 +34,12 @@ pub struct Dispatcher {
 /// What calls wait for.
 const ANSWER: &str = "the gateway to answer a call";
 
-/// An answer on its way to being written; it counts as in flight until it is dropped.
-#[derive(Debug)]
-pub struct Answered {
-    /// The answer.
-    pub answer: Answer,
-    _in_flight: Counted,
-}
+/// An answer on its way to being written, which counts as in flight until the count is dropped.
+pub type Answered = (Answer, Counted);
 
 /// Counts something for as long as it is there.
 #[derive(Debug)]
-struct Counted(Arc<AtomicUsize>);
+pub struct Counted(Arc<AtomicUsize>);
 
 impl Counted {
     fn by(count: &Arc<AtomicUsize>) -> Self {
@@ -153,12 +148,12 @@ impl Dispatcher {
                 worker.working(ANSWER);
                 let Reply { answer: input, sign, unclear } = send(&*gateway, &call).await;
                 permit.end(sign, tries);
-                report(&worker, sign, limiter.snapshot().load.in_use > 0);
+                report(&worker, sign, limiter.load().in_use > 0);
                 ended.fetch_add(1, Ordering::SeqCst);
                 metrics::histogram!("gateway_call_seconds").record(started.elapsed().as_secs_f64());
                 let answer = Answer { claim_id, revision, input, unclear };
                 // The writer is gone only when the service is stopping: another instance takes the saga up.
-                let _ = answers.send(Answered { answer, _in_flight: in_flight });
+                let _ = answers.send((answer, in_flight));
             });
         }
         self.limiter.tick();

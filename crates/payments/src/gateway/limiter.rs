@@ -76,38 +76,63 @@ impl Limiter {
     /// Waits for a permit; first come, first served, and after a pause where calls are lost. None only when the semaphore is
     /// closed, which it never is.
     pub async fn permit(&self) -> Option<Permit> {
+        // One is free only where no call waits for it.
+        let free = Arc::clone(&self.semaphore).try_acquire_owned().ok();
+        if free.is_some()
+            && let Ok(began_us) = self.begin()
+        {
+            return Some(self.permitted(free, began_us));
+        }
         self.change(|state, _| state.load.waiting += 1);
         let waiting = Waiting(self);
-        let permit = Arc::clone(&self.semaphore).acquire_owned().await.ok()?;
+        let permit = match free {
+            Some(permit) => permit,
+            None => Arc::clone(&self.semaphore).acquire_owned().await.ok()?,
+        };
         // With the permit: the others wait behind. In short naps, for another call's answer may end it.
-        while let Some(pause) = self.pause_left() {
-            tokio::time::sleep(pause.min(NAP)).await;
-        }
+        let began_us = loop {
+            match self.begin() {
+                Ok(began_us) => break began_us,
+                Err(pause) => tokio::time::sleep(pause.min(NAP)).await,
+            }
+        };
         drop(waiting);
-        let began_us = self.change(|state, now_us| {
-            state.load.in_use += 1;
-            now_us
-        });
-        Some(Permit { limiter: self.clone(), permit: Some(permit), began_us, sign: Sign::Unclear, tries: 0 })
+        Some(self.permitted(Some(permit), began_us))
     }
 
-    /// Lets the time be noted: a limit that is not used shrinks. How often it is called does not matter.
+    /// Begins a call, and returns its time, unless there is a pause, which is the error.
+    fn begin(&self) -> Result<i64, Duration> {
+        self.change(|state, now_us| match u64::try_from(state.controller.pause_left_us(now_us)) {
+            Ok(left_us) if left_us > 0 => Err(Duration::from_micros(left_us)),
+            _ => {
+                state.load.in_use += 1;
+                Ok(now_us)
+            }
+        })
+    }
+
+    fn permitted(&self, permit: Option<OwnedSemaphorePermit>, began_us: i64) -> Permit {
+        Permit { limiter: self.clone(), permit, began_us, sign: Sign::Unclear, tries: 0 }
+    }
+
+    /// Lets the time be noted: a limit that is not used shrinks. Sets the metrics. How often it is called does not matter.
     pub fn tick(&self) {
         self.change(|state, now_us| {
             let decision = state.controller.tick(now_us, state.load);
             report(decision);
             self.resize(state);
+            show(state, now_us);
         });
-    }
-
-    fn pause_left(&self) -> Option<Duration> {
-        let left_us = self.change(|state, now_us| state.controller.pause_left_us(now_us));
-        u64::try_from(left_us).ok().filter(|left_us| *left_us > 0).map(Duration::from_micros)
     }
 
     /// How many calls may be under way.
     pub fn limit(&self) -> usize {
         self.change(|state, _| state.controller.limit())
+    }
+
+    /// Calls under way, and calls that wait for a permit.
+    pub fn load(&self) -> Load {
+        self.change(|state, _| state.load)
     }
 
     /// What it is like now.
@@ -128,9 +153,7 @@ impl Limiter {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         // Read under the lock: in the order in which the controller gets them.
         let now_us = self.clock.now_us();
-        let result = change(&mut state, now_us);
-        show(&state, now_us);
-        result
+        change(&mut state, now_us)
     }
 
     fn ended(&self, began_us: i64, sign: Sign, tries: u32, permit: OwnedSemaphorePermit) {

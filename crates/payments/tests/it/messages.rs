@@ -89,7 +89,7 @@ on_both_databases! {
         assert_eq!(instance.dead_letters(), 8, "a message that comes again is dead-lettered once");
         for _ in 0..2 {
             let answered = answered.recv_timeout(Duration::from_secs(10)).expect("both neighbours are paid");
-            instance.executor.apply_answers(std::slice::from_ref(&answered.answer)).expect("writes");
+            instance.executor.apply_answers(std::slice::from_ref(&answered.0)).expect("writes");
         }
         assert_eq!(instance.saga("neighbour").saga.state(), State::Settled);
         assert_eq!(instance.published(), 2);

@@ -1,3 +1,4 @@
+DROP INDEX sagas_stuck;
 DROP INDEX sagas_not_settled;
 CREATE INDEX sagas_by_state ON sagas (state, id);
 ALTER TABLE sagas ALTER COLUMN claim_id TYPE TEXT COLLATE "default";

@@ -1,6 +1,6 @@
 -- Fewer entries in indexes for each claim. A transfer's id begins with its claim's, so that its key finds the transfers of a
 -- claim; only those that end or reverse another have an entry for that. Most sagas are settled, and no list of the others
--- need pass them.
+-- need pass them; few are stuck.
 DROP TRIGGER ledger_transfers_are_not_changed;
 DROP TRIGGER ledger_transfers_are_not_deleted;
 DROP TRIGGER ledger_transfers_are_not_replaced;
@@ -33,3 +33,4 @@ WHEN EXISTS (
 BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
 DROP INDEX sagas_by_state;
 CREATE INDEX sagas_not_settled ON sagas (state, id) WHERE state <> 'settled';
+CREATE INDEX sagas_stuck ON sagas (id) WHERE stuck_reason IS NOT NULL;

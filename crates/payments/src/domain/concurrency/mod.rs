@@ -48,6 +48,10 @@ pub use terms::{Decision, Ended, Limits, Load, Reason, Sign};
 const MIN_WINDOW_CALLS: usize = 20;
 /// How many times the baseline the latency may be, as in Netflix's `Gradient2Limit`.
 const LATENCY_TOLERANCE: f64 = 1.5;
+/// How much longer than the baseline calls may take whatever the two others say, in microseconds, as with the target delay of
+/// CoDel (RFC 8289): where calls take milliseconds, a busy machine and commits in groups take as long, and no such queue costs
+/// anything. It is half of a call of 50 ms, for which it says the same as [`LATENCY_TOLERANCE`].
+const DELAY_TOLERANCE_US: f64 = 25_000.0;
 /// How many calls may queue in the gateway whatever the latency says: the upper of the two bounds of TCP Vegas.
 const QUEUE_TOLERANCE: f64 = 3.0;
 /// The factor of a decrease after a time-out, or where many calls fail.
@@ -173,8 +177,10 @@ impl Controller {
         let latency = window.latency();
         let baseline = self.latencies.baseline();
         let queue = baseline.map_or(0.0, |baseline| window.mean_in_use() * (1.0 - baseline.mean_us / latency.mean_us));
-        let queues =
-            queue > QUEUE_TOLERANCE && baseline.is_some_and(|baseline| latency.exceeds(&baseline, LATENCY_TOLERANCE));
+        let queues = queue > QUEUE_TOLERANCE
+            && baseline.is_some_and(|baseline| {
+                latency.mean_us - baseline.mean_us > DELAY_TOLERANCE_US && latency.exceeds(&baseline, LATENCY_TOLERANCE)
+            });
         // In a queue of our own calls, one takes as long as all of them one after the other, and no longer.
         let not_ours = baseline
             .is_some_and(|baseline| latency.exceeds(&baseline, LATENCY_TOLERANCE * window.mean_in_use().max(1.0)));
@@ -347,6 +353,16 @@ mod tests {
         let before = rounds.rounds(20, CALL_US, Sign::Answered, 1);
         let after = rounds.rounds(3, 3 * CALL_US, Sign::Answered, 1);
         assert!(after <= before / 3, "{before} to {after}");
+        assert_eq!(rounds.reasons().last(), Some(&Reason::Latency));
+    }
+
+    #[test]
+    fn calls_of_milliseconds_may_take_several_times_as_long_and_not_for_ever_longer() {
+        let mut rounds = Rounds::new();
+        rounds.rounds(3, 2_000, Sign::Answered, 1);
+        assert_eq!(rounds.rounds(100, 20_000, Sign::Answered, 1), LIMITS.ceiling);
+        let after = rounds.rounds(3, 60_000, Sign::Answered, 1);
+        assert!(after <= LIMITS.ceiling / 3, "{after}");
         assert_eq!(rounds.reasons().last(), Some(&Reason::Latency));
     }
 
