@@ -2,6 +2,7 @@
 //! database and the outbox, and know no HTTP: any other way in can call them as `http` does.
 
 pub mod batch;
+pub mod canonical_forms;
 pub mod decision;
 mod idempotency;
 pub mod key_purge;

@@ -27,7 +27,7 @@ on_both_databases! {
     }
 
     fn the_newest_migrations_keep_rows(database: &Database) {
-        assert_rows_survive_the_newest_migrations(database, &[&event_bus::MIGRATIONS, &MIGRATIONS], 4, &[
+        assert_rows_survive_the_newest_migrations(database, &[&event_bus::MIGRATIONS, &MIGRATIONS], 5, &[
             "INSERT INTO sagas (claim_id, state, amount_cents, facts, content_hash, revision, next_attempt_at_us, correlation_id, cause_id, \
              started_at_us, updated_at_us) VALUES ('c', 'unverified', 1, '{\"plan_group\":\"\\\"ask\\\":\",\"resync_epoch\":5,\"unsolicited\":true,\
              \"restore_marker\":{\"at_us\":7,\"restored\":true},\"trust\":\"unverified\"}', 'h', 3, 9, 'r', 'r', 1, 2)",
