@@ -42,8 +42,10 @@ pub struct OutboxRow {
     /// The message key, which decides the partition.
     pub message_key: String,
     /// The headers as a JSON array of pairs of name and value.
+    #[diesel(select_expression = outbox::headers.assume_not_null())]
     pub headers: String,
     /// The body.
+    #[diesel(select_expression = outbox::body.assume_not_null())]
     pub body: String,
 }
 
@@ -90,7 +92,12 @@ pub(crate) fn not_waiting(connection: &mut Connection, messages: &[OutgoingMessa
         let waiting: Vec<(String, String, String, String)> = on_each_backend!(connection, |c| {
             outbox::table
                 .filter(outbox::event_id.eq_any(&ids))
-                .select((outbox::topic, outbox::message_key, outbox::headers, outbox::body))
+                .select((
+                    outbox::topic,
+                    outbox::message_key,
+                    outbox::headers.assume_not_null(),
+                    outbox::body.assume_not_null(),
+                ))
                 .distinct()
                 .load(c)
         })?;

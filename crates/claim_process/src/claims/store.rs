@@ -12,6 +12,7 @@ use crate::db::duplicates;
 use crate::db::idempotency::{Holder, NewKey, claim_keys, release_key};
 use crate::db::insert::{insert_claims, insert_lines};
 use crate::db::provider_totals::Changes;
+use crate::domain::owner;
 use crate::domain::rules::likely_duplicate::finding as likely_duplicate;
 use crate::domain::transition::Status;
 use claim_events::ClaimId;
@@ -71,8 +72,8 @@ fn gather(connection: &mut Connection, group: &[Submission], keys_created_at_us:
     let new: Vec<&Submission> = group.iter().filter(|submission| has_own_key(submission, &key_holders)).collect();
     let digests = new.iter().filter_map(|submission| submission.digest()).copied().collect();
     let active_claims = duplicates::active_claims(connection, &digests)?;
-    let external_ids: Vec<&str> = new.iter().filter_map(|submission| submission.external_id()).collect();
-    let external_id_holders = duplicates::external_id_holders(connection, &external_ids)?;
+    let external_keys: Vec<_> = new.iter().filter_map(|submission| submission.external_key()).collect();
+    let external_id_holders = duplicates::external_id_holders(connection, &external_keys)?;
     let refusable = new.iter().filter(|submission| may_be_refused_as_duplicate(submission, &active_claims));
     let refusable: Vec<&str> = refusable.map(|submission| submission.id()).collect();
     let stored = duplicates::stored_of(connection, &refusable)?;
@@ -87,6 +88,7 @@ fn take_keys(connection: &mut Connection, group: &[Submission], created_at_us: i
         .filter_map(|submission| Some((submission, submission.idempotency.as_ref()?)))
         .filter(|(_, idempotency)| seen.insert(idempotency.key.as_str()))
         .map(|(submission, idempotency)| NewKey {
+            owner: owner::LOCAL,
             idempotency_key: idempotency.key.clone(),
             body_hash: idempotency.body_hash.clone(),
             claim_id: submission.id().to_owned(),
@@ -138,11 +140,11 @@ fn decide_those_not_inserted(
     let inserted: HashSet<&str> = inserted.iter().map(|claim| claim.row.claim_id.as_str()).collect();
     let to_insert = group.iter().zip(&decisions).filter(|(_, decision)| matches!(decision, Decision::Insert { .. }));
     let missing = to_insert.map(|(submission, _)| submission).filter(|submission| !inserted.contains(submission.id()));
-    let external_ids: Vec<&str> = missing.filter_map(Submission::external_id).collect();
-    if external_ids.is_empty() {
+    let external_keys: Vec<_> = missing.filter_map(Submission::external_key).collect();
+    if external_keys.is_empty() {
         return Ok(decisions);
     }
-    facts.external_id_holders.extend(duplicates::external_id_holders(connection, &external_ids)?);
+    facts.external_id_holders.extend(duplicates::external_id_holders(connection, &external_keys)?);
     let late = decide(group, &facts);
     if differ_only_by_taken_ids(&decisions, &late) { Ok(late) } else { Err(Error::Conflict) }
 }

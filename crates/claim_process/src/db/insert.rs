@@ -4,12 +4,15 @@ use super::ROWS_PER_INSERT;
 use super::claims::{ClaimRow, LineRow};
 use super::duplicates::ContentDigest;
 use super::schema::{claim_lines, claims};
+use crate::domain::canonical::canonical;
+use crate::domain::owner;
 use crate::domain::transition::Status;
 use diesel::prelude::*;
 use dual_db::{Connection, Result, on_each_backend};
+use std::borrow::Cow;
 use std::collections::HashMap;
 
-/// Rows of `claims` in one INSERT: 17 columns each.
+/// Rows of `claims` in one INSERT: 19 columns each.
 const CLAIMS_PER_INSERT: usize = 500;
 
 #[derive(Insertable)]
@@ -17,6 +20,8 @@ const CLAIMS_PER_INSERT: usize = 500;
 struct NewClaim<'a> {
     claim_id: &'a str,
     external_claim_id: Option<&'a str>,
+    owner: &'a str,
+    external_claim_key: Option<Cow<'a, str>>,
     status: Status,
     needs_attention: bool,
     plan_group: &'a str,
@@ -34,8 +39,7 @@ struct NewClaim<'a> {
     content_digest: Option<&'a [u8]>,
 }
 
-/// Inserts claims, each with the digest of its content where it has one, but for those whose public id or
-/// `external_claim_id` is taken. Returns the keys of the inserted ones by their public ids.
+/// Inserts claims, each with the digest of its content where it has one, but for those whose public id or own number is taken. Returns the keys of the inserted ones by their public ids.
 pub fn insert_claims(
     connection: &mut Connection,
     claims: &[(&ClaimRow, Option<&ContentDigest>)],
@@ -67,6 +71,8 @@ fn new_claim<'a>(row: &'a ClaimRow, digest: Option<&'a ContentDigest>) -> NewCla
     NewClaim {
         claim_id: row.claim_id.as_str(),
         external_claim_id: row.external_claim_id.as_deref(),
+        owner: owner::LOCAL,
+        external_claim_key: row.external_claim_id.as_deref().map(canonical),
         status: row.status,
         needs_attention: row.needs_attention,
         plan_group: &row.plan_group,

@@ -3,6 +3,7 @@
 
 pub mod agreement;
 pub mod attention;
+pub mod canonical_forms;
 pub mod claims;
 pub mod duplicates;
 pub mod idempotency;
