@@ -1,5 +1,5 @@
-//! Claims with their lines, outcome and timeline: reading them, and recording outcomes and voids. Which claims are
-//! re-requested is in [`requests`](super::requests).
+//! Claims with their lines, outcome and timeline: reading them, and recording voids. Outcomes are recorded in
+//! [`outcomes`](super::outcomes). Which claims are re-requested is in [`requests`](super::requests).
 
 use super::attention::Attention;
 use super::outcome::{OutcomeColumnNames, OutcomeColumns, StoredOutcome};
@@ -10,7 +10,7 @@ use crate::domain::finding::Finding;
 use crate::domain::owner;
 use crate::domain::timeline::TimelineEvent;
 use crate::domain::transition::{State, Status};
-use claim_events::{Cents, ClaimId, KnownOutcome, Npi, PaymentEvent};
+use claim_events::{Cents, ClaimId, KnownOutcome, Npi};
 use diesel::prelude::*;
 use dual_db::{Connection, Result, load_for_update, on_each_backend};
 use std::collections::HashMap;
@@ -120,11 +120,6 @@ impl ClaimRow {
     /// The kind and version of the recorded outcome.
     pub fn known_outcome(&self) -> Option<KnownOutcome> {
         self.outcome.as_ref().map(|outcome| KnownOutcome { kind: outcome.kind, version: outcome.version })
-    }
-
-    /// The recorded outcome as payments published it.
-    pub fn outcome_event(&self) -> Option<PaymentEvent> {
-        self.outcome.as_ref().and_then(StoredOutcome::event)
     }
 
     /// The part of the row that its transitions depend on.
@@ -259,22 +254,6 @@ pub fn find_for_update(connection: &mut Connection, claim_ids: &[&str]) -> Resul
         connection,
         claims::table.filter(claims::claim_id.eq_any(claim_ids)).order(claims::id).select(ClaimRow::as_select())
     )?)
-}
-
-/// Records an outcome and the status that the claim has with it, and adds the outcome to the timeline.
-pub fn record_outcome(connection: &mut Connection, id: i64, status: Status, outcome: &StoredOutcome) -> Result<()> {
-    on_each_backend!(connection, |c| {
-        diesel::update(claims::table.find(id))
-            .set((
-                claims::status.eq(status),
-                claims::outcome_type.eq(outcome.kind.as_str()),
-                claims::outcome_version.eq(outcome.version),
-                claims::outcome_at_us.eq(outcome.at_us),
-                claims::outcome.eq(&outcome.body),
-            ))
-            .execute(c)
-    })?;
-    add_to_timeline(connection, id, outcome.at_us, outcome.kind.into())
 }
 
 fn add_to_timeline(connection: &mut Connection, id: i64, at_us: i64, event: TimelineEvent) -> Result<()> {

@@ -9,6 +9,7 @@ pub mod duplicates;
 pub mod idempotency;
 pub mod insert;
 pub mod outcome;
+pub mod outcomes;
 pub mod provider_totals;
 pub mod reconciliation;
 pub mod requests;
