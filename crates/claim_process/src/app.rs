@@ -5,7 +5,7 @@ use crate::claims::{canonical_forms, key_purge, writer};
 use crate::db;
 use crate::domain::code_list::CodeList;
 use crate::domain::rules::rule_set::RuleSet;
-use crate::events::{outcomes::Outcomes, watchdog};
+use crate::events::{outcomes::Outcomes, rebuild::CurrentEvents, watchdog};
 use crate::http::Limits;
 use crate::http::api::Api;
 use crate::settings::Settings;
@@ -108,7 +108,7 @@ impl Application {
         let rules = rule_set(&settings)?;
         let bound = http_server::bind(&settings.http)?;
         let database = open_database(&settings.database)?;
-        let relay = Relay::start(&database, &settings.kafka)?;
+        let relay = Relay::start_with(&database, &settings.kafka, None, Some(Arc::new(CurrentEvents)))?;
         let clock = TrustedClock::open(&database, db::idempotency::newest_us)
             .context("the trusted time could not be read (try again)")?;
         let keys_kept_us = settings.idempotency.kept_us();

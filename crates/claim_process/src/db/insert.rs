@@ -39,12 +39,28 @@ struct NewClaim<'a> {
     content_digest: Option<&'a [u8]>,
 }
 
-/// Inserts claims, each with the digest of its content where it has one, but for those whose public id or own number is taken. Returns the keys of the inserted ones by their public ids.
+/// Inserts claims, each with the digest of its content where it has one, but for those whose public id or own number is taken.
+/// Returns the keys of the inserted ones by their public ids.
 pub fn insert_claims(
     connection: &mut Connection,
     claims: &[(&ClaimRow, Option<&ContentDigest>)],
 ) -> Result<HashMap<String, i64>> {
     let mut keys = HashMap::with_capacity(claims.len());
+    if let Connection::Sqlite(c) = connection {
+        // One row at a time is one text, which is prepared once. Many in a statement are parsed again for each number of them.
+        for (row, digest) in claims {
+            let inserted: Option<i64> = diesel::insert_into(claims::table)
+                .values(new_claim(row, *digest))
+                .on_conflict_do_nothing()
+                .returning(claims::id)
+                .get_result(c)
+                .optional()?;
+            if let Some(id) = inserted {
+                keys.insert(row.claim_id.to_string(), id);
+            }
+        }
+        return Ok(keys);
+    }
     for chunk in claims.chunks(CLAIMS_PER_INSERT) {
         let rows: Vec<NewClaim<'_>> = chunk.iter().map(|(row, digest)| new_claim(row, *digest)).collect();
         let inserted: Vec<(String, i64)> = on_each_backend!(connection, |c| {
@@ -61,6 +77,12 @@ pub fn insert_claims(
 
 /// Inserts the lines of claims.
 pub fn insert_lines(connection: &mut Connection, lines: &[&LineRow]) -> Result<()> {
+    if let Connection::Sqlite(c) = connection {
+        for line in lines {
+            diesel::insert_into(claim_lines::table).values(*line).execute(c)?;
+        }
+        return Ok(());
+    }
     for chunk in lines.chunks(ROWS_PER_INSERT) {
         on_each_backend!(connection, |c| diesel::insert_into(claim_lines::table).values(chunk.to_vec()).execute(c))?;
     }
