@@ -10,6 +10,7 @@ pub mod http_load;
 pub mod limit;
 pub mod meter;
 pub mod postgres;
+pub mod reference;
 pub mod report;
 pub mod rounds;
 pub mod settling;

@@ -1,6 +1,6 @@
 //! Runs the parts of the benchmark in rounds.
 
-use super::limit::{self, GROUPS};
+use super::limit;
 use super::statistics::{Figures, Results};
 use super::system::{On, Servers, System};
 use super::{settling, submitting};
@@ -29,6 +29,8 @@ pub struct Plan {
     pub parts: Vec<Part>,
     /// How often each part is run.
     pub rounds: u32,
+    /// The group sizes of the limit.
+    pub groups: Vec<u32>,
     /// How long each load lasts.
     pub lasts: Duration,
     /// The connections of the loads of single claims.
@@ -118,7 +120,7 @@ impl Benchmark {
 
     /// Measures the limit for each group size.
     fn limit(&mut self) {
-        for group in GROUPS {
+        for group in self.plan.groups.clone() {
             let database = self.servers.postgres.create("limit", None);
             database.run(limit::TABLES);
             let before = super::meter::tree_cpu_us(self.servers.postgres_process);
