@@ -9,6 +9,7 @@ pub mod claims;
 pub mod http_load;
 pub mod limit;
 pub mod meter;
+pub mod own_tables;
 pub mod postgres;
 pub mod reference;
 pub mod report;
