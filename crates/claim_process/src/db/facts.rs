@@ -1,5 +1,6 @@
 //! What the database holds that the claims of a group meet, read with one statement on PostgreSQL: one text for any group, so that it
-//! is prepared once. Each look-up is one step into an index, whatever the planner believes of the sizes of the tables.
+//! is prepared once. Each look-up is one step into an index, whatever the planner believes of the sizes of the tables: before it has
+//! statistics, PostgreSQL takes an owner for as rare as a digest, so the digests are looked up without an index by owner (`owner || ''`).
 
 use super::duplicates::{self, ContentDigest};
 use super::idempotency::{self, Holder};
@@ -105,7 +106,7 @@ impl QueryFragment<Pg> for Statement<'_> {
         out.push_bind_param::<Array<Binary>, _>(&self.digests)?;
         out.push_sql(
             ") WITH ORDINALITY AS wanted (digest, number) CROSS JOIN LATERAL \
-             (SELECT claim_id FROM claims WHERE content_digest = wanted.digest AND owner = ",
+             (SELECT claim_id FROM claims WHERE content_digest = wanted.digest AND owner || '' = ",
         );
         out.push_bind_param::<Text, _>(owner::LOCAL)?;
         out.push_sql(
@@ -133,3 +134,33 @@ impl Query for Statement<'_> {
 }
 
 impl RunQueryDsl<PgConnection> for Statement<'_> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dual_db::Database;
+    use test_support::{assert_uses_index, execute, on_both_databases};
+
+    on_both_databases! {
+        fn equal_claims_are_looked_up_by_their_digest_before_there_are_statistics(database: &Database) {
+            if !database.is_postgres() {
+                return;
+            }
+            database.migrate(&[&event_bus::MIGRATIONS, &crate::db::MIGRATIONS]).unwrap();
+            let insert = "INSERT INTO claims (claim_id, status, needs_attention, plan_group, subscriber_id, provider_npi, \
+                net_fee_cents, submitted_at_us, warnings, correlation_id, version, resync_epoch, request_count, content_digest) \
+                SELECT 'c' || n, 'submitted', FALSE, 'GRP', 'S' || n, '1497775530', 1, n, '[]', '', 1, 0, 0, sha256(n::text::bytea) \
+                FROM generate_series(1, 3000) AS n";
+            database.write(|connection| execute(connection, insert)).unwrap();
+            let wanted = Wanted::default();
+            let statement = Statement { keys: &wanted.keys, digests: Vec::new(), external_keys: &wanted.external_keys };
+            let text = diesel::debug_query::<Pg, _>(&statement).to_string();
+            let text = text.split(" -- binds").next().unwrap();
+            let binds = ["'{}'::text[]", "'local'", "'{}'::bytea[]", "'local'", "'{}'::text[]", "'local'"];
+            let text = binds.iter().zip(1..).fold(text.to_owned(), |text, (bind, n)| text.replace(&format!("${n}"), bind));
+            for index in ["claims_active_by_content", "claims_by_external_key", "idempotency_keys_pkey"] {
+                assert_uses_index(database, &text, index);
+            }
+        }
+    }
+}
