@@ -161,7 +161,12 @@ impl Columns {
                 // Once, and not for each row.
                 Note::Missing(field) => {
                     let message = "is required, and the CSV has no column for it: add one with this name".to_owned();
-                    raw_claim.note_malformed(place.finding(field.name(), field.name(), &parse_errors::REQUIRED, message));
+                    raw_claim.note_malformed(place.finding(
+                        field.name(),
+                        field.name(),
+                        &parse_errors::REQUIRED,
+                        message,
+                    ));
                 }
             }
         }
