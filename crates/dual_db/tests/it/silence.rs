@@ -14,6 +14,9 @@ const SLACK: Duration = Duration::from_secs(5);
 /// What a transaction does.
 type Body = fn(&mut Connection) -> Result<(), Error>;
 
+/// A way to run a transaction.
+type Run = fn(&Database, Body) -> Result<(), Error>;
+
 fn impatient(settings: &DatabaseSettings) -> DatabaseSettings {
     DatabaseSettings {
         silence_timeout_ms: SILENCE_MS,
@@ -57,8 +60,7 @@ on_postgres! {
         let database = Database::open(&settings).expect("opens");
         database.write(|c| execute(c, "CREATE TABLE numbers (n BIGINT)")).expect("is created");
         let endless: Body = |c| loop { execute(c, "SELECT pg_sleep(0.1)")? };
-        let runs: [fn(&Database, Body) -> Result<(), Error>; 2] =
-            [|database, body| database.write(body), |database, body| database.read(body)];
+        let runs: [Run; 2] = [|database, body| database.write(body), |database, body| database.read(body)];
         for run in runs {
             let started = Instant::now();
             let failed = run(&database, endless);
