@@ -2,8 +2,8 @@
 # Installs what building and running this workspace needs and this machine lacks, and nothing else; safe to repeat.
 # On Debian and Ubuntu it installs packages, elsewhere it names them; Rust comes from rustup everywhere.
 # Arguments install more: 'postgres' and 'kafka' what scripts/services.sh needs to run that server, 'kcat' the second Kafka client of
-# the tests, 'pgbouncer' their PostgreSQL pooler, 'faketime' what sets the clock of their processes, and 'podman' what
-# scripts/check_containers.sh needs: podman, podman-compose, and tools to make base images offline.
+# the tests, 'pgbouncer' their PostgreSQL pooler, and 'podman' what scripts/check_containers.sh needs: podman, podman-compose, and
+# tools to make base images offline.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
@@ -29,7 +29,6 @@ for service in "$@"; do
     kafka) needs+=("default-jre-headless: runs Kafka" "maven: fetches Kafka's published jars") ;;
     kcat) needs+=("kcat: another Kafka client, for the tests") ;;
     pgbouncer) needs+=("pgbouncer: a PostgreSQL pooler, for the tests") ;;
-    faketime) needs+=("faketime: runs a program under another clock, for the tests") ;;
     podman)
       needs+=(
         "podman: builds and runs containers" "runc: starts them" "netavark: connects them" "aardvark-dns: resolves their names"
@@ -38,7 +37,7 @@ for service in "$@"; do
       )
       with_podman=yes
       ;;
-    *) printf "bootstrap: unknown argument '%s': use postgres, kafka, kcat, pgbouncer, faketime or podman.\n" "$service" >&2 && exit 2 ;;
+    *) printf "bootstrap: unknown argument '%s': use postgres, kafka, kcat, pgbouncer or podman.\n" "$service" >&2 && exit 2 ;;
   esac
 done
 readonly needs

@@ -8,11 +8,13 @@ usage() {
 usage: bash scripts/services.sh start|stop|status|wipe|env postgres|kafka
        bash scripts/services.sh env postgres DATABASE
        bash scripts/services.sh stop postgres|kafka at-once
+       bash scripts/services.sh freeze|thaw kafka
        bash scripts/services.sh env kafka sasl_plaintext|sasl_ssl|proxied
        bash scripts/services.sh acl kafka add|remove topic|group NAME OPERATION...
 
 start   starts the server, and creates its data directory the first time
 stop    stops the server; at-once: kills it, as a crash would
+freeze  stops its process with SIGSTOP, so that its connections fall silent; thaw continues it
 status  prints whether it is running
 wipe    stops it and deletes its data
 env     prints its address: a postgres:// URL, or a host and port; with a DATABASE, the URL of that database, which is
@@ -195,6 +197,9 @@ stop_kafka() {
   rm -f "$directory/pid"
 }
 
+freeze_kafka() { kill -STOP "$(cat "$directory/pid")"; }
+thaw_kafka() { kill -CONT "$(cat "$directory/pid")"; }
+
 env_kafka() {
   local listener=$port
   case ${1:-} in
@@ -214,7 +219,7 @@ env_kafka() {
 # --- commands -----------------------------------------------------------------------------------------------------
 
 case ${1:-} in
-  start | stop | status | wipe | env | acl) ;;
+  start | stop | freeze | thaw | status | wipe | env | acl) ;;
   -h | --help | help) usage && exit ;;
   *) usage >&2 && exit 2 ;;
 esac
@@ -246,6 +251,10 @@ case $1 in
     ;;
   status) if "running_$service"; then echo "running on port $port"; else echo "stopped"; fi ;;
   env) "env_$service" "${@:3}" ;;
+  freeze | thaw)
+    [ "$service" = kafka ] || fail "only Kafka can be frozen: PostgreSQL has many processes."
+    "$1_kafka"
+    ;;
   acl)
     [ "$service" = kafka ] || fail "only Kafka's rights can be changed."
     acl_kafka "${@:3}"

@@ -133,7 +133,8 @@ impl Database {
     /// Runs a query on a pooled connection. Blocks; call it from a thread that may block.
     pub fn read<T>(&self, query: impl FnOnce(&mut Connection) -> Result<T>) -> Result<T> {
         let mut connection = self.check_out(&self.readers)?;
-        let result = self.transactions.read(&mut connection, query);
+        let limit = Duration::from_millis(self.settings().transaction_timeout_ms);
+        let result = connection.bounded(limit, |connection| self.transactions.read(connection, query));
         self.note_trouble(&mut connection, &result);
         result
     }
@@ -148,7 +149,8 @@ impl Database {
         let mut attempt = 1;
         loop {
             let mut connection = self.check_out(&self.writers)?;
-            let result = self.transactions.write(&mut connection, &mut body);
+            let limit = Duration::from_millis(self.settings().transaction_timeout_ms);
+            let result = connection.bounded(limit, |connection| self.transactions.write(connection, &mut body));
             self.note_trouble(&mut connection, &result);
             drop(connection);
             match result {

@@ -81,6 +81,13 @@ impl Deadline {
         state.at = Some(Instant::now() + within);
     }
 
+    /// Shuts the socket down now, so that the next call fails: the transaction has taken too long, and not the server.
+    pub(crate) fn give_up(&self) {
+        let mut state = self.state();
+        state.is_shut_down = true;
+        socket::shut_down(self.user_timeout_ms);
+    }
+
     /// Clears the deadline. Returns whether the connection was shut down.
     pub(crate) fn clear(&self) -> bool {
         let mut state = self.state();
@@ -182,6 +189,24 @@ mod tests {
         let late = Instant::now() + WITHIN * 2;
         assert_eq!(deadline.check(late, |_| false), Verdict::ShutDown { found: false });
         assert_eq!(deadline.check(late + LAST_RESORT, not_called), Verdict::Stuck);
+    }
+
+    #[test]
+    fn a_call_that_does_not_return_ends_the_process_with_exit_code_70() {
+        const IN_CHILD: &str = "A_CALL_DOES_NOT_RETURN";
+        if std::env::var_os(IN_CHILD).is_some() {
+            let deadline = Deadline::register(99_000, &Arc::default());
+            deadline.set(Duration::ZERO);
+            loop {
+                std::thread::park();
+            }
+        }
+        let own = std::env::current_exe().unwrap();
+        let name = "deadline::tests::a_call_that_does_not_return_ends_the_process_with_exit_code_70";
+        let child =
+            test_support::Running::start(std::process::Command::new(own).args(["--exact", name]).env(IN_CHILD, ""));
+        let (status, log) = child.ended();
+        assert_eq!(status.code(), Some(70), "{log}");
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub(crate) struct Session {
     deadline: Option<Arc<Deadline>>,
     /// How long a statement waits for an answer.
     within: Duration,
+    /// When the transaction in progress is given up, if its whole length is bounded.
+    until: Option<Instant>,
     /// How long the server may work on a statement of a report.
     pub(crate) report: Duration,
     /// The number of silences of the database when this connection was opened.
@@ -32,7 +34,7 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) fn new(deadline: Option<Arc<Deadline>>, within: Duration, report: Duration, silences: u64) -> Self {
-        Self { deadline, within, report, silences, is_unusable: false, returned_at: None }
+        Self { deadline, within, until: None, report, silences, is_unusable: false, returned_at: None }
     }
 
     /// Whether the pool may hand the connection out: no error of it was the database's trouble, and no connection of the same
@@ -68,6 +70,10 @@ impl Instrumentation for Session {
         match event {
             InstrumentationEvent::StartQuery { .. } => {
                 if let Some(deadline) = &self.deadline {
+                    if self.until.is_some_and(|until| Instant::now() >= until) {
+                        tracing::warn!("database connection closed, the transaction took too long");
+                        deadline.give_up();
+                    }
                     deadline.set(self.within);
                 }
             }
@@ -92,11 +98,22 @@ impl Connection {
         self.with_deadlines(server_limit + AFTER_THE_SERVER, work)
     }
 
-    /// Runs `work`, each of whose statements waits for an answer for so long.
+    /// Runs `work`, each of whose statements waits for an answer for so long. All of it together may take longer than a
+    /// transaction.
     pub(crate) fn with_deadlines<T>(&mut self, within: Duration, work: impl FnOnce(&mut Self) -> T) -> T {
-        let usual = std::mem::replace(&mut self.session().within, within);
+        let session = self.session();
+        let usual = (std::mem::replace(&mut session.within, within), session.until.take());
         let result = work(self);
-        self.session().within = usual;
+        let session = self.session();
+        (session.within, session.until) = usual;
+        result
+    }
+
+    /// Runs `work`, which begins no statement after this time: the connection is closed instead.
+    pub(crate) fn bounded<T>(&mut self, limit: Duration, work: impl FnOnce(&mut Self) -> T) -> T {
+        self.session().until = Some(Instant::now() + limit);
+        let result = work(self);
+        self.session().until = None;
         result
     }
 }

@@ -38,6 +38,10 @@ pub struct DatabaseSettings {
     /// proxy or the network is silent then: the connection is closed, and all that were opened before it are replaced.
     #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
     pub silence_timeout_ms: u64,
+    /// PostgreSQL: the longest a transaction may take before its last statement begins, in milliseconds, however short each
+    /// statement is; at least `silence_timeout_ms`. The connection is closed then. Reports and migrations are not bounded so.
+    #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
+    pub transaction_timeout_ms: u64,
     /// PostgreSQL: the longest a statement waits for a lock, in milliseconds; at most `statement_timeout_ms`.
     #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
     pub lock_timeout_ms: u64,
@@ -86,6 +90,7 @@ impl DatabaseSettings {
             start_timeout_ms: 0,
             statement_timeout_ms: 4_000,
             silence_timeout_ms: 5_000,
+            transaction_timeout_ms: 15_000,
             lock_timeout_ms: 3_000,
             report_timeout_ms: 60_000,
             migration_timeout_ms: 3_600_000,
@@ -106,6 +111,12 @@ fn timeouts_in_order(settings: &DatabaseSettings) -> Result<(), ValidationError>
              first, and the connection is kept",
         );
     }
+    if settings.transaction_timeout_ms < settings.silence_timeout_ms {
+        return problem(
+            "transaction_timeout_ms",
+            "database.transaction_timeout_ms must be at least database.silence_timeout_ms: a transaction may be one statement",
+        );
+    }
     if settings.lock_timeout_ms > settings.statement_timeout_ms {
         return problem(
             "lock_timeout_ms",
@@ -120,11 +131,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_statement_ends_before_its_connection_and_a_lock_is_not_waited_for_longer() {
+    fn a_statement_ends_before_its_connection_and_transaction_and_a_lock_is_not_waited_for_longer() {
         let defaults = DatabaseSettings::at("sqlite://claims.db");
         defaults.validate().expect("the defaults are in order");
         let silent = DatabaseSettings { silence_timeout_ms: defaults.statement_timeout_ms, ..defaults.clone() };
         assert!(silent.validate().expect_err("silence").to_string().contains("silence_timeout_ms"));
+        let short = DatabaseSettings { transaction_timeout_ms: defaults.silence_timeout_ms - 1, ..defaults.clone() };
+        assert!(short.validate().expect_err("short").to_string().contains("transaction_timeout_ms"));
         let locked = DatabaseSettings { lock_timeout_ms: defaults.statement_timeout_ms + 1, ..defaults };
         assert!(locked.validate().expect_err("locks").to_string().contains("lock_timeout_ms"));
     }

@@ -89,6 +89,10 @@ impl Consumer {
     }
 }
 
+/// How many times as long messages have to fail without a known reason of which not one can be applied: the database is more
+/// likely at fault, as where there is no room for new rows, while the probe, which needs none, succeeds.
+const NO_NEIGHBOUR_PASSES: u32 = 12;
+
 /// A message that is tried alone, and the evidence against it.
 struct LoneMessage {
     message: IncomingMessage,
@@ -184,12 +188,13 @@ impl Loop {
 
     /// Retries until each message is applied or dead-lettered; `false` if the service stops first.
     fn apply_one_by_one(&mut self, batch: Vec<IncomingMessage>) -> bool {
+        let of = batch.len();
         let mut left: Vec<LoneMessage> =
             batch.into_iter().map(|message| LoneMessage { message, evidence: Evidence::default() }).collect();
         let mut attempt = 0;
         loop {
             let before = left.len();
-            left = self.try_each(left);
+            left = self.try_each(left, of);
             if left.is_empty() {
                 return true;
             }
@@ -202,11 +207,9 @@ impl Loop {
     }
 
     /// Tries each message once, except those behind a failed one with the same key, and returns those that are left, in order.
-    fn try_each(&mut self, alone: Vec<LoneMessage>) -> Vec<LoneMessage> {
-        let proof = Proof {
-            refusals: self.settings.max_attempts,
-            unexplained_for: Duration::from_millis(self.settings.poison_after_ms),
-        };
+    /// `of`: how many there were at first.
+    fn try_each(&mut self, alone: Vec<LoneMessage>, of: usize) -> Vec<LoneMessage> {
+        let mut neighbours_pass = alone.len() < of || of == 1;
         let mut left: Vec<LoneMessage> = Vec::new();
         let mut alone = alone.into_iter();
         while let Some(mut lone) = alone.next() {
@@ -214,11 +217,19 @@ impl Loop {
                 left.push(lone);
                 continue;
             }
-            let Err(failure) = self.handle(std::slice::from_ref(&lone.message)) else { continue };
+            let Err(failure) = self.handle(std::slice::from_ref(&lone.message)) else {
+                neighbours_pass = true;
+                continue;
+            };
             // Failures may be slow, and a member that does not poll loses its partitions.
             self.member.set_paused(true);
             self.member.hold_back(Duration::ZERO);
             let database_works = failure.may_be_the_message() && self.database_works();
+            let poison_after = Duration::from_millis(self.settings.poison_after_ms);
+            let proof = Proof {
+                refusals: self.settings.max_attempts,
+                unexplained_for: if neighbours_pass { poison_after } else { poison_after * NO_NEIGHBOUR_PASSES },
+            };
             let verdict = lone.evidence.add(failure, database_works, Instant::now(), proof);
             if let Verdict::Poison(reason) = verdict
                 && self.dead_letter(std::slice::from_ref(&lone.message), reason)

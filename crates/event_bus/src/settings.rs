@@ -119,7 +119,9 @@ pub struct ConsumerSettings {
     #[validate(range(min = 1, max = 1_000, message = "must be 1 to 1000"))]
     pub max_attempts: u32,
     /// For how long the database fails a message alone without a reason that has a kind, while every probe succeeds, before the
-    /// message becomes a dead letter.
+    /// message becomes a dead letter. Such a reason may also pass: another session holds a lock on its rows, or there is no room
+    /// for them, where the probe needs none. So this is longer than most such troubles last; where several messages fail and
+    /// none of them can be applied, it is twelve times as long.
     #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
     pub poison_after_ms: u64,
     /// How long a stopping consumer may take to leave its group.

@@ -20,6 +20,10 @@ use std::time::{Duration, Instant};
 const PROBE_INTERVAL: Duration = Duration::from_millis(200);
 /// The timeout of a readiness probe.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often the supervisor probes whether a restarted process is ready.
+const PROBE_AFTER_RESTART: Duration = Duration::from_secs(1);
+/// How often a process that takes long to stop is named.
+const NAME_AGAIN_AFTER: Duration = Duration::from_secs(3);
 /// How long the supervisor waits for the last lines of ended processes.
 const LAST_LINES_TIMEOUT: Duration = Duration::from_secs(2);
 /// How many lines of a log are printed when its process ends the run.
@@ -105,6 +109,8 @@ struct Kept {
     state: State,
     restarts: Restarts,
     was_ready: bool,
+    /// Whether it was ready since its last start, which is printed.
+    is_ready: bool,
 }
 
 /// Keeps processes running.
@@ -148,6 +154,7 @@ impl Supervisor {
             state: State::NotStarted,
             restarts: Restarts::default(),
             was_ready: false,
+            is_ready: false,
         });
         let kept = kept.collect();
         Ok(Self { kept, limits, console, record, events, sender, readers: Vec::new(), blamed: None })
@@ -174,8 +181,28 @@ impl Supervisor {
         when_ready(&self.console)?;
         loop {
             let next = self.restart_due()?;
-            self.pause(next)?;
+            let all_are_ready = self.print_who_is_ready_again()?;
+            self.pause(if all_are_ready { next } else { next.min(PROBE_AFTER_RESTART) })?;
         }
+    }
+
+    /// Probes the restarted processes, and prints which are ready. Returns whether all are.
+    fn print_who_is_ready_again(&mut self) -> Result<bool, Ending> {
+        for index in 0..self.kept.len() {
+            let kept = &self.kept[index];
+            if !kept.is_ready && matches!(kept.state, State::Running(_)) && self.is_ready(index)? {
+                self.print_ready(index)?;
+            }
+        }
+        Ok(self.kept.iter().all(|kept| kept.is_ready))
+    }
+
+    fn print_ready(&mut self, index: usize) -> Result<(), Ending> {
+        let kept = &mut self.kept[index];
+        kept.was_ready = true;
+        kept.is_ready = true;
+        let Member { program, address, .. } = &kept.member;
+        Ok(self.console.log(Level::Info, &format!("{} is ready at {address}", program.name))?)
     }
 
     fn start_and_await(&mut self, index: usize) -> Result<(), Ending> {
@@ -194,10 +221,7 @@ impl Supervisor {
             }
             self.pause(PROBE_INTERVAL)?;
         }
-        let kept = &mut self.kept[index];
-        kept.was_ready = true;
-        let Member { program, address, .. } = &kept.member;
-        Ok(self.console.log(Level::Info, &format!("{} is ready at {address}", program.name))?)
+        self.print_ready(index)
     }
 
     fn start(&mut self, index: usize) -> Result<(), Ending> {
@@ -291,6 +315,7 @@ impl Supervisor {
         let most = self.limits.restarts;
         let kept = &mut self.kept[index];
         kept.state = State::NotStarted;
+        kept.is_ready = false;
         let ended = format!("{} ended with {}", kept.member.program.name, describe(status));
         if !kept.was_ready {
             return Err(self.give_up(index, &format!("{ended} before it was ready: all processes are stopped.")));
@@ -350,7 +375,11 @@ impl Supervisor {
                     State::NotStarted | State::Pausing { .. } => None,
                 })
                 .collect();
-            running.iter().for_each(|process| process.signal(Signal::TERM));
+            for process in &running {
+                process.signal(Signal::TERM);
+                // A process that was stopped, as with Ctrl-Z, gets the signal when it continues.
+                process.signal(Signal::CONT);
+            }
             self.await_ends(&running, deadline, &mut at_once);
             for process in running.iter().filter(|process| process.status().is_none()) {
                 let _ = self.console.log(Level::Error, &format!("{} did not stop in time: killed", process.name()));
@@ -360,13 +389,23 @@ impl Supervisor {
         self.await_last_lines();
     }
 
+    /// Waits until these processes have ended, and names now and then those that have not.
     fn await_ends(&self, processes: &[Process], deadline: Instant, at_once: &mut bool) {
-        while processes.iter().any(|process| process.status().is_none()) && !*at_once {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+        let mut name_at = Instant::now() + NAME_AGAIN_AFTER;
+        loop {
+            let names: Vec<&str> =
+                processes.iter().filter(|process| process.status().is_none()).map(Process::name).collect();
+            let now = Instant::now();
+            let left = deadline.saturating_duration_since(now);
+            if names.is_empty() || left.is_zero() || *at_once {
                 return;
             }
-            if let Ok(Event::Signal(SIGINT)) = self.events.recv_timeout(left) {
+            if now >= name_at {
+                let (names, seconds) = (names.join(", "), left.as_secs());
+                let _ = self.console.log(Level::Info, &format!("waiting for {names}, at most {seconds} s more"));
+                name_at = now + NAME_AGAIN_AFTER;
+            }
+            if let Ok(Event::Signal(SIGINT)) = self.events.recv_timeout(left.min(name_at - now)) {
                 *at_once = true;
             }
         }

@@ -20,8 +20,7 @@ const OWN_SERVERS: [(&str, &str); 3] =
 const SERVERS: [(&str, &str); 2] = [("postgres", "TEST_POSTGRES_URL"), ("kafka", "TEST_KAFKA_BROKERS")];
 
 /// The programs that some tests need, and the variable that names each.
-const PROGRAMS: [(&str, &str); 3] =
-    [("kcat", "TEST_KCAT"), ("pgbouncer", "TEST_PGBOUNCER"), ("faketime", "TEST_FAKETIME")];
+const PROGRAMS: [(&str, &str); 2] = [("kcat", "TEST_KCAT"), ("pgbouncer", "TEST_PGBOUNCER")];
 
 /// Concurrent tests per core: most of the time a test waits for a broker or a server.
 const TESTS_PER_CORE: usize = 2;

@@ -169,7 +169,7 @@ impl Health {
             }
             match &state {
                 WorkerState::Ready => tracing::info!(dependency = name, "ready"),
-                reason => tracing::warn!(dependency = name, %reason, "not ready"),
+                reason => tracing::warn!(dependency = name, reason = reason.to_string(), "not ready"),
             }
             watched.logged = (state, now);
         }

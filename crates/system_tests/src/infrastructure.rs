@@ -91,6 +91,30 @@ impl Infrastructure {
         }
     }
 
+    /// Fresh PostgreSQL databases, and a local broker that is not yet started.
+    ///
+    /// # Panics
+    /// If the server is not available: a test that needs it is written in `on_postgres!`.
+    pub fn on_postgres(directory: &Path) -> Self {
+        let (claims, payments) = (TestDatabase::postgres(), TestDatabase::postgres());
+        Self {
+            claims_url: claims.settings().url.expose().to_owned(),
+            payments_url: payments.settings().url.expose().to_owned(),
+            _databases: vec![claims, payments],
+            ..Self::embedded(directory)
+        }
+    }
+
+    /// The databases of a PostgreSQL server of its own, and a local broker that is not yet started.
+    pub fn on_own_postgres(directory: &Path, server: OwnPostgres) -> Self {
+        Self {
+            claims_url: server.url("claims"),
+            payments_url: server.url("payments"),
+            own_postgres: Some(server),
+            ..Self::embedded(directory)
+        }
+    }
+
     /// Fresh PostgreSQL databases and an empty Kafka.
     ///
     /// # Panics
@@ -177,6 +201,22 @@ impl Infrastructure {
         let topics = TOPICS.map(|topic| NewTopic::new(topic, PARTITIONS, TopicReplication::Fixed(1)));
         for created in admin.create_topics(&topics, &AdminOptions::new()).await.expect("Kafka answers") {
             created.expect("the topic is created");
+        }
+    }
+
+    /// Freezes the broker with SIGSTOP. Connections stay open.
+    pub fn freeze_broker(&self) {
+        match &self.local_broker {
+            Some(broker) => broker.freeze(),
+            None => drop(services(&["freeze", "kafka"])),
+        }
+    }
+
+    /// Continues a frozen broker.
+    pub fn thaw_broker(&self) {
+        match &self.local_broker {
+            Some(broker) => broker.thaw(),
+            None => drop(services(&["thaw", "kafka"])),
         }
     }
 

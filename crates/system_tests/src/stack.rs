@@ -4,6 +4,7 @@
 use crate::api::Api;
 use crate::infrastructure::{self, Infrastructure};
 use crate::links::{Link, Links};
+use crate::own_postgres::OwnPostgres;
 use crate::process::Process;
 use std::path::Path;
 use std::time::Duration;
@@ -113,6 +114,29 @@ impl Stack {
         settings: &[(&str, &str)],
     ) -> Self {
         Self::start_on(infrastructure, directory, instances, settings, Network::Direct, Tuning::Defaults).await
+    }
+
+    /// Starts the system on PostgreSQL and the embedded broker, with further settings.
+    ///
+    /// # Panics
+    /// If a process does not become ready, or the server is not available.
+    pub async fn start_on_postgres(claim_process: usize, payments: usize, settings: &[(&str, &str)]) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory can be made");
+        let mut infrastructure = Infrastructure::on_postgres(directory.path());
+        infrastructure.start_broker();
+        Self::start_on(infrastructure, directory, [claim_process, payments], settings, Network::Direct).await
+    }
+
+    /// Starts the system, with one instance of each service, on this PostgreSQL server and the embedded broker, with further
+    /// settings.
+    ///
+    /// # Panics
+    /// If a process does not become ready.
+    pub async fn start_on_own_postgres(server: OwnPostgres, settings: &[(&str, &str)]) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory can be made");
+        let mut infrastructure = Infrastructure::on_own_postgres(directory.path(), server);
+        infrastructure.start_broker();
+        Self::start_on(infrastructure, directory, [1, 1], settings, Network::Direct).await
     }
 
     /// Starts the system on PostgreSQL and Kafka.

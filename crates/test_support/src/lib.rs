@@ -2,14 +2,14 @@
 //! (`scripts/check_boundaries.sh` enforces it).
 //!
 //! - [`on_both_databases!`] and [`TestDatabase`]: a fresh database for each test; [`schema_drift`] compares it with a schema.
-//! - [`on_postgres!`], [`on_kafka!`], [`on_postgres_and_kafka!`], [`with_kcat!`], [`behind_pgbouncer!`], [`with_faketime!`]: tests that need
-//!   a server or program. If the
-//!   environment does not name it, the test runner shows them as ignored, with the reason.
+//! - [`on_postgres!`], [`on_kafka!`], [`on_postgres_and_kafka!`], [`with_kcat!`], [`behind_pgbouncer!`]: tests that need a server or
+//!   program. If the environment does not name it, the test runner shows them as ignored, with the reason.
 //! - [`eventually`] and [`wait_until`]: waiting for an event. No test sleeps for it.
 //! - [`PgBouncer`]: a pooler in front of the PostgreSQL server.
 //! - [`TestBroker`], [`free_address`]: a broker for one test, and an address for one that is restarted.
 //! - [`ChaosProxy`], [`forbid`], [`fail_commits`]: a network with faults, a table that refuses statements, a COMMIT that fails.
 //! - [`outbox()`], [`take_outbox`], [`leave_in_outbox`]: a service's outbox, from outside.
+//! - [`shifted_clock()`]: a process under a wall clock that is wrong. [`SmallDisk`], in [`with_small_disks!`]: a disk that is full.
 //! - [`Running`]: a program under test as a process. [`effort`]: few cases in a local run, many in CI.
 //! - [`Tally`]: how much a test increments one counter.
 //! - [`openapi_walk`]: compares a service with its OpenAPI document.
@@ -35,6 +35,8 @@ mod renamed_settings;
 mod requirement;
 mod running;
 pub mod schema_drift;
+mod shifted_clock;
+mod small_disk;
 mod sql;
 mod tally;
 mod unique;
@@ -49,8 +51,10 @@ pub use free_address::free_address;
 pub use outbox::{OutboxMessage, leave_in_outbox, outbox, take_outbox};
 pub use pgbouncer::PgBouncer;
 pub use renamed_settings::assert_renamed;
-pub use requirement::{faketime, kafka_brokers, kcat, pgbouncer, postgres_url};
+pub use requirement::{kafka_brokers, kcat, pgbouncer, postgres_url};
 pub use running::{Running, run_to_end};
+pub use shifted_clock::shifted_clock;
+pub use small_disk::SmallDisk;
 pub use sql::{allow, assert_uses_index, count, execute, forbid, number, number_in};
 pub use tally::Tally;
 pub use unique::unique;

@@ -73,16 +73,30 @@ macro_rules! behind_pgbouncer {
     };
 }
 
-/// Tests that need `faketime`, which runs a program under another clock.
-#[cfg(has_faketime)]
+/// Tests that mount a file system, which only root may do.
+#[cfg(may_mount)]
 #[macro_export]
-macro_rules! with_faketime {
+macro_rules! with_small_disks {
     ($($test:item)+) => { $($test)+ };
 }
 
-/// Tests that need `faketime`, which runs a program under another clock.
-#[cfg(not(has_faketime))]
+/// Tests that mount a file system, which only root may do.
+#[cfg(not(may_mount))]
 #[macro_export]
-macro_rules! with_faketime {
-    ($($test:item)+) => { $( #[ignore = "TEST_FAKETIME names no faketime program: 'bash bootstrap.sh faketime' installs one"] $test )+ };
+macro_rules! with_small_disks {
+    ($($test:item)+) => { $( #[ignore = "this user may not mount a file system"] $test )+ };
+}
+
+/// Tests that need PostgreSQL and mount a file system.
+#[cfg(may_mount)]
+#[macro_export]
+macro_rules! on_postgres_with_small_disks {
+    ($($test:item)+) => { $( $crate::on_postgres! { $test } )+ };
+}
+
+/// Tests that need PostgreSQL and mount a file system.
+#[cfg(not(may_mount))]
+#[macro_export]
+macro_rules! on_postgres_with_small_disks {
+    ($($test:item)+) => { $( $crate::with_small_disks! { $test } )+ };
 }

@@ -22,9 +22,6 @@ const KAFKA: Requirement =
     Requirement { variable: "TEST_KAFKA_BROKERS", what: "Kafka", at_build: option_env!("TEST_KAFKA_BROKERS") };
 const KCAT: Requirement =
     Requirement { variable: "TEST_KCAT", what: "kcat program", at_build: option_env!("TEST_KCAT") };
-const FAKETIME: Requirement =
-    Requirement { variable: "TEST_FAKETIME", what: "faketime program", at_build: option_env!("TEST_FAKETIME") };
-
 const PGBOUNCER: Requirement =
     Requirement { variable: "TEST_PGBOUNCER", what: "PgBouncer program", at_build: option_env!("TEST_PGBOUNCER") };
 
@@ -58,14 +55,6 @@ pub fn kcat() -> String {
 /// If the environment names none, or another one than at build time.
 pub fn pgbouncer() -> String {
     PGBOUNCER.value(env::var(PGBOUNCER.variable).ok())
-}
-
-/// The path or name of a `faketime` program.
-///
-/// # Panics
-/// If the environment names none, or another one than at build time.
-pub fn faketime() -> String {
-    FAKETIME.value(env::var(FAKETIME.variable).ok())
 }
 
 impl Requirement {

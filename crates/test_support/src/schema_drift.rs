@@ -31,11 +31,12 @@ pub fn assert_down_and_up_again_is_the_same(database: &Database, sets: &[&Migrat
     assert_eq!(all(), before);
 }
 
-/// Reverts and reapplies the newest migration of a filled database, then the newest two, up to the newest `how_many`, and then all
-/// of them.
+/// Probes a filled database by a write. Then reverts and reapplies its newest migration, then the newest two, up to the newest
+/// `how_many`, and then all of them.
 ///
 /// # Panics
-/// If a migration fails, if reverting and reapplying them changes a row, or if reverting `how_many` changes none.
+/// If the probe writes into another table than its own, if a migration fails, if reverting and reapplying them changes a row, or if
+/// reverting `how_many` changes none.
 pub fn assert_rows_survive_the_newest_migrations(
     database: &Database,
     sets: &[&Migrations],
@@ -49,6 +50,10 @@ pub fn assert_rows_survive_the_newest_migrations(
     let rows = || database.read(rows).expect("the rows can be listed");
     let before = rows();
     assert_eq!(before.len(), fill.len(), "each statement inserts a row: {before:#?}");
+    database.probe_write().expect("the database works");
+    assert_ne!(rows(), before, "a probe writes");
+    database.write(|c| execute(c, "DELETE FROM write_probe")).expect("its row can be deleted");
+    assert_eq!(rows(), before, "a probe writes only into its own table");
     for newest in 1..=how_many {
         revert(database, sets, newest);
         assert!(newest < how_many || rows() != before, "the newest migrations are reverted");

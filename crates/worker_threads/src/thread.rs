@@ -19,3 +19,26 @@ pub fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> JoinHandle<()>
         })
         .expect("the operating system can start a thread")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+    use test_support::Running;
+
+    #[test]
+    fn a_panic_ends_the_process_with_exit_code_70() {
+        const IN_CHILD: &str = "A_THREAD_PANICS";
+        if std::env::var_os(IN_CHILD).is_some() {
+            drop(spawn("panics", || panic!("as a bug would")));
+            loop {
+                std::thread::park();
+            }
+        }
+        let own = std::env::current_exe().expect("a program knows its path");
+        let name = "thread::tests::a_panic_ends_the_process_with_exit_code_70";
+        let child = Running::start(Command::new(own).args(["--exact", name]).env(IN_CHILD, ""));
+        let (status, log) = child.ended();
+        assert_eq!(status.code(), Some(70), "{log}");
+    }
+}

@@ -206,7 +206,10 @@ impl<'a> Malformed<'a> {
     fn of(raw: &'a RawClaim) -> Self {
         let with_code = |rule: &Rule| raw.malformed.with_code(rule.code);
         Self {
-            fields: [&parse_errors::NOT_TEXT, &parse_errors::VALUE_LENGTH, &REQUIRED].into_iter().flat_map(with_code).collect(),
+            fields: [&parse_errors::NOT_TEXT, &parse_errors::VALUE_LENGTH, &REQUIRED]
+                .into_iter()
+                .flat_map(with_code)
+                .collect(),
             rows: with_code(&parse_errors::RAGGED_ROW).map(|(line, _)| line).collect(),
         }
     }

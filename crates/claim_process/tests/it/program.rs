@@ -74,6 +74,25 @@ fn it_makes_its_database_where_nothing_is_and_stops_at_sigterm() {
 }
 
 #[test]
+fn a_stop_that_hangs_logs_what_it_waits_for_and_ends_at_its_limit_with_exit_code_70() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = program(directory.path());
+    // The event of the claim is never sent, as there is no Kafka.
+    command
+        .env("CLAIM_PROCESS__KAFKA__PRODUCER__FLUSH_TIMEOUT_MS", "3600000")
+        .env("CLAIM_PROCESS__SHUTDOWN__LIMIT_MS", "4000");
+    let running = Program::start(&mut command);
+    block_on(async { assert_eq!(running.service.post_csv(REAL_CLAIM).await.status, 201) });
+    running.signal("TERM");
+    let (status, log) = running.ended();
+    assert_eq!(status.code(), Some(70), "{log}");
+    for line in ["still stopping", "stopping takes too long; the process ends without it"] {
+        let waits = format!("{line} waiting_for=\"events that are being published\"");
+        assert!(log.contains(&waits), "{waits}: {log}");
+    }
+}
+
+#[test]
 fn its_command_health_reports_whether_the_running_service_is_alive_and_ready() {
     let directory = tempfile::tempdir().unwrap();
     let running = Program::start(&mut program(directory.path()));

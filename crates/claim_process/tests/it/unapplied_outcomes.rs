@@ -87,6 +87,7 @@ on_both_databases! {
             send(Some(&id), &good.body, &set("ce_type", "payment.lost"));
             send(Some(&id), &good.body, &set("ce_aggregateversion", "0"));
             send(Some(&id), &good.body, &set("ce_time", "yesterday"));
+            send(Some(&id), &good.body, &|headers| headers.push(("ce_type".to_owned(), "payment.unwound".to_owned())));
             send(Some("AAAAAAAAAAAAAAAAAAAAAA"), &good.body, &keep);
             send(None, &good.body, &keep);
             send(Some(&id), &unknown_claim.body, &keep);
@@ -99,13 +100,14 @@ on_both_databases! {
             service.claim_with_status(&id, "unwound").await;
         });
         let database = database.database();
-        assert_eq!(count(database, "dead_letters"), 12);
+        assert_eq!(count(database, "dead_letters"), 13);
         for (reason, letters) in [
             ("the body is not JSON of the shape of 'payment.settled' (line 1, column 14)", 1),
             ("the body is not JSON of the shape of 'payment.settled' (line 1, column 0)", 1),
             ("the body is not JSON of the shape of 'payment.settled' (line 1, column 2)", 1),
             ("the header 'ce_type' is missing", 1),
             ("the header 'ce_specversion' is missing", 1),
+            ("the header 'ce_type' is ambiguous: the message has it more than once", 1),
             (
                 "the header 'ce_aggregateversion' is not as the contract says: it must be a whole number from 1 to 1000000000",
                 1,
@@ -118,8 +120,8 @@ on_both_databases! {
             assert_eq!(count(database, &format!("dead_letters WHERE reason = '{like}'")), letters, "{reason}");
         }
         // Each dead letter is complete: it can be inspected and redriven.
-        assert_eq!(number(database, "SELECT COUNT(DISTINCT message_offset) AS n FROM dead_letters"), 12);
-        assert_eq!(count(database, "dead_letters WHERE headers LIKE '%ce_dataschema%'"), 11);
+        assert_eq!(number(database, "SELECT COUNT(DISTINCT message_offset) AS n FROM dead_letters"), 13);
+        assert_eq!(count(database, "dead_letters WHERE headers LIKE '%ce_dataschema%'"), 12);
         assert_eq!(count(database, "dead_letters WHERE message_key IS NULL"), 1);
         assert_eq!(
             number(

@@ -56,7 +56,12 @@ fn damage_is_found_after_an_error_and_makes_the_database_not_ready_with_the_reas
     let database = Database::open(&settings).expect("it is sound");
     database.probe_write().expect("it is sound");
     overwrite_pages(&directory.path().join("claims.db"));
-    database.read(|c| execute(c, "SELECT sum(length(filler)) FROM numbers")).expect_err("pages are overwritten");
+    // The check of the start may have left every page in the connection's cache: how much fits depends on the other tests.
+    let read = database.read(|c| {
+        execute(c, "PRAGMA shrink_memory")?;
+        execute(c, "SELECT sum(length(filler)) FROM numbers")
+    });
+    read.expect_err("pages are overwritten");
     database.probe_write().expect_err("it is damaged");
     let reason = database.known_damage().expect("it was checked");
     assert!(reason.contains("is damaged") && reason.contains("restore a snapshot"), "{reason}");

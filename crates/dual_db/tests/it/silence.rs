@@ -11,6 +11,12 @@ const SILENCE_MS: u64 = 1_000;
 /// What a test allows beside the time-outs, on a machine that is busy with other tests.
 const SLACK: Duration = Duration::from_secs(5);
 
+/// What a transaction does.
+type Body = fn(&mut Connection) -> Result<(), Error>;
+
+/// A way to run a transaction.
+type Run = fn(&Database, Body) -> Result<(), Error>;
+
 fn impatient(settings: &DatabaseSettings) -> DatabaseSettings {
     DatabaseSettings {
         silence_timeout_ms: SILENCE_MS,
@@ -45,6 +51,23 @@ on_postgres! {
     #[test]
     fn a_commit_whose_connection_falls_silent_fails_in_time() {
         fails_in_time_after_a_silence(|_| Ok(()));
+    }
+
+    #[test]
+    fn a_transaction_of_many_short_statements_is_bounded_too_and_costs_no_other_connection() {
+        let test = TestDatabase::postgres();
+        let settings = DatabaseSettings { transaction_timeout_ms: SILENCE_MS, ..impatient(test.settings()) };
+        let database = Database::open(&settings).expect("opens");
+        database.write(|c| execute(c, "CREATE TABLE numbers (n BIGINT)")).expect("is created");
+        let endless: Body = |c| loop { execute(c, "SELECT pg_sleep(0.1)")? };
+        let runs: [Run; 2] = [|database, body| database.write(body), |database, body| database.read(body)];
+        for run in runs {
+            let started = Instant::now();
+            let failed = run(&database, endless);
+            assert!(matches!(failed, Err(Error::Unavailable(_))), "{failed:?}");
+            assert!(started.elapsed() < Duration::from_millis(SILENCE_MS) + SLACK, "{:?}", started.elapsed());
+        }
+        database.write(|c| execute(c, "INSERT INTO numbers VALUES (1)")).expect("the next one is not bounded by it");
     }
 
     #[test]

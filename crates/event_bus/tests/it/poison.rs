@@ -6,7 +6,7 @@ use dual_db::{Connection, Database, Error};
 use event_bus::{Consumer, MIGRATIONS, count_dead_letters};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use test_support::{TestDatabase, count, execute, number, on_both_databases, on_postgres, wait_until};
 
@@ -76,6 +76,35 @@ on_both_databases! {
         assert_eq!(letters, poison);
         assert_eq!(count(database, "bodies"), 10_000 - 7);
         assert!(failures.load(Ordering::SeqCst) > 10, "there were random failures");
+    }
+
+    fn messages_of_which_none_can_be_applied_are_not_dead_lettered_while_the_database_may_be_at_fault(database: &Database) {
+        prepare(database);
+        let broker = Broker::start();
+        let has_room = Arc::new(AtomicBool::new(false));
+        let mut apply = into_bodies(database);
+        let recorder = Recorder::that({
+            let has_room = Arc::clone(&has_room);
+            // As where there is no room for new rows, and the probe needs none.
+            move |batch| if has_room.load(Ordering::SeqCst) { apply(batch) } else { Err(unexplained()) }
+        });
+        let mut settings = broker.settings("group");
+        settings.consumer.max_attempts = 2;
+        settings.consumer.retry_pause_ms = 1;
+        settings.consumer.max_retry_pause_ms = 20;
+        settings.consumer.batch_linger_ms = 2_000;
+        settings.consumer.max_batch_messages = 5;
+        settings.consumer.poison_after_ms = 1_000;
+        broker.send((0..5).map(|n| (["a", "b", "c", "d", "e"][n], n.to_string())));
+        let consumer = Consumer::start(&settings, TOPIC, database.clone(), recorder.clone()).unwrap();
+        wait_until("they are tried one by one", || recorder.tried().len() > 10);
+        let since = Instant::now();
+        wait_until("they fail for longer than one that is at fault", || since.elapsed() > Duration::from_secs(2));
+        assert_eq!(database.read(count_dead_letters).unwrap(), 0, "after {:?}", since.elapsed());
+        has_room.store(true, Ordering::SeqCst);
+        wait_until("they are applied", || count(database, "bodies") == 5);
+        consumer.stop().unwrap();
+        assert_eq!(database.read(count_dead_letters).unwrap(), 0);
     }
 
     fn a_message_that_fails_without_a_known_reason_is_dead_lettered_after_its_time_and_its_neighbours_go_first(database: &Database) {

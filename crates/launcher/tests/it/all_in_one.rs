@@ -155,7 +155,7 @@ fn processes_start_in_order_and_services_stop_before_their_dependencies() {
 }
 
 #[test]
-fn a_process_that_dies_is_named_and_restarted() {
+fn a_process_that_dies_is_named_and_restarted_until_it_is_ready_again() {
     let mut launcher = Launcher::start(&[]);
     let read = launcher.until_all_run();
     let first = id(&read, "payments runs");
@@ -164,24 +164,35 @@ fn a_process_that_dies_is_named_and_restarted() {
     let expected = "payments ended with exit status 137 (KILL): restarting in 1 s, restart 1 of 5";
     assert!(read.iter().any(|line| message(line) == expected), "{read:#?}");
     assert_ne!(id(&read, "payments runs"), first);
+    launcher.until("payments is ready at");
     launcher.signal("INT");
     assert_eq!(launcher.ended().0.code(), Some(0));
 }
 
 #[test]
-fn a_second_interrupt_kills_a_frozen_process_and_the_rest_is_stopped() {
-    // A frozen process cannot handle SIGTERM.
-    let frozen = "[ \"$1\" != health ] || exit 0\nsay runs\nkill -STOP $$";
-    let mut launcher = Launcher::start(&[("claim_process", frozen)]);
+fn a_process_that_does_not_stop_is_named_and_a_second_interrupt_kills_it_and_the_rest_is_stopped() {
+    let deaf = GOOD.replace("trap 'say stops; exit 0' TERM", "trap '' TERM");
+    let mut launcher = Launcher::start(&[("claim_process", &deaf)]);
     launcher.until("everything is ready");
     launcher.signal("INT");
-    launcher.until("payments stops");
+    launcher.until("waiting for claim_process, at most");
     launcher.signal("INT");
     let (status, rest) = launcher.ended();
     assert_eq!(status.code(), Some(0));
     assert!(rest.iter().any(|message| message == "claim_process did not stop in time: killed"), "{rest:#?}");
     // They were killed too, or had the time to report their stop.
     assert_eq!(rest.last().map(String::as_str), Some("stopped"));
+}
+
+#[test]
+fn a_frozen_process_is_stopped_like_the_others() {
+    let frozen = "[ \"$1\" != health ] || exit 0\nsay runs\nkill -STOP $$\nsay continues";
+    let mut launcher = Launcher::start(&[("claim_process", frozen)]);
+    launcher.until("everything is ready");
+    launcher.signal("INT");
+    let (status, rest) = launcher.ended();
+    assert_eq!(status.code(), Some(0));
+    assert!(!rest.iter().any(|message| message.contains("killed")), "{rest:#?}");
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! Tests of the whole system, as processes.
 
+mod ambiguous;
 mod clocks;
 mod contract;
 mod end_to_end;
 mod faults;
+mod idle;
 mod kills;
 mod outage;
 mod pooler;
@@ -13,3 +15,4 @@ mod siege;
 mod silent;
 mod startup;
 mod stuck;
+mod unwritable;

@@ -82,7 +82,8 @@ fn a_process_that_dies_is_restarted_and_ctrl_c_stops_all_in_order() {
     signal("KILL", &checkout.id_of("claim_process"));
     running.wait_for("the restart of claim_process", |text| {
         let (_, after) = text.split_once("claim_process ended with exit status 137 (KILL): restarting in 1 s")?;
-        after.contains("listens on http://").then_some(())
+        let again = format!("claim_process is ready at 127.0.0.1:{}", checkout.claims_port);
+        (after.contains("listens on http://") && after.contains(&again)).then_some(())
     });
     running.signal("INT");
     let (status, written) = running.ended();
@@ -95,6 +96,20 @@ fn a_process_that_dies_is_restarted_and_ctrl_c_stops_all_in_order() {
     assert!(ends.is_sorted(), "{written}");
     assert!(written.ends_with("runserver         | stopped\n"), "{written}");
     assert!(!checkout.path().join(".local/runserver.started").exists(), "nothing is left");
+}
+
+#[test]
+fn a_stop_does_not_wait_for_a_frozen_gateway() {
+    let checkout = Checkout::new();
+    let mut command = checkout.runserver();
+    command.env("RUNSERVER_STOP_SECONDS", "3600");
+    let running = Running::start(&mut command);
+    ready(&running);
+    signal("STOP", &checkout.id_of("simulated_gateway"));
+    running.signal("INT");
+    let (status, written) = running.ended();
+    assert_eq!(status.code(), Some(130), "{written}");
+    assert!(written.ends_with("runserver         | stopped\n"), "{written}");
 }
 
 #[test]

@@ -1,14 +1,16 @@
-//! A server falls silent while claims are sent: connections stay open, and nothing comes back. Every request is answered within
-//! its bound, what cannot work is not ready and still obeys SIGTERM, and after the silence everything goes on and nothing is lost.
+//! A server falls silent, or is frozen (SIGSTOP), while claims are sent: connections stay open, and nothing comes back. Every request
+//! is answered within its bound, what cannot work is not ready and still obeys SIGTERM, and after the silence everything goes on and
+//! nothing is lost.
 
 use reqwest::StatusCode;
 use std::time::{Duration, Instant};
 use system_tests::audit::{self, Strictness};
+use system_tests::infrastructure::Infrastructure;
 use system_tests::links::Link;
 use system_tests::load::Load;
 use system_tests::process::Process;
 use system_tests::stack::Stack;
-use test_support::{on_postgres_and_kafka, within};
+use test_support::{on_postgres, on_postgres_and_kafka, within};
 
 const SENDERS: usize = 4;
 /// Within this, a service that cannot work is not ready.
@@ -126,6 +128,24 @@ async fn silent_link(link: Link, stops: Stops) {
     silence(stack, stops, |stack| stack.proxy(link).silence(), |stack| stack.proxy(link).restore()).await;
 }
 
+async fn frozen_broker(stack: Stack) {
+    let [freeze, thaw]: [fn(&Infrastructure); 2] = [Infrastructure::freeze_broker, Infrastructure::thaw_broker];
+    silence(stack, Stops::Both, |stack| freeze(&stack.infrastructure), |stack| thaw(&stack.infrastructure)).await;
+}
+
+on_postgres! {
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_frozen_broker() {
+        frozen_broker(Stack::start_on_postgres(2, 2, &[]).await).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_frozen_gateway() {
+        let stack = Stack::start_on_postgres(2, 2, &[]).await;
+        silence(stack, Stops::Payments, |stack| stack.gateway.freeze(), |stack| stack.gateway.thaw()).await;
+    }
+}
+
 on_postgres_and_kafka! {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_silent_database_of_claim_process_on_postgresql_and_kafka() {
@@ -145,6 +165,11 @@ on_postgres_and_kafka! {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_silent_gateway_on_postgresql_and_kafka() {
         silent_link(Link::Gateway, Stops::Payments).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_frozen_kafka_on_postgresql_and_kafka() {
+        frozen_broker(Stack::start_on_servers(2, 2).await).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -125,6 +125,13 @@ async fn a_refund_that_fails_later_is_undone_and_waits_for_an_operator() {
     });
     let reason = stuck.await["stuck_reason"].clone();
     assert!(reason.as_str().is_some_and(|reason| reason.contains("the refund failed")), "{reason}");
+    // The claim is unwound, and says that the money is out all the same.
+    let attention = eventually("the claim needs attention", async || {
+        let claim = stack.api.claim(id).await?;
+        claim["attention"]["payment"].as_str().map(str::to_owned)
+    });
+    let attention = attention.await;
+    assert!(attention.contains("the provider still has the money"), "{attention}");
     let book = stack.api.book_summary().await;
     assert_eq!(book["net_cents"], stack.api.audit().await["cash_out_cents"], "the money is out in both books: {book}");
     assert_ne!(book["net_cents"], 0, "{book}");

@@ -31,5 +31,8 @@ fn disagreeing<T: PartialEq>(
     let Some(first) = claim.lines.iter().find_map(&value) else { return Vec::new() };
     let other = claim.lines.iter().position(|line| value(line).is_some_and(|value| value != first));
     let message = "must be the same in all lines of a claim: send the other lines as another claim, in a request of its own or in a batch";
-    other.map(|index| Violation { line: Some(index + 1), field: Some(field), message: message.to_owned() }).into_iter().collect()
+    other
+        .map(|index| Violation { line: Some(index + 1), field: Some(field), message: message.to_owned() })
+        .into_iter()
+        .collect()
 }

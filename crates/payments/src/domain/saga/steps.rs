@@ -195,7 +195,8 @@ impl Saga {
             }
             (_, Disbursement::RefundFailed { .. }) => {
                 effects.push(Effect::Stuck(
-                    "the refund failed at the gateway: retry it, which requests another one under a new key, or force what became of it",
+                    "the refund failed at the gateway, and the provider still has the money: retry it, which requests another one under a new \
+                     key, or force what became of it",
                 ));
                 return false;
             }
