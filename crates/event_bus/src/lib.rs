@@ -6,6 +6,7 @@
 mod client;
 mod consumer;
 mod dead_letters;
+mod mailbox;
 mod member;
 mod member_context;
 mod membership;

@@ -2,16 +2,16 @@
 //! sweeper that sends the rows again that were not published or not acknowledged.
 
 use crate::dead_letters;
+use crate::mailbox::Mailbox;
 use crate::outbox::{self, OutboxRow};
 use crate::producer::{Producer, Report};
 use crate::publications::Publications;
 use crate::{KafkaSettings, topics};
 use anyhow::Context;
 use dual_db::{Connection, Database};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use worker_threads::{Pace, Periodic, Worker};
 
 /// How long after the delivery time-out the sweeper still ignores a row.
@@ -50,15 +50,15 @@ const ACKNOWLEDGEMENT: &str = "Kafka to acknowledge events";
 impl Publisher {
     /// Passes committed rows to the producer, and returns how many of them it queued. Never waits for Kafka: rows that do not
     /// fit into the queue are left to the sweeper.
-    fn publish(&self, rows: &[OutboxRow]) -> usize {
+    fn publish(&self, rows: Vec<OutboxRow>) -> usize {
         if rows.is_empty() {
             return 0;
         }
         if let Some(hook) = &self.hook {
-            hook.before_publish(rows);
+            hook.before_publish(&rows);
         }
         self.worker.working(ACKNOWLEDGEMENT);
-        rows.iter().take_while(|row| self.producer.send(row)).count()
+        self.producer.send(rows)
     }
 }
 
@@ -91,15 +91,16 @@ impl Relay {
         settings: &KafkaSettings,
         hook: Option<Arc<dyn BeforePublish>>,
     ) -> anyhow::Result<Arc<Self>> {
-        let (reports, reported) = channel();
-        let producer = Producer::new(settings, reports).context("Kafka's client refuses the kafka settings")?;
+        let reports = Arc::new(Mailbox::new());
+        let producer =
+            Producer::new(settings, Arc::clone(&reports)).context("Kafka's client refuses the kafka settings")?;
         let worker = Worker::idle();
         let publisher = Arc::new(Publisher { producer, hook, worker: worker.clone() });
         let delivery = Duration::from_millis(settings.producer.delivery_timeout_ms);
         let grace_us = dual_db::micros(delivery + GRACE_BEYOND_DELIVERY);
         let threads = Threads {
             sweeper: start_sweeper(database.clone(), settings, Arc::clone(&publisher), grace_us),
-            keeper: start_keeper(database.clone(), settings, Arc::downgrade(&publisher), reported, worker),
+            keeper: start_keeper(database.clone(), settings, Arc::downgrade(&publisher), reports, worker),
         };
         Ok(Arc::new(Self {
             database: database.clone(),
@@ -129,8 +130,9 @@ impl Relay {
             let value = work(connection, &mut publications)?;
             Ok((value, publications.store(connection, self.grace_us)?))
         })?;
-        let queued = self.publisher.publish(&rows);
-        metrics::counter!("events_left_to_sweeper_total").increment((rows.len() - queued) as u64);
+        let committed = rows.len();
+        let queued = self.publisher.publish(rows);
+        metrics::counter!("events_left_to_sweeper_total").increment((committed - queued) as u64);
         Ok(value)
     }
 
@@ -192,9 +194,10 @@ fn start_sweeper(database: Database, settings: &KafkaSettings, publisher: Arc<Pu
         });
         match taken {
             Ok(rows) => {
-                metrics::counter!("events_swept_total").increment(rows.len() as u64);
-                let all_queued = publisher.publish(&rows) == rows.len();
-                if all_queued && i64::try_from(rows.len()).is_ok_and(|taken| taken == limit) {
+                let taken = rows.len();
+                metrics::counter!("events_swept_total").increment(taken as u64);
+                let all_queued = publisher.publish(rows) == taken;
+                if all_queued && i64::try_from(taken).is_ok_and(|taken| taken == limit) {
                     Pace::Again
                 } else {
                     Pace::Pause
@@ -214,21 +217,13 @@ fn start_keeper(
     database: Database,
     settings: &KafkaSettings,
     publisher: Weak<Publisher>,
-    reported: Receiver<Report>,
+    reports: Arc<Mailbox<Report>>,
     worker: Worker,
 ) -> JoinHandle<()> {
     let most = settings.outbox.delete_batch;
     let linger = Duration::from_millis(settings.outbox.delete_linger_ms);
     worker_threads::spawn("outbox keeper", move || {
-        while let Ok(first) = reported.recv() {
-            let mut reports = vec![first];
-            let until = Instant::now() + linger;
-            while reports.len() < most {
-                match reported.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                    Ok(report) => reports.push(report),
-                    Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
-                }
-            }
+        while let Some(reports) = reports.take(|| linger) {
             let (mut acknowledged, mut refused, mut not_taken) = (Vec::new(), Vec::new(), None);
             for report in reports {
                 match report {
@@ -246,13 +241,14 @@ fn start_keeper(
             if publisher.upgrade().is_some_and(|publisher| publisher.producer.has_unacknowledged()) {
                 worker.working(ACKNOWLEDGEMENT);
             }
-            if !acknowledged.is_empty()
-                && let Err(error) = database.write(|connection| outbox::delete(connection, &acknowledged))
-            {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "delivered events could not be deleted from the outbox, sent again later"
-                );
+            metrics::counter!("events_delivered_total").increment(acknowledged.len() as u64);
+            for acknowledged in acknowledged.chunks(most) {
+                if let Err(error) = database.write(|connection| outbox::delete(connection, acknowledged)) {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "delivered events could not be deleted from the outbox, sent again later"
+                    );
+                }
             }
             if !refused.is_empty() {
                 send_alone(&database, &publisher, &refused);
