@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use worker_threads::{Backoff, Worker};
+use worker_threads::{Backoff, Spacing, Worker};
 
 /// Applies the messages of a consumer.
 pub trait Handler: Send + 'static {
@@ -56,6 +56,7 @@ impl Consumer {
         let worker = member.worker();
         let mut consuming = Loop {
             member,
+            spacing: Spacing::new(Duration::from_millis(settings.consumer.batch_linger_ms)),
             settings: settings.consumer.clone(),
             max_message_bytes: settings.max_message_bytes,
             database,
@@ -108,6 +109,7 @@ impl LoneMessage {
 
 struct Loop {
     member: Member,
+    spacing: Spacing,
     settings: ConsumerSettings,
     max_message_bytes: usize,
     database: Database,
@@ -129,8 +131,9 @@ impl Loop {
                 continue;
             }
             metrics::counter!("messages_received_total").increment(batch.len() as u64);
+            metrics::histogram!("consumer_batch_messages").record(u32::try_from(batch.len()).unwrap_or(u32::MAX));
             self.member.begin_batch();
-            if self.apply(batch.clone()) {
+            if self.apply(&batch) {
                 self.member.store_offsets(&batch);
             }
         }
@@ -140,18 +143,23 @@ impl Loop {
         self.stop.load(Ordering::SeqCst)
     }
 
-    /// The messages that were held back, or else the first message, and the messages that follow it within the batch linger.
+    /// The messages that were held back, or else the first message, and all that have come by the time at which the next batch may
+    /// begin. Until then it does not poll: librdkafka fetches again only when what it has fetched is taken, and so fetches more.
     fn gather(&mut self) -> Vec<IncomingMessage> {
         let mut batch = self.member.take_held_back();
         if batch.is_empty() {
             let Some(first) = self.member.poll(POLL) else { return batch };
             batch.push(first);
         }
-        let until = Instant::now() + Duration::from_millis(self.settings.batch_linger_ms);
+        std::thread::sleep(self.spacing.wait(Instant::now()));
+        let began = Instant::now();
         while batch.len() < self.settings.max_batch_messages {
-            match self.member.poll(until.saturating_duration_since(Instant::now())) {
+            match self.member.poll(Duration::ZERO) {
                 Some(message) => batch.push(message),
-                None => break,
+                None => {
+                    self.spacing.begin(began);
+                    break;
+                }
             }
         }
         batch
@@ -159,18 +167,19 @@ impl Loop {
 
     /// Retries until the batch is applied; `false` if the service stops first. Waits while the database is unavailable. A batch
     /// in which one message may be at fault is applied message by message.
-    fn apply(&mut self, batch: Vec<IncomingMessage>) -> bool {
-        let (too_large, batch): (Vec<_>, Vec<_>) =
-            batch.into_iter().partition(|message| message.body.len() > self.max_message_bytes);
-        if !self.dead_letter_too_large(&too_large) {
-            return false;
+    fn apply(&mut self, batch: &[IncomingMessage]) -> bool {
+        let limit = self.max_message_bytes;
+        if batch.iter().any(|message| message.body.len() > limit) {
+            let (too_large, batch): (Vec<_>, Vec<_>) =
+                batch.iter().cloned().partition(|message| message.body.len() > limit);
+            return self.dead_letter_too_large(&too_large) && self.apply(&batch);
         }
         let mut attempt = 0;
         while !batch.is_empty() {
             if self.stopping() {
                 return false;
             }
-            let Err(failure) = self.handle(&batch) else { return true };
+            let Err(failure) = self.handle(batch) else { return true };
             attempt += 1;
             let one_may_be_at_fault = match failure {
                 Failure::Refused => true,
@@ -179,7 +188,7 @@ impl Loop {
                 Failure::LostRace | Failure::Unavailable => false,
             };
             if one_may_be_at_fault {
-                return self.apply_one_by_one(batch);
+                return self.apply_one_by_one(batch.to_vec());
             }
             self.wait_while_polling(attempt);
         }

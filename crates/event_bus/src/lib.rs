@@ -7,6 +7,7 @@ mod client;
 mod consumer;
 mod dead_letters;
 mod insert_rows;
+mod mailbox;
 mod member;
 mod member_context;
 mod membership;

@@ -54,6 +54,10 @@ impl Member {
                 consumer_settings.max_poll_interval_ms.max(consumer_settings.session_timeout_ms).to_string(),
             )
             .set("fetch.wait.max.ms", consumer_settings.fetch_wait_max_ms.to_string())
+            // Brokers pay for each fetch and each partition in it. What is fetched is taken first, and only then is more fetched,
+            // after a pause: under load the messages of the pause come in one fetch.
+            .set("queued.min.messages", "1")
+            .set("fetch.queue.backoff.ms", consumer_settings.fetch_pause_ms.to_string())
             .set("fetch.message.max.bytes", settings.max_message_bytes.to_string())
             .set("queued.max.messages.kbytes", consumer_settings.max_prefetch_kbytes.to_string())
             .set("statistics.interval.ms", STATISTICS_EVERY.as_millis().to_string())

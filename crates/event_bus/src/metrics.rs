@@ -1,10 +1,15 @@
 //! The help texts of this crate's metrics.
 
-use metrics::{Unit, describe_counter, describe_gauge};
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 
 /// Registers the help text and unit of each metric. Call it once, after the recorder is installed.
 pub fn describe() {
     dual_db::metrics::describe();
+    describe_histogram!(
+        "consumer_batch_messages",
+        Unit::Count,
+        "Messages that were applied together, as they came by fetches since the batch before."
+    );
     describe_counter!("dead_letters_total", Unit::Count, "Dead letters that were stored.");
     describe_counter!("events_delivered_total", Unit::Count, "Events that Kafka acknowledged.");
     describe_counter!(

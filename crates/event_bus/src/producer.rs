@@ -1,10 +1,14 @@
 //! The producer: sends outbox rows, and reports the result of each.
 //!
+//! Brokers pay for each request and each partition in it, so a thread gathers the rows of concurrent transactions: under load it
+//! hands them to librdkafka at an interval, and after a rest at once.
+//!
 //! A broker refuses a batch as a whole, even if only one of its messages is too large. So each message of a refused batch is
 //! sent again in a batch of its own, and only one that is refused again is unpublishable.
 
 use crate::KafkaSettings;
 use crate::client::{self, LastBrokerError};
+use crate::mailbox::Mailbox;
 use crate::outbox::OutboxRow;
 use crate::refusals::{Operation, Refusals};
 use rdkafka::ClientContext;
@@ -12,11 +16,15 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders};
 use rdkafka::metadata::Metadata;
-use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::Sender;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use worker_threads::{Pace, Periodic, Spacing};
+
+/// How often delivery reports are handled.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The result of sending a row, by its id in the outbox. The sweeper sends rows again that have none.
 #[derive(Debug)]
@@ -32,7 +40,7 @@ pub(crate) enum Report {
 }
 
 pub(crate) struct Deliveries {
-    reports: Sender<Report>,
+    reports: Arc<Mailbox<Report>>,
     /// Whether each message is in a batch of its own.
     alone: bool,
     last_error: LastBrokerError,
@@ -42,7 +50,7 @@ pub(crate) struct Deliveries {
 /// What the clients of a producer share.
 struct Shared {
     refusals: Refusals,
-    /// The number of messages that are queued or sent, and neither acknowledged nor given up.
+    /// The number of messages that are gathered, queued or sent, and neither acknowledged nor given up.
     unacknowledged: AtomicUsize,
 }
 
@@ -59,18 +67,19 @@ impl ClientContext for Deliveries {
 }
 
 impl ProducerContext for Deliveries {
-    type DeliveryOpaque = Box<i64>;
+    /// The row's id: no allocation a message.
+    type DeliveryOpaque = usize;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, outbox_id: Box<i64>) {
+    fn delivery(&self, result: &DeliveryResult<'_>, outbox_id: usize) {
+        let outbox_id = outbox_id.cast_signed() as i64;
         self.shared.unacknowledged.fetch_sub(1, Ordering::SeqCst);
         match result {
             Ok(message) => {
-                metrics::counter!("events_delivered_total").increment(1);
                 if !self.shared.refusals.is_empty() {
                     self.shared.refusals.ends(&Operation::WriteTopic(message.topic().to_owned()), Instant::now());
                 }
-                // The channel is closed only while the relay stops: then the row stays and is sent at the next start.
-                let _ = self.reports.send(Report::Acknowledged(*outbox_id));
+                // The mailbox is closed only while the relay stops: then the row stays and is sent at the next start.
+                self.reports.put([Report::Acknowledged(outbox_id)]);
             }
             Err((KafkaError::MessageProduction(code), message)) if refuses_the_message(*code) => {
                 metrics::counter!("events_delivery_failed_total").increment(1);
@@ -81,16 +90,16 @@ impl ProducerContext for Deliveries {
                         }
                         _ => String::new(),
                     };
-                    Report::Unpublishable(*outbox_id, format!("Kafka refuses it: {code}{advice}"))
+                    Report::Unpublishable(outbox_id, format!("Kafka refuses it: {code}{advice}"))
                 } else {
-                    Report::RefusedWithOthers(*outbox_id)
+                    Report::RefusedWithOthers(outbox_id)
                 };
-                let _ = self.reports.send(report);
+                self.reports.put([report]);
             }
             Err((error, message)) => {
                 metrics::counter!("events_delivery_failed_total").increment(1);
                 tracing::debug!(%error, "event not acknowledged in time, left to the sweeper");
-                let _ = self.reports.send(Report::NotTaken(self.not_taken(error, message.topic())));
+                self.reports.put([Report::NotTaken(self.not_taken(error, message.topic()))]);
             }
         }
     }
@@ -120,33 +129,155 @@ fn refuses_the_message(code: RDKafkaErrorCode) -> bool {
 }
 
 pub(crate) struct Producer {
-    inner: ThreadedProducer<Deliveries>,
+    // Dropped in this order: what is gathered is sent, then the clients end, and then no report can follow.
+    gatherer: Gatherer,
+    _polling: Periodic,
+    clients: Arc<Clients>,
+    _reports: ClosedAtLast,
+}
+
+/// The thread that gathers rows; it ends when this is dropped.
+struct Gatherer {
+    rows: Arc<Mailbox<OutboxRow>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Clients {
+    inner: BaseProducer<Deliveries>,
     /// Sends each message in a batch of its own. Created when a batch is first refused, which is rare.
-    alone: OnceLock<ThreadedProducer<Deliveries>>,
+    alone: OnceLock<BaseProducer<Deliveries>>,
     settings: KafkaSettings,
-    reports: Sender<Report>,
+    reports: Arc<Mailbox<Report>>,
     shared: Arc<Shared>,
 }
 
-impl Producer {
-    /// Creates a producer that sends the result of each row to `reports`.
-    pub(crate) fn new(settings: &KafkaSettings, reports: Sender<Report>) -> Result<Self, KafkaError> {
-        let shared = Arc::new(Shared { refusals: Refusals::new(settings), unacknowledged: AtomicUsize::new(0) });
-        let inner = Self::client(settings, reports.clone(), &shared, false)?;
-        Ok(Self { inner, alone: OnceLock::new(), settings: settings.clone(), reports, shared })
+struct ClosedAtLast(Arc<Mailbox<Report>>);
+
+impl Drop for ClosedAtLast {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+impl Gatherer {
+    fn start(clients: &Arc<Clients>) -> Self {
+        let rows = Arc::new(Mailbox::new());
+        let (gathered, clients) = (Arc::clone(&rows), Arc::clone(clients));
+        let mut spacing = Spacing::new(Duration::from_millis(clients.settings.producer.interval_ms));
+        let thread = worker_threads::spawn("producer", move || {
+            while let Some(rows) = gathered.take(|| spacing.wait(Instant::now())) {
+                spacing.begin(Instant::now());
+                rows.iter().for_each(|row| clients.send_by(&clients.inner, row));
+            }
+        });
+        Self { rows, thread: Mutex::new(Some(thread)) }
     }
 
-    /// Whether messages are queued or not acknowledged yet.
+    /// Hands everything to librdkafka now, and takes no more.
+    fn end(&self) {
+        self.rows.close();
+        if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // The thread cannot have panicked: that would have ended the process.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Gatherer {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Producer {
+    /// Creates a producer that puts the result of each row into `reports`, and closes it when it is dropped.
+    pub(crate) fn new(settings: &KafkaSettings, reports: Arc<Mailbox<Report>>) -> Result<Self, KafkaError> {
+        let shared = Arc::new(Shared { refusals: Refusals::new(settings), unacknowledged: AtomicUsize::new(0) });
+        let inner = Clients::client(settings, Arc::clone(&reports), &shared, false)?;
+        let closed_at_last = ClosedAtLast(Arc::clone(&reports));
+        let clients = Arc::new(Clients { inner, alone: OnceLock::new(), settings: settings.clone(), reports, shared });
+        let polled = Arc::clone(&clients);
+        let polling = Periodic::spawn("delivery reports", POLL_INTERVAL, move || {
+            polled.poll();
+            Pace::Pause
+        });
+        Ok(Self { gatherer: Gatherer::start(&clients), _polling: polling, clients, _reports: closed_at_last })
+    }
+
+    /// Whether messages are gathered, queued or not acknowledged yet.
     pub(crate) fn has_unacknowledged(&self) -> bool {
-        self.shared.unacknowledged.load(Ordering::SeqCst) > 0
+        self.clients.shared.unacknowledged.load(Ordering::SeqCst) > 0
+    }
+
+    /// Takes rows to be sent, without waiting, and returns how many there was room for. The sweeper sends the others.
+    pub(crate) fn send(&self, mut rows: Vec<OutboxRow>) -> usize {
+        let Clients { shared, settings, .. } = &*self.clients;
+        let most = settings.producer.max_queued_messages;
+        let before = shared.unacknowledged.fetch_add(rows.len(), Ordering::SeqCst);
+        let sent = rows.len().min(most.saturating_sub(before));
+        shared.unacknowledged.fetch_sub(rows.len() - sent, Ordering::SeqCst);
+        rows.truncate(sent);
+        if self.gatherer.rows.put(rows) {
+            return sent;
+        }
+        shared.unacknowledged.fetch_sub(sent, Ordering::SeqCst);
+        0
+    }
+
+    /// Reports that a row can never be published.
+    pub(crate) fn give_up(&self, id: i64, why: &str) {
+        self.clients.reports.put([Report::Unpublishable(id, why.to_owned())]);
+    }
+
+    /// Queues a row to be sent in a batch of its own. The sweeper sends a row that cannot be queued.
+    pub(crate) fn send_alone(&self, row: &OutboxRow) {
+        self.clients.send_alone(row);
+    }
+
+    /// Fetches the metadata of the cluster within `timeout`, for all topics: some brokers create a topic that is requested by
+    /// name.
+    pub(crate) fn metadata(&self, timeout: Duration) -> Result<Metadata, String> {
+        let inner = &self.clients.inner;
+        let last_error = &inner.context().last_error;
+        match inner.client().fetch_metadata(None, timeout) {
+            Ok(metadata) => {
+                last_error.forget();
+                Ok(metadata)
+            }
+            Err(error) => Err(last_error.sentence(&error)),
+        }
+    }
+
+    /// Takes no more rows, and waits until every message is acknowledged or given up, at most `timeout`.
+    pub(crate) fn flush(&self, timeout: Duration) {
+        self.gatherer.end();
+        if let Err(error) = self.clients.inner.flush(timeout) {
+            tracing::warn!(%error, "events not acknowledged before the stop, sent at the next start");
+        }
+    }
+}
+
+impl Clients {
+    /// Handles the delivery reports and errors that have come. A poll that waits would use a core in its last millisecond.
+    fn poll(&self) {
+        for client in std::iter::once(&self.inner).chain(self.alone.get()) {
+            loop {
+                let before = self.shared.unacknowledged.load(Ordering::SeqCst);
+                // One event, which may report many messages.
+                client.poll(Duration::ZERO);
+                if self.shared.unacknowledged.load(Ordering::SeqCst) == before {
+                    break;
+                }
+            }
+        }
     }
 
     fn client(
         settings: &KafkaSettings,
-        reports: Sender<Report>,
+        reports: Arc<Mailbox<Report>>,
         shared: &Arc<Shared>,
         alone: bool,
-    ) -> Result<ThreadedProducer<Deliveries>, KafkaError> {
+    ) -> Result<BaseProducer<Deliveries>, KafkaError> {
         let mut configuration = client::configuration(settings);
         if alone {
             configuration.set("batch.num.messages", "1");
@@ -168,15 +299,9 @@ impl Producer {
             })
     }
 
-    /// Queues a row without waiting. Returns `false` if the queue is full: the sweeper then sends the row.
-    pub(crate) fn send(&self, row: &OutboxRow) -> bool {
-        self.send_by(&self.inner, row)
-    }
-
-    /// Queues a row to be sent in a batch of its own. The sweeper sends a row that cannot be queued.
-    pub(crate) fn send_alone(&self, row: &OutboxRow) {
+    fn send_alone(&self, row: &OutboxRow) {
         if self.alone.get().is_none() {
-            match Self::client(&self.settings, self.reports.clone(), &self.shared, true) {
+            match Self::client(&self.settings, Arc::clone(&self.reports), &self.shared, true) {
                 Ok(client) => drop(self.alone.set(client)),
                 Err(error) => {
                     tracing::warn!(%error, outbox_id = row.id, "event could not be sent in its own batch, left to the sweeper");
@@ -185,73 +310,53 @@ impl Producer {
             }
         }
         if let Some(client) = self.alone.get() {
+            self.shared.unacknowledged.fetch_add(1, Ordering::SeqCst);
             self.send_by(client, row);
         }
     }
 
-    /// Reports that a row can never be published.
-    pub(crate) fn give_up(&self, id: i64, why: impl Into<String>) -> bool {
-        let _ = self.reports.send(Report::Unpublishable(id, why.into()));
-        true
+    /// Queues a row that is counted as unacknowledged. The sweeper sends a row that cannot be queued.
+    fn send_by(&self, client: &BaseProducer<Deliveries>, row: &OutboxRow) {
+        if let Err(report) = self.queue(client, row) {
+            // There will be no delivery report.
+            self.shared.unacknowledged.fetch_sub(1, Ordering::SeqCst);
+            self.reports.put(report);
+        }
     }
 
-    fn send_by(&self, client: &ThreadedProducer<Deliveries>, row: &OutboxRow) -> bool {
+    /// Queues a row in librdkafka; if it cannot be queued, the error is what is to be reported of it.
+    fn queue(&self, client: &BaseProducer<Deliveries>, row: &OutboxRow) -> Result<(), Option<Report>> {
+        let give_up = |why: String| Err(Some(Report::Unpublishable(row.id, why)));
         let pairs = match serde_json::from_str::<Vec<(String, String)>>(&row.headers) {
             // librdkafka takes a header's name as a C string, which cannot hold a NUL.
             Ok(pairs) if !pairs.iter().any(|(name, _)| name.contains('\0')) => pairs,
-            _ => return self.give_up(row.id, "its headers in the outbox cannot be read"),
+            _ => return give_up("its headers in the outbox cannot be read".to_owned()),
         };
         let headers = pairs.iter().fold(OwnedHeaders::new_with_capacity(pairs.len()), |headers, (name, value)| {
             headers.insert(Header { key: name, value: Some(value) })
         });
-        let record = BaseRecord::with_opaque_to(&row.topic, Box::new(row.id)).key(&row.message_key).headers(headers);
+        let opaque = (row.id as isize).cast_unsigned();
+        let record = BaseRecord::with_opaque_to(&row.topic, opaque).key(&row.message_key).headers(headers);
         // No event has an empty body: it is that of a tombstone, which was dead-lettered and is redriven.
         let record = if row.body.is_empty() { record } else { record.payload(&row.body) };
-        // Before it is sent: its delivery report may come at once.
-        self.shared.unacknowledged.fetch_add(1, Ordering::SeqCst);
-        let sent = client.send(record);
-        if sent.is_err() {
-            self.shared.unacknowledged.fetch_sub(1, Ordering::SeqCst);
-        }
-        match sent {
-            Ok(()) => true,
-            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => false,
+        match client.send(record) {
+            Ok(()) => Ok(()),
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
+                tracing::debug!(outbox_id = row.id, "no room for an event, left to the sweeper");
+                Err(None)
+            }
             Err((KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge), _)) => {
-                self.give_up(row.id, "it is larger than the setting kafka.max_message_bytes allows")
+                give_up("it is larger than the setting kafka.max_message_bytes allows".to_owned())
             }
-            Err((error @ KafkaError::Nul(_), _)) => {
-                self.give_up(row.id, format!("its topic is not a valid name: {error}"))
-            }
+            Err((error @ KafkaError::Nul(_), _)) => give_up(format!("its topic is not a valid name: {error}")),
             // librdkafka knows from the last metadata that the topic may not be written to.
             Err((error @ KafkaError::MessageProduction(RDKafkaErrorCode::TopicAuthorizationFailed), _)) => {
-                let why = client.context().not_taken(&error, &row.topic);
-                let _ = self.reports.send(Report::NotTaken(why));
-                true
+                Err(Some(Report::NotTaken(client.context().not_taken(&error, &row.topic))))
             }
             Err((error, _)) => {
                 tracing::error!(%error, outbox_id = row.id, "event could not be queued, left to the sweeper");
-                true
+                Err(None)
             }
-        }
-    }
-
-    /// Fetches the metadata of the cluster within `timeout`, for all topics: some brokers create a topic that is requested by
-    /// name.
-    pub(crate) fn metadata(&self, timeout: Duration) -> Result<Metadata, String> {
-        let last_error = &self.inner.context().last_error;
-        match self.inner.client().fetch_metadata(None, timeout) {
-            Ok(metadata) => {
-                last_error.forget();
-                Ok(metadata)
-            }
-            Err(error) => Err(last_error.sentence(&error)),
-        }
-    }
-
-    /// Waits until every queued message is acknowledged or given up, at most `timeout`.
-    pub(crate) fn flush(&self, timeout: Duration) {
-        if let Err(error) = self.inner.flush(timeout) {
-            tracing::warn!(%error, "events not acknowledged before the stop, sent at the next start");
         }
     }
 }

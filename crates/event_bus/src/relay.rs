@@ -2,6 +2,7 @@
 //! sweeper that sends the rows again that were not published or not acknowledged.
 
 use crate::dead_letters;
+use crate::mailbox::Mailbox;
 use crate::outbox::{self, OutboxRow};
 use crate::producer::{Producer, Report};
 use crate::publications::Publications;
@@ -9,10 +10,9 @@ use crate::rebuild::{Rebuild, complete};
 use crate::{InsertRows, KafkaSettings, OutgoingMessage, topics};
 use anyhow::Context;
 use dual_db::{Connection, Database};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use worker_threads::{Pace, Periodic, Worker};
 
 /// How long after the delivery time-out the sweeper still ignores a row.
@@ -52,19 +52,17 @@ const ACKNOWLEDGEMENT: &str = "Kafka to acknowledge events";
 impl Publisher {
     /// Passes committed rows to the producer, and returns how many of them it queued. Never waits for Kafka: rows that do not
     /// fit into the queue are left to the sweeper.
-    fn publish(&self, rows: &[OutboxRow]) -> usize {
+    fn publish(&self, rows: Vec<OutboxRow>) -> usize {
         if rows.is_empty() {
             return 0;
         }
         if let Some(hook) = &self.hook {
-            hook.before_publish(rows);
+            hook.before_publish(&rows);
         }
         self.worker.working(ACKNOWLEDGEMENT);
-        rows.iter().take_while(|row| self.producer.send(row)).count()
+        self.producer.send(rows)
     }
-}
 
-impl Publisher {
     /// Has the keeper take pointers out of the outbox for which there is no message.
     fn give_up(&self, ids: &[i64]) {
         for id in ids {
@@ -104,8 +102,9 @@ impl Relay {
         hook: Option<Arc<dyn BeforePublish>>,
         rebuild: Option<Arc<dyn Rebuild>>,
     ) -> anyhow::Result<Arc<Self>> {
-        let (reports, reported) = channel();
-        let producer = Producer::new(settings, reports).context("Kafka's client refuses the kafka settings")?;
+        let reports = Arc::new(Mailbox::new());
+        let producer =
+            Producer::new(settings, Arc::clone(&reports)).context("Kafka's client refuses the kafka settings")?;
         let worker = Worker::idle();
         let publisher = Arc::new(Publisher { producer, hook, worker: worker.clone() });
         let delivery = Duration::from_millis(settings.producer.delivery_timeout_ms);
@@ -117,7 +116,7 @@ impl Relay {
                 settings,
                 Arc::downgrade(&publisher),
                 rebuild.clone(),
-                reported,
+                reports,
                 worker,
             ),
         };
@@ -150,13 +149,14 @@ impl Relay {
             let value = work(connection, &mut publications)?;
             Ok((value, publications.store(connection, self.grace_us)?))
         })?;
-        self.publish(&rows);
+        self.publish(rows);
         Ok(value)
     }
 
-    fn publish(&self, rows: &[OutboxRow]) {
+    fn publish(&self, rows: Vec<OutboxRow>) {
+        let committed = rows.len();
         let queued = self.publisher.publish(rows);
-        metrics::counter!("events_left_to_sweeper_total").increment((rows.len() - queued) as u64);
+        metrics::counter!("events_left_to_sweeper_total").increment((committed - queued) as u64);
     }
 
     /// Whether [`Relay::commit_statement`] can be used: on PostgreSQL, by a service that builds messages again.
@@ -177,7 +177,7 @@ impl Relay {
         let (value, messages, ids) = self.database.write_statement(work)?;
         let rows: Vec<OutboxRow> =
             ids.into_iter().zip(&messages).map(|(id, message)| OutboxRow::new(id, message)).collect();
-        self.publish(&rows);
+        self.publish(rows);
         Ok(value)
     }
 
@@ -251,10 +251,10 @@ fn start_sweeper(
         });
         match taken {
             Ok((rows, without_message)) => {
-                let taken = rows.len() + without_message.len();
-                metrics::counter!("events_swept_total").increment(rows.len() as u64);
+                let (found, taken) = (rows.len(), rows.len() + without_message.len());
+                metrics::counter!("events_swept_total").increment(found as u64);
                 publisher.give_up(&without_message);
-                let all_queued = publisher.publish(&rows) == rows.len();
+                let all_queued = publisher.publish(rows) == found;
                 if all_queued && i64::try_from(taken).is_ok_and(|taken| taken == limit) {
                     Pace::Again
                 } else {
@@ -276,21 +276,13 @@ fn start_keeper(
     settings: &KafkaSettings,
     publisher: Weak<Publisher>,
     rebuild: Option<Arc<dyn Rebuild>>,
-    reported: Receiver<Report>,
+    reports: Arc<Mailbox<Report>>,
     worker: Worker,
 ) -> JoinHandle<()> {
     let most = settings.outbox.delete_batch;
     let linger = Duration::from_millis(settings.outbox.delete_linger_ms);
     worker_threads::spawn("outbox keeper", move || {
-        while let Ok(first) = reported.recv() {
-            let mut reports = vec![first];
-            let until = Instant::now() + linger;
-            while reports.len() < most {
-                match reported.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                    Ok(report) => reports.push(report),
-                    Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
-                }
-            }
+        while let Some(reports) = reports.take(|| linger) {
             let (mut acknowledged, mut refused, mut not_taken) = (Vec::new(), Vec::new(), None);
             for report in reports {
                 match report {
@@ -308,13 +300,14 @@ fn start_keeper(
             if publisher.upgrade().is_some_and(|publisher| publisher.producer.has_unacknowledged()) {
                 worker.working(ACKNOWLEDGEMENT);
             }
-            if !acknowledged.is_empty()
-                && let Err(error) = database.write(|connection| outbox::delete(connection, &acknowledged))
-            {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "delivered events could not be deleted from the outbox, sent again later"
-                );
+            metrics::counter!("events_delivered_total").increment(acknowledged.len() as u64);
+            for acknowledged in acknowledged.chunks(most) {
+                if let Err(error) = database.write(|connection| outbox::delete(connection, acknowledged)) {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "delivered events could not be deleted from the outbox, sent again later"
+                    );
+                }
             }
             if !refused.is_empty() {
                 send_alone(&database, &publisher, rebuild.as_deref(), &refused);

@@ -54,7 +54,11 @@ pub struct TopicSettings {
 #[derive(Debug, Clone, Serialize, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
 pub struct ProducerSettings {
-    /// How long a message waits for others to be sent in one batch.
+    /// Under load, how long after messages were handed to Kafka's client the next are, so that batches are larger. A message after
+    /// a rest waits for no other.
+    #[validate(range(max = 10_000, message = "must be at most 10000"))]
+    pub interval_ms: u64,
+    /// How long each message then waits in Kafka's client for others to be sent in one batch.
     pub linger_ms: u64,
     /// The most messages in the producer's queue; further ones stay in the outbox until the sweeper sends them.
     #[validate(range(min = 1, max = 10_000_000, message = "must be 1 to 10000000"))]
@@ -101,10 +105,16 @@ pub struct ConsumerSettings {
     /// The most messages that are applied in one transaction.
     #[validate(range(min = 1, max = 100_000, message = "must be 1 to 100000"))]
     pub max_batch_messages: usize,
-    /// How long the first message of a batch waits for others.
+    /// Under load, how long after the beginning of one batch the next begins, so that batches are larger. A message after a rest
+    /// waits for no other, and what is behind a full batch does not wait.
+    #[validate(range(max = 10_000, message = "must be at most 10000"))]
     pub batch_linger_ms: u64,
-    /// How long the broker may delay a fetch response to fill it.
+    /// How long the broker may hold a fetch while it has no message. It answers as soon as it has one.
+    #[validate(range(max = 300_000, message = "must be at most 300000"))]
     pub fetch_wait_max_ms: u64,
+    /// How long no partition is fetched again after messages were fetched that are not taken yet, so that fetches are larger.
+    #[validate(range(max = 300_000, message = "must be at most 300000"))]
+    pub fetch_pause_ms: u64,
     /// The most kilobytes that are prefetched.
     #[validate(range(min = 1, max = 2_097_151, message = "must be 1 to 2097151"))]
     pub max_prefetch_kbytes: u64,
@@ -143,7 +153,8 @@ impl KafkaSettings {
                 create_timeout_ms: 5_000,
             },
             producer: ProducerSettings {
-                linger_ms: 5,
+                interval_ms: 20,
+                linger_ms: 1,
                 max_queued_messages: 50_000,
                 delivery_timeout_ms: 10_000,
                 flush_timeout_ms: 5_000,
@@ -159,8 +170,9 @@ impl KafkaSettings {
                 session_timeout_ms: 10_000,
                 max_poll_interval_ms: 60_000,
                 max_batch_messages: 500,
-                batch_linger_ms: 10,
-                fetch_wait_max_ms: 25,
+                batch_linger_ms: 20,
+                fetch_wait_max_ms: 100,
+                fetch_pause_ms: 10,
                 max_prefetch_kbytes: 16_384,
                 retry_pause_ms: 100,
                 max_retry_pause_ms: 5_000,

@@ -1,22 +1,22 @@
-//! A TCP forwarder: copies bytes between a client at the fixed address and the cluster's port, which differs at each start.
+//! A TCP forwarder: copies requests and responses between a client at the fixed address and the cluster's port, which differs at each
+//! start, and holds the fetches that find no message.
 //!
-//! Each connection has two threads, and the number of connections is bounded. The bytes are not interpreted.
+//! Each connection has two threads, and the number of connections is bounded.
 
+use crate::frames::{self, Request};
+use crate::held_fetches::{Fetch, Requests, Stored};
 use anyhow::Context;
 use std::collections::HashMap;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The most open connections. A Kafka client opens about four. Each needs three file descriptors of this process, whose usual
 /// limit is 1024.
 const MAX_CONNECTIONS: usize = 256;
-
-/// The size of a copy buffer, in bytes: fetch responses and batches are large.
-const BUFFER_BYTES: usize = 64 * 1024;
 
 /// The stack of a copying thread, in bytes.
 const STACK_BYTES: usize = 128 * 1024;
@@ -37,12 +37,18 @@ struct Shared {
     target: SocketAddr,
     stopping: AtomicBool,
     connections: Mutex<HashMap<u64, Arc<Connection>>>,
+    stored: Arc<Stored>,
 }
 
 impl Forwarder {
     /// Forwards the connections of `listener`, which is bound to `address`, to `target`.
     pub(crate) fn start(listener: TcpListener, address: SocketAddr, target: SocketAddr) -> anyhow::Result<Self> {
-        let shared = Arc::new(Shared { target, stopping: AtomicBool::new(false), connections: Mutex::default() });
+        let shared = Arc::new(Shared {
+            target,
+            stopping: AtomicBool::new(false),
+            connections: Mutex::default(),
+            stored: Arc::default(),
+        });
         let accepting = Builder::new()
             .name("accept".to_owned())
             .spawn({
@@ -107,12 +113,15 @@ fn forward(client: TcpStream, id: u64, shared: &Arc<Shared>) -> std::io::Result<
     let cluster = TcpStream::connect(shared.target)?;
     client.set_nodelay(true)?;
     cluster.set_nodelay(true)?;
-    let connection = Arc::new(Connection { client, cluster });
+    let stored = Arc::clone(&shared.stored);
+    let connection =
+        Arc::new(Connection { client, cluster, sending: Mutex::default(), is_closed: AtomicBool::new(false), stored });
     shared.connections().insert(id, Arc::clone(&connection));
     let towards_cluster = {
         let (connection, shared) = (Arc::clone(&connection), Arc::clone(shared));
         Builder::new().name(format!("to cluster {id}")).stack_size(STACK_BYTES).spawn(move || {
-            copy(&connection.client, &connection.cluster);
+            // The connection ends with either side, for whatever reason.
+            let _ = connection.forward_requests();
             connection.close();
             shared.connections().remove(&id);
         })
@@ -120,7 +129,7 @@ fn forward(client: TcpStream, id: u64, shared: &Arc<Shared>) -> std::io::Result<
     let towards_client = {
         let connection = Arc::clone(&connection);
         Builder::new().name(format!("to client {id}")).stack_size(STACK_BYTES).spawn(move || {
-            copy(&connection.cluster, &connection.client);
+            let _ = connection.forward_responses();
             connection.close();
         })
     };
@@ -136,29 +145,79 @@ fn forward(client: TcpStream, id: u64, shared: &Arc<Shared>) -> std::io::Result<
 struct Connection {
     client: TcpStream,
     cluster: TcpStream,
+    /// What was sent to the cluster. Held while a request is sent.
+    sending: Mutex<Requests>,
+    is_closed: AtomicBool,
+    stored: Arc<Stored>,
 }
 
 impl Connection {
     /// Closes both, so that both copying threads end.
     fn close(&self) {
+        self.is_closed.store(true, Ordering::SeqCst);
         let _ = self.client.shutdown(Shutdown::Both);
         let _ = self.cluster.shutdown(Shutdown::Both);
+        self.stored.note();
     }
-}
 
-/// Copies until either side ends.
-fn copy(mut from: &TcpStream, mut to: &TcpStream) {
-    let mut buffer = vec![0; BUFFER_BYTES];
-    loop {
-        match from.read(&mut buffer) {
-            Ok(0) => return,
-            Ok(read) => {
-                if to.write_all(&buffer[..read]).is_err() {
-                    return;
+    fn sending(&self) -> std::sync::MutexGuard<'_, Requests> {
+        self.sending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn forward_requests(&self) -> std::io::Result<()> {
+        let mut frame = Vec::new();
+        while frames::read_frame(&self.client, &mut frame)? {
+            let mut requests = self.sending();
+            match frames::read_request(&mut frame) {
+                Request::Fetch { correlation_id, max_wait, empty_bytes } => {
+                    let (deadline, stored) = (Instant::now() + max_wait, self.stored.count());
+                    requests.sent_fetch(Fetch {
+                        correlation_id,
+                        request: frame.clone(),
+                        deadline,
+                        empty_bytes,
+                        stored,
+                    });
+                }
+                Request::Produce(correlation_id) => requests.sent_produce(correlation_id),
+                Request::Other => {}
+            }
+            (&self.cluster).write_all(&frame)?;
+        }
+        Ok(())
+    }
+
+    /// Responses keep the order of their requests: those behind a fetch that is sent again wait for its response.
+    fn forward_responses(&self) -> std::io::Result<()> {
+        let mut frame = Vec::new();
+        let mut sent_again = None;
+        let mut behind: Vec<u8> = Vec::new();
+        while frames::read_frame(&self.cluster, &mut frame)? {
+            let Some(correlation_id) = frames::correlation_id(&frame) else { return Ok(()) };
+            if self.sending().answers_produce(correlation_id) {
+                self.stored.note();
+            }
+            let answered = self.sending().answers_fetch(correlation_id);
+            if let Some(mut fetch) = answered
+                && frame.len() <= fetch.empty_bytes
+                && fetch.wait(&self.stored)
+                && !self.is_closed.load(Ordering::SeqCst)
+            {
+                let mut requests = self.sending();
+                (&self.cluster).write_all(&fetch.request)?;
+                requests.sent_again(fetch);
+                sent_again = Some(correlation_id);
+                continue;
+            }
+            match sent_again {
+                Some(first) if first != correlation_id => behind.extend_from_slice(&frame),
+                _ => {
+                    sent_again = None;
+                    frame.append(&mut behind);
+                    (&self.client).write_all(&frame)?;
                 }
             }
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(_) => return,
         }
+        Ok(())
     }
 }

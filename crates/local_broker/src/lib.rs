@@ -13,11 +13,15 @@
 //!   cannot be listed.
 //! - Only the first rebalance of a group is fast. Each later one takes the members' session time-out less a second. A second
 //!   member causes two of them, and a killed member takes two session time-outs. So clients need a short session time-out.
+//! - Its cluster would answer a fetch that finds no message only after the whole wait of the fetch. The forwarder holds such a
+//!   fetch instead until messages are stored, as Kafka does.
 //! - A consumer that runs through a restart of the broker keeps its position. If the position is past the end of the partition,
 //!   it starts again from the beginning. If as many new messages were sent meanwhile as it had read before, it misses them.
 //!   The services re-request missing outcomes, so this costs only time.
 
 mod forward;
+mod frames;
+mod held_fetches;
 #[allow(unsafe_code, reason = "two settings of the in-memory cluster have no safe wrapper in rdkafka")]
 mod mock;
 

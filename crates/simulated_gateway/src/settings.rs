@@ -52,6 +52,10 @@ pub struct BehaviourSettings {
     /// The largest random addition to that latency, in milliseconds, drawn with `faults.seed`; 0.
     #[validate(range(max = 600_000, message = "must be at most 600000"))]
     pub latency_spread_ms: u64,
+    /// Under load, how long after the beginning of one commit the next begins, in milliseconds: the calls between share it. A call
+    /// after a rest is committed at once; 10.
+    #[validate(range(max = 10_000, message = "must be at most 10000"))]
+    pub commit_interval_ms: u64,
     /// How often the refund of an amount that ends in `.59` fails before it succeeds; 1. With a million it keeps failing, until
     /// a start with a smaller number.
     pub refund_failures: u32,
@@ -187,6 +191,7 @@ impl Default for Settings {
             behaviour: BehaviourSettings {
                 latency_ms: 0,
                 latency_spread_ms: 0,
+                commit_interval_ms: 10,
                 refund_failures: 1,
                 pending_ms: 1_000,
                 api_key: Secret::default(),

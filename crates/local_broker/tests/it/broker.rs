@@ -37,13 +37,17 @@ fn send(producer: &ThreadedProducer<DefaultProducerContext>, key: &str, body: &s
 }
 
 fn member(address: &str, group: &str) -> BaseConsumer {
+    member_whose_fetches_wait(address, group, Duration::from_millis(10))
+}
+
+fn member_whose_fetches_wait(address: &str, group: &str, wait: Duration) -> BaseConsumer {
     let consumer: BaseConsumer = client(address)
         .set("group.id", group)
         .set("partition.assignment.strategy", "cooperative-sticky")
         .set("auto.offset.reset", "earliest")
         .set("session.timeout.ms", "3000")
         .set("heartbeat.interval.ms", "500")
-        .set("fetch.wait.max.ms", "10")
+        .set("fetch.wait.max.ms", wait.as_millis().to_string())
         .create()
         .expect("a consumer");
     consumer.subscribe(&[CLAIM_TOPIC]).expect("subscribes");
@@ -134,6 +138,21 @@ fn reference_partition(key: &[u8]) -> u32 {
     hash = (hash ^ (hash >> 13)).wrapping_mul(M);
     hash ^= hash >> 15;
     (hash & 0x7fff_ffff) % PARTITIONS.unsigned_abs()
+}
+
+#[test]
+fn a_fetch_without_messages_is_answered_as_soon_as_there_is_one() {
+    const WAIT: Duration = Duration::from_secs(50);
+    let broker = start();
+    let address = broker.address().to_string();
+    let outside = producer(&address);
+    let consumer = member_whose_fetches_wait(&address, "payments", WAIT);
+    let began = Instant::now();
+    for n in 0..20 {
+        send(&outside, &format!("claim-{n}"), &n.to_string());
+        assert_eq!(receive(&consumer, 1)[0].payload(), Some(n.to_string().as_bytes()));
+    }
+    assert!(began.elapsed() < WAIT, "twenty messages in a row took {:?}", began.elapsed());
 }
 
 #[test]

@@ -43,7 +43,7 @@ impl Gate {
         rules: Rules,
     ) -> Self {
         Self {
-            writer: Writer::start(database.clone(), rules, behaviour.capacity),
+            writer: Writer::start(database.clone(), rules, behaviour),
             database,
             permits: Arc::new(Semaphore::new(behaviour.capacity)),
             latency: Duration::from_millis(behaviour.latency_ms),
