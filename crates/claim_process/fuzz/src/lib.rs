@@ -41,7 +41,7 @@ pub fn judge(raw_claim: &RawClaim) {
     };
     assert!(findings.len() <= limits.max_findings + 1);
     let values: HashSet<u64> = (1..=raw_claim.line_count().min(limits.max_lines))
-        .flat_map(|line| Field::ALL.into_iter().filter_map(|field| raw_claim.text(Some(line), field)))
+        .flat_map(|line| Field::ALL.into_iter().filter_map(move |field| raw_claim.text(Some(line), field)))
         .filter_map(|text| text.as_bytes().get(..LONG_RUN).map(hash))
         .collect();
     for finding in findings {

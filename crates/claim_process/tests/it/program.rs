@@ -66,6 +66,8 @@ fn it_makes_its_database_where_nothing_is_and_stops_at_sigterm() {
     assert_eq!(status.code(), Some(0), "{log}");
     assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
     assert!(log.contains("stopped") && !log.contains("panicked"), "{log}");
+    assert_eq!(log.matches("claims answered accepted=1 refused=0 replayed=0 not_stored=0").count(), 1, "{log}");
+    assert!(!log.contains(&id), "by default a claim has no line of its own: {log}");
 
     let again = Program::start(&mut program(directory.path()));
     block_on(async { assert_eq!(again.service.claim(&id).await["net_fee"], "116.85") });

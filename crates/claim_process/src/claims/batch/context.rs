@@ -105,10 +105,15 @@ impl BatchContext {
 
     async fn hand_over_each(&self, submissions: Vec<Submission>, pending: &mut Vec<PendingResult>) -> Option<()> {
         let BatchResources { claim_permits, queue, answer_timeout, .. } = &*self.resources;
-        let permits = Arc::clone(claim_permits).acquire_many_owned(u32::try_from(submissions.len()).ok()?);
-        let mut permits = tokio::time::timeout(*answer_timeout, permits).await.ok()?.ok()?;
         for submission in submissions {
-            pending.push(queue.submit_one_of_many(submission, permits.split(1)?).await.ok()?);
+            let permit = match Arc::clone(claim_permits).try_acquire_owned() {
+                Ok(permit) => permit,
+                Err(_) => {
+                    let permit = Arc::clone(claim_permits).acquire_owned();
+                    tokio::time::timeout(*answer_timeout, permit).await.ok()?.ok()?
+                }
+            };
+            pending.push(queue.submit_one_of_many(submission, permit).await.ok()?);
         }
         Some(())
     }

@@ -1,8 +1,9 @@
 //! Batches: many claims, each accepted or refused alone.
 //!
 //! Two threads work on a batch, with a bounded queue between them. One reads claims, checks each and hands them to the
-//! writer, as many at once as are there ([`reader`]). The other writes the results in the order of the claims ([`results`]) into a spool from which the sender
-//! takes them ([`spool`]). They are threads and no tasks: both mostly block, and must not keep those that read the database.
+//! writer, as many at once as are there ([`reader`]). The other writes the results in the order of the claims ([`results`])
+//! into a spool from which the sender takes them ([`spool`]). They are threads and no tasks: both mostly block, and must not
+//! keep those that read the database.
 
 mod claim_result;
 pub mod context;
