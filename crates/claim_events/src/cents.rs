@@ -76,28 +76,50 @@ fn dollars(whole: &str) -> Option<i64> {
     })
 }
 
-/// Two decimals, as in `116.85` or `-0.31`.
-impl fmt::Display for Cents {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Written backwards into a buffer, because a claim is shown with twenty amounts. An `i64` has at most 19 digits.
-        let mut text = [0; 21];
-        let mut begin = text.len();
-        let mut put = |byte| {
-            begin -= 1;
-            text[begin] = byte;
-        };
+/// An amount as text, on the stack: a claim is shown with twenty of them.
+#[derive(Debug, Clone, Copy)]
+pub struct CentsText {
+    /// The text, at its end. An `i64` has at most 19 digits, with a point and a sign.
+    bytes: [u8; 21],
+    begin: usize,
+}
+
+impl CentsText {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[self.begin..]).unwrap_or_default()
+    }
+
+    fn put_before(&mut self, byte: u8) {
+        self.begin -= 1;
+        self.bytes[self.begin] = byte;
+    }
+}
+
+impl Cents {
+    /// The amount with two decimals, as in `116.85` or `-0.31`.
+    pub fn text(self) -> CentsText {
+        let bytes = [0; 21];
+        let mut text = CentsText { bytes, begin: bytes.len() };
         let (mut rest, mut digits) = (self.0.unsigned_abs(), 0);
         while rest > 0 || digits < 3 {
-            put(b"0123456789"[usize::try_from(rest % 10).unwrap_or_default()]);
+            text.put_before(b'0' + u8::try_from(rest % 10).unwrap_or_default());
             (rest, digits) = (rest / 10, digits + 1);
             if digits == 2 {
-                put(b'.');
+                text.put_before(b'.');
             }
         }
         if self.0 < 0 {
-            put(b'-');
+            text.put_before(b'-');
         }
-        f.write_str(std::str::from_utf8(&text[begin..]).unwrap_or_default())
+        text
+    }
+}
+
+/// Two decimals, as in `116.85` or `-0.31`.
+impl fmt::Display for Cents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text().as_str())
     }
 }
 
@@ -183,7 +205,14 @@ mod tests {
 
     #[test]
     fn only_an_amount_below_zero_has_a_sign() {
-        for (cents, text) in [(-11_685, "-116.85"), (-31, "-0.31"), (-1, "-0.01"), (0, "0.00"), (1, "0.01")] {
+        for (cents, text) in [
+            (-11_685, "-116.85"),
+            (-31, "-0.31"),
+            (-1, "-0.01"),
+            (0, "0.00"),
+            (1, "0.01"),
+            (i64::MIN, "-92233720368547758.08"),
+        ] {
             assert_eq!(Cents(cents).to_string(), text);
         }
     }

@@ -15,7 +15,7 @@ mod identifiers;
 mod payment_attention;
 mod payment_event;
 
-pub use cents::{Cents, MOST_CENTS, NotMoney};
+pub use cents::{Cents, CentsText, MOST_CENTS, NotMoney};
 pub use claim_event::{ClaimBody, ClaimEvent, ClaimLine, KnownOutcome, OutcomeRecorded};
 pub use envelope::{DecodeError, Envelope, Headers, rfc3339};
 pub use event::{Encoded, Event};

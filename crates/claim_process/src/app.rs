@@ -1,11 +1,11 @@
 //! Puts the service together, runs it, and stops it in order.
 
 use crate::claims::tally::Tally;
-use crate::claims::{key_purge, writer};
+use crate::claims::{canonical_forms, key_purge, writer};
 use crate::db;
 use crate::domain::code_list::CodeList;
 use crate::domain::rules::rule_set::RuleSet;
-use crate::events::{outcomes::Outcomes, watchdog};
+use crate::events::{outcomes::Outcomes, rebuild::CurrentEvents, watchdog};
 use crate::http::Limits;
 use crate::http::api::Api;
 use crate::settings::Settings;
@@ -56,7 +56,18 @@ pub fn migrate(settings: &Settings) -> anyhow::Result<()> {
 /// # Errors
 /// What hinders it, for the operator.
 pub fn open_database(settings: &DatabaseSettings) -> anyhow::Result<Database> {
-    Ok(Database::open_migrated(settings, &[&event_bus::MIGRATIONS, &db::MIGRATIONS])?)
+    let database = Database::open_migrated(settings, &[&event_bus::MIGRATIONS, &db::MIGRATIONS])?;
+    if settings.migrate_at_start {
+        canonical_forms::complete(&database).context("the canonical forms of earlier claims could not be written")?;
+    } else {
+        let complete = canonical_forms::are_complete(&database).context("the database could not be read")?;
+        anyhow::ensure!(
+            complete,
+            "earlier claims lack their canonical forms and the setting database.migrate_at_start is false: run \
+             'claim_process migrate'"
+        );
+    }
+    Ok(database)
 }
 
 /// The rules as the settings have them, with the list of procedure codes that they name.
@@ -97,7 +108,7 @@ impl Application {
         let rules = rule_set(&settings)?;
         let bound = http_server::bind(&settings.http)?;
         let database = open_database(&settings.database)?;
-        let relay = Relay::start(&database, &settings.kafka)?;
+        let relay = Relay::start_with(&database, &settings.kafka, None, Some(Arc::new(CurrentEvents)))?;
         let clock = TrustedClock::open(&database, db::idempotency::newest_us)
             .context("the trusted time could not be read (try again)")?;
         let keys_kept_us = settings.idempotency.kept_us();

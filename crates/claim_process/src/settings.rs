@@ -115,7 +115,7 @@ pub struct IngestSettings {
     #[validate(range(min = 1, max = 10_000, message = "must be 1 to 10000"))]
     pub max_group_claims: usize,
     /// How long a single claim may have to wait until it is stored, in milliseconds, measured by how many are stored now. A claim
-    /// that would wait longer gets 503 at once. 256 may always wait. Default: 200.
+    /// that would wait longer gets 503 at once. While no claim is refused, 256 may wait. Default: 200.
     #[validate(range(min = 1, max = 60_000, message = "must be 1 to 60000"))]
     pub max_wait_ms: u64,
     /// How often storing a group is tried when the database fails, before its requests fail. Default: 3.

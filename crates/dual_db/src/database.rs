@@ -164,6 +164,20 @@ impl Database {
         }
     }
 
+    /// Runs `body`, which reads and then writes with one statement, in its own transaction on PostgreSQL and without a BEGIN and a
+    /// COMMIT where the session holds the time-outs. Runs it once. Blocks; call it from a thread that may block.
+    pub fn write_statement<T>(&self, body: impl FnOnce(&mut Connection) -> Result<T>) -> Result<T> {
+        let mut connection = self.check_out(&self.writers)?;
+        let result = self.transactions.write_statement(&mut connection, body);
+        self.note_trouble(&mut connection, &result);
+        result
+    }
+
+    /// Whether it is PostgreSQL.
+    pub fn is_postgres(&self) -> bool {
+        matches!(self.manager.target, Target::Postgres(_))
+    }
+
     /// How long after its start a transaction is still run again after this error.
     fn retries_for(&self, error: &Error) -> Duration {
         match error {

@@ -19,6 +19,10 @@ const OLDEST_SAFE_SQLITE: (u32, u32, u32) = (3, 51, 3);
 /// How long a connection that is handed out may take to answer a query that needs nothing but an answer.
 const PING: Duration = Duration::from_secs(2);
 
+/// A connection that was handed back so recently is handed out without a ping, which costs as much as a short statement. One that
+/// broke meanwhile fails its next statement, as one that breaks a little later does.
+const RECENTLY: Duration = Duration::from_millis(100);
+
 /// The backend and the address that a URL names.
 #[derive(Debug, Clone)]
 pub(crate) enum Target {
@@ -103,6 +107,9 @@ impl r2d2::ManageConnection for Manager {
         if !connection.session().is_usable(self.silences.load(Ordering::SeqCst)) {
             return Err(OpenError("the connection is older than a silence of the server".to_owned()));
         }
+        if connection.session().was_returned_within(RECENTLY) {
+            return Ok(());
+        }
         match connection {
             Connection::Sqlite(_) => Ok(()),
             Connection::Postgres(_) => connection
@@ -114,6 +121,7 @@ impl r2d2::ManageConnection for Manager {
     fn has_broken(&self, connection: &mut Connection) -> bool {
         let session = connection.session();
         session.clear();
+        session.note_return();
         // After a panic or a failed rollback a transaction may still be open.
         !session.is_usable(self.silences.load(Ordering::SeqCst))
             || std::thread::panicking()

@@ -54,6 +54,20 @@ impl Transactions {
         }
     }
 
+    /// Runs `body`, whose one statement that writes is a transaction by itself: in a transaction only where there would otherwise
+    /// be no time-outs, and on SQLite.
+    pub(crate) fn write_statement<T>(
+        &self,
+        connection: &mut Connection,
+        body: impl FnOnce(&mut Connection) -> Result<T>,
+    ) -> Result<T> {
+        if self.begin.is_none() && matches!(connection, Connection::Postgres(_)) {
+            body(connection)
+        } else {
+            self.write(connection, body)
+        }
+    }
+
     /// Runs `body` in one transaction, as [`Connection::transaction`] does.
     pub(crate) fn write<T>(
         &self,

@@ -9,7 +9,7 @@ use crate::error::{Class, class};
 use crate::{Connection, on_each_backend};
 use diesel::connection::{Connection as _, Instrumentation, InstrumentationEvent};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long after the time-out of the server a long statement still waits for its answer.
 const AFTER_THE_SERVER: Duration = Duration::from_secs(1);
@@ -26,17 +26,29 @@ pub(crate) struct Session {
     /// The number of silences of the database when this connection was opened.
     silences: u64,
     is_unusable: bool,
+    /// When it was handed back to the pool.
+    returned_at: Option<Instant>,
 }
 
 impl Session {
     pub(crate) fn new(deadline: Option<Arc<Deadline>>, within: Duration, report: Duration, silences: u64) -> Self {
-        Self { deadline, within, report, silences, is_unusable: false }
+        Self { deadline, within, report, silences, is_unusable: false, returned_at: None }
     }
 
     /// Whether the pool may hand the connection out: no error of it was the database's trouble, and no connection of the same
     /// age was silent since.
     pub(crate) fn is_usable(&self, silences: u64) -> bool {
         !self.is_unusable && self.silences == silences
+    }
+
+    /// Notes that the connection is handed back to the pool.
+    pub(crate) fn note_return(&mut self) {
+        self.returned_at = Some(Instant::now());
+    }
+
+    /// Whether it was handed back less than so long ago.
+    pub(crate) fn was_returned_within(&self, time: Duration) -> bool {
+        self.returned_at.is_some_and(|returned_at| returned_at.elapsed() < time)
     }
 
     /// Ends what the connection waits for. Diesel does not report the end of a `load` that succeeds.

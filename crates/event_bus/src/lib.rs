@@ -6,6 +6,7 @@
 mod client;
 mod consumer;
 mod dead_letters;
+mod insert_rows;
 mod member;
 mod member_context;
 mod membership;
@@ -15,6 +16,7 @@ mod outbox;
 mod poison;
 mod producer;
 mod publications;
+mod rebuild;
 mod redrive;
 mod refusals;
 mod relay;
@@ -30,9 +32,11 @@ pub use dead_letters::{
     count_waiting as count_waiting_dead_letters, find as find_dead_letter, insert as insert_dead_letters,
     list as list_dead_letters, unpublishable,
 };
+pub use insert_rows::InsertRows;
 pub use message::{IncomingMessage, OutgoingMessage};
 pub use outbox::{OutboxRow, pending as pending_in_outbox};
 pub use publications::Publications;
+pub use rebuild::{EventPointer, Rebuild};
 pub use redrive::{DeadLetterAction, Disposition, discard as discard_dead_letter, redrive as redrive_dead_letter};
 pub use relay::{BeforePublish, Relay};
 pub use security::{Protocol, SaslMechanism, SecuritySettings};

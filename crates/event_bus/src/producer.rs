@@ -189,8 +189,9 @@ impl Producer {
         }
     }
 
-    fn give_up(&self, row: &OutboxRow, why: impl Into<String>) -> bool {
-        let _ = self.reports.send(Report::Unpublishable(row.id, why.into()));
+    /// Reports that a row can never be published.
+    pub(crate) fn give_up(&self, id: i64, why: impl Into<String>) -> bool {
+        let _ = self.reports.send(Report::Unpublishable(id, why.into()));
         true
     }
 
@@ -198,7 +199,7 @@ impl Producer {
         let pairs = match serde_json::from_str::<Vec<(String, String)>>(&row.headers) {
             // librdkafka takes a header's name as a C string, which cannot hold a NUL.
             Ok(pairs) if !pairs.iter().any(|(name, _)| name.contains('\0')) => pairs,
-            _ => return self.give_up(row, "its headers in the outbox cannot be read"),
+            _ => return self.give_up(row.id, "its headers in the outbox cannot be read"),
         };
         let headers = pairs.iter().fold(OwnedHeaders::new_with_capacity(pairs.len()), |headers, (name, value)| {
             headers.insert(Header { key: name, value: Some(value) })
@@ -216,10 +217,10 @@ impl Producer {
             Ok(()) => true,
             Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => false,
             Err((KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge), _)) => {
-                self.give_up(row, "it is larger than the setting kafka.max_message_bytes allows")
+                self.give_up(row.id, "it is larger than the setting kafka.max_message_bytes allows")
             }
             Err((error @ KafkaError::Nul(_), _)) => {
-                self.give_up(row, format!("its topic is not a valid name: {error}"))
+                self.give_up(row.id, format!("its topic is not a valid name: {error}"))
             }
             // librdkafka knows from the last metadata that the topic may not be written to.
             Err((error @ KafkaError::MessageProduction(RDKafkaErrorCode::TopicAuthorizationFailed), _)) => {

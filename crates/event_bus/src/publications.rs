@@ -10,13 +10,15 @@ use dual_db::{Connection, Result};
 #[derive(Debug)]
 pub struct Publications {
     now_us: i64,
+    can_rebuild: bool,
     max_message_bytes: usize,
-    messages: Vec<OutgoingMessage>,
+    /// Each with whether it is stored as a pointer.
+    messages: Vec<(OutgoingMessage, bool)>,
 }
 
 impl Publications {
-    pub(crate) fn new(now_us: i64, max_message_bytes: usize) -> Self {
-        Self { now_us, max_message_bytes, messages: Vec::new() }
+    pub(crate) fn new(now_us: i64, max_message_bytes: usize, can_rebuild: bool) -> Self {
+        Self { now_us, can_rebuild, max_message_bytes, messages: Vec::new() }
     }
 
     /// When the transaction began, by the database's clock, in microseconds since 1970 (UTC).
@@ -26,7 +28,14 @@ impl Publications {
 
     /// Publishes messages, if the transaction is committed.
     pub fn publish(&mut self, messages: impl IntoIterator<Item = OutgoingMessage>) {
-        self.messages.extend(messages);
+        self.messages.extend(messages.into_iter().map(|message| (message, false)));
+    }
+
+    /// As [`publish`](Self::publish), for messages that the service's [`Rebuild`](crate::Rebuild) can build again: the outbox has
+    /// only a pointer to each. Without a `Rebuild` they are stored as all others.
+    pub fn publish_rebuildable(&mut self, messages: impl IntoIterator<Item = OutgoingMessage>) {
+        let can_rebuild = self.can_rebuild;
+        self.messages.extend(messages.into_iter().map(|message| (message, can_rebuild)));
     }
 
     /// Publishes the messages of which no identical one is still in the outbox, so that re-publishing does not grow the outbox
@@ -41,9 +50,9 @@ impl Publications {
     ) -> Result<usize> {
         let mut missing = outbox::not_waiting(connection, messages)?;
         // The messages of this transaction are in the outbox as soon as it commits.
-        missing.retain(|message| !self.messages.contains(message));
+        missing.retain(|message| !self.messages.iter().any(|(published, _)| published == message));
         let published = missing.len();
-        self.messages.append(&mut missing);
+        self.publish(missing);
         Ok(published)
     }
 
@@ -58,6 +67,7 @@ impl Publications {
         if self.messages.is_empty() {
             return Ok(Vec::new());
         }
-        outbox::insert(connection, &self.messages, self.now_us, grace_us)
+        let ids = outbox::insert(connection, &self.messages, self.now_us, grace_us)?;
+        Ok(ids.into_iter().zip(&self.messages).map(|(id, (message, _))| OutboxRow::new(id, message)).collect())
     }
 }

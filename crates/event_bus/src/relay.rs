@@ -5,7 +5,8 @@ use crate::dead_letters;
 use crate::outbox::{self, OutboxRow};
 use crate::producer::{Producer, Report};
 use crate::publications::Publications;
-use crate::{KafkaSettings, topics};
+use crate::rebuild::{Rebuild, complete};
+use crate::{InsertRows, KafkaSettings, OutgoingMessage, topics};
 use anyhow::Context;
 use dual_db::{Connection, Database};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -31,6 +32,7 @@ pub trait BeforePublish: Send + Sync {
 /// share one.
 pub struct Relay {
     database: Database,
+    rebuild: Option<Arc<dyn Rebuild>>,
     publisher: Arc<Publisher>,
     settings: KafkaSettings,
     grace_us: i64,
@@ -62,6 +64,15 @@ impl Publisher {
     }
 }
 
+impl Publisher {
+    /// Has the keeper take pointers out of the outbox for which there is no message.
+    fn give_up(&self, ids: &[i64]) {
+        for id in ids {
+            self.producer.give_up(*id, "its message cannot be built again");
+        }
+    }
+}
+
 struct Threads {
     sweeper: Periodic,
     keeper: JoinHandle<()>,
@@ -79,10 +90,11 @@ impl Relay {
     /// # Errors
     /// When librdkafka refuses the settings.
     pub fn start(database: &Database, settings: &KafkaSettings) -> anyhow::Result<Arc<Self>> {
-        Self::start_with(database, settings, None)
+        Self::start_with(database, settings, None, None)
     }
 
-    /// As [`Relay::start`], with a hook that gets every message before it is published.
+    /// As [`Relay::start`], with a hook that gets every message before it is published, and what builds messages again whose rows
+    /// are pointers.
     ///
     /// # Errors
     /// As [`Relay::start`].
@@ -90,6 +102,7 @@ impl Relay {
         database: &Database,
         settings: &KafkaSettings,
         hook: Option<Arc<dyn BeforePublish>>,
+        rebuild: Option<Arc<dyn Rebuild>>,
     ) -> anyhow::Result<Arc<Self>> {
         let (reports, reported) = channel();
         let producer = Producer::new(settings, reports).context("Kafka's client refuses the kafka settings")?;
@@ -98,11 +111,19 @@ impl Relay {
         let delivery = Duration::from_millis(settings.producer.delivery_timeout_ms);
         let grace_us = dual_db::micros(delivery + GRACE_BEYOND_DELIVERY);
         let threads = Threads {
-            sweeper: start_sweeper(database.clone(), settings, Arc::clone(&publisher), grace_us),
-            keeper: start_keeper(database.clone(), settings, Arc::downgrade(&publisher), reported, worker),
+            sweeper: start_sweeper(database.clone(), settings, Arc::clone(&publisher), rebuild.clone(), grace_us),
+            keeper: start_keeper(
+                database.clone(),
+                settings,
+                Arc::downgrade(&publisher),
+                rebuild.clone(),
+                reported,
+                worker,
+            ),
         };
         Ok(Arc::new(Self {
             database: database.clone(),
+            rebuild,
             publisher,
             settings: settings.clone(),
             grace_us,
@@ -125,13 +146,44 @@ impl Relay {
     ) -> dual_db::Result<T> {
         let (value, rows) = self.database.write(|connection| {
             let now_us = connection.now_us()?;
-            let mut publications = Publications::new(now_us, self.settings.max_message_bytes);
+            let mut publications = Publications::new(now_us, self.settings.max_message_bytes, self.rebuild.is_some());
             let value = work(connection, &mut publications)?;
             Ok((value, publications.store(connection, self.grace_us)?))
         })?;
-        let queued = self.publisher.publish(&rows);
-        metrics::counter!("events_left_to_sweeper_total").increment((rows.len() - queued) as u64);
+        self.publish(&rows);
         Ok(value)
+    }
+
+    fn publish(&self, rows: &[OutboxRow]) {
+        let queued = self.publisher.publish(rows);
+        metrics::counter!("events_left_to_sweeper_total").increment((rows.len() - queued) as u64);
+    }
+
+    /// Whether [`Relay::commit_statement`] can be used: on PostgreSQL, by a service that builds messages again.
+    pub fn commits_statements(&self) -> bool {
+        self.rebuild.is_some() && self.database.is_postgres()
+    }
+
+    /// As [`Relay::commit`], for work that writes with one statement and needs no BEGIN and no COMMIT of its own: that statement
+    /// inserts the outbox rows, by [`Relay::insert_pointers`], and is the last one of `work`, which returns the messages with the
+    /// ids of their rows. Runs once: the caller decides what follows from an error.
+    ///
+    /// # Errors
+    /// Those of the database. As after a COMMIT, the statement may have been committed all the same.
+    pub fn commit_statement<T>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> dual_db::Result<(T, Vec<OutgoingMessage>, Vec<i64>)>,
+    ) -> dual_db::Result<T> {
+        let (value, messages, ids) = self.database.write_statement(work)?;
+        let rows: Vec<OutboxRow> =
+            ids.into_iter().zip(&messages).map(|(id, message)| OutboxRow::new(id, message)).collect();
+        self.publish(&rows);
+        Ok(value)
+    }
+
+    /// The part of a statement that inserts a pointer for each message.
+    pub fn insert_pointers<'a>(&self, messages: &'a [OutgoingMessage], now_us: i64) -> InsertRows<'a> {
+        InsertRows::new(messages.iter().map(|message| (message, true)), now_us, now_us + self.grace_us)
     }
 
     /// Where it reports whether Kafka takes the events. It is ready while there are none.
@@ -167,7 +219,13 @@ impl Relay {
     }
 }
 
-fn start_sweeper(database: Database, settings: &KafkaSettings, publisher: Arc<Publisher>, lease_us: i64) -> Periodic {
+fn start_sweeper(
+    database: Database,
+    settings: &KafkaSettings,
+    publisher: Arc<Publisher>,
+    rebuild: Option<Arc<dyn Rebuild>>,
+    lease_us: i64,
+) -> Periodic {
     let limit = settings.outbox.sweep_batch;
     let worker = publisher.worker.clone();
     let mut due_times = outbox::due_times(lease_us);
@@ -183,18 +241,21 @@ fn start_sweeper(database: Database, settings: &KafkaSettings, publisher: Arc<Pu
                 if worker.has_failed() && database.read(outbox::is_empty)? {
                     worker.succeeded();
                 }
-                return Ok(Vec::new());
+                return Ok((Vec::new(), Vec::new()));
             }
-            database.write(|connection| {
+            let taken = database.write(|connection| {
                 let now_us = connection.now_us()?;
                 outbox::take_due(connection, now_us, limit, lease_us)
-            })
+            })?;
+            database.read(|connection| complete(connection, rebuild.as_deref(), taken))
         });
         match taken {
-            Ok(rows) => {
+            Ok((rows, without_message)) => {
+                let taken = rows.len() + without_message.len();
                 metrics::counter!("events_swept_total").increment(rows.len() as u64);
+                publisher.give_up(&without_message);
                 let all_queued = publisher.publish(&rows) == rows.len();
-                if all_queued && i64::try_from(rows.len()).is_ok_and(|taken| taken == limit) {
+                if all_queued && i64::try_from(taken).is_ok_and(|taken| taken == limit) {
                     Pace::Again
                 } else {
                     Pace::Pause
@@ -214,6 +275,7 @@ fn start_keeper(
     database: Database,
     settings: &KafkaSettings,
     publisher: Weak<Publisher>,
+    rebuild: Option<Arc<dyn Rebuild>>,
     reported: Receiver<Report>,
     worker: Worker,
 ) -> JoinHandle<()> {
@@ -234,7 +296,7 @@ fn start_keeper(
                 match report {
                     Report::Acknowledged(id) => acknowledged.push(id),
                     Report::RefusedWithOthers(id) => refused.push(id),
-                    Report::Unpublishable(id, why) => dead_letter(&database, id, &why),
+                    Report::Unpublishable(id, why) => dead_letter(&database, rebuild.as_deref(), id, &why),
                     Report::NotTaken(why) => not_taken = Some(why),
                 }
             }
@@ -255,7 +317,7 @@ fn start_keeper(
                 );
             }
             if !refused.is_empty() {
-                send_alone(&database, &publisher, &refused);
+                send_alone(&database, &publisher, rebuild.as_deref(), &refused);
             }
         }
     })
@@ -263,14 +325,24 @@ fn start_keeper(
 
 /// Moves an event that can never be published from the outbox to the dead letters, in a transaction of its own, so that it
 /// delays no other event.
-fn dead_letter(database: &Database, id: i64, why: &str) {
+fn dead_letter(database: &Database, rebuild: Option<&dyn Rebuild>, id: i64, why: &str) {
     let stored = database.write(|connection| {
         let now_us = connection.now_us()?;
         let Some((row, created_at_us)) = outbox::take_out(connection, id)? else { return Ok(None) };
-        dead_letters::insert_unpublished(connection, &row, created_at_us, why, now_us).map(Some)
+        let event_id = row.event_id.clone();
+        match complete(connection, rebuild, vec![row])?.0.pop() {
+            Some(row) => {
+                dead_letters::insert_unpublished(connection, &row, created_at_us, why, now_us).map(|new| Some(Ok(new)))
+            }
+            None => Ok(Some(Err(event_id))),
+        }
     });
     match stored {
-        Ok(new) => new.unwrap_or_default().report(),
+        Ok(None) => {}
+        Ok(Some(Ok(new))) => new.report(),
+        Ok(Some(Err(event_id))) => {
+            tracing::error!(event_id, "event dropped, what it reports is not stored any more");
+        }
         Err(error) => tracing::warn!(
             error = &error as &dyn std::error::Error,
             outbox_id = id,
@@ -280,11 +352,15 @@ fn dead_letter(database: &Database, id: i64, why: &str) {
 }
 
 /// Sends the events of a refused batch again, each in a batch of its own. The hook has seen them before.
-fn send_alone(database: &Database, publisher: &Weak<Publisher>, ids: &[i64]) {
+fn send_alone(database: &Database, publisher: &Weak<Publisher>, rebuild: Option<&dyn Rebuild>, ids: &[i64]) {
     // `None` while the relay stops: the sweeper of the next start sends them.
     let Some(publisher) = publisher.upgrade() else { return };
-    match database.read(|connection| outbox::find(connection, ids)) {
-        Ok(rows) => rows.iter().for_each(|row| publisher.producer.send_alone(row)),
+    let found = database.read(|connection| {
+        let rows = outbox::find(connection, ids)?;
+        complete(connection, rebuild, rows)
+    });
+    match found {
+        Ok((rows, _)) => rows.iter().for_each(|row| publisher.producer.send_alone(row)),
         Err(error) => tracing::warn!(
             error = &error as &dyn std::error::Error,
             "refused events could not be sent again, left to the sweeper"

@@ -17,8 +17,8 @@ diesel::table! {
         event_id -> Text,
         topic -> Text,
         message_key -> Text,
-        headers -> Text,
-        body -> Text,
+        headers -> Nullable<Text>,
+        body -> Nullable<Text>,
         created_at_us -> BigInt,
         send_after_us -> BigInt,
     }

@@ -67,7 +67,8 @@ mod tests {
             database.migrate(&[&crate::MIGRATIONS]).unwrap();
             let first = |n: usize| OutgoingMessage { event_id: format!("key-{n}.first"), ..message(n) };
             let insert_at = |now_us: i64, messages: &[OutgoingMessage]| {
-                database.write(|c| insert(c, messages, now_us, 0)).unwrap()
+                let pointers: Vec<_> = messages.iter().map(|message| (message.clone(), false)).collect();
+                database.write(|c| insert(c, &pointers, now_us, 0)).unwrap()
             };
             insert_at(7_000, &(0..2_500).map(first).collect::<Vec<_>>());
             // Published again, another event of the key, another topic, and an event of another key.
@@ -78,11 +79,11 @@ mod tests {
                 OutgoingMessage { key: "another".into(), ..first(4) },
             ]);
             // One is a dead letter and in the outbox again, two are only dead letters, and one of these was discarded.
-            let rows = insert_at(5_000, &[first(5), first(9_000), first(9_001)]);
-            for row in &rows {
+            let ids = insert_at(5_000, &[first(5), first(9_000), first(9_001)]);
+            for id in ids {
                 let dead_lettered = database.write(|c| {
-                    let (row, created_at_us) = take_out(c, row.id)?.expect("it is there");
-                    dead_letters::insert_unpublished(c, &row, created_at_us, "too large", 6_000)
+                    let (row, created_at_us) = take_out(c, id)?.expect("it is there");
+                    dead_letters::insert_unpublished(c, &row.into_row(), created_at_us, "too large", 6_000)
                 });
                 dead_lettered.unwrap().report();
             }

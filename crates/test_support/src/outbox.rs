@@ -43,7 +43,8 @@ pub fn take_outbox(database: &Database) -> Vec<OutboxMessage> {
 }
 
 fn waiting(connection: &mut Connection) -> dual_db::Result<Vec<OutboxMessage>> {
-    let query = "SELECT event_id, topic, message_key, headers, body FROM outbox ORDER BY id";
+    let query = "SELECT event_id, topic, message_key, COALESCE(headers, '[]') AS headers, COALESCE(body, '') AS body \
+                 FROM outbox ORDER BY id";
     Ok(on_each_backend!(connection, |c| sql_query(query).load(c))?)
 }
 

@@ -2,15 +2,18 @@
 //! refused at once, so that those that are taken are answered soon, however many senders there are.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Over how long it is measured how many claims are stored.
 const MEASURED_OVER: Duration = Duration::from_millis(100);
 
-/// How many claims may wait in any case: until a burst has been measured, the rate is that of quieter times.
+/// How many claims may wait while none is refused: until a burst has been measured, the rate is that of quieter times.
 const LEAST: usize = 256;
+
+/// How many may wait while others are refused, however slowly they are stored: fewer would make each commit dearer.
+const LEAST_UNDER_LOAD: usize = 16;
 
 /// Admits single claims. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -22,6 +25,8 @@ struct Shared {
     waiting: AtomicUsize,
     /// How many may.
     limit: AtomicUsize,
+    /// Whether a claim was refused since it was last measured.
+    refused: AtomicBool,
     max_wait: Duration,
     measured: Mutex<Measured>,
 }
@@ -37,17 +42,26 @@ impl Admission {
     /// Lets claims wait for about `max_wait`.
     pub fn new(max_wait: Duration) -> Self {
         let measured = Mutex::new(Measured { since: Instant::now(), claims: 0 });
-        let (waiting, limit) = (AtomicUsize::new(0), AtomicUsize::new(LEAST));
-        Self(Arc::new(Shared { waiting, limit, max_wait, measured }))
+        let (waiting, limit, refused) = (AtomicUsize::new(0), AtomicUsize::new(LEAST), AtomicBool::new(false));
+        Self(Arc::new(Shared { waiting, limit, refused, max_wait, measured }))
+    }
+
+    /// Whether as many wait as may, so that another claim need not be read.
+    pub fn is_full(&self) -> bool {
+        let Shared { waiting, limit, refused, .. } = &*self.0;
+        let is_full = waiting.load(Relaxed) >= limit.load(Relaxed);
+        refused.fetch_or(is_full, Relaxed);
+        is_full
     }
 
     /// A place for one claim, which is free again once it is dropped; `None` where as many wait as may.
     pub fn admit(&self) -> Option<Place> {
-        let Shared { waiting, limit, .. } = &*self.0;
+        let Shared { waiting, limit, refused, .. } = &*self.0;
         if waiting.fetch_add(1, Relaxed) < limit.load(Relaxed) {
             return Some(Place(Arc::clone(&self.0)));
         }
         waiting.fetch_sub(1, Relaxed);
+        refused.store(true, Relaxed);
         None
     }
 }
@@ -70,7 +84,8 @@ impl Shared {
         let passed = now.duration_since(measured.since);
         if passed >= MEASURED_OVER {
             let in_max_wait = measured.claims as f64 * self.max_wait.as_secs_f64() / passed.as_secs_f64();
-            self.limit.store((in_max_wait as usize).max(LEAST), Relaxed);
+            let least = if self.refused.swap(false, Relaxed) { LEAST_UNDER_LOAD } else { LEAST };
+            self.limit.store((in_max_wait as usize).max(least), Relaxed);
             *measured = Measured { since: now, claims: 0 };
         }
     }
@@ -89,17 +104,22 @@ mod tests {
             let places: Vec<_> = std::iter::from_fn(|| admission.admit()).collect();
             places.len()
         };
+        let stored = |claims: usize, over_ms: u64| {
+            let since = Instant::now();
+            *admission.0.measured.lock().unwrap() = Measured { since, claims: claims - 1 };
+            admission.0.note_answered(since + Duration::from_millis(over_ms));
+        };
         assert_eq!(admitted(), LEAST);
         assert_eq!(admitted(), LEAST, "the places are free again");
-        let since = Instant::now();
-        *admission.0.measured.lock().unwrap() = Measured { since, claims: 0 };
-        // One each 100 µs.
-        for number in 1..=1_000 {
-            admission.0.note_answered(since + Duration::from_micros(100) * number);
-        }
+        stored(1_000, 100);
         assert_eq!(admitted(), 2_000);
-        // One in a second.
-        admission.0.note_answered(since + Duration::from_secs(2));
+        stored(50, 100);
+        assert_eq!(admitted(), 100, "fewer than are let in while none is refused");
+        stored(1, 100);
+        assert_eq!(admitted(), LEAST_UNDER_LOAD);
+        admission.0.refused.store(false, Relaxed);
+        stored(1, 1_000);
+        assert!(!admission.is_full());
         assert_eq!(admitted(), LEAST, "a burst after quieter times");
     }
 }

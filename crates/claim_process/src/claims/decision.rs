@@ -1,11 +1,12 @@
 //! What becomes of each claim of a group, decided over facts that the database holds. Pure: it runs no query.
 //!
 //! The claims are decided in their order, and each sees what was decided for those before it: two claims of one group with
-//! the same key, the same `external_claim_id` or the same content meet each other as they would in two groups.
+//! the same key, the same `external_claim_id` (by its canonical form) or the same content meet each other as they would in two groups.
 
 use super::submission::Submission;
 use crate::db::duplicates::ContentDigest;
 use crate::db::idempotency::Holder;
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 /// What the database holds that claims of the group meet.
@@ -15,7 +16,7 @@ pub struct Facts {
     pub key_holders: HashMap<String, Holder>,
     /// The oldest active claim (submitted or settled) of each content digest.
     pub active_claims: HashMap<ContentDigest, String>,
-    /// The claim that has each `external_claim_id`.
+    /// The claim that has each `external_claim_id`, by its canonical form.
     pub external_id_holders: HashMap<String, String>,
     /// Claims of the group that an earlier try stored. Needed only of those that [`may_be_refused_as_duplicate`] names.
     pub stored: HashSet<String>,
@@ -57,7 +58,7 @@ pub fn decide(group: &[Submission], facts: &Facts) -> Vec<Decision> {
         facts,
         indexes,
         active_claims: facts.active_claims.iter().map(|(digest, id)| (digest, id.as_str())).collect(),
-        external_ids: facts.external_id_holders.iter().map(|(id, holder)| (id.as_str(), holder.as_str())).collect(),
+        external_keys: facts.external_id_holders.iter().map(|(key, id)| (key.as_str().into(), id.as_str())).collect(),
     };
     group.iter().map(|submission| met.by_key(submission).unwrap_or_else(|| met.by_content(submission))).collect()
 }
@@ -91,7 +92,7 @@ struct Met<'a> {
     /// The indexes of the group's claims, by their ids.
     indexes: HashMap<&'a str, usize>,
     active_claims: HashMap<&'a ContentDigest, &'a str>,
-    external_ids: HashMap<&'a str, &'a str>,
+    external_keys: HashMap<Cow<'a, str>, &'a str>,
 }
 
 impl<'a> Met<'a> {
@@ -120,14 +121,15 @@ impl<'a> Met<'a> {
         {
             return Decision::LikelyDuplicate { duplicate_of };
         }
-        if let Some(claim_id) = submission.external_id().and_then(|id| self.external_ids.get(id)).and_then(other) {
+        let external_key = submission.external_key();
+        if let Some(claim_id) = external_key.as_ref().and_then(|key| self.external_keys.get(key)).and_then(other) {
             return Decision::ExternalIdTaken { claim_id };
         }
         if let Some(digest) = submission.digest() {
             self.active_claims.entry(digest).or_insert(own_id);
         }
-        if let Some(external_id) = submission.external_id() {
-            self.external_ids.insert(external_id, own_id);
+        if let Some(external_key) = external_key {
+            self.external_keys.insert(external_key, own_id);
         }
         Decision::Insert { duplicate_of }
     }
@@ -137,6 +139,7 @@ impl<'a> Met<'a> {
 mod tests {
     use super::*;
     use crate::claims::submission::{IdempotencyKey, Origin};
+    use crate::domain::canonical::canonical;
     use crate::domain::identifiers::{Identifier, random_claim_id};
     use crate::domain::limits::Limits;
     use crate::domain::rules::rule::Severity;
@@ -190,7 +193,7 @@ mod tests {
     }
 
     fn external_id_held_by(external_id: &str, claim_id: &str) -> Facts {
-        let holders = HashMap::from([(external_id.to_owned(), claim_id.to_owned())]);
+        let holders = HashMap::from([(canonical(external_id).into_owned(), claim_id.to_owned())]);
         Facts { external_id_holders: holders, ..Facts::default() }
     }
 
@@ -290,6 +293,17 @@ mod tests {
         ];
         let expected = [taken_by("stored"), INSERT, taken_by(group[1].id()), INSERT];
         assert_eq!(decide(&group, &external_id_held_by("A-17", "stored")), expected);
+    }
+
+    #[test]
+    fn an_external_id_is_compared_by_its_canonical_form() {
+        let group = [
+            with_external_id(claim(1, WARN), "A-17"),
+            with_external_id(claim(2, WARN), "b\u{2011}18"),
+            with_external_id(claim(3, WARN), " B-18"),
+        ];
+        let expected = [taken_by("stored"), INSERT, taken_by(group[1].id())];
+        assert_eq!(decide(&group, &external_id_held_by("a\u{2013}17", "stored")), expected);
     }
 
     #[test]

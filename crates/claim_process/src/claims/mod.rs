@@ -3,6 +3,7 @@
 
 pub mod admission;
 pub mod batch;
+pub mod canonical_forms;
 pub mod decision;
 mod idempotency;
 pub mod key_purge;

@@ -1,6 +1,7 @@
 //! The checks that storing a claim would make, without storing it: the rules, and a look at the claims that are stored.
 
 use crate::db::duplicates;
+use crate::domain::canonical::canonical;
 use crate::domain::claim::Claim;
 use crate::domain::finding::Finding;
 use crate::domain::raw_claim::RawClaim;
@@ -14,15 +15,15 @@ use service_runtime::database_gate::{DatabaseGate, GateError};
 /// By what a claim that breaks no rule is compared with those that are stored.
 #[derive(Debug, Clone)]
 pub struct Comparison {
-    external_claim_id: Option<String>,
+    external_key: Option<String>,
     duplicate_check: Option<DuplicateCheck>,
 }
 
 impl Comparison {
     /// That of a claim, under these rules.
     pub fn new(rules: &RuleSet, claim: &Claim) -> Self {
-        let external_claim_id = claim.external_claim_id.as_ref().map(|id| id.as_str().to_owned());
-        Self { external_claim_id, duplicate_check: rules.duplicate_check(claim) }
+        let external_key = claim.external_claim_id.as_ref().map(|id| canonical(id.as_str()).into_owned());
+        Self { external_key, duplicate_check: rules.duplicate_check(claim) }
     }
 }
 
@@ -42,10 +43,10 @@ pub struct Preflight {
 /// The database's.
 pub fn preflight(database: &Database, claims: &[Comparison]) -> Result<Vec<Preflight>> {
     let digests = claims.iter().filter_map(|claim| Some(claim.duplicate_check.as_ref()?.digest)).collect();
-    let external_ids: Vec<&str> = claims.iter().filter_map(|claim| claim.external_claim_id.as_deref()).collect();
+    let external_keys: Vec<&str> = claims.iter().filter_map(|claim| claim.external_key.as_deref()).collect();
     let (active, holders) = database.read(|connection| {
         let active = duplicates::active_claims(connection, &digests)?;
-        Ok((active, duplicates::external_id_holders(connection, &external_ids)?))
+        Ok((active, duplicates::external_id_holders(connection, &external_keys)?))
     })?;
     let compared = claims.iter().map(|claim| {
         let mut compared = Preflight::default();
@@ -59,7 +60,7 @@ pub fn preflight(database: &Database, claims: &[Comparison]) -> Result<Vec<Prefl
                 compared.warning = Some(finding);
             }
         }
-        let holder = claim.external_claim_id.as_ref().and_then(|id| holders.get(id));
+        let holder = claim.external_key.as_ref().and_then(|key| holders.get(key));
         compared.refused.extend(holder.map(|holder| Refusal::ExternalIdTaken(holder.clone()).finding()));
         compared
     });

@@ -1,4 +1,7 @@
-//! Storing a group of claims in one transaction: keys, claims, lines and provider totals.
+//! Storing a group of claims: keys, claims, lines and provider totals, with one statement ([`store_at_once`]) or in one transaction
+//! ([`store`]).
+//!
+//! The statement knows nothing of conflicts. It is tried first, and where it fails, or the database has none, the transaction decides.
 //!
 //! Ids are chosen before the first try. A COMMIT whose answer was lost may have happened, so the group can be tried again
 //! as it is: a claim that is there already under its own id was stored by the earlier try, and changes no total and
@@ -9,22 +12,27 @@ use super::submission::{Submission, Submitted};
 use crate::db::attention::Attention;
 use crate::db::claims::{ClaimRow, StoredClaim, find_many, line_rows};
 use crate::db::duplicates;
+use crate::db::facts::{self, Found, Wanted};
 use crate::db::idempotency::{Holder, NewKey, claim_keys, release_key};
 use crate::db::insert::{insert_claims, insert_lines};
+use crate::db::insert_group::insert_group;
 use crate::db::provider_totals::Changes;
+use crate::domain::owner;
 use crate::domain::rules::likely_duplicate::finding as likely_duplicate;
 use crate::domain::transition::Status;
+use crate::events::outgoing;
 use claim_events::ClaimId;
 use dual_db::{Connection, Error, Result};
+use event_bus::{OutgoingMessage, Relay};
 use std::collections::{HashMap, HashSet};
 
-/// What became of a group, in its order, and which claims this try really inserted.
+/// What became of a group, in its order, and the events of the claims that this try really inserted.
 #[derive(Debug)]
 pub struct Group {
     /// One for each submission.
     pub results: Vec<Submitted>,
-    /// Those whose events are to be published, in the group's order.
-    pub inserted: Vec<StoredClaim>,
+    /// To be published.
+    pub events: Vec<OutgoingMessage>,
 }
 
 /// When a group is stored, and what follows from that; in microseconds since 1970.
@@ -45,6 +53,55 @@ impl Times {
     }
 }
 
+/// Stores a group that was not tried before with one statement, through `relay`, which publishes its events. `times` are those at the
+/// database's time.
+///
+/// # Errors
+/// The database's. [`Error::Conflict`] where anything of the group is there already: then nothing is stored.
+pub fn store_at_once(relay: &Relay, group: &[Submission], times: impl FnOnce(i64) -> Times) -> Result<Vec<Submitted>> {
+    relay.commit_statement(|connection| {
+        let (facts, now_us) = look_up(connection, group)?;
+        let times = times(now_us);
+        let decisions = decide(group, &facts);
+        // Before the statement: after it, nothing may fail.
+        let mut claims = replayed(connection, &decisions)?;
+        let inserted = to_insert(group, &decisions, times);
+        let events: Vec<OutgoingMessage> = inserted.iter().map(|(claim, _)| outgoing::current_event(claim)).collect();
+        let mut ids = Vec::new();
+        if !inserted.is_empty() {
+            let rows: Vec<_> = inserted.iter().map(|(claim, submission)| (claim, submission.digest())).collect();
+            let mut keys: Vec<NewKey> =
+                inserted.iter().filter_map(|(_, submission)| new_key(submission, times.keys_created_at_us)).collect();
+            // In one order in every transaction, so that two never wait for each other in a circle.
+            keys.sort_by(|a, b| a.idempotency_key.cmp(&b.idempotency_key));
+            let totals = Changes::of(inserted.iter().map(|(claim, _)| &claim.row));
+            ids = insert_group(connection, &rows, &keys, &totals, relay.insert_pointers(&events, now_us))?;
+        }
+        claims.extend(inserted.into_iter().map(|(claim, _)| (claim.row.claim_id.clone(), claim)));
+        Ok((results_of(group, &decisions, claims)?, events, ids))
+    })
+}
+
+/// What the claims of a group meet, if no claim of the group was stored before; and the time. A key that is free is held by the
+/// first claim of the group that has it.
+fn look_up(connection: &mut Connection, group: &[Submission]) -> Result<(Facts, i64)> {
+    let keys = group.iter().filter_map(|submission| Some((submission, submission.idempotency.as_ref()?)));
+    let external_keys: Vec<_> = group.iter().filter_map(Submission::external_key).collect();
+    let wanted = Wanted {
+        keys: keys.clone().map(|(_, own)| own.key.as_str()).collect(),
+        digests: group.iter().filter_map(Submission::digest).collect(),
+        external_keys: external_keys.iter().map(AsRef::as_ref).collect(),
+    };
+    let Found { now_us, mut key_holders, active_claims, external_id_holders } = facts::read(connection, &wanted)?;
+    for (submission, own) in keys {
+        if !key_holders.contains_key(&own.key) {
+            let holder = Holder { body_hash: own.body_hash.clone(), claim_id: submission.id().to_owned() };
+            key_holders.insert(own.key.clone(), holder);
+        }
+    }
+    Ok((Facts { key_holders, active_claims, external_id_holders, stored: HashSet::new() }, now_us))
+}
+
 /// Stores a group in the transaction of `connection`.
 ///
 /// # Errors
@@ -56,13 +113,9 @@ pub fn store(connection: &mut Connection, group: &[Submission], times: Times) ->
     let inserted = insert(connection, group, &decisions, times)?;
     let decisions = decide_those_not_inserted(connection, group, facts, decisions, &inserted)?;
     release_keys_of_refused(connection, group, &decisions)?;
-    let mut totals = Changes::default();
-    for claim in &inserted {
-        totals.add(&claim.row.provider_npi, claim.row.net_fee_cents);
-    }
-    totals.apply(connection)?;
-    let results = results(connection, group, &decisions, &inserted)?;
-    Ok(Group { results, inserted })
+    Changes::of(inserted.iter().map(|claim| &claim.row)).apply(connection)?;
+    let events = inserted.iter().map(outgoing::current_event).collect();
+    Ok(Group { results: results(connection, group, &decisions, inserted)?, events })
 }
 
 /// Claims the group's idempotency keys and reads what its claims meet, in one query of each kind.
@@ -71,8 +124,8 @@ fn gather(connection: &mut Connection, group: &[Submission], keys_created_at_us:
     let new: Vec<&Submission> = group.iter().filter(|submission| has_own_key(submission, &key_holders)).collect();
     let digests = new.iter().filter_map(|submission| submission.digest()).copied().collect();
     let active_claims = duplicates::active_claims(connection, &digests)?;
-    let external_ids: Vec<&str> = new.iter().filter_map(|submission| submission.external_id()).collect();
-    let external_id_holders = duplicates::external_id_holders(connection, &external_ids)?;
+    let external_keys: Vec<_> = new.iter().filter_map(|submission| submission.external_key()).collect();
+    let external_id_holders = duplicates::external_id_holders(connection, &external_keys)?;
     let refusable = new.iter().filter(|submission| may_be_refused_as_duplicate(submission, &active_claims));
     let refusable: Vec<&str> = refusable.map(|submission| submission.id()).collect();
     let stored = duplicates::stored_of(connection, &refusable)?;
@@ -84,18 +137,33 @@ fn take_keys(connection: &mut Connection, group: &[Submission], created_at_us: i
     let mut seen = HashSet::new();
     let mut keys: Vec<NewKey> = group
         .iter()
-        .filter_map(|submission| Some((submission, submission.idempotency.as_ref()?)))
-        .filter(|(_, idempotency)| seen.insert(idempotency.key.as_str()))
-        .map(|(submission, idempotency)| NewKey {
-            idempotency_key: idempotency.key.clone(),
-            body_hash: idempotency.body_hash.clone(),
-            claim_id: submission.id().to_owned(),
-            created_at_us,
-        })
+        .filter(|submission| submission.idempotency.as_ref().is_some_and(|own| seen.insert(own.key.as_str())))
+        .filter_map(|submission| new_key(submission, created_at_us))
         .collect();
     // In one order in every transaction, so that two never wait for each other in a circle.
     keys.sort_by(|a, b| a.idempotency_key.cmp(&b.idempotency_key));
     claim_keys(connection, &keys)
+}
+
+fn new_key(submission: &Submission, created_at_us: i64) -> Option<NewKey> {
+    let own = submission.idempotency.as_ref()?;
+    Some(NewKey {
+        owner: owner::LOCAL,
+        idempotency_key: own.key.clone(),
+        body_hash: own.body_hash.clone(),
+        claim_id: submission.id().to_owned(),
+        created_at_us,
+    })
+}
+
+/// The claims that are to be inserted, with their submissions.
+fn to_insert<'a>(group: &'a [Submission], decisions: &[Decision], times: Times) -> Vec<(StoredClaim, &'a Submission)> {
+    let decided = group.iter().zip(decisions);
+    let insert = decided.filter_map(|(submission, decision)| match decision {
+        Decision::Insert { duplicate_of } => Some((to_stored(submission, duplicate_of.as_deref(), times), submission)),
+        _ => None,
+    });
+    insert.collect()
 }
 
 /// Inserts the claims that are to be, with their lines. Returns those that no earlier try had stored.
@@ -105,16 +173,10 @@ fn insert(
     decisions: &[Decision],
     times: Times,
 ) -> Result<Vec<StoredClaim>> {
-    let mut claims = Vec::new();
-    let mut digests = Vec::new();
-    for (submission, decision) in group.iter().zip(decisions) {
-        if let Decision::Insert { duplicate_of } = decision {
-            claims.push(to_stored(submission, duplicate_of.as_deref(), times));
-            digests.push(submission.digest());
-        }
-    }
-    let rows: Vec<_> = claims.iter().map(|claim| &claim.row).zip(digests).collect();
+    let claims = to_insert(group, decisions, times);
+    let rows: Vec<_> = claims.iter().map(|(claim, submission)| (&claim.row, submission.digest())).collect();
     let keys = insert_claims(connection, &rows)?;
+    let mut claims: Vec<StoredClaim> = claims.into_iter().map(|(claim, _)| claim).collect();
     claims.retain_mut(|claim| {
         let Some(key) = keys.get(claim.row.claim_id.as_str()) else { return false };
         claim.row.id = *key;
@@ -138,11 +200,11 @@ fn decide_those_not_inserted(
     let inserted: HashSet<&str> = inserted.iter().map(|claim| claim.row.claim_id.as_str()).collect();
     let to_insert = group.iter().zip(&decisions).filter(|(_, decision)| matches!(decision, Decision::Insert { .. }));
     let missing = to_insert.map(|(submission, _)| submission).filter(|submission| !inserted.contains(submission.id()));
-    let external_ids: Vec<&str> = missing.filter_map(Submission::external_id).collect();
-    if external_ids.is_empty() {
+    let external_keys: Vec<_> = missing.filter_map(Submission::external_key).collect();
+    if external_keys.is_empty() {
         return Ok(decisions);
     }
-    facts.external_id_holders.extend(duplicates::external_id_holders(connection, &external_ids)?);
+    facts.external_id_holders.extend(duplicates::external_id_holders(connection, &external_keys)?);
     let late = decide(group, &facts);
     if differ_only_by_taken_ids(&decisions, &late) { Ok(late) } else { Err(Error::Conflict) }
 }
@@ -164,41 +226,61 @@ fn results(
     connection: &mut Connection,
     group: &[Submission],
     decisions: &[Decision],
-    inserted: &[StoredClaim],
+    inserted: Vec<StoredClaim>,
 ) -> Result<Vec<Submitted>> {
-    let mut claims: HashMap<ClaimId, StoredClaim> =
-        inserted.iter().map(|claim| (claim.row.claim_id.clone(), claim.clone())).collect();
-    let named = group.iter().zip(decisions).filter_map(|(submission, decision)| match decision {
-        Decision::Insert { .. } => Some(submission.id()),
-        Decision::Replay { claim_id } => Some(claim_id.as_str()),
-        _ => None,
-    });
-    let earlier: Vec<&str> = named.filter(|id| !claims.contains_key(*id)).collect();
-    let earlier = find_many(connection, &earlier)?;
-    claims.extend(earlier.into_iter().map(|claim| (claim.row.claim_id.clone(), claim.as_first_answered())));
-    (0..group.len()).map(|index| result(group, decisions, &claims, index)).collect()
+    let mut claims = replayed(connection, decisions)?;
+    claims.extend(inserted.into_iter().map(|claim| (claim.row.claim_id.clone(), claim)));
+    let to_insert = group.iter().zip(decisions).filter(|(_, decision)| matches!(decision, Decision::Insert { .. }));
+    let earlier: Vec<&str> =
+        to_insert.map(|(submission, _)| submission.id()).filter(|id| !claims.contains_key(*id)).collect();
+    claims.extend(as_first_answered(connection, &earlier)?);
+    results_of(group, decisions, claims)
 }
 
-fn result(
+/// The claims that earlier requests made, as they were first answered.
+fn replayed(connection: &mut Connection, decisions: &[Decision]) -> Result<HashMap<ClaimId, StoredClaim>> {
+    let ids: Vec<&str> = decisions
+        .iter()
+        .filter_map(|decision| match decision {
+            Decision::Replay { claim_id } => Some(claim_id.as_str()),
+            _ => None,
+        })
+        .collect();
+    as_first_answered(connection, &ids)
+}
+
+fn as_first_answered(connection: &mut Connection, claim_ids: &[&str]) -> Result<HashMap<ClaimId, StoredClaim>> {
+    let claims = find_many(connection, claim_ids)?;
+    Ok(claims.into_iter().map(|claim| (claim.row.claim_id.clone(), claim.as_first_answered())).collect())
+}
+
+fn results_of(
     group: &[Submission],
     decisions: &[Decision],
-    claims: &HashMap<ClaimId, StoredClaim>,
-    index: usize,
-) -> Result<Submitted> {
-    // A claim that is not there was not inserted because another transaction was quicker, or was rolled back.
-    let claim = |id: &str| claims.get(id).cloned().map(Box::new).ok_or(Error::Conflict);
-    Ok(match &decisions[index] {
-        Decision::Insert { .. } => Submitted::Accepted(claim(group[index].id())?),
-        Decision::Replay { claim_id } => Submitted::Replayed(claim(claim_id)?),
-        // The first request of a key repeats none.
-        Decision::RepeatOf(first) => match result(group, decisions, claims, *first)? {
-            Submitted::Accepted(claim) => Submitted::Replayed(claim),
-            refused => refused,
-        },
-        Decision::KeyReused => Submitted::KeyReused,
-        Decision::LikelyDuplicate { duplicate_of } => Submitted::LikelyDuplicate { claim_id: duplicate_of.clone() },
-        Decision::ExternalIdTaken { claim_id } => Submitted::ExternalIdTaken { claim_id: claim_id.clone() },
-    })
+    mut claims: HashMap<ClaimId, StoredClaim>,
+) -> Result<Vec<Submitted>> {
+    let mut results: Vec<Submitted> = Vec::with_capacity(group.len());
+    for (submission, decision) in group.iter().zip(decisions) {
+        let result = match decision {
+            // A claim that is not there was not inserted because another transaction was quicker, or was rolled back.
+            Decision::Insert { .. } => {
+                Submitted::Accepted(claims.remove(submission.id()).map(Box::new).ok_or(Error::Conflict)?)
+            }
+            Decision::Replay { claim_id } => {
+                Submitted::Replayed(claims.get(claim_id.as_str()).cloned().map(Box::new).ok_or(Error::Conflict)?)
+            }
+            // The first request of a key comes before those that repeat it, and repeats none.
+            Decision::RepeatOf(first) => match results.get(*first).ok_or(Error::Conflict)? {
+                Submitted::Accepted(claim) => Submitted::Replayed(claim.clone()),
+                refused => refused.clone(),
+            },
+            Decision::KeyReused => Submitted::KeyReused,
+            Decision::LikelyDuplicate { duplicate_of } => Submitted::LikelyDuplicate { claim_id: duplicate_of.clone() },
+            Decision::ExternalIdTaken { claim_id } => Submitted::ExternalIdTaken { claim_id: claim_id.clone() },
+        };
+        results.push(result);
+    }
+    Ok(results)
 }
 
 fn to_stored(submission: &Submission, duplicate_of: Option<&str>, times: Times) -> StoredClaim {

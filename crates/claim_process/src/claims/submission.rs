@@ -2,11 +2,13 @@
 
 use crate::db::claims::StoredClaim;
 use crate::db::duplicates::ContentDigest;
+use crate::domain::canonical::canonical;
 use crate::domain::claim::Claim;
 use crate::domain::finding::Finding;
 use crate::domain::rules::likely_duplicate::DuplicateCheck;
 use claim_events::ClaimId;
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 
 /// A claim on its way into the database.
 #[derive(Debug, Clone)]
@@ -34,6 +36,11 @@ impl Submission {
     /// The sender's own id of the claim.
     pub fn external_id(&self) -> Option<&str> {
         self.claim.external_claim_id.as_ref().map(|id| id.as_str())
+    }
+
+    /// The canonical form of [`external_id`](Self::external_id), by which it is compared.
+    pub fn external_key(&self) -> Option<Cow<'_, str>> {
+        self.external_id().map(canonical)
     }
 
     /// The digest of its content, where it is compared with other claims.

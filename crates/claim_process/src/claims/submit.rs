@@ -85,6 +85,18 @@ impl Submitter {
         Self { rules, database, queue, admission, tally }
     }
 
+    /// Whether another claim may come, so that one that would be refused anyway is not read.
+    ///
+    /// # Errors
+    /// [`NotStored::QueueFull`].
+    pub fn check_room(&self) -> Result<(), NotStored> {
+        if self.admission.is_full() {
+            self.tally.not_stored();
+            return Err(NotStored::QueueFull);
+        }
+        Ok(())
+    }
+
     /// Submits a claim and waits for what becomes of it. A request that was answered before has the same result again, also
     /// where the rules would refuse it now.
     ///

@@ -5,7 +5,6 @@
 
 use super::store::{self, Times};
 use super::submission::{Submission, Submitted};
-use crate::events::outgoing;
 use crate::settings::{IngestSettings, WatchdogSettings};
 use dual_db::{Error, TrustedClock};
 use event_bus::Relay;
@@ -177,6 +176,11 @@ impl Writer {
         }
     }
 
+    fn times(&self, now_us: i64) -> Times {
+        let keys_created_at_us = self.clock.creation_time_us(now_us, self.keys_kept_us);
+        Times { keys_created_at_us, ..Times::at(now_us, self.due_after_us) }
+    }
+
     /// Stores each claim of a group that failed in a transaction of its own.
     fn store_alone(
         &self,
@@ -202,15 +206,21 @@ impl Writer {
     fn store(&self, submissions: &[Submission], max_attempts: u32, until: Instant) -> dual_db::Result<Vec<Submitted>> {
         let mut attempt = 1;
         self.worker.working("the database to store claims");
+        let mut at_once = self.relay.commits_statements();
         loop {
-            let result = self.relay.commit(|connection, publications| {
-                let now_us = publications.now_us();
-                let keys_created_at_us = self.clock.creation_time_us(now_us, self.keys_kept_us);
-                let times = Times { keys_created_at_us, ..Times::at(now_us, self.due_after_us) };
-                let group = store::store(connection, submissions, times)?;
-                publications.publish(group.inserted.iter().map(outgoing::current_event));
-                Ok(group.results)
-            });
+            let result = if std::mem::take(&mut at_once) {
+                match store::store_at_once(&self.relay, submissions, |now_us| self.times(now_us)) {
+                    // Something of the group is there already, or a row is refused: the transaction finds out which.
+                    Err(error) if !error.is_trouble() => continue,
+                    result => result,
+                }
+            } else {
+                self.relay.commit(|connection, publications| {
+                    let group = store::store(connection, submissions, self.times(publications.now_us()))?;
+                    publications.publish_rebuildable(group.events);
+                    Ok(group.results)
+                })
+            };
             let error = match result {
                 Ok(results) => {
                     self.worker.succeeded();

@@ -24,21 +24,6 @@ impl Attention {
     }
 }
 
-/// Writes both reasons of a claim.
-pub fn record(connection: &mut Connection, id: i64, attention: &Attention) -> Result<()> {
-    on_each_backend!(connection, |c| {
-        diesel::update(claims::table.find(id))
-            .set((
-                claims::needs_attention.eq(attention.is_needed()),
-                claims::outcome_overdue.eq(attention.outcome_overdue),
-                claims::payment_attention.eq(&attention.payment_attention),
-                claims::payment_attention_revision.eq(attention.payment_attention_revision),
-            ))
-            .execute(c)
-    })?;
-    Ok(())
-}
-
 /// How many claims need attention.
 pub fn count(connection: &mut Connection) -> Result<i64> {
     // The bare column, as the partial index has it.

@@ -1,14 +1,16 @@
-//! Claims with their lines, outcome and timeline: reading them, and recording outcomes and voids. Which claims are
-//! re-requested is in [`requests`](super::requests).
+//! Claims with their lines, outcome and timeline: reading them, and recording voids. Outcomes are recorded in
+//! [`outcomes`](super::outcomes). Which claims are re-requested is in [`requests`](super::requests).
 
 use super::attention::Attention;
 use super::outcome::{OutcomeColumnNames, OutcomeColumns, StoredOutcome};
 use super::schema::{claim_lines, claim_timeline, claims};
+use crate::domain::canonical::canonical;
 use crate::domain::claim::Claim;
 use crate::domain::finding::Finding;
+use crate::domain::owner;
 use crate::domain::timeline::TimelineEvent;
 use crate::domain::transition::{State, Status};
-use claim_events::{Cents, ClaimId, KnownOutcome, Npi, PaymentEvent};
+use claim_events::{Cents, ClaimId, KnownOutcome, Npi};
 use diesel::prelude::*;
 use dual_db::{Connection, Result, load_for_update, on_each_backend};
 use std::collections::HashMap;
@@ -120,11 +122,6 @@ impl ClaimRow {
         self.outcome.as_ref().map(|outcome| KnownOutcome { kind: outcome.kind, version: outcome.version })
     }
 
-    /// The recorded outcome as payments published it.
-    pub fn outcome_event(&self) -> Option<PaymentEvent> {
-        self.outcome.as_ref().and_then(StoredOutcome::event)
-    }
-
     /// The part of the row that its transitions depend on.
     pub fn state(&self) -> State {
         let Self { status, version, resync_epoch, .. } = *self;
@@ -160,7 +157,7 @@ pub struct ListFilter {
     pub provider_npi: Option<Npi>,
     /// Only those of this plan.
     pub plan_group: Option<String>,
-    /// Only the claim with this id of its sender's.
+    /// Only the claim with this id of its sender's, however it is spelt.
     pub external_claim_id: Option<String>,
     /// Only those that need attention, or only those that do not.
     pub needs_attention: Option<bool>,
@@ -191,10 +188,27 @@ pub fn find_many(connection: &mut Connection, claim_ids: &[&str]) -> Result<Vec<
     with_details(connection, rows)
 }
 
-/// A page of claims, newest first.
+/// A page of claims, newest first: by their keys, or by their times of submission where these are limited. Each order is that of
+/// an index, so that a page costs the same wherever it begins.
 pub fn list(connection: &mut Connection, filter: &ListFilter, limit: i64) -> Result<Vec<StoredClaim>> {
+    let by_time = filter.submitted_from_us.is_some() || filter.submitted_before_us.is_some();
+    let before_us: Option<i64> = match filter.before {
+        Some(before) if by_time => on_each_backend!(connection, |c| {
+            claims::table.find(before).select(claims::submitted_at_us).first(c).optional()
+        })?,
+        _ => None,
+    };
     let rows = on_each_backend!(connection, |c| {
-        let mut query = claims::table.select(ClaimRow::as_select()).order(claims::id.desc()).limit(limit).into_boxed();
+        let mut query = claims::table
+            .filter(claims::owner.eq(owner::LOCAL))
+            .select(ClaimRow::as_select())
+            .limit(limit)
+            .into_boxed();
+        query = if by_time {
+            query.order((claims::submitted_at_us.desc(), claims::id.desc()))
+        } else {
+            query.order(claims::id.desc())
+        };
         if let Some(status) = filter.status {
             query = query.filter(claims::status.eq(status));
         }
@@ -205,7 +219,7 @@ pub fn list(connection: &mut Connection, filter: &ListFilter, limit: i64) -> Res
             query = query.filter(claims::plan_group.eq(plan_group));
         }
         if let Some(external_claim_id) = &filter.external_claim_id {
-            query = query.filter(claims::external_claim_id.eq(external_claim_id));
+            query = query.filter(claims::external_claim_key.eq(canonical(external_claim_id)));
         }
         // The bare column, as the partial index has it: with a bound value SQLite would not use that.
         match filter.needs_attention {
@@ -219,8 +233,15 @@ pub fn list(connection: &mut Connection, filter: &ListFilter, limit: i64) -> Res
         if let Some(before_us) = filter.submitted_before_us {
             query = query.filter(claims::submitted_at_us.lt(before_us));
         }
-        if let Some(before) = filter.before {
-            query = query.filter(claims::id.lt(before));
+        match (filter.before, before_us) {
+            (Some(before), Some(before_us)) => {
+                // The first condition follows from the second, and is the one by which the index is entered.
+                let earlier = claims::submitted_at_us.lt(before_us);
+                let beside = claims::submitted_at_us.eq(before_us).and(claims::id.lt(before));
+                query = query.filter(claims::submitted_at_us.le(before_us)).filter(earlier.or(beside));
+            }
+            (Some(before), None) => query = query.filter(claims::id.lt(before)),
+            (None, _) => {}
         }
         query.load(c)
     })?;
@@ -233,22 +254,6 @@ pub fn find_for_update(connection: &mut Connection, claim_ids: &[&str]) -> Resul
         connection,
         claims::table.filter(claims::claim_id.eq_any(claim_ids)).order(claims::id).select(ClaimRow::as_select())
     )?)
-}
-
-/// Records an outcome and the status that the claim has with it, and adds the outcome to the timeline.
-pub fn record_outcome(connection: &mut Connection, id: i64, status: Status, outcome: &StoredOutcome) -> Result<()> {
-    on_each_backend!(connection, |c| {
-        diesel::update(claims::table.find(id))
-            .set((
-                claims::status.eq(status),
-                claims::outcome_type.eq(outcome.kind.as_str()),
-                claims::outcome_version.eq(outcome.version),
-                claims::outcome_at_us.eq(outcome.at_us),
-                claims::outcome.eq(&outcome.body),
-            ))
-            .execute(c)
-    })?;
-    add_to_timeline(connection, id, outcome.at_us, outcome.kind.into())
 }
 
 fn add_to_timeline(connection: &mut Connection, id: i64, at_us: i64, event: TimelineEvent) -> Result<()> {
@@ -289,16 +294,26 @@ pub fn record_void(
     add_to_timeline(connection, claim.id, voided_at_us, TimelineEvent::VoidRequested)
 }
 
-/// Claims with their lines and timelines.
-pub fn with_details(connection: &mut Connection, rows: Vec<ClaimRow>) -> Result<Vec<StoredClaim>> {
-    let keys: Vec<i64> = rows.iter().map(|row| row.id).collect();
+/// The lines of claims in their order, by the keys of the claims.
+pub fn lines_of(connection: &mut Connection, keys: &[i64]) -> Result<HashMap<i64, Vec<LineRow>>> {
     let lines: Vec<LineRow> = on_each_backend!(connection, |c| {
         claim_lines::table
-            .filter(claim_lines::claim_key.eq_any(&keys))
+            .filter(claim_lines::claim_key.eq_any(keys))
             .order((claim_lines::claim_key, claim_lines::line))
             .select(LineRow::as_select())
             .load(c)
     })?;
+    let mut lines_of: HashMap<i64, Vec<LineRow>> = HashMap::new();
+    for line in lines {
+        lines_of.entry(line.claim_key).or_default().push(line);
+    }
+    Ok(lines_of)
+}
+
+/// Claims with their lines and timelines.
+pub fn with_details(connection: &mut Connection, rows: Vec<ClaimRow>) -> Result<Vec<StoredClaim>> {
+    let keys: Vec<i64> = rows.iter().map(|row| row.id).collect();
+    let mut lines_of = lines_of(connection, &keys)?;
     let entries: Vec<(i64, i64, TimelineEvent)> = on_each_backend!(connection, |c| {
         claim_timeline::table
             .filter(claim_timeline::claim_key.eq_any(&keys))
@@ -306,10 +321,6 @@ pub fn with_details(connection: &mut Connection, rows: Vec<ClaimRow>) -> Result<
             .select((claim_timeline::claim_key, claim_timeline::at_us, claim_timeline::event))
             .load(c)
     })?;
-    let mut lines_of: HashMap<i64, Vec<LineRow>> = HashMap::new();
-    for line in lines {
-        lines_of.entry(line.claim_key).or_default().push(line);
-    }
     let mut timeline_of: HashMap<i64, Vec<TimelineEntry>> = HashMap::new();
     for (key, at_us, event) in entries {
         timeline_of.entry(key).or_default().push(TimelineEntry { at_us, event });

@@ -1,7 +1,8 @@
-//! The stored claims that conflict with the claims of a group: active claims with the same content, found by its digest, and
-//! claims that hold the same `external_claim_id`.
+//! The stored claims of an owner that conflict with the claims of a group: active claims with the same content, found by its
+//! digest, and claims that hold the same `external_claim_id`, found by its canonical form.
 
 use super::schema::claims;
+use crate::domain::owner;
 use diesel::prelude::*;
 use diesel::sql_types::{Array, Binary, Text};
 use dual_db::{Connection, Result, on_each_backend};
@@ -34,9 +35,10 @@ pub fn active_claims(
             diesel::sql_query(
                 "SELECT wanted.value AS digest, found.claim_id AS claim_id FROM json_each(?) AS wanted JOIN claims AS found \
                  ON found.id = (SELECT id FROM claims WHERE content_digest = unhex(wanted.value) \
-                 AND status IN ('submitted', 'settled') ORDER BY id LIMIT 1)",
+                 AND owner = ? AND status IN ('submitted', 'settled') ORDER BY id LIMIT 1)",
             )
             .bind::<Text, _>(format!("[{}]", names.join(",")))
+            .bind::<Text, _>(owner::LOCAL)
             .load(c)?
         }
         Connection::Postgres(c) => {
@@ -44,27 +46,32 @@ pub fn active_claims(
             diesel::sql_query(
                 "SELECT encode(wanted.digest, 'hex') AS digest, found.claim_id AS claim_id \
                  FROM unnest($1) AS wanted (digest) CROSS JOIN LATERAL (SELECT claim_id FROM claims \
-                 WHERE content_digest = wanted.digest AND status IN ('submitted', 'settled') ORDER BY id LIMIT 1) AS found",
+                 WHERE content_digest = wanted.digest AND owner = $2 AND status IN ('submitted', 'settled') ORDER BY id LIMIT 1) AS found",
             )
             .bind::<Array<Binary>, _>(wanted)
+            .bind::<Text, _>(owner::LOCAL)
             .load(c)?
         }
     };
     Ok(found.into_iter().filter_map(|row| Some((*by_name.get(&row.digest)?, row.claim_id))).collect())
 }
 
-/// The public id of the claim that holds each `external_claim_id`, if there is one.
-pub fn external_id_holders(connection: &mut Connection, external_ids: &[&str]) -> Result<HashMap<String, String>> {
-    if external_ids.is_empty() {
+/// The public id of the claim that holds each `external_claim_id`, if there is one; by canonical forms.
+pub fn external_id_holders(
+    connection: &mut Connection,
+    external_keys: &[impl AsRef<str>],
+) -> Result<HashMap<String, String>> {
+    if external_keys.is_empty() {
         return Ok(HashMap::new());
     }
+    let external_keys: Vec<&str> = external_keys.iter().map(AsRef::as_ref).collect();
     let found: Vec<(Option<String>, String)> = on_each_backend!(connection, |c| {
         claims::table
-            .filter(claims::external_claim_id.eq_any(external_ids))
-            .select((claims::external_claim_id, claims::claim_id))
+            .filter(claims::owner.eq(owner::LOCAL).and(claims::external_claim_key.eq_any(&external_keys)))
+            .select((claims::external_claim_key, claims::claim_id))
             .load(c)
     })?;
-    Ok(found.into_iter().filter_map(|(external_id, claim_id)| Some((external_id?, claim_id))).collect())
+    Ok(found.into_iter().filter_map(|(external_key, claim_id)| Some((external_key?, claim_id))).collect())
 }
 
 /// The given ids of which a claim is stored.

@@ -1,7 +1,8 @@
-//! Idempotency keys: which claim a key made. The unique key of the table decides between racing requests.
+//! Idempotency keys: which claim a key of an owner made. The unique key of the table decides between racing requests.
 
 use super::ROWS_PER_INSERT;
 use super::schema::idempotency_keys;
+use crate::domain::owner;
 use diesel::prelude::*;
 use diesel::result::Error as DieselError;
 use dual_db::{Connection, Database, Error, Result, on_each_backend};
@@ -12,6 +13,8 @@ use std::slice;
 #[derive(Debug, Clone, Insertable)]
 #[diesel(table_name = idempotency_keys, treat_none_as_default_value = false)]
 pub struct NewKey {
+    /// Whose key it is.
+    pub owner: &'static str,
     /// The `Idempotency-Key` header.
     pub idempotency_key: String,
     /// SHA-256 of the body, in hex.
@@ -48,7 +51,7 @@ pub fn claim_keys(connection: &mut Connection, keys: &[NewKey]) -> Result<HashMa
 pub fn holders(connection: &mut Connection, keys: &[&str]) -> Result<HashMap<String, Holder>> {
     let rows: Vec<(String, String, String)> = on_each_backend!(connection, |c| {
         idempotency_keys::table
-            .filter(idempotency_keys::idempotency_key.eq_any(keys))
+            .filter(idempotency_keys::owner.eq(owner::LOCAL).and(idempotency_keys::idempotency_key.eq_any(keys)))
             .select((idempotency_keys::idempotency_key, idempotency_keys::body_hash, idempotency_keys::claim_id))
             .load(c)
     })?;
@@ -58,8 +61,13 @@ pub fn holders(connection: &mut Connection, keys: &[&str]) -> Result<HashMap<Str
 /// The holder of a key, after any transaction that is taking the key has ended. It takes the key itself and rolls that
 /// back, so a key that is free stays free.
 pub fn wait_for_holder(database: &Database, key: &str) -> Result<Option<Holder>> {
-    let probe =
-        NewKey { idempotency_key: key.to_owned(), body_hash: String::new(), claim_id: String::new(), created_at_us: 0 };
+    let probe = NewKey {
+        owner: owner::LOCAL,
+        idempotency_key: key.to_owned(),
+        body_hash: String::new(),
+        claim_id: String::new(),
+        created_at_us: 0,
+    };
     let holder = database.write(|connection| {
         let holder = claim_keys(connection, slice::from_ref(&probe))?.remove(key);
         holder.filter(|holder| !holder.claim_id.is_empty()).ok_or(Error::Query(DieselError::RollbackTransaction))
@@ -81,19 +89,23 @@ pub fn newest_us(connection: &mut Connection) -> Result<Option<i64>> {
 /// Deletes keys from before a time, the oldest first and at most `most` of them. Returns how many.
 pub fn forget(connection: &mut Connection, before_us: i64, most: usize) -> Result<usize> {
     let most = i64::try_from(most).unwrap_or(i64::MAX);
-    let keys: Vec<String> = on_each_backend!(connection, |c| {
+    let keys: Vec<(String, String)> = on_each_backend!(connection, |c| {
         idempotency_keys::table
             .filter(idempotency_keys::created_at_us.lt(before_us))
             .order((idempotency_keys::created_at_us, idempotency_keys::idempotency_key))
             .limit(most)
-            .select(idempotency_keys::idempotency_key)
+            .select((idempotency_keys::owner, idempotency_keys::idempotency_key))
             .load(c)
     })?;
     let mut forgotten = 0;
-    for chunk in keys.chunks(ROWS_PER_INSERT) {
-        forgotten += on_each_backend!(connection, |c| {
-            diesel::delete(idempotency_keys::table.filter(idempotency_keys::idempotency_key.eq_any(chunk))).execute(c)
-        })?;
+    for of_owner in keys.chunk_by(|one, next| one.0 == next.0) {
+        for chunk in of_owner.chunks(ROWS_PER_INSERT) {
+            let keys: Vec<&str> = chunk.iter().map(|(_, key)| key.as_str()).collect();
+            forgotten += on_each_backend!(connection, |c| {
+                let of_owner = idempotency_keys::table.filter(idempotency_keys::owner.eq(&chunk[0].0));
+                diesel::delete(of_owner.filter(idempotency_keys::idempotency_key.eq_any(keys))).execute(c)
+            })?;
+        }
     }
     Ok(forgotten)
 }
@@ -101,7 +113,7 @@ pub fn forget(connection: &mut Connection, before_us: i64, most: usize) -> Resul
 /// Deletes a key whose claim was refused, unless another claim holds it.
 pub fn release_key(connection: &mut Connection, key: &str, claim_id: &str) -> Result<()> {
     on_each_backend!(connection, |c| {
-        let held = idempotency_keys::table.find(key).filter(idempotency_keys::claim_id.eq(claim_id));
+        let held = idempotency_keys::table.find((owner::LOCAL, key)).filter(idempotency_keys::claim_id.eq(claim_id));
         diesel::delete(held).execute(c)
     })?;
     Ok(())

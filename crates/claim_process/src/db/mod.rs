@@ -3,11 +3,15 @@
 
 pub mod agreement;
 pub mod attention;
+pub mod canonical_forms;
 pub mod claims;
 pub mod duplicates;
+pub mod facts;
 pub mod idempotency;
 pub mod insert;
+pub mod insert_group;
 pub mod outcome;
+pub mod outcomes;
 pub mod provider_totals;
 pub mod reconciliation;
 pub mod requests;

@@ -159,18 +159,3 @@ pub fn raise_resync_epoch(
     })?;
     Ok(keys)
 }
-
-/// Records that a claim's current event is answered: its outcome is no longer re-requested, and the claim needs no attention.
-pub fn record_answered(connection: &mut Connection, id: i64) -> Result<()> {
-    on_each_backend!(connection, |c| {
-        diesel::update(claims::table.find(id).filter(claims::next_attempt_at_us.is_not_null()))
-            .set((
-                claims::next_attempt_at_us.eq(None::<i64>),
-                claims::outcome_overdue.eq(false),
-                claims::payment_attention.eq(None::<String>),
-                claims::needs_attention.eq(false),
-            ))
-            .execute(c)
-    })?;
-    Ok(())
-}

@@ -8,6 +8,8 @@ pub static PROBES: &[&str] = &[
     "INSERT INTO claim_timeline SELECT * FROM claim_timeline WHERE 1 = 0",
     "INSERT INTO idempotency_keys SELECT * FROM idempotency_keys WHERE 1 = 0",
     "DELETE FROM idempotency_keys WHERE 1 = 0",
+    "INSERT INTO canonical_forms SELECT * FROM canonical_forms WHERE 1 = 0",
+    "UPDATE canonical_forms SET claims_to = claims_to WHERE 1 = 0",
     "INSERT INTO provider_totals SELECT * FROM provider_totals WHERE 1 = 0",
     "UPDATE provider_totals SET provider_npi = provider_npi WHERE 1 = 0",
 ];
@@ -41,6 +43,8 @@ diesel::table! {
         outcome_overdue -> Bool,
         payment_attention -> Nullable<Text>,
         payment_attention_revision -> BigInt,
+        owner -> Text,
+        external_claim_key -> Nullable<Text>,
     }
 }
 
@@ -69,11 +73,19 @@ diesel::table! {
 }
 
 diesel::table! {
-    idempotency_keys (idempotency_key) {
+    idempotency_keys (owner, idempotency_key) {
+        owner -> Text,
         idempotency_key -> Text,
         body_hash -> Text,
         claim_id -> Text,
         created_at_us -> BigInt,
+    }
+}
+
+diesel::table! {
+    canonical_forms (id) {
+        id -> BigInt,
+        claims_to -> BigInt,
     }
 }
 

@@ -4,12 +4,14 @@
 //! checked by [`rules`], and becomes a [`claim::Claim`], whose types cannot hold an invalid value. [`transition`] decides
 //! what an outcome does to it.
 
+pub mod canonical;
 pub mod claim;
 pub mod code_list;
 pub mod field;
 pub mod finding;
 pub mod identifiers;
 pub mod limits;
+pub mod owner;
 mod parse;
 pub mod partial_claim;
 pub mod raw_claim;

@@ -4,4 +4,5 @@
 pub mod outcomes;
 pub mod outgoing;
 pub mod reannounce;
+pub mod rebuild;
 pub mod watchdog;

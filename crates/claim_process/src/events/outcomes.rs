@@ -1,17 +1,15 @@
 //! Applies what payments publishes: an outcome moves its claim as [`transition::apply`] decides, once; that a payment needs a
 //! person is shown with its claim, and moves nothing.
 
-use crate::db::attention;
-use crate::db::claims::{self, ClaimRow};
 use crate::db::outcome::StoredOutcome;
+use crate::db::outcomes::{self, NewTimelineEntry, OutcomeRow};
 use crate::db::provider_totals::Changes;
-use crate::db::requests;
 use crate::domain::transition::{self, Arrival, Effect, Status};
 use crate::events::outgoing;
 use claim_events::{ClaimId, Envelope, Event, PaymentAttention, PaymentEvent, PaymentMessage};
-use dual_db::{Connection, Result};
+use dual_db::Result;
 use event_bus::{DeadLetter, Handler, IncomingMessage, OutgoingMessage, Relay};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 /// The consumer of payments' topic.
@@ -38,9 +36,12 @@ enum Received<'a> {
     },
 }
 
-/// The result of applying a batch: what is still to be written in its transaction, and to be reported after the commit.
+/// The result of applying a batch: what is to be written in its transaction, and to be reported after the commit.
 #[derive(Default)]
 struct Applied {
+    /// The keys of the claims that are no longer as they are stored.
+    changed: HashSet<i64>,
+    timeline: Vec<NewTimelineEntry>,
     totals: Changes,
     acknowledgements: Vec<OutgoingMessage>,
     dead_letters: Vec<DeadLetter>,
@@ -70,7 +71,7 @@ impl Report {
         match self {
             Self::Applied { claim_id, event_type, status, version } => {
                 metrics::counter!("outcomes_applied_total", "type" => event_type).increment(1);
-                tracing::info!(claim_id = claim_id.as_str(), status = status.as_str(), version, "outcome applied");
+                tracing::debug!(claim_id = claim_id.as_str(), status = status.as_str(), version, "outcome applied");
             }
             Self::Contradiction => metrics::counter!("outcome_contradictions_total").increment(1),
             Self::Attention { claim_id, reason, newly_marked } => {
@@ -115,7 +116,12 @@ impl Handler for Outcomes {
         }
         let (reports, dead_letters) = self.relay.commit(|connection, publications| {
             let now_us = publications.now_us();
-            let mut applied = apply_all(connection, &received, now_us)?;
+            let ids: BTreeSet<&str> = received.iter().map(Received::claim_id).collect();
+            let ids: Vec<&str> = ids.into_iter().collect();
+            let mut rows = outcomes::lock(connection, &ids)?;
+            let mut applied = apply_all(&mut rows, &received, now_us);
+            let changed: Vec<_> = rows.iter().filter(|row| applied.changed.contains(&row.id)).collect();
+            outcomes::write(connection, &changed, &applied.timeline)?;
             applied.dead_letters.extend(unreadable.iter().cloned());
             applied.totals.apply(connection)?;
             let dead_letters = event_bus::insert_dead_letters(connection, &applied.dead_letters, now_us)?;
@@ -128,35 +134,27 @@ impl Handler for Outcomes {
     }
 }
 
-fn apply_all(connection: &mut Connection, received: &[Received<'_>], now_us: i64) -> Result<Applied> {
-    let ids: BTreeSet<&str> = received.iter().map(Received::claim_id).collect();
-    let ids: Vec<&str> = ids.into_iter().collect();
-    let mut rows: HashMap<ClaimId, ClaimRow> =
-        claims::find_for_update(connection, &ids)?.into_iter().map(|row| (row.claim_id.clone(), row)).collect();
+fn apply_all(rows: &mut [OutcomeRow], received: &[Received<'_>], now_us: i64) -> Applied {
+    let mut rows: HashMap<String, &mut OutcomeRow> =
+        rows.iter_mut().map(|row| (row.claim_id.to_string(), row)).collect();
     let mut applied = Applied::default();
     for received in received {
         match (received, rows.get_mut(received.claim_id())) {
-            (Received::Outcome(outcome), Some(row)) => apply_one(connection, row, outcome, now_us, &mut applied)?,
+            (Received::Outcome(outcome), Some(row)) => apply_one(row, outcome, now_us, &mut applied),
             (Received::Outcome(outcome), None) => {
                 applied.dead_letter(outcome, "there is no such claim in this database");
             }
             (Received::Attention { revision, attention }, Some(row)) => {
-                applied.reports.extend(apply_attention(connection, row, *revision, attention)?);
+                apply_attention(row, *revision, attention, &mut applied);
             }
             // Informational: if the claim comes back, payments reports it again when its outcome is re-requested.
             (Received::Attention { .. }, None) => {}
         }
     }
-    Ok(applied)
+    applied
 }
 
-fn apply_one(
-    connection: &mut Connection,
-    row: &mut ClaimRow,
-    outcome: &Outcome<'_>,
-    now_us: i64,
-    applied: &mut Applied,
-) -> Result<()> {
+fn apply_one(row: &mut OutcomeRow, outcome: &Outcome<'_>, now_us: i64, applied: &mut Applied) {
     let arrival = Arrival {
         kind: outcome.event.kind(),
         version: outcome.envelope.version,
@@ -172,21 +170,21 @@ fn apply_one(
             false
         }
         Effect::Applied { status, entered_unwound, answers } => {
-            let stored = StoredOutcome {
+            row.status = status;
+            row.outcome = Some(StoredOutcome {
                 kind: arrival.kind,
                 version: arrival.version,
                 at_us: now_us,
                 body: outcome.event.body(),
-            };
-            claims::record_outcome(connection, row.id, status, &stored)?;
-            row.status = status;
-            row.outcome = Some(stored);
+            });
             if entered_unwound {
                 applied.totals.remove(&row.provider_npi, row.net_fee_cents);
             }
-            if status != Status::VoidRequested && row.attention.payment_attention.take().is_some() {
-                attention::record(connection, row.id, &row.attention)?;
+            if status != Status::VoidRequested {
+                row.attention.payment_attention = None;
             }
+            applied.changed.insert(row.id);
+            applied.timeline.push(NewTimelineEntry { claim_key: row.id, at_us: now_us, event: arrival.kind.into() });
             applied.reports.push(Report::Applied {
                 claim_id: row.claim_id.clone(),
                 event_type: outcome.event.event_type(),
@@ -197,27 +195,21 @@ fn apply_one(
         }
     };
     if answers && row.next_attempt_at_us.take().is_some() {
-        requests::record_answered(connection, row.id)?;
         row.attention.outcome_overdue = false;
         row.attention.payment_attention = None;
+        applied.changed.insert(row.id);
     }
     if outcome.event.unsolicited() {
         applied.acknowledgements.extend(outgoing::outcome_recorded(row, &outcome.envelope.id));
     }
-    Ok(())
 }
 
 /// Shows with its claim that a payment needs a person, or no longer does. One that is late, or a repeat, changes nothing: the
 /// revision of the payment's saga only rises, but for a lost database, whose claims get a new resync epoch.
-fn apply_attention(
-    connection: &mut Connection,
-    row: &mut ClaimRow,
-    revision: i64,
-    attention: &PaymentAttention,
-) -> Result<Option<Report>> {
+fn apply_attention(row: &mut OutcomeRow, revision: i64, attention: &PaymentAttention, applied: &mut Applied) {
     let known = &mut row.attention;
     if attention.resync_epoch < row.resync_epoch || revision <= known.payment_attention_revision {
-        return Ok(None);
+        return;
     }
     let was_needed = known.is_needed();
     let before = known.payment_attention.take();
@@ -225,13 +217,15 @@ fn apply_attention(
     if attention.raised {
         known.payment_attention = Some(attention.reason.clone().unwrap_or_else(|| "no reason was given".to_owned()));
     }
-    attention::record(connection, row.id, known)?;
+    applied.changed.insert(row.id);
     // The same reason under a later revision, or an end of what was not known, is not worth a line.
-    Ok((known.payment_attention.is_some() != before.is_some()).then(|| Report::Attention {
-        claim_id: row.claim_id.clone(),
-        reason: known.payment_attention.clone(),
-        newly_marked: known.is_needed() && !was_needed,
-    }))
+    if known.payment_attention.is_some() != before.is_some() {
+        applied.reports.push(Report::Attention {
+            claim_id: row.claim_id.clone(),
+            reason: known.payment_attention.clone(),
+            newly_marked: known.is_needed() && !was_needed,
+        });
+    }
 }
 
 impl Received<'_> {

@@ -1,6 +1,7 @@
 //! Builds the events of a stored claim.
 
-use crate::db::claims::{ClaimRow, LineRow, StoredClaim};
+use crate::db::claims::{LineRow, StoredClaim};
+use crate::db::outcomes::OutcomeRow;
 use claim_events::{ClaimBody, ClaimEvent, ClaimLine, Encoded, Event, OutcomeRecorded, rfc3339};
 use event_bus::OutgoingMessage;
 
@@ -20,15 +21,17 @@ pub fn current_event(claim: &StoredClaim) -> OutgoingMessage {
     };
     let event = if row.version == 1 { ClaimEvent::Submitted(body) } else { ClaimEvent::VoidRequested(body) };
     let since_us = row.voided_at_us.unwrap_or(row.submitted_at_us);
-    encode(row, &event, row.version, since_us, &row.correlation_id)
+    let cause = &row.correlation_id;
+    encode(&event, row.version, since_us, &row.correlation_id, cause, row.traceparent.clone())
 }
 
 /// The event that acknowledges an unsolicited outcome, which is the `cause`; `None` if the claim has no outcome.
-pub fn outcome_recorded(row: &ClaimRow, cause: &str) -> Option<OutgoingMessage> {
+pub fn outcome_recorded(row: &OutcomeRow, cause: &str) -> Option<OutgoingMessage> {
     let (known_outcome, recorded_at_us) = (row.known_outcome()?, row.outcome.as_ref()?.at_us);
     let recorded =
         OutcomeRecorded { claim_id: row.claim_id.to_string(), known_outcome, resync_epoch: row.resync_epoch };
-    Some(encode(row, &ClaimEvent::OutcomeRecorded(recorded), known_outcome.version, recorded_at_us, cause))
+    let event = ClaimEvent::OutcomeRecorded(recorded);
+    Some(encode(&event, known_outcome.version, recorded_at_us, &row.correlation_id, cause, row.traceparent.clone()))
 }
 
 /// The most bytes that a line adds to a claim's event.
@@ -42,9 +45,16 @@ pub const fn most_event_bytes(lines: usize) -> usize {
     MOST_OTHER_BYTES + lines * MOST_LINE_BYTES
 }
 
-fn encode(row: &ClaimRow, event: &ClaimEvent, version: i64, at_us: i64, cause: &str) -> OutgoingMessage {
+fn encode(
+    event: &ClaimEvent,
+    version: i64,
+    at_us: i64,
+    correlation_id: &str,
+    cause: &str,
+    traceparent: Option<String>,
+) -> OutgoingMessage {
     let Encoded { topic, key, event_id, headers, body } =
-        event.encode(version, rfc3339(at_us), &row.correlation_id, cause, row.traceparent.clone());
+        event.encode(version, rfc3339(at_us), correlation_id, cause, traceparent);
     OutgoingMessage { event_id, topic: topic.to_owned(), key, headers, body }
 }
 
@@ -66,6 +76,7 @@ fn line(row: &LineRow) -> ClaimLine {
 mod tests {
     use super::*;
     use crate::db::attention::Attention;
+    use crate::db::claims::ClaimRow;
     use crate::db::outcome::StoredOutcome;
     use crate::domain::identifiers::{Identifier, ProcedureCode};
     use crate::domain::raw_claim::MOST_LINES;

@@ -10,6 +10,7 @@ use claim_events::Cents;
 use claim_events::{Cause, Compensation, OutcomeKind, PaymentEvent, Step, rfc3339};
 use serde::{Serialize, Serializer};
 use service_runtime::api::{Money, Time};
+use service_runtime::problem::Problem;
 use utoipa::ToSchema;
 
 /// A claim as it is stored.
@@ -47,7 +48,7 @@ struct Amount(Cents);
 
 impl Serialize for Amount {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
+        serializer.serialize_str(self.0.text().as_str())
     }
 }
 
@@ -119,6 +120,21 @@ enum Detail {
         reason: Option<String>,
         compensations: Vec<Compensation>,
     },
+}
+
+/// Room for a claim of six lines: fewer times than with less is the text moved while it grows.
+const USUAL_BYTES: usize = 2_048;
+
+impl ClaimResponse {
+    /// The claim as JSON.
+    ///
+    /// # Errors
+    /// 500, which does not happen: the claim is plain data.
+    pub(super) fn to_json(&self) -> Result<Vec<u8>, Problem> {
+        let mut json = Vec::with_capacity(USUAL_BYTES);
+        serde_json::to_writer(&mut json, self).map_err(|_| Problem::internal())?;
+        Ok(json)
+    }
 }
 
 impl From<StoredClaim> for ClaimResponse {

@@ -13,7 +13,7 @@ use crate::domain::rules::likely_duplicate::finding as likely_duplicate;
 use crate::domain::rules::parse_errors::MORE_FINDINGS;
 use crate::settings::Settings;
 use actix_web::http::StatusCode;
-use actix_web::http::header::LOCATION;
+use actix_web::http::header::{ContentType, LOCATION};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
 use service_runtime::http_server::read_body;
@@ -59,6 +59,7 @@ pub(super) async fn post(
     submitter: web::Data<Submitter>,
 ) -> Result<HttpResponse, Problem> {
     let key = idempotency_key(&request)?;
+    submitter.check_room().map_err(|error| not_stored(error, key.is_some()))?;
     let format = Format::of(&request)?;
     let body = read_body(payload, &settings.http).await?;
     let form = format.read(&body, settings.read_limits())?;
@@ -76,7 +77,8 @@ fn response(submitted: Submitted) -> Result<HttpResponse, Problem> {
     match submitted {
         Submitted::Accepted(claim) => {
             let location = format!("/v1/claims/{}", claim.row.claim_id);
-            Ok(HttpResponse::Created().insert_header((LOCATION, location)).json(ClaimResponse::from(*claim)))
+            let body = ClaimResponse::from(*claim).to_json()?;
+            Ok(HttpResponse::Created().insert_header((LOCATION, location)).content_type(ContentType::json()).body(body))
         }
         Submitted::Replayed(claim) => {
             Ok(HttpResponse::Ok().insert_header(("idempotency-replayed", "true")).json(ClaimResponse::from(*claim)))

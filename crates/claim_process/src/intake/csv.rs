@@ -81,6 +81,8 @@ pub(super) struct Columns {
     count: usize,
     /// The field of each, with the sender's name for it.
     fields: Vec<Option<(Field, String)>>,
+    /// The column of each field.
+    places: [Option<usize>; Field::ALL.len()],
     /// Findings about the columns, which every claim gets.
     notes: Vec<Note>,
     limits: ReadLimits,
@@ -133,9 +135,15 @@ impl Columns {
                 "the CSV must begin with a row of column names, as in service_date,submitted_procedure,…".to_owned(),
             ));
         }
-        let missing = |field: &Field| fields.iter().flatten().all(|(named, _)| named != field);
-        notes.extend(Field::ALL.into_iter().filter(|field| field.is_required() && missing(field)).map(Note::Missing));
-        Ok(Self { count: names.len(), fields, notes, limits })
+        let mut places = [None; Field::ALL.len()];
+        for (place, column) in fields.iter().enumerate() {
+            if let Some((field, _)) = column {
+                places[*field as usize] = Some(place);
+            }
+        }
+        let missing = |field: &Field| field.is_required() && places[*field as usize].is_none();
+        notes.extend(Field::ALL.into_iter().filter(missing).map(Note::Missing));
+        Ok(Self { count: names.len(), fields, places, notes, limits })
     }
 
     /// Adds the findings about the columns to a claim.
@@ -174,16 +182,12 @@ impl Columns {
 
     /// Whether there is a column for a field.
     pub fn name(&self, field: Field) -> bool {
-        self.column(field).is_some()
-    }
-
-    fn column(&self, field: Field) -> Option<usize> {
-        self.fields.iter().position(|column| column.as_ref().is_some_and(|(named, _)| *named == field))
+        self.places[field as usize].is_some()
     }
 
     /// The text of a field in a row: empty if there is no such column, and `None` if the cell is not UTF-8 or too long.
     pub fn text<'a>(&self, record: &'a ByteRecord, field: Field) -> Option<&'a str> {
-        let Some(cell) = self.column(field).and_then(|column| record.get(column)) else { return Some("") };
+        let Some(cell) = self.places[field as usize].and_then(|column| record.get(column)) else { return Some("") };
         let text = std::str::from_utf8(cell).ok().filter(|text| text.len() <= self.limits.max_value_bytes)?;
         Some(text.trim())
     }

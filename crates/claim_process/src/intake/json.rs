@@ -17,8 +17,8 @@ use std::fmt;
 /// Fields that a claim with `lines` may give once for all its lines.
 const SHARED: [Field; 4] = [Field::ServiceDate, Field::PlanGroup, Field::SubscriberId, Field::ProviderNpi];
 
-/// Which part of a body is texts that are kept; the rest is names and punctuation.
-const KEPT_PART: usize = 4;
+/// The largest part of most bodies that is texts that are kept; the rest is names and punctuation.
+const KEPT_PART: usize = 2;
 
 /// Reads one claim.
 ///

@@ -41,6 +41,29 @@ on_both_databases! {
         assert_eq!(assert_totals_agree(database.database())[PROVIDERS[0]], (300, 2));
     }
 
+    fn an_external_id_is_compared_and_listed_by_its_canonical_form_and_shown_as_sent(database: &TestDatabase) {
+        let named = |id: &str, net_fee: &str| -> Value {
+            let mut claim = claim(PROVIDERS[0], net_fee);
+            claim["external_claim_id"] = json!(id);
+            claim
+        };
+        with_service(database, async |service| {
+            let first = service.post(&named("Ab\u{2011}17", "1.00")).await;
+            assert_eq!((first.status, &first.body["external_claim_id"]), (201, &json!("Ab\u{2011}17")));
+            // The last one has a Cyrillic A.
+            for spelling in ["Ab\u{2011}17", "AB-17", "ab-17", "\u{ff21}b-17", "\u{410}B-17"] {
+                let conflict = service.post(&named(spelling, "2.00")).await;
+                assert_eq!(conflict.problem(409), "external-claim-id-taken", "{spelling}");
+                assert_eq!(conflict.body["claim_id"], first.body["id"]);
+            }
+            let other = service.post(&named("AB-l7", "2.00")).await;
+            assert_eq!(other.status, 201, "{}", other.body);
+            let listed = service.get("/v1/claims?external_claim_id=AB-17").await.body;
+            assert_eq!((listed["claims"].as_array().unwrap().len(), &listed["claims"][0]["id"]), (1, &first.body["id"]));
+        });
+        assert_eq!(assert_totals_agree(database.database())[PROVIDERS[0]], (300, 2));
+    }
+
     fn an_external_id_that_another_instance_takes_meanwhile_refuses_one_claim_of_its_group(database: &TestDatabase) {
         let tables = database.database();
         tables.migrate(&[&event_bus::MIGRATIONS, &db::MIGRATIONS]).expect("the tables are made");

@@ -84,7 +84,7 @@ on_both_databases! {
     fn a_claim_whose_commit_fails_is_not_published_and_its_neighbours_are_once(database: &TestDatabase) {
         let kafka = Kafka::start();
         with_settings(database, |settings| kafka.configure(settings), async |service| {
-            fail_commits(database.database(), "outbox", "NEW.body LIKE '%REFUSED%'");
+            fail_commits(database.database(), "claims", "NEW.plan_group = 'REFUSED'");
             let refused = json!([line(&[("plan_group", json!("REFUSED"))])]);
             let mut posts = JoinSet::new();
             for n in 0..20 {
@@ -104,7 +104,7 @@ on_both_databases! {
             assert_eq!(count(database.database(), "claims WHERE plan_group = 'REFUSED'"), 0);
 
             // The key is free, and what was refused is stored and published when the COMMIT succeeds.
-            let_commits_succeed(database.database(), "outbox");
+            let_commits_succeed(database.database(), "claims");
             let answer = service.post_with_key("key", &refused).await;
             assert_eq!(answer.status, 201, "{}", answer.body);
             assert_eq!(only_published(&service, &kafka).await.key, answer.body["id"]);

@@ -88,6 +88,7 @@ on_both_databases! {
         with_service(database, async |_| ());
         let database = database.database();
         let key = |name: &str, created_at_us| NewKey {
+            owner: claim_process::domain::owner::LOCAL,
             idempotency_key: name.to_owned(), body_hash: String::new(), claim_id: name.to_owned(), created_at_us,
         };
         let keys = [key("after", 1_001), key("at", 1_000), key("before", 999), key("long-before", 1)];

@@ -10,7 +10,6 @@ use claim_process::domain::limits::Limits;
 use claim_process::domain::rules::default_severities;
 use claim_process::domain::rules::rule_set::RuleSet;
 use claim_process::domain::transition::Status;
-use claim_process::events::outgoing;
 use claim_process::intake::{ReadLimits, read_json};
 use claim_process::settings::Settings;
 use dual_db::Database;
@@ -64,7 +63,7 @@ fn try_to_store(relay: &Relay, group: &[Submission]) -> dual_db::Result<Vec<Subm
     relay.commit(|connection, publications| {
         let now_us = publications.now_us();
         let stored = store(connection, group, Times::at(now_us, 60_000_000))?;
-        publications.publish(stored.inserted.iter().map(outgoing::current_event));
+        publications.publish(stored.events);
         Ok(stored.results)
     })
 }

@@ -7,6 +7,7 @@ mod batch;
 mod batch_rows;
 mod batch_stream;
 mod canary;
+mod canonical_forms;
 mod checks;
 mod dead_letters;
 mod duplicates;

@@ -15,6 +15,7 @@ on_both_databases! {
             columns_in_schema(schema::claims::table),
             columns_in_schema(schema::claim_lines::table),
             columns_in_schema(schema::claim_timeline::table),
+            columns_in_schema(schema::canonical_forms::table),
             columns_in_schema(schema::idempotency_keys::table),
             columns_in_schema(dual_db::trusted_clock::schema::trusted_clock::table),
             columns_in_schema(schema::provider_totals::table),
@@ -26,7 +27,7 @@ on_both_databases! {
     }
 
     fn the_newest_migrations_keep_rows(database: &Database) {
-        assert_rows_survive_the_newest_migrations(database, &[&event_bus::MIGRATIONS, &MIGRATIONS], 3, &[
+        assert_rows_survive_the_newest_migrations(database, &[&event_bus::MIGRATIONS, &MIGRATIONS], 5, &[
             "INSERT INTO claims (claim_id, status, needs_attention, plan_group, subscriber_id, provider_npi, net_fee_cents, submitted_at_us, \
              warnings, correlation_id, version, resync_epoch, outcome, next_attempt_at_us, request_count) VALUES ('c', 'settled', FALSE, \
              '\"ask\":', 's', 'n', 1, 2, '[]', 'r', 1, 5, '{\"resync_epoch\":5,\"unsolicited\":true,\"reason\":\"\\\"ask\\\":\"}', 9, 3)",

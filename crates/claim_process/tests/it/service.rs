@@ -244,7 +244,15 @@ struct Total {
     claims: i64,
 }
 
-/// Asserts that the totals kept are the sums over the claims that are not unwound, and returns them: cents and claims.
+/// Asserts that each line and each entry of a timeline has its claim. No foreign key does.
+pub fn assert_no_orphans(database: &Database) {
+    for table in ["claim_lines", "claim_timeline"] {
+        let orphans = format!("{table} WHERE claim_key NOT IN (SELECT id FROM claims)");
+        assert_eq!(test_support::count(database, &orphans), 0, "{table} without a claim");
+    }
+}
+
+/// Asserts that there are no orphans, and that the totals kept are the sums over the claims that are not unwound, and returns them: cents and claims.
 pub fn assert_totals_agree(database: &Database) -> BTreeMap<String, (i64, i64)> {
     let load = |sql: &str| -> BTreeMap<String, (i64, i64)> {
         let rows: dual_db::Result<Vec<Total>> =
@@ -259,5 +267,6 @@ pub fn assert_totals_agree(database: &Database) -> BTreeMap<String, (i64, i64)> 
          FROM claims WHERE status <> 'unwound' GROUP BY provider_npi",
     );
     assert_eq!(kept, summed, "totals kept, and SUM … GROUP BY");
+    assert_no_orphans(database);
     kept
 }

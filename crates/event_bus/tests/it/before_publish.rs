@@ -50,7 +50,7 @@ on_both_databases! {
         database.migrate(&[&MIGRATIONS]).unwrap();
         let broker = Broker::start();
         let (hook, is_reached, go) = Recording::new();
-        let relay = Relay::start_with(database, &broker.settings("group"), Some(hook.clone())).unwrap();
+        let relay = Relay::start_with(database, &broker.settings("group"), Some(hook.clone()), None).unwrap();
         std::thread::scope(|scope| {
             scope.spawn(|| publish(&relay, &[message("held"), message("beside it")]));
             is_reached.recv_timeout(PATIENCE).unwrap();
@@ -76,7 +76,7 @@ on_both_databases! {
         let left = OutboxMessage { event_id, topic, message_key: key, headers, body };
         database.write(|c| leave_in_outbox(c, &left, 1)).unwrap();
         let (hook, is_reached, go) = Recording::new();
-        let relay = Relay::start_with(database, &broker.settings("group"), Some(hook.clone())).unwrap();
+        let relay = Relay::start_with(database, &broker.settings("group"), Some(hook.clone()), None).unwrap();
         is_reached.recv_timeout(PATIENCE).unwrap();
         publish(&relay, &[message("later")]);
         assert_eq!(bodies(&broker.seen(1)), ["later"], "the sweeper sends nothing of what the hook holds");
@@ -91,7 +91,7 @@ on_both_databases! {
         database.migrate(&[&MIGRATIONS]).unwrap();
         let broker = Broker::start();
         let (hook, ..) = Recording::new();
-        let relay = Relay::start_with(database, &broker.settings("group"), Some(hook.clone())).unwrap();
+        let relay = Relay::start_with(database, &broker.settings("group"), Some(hook.clone()), None).unwrap();
         let commit = |body: &str, fails: Option<Error>| {
             let mut fails = fails;
             relay.commit(|_, publications| {
@@ -116,7 +116,7 @@ on_both_databases! {
         database.migrate(&[&MIGRATIONS]).unwrap();
         let broker = Broker::start();
         let (hook, ..) = Recording::new();
-        let relay = Relay::start_with(database, &broker.settings("group"), Some(hook.clone())).unwrap();
+        let relay = Relay::start_with(database, &broker.settings("group"), Some(hook.clone()), None).unwrap();
         let mut run = 0;
         let committed = relay.commit(|_, publications| {
             run += 1;

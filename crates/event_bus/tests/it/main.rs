@@ -10,6 +10,7 @@ mod group;
 mod logged;
 mod no_room;
 mod partitions;
+mod pointers;
 mod poison;
 mod readiness;
 mod refusals;

@@ -80,7 +80,7 @@ on_both_databases! {
         let mut settings = broker.settings("group");
         // Long enough for the delivery on a busy machine: the sweeper also sends rows whose delivery timed out.
         settings.producer.delivery_timeout_ms = 5_000;
-        let relay = Relay::start_with(database, &settings, Some(Arc::new(CrashAt("key-2", AtomicBool::default())))).unwrap();
+        let relay = Relay::start_with(database, &settings, Some(Arc::new(CrashAt("key-2", AtomicBool::default()))), None).unwrap();
         assert!(catch_unwind(AssertUnwindSafe(|| publish(&relay, 1..3))).is_err(), "it crashes before it publishes");
         let due_us = number(database, "SELECT MAX(send_after_us) AS n FROM outbox");
         // The sweeper ignores rows within their grace.

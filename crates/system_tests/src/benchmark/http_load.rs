@@ -230,6 +230,7 @@ mod tests {
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let mut stream = stream.unwrap();
+                stream.set_nodelay(true).unwrap();
                 std::thread::spawn(move || {
                     let mut statuses = statuses.iter().cycle();
                     let mut request = [0; 4];

@@ -106,9 +106,14 @@ fn cpu_us(system: &System) -> BTreeMap<&'static str, u64> {
 
 /// The CPU time of a process, its running children, and its ended ones.
 pub fn tree_cpu_us(first: u32) -> u64 {
-    let own = proc::stat(first).unwrap_or_default();
-    let running: u64 = proc::children(first).into_iter().filter_map(proc::stat).map(|stat| stat.cpu_us).sum();
-    own.cpu_us + own.ended_children_cpu_us + running
+    loop {
+        let own = proc::stat(first).unwrap_or_default();
+        let running: u64 = proc::children(first).into_iter().filter_map(proc::stat).map(|stat| stat.cpu_us).sum();
+        // A child that ended meanwhile would be counted twice or not at all.
+        if proc::stat(first).unwrap_or_default().ended_children_cpu_us == own.ended_children_cpu_us {
+            return own.cpu_us + own.ended_children_cpu_us + running;
+        }
+    }
 }
 
 /// The memory of each kind of process in bytes: the highest so far of one instance; of PostgreSQL, that of all its processes now.

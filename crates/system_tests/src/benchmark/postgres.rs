@@ -2,6 +2,8 @@
 
 use diesel::sql_types::{BigInt, Double, Text};
 use diesel::{Connection as _, PgConnection, QueryableByName, RunQueryDsl as _, sql_query};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The names of all databases that the benchmark creates begin with this.
 const PREFIX: &str = "benchmark_";
@@ -11,6 +13,8 @@ const PREFIX: &str = "benchmark_";
 pub struct Postgres {
     /// `postgres://user:password@host:port/postgres`.
     url: String,
+    /// The number of databases made so far.
+    made: Arc<AtomicUsize>,
 }
 
 /// A database of the benchmark, dropped when this is dropped.
@@ -44,7 +48,7 @@ impl Postgres {
     /// # Panics
     /// If it does not answer.
     pub fn at(url: &str) -> Self {
-        let server = Self { url: url.to_owned() };
+        let server = Self { url: url.to_owned(), made: Arc::default() };
         let left = format!("SELECT datname::text AS t FROM pg_database WHERE datname LIKE '{PREFIX}%'");
         for name in server.texts(&left) {
             server.run(&format!("DROP DATABASE {name} WITH (FORCE)"));
@@ -57,9 +61,9 @@ impl Postgres {
     /// # Panics
     /// If it cannot be created.
     pub fn create(&self, name: &str, template: Option<&Owned>) -> Owned {
-        let name = format!("{PREFIX}{name}");
+        // A database that is kept may have been made under the same name.
+        let name = format!("{PREFIX}{name}_{}", self.made.fetch_add(1, Ordering::Relaxed));
         let template = template.map(|database| format!(" TEMPLATE {}", database.name)).unwrap_or_default();
-        self.run(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
         self.run(&format!("CREATE DATABASE {name}{template}"));
         Owned { server: self.clone(), name }
     }
@@ -97,13 +101,6 @@ impl Postgres {
                  WHERE d.datname <> current_database()",
             )
         })
-    }
-
-    /// The transactions that were committed in a database.
-    pub fn commits(&self, database: &str) -> f64 {
-        self.measure(&format!(
-            "SELECT coalesce(sum(xact_commit), 0)::float8 AS x FROM pg_stat_database WHERE datname LIKE '{PREFIX}{database}%'"
-        ))
     }
 
     fn run(&self, sql: &str) {

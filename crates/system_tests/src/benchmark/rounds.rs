@@ -1,6 +1,9 @@
 //! Runs the parts of the benchmark in rounds.
 
-use super::limit::{self, GROUPS};
+use super::limit;
+use super::meter;
+use super::own_tables::{OwnTables, State};
+use super::postgres::Owned;
 use super::statistics::{Figures, Results};
 use super::system::{On, Servers, System};
 use super::{settling, submitting};
@@ -12,6 +15,8 @@ use std::time::{Duration, Instant};
 pub enum Part {
     /// What PostgreSQL itself stores, in claims a second
     Limit,
+    /// The same with the product's own tables and indexes
+    OwnTables,
     /// Claims one by one, over 1, 8, 64 and 256 connections, without payments
     Single,
     /// Batches of claims as NDJSON and CSV, without payments
@@ -29,6 +34,8 @@ pub struct Plan {
     pub parts: Vec<Part>,
     /// How often each part is run.
     pub rounds: u32,
+    /// The group sizes of the limit.
+    pub groups: Vec<u32>,
     /// How long each load lasts.
     pub lasts: Duration,
     /// The connections of the loads of single claims.
@@ -77,6 +84,7 @@ impl Benchmark {
                 self.progress(&format!("round {round} of {}: {part:?}", self.plan.rounds));
                 match part {
                     Part::Limit => self.limit(),
+                    Part::OwnTables => self.own_tables().await,
                     Part::Single => submitting::singles(self, On::Servers).await,
                     Part::Bulk => submitting::batches(self, On::Servers).await,
                     Part::Payments => settling::payments_stage(self).await,
@@ -118,24 +126,39 @@ impl Benchmark {
 
     /// Measures the limit for each group size.
     fn limit(&mut self) {
-        for group in GROUPS {
+        for group in self.plan.groups.clone() {
             let database = self.servers.postgres.create("limit", None);
             database.run(limit::TABLES);
-            let before = super::meter::tree_cpu_us(self.servers.postgres_process);
-            let wal = self.servers.postgres.wal_bytes();
-            let (groups, seconds) = limit::pgbench(&database, &limit::statement(group), self.plan.lasts);
-            let claims = groups * f64::from(group);
-            let cpu = super::meter::tree_cpu_us(self.servers.postgres_process).saturating_sub(before) as f64;
-            let figures = [
-                ("rate", claims / seconds),
-                ("cpu_us/postgres", cpu / claims),
-                ("wal_bytes", (self.servers.postgres.wal_bytes() - wal) / claims),
-                ("statements", 1.0 / f64::from(group)),
-                ("group_claims", f64::from(group)),
-            ];
-            self.limits.insert(group, claims / seconds);
-            let figures = figures.map(|(name, value)| (name.to_owned(), value)).into();
+            let figures = self.pgbench(&database, &limit::statement(group), group);
+            self.limits.insert(group, figures["rate"]);
             self.add(&format!("limit, n = {group}"), figures, group);
         }
+    }
+
+    /// Measures how many claims PostgreSQL stores in the product's own tables.
+    async fn own_tables(&mut self) {
+        let own = OwnTables::sample(self, State::Submitted).await;
+        for group in self.plan.groups.clone() {
+            let database = self.servers.postgres.create("own", Some(&own.template));
+            let figures = self.pgbench(&database, &own.statement(group), group);
+            self.add(&format!("own tables, n = {group}"), figures, group);
+        }
+    }
+
+    /// Runs a statement that stores a group of claims.
+    fn pgbench(&self, database: &Owned, statement: &str, group: u32) -> Figures {
+        let before = meter::tree_cpu_us(self.servers.postgres_process);
+        let wal = self.servers.postgres.wal_bytes();
+        let (groups, seconds) = limit::pgbench(database, statement, self.plan.lasts);
+        let claims = groups * f64::from(group);
+        let cpu = meter::tree_cpu_us(self.servers.postgres_process).saturating_sub(before) as f64;
+        let figures = [
+            ("rate", claims / seconds),
+            ("cpu_us/postgres", cpu / claims),
+            ("wal_bytes", (self.servers.postgres.wal_bytes() - wal) / claims),
+            ("statements", 1.0 / f64::from(group)),
+            ("group_claims", f64::from(group)),
+        ];
+        figures.map(|(name, value)| (name.to_owned(), value)).into()
     }
 }

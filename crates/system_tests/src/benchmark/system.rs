@@ -63,11 +63,25 @@ impl System {
     /// # Panics
     /// If one does not become ready.
     pub async fn start(servers: &Servers, on: On, payments: usize, settings: &[(String, String)]) -> Self {
+        Self::start_from(servers, on, payments, settings, None).await
+    }
+
+    /// Like [`System::start`]; on PostgreSQL with the claims of another database, which has no connections.
+    ///
+    /// # Panics
+    /// If a service does not become ready.
+    pub async fn start_from(
+        servers: &Servers,
+        on: On,
+        payments: usize,
+        settings: &[(String, String)],
+        claims: Option<&Owned>,
+    ) -> Self {
         let directory = TempDir::new().expect("a temporary directory can be made");
-        let names = ["claims", "payments"];
         let (infrastructure, databases) = match on {
             On::Servers => {
-                let databases = names.map(|name| servers.postgres.create(name, None));
+                let databases = [("claims", claims), ("payments", None)]
+                    .map(|(name, template)| servers.postgres.create(name, template));
                 let urls = [databases[0].url(), databases[1].url()];
                 (Infrastructure::on_running_servers(&servers.brokers, urls).await, Vec::from(databases))
             }
@@ -91,6 +105,16 @@ impl System {
             process.stop();
         }
         drop(self.stack);
+    }
+
+    /// Stops the services, and returns the database of claim_process, which nothing uses any more.
+    ///
+    /// # Panics
+    /// On the embedded stack, or if a service does not stop.
+    pub fn stop_and_keep_claims_database(mut self) -> Owned {
+        let database = self.databases.remove(0);
+        self.stop();
+        database
     }
 
     /// The database of claim_process.

@@ -6,6 +6,7 @@
 
 use super::example::{Example, GOOD};
 use super::rule::{Check, Rule, Severity};
+use crate::domain::canonical::canonical;
 use crate::domain::claim::Claim;
 use crate::domain::finding::Finding;
 use sha2::{Digest, Sha256};
@@ -25,7 +26,7 @@ pub(super) const RULE: Rule = Rule {
 /// How a claim is compared with stored claims, and what happens if one equals it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DuplicateCheck {
-    /// SHA-256 of plan, subscriber, provider and lines, the same for equal claims. It is stored only in the claim's own row.
+    /// [`content_digest`] of the claim. It is stored only in the claim's own row.
     pub digest: [u8; 32],
     /// Whether the claim is refused if one equals it; otherwise it gets a warning.
     pub refuse: bool,
@@ -53,30 +54,61 @@ fn message(claim_id: &str) -> String {
     )
 }
 
+/// What counts of a line, as text and cents.
+#[derive(Debug, Clone, Copy)]
+pub struct ContentLine<'a> {
+    /// As `2018-03-28`.
+    pub service_date: &'a str,
+    /// The procedure code.
+    pub submitted_procedure: &'a str,
+    /// Empty where none was sent.
+    pub quadrant: &'a str,
+    /// Provider fees, allowed fees, coinsurance and copay.
+    pub amounts_cents: [i64; 4],
+}
+
+/// SHA-256 of plan and subscriber in their canonical forms, provider and lines, the same for equal claims.
+///
 /// Each text is preceded by its length, so that different claims have different bytes; lines are sorted, because their order
 /// does not matter.
-fn digest(claim: &Claim) -> [u8; 32] {
-    let mut lines: Vec<Vec<u8>> = claim
-        .lines
-        .iter()
+pub fn content_digest<'a>(
+    plan_group: &str,
+    subscriber_id: &str,
+    provider_npi: &str,
+    lines: impl Iterator<Item = ContentLine<'a>>,
+) -> [u8; 32] {
+    let mut lines: Vec<Vec<u8>> = lines
         .map(|line| {
-            let mut bytes = Vec::new();
-            put(&mut bytes, &line.service_date.to_string());
-            put(&mut bytes, line.submitted_procedure.as_str());
-            put(&mut bytes, line.quadrant.map_or("", |quadrant| quadrant.as_str()));
-            for amount in [line.provider_fees, line.allowed_fees, line.member_coinsurance, line.member_copay] {
-                bytes.extend(amount.0.to_be_bytes());
+            let mut bytes = Vec::with_capacity(96);
+            put(&mut bytes, line.service_date);
+            put(&mut bytes, line.submitted_procedure);
+            put(&mut bytes, line.quadrant);
+            for cents in line.amounts_cents {
+                bytes.extend(cents.to_be_bytes());
             }
             bytes
         })
         .collect();
     lines.sort_unstable();
-    let mut bytes = Vec::new();
-    put(&mut bytes, claim.plan_group.as_str());
-    put(&mut bytes, claim.subscriber_id.as_str());
-    put(&mut bytes, claim.provider_npi.as_str());
-    bytes.extend(lines.concat());
-    Sha256::digest(bytes).into()
+    let mut bytes = Vec::with_capacity(128);
+    put(&mut bytes, &canonical(plan_group));
+    put(&mut bytes, &canonical(subscriber_id));
+    put(&mut bytes, provider_npi);
+    let mut digest = Sha256::new_with_prefix(bytes);
+    lines.iter().for_each(|line| digest.update(line));
+    digest.finalize().into()
+}
+
+fn digest(claim: &Claim) -> [u8; 32] {
+    let dates: Vec<String> = claim.lines.iter().map(|line| line.service_date.to_string()).collect();
+    let lines = claim.lines.iter().zip(&dates).map(|(line, date)| ContentLine {
+        service_date: date,
+        submitted_procedure: line.submitted_procedure.as_str(),
+        quadrant: line.quadrant.map_or("", |quadrant| quadrant.as_str()),
+        amounts_cents: [line.provider_fees.0, line.allowed_fees.0, line.member_coinsurance.0, line.member_copay.0],
+    });
+    let (plan_group, subscriber_id) = (claim.plan_group.as_str(), claim.subscriber_id.as_str());
+    content_digest(plan_group, subscriber_id, claim.provider_npi.as_str(), lines)
 }
 
 fn put(bytes: &mut Vec<u8>, text: &str) {

@@ -1,0 +1,135 @@
+//! What the database holds that the claims of a group meet, read with one statement on PostgreSQL: one text for any group, so that it
+//! is prepared once. Each look-up is one step into an index, whatever the planner believes of the sizes of the tables.
+
+use super::duplicates::{self, ContentDigest};
+use super::idempotency::{self, Holder};
+use crate::domain::owner;
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::sql_types::{Array, BigInt, Binary, Text};
+use dual_db::{Connection, Result};
+use std::collections::HashMap;
+
+/// What is looked up.
+#[derive(Debug, Default)]
+pub struct Wanted<'a> {
+    /// Idempotency keys.
+    pub keys: Vec<&'a str>,
+    /// Digests of content.
+    pub digests: Vec<&'a ContentDigest>,
+    /// Canonical forms of `external_claim_id`.
+    pub external_keys: Vec<&'a str>,
+}
+
+/// What was found.
+#[derive(Debug)]
+pub struct Found {
+    /// The time by the database's clock, in microseconds since 1970.
+    pub now_us: i64,
+    /// The holders of keys that are held.
+    pub key_holders: HashMap<String, Holder>,
+    /// The oldest active claim of each digest, if there is one.
+    pub active_claims: HashMap<ContentDigest, String>,
+    /// The claim that has each canonical form, if there is one.
+    pub external_id_holders: HashMap<String, String>,
+}
+
+/// Looks all of it up.
+pub fn read(connection: &mut Connection, wanted: &Wanted<'_>) -> Result<Found> {
+    let Connection::Postgres(c) = connection else { return read_one_by_one(connection, wanted) };
+    let statement = Statement {
+        keys: &wanted.keys,
+        digests: wanted.digests.iter().map(|digest| digest.as_slice()).collect(),
+        external_keys: &wanted.external_keys,
+    };
+    let rows: Vec<(i64, i64, String, String, String)> = statement.load(c)?;
+    let mut found = Found {
+        now_us: 0,
+        key_holders: HashMap::new(),
+        active_claims: HashMap::new(),
+        external_id_holders: HashMap::new(),
+    };
+    for (kind, number, name, claim_id, body_hash) in rows {
+        match kind {
+            NOW => found.now_us = number,
+            KEY => drop(found.key_holders.insert(name, Holder { body_hash, claim_id })),
+            DIGEST => {
+                let index = usize::try_from(number - 1).ok();
+                if let Some(digest) = index.and_then(|index| wanted.digests.get(index)) {
+                    found.active_claims.insert(**digest, claim_id);
+                }
+            }
+            _ => drop(found.external_id_holders.insert(name, claim_id)),
+        }
+    }
+    Ok(found)
+}
+
+fn read_one_by_one(connection: &mut Connection, wanted: &Wanted<'_>) -> Result<Found> {
+    Ok(Found {
+        now_us: connection.now_us()?,
+        key_holders: idempotency::holders(connection, &wanted.keys)?,
+        active_claims: duplicates::active_claims(connection, &wanted.digests.iter().copied().copied().collect())?,
+        external_id_holders: duplicates::external_id_holders(connection, &wanted.external_keys)?,
+    })
+}
+
+/// The kinds of rows, in the first column.
+const NOW: i64 = 0;
+const KEY: i64 = 1;
+const DIGEST: i64 = 2;
+
+struct Statement<'a> {
+    keys: &'a [&'a str],
+    digests: Vec<&'a [u8]>,
+    external_keys: &'a [&'a str],
+}
+
+impl QueryFragment<Pg> for Statement<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(
+            "SELECT 0::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, '', '', '' \
+             UNION ALL SELECT 1, 0, wanted.name, held.claim_id, held.body_hash FROM unnest(",
+        );
+        out.push_bind_param::<Array<Text>, _>(self.keys)?;
+        out.push_sql(
+            ") AS wanted (name) CROSS JOIN LATERAL \
+             (SELECT claim_id, body_hash FROM idempotency_keys WHERE owner = ",
+        );
+        out.push_bind_param::<Text, _>(owner::LOCAL)?;
+        out.push_sql(
+            " AND idempotency_key = wanted.name LIMIT 1) AS held \
+             UNION ALL SELECT 2, wanted.number, '', held.claim_id, '' FROM unnest(",
+        );
+        out.push_bind_param::<Array<Binary>, _>(&self.digests)?;
+        out.push_sql(
+            ") WITH ORDINALITY AS wanted (digest, number) CROSS JOIN LATERAL \
+             (SELECT claim_id FROM claims WHERE content_digest = wanted.digest AND owner = ",
+        );
+        out.push_bind_param::<Text, _>(owner::LOCAL)?;
+        out.push_sql(
+            " AND status IN ('submitted', 'settled') ORDER BY id LIMIT 1) AS held \
+             UNION ALL SELECT 3, 0, wanted.name, held.claim_id, '' FROM unnest(",
+        );
+        out.push_bind_param::<Array<Text>, _>(self.external_keys)?;
+        out.push_sql(
+            ") AS wanted (name) CROSS JOIN LATERAL \
+             (SELECT claim_id FROM claims WHERE external_claim_key = wanted.name AND owner = ",
+        );
+        out.push_bind_param::<Text, _>(owner::LOCAL)?;
+        out.push_sql(" LIMIT 1) AS held");
+        Ok(())
+    }
+}
+
+impl QueryId for Statement<'_> {
+    type QueryId = Statement<'static>;
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl Query for Statement<'_> {
+    type SqlType = (BigInt, BigInt, Text, Text, Text);
+}
+
+impl RunQueryDsl<PgConnection> for Statement<'_> {}
