@@ -174,6 +174,7 @@ impl Application {
         let periodic = vec![
             worker::start_resuming(executor.clone(), dispatcher.clone(), &settings.saga, resumer_worker),
             worker::start_counting_stuck(database.clone(), every),
+            executor.keep_logging(),
             clock.keep(database.clone()),
             health.watch_database(&database, every),
             health.watch("kafka", every, move || kafka.check(&[CLAIM_TOPIC, PAYMENT_TOPIC], every)),

@@ -21,6 +21,12 @@ const BETWEEN_WRITES: Backoff = Backoff::from_millis(200, 1_600);
 /// How often the writer looks whether it should stop.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
+/// With so many more calls in flight, answers are gathered for a while: a transaction costs the same for one of them as for many,
+/// and the calls that wait are made meanwhile.
+const MANY_IN_FLIGHT: usize = 64;
+/// For how long they are gathered then.
+const GATHER_FOR: Duration = Duration::from_millis(20);
+
 /// The thread that writes answers.
 #[derive(Debug)]
 pub struct AnswerWriter {
@@ -49,6 +55,9 @@ impl AnswerWriter {
                     Err(RecvTimeoutError::Timeout) => continue,
                     Err(RecvTimeoutError::Disconnected) => return,
                 };
+                if making.in_flight() > MANY_IN_FLIGHT {
+                    std::thread::sleep(GATHER_FOR);
+                }
                 let batch = std::iter::once(first).chain(answers.try_iter().take(most - 1));
                 let (batch, in_flight): (Vec<Answer>, Vec<_>) = batch.unzip();
                 worker.working("the database to write answers");

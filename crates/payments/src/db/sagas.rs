@@ -174,6 +174,7 @@ pub fn take_due(connection: &mut Connection, now_us: i64, limit: i64) -> Result<
             .select(Row::as_select())
     )?;
     rows.extend(tried_least);
+    look_up_by_index(connection)?;
     let mut unreadable = Vec::new();
     let readable = rows.into_iter().filter_map(|row| {
         let claim_id = row.claim_id.clone();
@@ -228,7 +229,7 @@ impl statement::Text for UpdateSagas {
     ];
 }
 
-/// Writes sagas, each under the revision it was read with.
+/// Writes sagas, each under the revision it was read with, in the transaction in which it was read.
 ///
 /// # Errors
 /// [`Error::Conflict`] when another instance wrote one of them meanwhile: the transaction is to be run again.
@@ -259,7 +260,6 @@ pub fn write_all(connection: &mut Connection, writes: &[SagaWrite]) -> Result<()
         all_written(inserted, new.len())?;
     }
     if !known.is_empty() {
-        look_up_by_index(connection)?;
         let updated = write_rows!(connection, UpdateSagas, &known, |write| {
             write.stored.saga.claim_id.as_str() => Text,
             write.read_revision => BigInt,

@@ -10,6 +10,7 @@ pub mod operator;
 mod report;
 pub mod returns;
 mod schedule;
+mod tally;
 mod unwritten;
 
 use crate::db::attention::{self, SagaAttention};
@@ -26,7 +27,9 @@ use report::{Report, alarm};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
+use tally::Tally;
 use unwritten::Unwritten;
+use worker_threads::Periodic;
 
 /// Shared by everything that moves sagas on.
 #[derive(Debug, Clone)]
@@ -38,6 +41,7 @@ pub struct Executor {
     clock: Clock,
     /// By which a claim is too old to be begun; without one, by `clock`.
     trusted: Option<TrustedClock>,
+    tally: Tally,
 }
 
 /// An event of claim_process, read.
@@ -115,13 +119,18 @@ impl Received {
 impl Executor {
     /// Carries out over this database, which is that of the relay, announcing through the relay. `worker` names this instance.
     pub fn new(database: Database, relay: Arc<Relay>, settings: Arc<Settings>, worker: String) -> Self {
-        Self { database, relay, settings, worker, clock: Clock::Database, trusted: None }
+        Self { database, relay, settings, worker, clock: Clock::Database, trusted: None, tally: Tally::default() }
     }
 
     /// The same, by a clock that one wrong reading cannot mislead, where claims are given up for their age.
     #[must_use]
     pub fn trusting(self, clock: TrustedClock) -> Self {
         Self { trusted: Some(clock), ..self }
+    }
+
+    /// Begins to log, once a second, how many outcomes were published.
+    pub fn keep_logging(&self) -> Periodic {
+        self.tally.keep_logging()
     }
 
     /// The same, by another clock.
@@ -311,7 +320,7 @@ impl Executor {
             publications.publish_unless_waiting(connection, &std::mem::take(&mut out.republished))?;
             Ok(out)
         })?;
-        out.reports.into_iter().for_each(Report::make);
+        out.reports.into_iter().for_each(|report| report.make(&self.tally));
         out.dead_letters.report();
         Ok(out.calls.into_values().collect())
     }

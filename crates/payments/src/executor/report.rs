@@ -1,6 +1,7 @@
 //! What a transaction logs and counts: after its commit, and once. A transaction may be run twice, and one that was rolled
 //! back has done nothing that could be reported.
 
+use super::tally::Tally;
 use crate::db::attention::SagaAttention;
 use crate::domain::saga::{PaymentState, Saga, State, Waiting};
 
@@ -29,10 +30,10 @@ pub(super) enum Report {
 
 impl Report {
     /// Logs and counts it.
-    pub(super) fn make(self) {
+    pub(super) fn make(self, tally: &Tally) {
         match self {
             Self::Outcome { claim_id, state, republished } => {
-                metrics::counter!("payment_outcomes_published_total", "state" => state.as_str()).increment(1);
+                tally.published(state, republished);
                 tracing::debug!(claim_id, state = state.as_str(), republished, "payment outcome published");
             }
             Self::Returned { claim_id } => {

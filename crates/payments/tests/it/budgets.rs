@@ -94,6 +94,23 @@ on_both_databases! {
         assert!(pay(&instance, "the rest", 400));
     }
 
+    fn a_batch_can_spend_what_it_gives_back_and_no_more(database: &Database) {
+        let without = Instance::new(database, "without");
+        assert!(pay(&without, "before", 600));
+        let instance = limited(database);
+        // The plan is counted from here on, with what the ledger has of this batch already.
+        let batch =
+            [event("before", 600, 2), event("first", 700, 1), event("too much", 301, 1), event("second", 300, 1)];
+        let calls = instance.hear_all(&batch);
+        let called: Vec<&str> = calls.iter().map(|call| call.claim_id.as_str()).collect();
+        assert_eq!((called, used_cents(database)), (vec!["before", "first", "second"], LIMIT_CENTS));
+        instance.answer(&calls[1], approved(700));
+        let calls = instance.hear_all(&[event("first", 700, 2), event("too much again", 701, 1), event("third", 700, 1)]);
+        let called: Vec<&str> = calls.iter().map(|call| call.claim_id.as_str()).collect();
+        assert_eq!((called, used_cents(database)), (vec!["first", "third"], LIMIT_CENTS));
+        assert_eq!(instance.books_off(), 0);
+    }
+
     fn each_way_to_undo_a_reservation_gives_it_back_once(database: &Database) {
         let instance = limited(database);
         let decline = instance.receive(&event("declined", 300, 1));

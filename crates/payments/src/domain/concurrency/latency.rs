@@ -63,6 +63,11 @@ impl Latency {
         self.mean_us - self.error_us > times * (other.mean_us + other.error_us)
     }
 
+    /// The same, or one of so long where it is shorter.
+    pub(super) fn at_least(self, shortest_us: f64) -> Self {
+        Self { mean_us: self.mean_us.max(shortest_us), ..self }
+    }
+
     pub(super) fn whole_us(&self) -> i64 {
         self.mean_us as i64
     }

@@ -48,10 +48,9 @@ pub use terms::{Decision, Ended, Limits, Load, Reason, Sign};
 const MIN_WINDOW_CALLS: usize = 20;
 /// How many times the baseline the latency may be, as in Netflix's `Gradient2Limit`.
 const LATENCY_TOLERANCE: f64 = 1.5;
-/// How much longer than the baseline calls may take whatever the two others say, in microseconds, as with the target delay of
-/// CoDel (RFC 8289): where calls take milliseconds, a busy machine and commits in groups take as long, and no such queue costs
-/// anything. It is half of a call of 50 ms, for which it says the same as [`LATENCY_TOLERANCE`].
-const DELAY_TOLERANCE_US: f64 = 25_000.0;
+/// A shorter baseline counts as this one, in microseconds. Where calls take a few milliseconds, a busy machine and commits in
+/// groups take as long again, and a queue of so little costs nothing (as with the target delay of CoDel, RFC 8289).
+const SHORTEST_BASELINE_US: f64 = 25_000.0;
 /// How many calls may queue in the gateway whatever the latency says: the upper of the two bounds of TCP Vegas.
 const QUEUE_TOLERANCE: f64 = 3.0;
 /// The factor of a decrease after a time-out, or where many calls fail.
@@ -175,12 +174,10 @@ impl Controller {
         }
         let window = self.window;
         let latency = window.latency();
-        let baseline = self.latencies.baseline();
+        let baseline = self.latencies.baseline().map(|baseline| baseline.at_least(SHORTEST_BASELINE_US));
         let queue = baseline.map_or(0.0, |baseline| window.mean_in_use() * (1.0 - baseline.mean_us / latency.mean_us));
-        let queues = queue > QUEUE_TOLERANCE
-            && baseline.is_some_and(|baseline| {
-                latency.mean_us - baseline.mean_us > DELAY_TOLERANCE_US && latency.exceeds(&baseline, LATENCY_TOLERANCE)
-            });
+        let queues =
+            queue > QUEUE_TOLERANCE && baseline.is_some_and(|baseline| latency.exceeds(&baseline, LATENCY_TOLERANCE));
         // In a queue of our own calls, one takes as long as all of them one after the other, and no longer.
         let not_ours = baseline
             .is_some_and(|baseline| latency.exceeds(&baseline, LATENCY_TOLERANCE * window.mean_in_use().max(1.0)));
