@@ -124,7 +124,15 @@ impl Stack {
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
         let mut infrastructure = Infrastructure::on_postgres(directory.path());
         infrastructure.start_broker();
-        Self::start_on(infrastructure, directory, [claim_process, payments], settings, Network::Direct).await
+        Self::start_on(
+            infrastructure,
+            directory,
+            [claim_process, payments],
+            settings,
+            Network::Direct,
+            Tuning::ForTests,
+        )
+        .await
     }
 
     /// Starts the system, with one instance of each service, on this PostgreSQL server and the embedded broker, with further
@@ -136,7 +144,7 @@ impl Stack {
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
         let mut infrastructure = Infrastructure::on_own_postgres(directory.path(), server);
         infrastructure.start_broker();
-        Self::start_on(infrastructure, directory, [1, 1], settings, Network::Direct).await
+        Self::start_on(infrastructure, directory, [1, 1], settings, Network::Direct, Tuning::ForTests).await
     }
 
     /// Starts the system on PostgreSQL and Kafka.
