@@ -144,7 +144,8 @@ fn read_lines(raw_claim: &mut RawClaim, text: &str, limits: ReadLimits) -> Resul
     let read = deserializer.deserialize_seq(Lines { raw_claim, limits }).and_then(|()| deserializer.end());
     read.map_err(|error| {
         syntax_or(text, || {
-            if error.is_data() {
+            // Only a line that is a number is read as one, and it may be too large.
+            if error.is_data() || error.to_string().starts_with("number out of range") {
                 let line = raw_claim.line_count() + 1;
                 return Malformed(format!("line {line} must be a JSON object with the fields of a claim line"));
             }
@@ -372,6 +373,16 @@ mod tests {
         let [first, second] = [1, 2].map(|line| raw_claim.text(Some(line), Field::SubscriberId).unwrap());
         assert_eq!(first, "3730189502");
         assert!(std::ptr::eq(first, second));
+    }
+
+    #[test]
+    fn a_line_that_is_no_object_is_named_whatever_it_is() {
+        for line in ["1", "1e400", "[]", "null", "\"{\""] {
+            for body in [format!("[{{}}, {line}]"), format!("{{\"lines\": [{{}}, {line}, {{}}]}}")] {
+                let Malformed(why) = read_json(body.as_bytes(), ReadLimits::default()).unwrap_err();
+                assert_eq!(why, "line 2 must be a JSON object with the fields of a claim line", "{body}");
+            }
+        }
     }
 
     #[test]
