@@ -24,7 +24,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 /// How many claims of a batch may be read whose results are not written yet: what is found wrong with each is in memory.
-const RESULTS_AHEAD: usize = 256;
+const RESULTS_AHEAD: usize = 1_024;
 
 /// A batch as it was sent.
 #[derive(Debug)]
