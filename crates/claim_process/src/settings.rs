@@ -111,7 +111,7 @@ pub struct IngestSettings {
     /// The most claims that wait to be stored; more are answered with 503. Default: 4,096.
     #[validate(range(min = 1, max = 1_000_000, message = "must be 1 to 1000000"))]
     pub max_queued_claims: usize,
-    /// The most claims that are stored in one transaction. Default: 256.
+    /// The most claims that are stored in one transaction. Default: 500.
     #[validate(range(min = 1, max = 10_000, message = "must be 1 to 10000"))]
     pub max_group_claims: usize,
     /// How long a single claim may have to wait until it is stored, in milliseconds, measured by how many are stored now. A claim
@@ -159,7 +159,7 @@ pub struct BatchSettings {
     #[validate(range(min = 1, max = 1_073_741_824, message = "must be 1 to 1073741824"))]
     pub max_claim_bytes: usize,
     /// The most claims of all batches together that wait to be stored. It is less than `ingest.max_queued_claims`, so that
-    /// there is always room for single claims. Default: 1,024.
+    /// there is always room for single claims. Default: 2,048.
     #[validate(range(min = 1, max = 10_000, message = "must be 1 to 10000"))]
     pub max_waiting_claims: usize,
     /// How long to wait for the next 16 KiB or the end of a batch, and for its sender to read results when their file is full,
@@ -252,7 +252,7 @@ impl Default for Settings {
             shutdown: ShutdownSettings::default(),
             ingest: IngestSettings {
                 max_queued_claims: 4_096,
-                max_group_claims: 256,
+                max_group_claims: 500,
                 max_wait_ms: 100,
                 max_attempts: 3,
                 answer_timeout_ms: 4_500,
@@ -267,7 +267,7 @@ impl Default for Settings {
                 max_body_bytes: 4 * 1024 * 1024 * 1024,
                 max_claims: 10_000_000,
                 max_claim_bytes: 1024 * 1024,
-                max_waiting_claims: 1_024,
+                max_waiting_claims: 2_048,
                 stall_timeout_ms: 30_000,
                 max_unread_bytes: 256 * 1024 * 1024,
             },

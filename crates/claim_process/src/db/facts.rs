@@ -1,6 +1,7 @@
 //! What the database holds that the claims of a group meet, read with one statement on PostgreSQL: one text for any group, so that it
 //! is prepared once. Each look-up is one step into an index, whatever the planner believes of the sizes of the tables: before it has
-//! statistics, PostgreSQL takes an owner for as rare as a digest, so the digests are looked up without an index by owner (`owner || ''`).
+//! statistics, PostgreSQL takes an owner for as rare as a digest, and an index that begins with the owner for as good as one by digest.
+//! `IS NOT DISTINCT FROM` keeps the owner out of the choice.
 
 use super::duplicates::{self, ContentDigest};
 use super::idempotency::{self, Holder};
@@ -76,6 +77,9 @@ fn read_one_by_one(connection: &mut Connection, wanted: &Wanted<'_>) -> Result<F
     })
 }
 
+// `IS NOT DISTINCT FROM` is an equality that enters no index: most claims may be of one owner, and a planner without statistics
+// takes an index that begins with the owner.
+
 /// The kinds of rows, in the first column.
 const NOW: i64 = 0;
 const KEY: i64 = 1;
@@ -106,7 +110,7 @@ impl QueryFragment<Pg> for Statement<'_> {
         out.push_bind_param::<Array<Binary>, _>(&self.digests)?;
         out.push_sql(
             ") WITH ORDINALITY AS wanted (digest, number) CROSS JOIN LATERAL \
-             (SELECT claim_id FROM claims WHERE content_digest = wanted.digest AND owner || '' = ",
+             (SELECT claim_id FROM claims WHERE content_digest = wanted.digest AND owner IS NOT DISTINCT FROM ",
         );
         out.push_bind_param::<Text, _>(owner::LOCAL)?;
         out.push_sql(
