@@ -155,6 +155,7 @@ impl Sampler<'_> {
         self.database.run(&format!(
             "CREATE TABLE sample.{ROOT} AS SELECT (row_number() OVER ())::int AS sampled, t.* FROM {ROOT} t"
         ));
+        let new_keys = self.new_keys(&keys, claims);
         let mut parts = vec![self.insert(ROOT, &keys.iter().map(|key| (*key, *key)).collect::<Vec<_>>(), claims)];
         let others: Vec<&str> = tables(self.columns).into_iter().filter(|table| *table != ROOT).collect();
         for table in &others {
@@ -180,7 +181,7 @@ impl Sampler<'_> {
         self.database.run(&format!("TRUNCATE {} CASCADE", sampled.join(", ")));
         self.database.run("DROP FUNCTION IF EXISTS keep CASCADE");
         self.database.run("VACUUM ANALYZE");
-        format!("WITH g AS MATERIALIZED ({})\n{}\nSELECT 1;\n", self.new_keys(&keys, claims), parts.join("\n"))
+        format!("WITH g AS MATERIALIZED ({new_keys})\n{}\nSELECT 1;\n", parts.join("\n"))
     }
 
     fn of<'a>(&'a self, table: &'a str) -> impl Iterator<Item = &'a Column> {
