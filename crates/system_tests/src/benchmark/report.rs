@@ -46,7 +46,8 @@ const SPEED: [Column; 5] = [
     column("p99 ms", "p99_ms", 2),
     column("p99.9 ms", "p999_ms", 2),
 ];
-const CPU: [Column; 7] = [
+const CPU: [Column; 8] = [
+    column("SQLite", "cpu_us/sqlite", 1),
     column("claim_process", "cpu_us/claim_process", 1),
     column("payments", "cpu_us/payments", 1),
     column("gateway", "cpu_us/simulated_gateway", 1),
@@ -61,6 +62,22 @@ const WORK: [Column; 5] = [
     column("statements", "statements", 2),
     column("log lines, claim_process", "log_lines/claim_process", 2),
     column("log lines, payments", "log_lines/payments", 2),
+];
+const CORES: [Column; 7] = [
+    column("claim_process", "cpu_share/claim_process", 3),
+    column("payments", "cpu_share/payments", 3),
+    column("gateway", "cpu_share/simulated_gateway", 3),
+    column("PostgreSQL", "cpu_share/postgres", 3),
+    column("Kafka", "cpu_share/kafka", 3),
+    column("embedded broker", "cpu_share/local_broker", 3),
+    column("load generator", "cpu_share/load", 3),
+];
+const OVERLOAD: [Column; 5] = [
+    column("share of 503", "refused_share", 3),
+    column("share of failures", "failed_share", 3),
+    column("p50 ms of refusals", "refused_p50_ms", 2),
+    column("p99 ms of refusals", "refused_p99_ms", 2),
+    column("recovery s", "recovery_s", 3),
 ];
 const MEMORY: [Column; 6] = [
     column("claim_process", "memory_mib/claim_process", 0),
@@ -77,10 +94,12 @@ pub fn markdown(origin: &Origin, results: &Results) -> String {
     for (name, value) in origin_lines(origin) {
         let _ = writeln!(text, "- {name}: {value}");
     }
-    let sections: [(&str, &str, &[Column]); 4] = [
+    let sections: [(&str, &str, &[Column]); 6] = [
         ("Speed", "Medians of all rounds, with the lowest and highest.", &SPEED),
         ("CPU", "CPU microseconds a claim, by process.", &CPU),
         ("Work", "For each claim.", &WORK),
+        ("Overload", "Of the answers to claims that came too fast.", &OVERLOAD),
+        ("Cores", "The cores that each process kept busy; one core is 1.", &CORES),
         (
             "Memory",
             "MiB: the highest resident set of one instance; of PostgreSQL, that of all its processes at the end.",
@@ -193,7 +212,7 @@ mod tests {
         let text = markdown(&origin(), &results());
         assert!(text.contains("| single | 100 (90–120) | 0.500 |  |  |  |\n"), "{text}");
         assert!(text.contains("| limit | 7 |  |  |  |  |\n"), "{text}");
-        assert!(text.contains("| single |  | 10.0 |"), "{text}");
+        assert!(text.contains("| single |  |  | 10.0 |"), "{text}");
         assert!(!text.contains("## Memory"), "{text}");
         assert!(text.contains("- settings beside addresses, databases and the gateway's URL: `A__B=c`\n"), "{text}");
         assert_eq!(text.matches("| limit |").count(), 1, "{text}");

@@ -6,7 +6,7 @@ use super::own_tables::{OwnTables, State};
 use super::postgres::Owned;
 use super::statistics::{Figures, Results};
 use super::system::{On, Servers, System};
-use super::{settling, submitting};
+use super::{lone, overload, reading, settling, sqlite_limit, submitting};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -25,6 +25,14 @@ pub enum Part {
     Payments,
     /// From the submission of a batch to the last outcome, with 1 and 3 payments
     EndToEnd,
+    /// One claim on an idle system, and the cost of waiting
+    Lone,
+    /// Single claims, batches, end to end and a lone claim on SQLite and the embedded broker, and the limit of SQLite
+    Embedded,
+    /// Reads with 10^3, 10^5 and 10^6 claims
+    Reading,
+    /// More load than the system can take
+    Overload,
 }
 
 /// What to run.
@@ -48,6 +56,8 @@ pub struct Plan {
     pub paid_claims: u64,
     /// The numbers of payments.
     pub payments: Vec<usize>,
+    /// The numbers of claims that are read.
+    pub sizes: Vec<u64>,
     /// Settings beside the defaults, as environment variables.
     pub settings: Vec<(String, String)>,
 }
@@ -61,8 +71,8 @@ pub struct Benchmark {
     pub servers: Servers,
     /// The figures so far.
     pub results: Results,
-    /// The limit of this round for each group size, in claims a second.
-    limits: BTreeMap<u32, f64>,
+    /// The limit of this round on PostgreSQL or SQLite for each group size, in claims a second.
+    limits: BTreeMap<(On, u32), f64>,
     next_claim: u64,
     began: Instant,
 }
@@ -89,6 +99,10 @@ impl Benchmark {
                     Part::Bulk => submitting::batches(self, On::Servers).await,
                     Part::Payments => settling::payments_stage(self).await,
                     Part::EndToEnd => settling::end_to_end(self, On::Servers).await,
+                    Part::Lone => lone::measure(self, On::Servers).await,
+                    Part::Embedded => self.embedded().await,
+                    Part::Reading => reading::measure(self).await,
+                    Part::Overload => overload::measure(self).await,
                 }
             }
         }
@@ -107,10 +121,15 @@ impl Benchmark {
     }
 
     /// Adds the figures of a case, with its share of the limit for groups of this size in the same round.
-    pub fn add(&mut self, case: &str, mut figures: Figures, group: u32) {
-        if let (Some(rate), Some(limit)) = (figures.get("rate"), self.limits.get(&group)) {
+    pub fn add_share(&mut self, case: &str, mut figures: Figures, on: On, group: u32) {
+        if let (Some(rate), Some(limit)) = (figures.get("rate"), self.limits.get(&(on, group))) {
             figures.insert("share".to_owned(), rate / limit);
         }
+        self.add(&format!("{}{case}", on.prefix()), figures);
+    }
+
+    /// Adds the figures of a case that stores no claims, or not as many as it can.
+    pub fn add(&mut self, case: &str, figures: Figures) {
         let shown = ["rate", "share", "p50_ms", "p99_ms"]
             .into_iter()
             .chain(figures.keys().map(String::as_str).filter(|name| name.starts_with("cpu_us/")));
@@ -130,8 +149,8 @@ impl Benchmark {
             let database = self.servers.postgres.create("limit", None);
             database.run(limit::TABLES);
             let figures = self.pgbench(&database, &limit::statement(group), group);
-            self.limits.insert(group, figures["rate"]);
-            self.add(&format!("limit, n = {group}"), figures, group);
+            self.limits.insert((On::Servers, group), figures["rate"]);
+            self.add_share(&format!("limit, n = {group}"), figures, On::Servers, group);
         }
     }
 
@@ -141,8 +160,21 @@ impl Benchmark {
         for group in self.plan.groups.clone() {
             let database = self.servers.postgres.create("own", Some(&own.template));
             let figures = self.pgbench(&database, &own.statement(group), group);
-            self.add(&format!("own tables, n = {group}"), figures, group);
+            self.add_share(&format!("own tables, n = {group}"), figures, On::Servers, group);
         }
+    }
+
+    /// Measures the embedded default, and SQLite itself.
+    async fn embedded(&mut self) {
+        for group in [settling::GROUP, submitting::BATCH_GROUP] {
+            let figures = sqlite_limit::measure(group, self.plan.lasts);
+            self.limits.insert((On::Embedded, group), figures["rate"]);
+            self.add_share(&format!("limit, n = {group}"), figures, On::Embedded, group);
+        }
+        submitting::singles(self, On::Embedded).await;
+        submitting::batches(self, On::Embedded).await;
+        settling::end_to_end(self, On::Embedded).await;
+        lone::measure(self, On::Embedded).await;
     }
 
     /// Runs a statement that stores a group of claims.

@@ -12,7 +12,7 @@ const LIMIT: Duration = Duration::from_secs(900);
 /// The claims that are paid before the measurement.
 const WARM_UP_CLAIMS: u64 = 1_000;
 /// The share of the limit is taken of this group size.
-const GROUP: u32 = 64;
+pub const GROUP: u32 = 64;
 const PUBLISHED: &str = "events_delivered_total";
 const APPLIED: &str = "outcomes_applied_total";
 
@@ -33,7 +33,7 @@ pub async fn payments_stage(benchmark: &mut Benchmark) {
     let meter = Meter::start(&system).await;
     published(claims as f64).await;
     let figures = meter.stop(&system, claims - before as u64).await;
-    benchmark.add("payments alone", figures, GROUP);
+    benchmark.add_share("payments alone", figures, On::Servers, GROUP);
     system.stop();
 }
 
@@ -48,7 +48,7 @@ pub async fn end_to_end(benchmark: &mut Benchmark, on: On) {
         pay(&system, first + WARM_UP_CLAIMS, claims).await;
         let figures = meter.stop(&system, claims).await;
         assert_eq!(system.settled().await, WARM_UP_CLAIMS + claims, "every claim is settled");
-        benchmark.add(&format!("{}end to end, {payments} payments", on.prefix()), figures, GROUP);
+        benchmark.add_share(&format!("end to end, {payments} payments"), figures, on, GROUP);
         system.stop();
     }
 }

@@ -16,9 +16,10 @@ const PREPARED: u64 = 4_096;
 const WARM_UP: Duration = Duration::from_secs(2);
 /// The claims of the batch before the measurement.
 const WARM_UP_CLAIMS: u64 = 5_000;
-/// The share of the limit is taken of this group size.
+/// The share of the limit of single claims is taken of this group size.
 const SINGLE_GROUP: u32 = 64;
-const BATCH_GROUP: u32 = 256;
+/// The share of the limit of a batch is taken of this group size.
+pub const BATCH_GROUP: u32 = 256;
 
 /// Requests that submit one claim each.
 pub fn requests(address: SocketAddr) -> WriteRequest {
@@ -76,7 +77,7 @@ pub async fn singles(benchmark: &mut Benchmark, on: On) {
         );
         figures.insert("refused_share".to_owned(), (answers.all() - accepted) as f64 / answers.all() as f64);
         figures.extend(answers.latencies.figures());
-        benchmark.add(&format!("{}single, {connections} connections", on.prefix()), figures, SINGLE_GROUP);
+        benchmark.add_share(&format!("single, {connections} connections"), figures, on, SINGLE_GROUP);
     }
     system.stop();
 }
@@ -150,7 +151,7 @@ pub async fn batches(benchmark: &mut Benchmark, on: On) {
         let meter = Meter::start(&system).await;
         submit_body(&system, format, &body, claims).await;
         let figures = meter.stop(&system, claims).await;
-        benchmark.add(&format!("{}bulk {}", on.prefix(), format.name()), figures, BATCH_GROUP);
+        benchmark.add_share(&format!("bulk {}", format.name()), figures, on, BATCH_GROUP);
         system.stop();
     }
 }

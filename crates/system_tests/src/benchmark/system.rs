@@ -27,7 +27,7 @@ pub struct Servers {
 }
 
 /// What the services run on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum On {
     /// PostgreSQL and Kafka.
     Servers,

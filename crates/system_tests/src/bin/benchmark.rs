@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 use system_tests::benchmark::limit;
+use system_tests::benchmark::plots;
 use system_tests::benchmark::postgres::Postgres;
 use system_tests::benchmark::reference::Reference;
 use system_tests::benchmark::report::{self, Origin};
@@ -63,6 +64,7 @@ impl Arguments {
             bulk_claims: self.claims.unwrap_or(one_of(100_000, 20_000)),
             paid_claims: self.paid_claims.unwrap_or(one_of(20_000, 3_000)),
             payments: if self.short { vec![1] } else { vec![1, 3] },
+            sizes: vec![1_000, 100_000, 1_000_000],
             settings: self.settings.clone(),
         }
     }
@@ -112,6 +114,7 @@ async fn run(arguments: &Arguments) -> ExitCode {
     std::fs::create_dir_all(&arguments.out).expect("the directory of the report can be made");
     write(&arguments.out.join("benchmark.md"), &text);
     write(&arguments.out.join("benchmark.json"), &pretty(&json));
+    plots::write(results, &arguments.out).expect("the plots can be written");
     print(&text);
     if !arguments.short || !arguments.only.is_empty() { ExitCode::SUCCESS } else { compare(arguments, results) }
 }
