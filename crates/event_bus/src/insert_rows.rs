@@ -2,7 +2,6 @@
 //! service can make it a part of a statement of its own.
 
 use crate::OutgoingMessage;
-use crate::outbox::stored_headers;
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
@@ -32,7 +31,7 @@ impl<'a> InsertRows<'a> {
             event_ids: all().map(|message| message.event_id.as_str()).collect(),
             topics: all().map(|message| message.topic.as_str()).collect(),
             keys: all().map(|message| message.key.as_str()).collect(),
-            headers: messages.clone().map(|(message, pointer)| (!pointer).then(|| stored_headers(message))).collect(),
+            headers: messages.clone().map(|(message, pointer)| (!pointer).then(|| message.headers_as_json())).collect(),
             bodies: messages.clone().map(|(message, pointer)| (!pointer).then_some(message.body.as_str())).collect(),
             created_at_us,
             send_after_us,

@@ -35,9 +35,9 @@ pub use dead_letters::{
 };
 pub use insert_rows::InsertRows;
 pub use message::{IncomingMessage, OutgoingMessage};
-pub use outbox::{OutboxRow, pending as pending_in_outbox};
+pub use outbox::{EventPointer, OutboxRow, pending as pending_in_outbox};
 pub use publications::Publications;
-pub use rebuild::{EventPointer, Rebuild};
+pub use rebuild::Rebuild;
 pub use redrive::{DeadLetterAction, Disposition, discard as discard_dead_letter, redrive as redrive_dead_letter};
 pub use relay::{BeforePublish, Relay};
 pub use security::{Protocol, SaslMechanism, SecuritySettings};

@@ -18,6 +18,13 @@ pub struct OutgoingMessage {
     pub body: String,
 }
 
+impl OutgoingMessage {
+    /// The headers as the outbox stores them: a JSON array of pairs of name and value.
+    pub(crate) fn headers_as_json(&self) -> String {
+        serde_json::to_string(&self.headers).expect("pairs of text always serialize")
+    }
+}
+
 /// A consumed message, unchanged and owned, with everything that a dead letter stores.
 #[derive(Clone, PartialEq, Eq)]
 pub struct IncomingMessage {

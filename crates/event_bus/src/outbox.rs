@@ -6,7 +6,6 @@
 
 use crate::OutgoingMessage;
 use crate::insert_rows::InsertRows;
-use crate::rebuild::EventPointer;
 use crate::schema::outbox;
 use diesel::prelude::*;
 use dual_db::{Connection, DueTimes, Result, load_skipping_locked, on_each_backend};
@@ -49,8 +48,19 @@ impl OutboxRow {
     /// The row with this id, and its message.
     pub(crate) fn new(id: i64, message: &OutgoingMessage) -> Self {
         let OutgoingMessage { event_id, topic, key, body, .. } = message.clone();
-        Self { id, event_id, topic, message_key: key, headers: stored_headers(message), body }
+        Self { id, event_id, topic, message_key: key, headers: message.headers_as_json(), body }
     }
+}
+
+/// An event that is in the outbox without its message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventPointer {
+    /// The event's derived id.
+    pub event_id: String,
+    /// The topic.
+    pub topic: String,
+    /// The message key.
+    pub key: String,
 }
 
 /// A row as it is stored: with a message, or a pointer.
@@ -80,7 +90,7 @@ impl StoredRow {
             && self.message_key == message.key
             && (self.is_pointer()
                 || (self.body.as_ref() == Some(&message.body)
-                    && self.headers.as_ref() == Some(&stored_headers(message))))
+                    && self.headers.as_ref() == Some(&message.headers_as_json())))
     }
 
     /// The row with the message that is stored in it.
@@ -114,7 +124,7 @@ pub(crate) fn insert(
                     event_id: &message.event_id,
                     topic: &message.topic,
                     message_key: &message.key,
-                    headers: (!is_pointer).then(|| stored_headers(message)),
+                    headers: (!is_pointer).then(|| message.headers_as_json()),
                     body: (!is_pointer).then_some(message.body.as_str()),
                     created_at_us,
                     send_after_us,
@@ -127,10 +137,6 @@ pub(crate) fn insert(
     // Ids are given in the order of insertion.
     ids.sort_unstable();
     Ok(ids)
-}
-
-pub(crate) fn stored_headers(message: &OutgoingMessage) -> String {
-    serde_json::to_string(&message.headers).expect("pairs of text always serialize")
 }
 
 /// The `messages` of which no identical one is in the outbox. A message that differs from the row of the same event, such as

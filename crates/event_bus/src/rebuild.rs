@@ -4,19 +4,8 @@
 //! the service's own tables hold already.
 
 use crate::OutgoingMessage;
-use crate::outbox::{OutboxRow, StoredRow};
+use crate::outbox::{EventPointer, OutboxRow, StoredRow};
 use dual_db::{Connection, Result};
-
-/// An event that is in the outbox without its message.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EventPointer {
-    /// The event's derived id.
-    pub event_id: String,
-    /// The topic.
-    pub topic: String,
-    /// The message key.
-    pub key: String,
-}
 
 /// Builds the messages of events again from what the service stores.
 pub trait Rebuild: Send + Sync {

@@ -39,7 +39,7 @@ fn unify(text: &str) -> String {
         let seen = text.chars().filter(|character| !is_invisible(*character));
         return unify_blanks(seen.map(|character| character.to_ascii_lowercase()));
     }
-    // Decomposed, so that characters are looked up without their accents; composed again at the end.
+    // Decomposed, so that an accent does not hide what a character looks like; composed again at the end.
     let folded = text.nfkd().filter(|character| !is_invisible(*character)).flat_map(fold);
     unify_blanks(folded.nfkc())
 }
