@@ -125,7 +125,7 @@ impl Application {
         let limits = Limits::new(&settings);
         let kafka = Arc::clone(&relay);
         let tally = Tally::default();
-        let periodic = vec![
+        let mut periodic = vec![
             watchdog::start(database.clone(), Arc::clone(&relay), settings.watchdog.clone()),
             health.watch_database(&database, every),
             health.watch("kafka", every, move || kafka.check(&[CLAIM_TOPIC, PAYMENT_TOPIC], every)),
@@ -135,6 +135,7 @@ impl Application {
             clock.keep(database.clone()),
             key_purge::start(database.clone(), settings.idempotency.clone(), clock),
         ];
+        periodic.extend(dual_db::keep_statistics(&database));
 
         let api = Api::new(ingest, tally.clone(), rules, settings, database, Arc::clone(&relay));
         let port = bound.port();

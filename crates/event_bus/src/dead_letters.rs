@@ -130,7 +130,7 @@ pub(crate) fn insert_unpublished(
                 diesel::update(dead_letters::table.find(id))
                     .set((
                         dead_letters::message_key.eq(Some(row.message_key.as_bytes())),
-                        dead_letters::headers.eq(&row.headers),
+                        dead_letters::headers.eq(row.headers.stored()),
                         dead_letters::body.eq(row.body.as_bytes()),
                         dead_letters::reason.eq(reason),
                     ))
@@ -145,7 +145,7 @@ pub(crate) fn insert_unpublished(
         message_offset: row.id,
         message_time_ms: created_at_us / 1_000,
         message_key: Some(row.message_key.as_bytes()),
-        headers: row.headers.clone(),
+        headers: row.headers.stored().into_owned(),
         body: row.body.as_bytes(),
         reason,
         received_at_us: now_us,

@@ -35,7 +35,7 @@ pub use dead_letters::{
 };
 pub use insert_rows::InsertRows;
 pub use message::{IncomingMessage, OutgoingMessage};
-pub use outbox::{EventPointer, OutboxRow, pending as pending_in_outbox};
+pub use outbox::{EventPointer, OutboxRow, RowHeaders, pending as pending_in_outbox};
 pub use publications::Publications;
 pub use rebuild::Rebuild;
 pub use redrive::{DeadLetterAction, Disposition, discard as discard_dead_letter, redrive as redrive_dead_letter};

@@ -21,8 +21,12 @@ pub struct OutgoingMessage {
 impl OutgoingMessage {
     /// The headers as the outbox stores them: a JSON array of pairs of name and value.
     pub(crate) fn headers_as_json(&self) -> String {
-        serde_json::to_string(&self.headers).expect("pairs of text always serialize")
+        headers_as_json(&self.headers)
     }
+}
+
+pub(crate) fn headers_as_json(pairs: &[(String, String)]) -> String {
+    serde_json::to_string(pairs).expect("pairs of text always serialize")
 }
 
 /// A consumed message, unchanged and owned, with everything that a dead letter stores.

@@ -5,10 +5,12 @@
 //! Order between rows does not matter: every event carries its version.
 
 use crate::OutgoingMessage;
+use crate::message::headers_as_json;
 use crate::insert_rows::InsertRows;
 use crate::schema::outbox;
 use diesel::prelude::*;
 use dual_db::{Connection, DueTimes, Result, load_skipping_locked, on_each_backend};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -38,17 +40,44 @@ pub struct OutboxRow {
     pub topic: String,
     /// The message key, which decides the partition.
     pub message_key: String,
-    /// The headers as a JSON array of pairs of name and value.
-    pub headers: String,
+    /// The headers.
+    pub headers: RowHeaders,
     /// The body.
     pub body: String,
 }
 
+/// The headers of a row: those of its message, or the text in which they are stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RowHeaders {
+    /// Names and values.
+    Pairs(Vec<(String, String)>),
+    /// A JSON array of pairs of name and value.
+    Stored(String),
+}
+
+impl RowHeaders {
+    /// Names and values; `None` if they cannot be read.
+    pub(crate) fn pairs(&self) -> Option<Cow<'_, [(String, String)]>> {
+        match self {
+            RowHeaders::Pairs(pairs) => Some(Cow::Borrowed(pairs)),
+            RowHeaders::Stored(text) => serde_json::from_str(text).ok().map(Cow::Owned),
+        }
+    }
+
+    /// The text in which they are stored.
+    pub(crate) fn stored(&self) -> Cow<'_, str> {
+        match self {
+            RowHeaders::Pairs(pairs) => Cow::Owned(headers_as_json(pairs)),
+            RowHeaders::Stored(text) => Cow::Borrowed(text),
+        }
+    }
+}
+
 impl OutboxRow {
     /// The row with this id, and its message.
-    pub(crate) fn new(id: i64, message: &OutgoingMessage) -> Self {
-        let OutgoingMessage { event_id, topic, key, body, .. } = message.clone();
-        Self { id, event_id, topic, message_key: key, headers: message.headers_as_json(), body }
+    pub(crate) fn new(id: i64, message: OutgoingMessage) -> Self {
+        let OutgoingMessage { event_id, topic, key, headers, body } = message;
+        Self { id, event_id, topic, message_key: key, headers: RowHeaders::Pairs(headers), body }
     }
 }
 
@@ -96,7 +125,7 @@ impl StoredRow {
     /// The row with the message that is stored in it.
     pub fn into_row(self) -> OutboxRow {
         let Self { id, event_id, topic, message_key, headers, body } = self;
-        let (headers, body) = (headers.unwrap_or_default(), body.unwrap_or_default());
+        let (headers, body) = (RowHeaders::Stored(headers.unwrap_or_default()), body.unwrap_or_default());
         OutboxRow { id, event_id, topic, message_key, headers, body }
     }
 }

@@ -327,9 +327,9 @@ impl Clients {
     /// Queues a row in librdkafka; if it cannot be queued, the error is what is to be reported of it.
     fn queue(&self, client: &BaseProducer<Deliveries>, row: &OutboxRow) -> Result<(), Option<Report>> {
         let give_up = |why: String| Err(Some(Report::Unpublishable(row.id, why)));
-        let pairs = match serde_json::from_str::<Vec<(String, String)>>(&row.headers) {
+        let pairs = match row.headers.pairs() {
             // librdkafka takes a header's name as a C string, which cannot hold a NUL.
-            Ok(pairs) if !pairs.iter().any(|(name, _)| name.contains('\0')) => pairs,
+            Some(pairs) if !pairs.iter().any(|(name, _)| name.contains('\0')) => pairs,
             _ => return give_up("its headers in the outbox cannot be read".to_owned()),
         };
         let headers = pairs.iter().fold(OwnedHeaders::new_with_capacity(pairs.len()), |headers, (name, value)| {

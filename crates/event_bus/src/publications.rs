@@ -68,6 +68,6 @@ impl Publications {
             return Ok(Vec::new());
         }
         let ids = outbox::insert(connection, &self.messages, self.now_us, grace_us)?;
-        Ok(ids.into_iter().zip(&self.messages).map(|(id, (message, _))| OutboxRow::new(id, message)).collect())
+        Ok(ids.into_iter().zip(self.messages).map(|(id, (message, _))| OutboxRow::new(id, message)).collect())
     }
 }

@@ -34,7 +34,7 @@ pub(crate) fn complete(
     let mut messages = messages.into_iter();
     for pointer in pointers {
         match messages.next().flatten() {
-            Some(message) => complete.push(OutboxRow::new(pointer.id, &message)),
+            Some(message) => complete.push(OutboxRow::new(pointer.id, message)),
             None => without_message.push(pointer.id),
         }
     }

@@ -175,9 +175,7 @@ impl Relay {
         work: impl FnOnce(&mut Connection) -> dual_db::Result<(T, Vec<OutgoingMessage>, Vec<i64>)>,
     ) -> dual_db::Result<T> {
         let (value, messages, ids) = self.database.write_statement(work)?;
-        let rows: Vec<OutboxRow> =
-            ids.into_iter().zip(&messages).map(|(id, message)| OutboxRow::new(id, message)).collect();
-        self.publish(rows);
+        self.publish(ids.into_iter().zip(messages).map(|(id, message)| OutboxRow::new(id, message)).collect());
         Ok(value)
     }
 

@@ -171,7 +171,7 @@ impl Application {
         let webhook_http = HttpSettings { max_body_bytes: settings.gateway.max_webhook_bytes, ..settings.http.clone() };
         let webhooks = http::Webhooks { gateway: Arc::clone(&gateway), http: webhook_http };
         let http_settings = settings.http.clone();
-        let periodic = vec![
+        let mut periodic = vec![
             worker::start_resuming(executor.clone(), dispatcher.clone(), &settings.saga, resumer_worker),
             worker::start_counting_stuck(database.clone(), every),
             executor.keep_logging(),
@@ -181,6 +181,7 @@ impl Application {
             health.watch("reannounced", every, move || check_marker(&marked)),
             health.watch("gateway", every, move || checking.block_on(gateway.check())),
         ];
+        periodic.extend(dual_db::keep_statistics(&database));
 
         let database = settings.query.gate(database);
         let operators = Operators::new(&settings.http, &settings.proxies);

@@ -26,7 +26,7 @@ pub struct Application {
     port: u16,
     server: Server,
     health: Health,
-    database_health: Periodic,
+    periodic: Vec<Periodic>,
     webhooks: Option<JoinHandle<()>>,
 }
 
@@ -41,7 +41,8 @@ impl Application {
         let bound = http_server::bind(&settings.http)?;
         let database = open_book(&settings.database)?;
         let health = Health::default();
-        let database_health = health.watch_database(&database, HEALTH_INTERVAL);
+        let mut periodic = vec![health.watch_database(&database, HEALTH_INTERVAL)];
+        periodic.extend(dual_db::keep_statistics(&database));
         let webhooks = webhooks::start(database.clone(), &settings.webhook)?;
         let rules = settings.rules();
         let look_up_counts = web::Data::new(LookUpCounts::new());
@@ -59,7 +60,7 @@ impl Application {
                 .app_data(payer_key.clone())
                 .configure(http::routes);
         })?;
-        Ok(Self { port, server, health, database_health, webhooks })
+        Ok(Self { port, server, health, periodic, webhooks })
     }
 
     /// The port it listens on.
@@ -72,7 +73,7 @@ impl Application {
     /// # Errors
     /// When the server broke.
     pub async fn run_until(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self { server, health, database_health, webhooks, .. } = self;
+        let Self { server, health, periodic, webhooks, .. } = self;
         http_server::run_until(server, &health, stop, move || {
             drop(database_health);
             if let Some(webhooks) = webhooks {

@@ -7,6 +7,7 @@ mod due_times;
 mod outage;
 mod pooler;
 mod silence;
+mod statistics;
 mod text_columns;
 mod transactions;
 mod unusable;

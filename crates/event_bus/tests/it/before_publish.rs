@@ -2,7 +2,7 @@
 
 use crate::bus::{Broker, bodies, outgoing, publish, text};
 use dual_db::{Database, Error};
-use event_bus::{BeforePublish, MIGRATIONS, OutboxRow, OutgoingMessage, Relay, pending_in_outbox};
+use event_bus::{BeforePublish, MIGRATIONS, OutboxRow, OutgoingMessage, Relay, RowHeaders, pending_in_outbox};
 use rdkafka::Message;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -64,7 +64,7 @@ on_both_databases! {
         let OutboxRow { event_id, topic, message_key, headers, .. } = hook.seen.lock().unwrap()[1][0].clone();
         let OutgoingMessage { event_id: id, topic: to, key, headers: pairs, .. } = message("later");
         assert_eq!((event_id, topic, message_key), (id, to, key));
-        assert_eq!(serde_json::from_str::<Vec<(String, String)>>(&headers).unwrap(), pairs);
+        assert_eq!(headers, RowHeaders::Pairs(pairs));
         relay.stop();
     }
 

@@ -4,7 +4,6 @@
 use super::schema::sagas;
 use super::statement::{self, insert_statement, write_rows};
 use crate::domain::saga::{Disbursement, PaymentState, Saga, State, Trust};
-use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 use dual_db::{Connection, Error, Result, load_for_update, load_skipping_locked, on_each_backend};
@@ -141,7 +140,6 @@ pub fn find(connection: &mut Connection, claim_id: &str) -> Result<Option<Stored
 
 /// Sagas of claims, held until the transaction ends.
 pub fn find_for_update(connection: &mut Connection, claim_ids: &[&str]) -> Result<Vec<StoredSaga>> {
-    look_up_by_index(connection)?;
     let rows: Vec<Row> = load_for_update!(
         connection,
         sagas::table.filter(sagas::claim_id.eq_any(claim_ids)).order(sagas::id).select(Row::as_select())
@@ -174,7 +172,6 @@ pub fn take_due(connection: &mut Connection, now_us: i64, limit: i64) -> Result<
             .select(Row::as_select())
     )?;
     rows.extend(tried_least);
-    look_up_by_index(connection)?;
     let mut unreadable = Vec::new();
     let readable = rows.into_iter().filter_map(|row| {
         let claim_id = row.claim_id.clone();
@@ -286,15 +283,6 @@ pub fn write_all(connection: &mut Connection, writes: &[SagaWrite]) -> Result<()
 
 fn all_written(written: usize, writes: usize) -> Result<()> {
     if written == writes { Ok(()) } else { Err(Error::Conflict) }
-}
-
-/// Has PostgreSQL find sagas by their keys until the transaction ends. It plans a prepared statement once, by the size of the
-/// table at that time: a plan for a new table would read a large one as a whole for each batch.
-fn look_up_by_index(connection: &mut Connection) -> Result<()> {
-    if let Connection::Postgres(c) = connection {
-        c.batch_execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_indexscan = off")?;
-    }
-    Ok(())
 }
 
 /// When the newest saga began, in microseconds since 1970.
