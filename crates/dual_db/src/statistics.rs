@@ -28,7 +28,10 @@ pub fn keep_statistics(database: &Database) -> Option<Periodic> {
     database.is_postgres().then(|| {
         Periodic::spawn("statistics", INTERVAL, move || {
             if let Err(error) = analyze_grown(&database) {
-                tracing::debug!(error = &error as &dyn std::error::Error, "tables not analyzed, PostgreSQL does it later");
+                tracing::debug!(
+                    error = &error as &dyn std::error::Error,
+                    "tables not analyzed, PostgreSQL does it later"
+                );
             }
             Pace::Pause
         })

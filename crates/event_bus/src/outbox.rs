@@ -5,8 +5,8 @@
 //! Order between rows does not matter: every event carries its version.
 
 use crate::OutgoingMessage;
-use crate::message::headers_as_json;
 use crate::insert_rows::InsertRows;
+use crate::message::headers_as_json;
 use crate::schema::outbox;
 use diesel::prelude::*;
 use dual_db::{Connection, DueTimes, Result, load_skipping_locked, on_each_backend};

@@ -75,7 +75,7 @@ impl Application {
     pub async fn run_until(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let Self { server, health, periodic, webhooks, .. } = self;
         http_server::run_until(server, &health, stop, move || {
-            drop(database_health);
+            drop(periodic);
             if let Some(webhooks) = webhooks {
                 webhooks.abort();
             }

@@ -18,6 +18,7 @@ pub mod reading;
 pub mod reference;
 pub mod report;
 pub mod rounds;
+pub mod run;
 pub mod settling;
 pub mod sqlite_limit;
 pub mod statistics;
@@ -25,4 +26,4 @@ pub mod submitting;
 pub mod system;
 pub mod upload;
 
-pub use rounds::{Benchmark, Part, Plan};
+pub use run::{Benchmark, Part, Plan};

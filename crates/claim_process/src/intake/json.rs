@@ -144,14 +144,20 @@ fn read_lines(raw_claim: &mut RawClaim, text: &str, limits: ReadLimits) -> Resul
     let read = deserializer.deserialize_seq(Lines { raw_claim, limits }).and_then(|()| deserializer.end());
     read.map_err(|error| {
         syntax_or(text, || {
-            // Only a line that is a number is read as one, and it may be too large.
-            if error.is_data() || error.to_string().starts_with("number out of range") {
+            if error.is_data() || is_number(text, raw_claim.line_count()) {
                 let line = raw_claim.line_count() + 1;
                 return Malformed(format!("line {line} must be a JSON object with the fields of a claim line"));
             }
             unreadable(&error)
         })
     })
+}
+
+/// Whether an item of an array is a number. Only a line that is a number is read as one, and one that is too large is an error of
+/// its own.
+fn is_number(array: &str, index: usize) -> bool {
+    let items: Vec<&RawValue> = serde_json::from_str(array).unwrap_or_default();
+    items.get(index).is_some_and(|item| item.get().starts_with(|first: char| first == '-' || first.is_ascii_digit()))
 }
 
 /// Reads lines into a claim, as many as may be and one more.

@@ -2,7 +2,7 @@
 
 use super::claims;
 use super::meter::Meter;
-use super::rounds::Benchmark;
+use super::run::Benchmark;
 use super::statistics::{Figures, Latencies};
 use super::system::On;
 use serde_json::Value;

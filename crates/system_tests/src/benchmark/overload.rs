@@ -2,7 +2,7 @@
 
 use super::http_load::{Answers, Load, Pace};
 use super::meter::Meter;
-use super::rounds::Benchmark;
+use super::run::Benchmark;
 use super::statistics::Figures;
 use super::submitting::requests;
 use super::system::{On, System};

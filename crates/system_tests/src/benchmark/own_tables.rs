@@ -6,7 +6,7 @@
 
 use super::http_load::{Load, Pace};
 use super::postgres::Owned;
-use super::rounds::Benchmark;
+use super::run::Benchmark;
 use super::submitting::requests;
 use super::system::{On, System};
 use serde::Deserialize;

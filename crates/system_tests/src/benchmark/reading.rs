@@ -3,7 +3,7 @@
 use super::http_load::{Load, Pace};
 use super::meter::Meter;
 use super::own_tables::{OwnTables, State};
-use super::rounds::Benchmark;
+use super::run::Benchmark;
 use super::system::{On, System};
 use std::rc::Rc;
 use std::time::Duration;

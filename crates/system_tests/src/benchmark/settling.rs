@@ -2,7 +2,7 @@
 //! gateway approves each payment.
 
 use super::meter::Meter;
-use super::rounds::Benchmark;
+use super::run::Benchmark;
 use super::submitting::{Format, submit};
 use super::system::{On, System};
 use std::time::Duration;

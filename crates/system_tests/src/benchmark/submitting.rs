@@ -3,7 +3,7 @@
 use super::claims;
 use super::http_load::{Load, Pace, WriteRequest};
 use super::meter::Meter;
-use super::rounds::Benchmark;
+use super::run::Benchmark;
 use super::system::{On, System};
 use super::upload::{Summary, upload};
 use std::net::SocketAddr;
