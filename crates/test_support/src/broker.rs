@@ -34,7 +34,8 @@ impl TestBroker {
             all.add_partition_offset(topic, partition, Offset::Beginning).expect("an offset");
         }
         witness.assign(&all).expect("assigns");
-        let sender = client.set("linger.ms", "1").create().expect("a producer");
+        // `send` flushes, which waits for nothing: what it gets is sent together.
+        let sender = client.set("linger.ms", "1000").create().expect("a producer");
         Self { sender, witness, broker }
     }
 

@@ -42,6 +42,12 @@ impl Broker {
         );
     }
 
+    /// As [`Broker::send`], all to one partition and in one batch, so that a consumer gets them together.
+    pub fn send_together<'a>(&self, messages: impl IntoIterator<Item = (&'a str, String)>) {
+        let messages: Vec<_> = messages.into_iter().collect();
+        self.0.send(messages.iter().map(|(key, body)| BaseRecord::to(TOPIC).partition(0).key(*key).payload(body)));
+    }
+
     /// Produces one message to an explicit partition, with an optional key and an optional body.
     pub fn send_raw(&self, partition: i32, key: Option<&[u8]>, body: Option<&[u8]>) {
         let mut record = BaseRecord::to(TOPIC).partition(partition);
