@@ -114,7 +114,11 @@ async fn finish(stack: &Stack, load: Load) {
 
 async fn has(stack: &Stack, url: &str, expected: StatusCode) -> Result<(), String> {
     let found = stack.api.readiness(url).await;
-    if found == Some(expected) { Ok(()) } else { Err(format!("expected {expected} of {url}, found {found:?}")) }
+    if found == Some(expected) {
+        return Ok(());
+    }
+    let dependencies = stack.api.dependencies(url).await;
+    Err(format!("expected {expected} of {url}, found {found:?}: {dependencies:?}"))
 }
 
 fn stop_the_last(instances: &mut [Process]) {
