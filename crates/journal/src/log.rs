@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 /// How many batches may wait for the thread before [`Journal::append`] waits.
 const MOST_WAITING: usize = 64;
-/// How often room is looked for while there is none.
+/// How often the appender tries to reserve room while the disk has none.
 const LOOK_FOR_ROOM: Duration = Duration::from_millis(500);
 /// The letters and digits of a writer's name.
 const NAME: [char; 36] = [
