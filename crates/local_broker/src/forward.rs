@@ -9,7 +9,7 @@ use anyhow::Context;
 use std::collections::HashMap;
 use std::io::Write;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
@@ -114,8 +114,14 @@ fn forward(client: TcpStream, id: u64, shared: &Arc<Shared>) -> std::io::Result<
     client.set_nodelay(true)?;
     cluster.set_nodelay(true)?;
     let stored = Arc::clone(&shared.stored);
-    let connection =
-        Arc::new(Connection { client, cluster, sending: Mutex::default(), is_closed: AtomicBool::new(false), stored });
+    let connection = Arc::new(Connection {
+        client,
+        cluster,
+        requests: AtomicU64::new(0),
+        sending: Mutex::default(),
+        is_closed: AtomicBool::new(false),
+        stored,
+    });
     shared.connections().insert(id, Arc::clone(&connection));
     let towards_cluster = {
         let (connection, shared) = (Arc::clone(&connection), Arc::clone(shared));
@@ -145,6 +151,8 @@ fn forward(client: TcpStream, id: u64, shared: &Arc<Shared>) -> std::io::Result<
 struct Connection {
     client: TcpStream,
     cluster: TcpStream,
+    /// How many requests the client sent.
+    requests: AtomicU64,
     /// What was sent to the cluster. Held while a request is sent.
     sending: Mutex<Requests>,
     is_closed: AtomicBool,
@@ -167,6 +175,8 @@ impl Connection {
     fn forward_requests(&self) -> std::io::Result<()> {
         let mut frame = Vec::new();
         while frames::read_frame(&self.client, &mut frame)? {
+            let number = self.requests.fetch_add(1, Ordering::SeqCst) + 1;
+            self.stored.wake();
             let mut requests = self.sending();
             match frames::read_request(&mut frame) {
                 Request::Fetch { correlation_id, max_wait, empty_bytes } => {
@@ -177,6 +187,7 @@ impl Connection {
                         deadline,
                         empty_bytes,
                         stored,
+                        number,
                     });
                 }
                 Request::Produce(correlation_id) => requests.sent_produce(correlation_id),
@@ -200,7 +211,7 @@ impl Connection {
             let answered = self.sending().answers_fetch(correlation_id);
             if let Some(mut fetch) = answered
                 && frame.len() <= fetch.empty_bytes
-                && fetch.wait(&self.stored)
+                && fetch.wait(&self.stored, &self.requests)
                 && !self.is_closed.load(Ordering::SeqCst)
             {
                 let mut requests = self.sending();

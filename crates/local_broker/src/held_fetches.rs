@@ -2,6 +2,7 @@
 //! such a fetch only after its whole wait: either a message waits for that, or an idle client fetches all the time.
 
 use std::collections::{HashSet, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -23,15 +24,21 @@ impl Stored {
         self.changed.notify_all();
     }
 
+    /// Wakes those who wait, so that they look whether a request followed theirs.
+    pub(crate) fn wake(&self) {
+        drop(self.times());
+        self.changed.notify_all();
+    }
+
     /// How often messages were stored.
     pub(crate) fn count(&self) -> u64 {
         *self.times()
     }
 
-    /// Waits until messages were stored again, at most until `deadline`. `false` if none were.
-    fn wait(&self, count: u64, deadline: Instant) -> bool {
+    /// Waits until messages were stored again or `is_over`, at most until `deadline`. `false` if none were stored.
+    fn wait(&self, count: u64, deadline: Instant, is_over: impl Fn() -> bool) -> bool {
         let within = deadline.saturating_duration_since(Instant::now());
-        let waited = self.changed.wait_timeout_while(self.times(), within, |times| *times == count);
+        let waited = self.changed.wait_timeout_while(self.times(), within, |times| *times == count && !is_over());
         *waited.unwrap_or_else(PoisonError::into_inner).0 != count
     }
 }
@@ -46,6 +53,8 @@ pub(crate) struct Fetch {
     pub(crate) empty_bytes: usize,
     /// How often messages were stored before it was sent.
     pub(crate) stored: u64,
+    /// Its number among the requests of its connection.
+    pub(crate) number: u64,
 }
 
 /// The requests of a connection whose responses matter.
@@ -82,11 +91,15 @@ impl Requests {
 }
 
 impl Fetch {
-    /// Waits until messages may have been stored since it was sent; `false` if its time is over first.
-    pub(crate) fn wait(&mut self, stored: &Stored) -> bool {
-        let changed = stored.wait(self.stored, self.deadline);
+    /// Waits until messages may have been stored since it was sent; `false` if its time is over first, or if another request
+    /// followed it. `requests` counts those of its connection. Responses keep the order of their requests, so a consumer that
+    /// looks up an offset behind a held fetch would otherwise wait as long as the fetch.
+    pub(crate) fn wait(&mut self, stored: &Stored, requests: &AtomicU64) -> bool {
+        let is_followed = || requests.load(Ordering::SeqCst) != self.number;
+        let changed = stored.wait(self.stored, self.deadline, is_followed);
+        let is_followed = is_followed();
         self.stored = stored.count();
-        changed && Instant::now() < self.deadline
+        changed && !is_followed && Instant::now() < self.deadline
     }
 }
 
@@ -100,7 +113,14 @@ mod tests {
         let stored = Stored::default();
         let mut requests = Requests::default();
         let deadline = Instant::now() + Duration::from_secs(3_600);
-        let sent = Fetch { correlation_id: 7, request: Vec::new(), deadline, empty_bytes: 100, stored: stored.count() };
+        let sent = Fetch {
+            correlation_id: 7,
+            request: Vec::new(),
+            deadline,
+            empty_bytes: 100,
+            stored: stored.count(),
+            number: 1,
+        };
         requests.sent_fetch(sent);
         requests.sent_produce(8);
         assert!(requests.answers_fetch(8).is_none());
@@ -108,8 +128,12 @@ mod tests {
         stored.note();
         let mut fetch = requests.answers_fetch(7).expect("it is known");
         assert!(requests.answers_fetch(7).is_none());
-        assert!(fetch.wait(&stored));
+        let sent = AtomicU64::new(1);
+        assert!(fetch.wait(&stored, &sent));
+        sent.store(2, Ordering::SeqCst);
+        assert!(!fetch.wait(&stored, &sent), "another request followed it");
+        sent.store(1, Ordering::SeqCst);
         fetch.deadline = Instant::now();
-        assert!(!fetch.wait(&stored), "none were stored since");
+        assert!(!fetch.wait(&stored, &sent), "none were stored since");
     }
 }

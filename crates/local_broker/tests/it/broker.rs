@@ -156,6 +156,22 @@ fn a_fetch_without_messages_is_answered_as_soon_as_there_is_one() {
 }
 
 #[test]
+fn a_request_behind_a_held_fetch_is_answered_at_once() {
+    const WAIT: Duration = Duration::from_secs(50);
+    let broker = start();
+    let address = broker.address().to_string();
+    let outside = producer(&address);
+    let consumer = member_whose_fetches_wait(&address, "payments", WAIT);
+    send(&outside, "claim-1", "1");
+    receive(&consumer, 1);
+    let began = Instant::now();
+    for partition in 0..PARTITIONS {
+        consumer.fetch_watermarks(CLAIM_TOPIC, partition, WAIT).expect("the offsets are answered");
+    }
+    assert!(began.elapsed() < WAIT / 2, "the offsets took {:?}", began.elapsed());
+}
+
+#[test]
 fn two_members_share_the_partitions() {
     let broker = start();
     let address = broker.address().to_string();
