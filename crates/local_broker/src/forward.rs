@@ -114,14 +114,8 @@ fn forward(client: TcpStream, id: u64, shared: &Arc<Shared>) -> std::io::Result<
     client.set_nodelay(true)?;
     cluster.set_nodelay(true)?;
     let stored = Arc::clone(&shared.stored);
-    let connection = Arc::new(Connection {
-        client,
-        cluster,
-        requests: AtomicU64::new(0),
-        sending: Mutex::default(),
-        is_closed: AtomicBool::new(false),
-        stored,
-    });
+    let connection =
+        Arc::new(Connection { client, cluster, requests: AtomicU64::new(0), sending: Mutex::default(), stored });
     shared.connections().insert(id, Arc::clone(&connection));
     let towards_cluster = {
         let (connection, shared) = (Arc::clone(&connection), Arc::clone(shared));
@@ -151,21 +145,26 @@ fn forward(client: TcpStream, id: u64, shared: &Arc<Shared>) -> std::io::Result<
 struct Connection {
     client: TcpStream,
     cluster: TcpStream,
-    /// How many requests the client sent.
+    /// How many requests the client sent; its end counts as one.
     requests: AtomicU64,
     /// What was sent to the cluster. Held while a request is sent.
     sending: Mutex<Requests>,
-    is_closed: AtomicBool,
     stored: Arc<Stored>,
 }
 
 impl Connection {
     /// Closes both, so that both copying threads end.
     fn close(&self) {
-        self.is_closed.store(true, Ordering::SeqCst);
         let _ = self.client.shutdown(Shutdown::Both);
         let _ = self.cluster.shutdown(Shutdown::Both);
-        self.stored.note();
+        self.end_hold();
+    }
+
+    /// Ends the wait of a held fetch, if there is one. Returns how many requests there are, with the one that ended it.
+    fn end_hold(&self) -> u64 {
+        let requests = self.requests.fetch_add(1, Ordering::SeqCst) + 1;
+        self.stored.wake();
+        requests
     }
 
     fn sending(&self) -> std::sync::MutexGuard<'_, Requests> {
@@ -175,20 +174,12 @@ impl Connection {
     fn forward_requests(&self) -> std::io::Result<()> {
         let mut frame = Vec::new();
         while frames::read_frame(&self.client, &mut frame)? {
-            let number = self.requests.fetch_add(1, Ordering::SeqCst) + 1;
-            self.stored.wake();
+            let number = self.end_hold();
             let mut requests = self.sending();
             match frames::read_request(&mut frame) {
                 Request::Fetch { correlation_id, max_wait, empty_bytes } => {
                     let (deadline, stored) = (Instant::now() + max_wait, self.stored.count());
-                    requests.sent_fetch(Fetch {
-                        correlation_id,
-                        request: frame.clone(),
-                        deadline,
-                        empty_bytes,
-                        stored,
-                        number,
-                    });
+                    requests.sent_fetch(Fetch { correlation_id, deadline, empty_bytes, stored, number });
                 }
                 Request::Produce(correlation_id) => requests.sent_produce(correlation_id),
                 Request::Other => {}
@@ -198,36 +189,20 @@ impl Connection {
         Ok(())
     }
 
-    /// Responses keep the order of their requests: those behind a fetch that is sent again wait for its response.
     fn forward_responses(&self) -> std::io::Result<()> {
         let mut frame = Vec::new();
-        let mut sent_again = None;
-        let mut behind: Vec<u8> = Vec::new();
         while frames::read_frame(&self.cluster, &mut frame)? {
             let Some(correlation_id) = frames::correlation_id(&frame) else { return Ok(()) };
             if self.sending().answers_produce(correlation_id) {
                 self.stored.note();
             }
             let answered = self.sending().answers_fetch(correlation_id);
-            if let Some(mut fetch) = answered
+            if let Some(fetch) = answered
                 && frame.len() <= fetch.empty_bytes
-                && fetch.wait(&self.stored, &self.requests)
-                && !self.is_closed.load(Ordering::SeqCst)
             {
-                let mut requests = self.sending();
-                (&self.cluster).write_all(&fetch.request)?;
-                requests.sent_again(fetch);
-                sent_again = Some(correlation_id);
-                continue;
+                fetch.hold(&self.stored, &self.requests);
             }
-            match sent_again {
-                Some(first) if first != correlation_id => behind.extend_from_slice(&frame),
-                _ => {
-                    sent_again = None;
-                    frame.append(&mut behind);
-                    (&self.client).write_all(&frame)?;
-                }
-            }
+            (&self.client).write_all(&frame)?;
         }
         Ok(())
     }

@@ -18,13 +18,13 @@ impl Stored {
         self.times.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that messages were stored, or that a connection ends.
+    /// Notes that messages were stored.
     pub(crate) fn note(&self) {
         *self.times() += 1;
         self.changed.notify_all();
     }
 
-    /// Wakes those who wait, so that they look whether a request followed theirs.
+    /// Wakes those who wait, so that they look whether their wait is over.
     pub(crate) fn wake(&self) {
         drop(self.times());
         self.changed.notify_all();
@@ -35,11 +35,11 @@ impl Stored {
         *self.times()
     }
 
-    /// Waits until messages were stored again or `is_over`, at most until `deadline`. `false` if none were stored.
-    fn wait(&self, count: u64, deadline: Instant, is_over: impl Fn() -> bool) -> bool {
+    /// Waits until messages were stored again or `is_over`, at most until `deadline`.
+    fn wait(&self, count: u64, deadline: Instant, is_over: impl Fn() -> bool) {
         let within = deadline.saturating_duration_since(Instant::now());
         let waited = self.changed.wait_timeout_while(self.times(), within, |times| *times == count && !is_over());
-        *waited.unwrap_or_else(PoisonError::into_inner).0 != count
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 }
 
@@ -47,7 +47,6 @@ impl Stored {
 #[derive(Debug)]
 pub(crate) struct Fetch {
     pub(crate) correlation_id: i32,
-    pub(crate) request: Vec<u8>,
     pub(crate) deadline: Instant,
     /// The most bytes of a response without messages.
     pub(crate) empty_bytes: usize,
@@ -83,23 +82,17 @@ impl Requests {
         let at = self.fetches.iter().position(|fetch| fetch.correlation_id == correlation_id)?;
         self.fetches.remove(at)
     }
-
-    /// Puts a fetch back that is sent again.
-    pub(crate) fn sent_again(&mut self, fetch: Fetch) {
-        self.fetches.push_front(fetch);
-    }
 }
 
 impl Fetch {
-    /// Waits until messages may have been stored since it was sent; `false` if its time is over first, or if another request
-    /// followed it. `requests` counts those of its connection. Responses keep the order of their requests, so a consumer that
-    /// looks up an offset behind a held fetch would otherwise wait as long as the fetch.
-    pub(crate) fn wait(&mut self, stored: &Stored, requests: &AtomicU64) -> bool {
-        let is_followed = || requests.load(Ordering::SeqCst) != self.number;
-        let changed = stored.wait(self.stored, self.deadline, is_followed);
-        let is_followed = is_followed();
-        self.stored = stored.count();
-        changed && !is_followed && Instant::now() < self.deadline
+    /// Holds its response, which has no messages, until messages were stored since it was sent, its time is over, or another
+    /// request followed it; `requests` counts those of its connection.
+    ///
+    /// Responses keep the order of their requests, so a consumer that looks up an offset behind a held fetch would otherwise wait
+    /// as long as the fetch. The response is not replaced by one with the new messages: they may be in a partition that the
+    /// consumer has only begun to read and will fetch next.
+    pub(crate) fn hold(&self, stored: &Stored, requests: &AtomicU64) {
+        stored.wait(self.stored, self.deadline, || requests.load(Ordering::SeqCst) != self.number);
     }
 }
 
@@ -109,31 +102,26 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn a_fetch_waits_for_messages_that_are_stored_after_it_was_sent() {
+    fn a_fetch_is_held_until_messages_are_stored_or_a_request_follows_or_its_time_is_over() {
         let stored = Stored::default();
         let mut requests = Requests::default();
         let deadline = Instant::now() + Duration::from_secs(3_600);
-        let sent = Fetch {
-            correlation_id: 7,
-            request: Vec::new(),
-            deadline,
-            empty_bytes: 100,
-            stored: stored.count(),
-            number: 1,
-        };
+        let sent = Fetch { correlation_id: 7, deadline, empty_bytes: 100, stored: stored.count(), number: 1 };
         requests.sent_fetch(sent);
         requests.sent_produce(8);
         assert!(requests.answers_fetch(8).is_none());
         assert!(requests.answers_produce(8) && !requests.answers_produce(8) && !requests.answers_produce(7));
-        stored.note();
         let mut fetch = requests.answers_fetch(7).expect("it is known");
         assert!(requests.answers_fetch(7).is_none());
         let sent = AtomicU64::new(1);
-        assert!(fetch.wait(&stored, &sent));
+        stored.note();
+        fetch.hold(&stored, &sent);
+        fetch.stored = stored.count();
         sent.store(2, Ordering::SeqCst);
-        assert!(!fetch.wait(&stored, &sent), "another request followed it");
+        fetch.hold(&stored, &sent);
         sent.store(1, Ordering::SeqCst);
-        fetch.deadline = Instant::now();
-        assert!(!fetch.wait(&stored, &sent), "none were stored since");
+        fetch.deadline = Instant::now() + Duration::from_millis(20);
+        fetch.hold(&stored, &sent);
+        assert!(Instant::now() >= fetch.deadline, "neither messages nor requests ended its wait");
     }
 }

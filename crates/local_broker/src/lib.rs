@@ -14,7 +14,7 @@
 //! - Only the first rebalance of a group is fast. Each later one takes the members' session time-out less a second. A second
 //!   member causes two of them, and a killed member takes two session time-outs. So clients need a short session time-out.
 //! - Its cluster would answer a fetch that finds no message only after the whole wait of the fetch. The forwarder holds such a
-//!   fetch instead until messages are stored, as Kafka does, or until the client sends another request on the same connection.
+//!   fetch instead until messages are stored, as Kafka does, or until the same connection sends another request.
 //! - A consumer that runs through a restart of the broker keeps its position. If the position is past the end of the partition,
 //!   it starts again from the beginning. If as many new messages were sent meanwhile as it had read before, it misses them.
 //!   The services re-request missing outcomes, so this costs only time.
