@@ -91,7 +91,7 @@ impl Consumer {
 }
 
 /// How many times as long messages have to fail without a known reason of which not one can be applied: the database is more
-/// likely at fault, as where there is no room for new rows, while the probe, which needs none, succeeds.
+/// likely at fault, in a way that the probe does not show.
 const NO_NEIGHBOUR_PASSES: u32 = 12;
 
 /// A message that is tried alone, and the evidence against it.
@@ -120,6 +120,7 @@ struct Loop {
 impl Loop {
     fn run(&mut self) {
         while !self.stopping() {
+            self.member.join_again();
             let has_room = self.handler.has_room();
             self.member.set_paused(!has_room);
             if !has_room {

@@ -8,6 +8,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use worker_threads::Worker;
 
@@ -33,46 +34,91 @@ pub(crate) struct Member {
     /// Messages that were received while the partitions were paused. They must be applied before later ones of their
     /// partition: an offset stored past them would skip them.
     held_back: Vec<IncomingMessage>,
+    settings: KafkaSettings,
+    /// When it was last a member, or joined.
+    member_at: Instant,
+    /// Closes the client that [`Member::join_again`] has replaced.
+    closing: Option<JoinHandle<()>>,
+}
+
+/// A client that joins the group of the settings and subscribes to `topic`.
+fn connect(settings: &KafkaSettings, topic: &str) -> Result<BaseConsumer<Context>, KafkaError> {
+    let consumer_settings = &settings.consumer;
+    let consumer: BaseConsumer<Context> = client::configuration(settings)
+        .set("group.id", &consumer_settings.group_id)
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("auto.offset.reset", "earliest")
+        // Offsets are stored by `store_offsets`, after the commit. librdkafka commits stored offsets in the background.
+        .set("enable.auto.offset.store", "false")
+        .set("enable.auto.commit", "true")
+        .set("auto.commit.interval.ms", "1000")
+        .set("session.timeout.ms", consumer_settings.session_timeout_ms.to_string())
+        .set("heartbeat.interval.ms", (consumer_settings.session_timeout_ms / 4).to_string())
+        .set(
+            "max.poll.interval.ms",
+            consumer_settings.max_poll_interval_ms.max(consumer_settings.session_timeout_ms).to_string(),
+        )
+        .set("fetch.wait.max.ms", consumer_settings.fetch_wait_max_ms.to_string())
+        // Brokers pay for each fetch and each partition in it. What is fetched is taken first, and only then is more fetched,
+        // after a pause: under load the messages of the pause come in one fetch.
+        .set("queued.min.messages", "1")
+        .set("fetch.queue.backoff.ms", consumer_settings.fetch_pause_ms.to_string())
+        .set("fetch.message.max.bytes", settings.max_message_bytes.to_string())
+        .set("queued.max.messages.kbytes", consumer_settings.max_prefetch_kbytes.to_string())
+        .set("statistics.interval.ms", STATISTICS_EVERY.as_millis().to_string())
+        .create_with_context(Context::new(settings, topic))?;
+    consumer.subscribe(&[topic])?;
+    Ok(consumer)
 }
 
 impl Member {
     /// Joins the group of the settings and subscribes to `topic`.
     pub(crate) fn join(settings: &KafkaSettings, topic: &str) -> Result<Self, KafkaError> {
-        let consumer_settings = &settings.consumer;
-        let consumer: BaseConsumer<Context> = client::configuration(settings)
-            .set("group.id", &consumer_settings.group_id)
-            .set("partition.assignment.strategy", "cooperative-sticky")
-            .set("auto.offset.reset", "earliest")
-            // Offsets are stored by `store_offsets`, after the commit. librdkafka commits stored offsets in the background.
-            .set("enable.auto.offset.store", "false")
-            .set("enable.auto.commit", "true")
-            .set("auto.commit.interval.ms", "1000")
-            .set("session.timeout.ms", consumer_settings.session_timeout_ms.to_string())
-            .set("heartbeat.interval.ms", (consumer_settings.session_timeout_ms / 4).to_string())
-            .set(
-                "max.poll.interval.ms",
-                consumer_settings.max_poll_interval_ms.max(consumer_settings.session_timeout_ms).to_string(),
-            )
-            .set("fetch.wait.max.ms", consumer_settings.fetch_wait_max_ms.to_string())
-            // Brokers pay for each fetch and each partition in it. What is fetched is taken first, and only then is more fetched,
-            // after a pause: under load the messages of the pause come in one fetch.
-            .set("queued.min.messages", "1")
-            .set("fetch.queue.backoff.ms", consumer_settings.fetch_pause_ms.to_string())
-            .set("fetch.message.max.bytes", settings.max_message_bytes.to_string())
-            .set("queued.max.messages.kbytes", consumer_settings.max_prefetch_kbytes.to_string())
-            .set("statistics.interval.ms", STATISTICS_EVERY.as_millis().to_string())
-            .create_with_context(Context::new(settings, topic))?;
-        consumer.subscribe(&[topic])?;
         let now = Instant::now();
         Ok(Self {
-            consumer,
+            consumer: connect(settings, topic)?,
             worker: Worker::starting(),
             busy_at: Cell::new(now),
             reported_at: Cell::new(now),
             applying: false,
             paused: false,
             held_back: Vec::new(),
+            settings: settings.clone(),
+            member_at: now,
+            closing: None,
         })
+    }
+
+    /// Joins with a new client if the present one has had no place in its group for the join time-out. After Kafka has stopped
+    /// answering for a while and goes on, librdkafka may wait for the answer to a request that Kafka has forgotten, for as long as
+    /// the longest batch may take and for each of its attempts. A client that is refused stays: a new one would be refused too.
+    ///
+    /// The old client is closed on a thread of its own, since that may take as long. Until then there is no further attempt.
+    pub(crate) fn join_again(&mut self) {
+        let context = self.consumer.context();
+        let (now, topic) = (Instant::now(), context.topic.clone());
+        if context.seen().membership.is_member || context.refusals.sentence().is_some() {
+            self.member_at = now;
+            return;
+        }
+        let join_timeout = self.settings.consumer.join_timeout();
+        let is_closing = self.closing.as_ref().is_some_and(|closing| !closing.is_finished());
+        if now.duration_since(self.member_at) < join_timeout || is_closing {
+            return;
+        }
+        self.member_at = now;
+        match connect(&self.settings, &topic) {
+            Ok(consumer) => {
+                tracing::info!("no place in the consumer group within the join time-out, joining with a new client");
+                let old = std::mem::replace(&mut self.consumer, consumer);
+                old.context().closing.store(true, Ordering::SeqCst);
+                self.closing = Some(worker_threads::spawn("consumer close", move || drop(old)));
+                self.paused = false;
+                // Their offsets were not stored: the group's next owner of their partitions gets them.
+                self.held_back.clear();
+            }
+            Err(error) => tracing::warn!(%error, "no new client for the consumer group"),
+        }
     }
 
     /// Where it reports its work.

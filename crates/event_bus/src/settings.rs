@@ -2,6 +2,7 @@
 
 use crate::SecuritySettings;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 use validator::Validate;
 
 /// The connection to Kafka, the topics, the producer and the consumer.
@@ -99,6 +100,10 @@ pub struct ConsumerSettings {
     /// How long a member may send no heartbeat before its partitions are reassigned.
     #[validate(range(min = 1_000, max = 3_600_000, message = "must be 1000 to 3600000"))]
     pub session_timeout_ms: u64,
+    /// How long the consumer waits for a place in its group before it joins with a new client, and at least two and a half session
+    /// time-outs: a group may wait two of them for a member that was killed.
+    #[validate(range(min = 1_000, max = 3_600_000, message = "must be 1000 to 3600000"))]
+    pub join_timeout_ms: u64,
     /// How long a batch may take before the member's partitions are reassigned.
     #[validate(range(min = 1_000, max = 86_400_000, message = "must be 1000 to 86400000"))]
     pub max_poll_interval_ms: u64,
@@ -129,14 +134,21 @@ pub struct ConsumerSettings {
     #[validate(range(min = 1, max = 1_000, message = "must be 1 to 1000"))]
     pub max_attempts: u32,
     /// For how long the database fails a message alone without a reason that has a kind, while every probe succeeds, before the
-    /// message becomes a dead letter. Such a reason may also pass: another session holds a lock on its rows, or there is no room
-    /// for them, where the probe needs none. So this is longer than most such troubles last; where several messages fail and
-    /// none of them can be applied, it is twelve times as long.
+    /// message becomes a dead letter. Such a reason may also pass, as when another session holds a lock on its rows. So this is
+    /// longer than most such troubles last; where several messages fail and none of them can be applied, it is twelve times as
+    /// long.
     #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
     pub poison_after_ms: u64,
     /// How long a stopping consumer may take to leave its group.
     #[validate(range(min = 1, max = 86_400_000, message = "must be 1 to 86400000"))]
     pub close_timeout_ms: u64,
+}
+
+impl ConsumerSettings {
+    /// How long the consumer waits for a place in its group before it joins with a new client.
+    pub(crate) fn join_timeout(&self) -> Duration {
+        Duration::from_millis(self.join_timeout_ms.max(self.session_timeout_ms.saturating_mul(5) / 2))
+    }
 }
 
 impl KafkaSettings {
@@ -168,6 +180,7 @@ impl KafkaSettings {
             consumer: ConsumerSettings {
                 group_id: group_id.to_owned(),
                 session_timeout_ms: 10_000,
+                join_timeout_ms: 25_000,
                 max_poll_interval_ms: 60_000,
                 max_batch_messages: 500,
                 batch_linger_ms: 20,

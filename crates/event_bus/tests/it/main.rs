@@ -7,6 +7,7 @@ mod bus;
 mod consumer;
 mod dead_letters;
 mod group;
+mod join_again;
 mod logged;
 mod no_room;
 mod partitions;
