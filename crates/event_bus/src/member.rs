@@ -89,14 +89,14 @@ impl Member {
         })
     }
 
-    /// Joins with a new client if the present one has had no place in its group for the join time-out. After Kafka has stopped
-    /// answering for a while and goes on, librdkafka may wait for the answer to a request that Kafka has forgotten, for as long as
-    /// the longest batch may take and for each of its attempts. A client that is refused stays: a new one would be refused too.
+    /// Joins with a new client if the present one has had no place in its group for the join time-out. After a broker was frozen,
+    /// librdkafka was seen to stay without one for more than a minute while the broker answered again. A client that is refused
+    /// stays: a new one would be refused too.
     ///
-    /// The old client is closed on a thread of its own, since that may take as long. Until then there is no further attempt.
+    /// The old client is closed on a thread of its own, since that may take long. Until then there is no further attempt.
     pub(crate) fn join_again(&mut self) {
         let context = self.consumer.context();
-        let (now, topic) = (Instant::now(), context.topic.clone());
+        let now = Instant::now();
         if context.seen().membership.is_member || context.refusals.sentence().is_some() {
             self.member_at = now;
             return;
@@ -107,7 +107,7 @@ impl Member {
             return;
         }
         self.member_at = now;
-        match connect(&self.settings, &topic) {
+        match connect(&self.settings, &context.topic) {
             Ok(consumer) => {
                 tracing::info!("no place in the consumer group within the join time-out, joining with a new client");
                 let old = std::mem::replace(&mut self.consumer, consumer);
