@@ -5,7 +5,7 @@ use diesel::connection::SimpleConnection;
 use r2d2::ManageConnection;
 
 /// Writes some pages of a temporary file, and drops it. The other probes need no room on PostgreSQL's disk: they update one row in
-/// place, and the log has room in files that were made before. 64 kB is the least `work_mem`; 4,000 rows need several times that.
+/// place, and the log has room in files that were made before. 64 kB is the least `work_mem`; 4,000 rows do not fit into it.
 const POSTGRES_HAS_ROOM: &str = "SET LOCAL work_mem = '64kB'; SET LOCAL temp_tablespaces = ''; \
      SELECT count(*) FROM generate_series(1, 4000)";
 
